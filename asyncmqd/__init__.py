@@ -1,0 +1,1 @@
+"""asyncmqd: background jobs for Python on Linux, run by a daemon that systemd manages."""

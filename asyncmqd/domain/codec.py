@@ -1,0 +1,166 @@
+"""JSON in and out: arguments, results and job payloads, strictly, with errors that say where.
+
+Values are JSON plus datetime, date, time, timedelta, UUID, Decimal, bytes, enums, dataclasses,
+msgspec structs and pydantic models; what comes back is decided by type hints. Never pickle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from asyncmqd.domain.job import JOB_ID, LOWEST_PRIORITY, JobSpec
+
+DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
+
+
+class NotSerialisable(TypeError):
+    """A value that JSON cannot carry: the message names its path and type."""
+
+
+class PayloadTooLarge(ValueError):
+    """An encoded job or result over the limit; nothing was stored."""
+
+
+class CorruptPayload(ValueError):
+    """A stored payload that is not a job."""
+
+
+def _fallback(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)  # pydantic, without importing it
+    if callable(dump) and hasattr(type(value), "model_validate"):
+        return dump(mode="json")
+    raise NotSerialisable(f"a value of type {type(value).__name__}")
+
+
+def _build(hint: type, value: Any) -> Any:
+    validate = getattr(hint, "model_validate", None)
+    if callable(validate):
+        return validate(value)
+    if isinstance(value, hint):
+        return value
+    raise NotImplementedError(f"{hint.__name__} cannot be built from JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_fallback)
+_spec_decoder = msgspec.json.Decoder(JobSpec)
+
+
+def encode(value: Any, what: str = "value") -> bytes:
+    """The value as JSON. Raises NotSerialisable with the path, starting at `what`, and the type."""
+    try:
+        data = _encoder.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotSerialisable(_explain(value, what) or f"{what}: {error}") from None
+    # msgspec writes NaN and the infinities as null. Looking at every float would cost more than
+    # the encoding, so only values that came out with a null in them are looked at.
+    if b"null" in data and (problem := _explain(value, what)):
+        raise NotSerialisable(problem)
+    return data
+
+
+def encode_spec(spec: JobSpec, limit: int = DEFAULT_PAYLOAD_LIMIT) -> bytes:
+    """The job as it is stored. Raises NotSerialisable or PayloadTooLarge (`limit` in bytes)."""
+    try:
+        data = _encoder.encode(spec)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotSerialisable(_explain_call(spec) or f"arguments: {error}") from None
+    if b"null" in data and (problem := _explain_call(spec)):
+        raise NotSerialisable(problem)
+    if len(data) > limit:
+        raise PayloadTooLarge(
+            f"job of task {spec.task}: expected a payload of at most {limit} bytes, got {len(data)}"
+        )
+    return data
+
+
+def _explain_call(spec: JobSpec) -> str | None:
+    return _explain(spec.args, "args") or _explain(spec.kwargs, "kwargs")
+
+
+def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
+    """The job that was stored. Raises CorruptPayload, and nothing else, for anything else.
+
+    Size comes first, so that an oversized payload is never parsed.
+    """
+    if not data:
+        raise CorruptPayload("the payload is gone from the store")
+    if len(data) > limit:
+        raise CorruptPayload(f"expected at most {limit} bytes, got {len(data)}")
+    try:
+        spec = _spec_decoder.decode(data)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # msgspec's and unicode errors are ValueErrors
+        raise CorruptPayload(str(error) or type(error).__name__) from None
+    if not JOB_ID.fullmatch(spec.id) or not spec.task:
+        raise CorruptPayload("expected a job id and a task name")
+    if not 0 <= spec.priority <= LOWEST_PRIORITY:
+        raise CorruptPayload(f"priority: expected 0 to {LOWEST_PRIORITY}, got {spec.priority}")
+    return spec
+
+
+def decode(data: bytes) -> Any:
+    """A stored JSON value as plain Python objects. Raises CorruptPayload."""
+    try:
+        return msgspec.json.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise CorruptPayload(str(error) or type(error).__name__) from None
+
+
+def convert(value: Any, hint: Any) -> Any:
+    """`value`, plain JSON, as the type that `hint` declares. Raises ValueError or TypeError."""
+    return msgspec.convert(value, hint, dec_hook=_build)
+
+
+def _explain(value: Any, path: str, depth: int = 0) -> str | None:
+    """Where in `value` the first thing stands that JSON cannot carry, or None."""
+    if value is None or isinstance(value, bool | int):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{path}: expected a finite number, got {value!r}"
+    if isinstance(value, str):
+        return _explain_text(value, path)
+    if depth > 100:
+        return f"{path}: nested deeper than 100 levels (or it contains itself)"
+    if isinstance(value, Enum):
+        return _explain(value.value, path, depth + 1)
+    for key, child in _children(value):
+        if problem := _explain(child, f"{path}{key}", depth + 1):
+            return problem
+    try:
+        _encoder.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return f"{path}: a value of type {type(value).__name__} cannot be carried by JSON"
+    return None
+
+
+def _explain_text(value: str, path: str) -> str | None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        return f"{path}: a lone surrogate at character {error.start} cannot be carried by JSON"
+    return None
+
+
+def _children(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(f"[{key!r}]", child) for key, child in value.items()]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return []
+    if isinstance(value, Sequence):
+        return [(f"[{index}]", child) for index, child in enumerate(value)]
+    if isinstance(value, AbstractSet):
+        return [("{}", child) for child in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(f".{f.name}", getattr(value, f.name, None)) for f in dataclasses.fields(value)]
+    if isinstance(value, msgspec.Struct):
+        return [(f".{name}", getattr(value, name, None)) for name in value.__struct_fields__]
+    return []

@@ -1,0 +1,116 @@
+"""What a job is: the request as stored, a claim on it, and all that a store knows of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from asyncmqd.domain.states import State, state_of
+
+DEFAULT_PRIORITY = 5
+LOWEST_PRIORITY = 255
+QUEUE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
+JOB_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII without spaces
+MAX_DELAY = 10 * 366 * 86_400.0  # ten years, in seconds: whoever asks for more meant milliseconds
+
+
+class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The request to run a task once: immutable, and stored as it was encoded.
+
+    `retries`, `timeout` and the like are None where the task's own declaration, then the queue's
+    configuration, decide; only what the producer asked for travels with the job.
+    """
+
+    id: str
+    task: str
+    args: list[Any] = msgspec.field(default_factory=list)
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    priority: int = DEFAULT_PRIORITY
+    retries: int | None = None  # runs after the first
+    timeout: float | None = None  # seconds that one run may take
+    ttl: float | None = None  # seconds after which it is not started any more
+    schedule: str | None = None  # the repeatable that enqueued it
+
+
+class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+    """One job to add: the encoded `JobSpec` with what a store has to know to file it."""
+
+    id: str
+    payload: bytes
+    priority: int = DEFAULT_PRIORITY
+    delay: float = 0.0  # seconds from the store's now; 0 means waiting at once
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A job taken by a worker. Whoever writes about it later must carry `token`."""
+
+    queue: str
+    id: str
+    token: int
+    payload: bytes  # empty when the store lost it
+    failures: int = 0  # attempts that failed so far
+    crashes: int = 0  # runs in which the process died
+    solo: bool = False  # it was alone under suspicion in the run that `token` names
+    age: float = 0.0  # seconds since it was enqueued, by the store's clock
+    worker: str = ""
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run; released and crashed runs are not counted."""
+        return self.failures + 1
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a store knows of one job, as it was at one moment. Times are Unix seconds."""
+
+    queue: str
+    id: str
+    place: str
+    payload: bytes
+    priority: int = DEFAULT_PRIORITY
+    token: int = 0
+    failures: int = 0
+    crashes: int = 0
+    solo: bool = False
+    created: float = 0.0  # when it was enqueued
+    due: float | None = None  # delayed: when it is promoted; active: when its lease ends
+    started: float | None = None  # when it was last claimed
+    finished: float | None = None  # when it reached a terminal state
+    worker: str = ""
+    error: bytes = b""  # the last failure: an encoded `Failure`
+    result: bytes = b""  # the encoded result; empty when the task returned None
+    progress: bytes = b""
+
+    @property
+    def state(self) -> State:
+        """The job's state: its place without the shelf."""
+        return state_of(self.place)
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that runs now or would run next."""
+        return self.failures + 1
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an attempt failed, as kept in the store and shown to people."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many jobs of a queue are in each state; shelved ones are part of `waiting`."""
+
+    waiting: int = 0
+    delayed: int = 0
+    active: int = 0
+    completed: int = 0
+    failed: int = 0
+    expired: int = 0
+    cancelled: int = 0
+    shelved: int = 0
+    paused: bool = False

@@ -1,0 +1,232 @@
+"""Schedules: which instants an `every` or a `cron` names. Pure; the store's clock is passed in.
+
+An instant is a Unix time in seconds. Daemons need not agree on anything but the clock: `every`
+names the multiples of its period since the epoch, and `cron` names wall-clock times of a zone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from croniter import croniter
+from croniter.croniter import CroniterError
+
+MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
+LEAST_PERIOD = 0.01  # seconds
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*")
+_ANY_DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - croniter walks naive local time
+_WORDS = {
+    "@yearly",
+    "@annually",
+    "@monthly",
+    "@weekly",
+    "@daily",
+    "@midnight",
+    "@hourly",
+}
+
+
+class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A schedule: exactly one of `every` (seconds) and `cron` is set."""
+
+    task: str
+    name: str = ""  # identity within its queue; empty means the task's name
+    every: float | None = None
+    cron: str | None = None
+    timezone: str = "UTC"  # an IANA name; for cron
+    args: list[Any] = msgspec.field(default_factory=list)
+    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+    priority: int | None = None
+    retries: int | None = None
+    timeout: float | None = None
+    ttl: float | None = None
+
+    @property
+    def key(self) -> str:
+        """What tells this schedule from the others of its queue."""
+        return self.name or self.task
+
+
+def seconds(value: float | str) -> float:
+    """A period in seconds: a number, or text like "500ms", "30s", "5m", "1.5h", "2d".
+
+    Raises ValueError for anything else and for less than 10 ms.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"expected seconds or a period like '5m', got {value!r}")
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value)
+        if not match:
+            raise ValueError(f"expected seconds or a period like '5m', got {value!r}")
+        number = float(match[1]) * _UNITS[match[2] or "s"]
+    else:
+        number = float(value)
+    if not LEAST_PERIOD <= number < math.inf:
+        raise ValueError(f"expected a period of at least {LEAST_PERIOD} s, got {value!r}")
+    return number
+
+
+def check_cron(expression: str) -> str:
+    """The expression itself. Raises ValueError with the reason if it is not one we promise to keep.
+
+    Five fields (minute first), six (second first) or a word such as @daily. `R` (random) is
+    refused: it would be drawn anew in every daemon.
+    """
+    if not isinstance(expression, str):
+        raise ValueError(f"expected a cron expression, got {type(expression).__name__}")
+    fields = expression.split()
+    if expression.strip().lower() in _WORDS:
+        return expression
+    if len(fields) not in {5, 6}:
+        raise ValueError(
+            f"expected 5 fields (minute first) or 6 (second first), got {len(fields)}"
+            f" in {expression!r}"
+        )
+    if re.search(r"(?i)(^|[\s,(])[rh](\(|$|[\s,/])", expression):
+        raise ValueError(f"expected fixed times, got a random or hashed field in {expression!r}")
+    try:
+        next(_cron_walk(expression, _ANY_DAY))
+    except (CroniterError, ValueError, KeyError, StopIteration) as error:
+        raise ValueError(f"expected a cron expression, got {expression!r}: {error}") from None
+    return expression
+
+
+def check_timezone(name: str) -> str:
+    """The name itself. Raises ValueError unless it is an IANA time zone that this host knows."""
+    _zone(name)
+    return name
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
+        raise ValueError(f"expected a time zone like 'Europe/Lisbon', got {name!r}") from None
+
+
+def check(repeatable: Repeatable) -> Repeatable:
+    """The schedule itself. Raises ValueError naming the key that is wrong."""
+    if (repeatable.every is None) == (repeatable.cron is None):
+        raise ValueError(f"{repeatable.key}: expected either every or cron")
+    if repeatable.every is not None:
+        seconds(repeatable.every)
+    else:
+        check_cron(repeatable.cron or "")
+        check_timezone(repeatable.timezone)
+    return repeatable
+
+
+def next_instant(repeatable: Repeatable, after: float) -> float:
+    """The first instant later than `after`; infinity if there is none."""
+    if repeatable.every is not None:
+        return _next_multiple(repeatable.every, after)
+    return next(_cron_instants(repeatable, after), math.inf)
+
+
+def latest_instant(repeatable: Repeatable, after: float, now: float) -> float | None:
+    """The latest instant in (after, now], or None. However many were missed, this is one."""
+    if repeatable.every is not None:
+        latest = _multiple(repeatable.every, math.floor(now / repeatable.every + 1e-9))
+        return latest if latest > after else None
+    # What was missed for longer than MISSED_LIMIT never runs, so a long downtime is not walked.
+    latest_found = None
+    for instant in _cron_instants(repeatable, max(after, now - MISSED_LIMIT - 1)):
+        if instant > now:
+            break
+        latest_found = instant
+    return latest_found
+
+
+def _next_multiple(period: float, after: float) -> float:
+    count = math.floor(after / period + 1e-9) + 1
+    instant = _multiple(period, count)
+    return instant if instant > after else _multiple(period, count + 1)
+
+
+def _multiple(period: float, count: int) -> float:
+    return round(count * period, 3)  # stores keep milliseconds
+
+
+def _cron_instants(repeatable: Repeatable, after: float) -> Iterator[float]:
+    """The instants of a cron after `after`, by the rule of Vixie cron for clock changes.
+
+    croniter walks naive local time, where no day is special; the zone is applied here, because
+    croniter 7 fires 02:30 twice on the autumn night. Fixed times fire once on each local day: at
+    the gap's end when spring swallows them, at the first of both when autumn repeats them.
+    Expressions with a `*` in the hour field mean real time: nothing for what spring swallows, and
+    both for what autumn repeats.
+    """
+    zone = _zone(repeatable.timezone)
+    expression = repeatable.cron or ""
+    hourly = _runs_hourly(expression)
+    # A local day back: whatever zone rule applies, no instant later than `after` is before it.
+    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - timedelta(hours=3)
+    last = after
+    pending: list[float] = []
+    for naive in _cron_walk(expression, start):
+        if hourly and _swallowed(naive, zone):
+            continue
+        horizon = _to_instant(naive, zone, fold=0)
+        while pending and pending[0] <= horizon:
+            instant = pending.pop(0)
+            if instant > last:
+                last = instant
+                yield instant
+        if horizon > last:
+            last = horizon
+            yield horizon
+        if hourly and (again := _to_instant(naive, zone, fold=1)) > horizon:
+            pending.append(again)
+
+
+def _runs_hourly(expression: str) -> bool:
+    fields = expression.split()
+    hour = {5: 1, 6: 2}.get(len(fields))
+    return hour is not None and fields[hour].startswith("*")
+
+
+def _swallowed(naive: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clock of `zone` never shows this time, because it jumps over it."""
+    local = naive.replace(tzinfo=zone)
+    return local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != naive
+
+
+def _to_instant(naive: datetime, zone: ZoneInfo, fold: int) -> float:
+    if _swallowed(naive, zone):
+        return _gap_end(naive, zone)
+    return naive.replace(tzinfo=zone, fold=fold).timestamp()
+
+
+def _gap_end(naive: datetime, zone: ZoneInfo) -> float:
+    before = naive.replace(tzinfo=zone, fold=1).timestamp()
+    after = naive.replace(tzinfo=zone, fold=0).timestamp()
+    low, high = min(before, after), max(before, after)
+    offset = datetime.fromtimestamp(low, zone).utcoffset()
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == offset:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _cron_walk(expression: str, start: datetime) -> Iterator[datetime]:
+    walk = croniter(
+        expression,
+        start,
+        ret_type=datetime,
+        second_at_beginning=len(expression.split()) == 6,
+    )
+    while True:
+        try:
+            yield walk.get_next(datetime)
+        except CroniterError:  # no such date within fifty years, such as 30 February
+            return

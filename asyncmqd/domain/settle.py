@@ -1,0 +1,285 @@
+"""`settle`: what becomes of a job after a run. The only code that knows retries, dead letters,
+poison and retention; it decides, and the stores write what it decided.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import MAX_DELAY, Claim, Failure, Record
+from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, Reject, Retry
+from asyncmqd.domain.states import EDGES, shelf
+
+SUSPECT_AT = 2  # crashes after which a job runs alone in its process
+CRASH_LIMIT = 3  # the crash that ends a suspect
+SUSPECT_PAUSE = 1.0  # seconds that a suspect is put off while another one runs
+ORPHAN_RETENTION = 7 * 86_400.0  # seconds that a record is kept whose queue nobody configures
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a queue's ended jobs are kept. Every limit bounds growth, none may be unlimited."""
+
+    result_ttl: float = 3_600.0  # seconds: completed jobs that returned something
+    keep_completed: int = 1_000  # completed jobs that returned None: the newest so many
+    keep_failed: float = 7 * 86_400.0  # seconds: failed, expired and cancelled jobs
+    keep_bytes: int = 256 * 1024 * 1024  # payloads, results and errors of all ended jobs together
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules for one job, merged from the job, its task and its queue, in this order."""
+
+    retries: int = 0  # runs after the first
+    backoff: Backoff = DEFAULT_BACKOFF
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
+    dont_retry_on: tuple[type[BaseException], ...] = ()
+    retention: Retention = Retention()
+
+
+class Succeeded(msgspec.Struct, frozen=True):
+    """The task returned; `result` is encoded, and empty for None."""
+
+    result: bytes = b""
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The task raised `error`, or ran out of time; `failure` is what people get to see."""
+
+    error: BaseException
+    failure: Failure
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The job cannot run at all: its payload is corrupt, or its arguments do not fit the task."""
+
+    failure: Failure
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """Its ttl ended before it started."""
+
+
+class Released(msgspec.Struct, frozen=True):
+    """The worker stops and hands it back; `delay` seconds must pass before it may run again."""
+
+    delay: float = 0.0
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """No code here knows `task`."""
+
+    task: str
+
+
+class Crashed(msgspec.Struct, frozen=True):
+    """The process of the run died, or was silent for longer than its lease.
+
+    `lapsed` says that only the end of the lease tells so; `alone` that the run had a process to
+    itself, so that no other job can have been the cause.
+    """
+
+    reason: str
+    lapsed: bool = False
+    alone: bool = False
+
+
+Outcome = Succeeded | Raised | Refused | Expired | Released | Unknown | Crashed
+
+
+def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Change:
+    """Decide the next state of a claimed job.
+
+    `draw` in [0, 1) is the jitter. The answer depends on nothing but the arguments.
+    """
+    match outcome:
+        case Succeeded(result):
+            keep = policy.retention.result_ttl if result else None
+            return _change(claim, "succeed", result=result, keep=keep, crashes=0)
+        case Raised(error, failure):
+            return _failed(claim, error, failure, policy, draw)
+        case Refused(failure):
+            return _dead(claim, "fail", failure, policy)
+        case Expired():
+            failure = Failure("Expired", "its ttl ended before it could start")
+            return _dead(claim, "expire", failure, policy)
+        case Released(delay):
+            return _change(claim, "defer" if delay else "release", delay=delay, solo=False)
+        case Unknown(task):
+            return _change(claim, "shelve", place=shelf(task), solo=False)
+        case Crashed():
+            return _crashed(claim, outcome, policy)
+
+
+def _failed(
+    claim: Claim, error: BaseException, failure: Failure, policy: Policy, draw: float
+) -> Change:
+    failures = claim.failures + 1
+    if failures > policy.retries or not _may_retry(error, policy):
+        return _dead(claim, "fail", failure, policy, failures=failures)
+    pause = error.after if isinstance(error, Retry) else None
+    if pause is None:
+        pause = policy.backoff.pause(failures, error, draw)
+    return _change(
+        claim,
+        "retry",
+        delay=min(max(pause, 0.0), MAX_DELAY),
+        failures=failures,
+        crashes=0,
+        solo=False,
+        error=encode_failure(failure),
+    )
+
+
+def _may_retry(error: BaseException, policy: Policy) -> bool:
+    if isinstance(error, (Reject, *policy.dont_retry_on)):
+        return False
+    return isinstance(error, (Retry, *policy.retry_on))
+
+
+def _crashed(claim: Claim, crash: Crashed, policy: Policy) -> Change:
+    """One crash only brings the job back. At two it is a suspect and runs alone; a crash in such
+    a run proves it guilty. A suspect that merely waited beside another one is not charged.
+    """
+    crashes = claim.crashes + 1
+    guilty = crashes >= CRASH_LIMIT and (claim.solo or crash.alone)
+    failure = Failure("Crashed", f"{crash.reason} (crash {crashes} of {CRASH_LIMIT})")
+    if guilty:
+        change = _dead(claim, "quarantine", failure, policy, crashes=crashes)
+    else:
+        change = _change(
+            claim,
+            "recover",
+            crashes=min(crashes, CRASH_LIMIT - 1),
+            solo=False,
+            error=encode_failure(failure),
+        )
+    # A run in a child process is reported by the holder itself; all else by somebody outside.
+    return msgspec.structs.replace(change, outside=not crash.alone, lapsed=crash.lapsed)
+
+
+def _dead(
+    claim: Claim,
+    edge: str,
+    failure: Failure,
+    policy: Policy,
+    *,
+    failures: int | None = None,
+    crashes: int | None = None,
+) -> Change:
+    return _change(
+        claim,
+        edge,
+        failures=failures,
+        crashes=crashes,
+        error=encode_failure(failure),
+        keep=policy.retention.keep_failed,
+    )
+
+
+def _change(
+    claim: Claim,
+    edge: str,
+    *,
+    delay: float = 0.0,
+    place: str | None = None,
+    failures: int | None = None,
+    crashes: int | None = None,
+    solo: bool | None = None,
+    error: bytes | None = None,
+    result: bytes | None = None,
+    keep: float | None = None,
+) -> Change:
+    # No write for what does not change: a first run that succeeds touches no counter.
+    return Change(
+        queue=claim.queue,
+        id=claim.id,
+        edge=edge,
+        token=claim.token,
+        delay=delay,
+        place=place,
+        failures=failures,
+        crashes=None if crashes == claim.crashes else crashes,
+        solo=None if solo is None or solo == claim.solo else solo,
+        error=error,
+        result=result or None,
+        keep=keep,
+    )
+
+
+def is_suspect(claim: Claim) -> bool:
+    """Whether the job was on board at so many crashes that it must run alone."""
+    return claim.crashes >= SUSPECT_AT
+
+
+def mark_solo(claim: Claim) -> Change:
+    """The mark on a suspect before it runs, so that a crash in this very run convicts it."""
+    return _change(claim, "note", solo=True)
+
+
+def note_progress(claim: Claim, progress: bytes) -> Change:
+    """A run's progress, refused like every late write once the claim is lost."""
+    return Change(
+        queue=claim.queue,
+        id=claim.id,
+        edge="note",
+        token=claim.token,
+        progress=progress,
+    )
+
+
+def cancel(record: Record, retention: Retention | None = None) -> Change:
+    """Cancel a live job; the holder of its claim learns of it when it renews its lease."""
+    keep = retention.keep_failed if retention else ORPHAN_RETENTION
+    return _command(record, "cancel", keep=keep)
+
+
+def replay(record: Record) -> Change:
+    """Run an ended job again, with fresh attempts."""
+    return _command(record, "replay", failures=0, crashes=0)
+
+
+def hurry(record: Record) -> Change:
+    """Run a delayed job now; its attempts stay as they are."""
+    return _command(record, "hurry")
+
+
+def _command(
+    record: Record,
+    edge: str,
+    *,
+    failures: int | None = None,
+    crashes: int | None = None,
+    keep: float | None = None,
+) -> Change:
+    return Change(
+        queue=record.queue,
+        id=record.id,
+        edge=edge,
+        token=record.token,
+        outside=True,
+        failures=failures,
+        crashes=crashes,
+        keep=keep,
+    )
+
+
+def allowed(record: Record, edge: str) -> bool:
+    """Whether `edge` leads anywhere from the record's state."""
+    return record.state in EDGES[edge].sources
+
+
+_failure_encoder = msgspec.json.Encoder()
+_failure_decoder = msgspec.json.Decoder(Failure)
+
+
+def encode_failure(failure: Failure) -> bytes:
+    """A failure as the stores keep it."""
+    return _failure_encoder.encode(failure)
+
+
+def decode_failure(data: bytes) -> Failure | None:
+    """The stored failure, or None when there is none or it cannot be read."""
+    try:
+        return _failure_decoder.decode(data) if data else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return Failure("Unreadable", data[:200].decode("utf-8", "replace"))

@@ -1,0 +1,144 @@
+"""The states of a job and every edge between them, as data.
+
+`EDGES` is the whole state machine: backends, runtime and commands move jobs along these edges and
+along nothing else, and docs/states.md is drawn from it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class State(StrEnum):
+    """Where a job is in its life. A job is in exactly one state at any moment."""
+
+    WAITING = "waiting"
+    DELAYED = "delayed"
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended (it may still be replayed by an operator)."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.EXPIRED, State.CANCELLED})
+LIVE = frozenset(State) - TERMINAL
+
+
+class Rank(StrEnum):
+    """How a job is ordered in the place that an edge leads to. Every place is one ordered line."""
+
+    TAIL = "tail"  # behind all jobs of its priority
+    KEPT = "kept"  # where it stood when it was last claimed
+    TIME = "time"  # by the store's clock, `Change.delay` seconds from now
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """One allowed move: from any of `sources` to `target`, ordered there by `rank`."""
+
+    name: str
+    sources: frozenset[State]
+    target: State
+    rank: Rank
+    meaning: str
+
+
+def _edge(name: str, sources: frozenset[State], target: State, rank: Rank, meaning: str) -> Edge:
+    return Edge(name, sources, target, rank, meaning)
+
+
+_WAITING = frozenset({State.WAITING})
+_DELAYED = frozenset({State.DELAYED})
+_ACTIVE = frozenset({State.ACTIVE})
+
+EDGES: dict[str, Edge] = {
+    edge.name: edge
+    for edge in (
+        _edge(
+            "claim",
+            _WAITING,
+            State.ACTIVE,
+            Rank.TIME,
+            "a worker takes it, with a lease",
+        ),
+        _edge("promote", _DELAYED, State.WAITING, Rank.TAIL, "its due time has come"),
+        _edge("succeed", _ACTIVE, State.COMPLETED, Rank.TIME, "the task returned"),
+        _edge(
+            "retry",
+            _ACTIVE,
+            State.DELAYED,
+            Rank.TIME,
+            "the attempt failed, another follows",
+        ),
+        _edge("fail", _ACTIVE, State.FAILED, Rank.TIME, "the last attempt failed"),
+        _edge(
+            "expire",
+            _ACTIVE,
+            State.EXPIRED,
+            Rank.TIME,
+            "its ttl ended before it could start",
+        ),
+        _edge(
+            "release",
+            _ACTIVE,
+            State.WAITING,
+            Rank.KEPT,
+            "handed back, no attempt charged",
+        ),
+        _edge("defer", _ACTIVE, State.DELAYED, Rank.TIME, "put off, no attempt charged"),
+        _edge(
+            "shelve",
+            _ACTIVE,
+            State.WAITING,
+            Rank.KEPT,
+            "left for a daemon that knows the task",
+        ),
+        _edge(
+            "recover",
+            _ACTIVE,
+            State.WAITING,
+            Rank.KEPT,
+            "its worker died: a crash is counted",
+        ),
+        _edge(
+            "quarantine",
+            _ACTIVE,
+            State.FAILED,
+            Rank.TIME,
+            "its worker died once too often",
+        ),
+        _edge("note", _ACTIVE, State.ACTIVE, Rank.KEPT, "progress, or a mark on the run"),
+        _edge(
+            "cancel",
+            LIVE,
+            State.CANCELLED,
+            Rank.TIME,
+            "an operator or the application said so",
+        ),
+        _edge("hurry", _DELAYED, State.WAITING, Rank.TAIL, "an operator will not wait"),
+        _edge(
+            "replay",
+            TERMINAL,
+            State.WAITING,
+            Rank.TAIL,
+            "run again, with fresh attempts",
+        ),
+    )
+}
+
+
+def shelf(task: str) -> str:
+    """The place of waiting jobs that were put aside because no daemon here knows `task`."""
+    return f"{State.WAITING}:{task}"
+
+
+def state_of(place: str) -> State:
+    """The state of a job in `place`: a place is a state, or a shelf of the waiting state."""
+    return State(place.partition(":")[0])

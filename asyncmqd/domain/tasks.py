@@ -1,0 +1,166 @@
+"""The task registry: the allow-list of what can run, and how its arguments are typed.
+
+Names in a payload are looked up here and nowhere else; nothing is ever imported because a payload
+says so.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from asyncmqd.domain.codec import convert
+from asyncmqd.domain.job import DEFAULT_PRIORITY, LOWEST_PRIORITY, QUEUE_NAME
+from asyncmqd.domain.retry import Backoff
+
+ExecutorKind = Literal["thread", "process"]
+
+
+class BadArguments(ValueError):
+    """The arguments of a job do not fit its task; the message names the argument."""
+
+
+class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task declares about its jobs. None means that the queue's configuration decides."""
+
+    queue: str = "default"
+    retries: int | None = None  # runs after the first
+    timeout: float | None = None  # seconds for one run; 0 means no limit
+    ttl: float | None = None  # seconds after which a job is not started any more
+    priority: int = DEFAULT_PRIORITY  # 0 to 255, lower first
+    backoff: Backoff | None = None
+    retry_on: tuple[type[BaseException], ...] = (BaseException,)
+    dont_retry_on: tuple[type[BaseException], ...] = ()
+    executor: ExecutorKind | None = None  # plain functions: where they run
+
+    def __post_init__(self) -> None:
+        check_queue_name(self.queue)
+        _check_number("retries", self.retries, 0)
+        _check_number("timeout", self.timeout, 0)
+        _check_number("ttl", self.ttl, 0)
+        if isinstance(self.priority, bool) or not 0 <= self.priority <= LOWEST_PRIORITY:
+            raise ValueError(f"priority: expected 0 to {LOWEST_PRIORITY}, got {self.priority!r}")
+        if self.executor not in {None, "thread", "process"}:
+            raise ValueError(f"executor: expected 'thread' or 'process', got {self.executor!r}")
+
+
+def _check_number(name: str, value: float | None, least: float) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not least <= value < float("inf"):
+        raise ValueError(f"{name}: expected {least} or more, got {value!r}")
+
+
+def check_queue_name(name: str) -> str:
+    """The name itself. Raises ValueError unless it matches `[a-z0-9][a-z0-9_-]*`."""
+    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
+        raise ValueError(f"queue: expected a name like [a-z0-9][a-z0-9_-]*, got {name!r}")
+    return name
+
+
+class TaskDef:
+    """A registered function with its options and its compiled argument types."""
+
+    def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
+        self.function = function
+        self.name = name
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(function)
+        self._signature = inspect.signature(function)
+        self._hints: dict[str, Any] | None = None
+
+    @property
+    def hints(self) -> dict[str, Any]:
+        """Type hints by parameter; resolved late, for they may name what is defined below them."""
+        if self._hints is None:
+            try:
+                self._hints = typing.get_type_hints(self.function, include_extras=True)
+            except NameError:  # a hint under TYPE_CHECKING: its arguments stay plain JSON
+                self._hints = {}
+            self._hints.pop("return", None)
+        return self._hints
+
+    def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError now, at the producer, if the function cannot be called like this."""
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}") from None
+
+    def typed(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments from JSON as the function's hints declare them.
+
+        Raises BadArguments, naming the argument, if they do not fit.
+        """
+        if not self.hints and not self._signature.parameters and not args and not kwargs:
+            return args, kwargs
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise BadArguments(f"{self.name}: {error}") from None
+        for name, value in bound.arguments.items():
+            if name in self.hints:
+                bound.arguments[name] = self._typed_one(name, value)
+        return list(bound.args), bound.kwargs
+
+    def _typed_one(self, name: str, value: Any) -> Any:
+        hint = self.hints[name]
+        kind = self._signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            hint = types.GenericAlias(tuple, (hint, ...))
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            hint = types.GenericAlias(dict, (str, hint))
+        try:
+            return convert(value, hint)
+        except NotImplementedError:
+            return value  # a hint that describes no JSON, such as a protocol: leave it to the task
+        except (ValueError, TypeError) as error:
+            if isinstance(error, TypeError) and "not supported" in str(error):
+                return value
+            raise BadArguments(f"{self.name}: argument {name!r}: {error}") from None
+
+
+class Registry:
+    """Tasks by name. A name is registered once; the same function may register again (reload)."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, TaskDef] = {}
+
+    def add(self, task: TaskDef) -> None:
+        """Register. Raises ValueError if the name stands for another function already."""
+        known = self._tasks.get(task.name)
+        if known is not None and not _same_function(known.function, task.function):
+            raise ValueError(
+                f"task {task.name}: expected a name of its own, got one that"
+                f" {known.function.__module__}.{known.function.__qualname__} has"
+            )
+        self._tasks[task.name] = task
+
+    def get(self, name: str) -> TaskDef | None:
+        """The task of that name, if this process knows it."""
+        return self._tasks.get(name)
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        return sorted(self._tasks)
+
+    def __iter__(self) -> Iterator[TaskDef]:
+        return iter(self._tasks.values())
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+
+def _same_function(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+
+
+REGISTRY = Registry()
+"""The tasks of this process: filled by `@task` as application modules are imported."""
