@@ -1,0 +1,107 @@
+"""The one observer that sees every change of every job, and every event of the daemon.
+
+Logs and counters hang here and nowhere else, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import structlog
+
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim, Failure
+from asyncmqd.domain.settle import decode_failure
+
+EDGE_EVENTS = {
+    "succeed": "job.completed",
+    "retry": "job.retrying",
+    "fail": "job.failed",
+    "expire": "job.expired",
+    "release": "job.released",
+    "defer": "job.released",
+    "shelve": "job.shelved",
+    "recover": "job.recovered",
+    "quarantine": "job.quarantined",
+}
+
+EVENT_LEVELS = {
+    "job.started": "debug",
+    "job.failed": "error",
+    "job.quarantined": "error",
+    "job.retrying": "warning",
+    "job.expired": "warning",
+    "job.shelved": "warning",
+    "job.lease_lost": "warning",
+    "job.recovered": "warning",
+    "queue.crashed": "error",
+    "scanner.crashed": "error",
+    "schedule.skipped": "warning",
+    "schedule.failed": "error",
+    "daemon.degraded": "error",
+    "daemon.reload_refused": "error",
+    "daemon.warning": "warning",
+    "loop.blocked": "error",
+}
+"""Events that are not of level info."""
+
+_RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class Observer:
+    """Logs and counts. One instance serves all workers of a process."""
+
+    def __init__(self) -> None:
+        self.totals: Counter[tuple[str, str]] = Counter()  # (queue, edge): changes applied
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Log one event; its level is looked up in `EVENT_LEVELS`. None fields are left out."""
+        level = EVENT_LEVELS.get(name, "info")
+        shown = {key: value for key, value in fields.items() if value is not None}
+        structlog.get_logger().log(_RANKS[level], name, **shown)
+
+    def change(
+        self, change: Change, claim: Claim, task: str, duration: float | None = None
+    ) -> None:
+        """A change was applied; `duration` is the run's, in seconds."""
+        self.totals[claim.queue, change.edge] += 1
+        event = EDGE_EVENTS.get(change.edge)
+        if event is None:
+            return
+        fields: dict[str, Any] = {
+            "queue": claim.queue,
+            "worker": claim.worker,
+            "job_id": claim.id,
+            "task": task,
+            "attempt": claim.attempt,
+        }
+        if duration is not None:
+            fields["duration_ms"] = round(duration * 1000, 3)
+        if change.error:
+            fields.update(_error_fields(decode_failure(change.error), change.edge))
+        if change.edge == "retry":
+            fields["retry_in"] = round(change.delay, 3)
+        structlog.get_logger().log(_RANKS[EVENT_LEVELS.get(event, "info")], event, **fields)
+
+    def lost(self, claim: Claim, task: str, event: str, reason: str) -> None:
+        """A run whose claim is not this worker's any more: `job.lease_lost` or `job.cancelled`."""
+        self.totals[claim.queue, event] += 1
+        self.event(
+            event,
+            queue=claim.queue,
+            worker=claim.worker,
+            job_id=claim.id,
+            task=task,
+            attempt=claim.attempt,
+            reason=reason,
+        )
+
+
+def _error_fields(failure: Failure | None, edge: str) -> dict[str, Any]:
+    if failure is None:
+        return {}
+    fields = {"error": f"{failure.type}: {failure.message}"}
+    if failure.traceback and edge == "fail":
+        fields["traceback"] = failure.traceback
+    return fields
