@@ -53,6 +53,7 @@ class Outlook(msgspec.Struct, frozen=True):
     waiting: int  # jobs that may be claimed now (0 while paused)
     next_due: float | None  # the first delayed job's time
     next_lapse: float | None  # the first lease's end
+    shelves: tuple[str, ...] = ()  # tasks that have shelved jobs, sorted
 
 
 class Lapsed(msgspec.Struct, frozen=True):

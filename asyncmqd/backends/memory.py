@@ -372,6 +372,7 @@ class InMemoryBackend(BaseBackend):
             waiting=0 if queue.paused else len(queue.lines[State.WAITING]),
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
+            shelves=tuple(sorted(place.removeprefix(shelf("")) for place in queue.shelves())),
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:

@@ -10,6 +10,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -74,18 +75,24 @@ class TaskDef:
         self.options = options
         self.is_async = inspect.iscoroutinefunction(function)
         self._signature = inspect.signature(function)
-        self._hints: dict[str, Any] | None = None
+
+    @cached_property
+    def _all_hints(self) -> dict[str, Any]:
+        # Resolved late, for hints may name what is defined below the task.
+        try:
+            return typing.get_type_hints(self.function, include_extras=True)
+        except NameError:  # a hint under TYPE_CHECKING: values stay plain JSON
+            return {}
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """Type hints by parameter."""
+        return {name: hint for name, hint in self._all_hints.items() if name != "return"}
 
     @property
-    def hints(self) -> dict[str, Any]:
-        """Type hints by parameter; resolved late, for they may name what is defined below them."""
-        if self._hints is None:
-            try:
-                self._hints = typing.get_type_hints(self.function, include_extras=True)
-            except NameError:  # a hint under TYPE_CHECKING: its arguments stay plain JSON
-                self._hints = {}
-            self._hints.pop("return", None)
-        return self._hints
+    def returns(self) -> Any:
+        """The type hint of the result, or None."""
+        return self._all_hints.get("return")
 
     def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise TypeError now, at the producer, if the function cannot be called like this."""

@@ -97,7 +97,8 @@ def _add_job_fields(
 
 
 def _render_json(_logger: Any, _name: str, event: structlog.typing.EventDict) -> bytes:
-    ordered = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), **event}
+    head = {key: event.pop(key) for key in ("timestamp", "level", "event")}
+    ordered = head | event
     line = _encode(ordered)
     if len(line) > LINE_LIMIT:
         line = _encode({key: _shorten(value) for key, value in ordered.items()} | {"cut": True})

@@ -1,0 +1,35 @@
+"""From a URL to a store. Each store's module is imported only when its URL is used."""
+
+from __future__ import annotations
+
+import re
+
+from asyncmqd.backends.base import BaseBackend
+
+_REDIS = {"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"}
+
+
+def open_backend(url: str) -> BaseBackend:
+    """The store that `url` names; nothing is contacted yet. Raises ValueError."""
+    scheme = url.partition("://")[0]
+    if scheme == "memory":
+        from asyncmqd.backends.memory import InMemoryBackend
+
+        return InMemoryBackend(url)
+    if scheme == "sqlite":
+        from asyncmqd.backends.sqlite import SQLiteBackend
+
+        return SQLiteBackend(url)
+    if scheme in _REDIS:
+        from asyncmqd.backends.redis import RedisBackend
+
+        return RedisBackend(url)
+    raise ValueError(
+        "backend: expected memory://, sqlite:///path, redis://, rediss://, unix://,"
+        f" redis+sentinel:// or redis+cluster://, got {redacted(url)!r}"
+    )
+
+
+def redacted(url: str) -> str:
+    """The URL as it may be shown: without its password."""
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)

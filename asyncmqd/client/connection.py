@@ -1,0 +1,136 @@
+"""Which store a process enqueues to when it does not say, and how code without a loop gets there.
+
+A store instance belongs to one event loop, so the default is kept as a URL with one instance for
+each loop that asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import tomllib
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.backends.memory import InMemoryBackend
+
+CONFIG_FILE = Path("/etc/asyncmq/queues.toml")
+
+Result = TypeVar("Result")
+
+
+class NotConfigured(RuntimeError):
+    """No store was named: neither in code, nor by the environment, nor by a configuration file."""
+
+
+_default: str | BaseBackend | None = None
+_instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, BaseBackend]] = (
+    WeakKeyDictionary()
+)
+
+
+def connect(backend: str | BaseBackend | None = None) -> BaseBackend:
+    """Name the store that this process's tasks and queues use from now on, and return it.
+
+    `backend` is a URL or an instance; None means the one that is configured: `connect`'s last,
+    then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
+    Nothing is contacted yet. Raises NotConfigured, or ValueError for a URL that names no store.
+    """
+    global _default  # noqa: PLW0603 - one default store a process is what this function is for
+    chosen = resolve(backend)
+    if backend is not None:
+        _default = backend
+    return chosen
+
+
+def resolve(backend: str | BaseBackend | None) -> BaseBackend:
+    """The store meant by a URL, an instance or None, as an instance for the running loop."""
+    if isinstance(backend, BaseBackend):
+        return backend
+    if backend is not None:
+        return _instance(backend)
+    if isinstance(_default, BaseBackend):
+        return _for_this_loop(_default)
+    return _instance(_default or configured_url())
+
+
+def configured_url() -> str:
+    """The URL that environment or configuration name. Raises NotConfigured."""
+    if url := os.environ.get("ASYNCMQD_BACKEND"):
+        return url
+    path = Path(os.environ.get("ASYNCMQD_CONFIG", CONFIG_FILE))
+    try:
+        url = tomllib.loads(path.read_text()).get("backend")
+    except (OSError, ValueError):
+        url = None
+    if not isinstance(url, str):
+        raise NotConfigured(
+            "no store is configured: expected connect(URL), ASYNCMQD_BACKEND,"
+            f" or a readable `backend` key in {path}"
+        )
+    return url
+
+
+def _instance(url: str) -> BaseBackend:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return open_backend(url)
+    known = _instances.setdefault(loop, {})
+    if url not in known:
+        known[url] = open_backend(url)
+    return known[url]
+
+
+def _for_this_loop(backend: BaseBackend) -> BaseBackend:
+    """The instance itself on its own loop and where any loop will do, else one of this loop."""
+    if isinstance(backend, InMemoryBackend) or not _loop.is_running_here():
+        return backend
+    return _instance(backend.url)
+
+
+class _BackgroundLoop:
+    """One event loop in a daemon thread, for callers that have none (Django, WSGI, scripts)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    def is_running_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run to the end, from a thread without a running loop."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(work, self._started()).result()
+        work.close()
+        raise RuntimeError("enqueue_sync would block the event loop here: await enqueue instead")
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            # A forked child (gunicorn, celery prefork) has the object but not the thread.
+            if self._loop is None or self._pid != os.getpid():
+                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+                threading.Thread(
+                    target=self._loop.run_forever, name="asyncmqd-enqueue", daemon=True
+                ).start()
+            return self._loop
+
+
+_loop = _BackgroundLoop()
+
+
+def run_sync(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine for a caller without an event loop. Raises RuntimeError inside of one."""
+    return _loop.run(work)

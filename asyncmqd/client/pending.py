@@ -1,0 +1,168 @@
+"""Jobs on their way to a store: built from a task and options, added by the thousand."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Coroutine, Iterable
+from datetime import timedelta
+from types import FrameType, TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.job import Job
+from asyncmqd.domain import clock
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT, encode_spec
+from asyncmqd.domain.job import (
+    DEFAULT_PRIORITY,
+    JOB_ID,
+    LOWEST_PRIORITY,
+    MAX_DELAY,
+    JobSpec,
+    NewJob,
+)
+
+BULK = 1_000  # jobs a round trip
+
+Result = TypeVar("Result")
+
+
+class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a producer may ask for one job; None leaves it to the task and the queue."""
+
+    queue: str | None = None
+    delay: float | timedelta = 0.0  # seconds before it may run, up to ten years
+    job_id: str | None = None  # an id of the producer's own: enqueued once while it is known
+    priority: int | None = None  # 0 to 255, lower first
+    retries: int | None = None  # runs after the first
+    timeout: float | None = None  # seconds for one run; 0 means no limit
+    ttl: float | None = None  # seconds after which it is not started any more
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.delay_seconds <= MAX_DELAY:
+            raise ValueError(f"delay: expected 0 to {MAX_DELAY:.0f} seconds, got {self.delay!r}")
+        if self.job_id is not None and not JOB_ID.fullmatch(self.job_id):
+            raise ValueError(
+                f"job_id: expected 1 to 128 printable ASCII characters, got {self.job_id!r}"
+            )
+        if self.priority is not None and not 0 <= self.priority <= LOWEST_PRIORITY:
+            raise ValueError(f"priority: expected 0 to {LOWEST_PRIORITY}, got {self.priority!r}")
+        for name in ("retries", "timeout", "ttl"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"{name}: expected 0 or more, got {value!r}")
+
+    @property
+    def delay_seconds(self) -> float:
+        """The delay as a number."""
+        return self.delay.total_seconds() if isinstance(self.delay, timedelta) else self.delay
+
+
+NO_OPTIONS = CallOptions()
+
+
+class PendingJob(msgspec.Struct, frozen=True):
+    """A job that was not enqueued yet: what `task.job(...)` returns and `add_bulk` takes."""
+
+    queue: str | None
+    spec: JobSpec
+    delay: float = 0.0
+
+    def new(self) -> NewJob:
+        """Encoded for the store. Raises NotSerialisable or PayloadTooLarge."""
+        return NewJob(
+            id=self.spec.id,
+            payload=encode_spec(self.spec, DEFAULT_PAYLOAD_LIMIT),
+            priority=self.spec.priority,
+            delay=self.delay,
+        )
+
+
+def pending(
+    task: str,
+    args: Iterable[Any],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+    *,
+    queue: str | None = None,
+    priority: int = DEFAULT_PRIORITY,
+    ttl: float | None = None,
+) -> PendingJob:
+    """Build a job; `queue`, `priority` and `ttl` are the task's own, where the options say none."""
+    spec = JobSpec(
+        id=options.job_id or clock.new_id(),
+        task=task,
+        args=list(args),
+        kwargs=kwargs,
+        priority=priority if options.priority is None else options.priority,
+        retries=options.retries,
+        timeout=options.timeout,
+        ttl=ttl if options.ttl is None else options.ttl,
+    )
+    return PendingJob(options.queue or queue, spec, options.delay_seconds)
+
+
+async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:
+    """Add jobs to one queue, a thousand a round trip. All are encoded before the first is sent."""
+    new = [job.new() for job in jobs]
+    created: list[bool] = []
+    for start in range(0, len(new), BULK):
+        created += await backend.add(queue, new[start : start + BULK])
+    return [
+        Job(queue, job.spec, backend, created=is_new)
+        for job, is_new in zip(jobs, created, strict=True)
+    ]
+
+
+class Enqueuing(Coroutine[Any, Any, Result]):
+    """A coroutine that warns, with file and line, if nobody ever awaits it.
+
+    Python's own warning for a forgotten coroutine names neither.
+    """
+
+    __slots__ = ("_frame", "_inner", "_line", "_started")
+
+    def __init__(self, inner: Coroutine[Any, Any, Result], depth: int = 2) -> None:
+        self._inner = inner
+        self._started = False
+        frame: FrameType = sys._getframe(depth)  # noqa: SLF001 - the documented way to the caller
+        self._frame, self._line = frame.f_code.co_filename, frame.f_lineno
+
+    def __await__(self) -> Any:
+        self._started = True
+        return self._inner.__await__()
+
+    def send(self, value: Any) -> Any:
+        """Part of the coroutine protocol."""
+        self._started = True
+        return self._inner.send(value)
+
+    def throw(
+        self,
+        kind: Any,
+        value: BaseException | object = None,
+        traceback: TracebackType | None = None,
+    ) -> Any:
+        """Part of the coroutine protocol."""
+        self._started = True
+        if value is None and traceback is None:
+            return self._inner.throw(kind)
+        return self._inner.throw(kind, value, traceback)
+
+    def close(self) -> None:
+        """Part of the coroutine protocol."""
+        self._started = True
+        self._inner.close()
+
+    def __del__(self) -> None:
+        if self._started:
+            return
+        self._inner.close()
+        warnings.warn_explicit(
+            "a job was never enqueued: `await` is missing here",
+            RuntimeWarning,
+            self._frame,
+            self._line,
+        )

@@ -1,0 +1,185 @@
+"""`Queue`: one queue as application code sees it: add jobs, look at them, administer them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.connection import resolve, run_sync
+from asyncmqd.client.job import Job
+from asyncmqd.client.pending import CallOptions, Enqueuing, PendingJob, add_all, pending
+from asyncmqd.client.tasks import Task
+from asyncmqd.domain.job import Counts
+from asyncmqd.domain.schedule import Repeatable, check, seconds
+from asyncmqd.domain.states import State
+from asyncmqd.domain.tasks import REGISTRY, check_queue_name
+
+
+class Queue:
+    """A named queue in a store: `backend` is a URL, an instance, or None for the configured one.
+
+    The numbers are those of `run`, as in `run_worker`; producers need none of them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        backend: str | BaseBackend | None = None,
+        *,
+        concurrency: int = 3,
+        rate_limit: float | None = None,
+        rate_interval: float = 1.0,
+        scan_interval: float | None = None,
+    ) -> None:
+        self.name = check_queue_name(name)
+        self.concurrency = concurrency
+        self.rate_limit = rate_limit
+        self.rate_interval = rate_interval
+        self.scan_interval = scan_interval
+        self.repeatables: list[Repeatable] = []
+        self._named = backend
+
+    @property
+    def backend(self) -> BaseBackend:
+        """The store, as an instance for the running event loop."""
+        return resolve(self._named)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}>"
+
+    # ------------------------------------------------------------------ producing
+
+    def add(
+        self,
+        task: Task[Any, Any] | str,
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        delay: float | timedelta = 0.0,
+        **options: Any,
+    ) -> Enqueuing[Job]:
+        """Enqueue a job of `task` (or of the task of that name) here, whatever queue it declares.
+
+        Keyword arguments of the task go into `kwargs`; all other keywords are options of the job
+        (`CallOptions`). Raises like `Task.enqueue`.
+        """
+        call = CallOptions(delay=delay, **options)
+        return Enqueuing(self._add([self._pending(task, args, kwargs or {}, call)]))
+
+    def add_sync(self, task: Task[Any, Any] | str, *args: Any, **options: Any) -> Job:
+        """`add` for code without an event loop; blocks until the job is safe in the store."""
+        kwargs = options.pop("kwargs", None) or {}
+        return run_sync(self._add([self._pending(task, args, kwargs, CallOptions(**options))]))
+
+    def _pending(
+        self,
+        task: Task[Any, Any] | str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: CallOptions,
+    ) -> PendingJob:
+        if isinstance(task, Task):
+            definition = task.definition
+        elif (known := REGISTRY.get(task)) is not None:
+            definition = known
+        else:  # code of another service: a daemon that knows the name will run it
+            return pending(task, args, kwargs, options)
+        definition.check_call(args, kwargs)
+        declared = definition.options
+        return pending(
+            definition.name,
+            args,
+            kwargs,
+            options,
+            priority=declared.priority,
+            ttl=declared.ttl,
+        )
+
+    async def _add(self, jobs: list[PendingJob]) -> Job:
+        return (await add_all(self.backend, self.name, jobs))[0]
+
+    def add_bulk(self, jobs: Iterable[PendingJob]) -> Enqueuing[list[Job]]:
+        """Enqueue many jobs made by `task.job(...)`: one round trip for each 1,000."""
+        return Enqueuing(add_all(self.backend, self.name, list(jobs)))
+
+    def add_repeatable(
+        self,
+        task: Task[Any, Any] | str,
+        *,
+        every: float | str | None = None,
+        cron: str | None = None,
+        timezone: str = "UTC",
+        name: str = "",
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Repeatable:
+        """Declare a schedule for `run`: `every` (seconds, or text like "5m") or `cron`.
+
+        It fires once for each instant over all workers that declare it. Its identity is (queue,
+        `name`), by default the task's name. Raises ValueError, naming the key that is wrong.
+        """
+        repeatable = check(
+            Repeatable(
+                task=task.name if isinstance(task, Task) else task,
+                name=name,
+                every=None if every is None else seconds(every),
+                cron=cron,
+                timezone=timezone,
+                args=list(args),
+                kwargs=kwargs or {},
+                **options,
+            )
+        )
+        self.repeatables = [r for r in self.repeatables if r.key != repeatable.key] + [repeatable]
+        return repeatable
+
+    # ------------------------------------------------------------------ looking
+
+    async def counts(self) -> Counts:
+        """How many jobs are in each state."""
+        return (await self.backend.counts([self.name]))[self.name]
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job of that id, if the store has it."""
+        backend = self.backend
+        (record,) = await backend.get(self.name, [job_id])
+        return None if record is None else Job.of(record, backend)
+
+    async def jobs(self, state: State | str, offset: int = 0, limit: int = 100) -> list[Job]:
+        """A page of the jobs in a state: next to run first, ended ones newest first."""
+        backend = self.backend
+        records = await backend.list(self.name, State(state), offset, limit)
+        return [Job.of(record, backend) for record in records]
+
+    # ------------------------------------------------------------------ administration
+
+    async def pause(self) -> None:
+        """Stop claiming here, in all daemons at once; running jobs go on."""
+        await self.backend.pause(self.name, paused=True)
+
+    async def resume(self) -> None:
+        """Claim again."""
+        await self.backend.pause(self.name, paused=False)
+
+    async def purge(self, state: State | str = State.WAITING) -> int:
+        """Delete all jobs in a state; how many."""
+        backend, total = self.backend, 0
+        while count := await backend.purge(self.name, State(state)):
+            total += count
+        return total
+
+    async def run(self) -> None:
+        """Run a worker for this queue, with its numbers and repeatables, until cancelled."""
+        from asyncmqd.runtime.runners import run_worker  # the layer above: only for this shortcut
+
+        await run_worker(
+            self.name,
+            self.backend,
+            concurrency=self.concurrency,
+            rate_limit=self.rate_limit,
+            rate_interval=self.rate_interval,
+            repeatables=list(self.repeatables),
+            scan_interval=self.scan_interval,
+        )

@@ -1,0 +1,172 @@
+"""`@task`: turns a function into a task that can be enqueued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.connection import resolve, run_sync
+from asyncmqd.client.job import Job
+from asyncmqd.client.pending import (
+    NO_OPTIONS,
+    CallOptions,
+    Enqueuing,
+    PendingJob,
+    add_all,
+    pending,
+)
+from asyncmqd.domain.retry import Backoff
+from asyncmqd.domain.retry import backoff as to_backoff
+from asyncmqd.domain.tasks import REGISTRY, ExecutorKind, TaskDef, TaskOptions
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+
+class Task(Generic[Params, Result]):
+    """A registered function. Calling it runs it here and now; `enqueue` has a worker run it."""
+
+    def __init__(
+        self,
+        definition: TaskDef,
+        options: CallOptions = NO_OPTIONS,
+        backend: str | BaseBackend | None = None,
+    ) -> None:
+        self.definition = definition
+        self._options = options
+        self._backend = backend
+        self.__doc__ = definition.function.__doc__
+        self.__name__ = getattr(definition.function, "__name__", definition.name)
+        self.__wrapped__ = definition.function
+
+    @property
+    def name(self) -> str:
+        """The name that jobs carry: `module.function` unless `name=` said otherwise."""
+        return self.definition.name
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name}>"
+
+    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        """Call the function itself, without any queue."""
+        result: Result = self.definition.function(*args, **kwargs)
+        return result
+
+    def options(
+        self, *, backend: str | BaseBackend | None = None, **options: Any
+    ) -> Task[Params, Result]:
+        """This task with other options for the next jobs; see `CallOptions` for their meaning.
+
+        Raises ValueError or TypeError for what is no option or out of range.
+        """
+        return Task(
+            self.definition,
+            msgspec.structs.replace(self._options, **options),
+            self._backend if backend is None else backend,
+        )
+
+    def job(self, *args: Params.args, **kwargs: Params.kwargs) -> PendingJob:
+        """A job of this task that is not enqueued yet, for `Queue.add_bulk`.
+
+        Raises TypeError if the function cannot be called with these arguments.
+        """
+        self.definition.check_call(args, kwargs)
+        declared = self.definition.options
+        return pending(
+            self.name,
+            args,
+            kwargs,
+            self._options,
+            queue=declared.queue,
+            priority=declared.priority,
+            ttl=declared.ttl,
+        )
+
+    def enqueue(self, *args: Params.args, **kwargs: Params.kwargs) -> Enqueuing[Job]:
+        """Enqueue a job; await it, and the job is safe in the store.
+
+        Raises TypeError (wrong arguments), NotSerialisable, PayloadTooLarge or StoreError.
+        """
+        return Enqueuing(self._add(self.job(*args, **kwargs)))
+
+    def delay(self, *args: Params.args, **kwargs: Params.kwargs) -> Enqueuing[Job]:
+        """The same as `enqueue`."""
+        return Enqueuing(self._add(self.job(*args, **kwargs)))
+
+    def send(self, *args: Params.args, **kwargs: Params.kwargs) -> Enqueuing[Job]:
+        """The same as `enqueue`."""
+        return Enqueuing(self._add(self.job(*args, **kwargs)))
+
+    def enqueue_sync(self, *args: Params.args, **kwargs: Params.kwargs) -> Job:
+        """Enqueue from code without an event loop; blocks until the job is safe in the store."""
+        return run_sync(self._add(self.job(*args, **kwargs)))
+
+    async def _add(self, job: PendingJob) -> Job:
+        queue = job.queue or self.definition.options.queue
+        return (await add_all(resolve(self._backend), queue, [job]))[0]
+
+
+@overload
+def task(function: Callable[Params, Result], /) -> Task[Params, Result]: ...
+
+
+@overload
+def task(
+    *,
+    queue: str = ...,
+    name: str | None = ...,
+    retries: int | None = ...,
+    timeout: float | None = ...,
+    ttl: float | None = ...,
+    priority: int = ...,
+    backoff: Backoff | float | Callable[[int, BaseException], float] | None = ...,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    dont_retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    executor: ExecutorKind | None = ...,
+) -> Callable[[Callable[Params, Result]], Task[Params, Result]]: ...
+
+
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    backoff: Backoff | float | Callable[[int, BaseException], float] | None = None,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = BaseException,
+    dont_retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    **options: Any,
+) -> Any:
+    """Register a function, async or plain, as a task; `@task` and `@task(...)` both work.
+
+    - `queue`: where its jobs go (default "default").
+    - `name`: what jobs call it (default `module.function`); renaming a function keeps its jobs.
+    - `retries`: runs after the first; `backoff`: seconds, `Fixed`, `Exponential` or a function of
+      (failures, error) that returns seconds; `retry_on` and `dont_retry_on`: exception types.
+    - `timeout`: seconds for one run. `ttl`: seconds after which a job is not started any more.
+    - `priority`: 0 to 255, lower first (default 5).
+    - `executor`: for plain functions, "thread" or "process".
+
+    What is not given is decided by the queue's configuration. Raises ValueError or TypeError for
+    options out of range and for a name that another function has.
+    """
+
+    def register(target: Callable[..., Any]) -> Task[Any, Any]:
+        definition = TaskDef(
+            target,
+            name or f"{target.__module__}.{target.__qualname__}",
+            TaskOptions(
+                backoff=None if backoff is None else to_backoff(backoff),
+                retry_on=retry_on if isinstance(retry_on, tuple) else (retry_on,),
+                dont_retry_on=(
+                    dont_retry_on if isinstance(dont_retry_on, tuple) else (dont_retry_on,)
+                ),
+                **options,
+            ),
+        )
+        REGISTRY.add(definition)
+        return Task(definition)
+
+    return register if function is None else register(function)

@@ -1,0 +1,161 @@
+"""What runs in a child process: one job after the other, told and answered over a socket.
+
+Started as `python -m asyncmqd.runtime.child FD`; it dies with its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import importlib
+import inspect
+import io
+import os
+import runpy
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+import msgspec
+
+from asyncmqd.client.connection import connect
+from asyncmqd.domain import clock
+from asyncmqd.domain.codec import encode
+from asyncmqd.domain.job import Failure
+from asyncmqd.domain.retry import Reject, Retry
+from asyncmqd.domain.tasks import REGISTRY, TaskDef
+from asyncmqd.runtime.context import JobContext, enter
+from asyncmqd.runtime.execute import failure_of
+from asyncmqd.runtime.processes import Call, Hello, Reply
+
+_HEADER = struct.Struct("!I")
+_PR_SET_PDEATHSIG = 1
+
+
+class _Line:
+    """The socket to the parent, in frames."""
+
+    def __init__(self, fd: int) -> None:
+        self._socket = socket.socket(fileno=fd)
+        self._file = self._socket.makefile("rb")
+
+    def send(self, reply: Reply) -> None:
+        data = msgspec.json.encode(reply)
+        self._socket.sendall(_HEADER.pack(len(data)) + data)
+
+    def receive(self) -> bytes:
+        """The next frame. Raises EOFError when the parent is gone."""
+        header = self._file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise EOFError
+        (size,) = _HEADER.unpack(header)
+        return self._file.read(size)
+
+
+class _Prints(io.TextIOBase):
+    """A standard stream whose lines go to the parent's log."""
+
+    def __init__(self, line: _Line, stream: str, level: int) -> None:
+        self._line, self._stream, self._level = line, stream, level
+        self._rest = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for each in lines:
+            if each.strip():
+                fields = {"event": each, "level": self._level, "stream": self._stream}
+                self._line.send(Reply(log=fields))
+        return len(text)
+
+
+def main() -> None:
+    """Serve the parent until it closes the socket."""
+    _die_with_parent()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides when a run ends
+    line = _Line(int(sys.argv[1]))
+    sys.stdout = _Prints(line, "stdout", 20)
+    sys.stderr = _Prints(line, "stderr", 30)
+    with contextlib.suppress(EOFError, ConnectionError):
+        _prepare(line)
+        while True:
+            _serve(line, msgspec.json.decode(line.receive(), type=Call))
+    os._exit(0)  # threads that the application left behind must not keep the child
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
+
+
+def _prepare(line: _Line) -> None:
+    hello = msgspec.json.decode(line.receive(), type=Hello)
+    sys.path[:] = hello.path
+    try:
+        for module in hello.modules:
+            importlib.import_module(module)
+        if hello.main is not None:
+            runpy.run_path(hello.main, run_name="__asyncmqd_main__")
+        if hello.backend_url:
+            connect(hello.backend_url)
+    except BaseException as error:  # noqa: BLE001 - the parent reports it with the job
+        line.send(Reply(done=True, failure=failure_of(error)))
+        raise EOFError from None
+    line.send(Reply(done=True))
+
+
+def _serve(line: _Line, call: Call) -> None:
+    task = _find(call.spec.task)
+    remaining = None if call.time_limit is None else call.time_limit - clock.wall()
+    enter(
+        JobContext(
+            id=call.spec.id,
+            queue=call.queue,
+            task=call.spec.task,
+            attempt=call.attempt,
+            worker=call.worker,
+            time_limit=remaining,
+            report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
+        )
+    )
+    try:
+        if task is None:
+            raise Reject("the child process does not know this task")
+        args, kwargs = task.typed(call.spec.args, call.spec.kwargs)
+        value = task.function(*args, **kwargs)
+        if inspect.iscoroutine(value):
+            value = asyncio.run(value)
+        line.send(Reply(done=True, result=msgspec.Raw(encode(value, "result"))))
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
+        line.send(_failed(task, error))
+
+
+def _find(name: str) -> TaskDef | None:
+    # A task of the parent's script has the script's module name here.
+    return REGISTRY.get(name) or REGISTRY.get(name.replace("__main__.", "__asyncmqd_main__.", 1))
+
+
+def _failed(task: TaskDef | None, error: BaseException) -> Reply:
+    options = task.options if task is not None else None
+    may_retry = not isinstance(error, Reject) and (
+        options is None
+        or (
+            isinstance(error, (Retry, *options.retry_on))
+            and not isinstance(error, options.dont_retry_on)
+        )
+    )
+    failure: Failure = failure_of(error)
+    after: Any = error.after if isinstance(error, Retry) else None
+    return Reply(done=True, failure=failure, may_retry=may_retry, after=after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,361 @@
+"""The claim loop: one round trip carries settled jobs to the store and brings new ones.
+
+While it is under way, finished jobs gather; so at low load a batch is one job at once, and at high
+load batches grow by themselves. The loop is never cancelled, for a reply that is thrown away holds
+jobs that nobody would run: it is told to drain instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from functools import partial
+from typing import Any
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.domain import clock
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.settle import (
+    SUSPECT_PAUSE,
+    Outcome,
+    Refused,
+    Released,
+    is_suspect,
+    mark_solo,
+    note_progress,
+    settle,
+)
+from asyncmqd.runtime.execute import Execution, failure_of
+from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.scanner import Scanner
+from asyncmqd.runtime.slots import Slots
+
+BATCH = 1_000  # jobs that one round trip brings at most
+LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
+
+_Settled = tuple[Run, Change]
+
+
+class ClaimLoop:
+    """Claims jobs of one queue, starts their runs, and settles them."""
+
+    def __init__(
+        self,
+        queue: str,
+        node: Node,
+        execution: Execution,
+        slots: Slots,
+        limiter: RateLimiter | None,
+        scanner: Scanner,
+        drain_timeout: float,
+    ) -> None:
+        self.queue = queue
+        self.node = node
+        self.execution = execution
+        self.slots = slots
+        self.limiter = limiter
+        self.scanner = scanner
+        self.drain_timeout = drain_timeout  # seconds
+        self.running: dict[str, Run] = {}
+        self.busy_since: float | None = None  # loop time at which the present round trip began
+        self._finished: list[_Settled] = []
+        self._noted: dict[str, Run] = {}  # runs with progress to store
+        self._hungry = True  # the queue may have work
+        self._unsure = False  # a reply was lost: the store may hold claims for us
+        self._failures = 0  # round trips that failed in a row
+        self._deadline: float | None = None  # loop time; set once draining
+        self._bell = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    # ------------------------------------------------------------------ from outside
+
+    async def run(self) -> None:
+        """Claim and run until cancelled; then drain, and re-raise.
+
+        The first cancellation gives running jobs `drain_timeout` seconds, a further one none.
+        """
+        main = asyncio.create_task(self._turn_for_ever(), name=f"claims of {self.queue}")
+        cancelled: asyncio.CancelledError | None = None
+        while not main.done():
+            try:
+                await asyncio.shield(main)
+            except asyncio.CancelledError as error:
+                if main.done():
+                    break
+                self._drain(self.drain_timeout if cancelled is None else 0.0)
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        main.result()
+
+    @property
+    def draining(self) -> bool:
+        """Whether no job is claimed any more."""
+        return self._deadline is not None
+
+    def ring(self) -> None:
+        """Look again at what there is to do."""
+        self._bell.set()
+
+    def wake(self) -> None:
+        """The queue may have work."""
+        self._hungry = True
+        self._bell.set()
+
+    def change_limiter(self, limiter: RateLimiter | None) -> None:
+        """Use this one from the next claim on; tokens reserved from the old one are its own."""
+        self.limiter = limiter
+        self._bell.set()
+
+    # ------------------------------------------------------------------ the loop
+
+    async def _turn_for_ever(self) -> None:
+        try:
+            while (room := await self._something_to_do()) is not None:
+                await self._turn(room)
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            for run in list(self.running.values()):  # only after an error of ours
+                run.stop("released")
+
+    async def _something_to_do(self) -> int | None:
+        """Wait for settled jobs or for work to claim; how many to claim, None when drained."""
+        while True:
+            room = self._reserve()
+            if self._finished or self._noted or (room and (self._hungry or self._unsure)):
+                return room
+            self._unreserve(room)
+            if self.draining and not self.running:
+                return None
+            self._bell.clear()
+            self._set_alarm()
+            await self._bell.wait()
+
+    def _reserve(self) -> int:
+        """Take free slots, and a token for each."""
+        if self.draining:
+            return 0
+        slots = self.slots.take(BATCH)
+        if self.limiter is None or not slots:
+            return slots
+        room = self.limiter.reserve(slots)
+        self.slots.give(slots - room)
+        return room
+
+    def _unreserve(self, room: int) -> None:
+        if room:
+            self._count_starts(room, 0, self.limiter)
+
+    def _set_alarm(self) -> None:
+        """Ring when a slot or a token that the queue waits for is there."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if not self._hungry or self.draining:
+            return
+        self.slots.call_when_free(self.ring)
+        pause = 0.0 if self.limiter is None else self.limiter.wait_time()
+        if 0 < pause < float("inf"):
+            self._alarm = self._loop.call_later(pause, self.ring)
+
+    async def _turn(self, room: int) -> None:
+        settled, self._finished = self._finished, []
+        noted, self._noted = list(self._noted.values()), {}
+        changes = [change for _, change in settled]
+        changes += [note_progress(run.claim, run.progress or b"") for run in noted]
+        self.busy_since = started = self._loop.time()
+        limiter = self.limiter  # a reload may change it while we wait
+        try:
+            if self._unsure:
+                await self._find_unknown_claims()
+            turn = await self.node.backend.turn(
+                self.queue, changes, room, self.node.lease, self.node.id
+            )
+        except StoreError as error:
+            self._finished = settled + self._finished
+            self._noted.update((run.id, run) for run in noted if not run.ended)
+            self._count_starts(room, 0, limiter)
+            self._unsure = self._unsure or room > 0
+            await self._after_failure(error)
+        else:
+            self._failures = 0
+            self.node.store_answered()
+            self._note_answers(settled, turn.answers)
+            if len(turn.claims) < room:
+                self._hungry = False
+                self.scanner.ring()  # what woke us may have been a delayed job
+            self._count_starts(room, len(turn.claims), limiter)
+            await self._start_all(turn.claims, self._loop.time() - started)
+        finally:
+            self.busy_since = None
+
+    async def _after_failure(self, error: StoreError) -> None:
+        self.node.store_failed(error)
+        if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
+            # The store is gone and so is our time. Leases will bring the jobs back.
+            for run, _ in self._finished:
+                self.node.leases.drop(run)
+            self._finished.clear()
+        await self.node.pause(self._failures)
+        self._failures += 1
+
+    async def _find_unknown_claims(self) -> None:
+        """Start what a lost reply had brought us."""
+        claims = await self.node.backend.held(self.queue, self.node.id)
+        unknown = [claim for claim in claims if not self.node.leases.holds(claim)]
+        self._unsure = False
+        for claim in unknown:
+            if self.draining or not self.slots.take(1):
+                change = settle(claim, Released(), self.execution.options.policy(None, None), 0.0)
+                self._finished.append((Run(claim, self._loop.time()), change))
+            else:
+                self._start(claim)
+
+    # ------------------------------------------------------------------ starting
+
+    def _count_starts(self, room: int, started: int, limiter: RateLimiter | None) -> None:
+        """Of `room` slots and tokens that were reserved, `started` are used."""
+        self.slots.give(room - started)
+        if limiter is not None:
+            limiter.start(started)
+            limiter.refund(room - started)
+
+    async def _start_all(self, claims: list[Claim], took: float) -> None:
+        if claims and took > self.node.lease / 2:
+            claims = await self._still_held(claims)
+        for claim in claims:
+            self._start(claim)
+
+    async def _still_held(self, claims: list[Claim]) -> list[Claim]:
+        """The reply took so long (a stalled store, a stopped process) that leases may be over."""
+        try:
+            kept = await self.node.leases.check(claims)
+        except StoreError:
+            kept = [True] * len(claims)  # not known: fenced all the same
+        self.slots.give(kept.count(False))
+        return [claim for claim, is_kept in zip(claims, kept, strict=True) if is_kept]
+
+    def _start(self, claim: Claim) -> None:
+        former = self.running.get(claim.id)
+        if former is not None:  # we had lost it without noticing, and claimed it anew
+            former.stop("lost")
+            self.node.explain(former)
+        run = Run(claim, self._loop.time())
+        run.on_overstay = self._settle_without
+        self.running[claim.id] = run
+        self.node.leases.hold(run)
+        work = self._run_suspect(run) if is_suspect(claim) else self._run(run)
+        run.asyncio_task = self._loop.create_task(work)
+
+    async def _run(self, run: Run) -> None:
+        outcome = await self.execution.execute(run, partial(self._report, run))
+        self._hand_over(run, outcome)
+
+    async def _run_suspect(self, run: Run) -> None:
+        """A job that was on board at two crashes runs when no other such job does."""
+        key = (self.queue, run.id)
+        if self.node.suspects:
+            self._hand_over(run, Released(SUSPECT_PAUSE))
+            return
+        self.node.suspects.add(key)
+        try:
+            await self._run_marked(run)
+        finally:
+            self.node.suspects.discard(key)
+
+    async def _run_marked(self, run: Run) -> None:
+        try:
+            (answer,) = await self.node.backend.apply(self.queue, [mark_solo(run.claim)])
+        except StoreError:
+            self._hand_over(run, Released(SUSPECT_PAUSE))
+            return
+        if answer == "applied":
+            await self._run(run)
+        else:
+            self.node.explain(run)
+            self._hand_over(run, None)
+
+    # ------------------------------------------------------------------ settling
+
+    def _hand_over(self, run: Run, outcome: Outcome | None) -> None:
+        """A run has ended: decide, and leave the change for the next round trip."""
+        if run.ended:  # it overstayed its stop, and was settled without
+            return
+        run.ended = True
+        run.duration = self._loop.time() - run.started
+        if self.running.get(run.id) is run:
+            del self.running[run.id]
+        self._noted.pop(run.id, None)
+        self.slots.give()
+        if outcome is not None:
+            change = self._decide(run, outcome)
+            if change.edge in {"retry", "defer"}:
+                self.scanner.expect(change.delay)
+            self._finished.append((run, change))
+        self._bell.set()
+
+    def _decide(self, run: Run, outcome: Outcome) -> Change:
+        try:
+            return settle(run.claim, outcome, run.policy, clock.draw())
+        except Exception as error:  # noqa: BLE001 - a back-off function is the application's code
+            return settle(run.claim, Refused(failure_of(error)), run.policy, 0.0)
+
+    def _settle_without(self, run: Run) -> None:
+        """The run does not end though it was told to: its slot is freed, its end counts no more."""
+        self.node.observer.event(
+            "job.overstayed",
+            **self._names(run),
+            reason=run.stop_reason,
+        )
+        self._hand_over(run, self.execution.stopped(run))
+
+    def _names(self, run: Run) -> dict[str, Any]:
+        return {
+            "queue": self.queue,
+            "worker": self.node.id,
+            "job_id": run.id,
+            "task": run.task_name,
+            "attempt": run.attempt,
+        }
+
+    def _note_answers(self, settled: list[_Settled], answers: list[Answer]) -> None:
+        for (run, change), answer in zip(settled, answers, strict=False):
+            if answer in {"applied", "already"}:
+                self.node.leases.drop(run)
+                self.node.observer.change(change, run.claim, run.task_name, run.duration)
+            else:
+                self.node.explain(run)
+
+    def _report(self, run: Run, progress: bytes) -> None:
+        """Progress of a run, from whatever thread."""
+        if threading.get_ident() == self._thread:
+            self._note(run, progress)
+        else:
+            self._loop.call_soon_threadsafe(self._note, run, progress)
+
+    def _note(self, run: Run, progress: bytes) -> None:
+        if not run.ended:
+            run.progress = progress
+            self._noted[run.id] = run
+            self._bell.set()
+
+    # ------------------------------------------------------------------ draining
+
+    def _drain(self, timeout: float) -> None:
+        """Claim no more; in `timeout` seconds hand back what still runs."""
+        self._deadline = self._loop.time() + timeout
+        if timeout > 0:
+            self._loop.call_later(timeout, self._hand_back)
+        else:
+            self._hand_back()
+        self._bell.set()
+
+    def _hand_back(self) -> None:
+        for run in list(self.running.values()):
+            run.stop("released")

@@ -1,0 +1,81 @@
+"""`current_job()`: what a running task may know and say of its own run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from asyncmqd.domain import clock
+from asyncmqd.domain.codec import encode
+
+
+class JobContext:
+    """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        queue: str,
+        task: str,
+        attempt: int,
+        worker: str,
+        time_limit: float | None,
+        report: Callable[[bytes], None],
+    ) -> None:
+        self.id = id
+        self.queue = queue
+        self.task = task
+        self.attempt = attempt  # 1 for the first run
+        self.worker = worker
+        self._report = report
+        self._ends = None if time_limit is None else clock.wall() + time_limit
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the run's time is over, in UTC; None if it has no limit."""
+        return None if self._ends is None else datetime.fromtimestamp(self._ends, UTC)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields that every log line of this run carries."""
+        return {
+            "queue": self.queue,
+            "worker": self.worker,
+            "job_id": self.id,
+            "task": self.task,
+            "attempt": self.attempt,
+        }
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger; its lines carry the job's id."""
+        return structlog.get_logger().bind(**self.fields)
+
+    def progress(self, value: Any) -> None:
+        """Report progress, any JSON value; what `job.progress()` returns from then on.
+
+        Returns at once; of values reported in quick succession only the last is stored. Refused
+        silently once the claim is lost. Raises NotSerialisable.
+        """
+        self._report(encode(value, "progress"))
+
+
+_current: ContextVar[JobContext | None] = ContextVar("asyncmqd_job", default=None)
+
+
+def current_job() -> JobContext:
+    """The run that this code is part of. Raises RuntimeError outside of a job."""
+    context = _current.get()
+    if context is None:
+        raise RuntimeError("current_job() is only known inside of a running job")
+    return context
+
+
+def enter(context: JobContext) -> None:
+    """Make `context` the current job of the present execution context."""
+    _current.set(context)

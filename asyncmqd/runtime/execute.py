@@ -1,0 +1,192 @@
+"""`execute`: from a claim to the outcome of its run, as small steps over one `Run`."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from asyncmqd.domain.codec import (
+    CorruptPayload,
+    NotSerialisable,
+    PayloadTooLarge,
+    decode_spec,
+    encode,
+)
+from asyncmqd.domain.job import Failure, JobSpec
+from asyncmqd.domain.settle import (
+    Crashed,
+    Expired,
+    Outcome,
+    Raised,
+    Refused,
+    Released,
+    Succeeded,
+    Unknown,
+)
+from asyncmqd.domain.tasks import BadArguments, Registry, TaskDef
+from asyncmqd.observe.log import job_fields
+from asyncmqd.runtime.context import JobContext, enter
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
+from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.threads import Threads
+
+_MESSAGE_LIMIT = 2_000  # characters of an error message that are kept
+_TRACEBACK_LIMIT = 16_000  # characters of a traceback: the end of it says most
+
+
+class JobTimeout(Exception):
+    """The run took longer than its limit."""
+
+
+class Execution:
+    """Where and how runs of one queue are executed."""
+
+    def __init__(self, options: WorkerOptions, registry: Registry, backend_url: str) -> None:
+        self.options = options
+        self.registry = registry
+        self.threads = Threads()
+        self.processes = Processes(registry, backend_url)
+
+    async def execute(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
+        """Run the claimed job; None when the claim was lost, and nothing may be written.
+
+        `report` is called with encoded progress. Never raises what the task raised.
+        """
+        return self._prepare(run) or await self._call_in_time(run, report)
+
+    # ------------------------------------------------------------------ steps
+
+    def _prepare(self, run: Run) -> Outcome | None:
+        """Decode, look up, check the age. An outcome here means that the task is not called."""
+        run.policy = self.options.policy(None, None)
+        try:
+            spec = decode_spec(run.claim.payload, self.options.payload_limit)
+        except CorruptPayload as error:
+            return Refused(Failure("CorruptPayload", str(error)))
+        run.spec = spec
+        task = self.registry.get(spec.task)
+        if task is None:
+            return Unknown(spec.task)
+        run.task = task
+        run.policy = self.options.policy(task, spec.retries)
+        if spec.ttl is not None and run.claim.age >= spec.ttl:
+            return Expired()
+        return None
+
+    async def _call_in_time(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
+        spec, task = run.spec, run.task
+        assert spec is not None
+        assert task is not None
+        limit = self.options.time_limit(task, spec.timeout)
+        timer = None
+        if limit is not None:
+            timer = asyncio.get_running_loop().call_later(limit, run.stop, "timeout")
+        try:
+            value = await self._call(run, task, spec, limit, report)
+        except BaseException as error:  # noqa: BLE001 - SystemExit of a task must not end the daemon
+            return self._raised(run, error)
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if run.stop_reason in {"lost", "timeout"}:  # it swallowed the cancellation: late is late
+            return self.stopped(run)
+        return self._succeeded(value)
+
+    async def _call(
+        self,
+        run: Run,
+        task: TaskDef,
+        spec: JobSpec,
+        limit: float | None,
+        report: Callable[[bytes], None],
+    ) -> Any:
+        context = JobContext(
+            id=run.claim.id,
+            queue=run.claim.queue,
+            task=spec.task,
+            attempt=run.attempt,
+            worker=run.claim.worker,
+            time_limit=limit,
+            report=report,
+        )
+        enter(context)
+        job_fields.set(context.fields)
+        if (task.options.executor or self.options.executor) == "process":
+            return await self.processes.run(spec, context)
+        args, kwargs = task.typed(spec.args, spec.kwargs)
+        if task.is_async:
+            return await task.function(*args, **kwargs)
+        return await self.threads.run(functools.partial(task.function, *args, **kwargs), run)
+
+    # ------------------------------------------------------------------ outcomes
+
+    def _succeeded(self, value: Any) -> Outcome:
+        if value is None:
+            return Succeeded()
+        limit = self.options.payload_limit
+        try:
+            # A child process has encoded it already.
+            data = value.data if isinstance(value, EncodedResult) else encode(value, "result")
+            if len(data) > limit:
+                raise PayloadTooLarge(f"result: expected at most {limit} bytes, got {len(data)}")
+        except (NotSerialisable, PayloadTooLarge) as error:
+            return Refused(failure_of(error))
+        return Succeeded(b"" if data == b"null" else data)
+
+    def _raised(self, run: Run, error: BaseException) -> Outcome | None:
+        if run.stop_reason is not None:
+            return self.stopped(run)
+        if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
+            return Released()
+        if isinstance(error, ChildCrashed):
+            return Crashed(str(error), alone=True)
+        if isinstance(error, BadArguments):
+            return Refused(failure_of(error))
+        return Raised(error, failure_of(error))
+
+    def stopped(self, run: Run) -> Outcome | None:
+        """The outcome of a run that was told to stop, whatever its task made of that."""
+        if run.stop_reason == "lost":
+            return None
+        if run.stop_reason == "released":
+            return Released()
+        error = JobTimeout("the run took longer than its time limit")
+        return Raised(error, Failure("JobTimeout", str(error)))
+
+    async def close(self) -> None:
+        """Let go of threads and child processes."""
+        await self.processes.close()
+
+
+def _cancelled_from_outside() -> bool:
+    """Whether somebody cancelled this run's task, rather than the task function raising it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What people get to see of an exception, bounded in size. Never raises."""
+    remote = getattr(error, "failure", None)
+    if isinstance(remote, Failure):
+        return remote
+    try:
+        message = str(error)
+    except Exception as broken:  # noqa: BLE001 - __str__ is the application's code
+        message = f"(its message cannot be shown: {type(broken).__name__})"
+    try:
+        lines = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - the same
+        lines = ""
+    return Failure(
+        type(error).__name__,
+        _printable(message[:_MESSAGE_LIMIT]),
+        _printable(lines[-_TRACEBACK_LIMIT:]),
+    )
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,130 @@
+"""Leases: renewed for all running jobs at once, from a thread, so that a blocked loop keeps them.
+
+A pure tick decides what to extend; a thread (for stores that give it a connection of its own) or a
+task of the loop (for the store in this process) drives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from asyncmqd.backends.base import BaseBackend, Held, StoreError
+from asyncmqd.domain import clock
+from asyncmqd.domain.job import Claim
+from asyncmqd.runtime.run import Run
+
+RENEWALS = 3  # tries to renew a lease before it ends
+
+
+class Leases:
+    """The claims that this process holds.
+
+    Renewal stops once the loop has been stuck for longer than `hang_limit` seconds: a process that
+    does nothing any more must not keep its jobs from the others.
+    """
+
+    def __init__(
+        self,
+        backend: BaseBackend,
+        lease: float,
+        hang_limit: float,
+        on_lost: Callable[[list[Run]], None],
+    ) -> None:
+        self._backend = backend
+        self._lease = lease
+        self._hang_limit = hang_limit
+        self._on_lost = on_lost
+        self._runs: dict[tuple[str, str], Run] = {}
+        self._pulse = clock.monotonic()  # when the loop last showed that it turns
+        self._stopped = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def hold(self, run: Run) -> None:
+        """Renew this claim from now on."""
+        self._runs[run.claim.queue, run.id] = run
+
+    def drop(self, run: Run) -> None:
+        """Renew it no more."""
+        key = (run.claim.queue, run.id)
+        if self._runs.get(key) is run:
+            del self._runs[key]
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether this process holds this very claim."""
+        run = self._runs.get((claim.queue, claim.id))
+        return run is not None and run.claim.token == claim.token
+
+    def start(self) -> None:
+        """Begin to renew, in a thread or in the running loop."""
+        self._stopped.clear()
+        self._loop = asyncio.get_running_loop()
+        if self._backend.extender() is None:
+            self._task = self._loop.create_task(self._renew_in_loop())
+        else:
+            threading.Thread(
+                target=self._renew_in_thread, name="asyncmqd-leases", daemon=True
+            ).start()
+
+    async def stop(self) -> None:
+        """Renew no more; what is still held runs out."""
+        self._stopped.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # ------------------------------------------------------------------ the tick
+
+    def _due(self) -> list[Run]:
+        """What to extend now: all, unless the loop hangs."""
+        if clock.monotonic() - self._pulse > self._hang_limit:
+            return []
+        return list(self._runs.values())
+
+    async def _renew_in_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / RENEWALS)
+            runs = list(self._runs.values())
+            if not runs:
+                continue
+            try:
+                kept = await self._backend.extend([run.held for run in runs], self._lease)
+            except StoreError:
+                continue  # the claim loop notices an outage too, and logs it once
+            self._judge(runs, kept)
+
+    def _renew_in_thread(self) -> None:
+        extend = self._backend.extender()
+        assert extend is not None
+        assert self._loop is not None
+        while not self._stopped.wait(self._lease / RENEWALS):
+            runs = self._due()
+            try:
+                self._loop.call_soon_threadsafe(self._note_pulse)
+                if runs:
+                    kept = extend([run.held for run in runs], self._lease)
+                    self._loop.call_soon_threadsafe(self._judge, runs, kept)
+            except StoreError:
+                continue  # the claim loop notices an outage too, and logs it once
+            except RuntimeError:  # the loop was closed
+                return
+
+    def _note_pulse(self) -> None:
+        self._pulse = clock.monotonic()
+
+    def _judge(self, runs: list[Run], kept: list[bool]) -> None:
+        # One that was settled while its extension was under way is not lost.
+        lost = [
+            run
+            for run, is_kept in zip(runs, kept, strict=True)
+            if not is_kept and self._runs.get((run.claim.queue, run.id)) is run
+        ]
+        if lost:
+            self._on_lost(lost)
+
+    async def check(self, claims: list[Claim]) -> list[bool]:
+        """Extend these claims now; whether each is still held. Raises StoreError."""
+        held = [Held(claim.queue, claim.id, claim.token) for claim in claims]
+        return await self._backend.extend(held, self._lease)

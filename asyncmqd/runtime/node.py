@@ -1,0 +1,319 @@
+"""`Node`: what all workers of one process share on one store.
+
+One thread renews their leases, one connection waits for work for all of them, one slow pass covers
+lost wake-ups, one heartbeat registers the process; so a queue that is idle costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Sized
+from contextlib import asynccontextmanager
+from typing import Protocol, Self
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain import clock
+from asyncmqd.domain.codec import CorruptPayload, decode_spec
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.settle import Crashed, Policy, settle
+from asyncmqd.domain.states import State
+from asyncmqd.domain.tasks import REGISTRY, Registry
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.leases import RENEWALS, Leases
+from asyncmqd.runtime.run import Run
+
+SWEEP = 30.0  # seconds between slow passes over all queues
+BEAT = 10.0  # seconds between heartbeats
+BEAT_TTL = 3 * BEAT
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0  # seconds between tries to reach a store that failed
+
+
+class Member(Protocol):
+    """What a node knows of a worker."""
+
+    queue: str
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs that it runs at once."""
+
+    @property
+    def running(self) -> Sized:
+        """Jobs that it runs now."""
+
+    @property
+    def last_tidied(self) -> float:
+        """Loop time at which the retention limits were last applied."""
+
+    def wake(self) -> None:
+        """The queue may have work."""
+
+    async def tidy(self) -> None:
+        """Apply the retention limits."""
+
+
+class Node:
+    """One process's share of the runtime. Use it as an async context manager.
+
+    `instance` names what survives a restart (a daemon's host and socket); None means a process
+    that nobody will come back for. `lease` is how long a claim holds without renewal, and
+    `hang_limit` how long the loop may be stuck before renewal stops; both in seconds.
+    """
+
+    def __init__(
+        self,
+        backend: BaseBackend,
+        *,
+        instance: str | None = None,
+        lease: float = 15.0,
+        hang_limit: float = 60.0,
+        observer: Observer | None = None,
+        registry: Registry = REGISTRY,
+    ) -> None:
+        self.backend = backend
+        self.instance = instance or f"{socket.gethostname()}-{os.getpid()}"
+        self.id = f"{self.instance}/{clock.nonce()}"
+        self.lease = lease
+        self.observer = observer or Observer()
+        self.registry = registry
+        self.leases = Leases(backend, lease, hang_limit, self._on_lost)
+        self.workers: dict[str, list[Member]] = {}
+        self.suspects: set[tuple[str, str]] = set()  # that run now: at most one
+        self.healthy = True
+        self._recovered_at = -1e9  # loop time
+        self._tasks: list[asyncio.Task[None]] = []
+        self._listener: asyncio.Task[None] | None = None
+        self._explaining: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------ life
+
+    async def __aenter__(self) -> Self:
+        self.leases.start()
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._sweep())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        tasks = [*self._tasks, *([self._listener] if self._listener else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._listener = None
+        await self.leases.stop()
+        try:
+            async with asyncio.timeout(2):
+                await self.backend.leave(self.id)
+        except (StoreError, TimeoutError):
+            return  # its registration runs out by itself
+
+    def join(self, worker: Member) -> None:
+        """Wake this worker when its queue may have work."""
+        self.workers.setdefault(worker.queue, []).append(worker)
+        self._listen_anew()
+
+    def part(self, worker: Member) -> None:
+        """Wake it no more."""
+        self.workers[worker.queue].remove(worker)
+        if not self.workers[worker.queue]:
+            del self.workers[worker.queue]
+
+    def known(self, tasks: Sequence[str]) -> list[str]:
+        """Those of the tasks that this process can run."""
+        return [name for name in tasks if self.registry.get(name) is not None]
+
+    # ------------------------------------------------------------------ the store's health
+
+    def store_failed(self, error: StoreError) -> None:
+        """A call failed: one log line at the first of them."""
+        if self.healthy:
+            self.healthy = False
+            self.observer.event("daemon.degraded", error=str(error))
+
+    def store_answered(self) -> None:
+        """A call succeeded: one log line at the first after an outage."""
+        if not self.healthy:
+            self.healthy = True
+            self._recovered_at = asyncio.get_running_loop().time()
+            self.observer.event("daemon.recovered")
+            self._wake_all()
+
+    @property
+    def may_recover(self) -> bool:
+        """Whether leases that ended are to be believed.
+
+        After an outage all of them look ended; their holders get one renewal to say otherwise.
+        """
+        since = asyncio.get_running_loop().time() - self._recovered_at
+        return self.healthy and since > self.lease / RENEWALS
+
+    async def pause(self, failures: int) -> None:
+        """Sleep before the next try: exponential with full jitter, at most 2 s."""
+        bound = min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10))
+        await asyncio.sleep(bound * (0.5 + clock.draw() / 2))
+
+    async def persistently(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Call `step` for ever; after a StoreError, pause and go on."""
+        failures = 0
+        while True:
+            try:
+                await step()
+                failures = 0
+            except StoreError as error:
+                self.store_failed(error)
+                await self.pause(failures)
+                failures += 1
+
+    # ------------------------------------------------------------------ shared duties
+
+    def _listen_anew(self) -> None:
+        """Wait for another set of queues; several joining at once restart the wait once."""
+        if self._listener is not None:
+            self._listener.cancel()
+        self._listener = asyncio.create_task(self.persistently(self._listen))
+
+    async def _listen(self) -> None:
+        queues = set(self.workers)
+        woken = await self.backend.wait(queues, SWEEP)
+        for queue in woken:
+            self.wake(queue)
+
+    def wake(self, queue: str) -> None:
+        """Have the workers of a queue look for work."""
+        for worker in self.workers.get(queue, ()):
+            worker.wake()
+
+    def _wake_all(self) -> None:
+        for queue in list(self.workers):
+            self.wake(queue)
+
+    async def _sweep(self) -> None:
+        await self.persistently(self._sweep_once)
+
+    async def _sweep_once(self) -> None:
+        """The slow pass: whatever a lost wake-up could hide is found here."""
+        await asyncio.sleep(SWEEP)
+        if not self.workers:
+            return
+        outlooks = await self.backend.outlook(sorted(self.workers))
+        for queue, outlook in outlooks.items():
+            pending = (outlook.next_due, outlook.next_lapse) != (None, None)
+            if outlook.waiting or pending or self.known(outlook.shelves):
+                self.wake(queue)
+        await self._tidy_next()
+
+    async def _tidy_next(self) -> None:
+        """Retention and shelves of one queue at each pass, not of all idle queues at once."""
+        queue = min(self.workers, key=lambda name: self.workers[name][0].last_tidied)
+        await self.workers[queue][0].tidy()
+
+    async def _beat(self) -> None:
+        await self.persistently(self._beat_once)
+
+    async def _beat_once(self) -> None:
+        await self.backend.beat(self.id, self._info(), BEAT_TTL)
+        self.store_answered()
+        await asyncio.sleep(BEAT)
+
+    def _info(self) -> bytes:
+        queues = {
+            name: {
+                "concurrency": sum(worker.concurrency for worker in workers),
+                "running": sum(len(worker.running) for worker in workers),
+            }
+            for name, workers in self.workers.items()
+        }
+        info = {"host": socket.gethostname(), "pid": os.getpid(), "queues": queues}
+        return msgspec.json.encode(info)
+
+    # ------------------------------------------------------------------ lost claims
+
+    def _on_lost(self, runs: list[Run]) -> None:
+        for run in runs:
+            run.stop("lost")
+            self.explain(run)
+
+    def explain(self, run: Run) -> None:
+        """Log why a claim is not ours any more: once, and when the store has said it."""
+        self.leases.drop(run)
+        if not run.explained:
+            run.explained = True
+            task = asyncio.create_task(self._explain(run))
+            self._explaining.add(task)
+            task.add_done_callback(self._explaining.discard)
+
+    async def _explain(self, run: Run) -> None:
+        event, reason = "job.lease_lost", "its lease ended and it was taken over"
+        try:
+            (record,) = await self.backend.get(run.claim.queue, [run.id])
+        except StoreError:
+            record = None
+        else:
+            if record is None:
+                reason = "it was removed"
+            elif record.state is State.CANCELLED:
+                event, reason = "job.cancelled", "it was cancelled"
+        self.observer.lost(run.claim, run.task_name, event, reason)
+
+    # ------------------------------------------------------------------ former selves
+
+    async def take_back(self) -> int:
+        """Recover the claims of this instance's former lives; how many.
+
+        Only for an instance whose former self is known to be dead. Raises StoreError.
+        """
+        recovered = 0
+        for queue in await self.backend.queues():
+            held = await self.backend.held(queue, f"{self.instance}/")
+            claims = [claim for claim in held if not claim.worker.startswith(self.id)]
+            recovered += await self.recover(queue, claims, Crashed("its daemon died"), Policy())
+        return recovered
+
+    async def recover(
+        self, queue: str, claims: list[Claim], outcome: Crashed, policy: Policy
+    ) -> int:
+        """Settle claims whose holder is gone; how many there were. Raises StoreError."""
+        if not claims:
+            return 0
+        changes = [settle(claim, outcome, policy, 0.0) for claim in claims]
+        answers = await self.backend.apply(queue, changes)
+        for claim, change, answer in zip(claims, changes, answers, strict=True):
+            if answer == "applied":
+                self.observer.change(change, claim, task_of(claim))
+        self.wake(queue)
+        return answers.count("applied")
+
+
+def task_of(claim: Claim) -> str:
+    """The task's name of a claim that is not executed here; empty if its payload is corrupt."""
+    try:
+        return decode_spec(claim.payload, limit=len(claim.payload)).task
+    except CorruptPayload:
+        return ""
+
+
+_shared: WeakKeyDictionary[BaseBackend, tuple[Node, int]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_node(backend: BaseBackend) -> AsyncIterator[Node]:
+    """The node of this process on `backend`: started for the first worker, ended by the last."""
+    node, users = _shared.get(backend, (None, 0))
+    if node is None:
+        node = Node(backend)
+        _shared[backend] = (node, 1)
+        await node.__aenter__()
+    else:
+        _shared[backend] = (node, users + 1)
+    try:
+        yield node
+    finally:
+        node, users = _shared[backend]
+        if users > 1:
+            _shared[backend] = (node, users - 1)
+        else:
+            del _shared[backend]
+            await node.__aexit__()

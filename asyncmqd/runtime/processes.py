@@ -1,0 +1,232 @@
+"""CPU-bound functions in child processes: one child runs one job at a time.
+
+A `ProcessPoolExecutor` is broken as a whole when one child dies; here a crash costs one child and
+is told apart from a failure, a timeout kills the child, and a child never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+from asyncmqd.domain.job import Failure, JobSpec
+from asyncmqd.domain.retry import Reject, Retry
+from asyncmqd.domain.tasks import Registry
+from asyncmqd.runtime.context import JobContext
+
+_HEADER = struct.Struct("!I")
+_FRAME_LIMIT = 64 * 1024 * 1024  # bytes
+_START_LIMIT = 60.0  # seconds for a child to import the application
+_NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY")
+
+
+class ChildCrashed(Exception):
+    """The child process died while it ran a job."""
+
+
+class ChildFailed(Exception):
+    """A child could not be made ready; `failure` is why."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.type}: {failure.message}")
+        self.failure = failure
+
+
+class EncodedResult:
+    """A result that a child process encoded."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+class Hello(msgspec.Struct):
+    """The first frame to a child: what to import, and where jobs are enqueued to."""
+
+    modules: list[str]
+    path: list[str]
+    main: str | None  # the script that `__main__` is, when tasks are defined in it
+    backend_url: str
+
+
+class Call(msgspec.Struct):
+    """A job for the child."""
+
+    spec: JobSpec
+    queue: str
+    attempt: int
+    worker: str
+    time_limit: float | None
+
+
+class Reply(msgspec.Struct, omit_defaults=True):
+    """A frame from the child: progress, a printed line, or (`done`) the end of the run."""
+
+    done: bool = False
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    failure: Failure | None = None
+    may_retry: bool = True  # the child knows the exception's type, and so the task's retry_on
+    after: float | None = None  # of a Retry
+    progress: msgspec.Raw = msgspec.Raw(b"")
+    log: dict[str, Any] | None = None
+
+
+class Processes:
+    """The children of one worker: as many as run at once, kept for the next job."""
+
+    def __init__(self, registry: Registry, backend_url: str) -> None:
+        self._registry = registry
+        self._backend_url = backend_url
+        self._idle: list[_Child] = []
+        self._all: set[_Child] = set()
+
+    async def run(self, spec: JobSpec, context: JobContext) -> Any:
+        """The encoded result of the job, run in a child.
+
+        Raises Retry or Reject for what the task raised, ChildCrashed if the child died, ChildFailed
+        if none could be started. When cancelled, the child is killed.
+        """
+        child = self._idle.pop() if self._idle else await self._start()
+        try:
+            reply = await child.call(spec, context)
+        except BaseException:
+            self._all.discard(child)
+            await child.kill()
+            raise
+        self._idle.append(child)
+        if reply.failure is None:
+            return EncodedResult(bytes(reply.result))
+        raise _as_exception(reply)
+
+    async def _start(self) -> _Child:
+        modules = sorted({task.function.__module__ for task in self._registry})
+        main = None
+        if "__main__" in modules:
+            modules.remove("__main__")
+            main = getattr(sys.modules["__main__"], "__file__", None)
+        child = await _Child.start(Hello(modules, sys.path, main, self._backend_url))
+        self._all.add(child)
+        return child
+
+    async def close(self) -> None:
+        """End all children."""
+        children, self._all, self._idle = self._all, set(), []
+        for child in children:
+            await child.kill()
+
+
+class _RemoteRetry(Retry):
+    """What the child's task raised may be tried again."""
+
+    failure: Failure
+
+
+class _RemoteReject(Reject):
+    """What the child's task raised may not be tried again."""
+
+    failure: Failure
+
+
+def _as_exception(reply: Reply) -> Exception:
+    """The child judged by the exception's type, which did not travel; say so to `settle`."""
+    assert reply.failure is not None
+    message = reply.failure.message
+    error: _RemoteRetry | _RemoteReject
+    error = _RemoteRetry(message, after=reply.after) if reply.may_retry else _RemoteReject(message)
+    error.failure = reply.failure
+    return error
+
+
+class _Child:
+    """One child process and the socket to it."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def start(cls, hello: Hello) -> _Child:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "asyncmqd.runtime.child",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=2,  # what slips past Python's own streams must not mix with the log lines
+                pass_fds=[theirs.fileno()],
+                env={k: v for k, v in os.environ.items() if k not in _NOT_FOR_CHILDREN},
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        child = cls(process, reader, writer)
+        try:
+            child._send(hello)
+            async with asyncio.timeout(_START_LIMIT):
+                ready = await child._receive()
+        except BaseException:
+            await child.kill()
+            raise
+        if ready.failure is not None:
+            await child.kill()
+            raise ChildFailed(ready.failure)
+        return child
+
+    async def call(self, spec: JobSpec, context: JobContext) -> Reply:
+        """Run one job; log lines and progress that come before its end are passed on."""
+        ends = context.deadline
+        limit = None if ends is None else ends.timestamp()
+        self._send(Call(spec, context.queue, context.attempt, context.worker, limit))
+        while not (reply := await self._receive()).done:
+            if reply.log is not None:
+                level, event = reply.log.pop("level", 20), reply.log.pop("event", "")
+                structlog.get_logger().log(level, event, **reply.log)
+            if reply.progress:
+                context.progress(msgspec.json.decode(reply.progress))
+        return reply
+
+    def _send(self, message: msgspec.Struct) -> None:
+        data = msgspec.json.encode(message)
+        self._writer.write(_HEADER.pack(len(data)) + data)
+
+    async def _receive(self) -> Reply:
+        try:
+            (size,) = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))
+            if size > _FRAME_LIMIT:
+                raise ChildCrashed(f"a child process sent a frame of {size} bytes")
+            return msgspec.json.decode(await self._reader.readexactly(size), type=Reply)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            code = await self._process.wait()
+            raise ChildCrashed(f"the child process ended with {_name_of(code)}") from None
+
+    async def kill(self) -> None:
+        """End the child at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+        self._writer.close()
+        await self._process.wait()
+
+
+def _name_of(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    import signal
+
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,82 @@
+"""`Run`: one claimed job on its way through a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+from asyncmqd.backends.base import Held
+from asyncmqd.domain.job import Claim, JobSpec
+from asyncmqd.domain.settle import Policy
+from asyncmqd.domain.tasks import TaskDef
+
+CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
+
+StopReason = Literal["timeout", "lost", "released"]
+
+
+class Run:
+    """The record that the steps of `execute` work on, one after the other."""
+
+    __slots__ = (
+        "asyncio_task",
+        "claim",
+        "duration",
+        "ended",
+        "explained",
+        "held",
+        "on_overstay",
+        "policy",
+        "progress",
+        "spec",
+        "started",
+        "stop_reason",
+        "task",
+        "thread_id",
+    )
+
+    def __init__(self, claim: Claim, started: float) -> None:
+        self.claim = claim
+        self.started = started  # loop time
+        self.spec: JobSpec | None = None
+        self.task: TaskDef | None = None
+        self.policy = Policy()
+        self.progress: bytes | None = None  # reported, not stored yet
+        self.stop_reason: StopReason | None = None
+        self.ended = False  # it was handed over: what its task does from now on counts no more
+        self.explained = False  # the log says why its claim was lost
+        self.duration = 0.0  # seconds
+        self.on_overstay: Callable[[Run], None] | None = None
+        self.asyncio_task: asyncio.Task[Any] | None = None
+        self.thread_id: int | None = None  # of the thread that runs a plain function
+        self.held = Held(claim.queue, claim.id, claim.token)
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.claim.id
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first run of the job."""
+        return self.claim.attempt
+
+    @property
+    def task_name(self) -> str:
+        """What the job is a job of; empty while that is not known."""
+        return self.spec.task if self.spec is not None else ""
+
+    def stop(self, reason: StopReason) -> None:
+        """Cancel the run. The first reason stands: a timeout is one even if the claim is lost."""
+        if self.ended:
+            return
+        if self.stop_reason is None:
+            self.stop_reason = reason
+        if self.asyncio_task is not None:
+            self.asyncio_task.cancel()
+            asyncio.get_running_loop().call_later(CANCEL_GRACE, self._check_ended)
+
+    def _check_ended(self) -> None:
+        if not self.ended and self.on_overstay is not None:
+            self.on_overstay(self)

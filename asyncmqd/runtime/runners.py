@@ -1,0 +1,183 @@
+"""The runners of the guide: thin functions over `Node` and `Worker`.
+
+Cancelling them is the way to stop them. The first cancellation stops claiming, lets running jobs
+finish for `drain_timeout` seconds, hands back what is left without charging an attempt, and
+re-raises; a second one hands back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.connection import resolve
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.schedule import Repeatable, check, seconds
+from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.node import shared_node
+from asyncmqd.runtime.options import Scanner, WorkerOptions
+from asyncmqd.runtime.single import run_one
+from asyncmqd.runtime.slots import SharedSlots
+from asyncmqd.runtime.watch import Watch
+from asyncmqd.runtime.worker import Worker
+
+DEFAULT_SCAN_INTERVAL = 1.0  # seconds
+
+Backend = str | BaseBackend | None
+
+
+async def run_worker(
+    queue_name: str,
+    backend: Backend = None,
+    concurrency: int = 3,
+    rate_limit: float | None = None,
+    rate_interval: float = 1.0,
+    repeatables: Sequence[Repeatable | Mapping[str, Any]] | None = None,
+    scan_interval: float | None = None,
+    *,
+    burst: float | None = None,
+    scanners: Iterable[Scanner] = (),
+    drain_timeout: float = 0.0,
+    retries: int = 0,
+    timeout: float | None = None,
+) -> None:
+    """Serve one queue, all included: jobs, delayed jobs, repeatables, abandoned jobs.
+
+    - `backend`: URL, instance, or None for the configured one.
+    - `concurrency`: jobs at the same time.
+    - `rate_limit`: starts per `rate_interval` seconds; 0 blocks all of them; None is no limit.
+      `burst` of them may come at once (default `rate_limit`).
+    - `repeatables`: dicts with the keys of `queues.toml`, or what `add_repeatable` returned.
+    - `scan_interval`: the longest sleep, in seconds, of the scanner while jobs are pending
+      (default 1.0); it wakes by itself for the next due moment that it knows.
+    - `scanners`: own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
+    - `retries` and `timeout` (seconds): for tasks that do not say.
+    """
+    options = WorkerOptions(
+        concurrency=concurrency,
+        rate_limit=rate_limit,
+        rate_interval=rate_interval,
+        burst=burst,
+        scan_interval=DEFAULT_SCAN_INTERVAL if scan_interval is None else scan_interval,
+        drain_timeout=drain_timeout,
+        retries=retries,
+        timeout=timeout,
+        repeatables=as_repeatables(repeatables or ()),
+        scanners=tuple(scanners),
+    )
+    async with shared_node(resolve(backend)) as node:
+        await Worker(queue_name, node, options).run()
+
+
+async def start_worker(
+    queue_name: str, concurrency: int = 1, backend: Backend = None, *, drain_timeout: float = 0.0
+) -> None:
+    """Fan out `concurrency` consumers of one queue, without a rate limit and repeatables.
+
+    Delayed jobs and retries are promoted, like `run_worker` does.
+    """
+    await run_worker(
+        queue_name, backend=backend, concurrency=concurrency, drain_timeout=drain_timeout
+    )
+
+
+async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) -> None:
+    """The simplest consumer: claim one job, `handle_job`, and so on; it waits while there is none.
+
+    `worker_id` is part of the `worker` that its log lines name. Delayed jobs are promoted, too.
+    """
+    store = resolve(backend)
+    async with shared_node(store) as node, Watch(queue_name, node, worker_id) as watch:
+
+        async def step() -> None:
+            await handle_job(queue_name, await watch.claim(), store)
+            node.store_answered()
+
+        await node.persistently(step)
+
+
+async def process_job(
+    queue_name: str,
+    limiter: asyncio.Semaphore,
+    rate_limiter: RateLimiter | None = None,
+    backend: Backend = None,
+    *,
+    drain_timeout: float = 0.0,
+) -> None:
+    """Claim and run jobs, as many at once as `limiter` has room, as fast as `rate_limiter` allows.
+
+    Both may be shared with other calls. It runs until cancelled, and promotes no delayed jobs:
+    `delayed_job_scanner` does.
+    """
+    slots = SharedSlots(limiter)
+    options = WorkerOptions(drain_timeout=drain_timeout)
+    async with shared_node(resolve(backend)) as node:
+        try:
+            await Worker(queue_name, node, options, slots=slots, limiter=rate_limiter).run_claims()
+        finally:
+            slots.close()
+
+
+async def handle_job(
+    queue_name: str,  # noqa: ARG001 - the guide's signature; a claim knows its queue
+    raw_job: Claim,
+    backend: Backend = None,
+) -> None:
+    """Run one claimed job through its whole life: ttl, time limit, retries, result, log line.
+
+    `raw_job` is what `backend.claim` returned. Cancelled, it hands the job back.
+    """
+    if not isinstance(raw_job, Claim):
+        raise TypeError(f"raw_job: expected a Claim, got {type(raw_job).__name__}")
+    async with shared_node(resolve(backend)) as node:
+        await run_one(node, raw_job, WorkerOptions())
+
+
+async def delayed_job_scanner(
+    queue_name: str, backend: Backend = None, interval: float = 2.0
+) -> None:
+    """Promote delayed jobs when they are due, recover abandoned ones, until cancelled.
+
+    `interval` bounds its sleep, in seconds, while any job is pending.
+    """
+    options = WorkerOptions(scan_interval=interval)
+    async with shared_node(resolve(backend)) as node:
+        await Worker(queue_name, node, options).run_scanner()
+
+
+async def repeatable_scheduler(
+    queue_name: str,
+    jobs: Sequence[Repeatable | Mapping[str, Any]],
+    backend: Backend = None,
+    interval: float | None = None,  # noqa: ARG001 - the guide's signature
+) -> None:
+    """Enqueue the jobs of schedules at their instants, once over all schedulers, until cancelled.
+
+    `interval` is accepted for the guide's sake: the scheduler sleeps until the next instant.
+    """
+    options = WorkerOptions(repeatables=as_repeatables(jobs))
+    async with shared_node(resolve(backend)) as node:
+        await Worker(queue_name, node, options).run_scheduler()
+
+
+def as_repeatables(values: Sequence[Repeatable | Mapping[str, Any]]) -> tuple[Repeatable, ...]:
+    """Schedules from dicts with the keys of `queues.toml`. Raises ValueError naming the key."""
+    return tuple(_as_repeatable(value) for value in values)
+
+
+def _as_repeatable(value: Repeatable | Mapping[str, Any]) -> Repeatable:
+    if isinstance(value, Repeatable):
+        return check(value)
+    fields = dict(value)
+    if "task_id" in fields:  # what the guide's library calls it
+        fields.setdefault("task", fields.pop("task_id"))
+    if fields.get("every") is not None:
+        fields["every"] = seconds(fields["every"])
+    try:
+        return check(msgspec.convert(fields, Repeatable))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"repeatable {fields.get('task', '?')}: {error}") from None

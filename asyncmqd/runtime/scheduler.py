@@ -1,0 +1,136 @@
+"""Repeatables of one queue: each instant fires once, over any number of workers and daemons.
+
+All workers that declare a schedule compute its instants from the store's clock; the store accepts
+the first of them for each instant, and only ever later instants. So no leader is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec, NewJob
+from asyncmqd.domain.schedule import MISSED_LIMIT, Repeatable, latest_instant, next_instant
+from asyncmqd.runtime.node import Node
+
+REFRESH = 30.0  # seconds between looks at what the store and other daemons say
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(Repeatable)
+
+
+class Scheduler:
+    """Declares the repeatables of a queue and fires them."""
+
+    def __init__(self, queue: str, node: Node, repeatables: Sequence[Repeatable]) -> None:
+        self.queue = queue
+        self.node = node
+        self.busy_since: float | None = None  # loop time at which the present pass began
+        self._specs: dict[str, bytes] = {}
+        self._fresh = True  # declared anew: differing specs in the store are replaced
+        self._bell = asyncio.Event()
+        self._offset = 0.0  # the store's clock minus the loop's
+        self._records: dict[str, ScheduleRecord] = {}
+        self._read_at = -math.inf  # loop time
+        self.declare(repeatables)
+
+    def declare(self, repeatables: Sequence[Repeatable]) -> None:
+        """Have these schedules from now on; one that is left out lives on if others have it."""
+        specs = {each.key: _encoder.encode(each) for each in repeatables}
+        if specs != self._specs:
+            self._specs = specs
+            self._fresh = True
+            self._read_at = -math.inf
+            self._bell.set()
+
+    async def run(self) -> None:
+        """Fire until cancelled; a store that fails is tried again."""
+        await self.node.persistently(self._pass)
+
+    async def _pass(self) -> None:
+        self._bell.clear()
+        if not self._specs:
+            await self._bell.wait()
+        loop = asyncio.get_running_loop()
+        self.busy_since = loop.time()
+        try:
+            if loop.time() - self._read_at >= REFRESH:
+                await self._refresh()
+            pause = await self._fire_due()
+        finally:
+            self.busy_since = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(pause, REFRESH)):
+                await self._bell.wait()
+
+    async def _refresh(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = await self.node.backend.declare(self.queue, self._specs, self._fresh)
+        self._offset = now - loop.time()
+        self._fresh = False
+        records = await self.node.backend.schedules(self.queue)
+        self._records = {r.name: r for r in records if r.name in self._specs}
+        self._read_at = loop.time()
+
+    async def _fire_due(self) -> float:
+        """Fire what is due; seconds until the next instant of any schedule."""
+        moments = []
+        for name, record in list(self._records.items()):
+            if record.paused:
+                continue
+            # The newest declaration wins: what the store has, not what this daemon's file says.
+            repeatable = _decoder.decode(record.spec)
+            now = self._now()
+            instant = latest_instant(repeatable, record.last, now)
+            if instant is not None:
+                await self._fire(repeatable, name, instant, now)
+            moments.append(next_instant(repeatable, max(now, record.last)))
+        return max(0.0, min(moments, default=math.inf) - self._now())
+
+    async def _fire(self, repeatable: Repeatable, name: str, instant: float, now: float) -> None:
+        missed = now - instant > MISSED_LIMIT
+        job = None if missed else self._job(repeatable, name, instant)
+        fired = await self.node.backend.fire(self.queue, name, instant, job)
+        self._records[name] = msgspec.structs.replace(self._records[name], last=instant)
+        if not fired:
+            self._read_at = -math.inf  # another daemon was first, or it was paused: read anew
+            return
+        self.node.observer.event(
+            "schedule.skipped" if missed else "schedule.fired",
+            queue=self.queue,
+            schedule=name,
+            task=repeatable.task,
+            job_id=None if job is None else job.id,
+            late_ms=round((now - instant) * 1000, 1),
+        )
+        self.node.wake(self.queue)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time() + self._offset
+
+    def _job(self, repeatable: Repeatable, name: str, instant: float) -> NewJob:
+        task = self.node.registry.get(repeatable.task)
+        priority = repeatable.priority
+        if priority is None:
+            priority = task.options.priority if task is not None else DEFAULT_PRIORITY
+        ttl = repeatable.ttl
+        if ttl is None and task is not None:
+            ttl = task.options.ttl
+        spec = JobSpec(
+            id=f"{name}@{round(instant * 1000)}",
+            task=repeatable.task,
+            args=repeatable.args,
+            kwargs=repeatable.kwargs,
+            priority=priority,
+            retries=repeatable.retries,
+            timeout=repeatable.timeout,
+            ttl=ttl,
+            schedule=name,
+        )
+        return NewJob(id=spec.id, payload=encode_spec(spec), priority=priority)

@@ -1,0 +1,93 @@
+"""How many jobs may run at once: a count that can change while they run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Slots(Protocol):
+    """What the claim loop needs of a concurrency limit."""
+
+    def take(self, limit: int) -> int:
+        """Take up to `limit` free slots; how many there were."""
+
+    def give(self, count: int = 1) -> None:
+        """Give slots back."""
+
+    def call_when_free(self, callback: Callable[[], None]) -> None:
+        """Call once, when a slot that is taken now has become free."""
+
+
+class OwnSlots:
+    """The slots of one worker; `resize` may leave more taken than there are, for a while."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+
+    def take(self, limit: int) -> int:
+        """Take up to `limit` free slots; how many there were."""
+        count = max(0, min(limit, self.size - self.taken))
+        self.taken += count
+        return count
+
+    def give(self, count: int = 1) -> None:
+        """Give slots back."""
+        self.taken -= count
+
+    def call_when_free(self, callback: Callable[[], None]) -> None:
+        """Nothing to do: only the worker itself gives slots back."""
+
+    def resize(self, size: int) -> None:
+        """Change the number of slots; jobs that run beyond it finish."""
+        self.size = size
+
+
+class SharedSlots:
+    """The slots of an `asyncio.Semaphore` that others may hold too."""
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore = semaphore
+        self._waiter: asyncio.Task[bool] | None = None
+
+    def take(self, limit: int) -> int:
+        """Take up to `limit` free slots; how many there were."""
+        count = 0
+        if limit and self._waiter is not None and self._waiter.done():
+            self._waiter = None  # the slot that it waited for is ours
+            count = 1
+        while count < limit and not self._semaphore.locked():
+            # An unlocked semaphore is acquired without suspending; there is no call that says so.
+            self._step(self._semaphore.acquire())
+            count += 1
+        return count
+
+    @staticmethod
+    def _step(acquiring: object) -> None:
+        try:
+            acquiring.send(None)  # type: ignore[attr-defined]
+        except StopIteration:
+            return
+        raise AssertionError("an unlocked semaphore suspended its caller")
+
+    def give(self, count: int = 1) -> None:
+        """Give slots back."""
+        for _ in range(count):
+            self._semaphore.release()
+
+    def call_when_free(self, callback: Callable[[], None]) -> None:
+        """Wait for a slot in turn with the semaphore's other users."""
+        if self._waiter is None:
+            self._waiter = asyncio.get_running_loop().create_task(self._semaphore.acquire())
+            self._waiter.add_done_callback(lambda _: callback())
+
+    def close(self) -> None:
+        """Give up waiting."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        if waiter.done() and not waiter.cancelled():
+            self._semaphore.release()
+        waiter.cancel()

@@ -1,0 +1,79 @@
+"""`Watch`: waits for one queue's work on behalf of a `worker_loop`, and scans meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.settle import Policy, Released, settle
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.scanner import Scanner
+
+
+class Watch:
+    """One consumer's view of its queue. Use it as an async context manager."""
+
+    def __init__(self, queue: str, node: Node, worker_id: int) -> None:
+        self.queue = queue
+        self.node = node
+        self.worker = f"{node.id}#{worker_id}"
+        self.concurrency = 1
+        self.running: dict[str, object] = {}
+        self._scanner = Scanner(queue, node, WorkerOptions())
+        self._scanning: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self.node.join(self)
+        self._scanning = asyncio.create_task(self._scanner.run())
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.node.part(self)
+        if self._scanning is not None:
+            self._scanning.cancel()
+            await asyncio.wait([self._scanning])
+
+    def wake(self) -> None:
+        """The queue may have work."""
+        self._woken.set()
+
+    @property
+    def last_tidied(self) -> float:
+        """Loop time at which the retention limits were last applied."""
+        return self._scanner.last_tidied
+
+    async def tidy(self) -> None:
+        """Apply the retention limits now. Raises StoreError."""
+        await self._scanner.tidy()
+
+    async def claim(self) -> Claim:
+        """The next job, as soon as there is one. Cancelled, it keeps none. Raises StoreError."""
+        while True:
+            self._woken.clear()
+            claims = await self._claim_or_release()
+            if claims:
+                return claims[0]
+            self._scanner.ring()
+            await self._woken.wait()
+
+    async def _claim_or_release(self) -> list[Claim]:
+        """A claim whose reply is thrown away would be held by nobody until its lease ends."""
+        claiming = asyncio.ensure_future(
+            self.node.backend.claim(self.queue, 1, self.node.lease, self.worker)
+        )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            changes = [settle(claim, Released(), Policy(), 0.0) for claim in await claiming]
+            if changes:
+                await self.node.backend.apply(self.queue, changes)
+            raise

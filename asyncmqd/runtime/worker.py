@@ -1,0 +1,182 @@
+"""`Worker`: the task group of one queue in one process, and what may be changed while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asyncmqd.runtime.claiming import ClaimLoop
+from asyncmqd.runtime.execute import Execution
+from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import Scanner as CustomScanner
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.scanner import Scanner
+from asyncmqd.runtime.scheduler import Scheduler
+from asyncmqd.runtime.slots import OwnSlots, Slots
+
+SCANNER_PAUSE = 5.0  # seconds before a custom scanner that failed runs again
+
+
+class Worker:
+    """Claims, runs, scans and schedules for one queue until it is cancelled.
+
+    `slots` and `limiter` may be given, to share them with others; otherwise they are made from the
+    options. Create it in the event loop that runs it.
+    """
+
+    def __init__(
+        self,
+        queue: str,
+        node: Node,
+        options: WorkerOptions,
+        *,
+        slots: Slots | None = None,
+        limiter: RateLimiter | None = None,
+    ) -> None:
+        self.queue = queue
+        self.node = node
+        self.options = options
+        self._slots = slots or OwnSlots(options.concurrency)
+        self._execution = Execution(options, node.registry, node.backend.url)
+        self._scanner = Scanner(queue, node, options)
+        self._scheduler = Scheduler(queue, node, options.repeatables)
+        self._claims = ClaimLoop(
+            queue,
+            node,
+            self._execution,
+            self._slots,
+            limiter or _limiter_of(options),
+            self._scanner,
+            options.drain_timeout,
+        )
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Work until cancelled; then drain for `options.drain_timeout` seconds, and re-raise.
+
+        A second cancellation hands back at once what still runs. If one of the loops fails, all
+        end, and the error is raised in an ExceptionGroup.
+        """
+        self.node.join(self)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for work in (
+                    self._scanner.run(),
+                    self._scheduler.run(),
+                    *(self._scan_for_ever(scanner) for scanner in self.options.scanners),
+                ):
+                    group.create_task(work)
+                # In this very task, for it is the one whose cancellation means to drain.
+                await self._claims.run()
+        finally:
+            self.node.part(self)
+            await self._execution.close()
+
+    async def run_claims(self) -> None:
+        """Only claim and run, as `process_job` does: others scan and schedule."""
+        self.node.join(self)
+        try:
+            await self._claims.run()
+        finally:
+            self.node.part(self)
+            await self._execution.close()
+
+    async def run_scanner(self) -> None:
+        """Only promote, recover and tidy, as `delayed_job_scanner` does."""
+        self.node.join(self)
+        try:
+            await self._scanner.run()
+        finally:
+            self.node.part(self)
+
+    async def run_scheduler(self) -> None:
+        """Only fire schedules, as `repeatable_scheduler` does."""
+        await self._scheduler.run()
+
+    async def _scan_for_ever(self, scanner: CustomScanner) -> None:
+        """A scanner of the application: if it fails, that is logged, and it runs again."""
+        while True:
+            try:
+                await scanner(
+                    self.queue, backend=self.node.backend, interval=self.options.scan_interval
+                )
+            except Exception as error:  # noqa: BLE001 - it must not stop the queue's jobs
+                self.node.observer.event(
+                    "scanner.crashed",
+                    queue=self.queue,
+                    scanner=getattr(scanner, "__qualname__", repr(scanner)),
+                    error=f"{type(error).__name__}: {error}",
+                )
+            else:
+                return
+            await asyncio.sleep(SCANNER_PAUSE)
+
+    # ------------------------------------------------------------------ changing
+
+    def adjust(self, options: WorkerOptions) -> None:
+        """Take other numbers and schedules in place; running jobs and limiter tokens stay.
+
+        `executor` counts from the next job on; `scanners` are those the worker was started with.
+        """
+        limits = ("rate_limit", "rate_interval", "burst")
+        if any(getattr(options, key) != getattr(self.options, key) for key in limits):
+            self._change_limits(options)
+        self.options = self._scanner.options = self._execution.options = options
+        if isinstance(self._slots, OwnSlots):
+            self._slots.resize(options.concurrency)
+        self._claims.drain_timeout = options.drain_timeout
+        self._scheduler.declare(options.repeatables)
+        self._scanner.ring()
+        self._claims.ring()
+
+    def _change_limits(self, options: WorkerOptions) -> None:
+        limiter = self._claims.limiter
+        if limiter is None or options.rate_limit is None:
+            self._claims.change_limiter(_limiter_of(options))
+        else:
+            limiter.change(options.rate_limit, options.rate_interval, options.burst)
+
+    def wake(self) -> None:
+        """The queue may have work."""
+        self._claims.wake()
+
+    # ------------------------------------------------------------------ looking
+
+    @property
+    def concurrency(self) -> int:
+        """Jobs that it runs at once."""
+        return self.options.concurrency
+
+    @property
+    def running(self) -> dict[str, Run]:
+        """The runs that are under way, by job id."""
+        return self._claims.running
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims no more jobs."""
+        return self._claims.draining
+
+    @property
+    def last_tidied(self) -> float:
+        """Loop time at which the retention limits were last applied."""
+        return self._scanner.last_tidied
+
+    async def tidy(self) -> None:
+        """Apply the retention limits now. Raises StoreError."""
+        await self._scanner.tidy()
+
+    @property
+    def last_progress(self) -> float:
+        """Loop time at which every loop was last seen alive: now, unless one is stuck in a call."""
+        loops = (self._claims, self._scanner, self._scheduler)
+        now = asyncio.get_running_loop().time()
+        return min((each.busy_since for each in loops if each.busy_since is not None), default=now)
+
+
+def _limiter_of(options: WorkerOptions) -> RateLimiter | None:
+    if options.rate_limit is None:
+        return None
+    return RateLimiter(options.rate_limit, options.rate_interval, options.burst)
