@@ -1,0 +1,82 @@
+"""The configuration file and its drop-ins, as layers."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from asyncmqd.config import toml
+from asyncmqd.config.errors import ConfigError, Place
+from asyncmqd.config.layers import Layer
+
+MOST_BYTES = 1024 * 1024
+
+
+def read_files(path: Path) -> Iterator[Layer]:
+    """The file itself, then its drop-ins, `<stem>.d/*.toml`, in name order."""
+    main = read_file(0, path)
+    if main.document is not None and not main.document.text.strip():
+        main.refuse("toml", "expected a configuration, got an empty file")
+    yield main
+    folder = path.with_name(f"{path.stem}.d")
+    try:
+        # Editors leave .#name.toml and the like behind while a file is open.
+        names = sorted(p for p in folder.iterdir() if p.suffix == ".toml" and p.name[0] != ".")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        layer = Layer(1, str(folder))
+        yield layer.refuse("toml", f"expected a directory of drop-ins, got {_reason(error)}")
+        return
+    for order, name in enumerate(names, 1):
+        yield read_file(order, name)
+
+
+def read_file(order: int, path: Path) -> Layer:
+    """One TOML file as a layer. Never raises."""
+    layer = Layer(order, str(path))
+    text = read_text(layer, path, "toml")
+    if text is None:
+        return layer
+    layer.document = toml.read(text)
+    layer.data = layer.document.data
+    layer.partial = bool(layer.document.problems)
+    layer.errors = [
+        ConfigError(Place(order, problem.line, layer.source), problem.key, problem.problem)
+        for problem in layer.document.problems
+    ]
+    return layer
+
+
+def read_text(layer: Layer, path: Path, key: str) -> str | None:
+    """The file's text; None, with the reason in the layer's errors, if it cannot be had."""
+    problem = None
+    data = b""
+    try:
+        # Looked at first: opening a pipe would wait for a writer for ever.
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "another kind of file"
+            problem = f"expected a regular file, got {kind}"
+        else:
+            with path.open("rb") as stream:
+                data = stream.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        problem = f"expected a readable file, got {_reason(error)}"
+    if len(data) > MOST_BYTES:
+        problem = f"expected at most {MOST_BYTES} bytes, got more"
+    if problem is None:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            problem = f"expected UTF-8, got byte {data[error.start]:#04x} on line {line}"
+    layer.refuse(key, problem)
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return "a name that no file can have"

@@ -1,0 +1,144 @@
+"""From files and environment to `Settings`, or to all that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, dotted
+from asyncmqd.config.files import read_files
+from asyncmqd.config.layers import Layer, merged
+from asyncmqd.config.models import (
+    QueueSettings,
+    RepeatableSettings,
+    Settings,
+    default_control_socket,
+)
+from asyncmqd.config.rules import contradictions, omissions
+from asyncmqd.config.values import shown
+
+_SHAPES = {"tuple_type": "an array", "dict_type": "a table", "model_type": "a table"}
+
+
+def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
+    """The configuration that a file, its drop-ins and the environment make together.
+
+    The environment wins over credentials, these over drop-ins (later names over earlier ones),
+    these over the file; a queue's own keys win over [defaults]. Only files are read, and nothing
+    is created, connected to or imported. Raises ConfigErrors with every problem there is.
+    """
+    layers = _layers(path, environ)
+    written = merged(layers)
+    settings, findings = _validate(_complete(written, environ))
+    partial = any(layer.partial for layer in layers)
+    errors = [error for layer in layers for error in layer.errors]
+    errors += _located(findings, layers, written, partial=partial)
+    errors += [_locate(layers, path, problem) for path, problem in contradictions(written)]
+    if not partial:
+        errors += [_locate(layers, path, problem) for path, problem in omissions(written)]
+    if errors or settings is None:
+        raise ConfigErrors(errors)
+    return settings
+
+
+def _layers(path: FilePath, environ: Mapping[str, str]) -> list[Layer]:
+    layers = list(read_files(path))
+    layers += _environment(len(layers), environ, merged(layers).get("queues"))
+    return layers
+
+
+def _environment(order: int, environ: Mapping[str, str], queues: Any) -> Iterator[Layer]:
+    if not any(name.startswith("ASYNCMQD_") or name == "CREDENTIALS_DIRECTORY" for name in environ):
+        return  # a start without them does not pay for importing pydantic-settings
+    from asyncmqd.config.environment import read_credential, read_variables
+
+    yield from read_credential(order, environ)
+    yield from read_variables(order + 1, environ, queues if isinstance(queues, dict) else {})
+
+
+def _complete(written: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """What was written, with the defaults that depend on it: built-in < [defaults] < queue."""
+    data = {"control_socket": default_control_socket(environ), "queues": {}} | written
+    defaults, queues = data.get("defaults"), data["queues"]
+    if isinstance(defaults, dict) and isinstance(queues, dict):
+        data["queues"] = {
+            name: defaults | queue if isinstance(queue, dict) else queue
+            for name, queue in queues.items()
+        }
+    return data
+
+
+def _validate(data: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
+    try:
+        return Settings.model_validate(data), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+def _located(
+    findings: list[ErrorDetails], layers: list[Layer], written: dict[str, Any], *, partial: bool
+) -> Iterator[ConfigError]:
+    for finding in findings:
+        path: Path = finding["loc"]
+        if path[-1:] == ("[key]",):
+            path = path[:-1]
+        missing = finding["type"] == "missing"
+        if (missing and partial) or _inherited(path, written):
+            continue
+        # A missing key is the fault of the table that lacks it, whatever a lower layer's had.
+        yield _locate(layers, path, _problem(finding), at=path[:-1] if missing else path)
+
+
+def _inherited(path: Path, written: dict[str, Any]) -> bool:
+    """Whether the value comes from [defaults], where it is reported already."""
+    if len(path) < 3 or path[0] != "queues":
+        return False
+    return path[2] in written.get("defaults", {}) and path[2] not in written["queues"][path[1]]
+
+
+def _locate(layers: list[Layer], path: Path, problem: str, at: Path | None = None) -> ConfigError:
+    """The problem with its place: where the highest layer that sets the key wrote it."""
+    at = path if at is None else at
+    while at:
+        for layer in reversed(layers):
+            if layer.has(at):
+                return ConfigError(layer.place(at), dotted(path), problem)
+        at = at[:-1]
+    return ConfigError(layers[0].place(), dotted(path), problem)
+
+
+def _problem(finding: ErrorDetails) -> str:
+    match finding["type"]:
+        case "kind":
+            return finding["msg"]
+        case "missing":
+            return "expected it to be set, got nothing"
+        case "extra_forbidden":
+            return _unknown_key(finding["loc"])
+        case shape:
+            return f"expected {_SHAPES.get(shape, finding['msg'])}, got {shown(finding['input'])}"
+
+
+def _unknown_key(path: Path) -> str:
+    table, name = _model(path[:-1]), str(path[-1])
+    if name in Settings.model_fields:
+        hint = f" ({name} belongs above the first [table])"
+    elif name in QueueSettings.model_fields:
+        hint = f" ({name} belongs in [defaults] or [queues.NAME])"
+    elif near := get_close_matches(name, table.model_fields, 1):
+        hint = f" (did you mean {near[0]}?)"
+    else:
+        hint = ""
+    return f"expected a known key{hint}, got {shown(name)}"
+
+
+def _model(path: Path) -> type[BaseModel]:
+    """The model of the table at `path`."""
+    if "repeatables" in path[-2:-1]:
+        return RepeatableSettings
+    return QueueSettings if path else Settings

@@ -1,0 +1,219 @@
+"""What can be configured: every key with its kind, default and meaning.
+
+`docs/configuration.md` is held to these models by a test.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from asyncmqd.config import values
+from asyncmqd.config.urls import redacted
+from asyncmqd.config.values import choice, number, period, whole
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+from asyncmqd.domain.job import LOWEST_PRIORITY
+from asyncmqd.domain.schedule import LEAST_PERIOD, Repeatable
+from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.tasks import ExecutorKind
+
+_MOST_RETRIES = 1_000_000
+_MOST_KEPT = 10**9
+_MOST_STARTS = 1_000_000
+_KEPT = Retention()
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class RepeatableSettings(_Table):
+    """One `[[queues.NAME.repeatables]]`: a schedule that enqueues a task."""
+
+    task: Annotated[str, values.NAME] = Field(
+        description="The task to enqueue, by its registered name."
+    )
+    name: Annotated[str, values.OPTIONAL_NAME] = Field(
+        default="",
+        description="Tells this schedule from the queue's others; empty: the task's name.",
+    )
+    every: Annotated[float | None, period(LEAST_PERIOD, optional=True)] = Field(
+        default=None, description="The period. Exactly one of `every` and `cron` is set."
+    )
+    cron: Annotated[str | None, values.CRON] = Field(
+        default=None,
+        description="Five fields, six with seconds first, or a word like `@daily`.",
+    )
+    timezone: Annotated[str, values.TIMEZONE] = Field(
+        default="UTC", description="The IANA time zone that `cron` is read in."
+    )
+    args: Annotated[list[Any], values.JSON_ARRAY] = Field(
+        default_factory=list, description="Positional arguments of each job."
+    )
+    kwargs: Annotated[dict[str, Any], values.JSON_TABLE] = Field(
+        default_factory=dict, description="Keyword arguments of each job."
+    )
+    priority: Annotated[int | None, whole(0, LOWEST_PRIORITY, optional=True)] = Field(
+        default=None, description="Lower runs first. Unset: the task's own."
+    )
+    retries: Annotated[int | None, whole(0, _MOST_RETRIES, "runs", optional=True)] = Field(
+        default=None, description="Runs after the first. Unset: the task's own, then the queue's."
+    )
+    timeout: Annotated[float | None, period(optional=True)] = Field(
+        default=None,
+        description="What one run may take; 0 is no limit. Unset: the task's, then the queue's.",
+    )
+    ttl: Annotated[float | None, period(optional=True)] = Field(
+        default=None, description="A job not started within it expires. Unset: the task's own."
+    )
+
+    @property
+    def schedule(self) -> Repeatable:
+        """The same as the domain knows it."""
+        return Repeatable(**{key: getattr(self, key) for key in type(self).model_fields})
+
+
+class QueueSettings(_Table):
+    """One `[queues.NAME]`, with what `[defaults]` says merged in."""
+
+    concurrency: Annotated[int, whole(1, 10_000, "jobs")] = Field(
+        default=10, description="Jobs that run at the same time, in this process."
+    )
+    rate_limit: Annotated[float | None, number(0, _MOST_STARTS, "starts", optional=True)] = Field(
+        default=None,
+        description="Starts per `rate_interval`, in this process; 0 pauses; unset: no limit.",
+    )
+    rate_interval: Annotated[float, period(LEAST_PERIOD)] = Field(
+        default=1.0, description="The time that `rate_limit` counts in."
+    )
+    burst: Annotated[float | None, number(1, _MOST_STARTS, "starts", optional=True)] = Field(
+        default=None, description="Starts at once after a quiet time; unset: `rate_limit`."
+    )
+    scan_interval: Annotated[float, period(LEAST_PERIOD)] = Field(
+        default=1.0, description="The scanner's longest sleep while jobs are delayed or running."
+    )
+    retries: Annotated[int, whole(0, _MOST_RETRIES, "runs")] = Field(
+        default=0, description="Runs after the first, for tasks that do not say."
+    )
+    timeout: Annotated[float | None, period(optional=True)] = Field(
+        default=None, description="What one run may take, for tasks that do not say; 0 is no limit."
+    )
+    drain_timeout: Annotated[float | None, period(optional=True)] = Field(
+        default=None, description="What running jobs get at a stop; unset: `shutdown_timeout`."
+    )
+    executor: Annotated[ExecutorKind, choice("thread", "process")] = Field(
+        default="thread", description="Where plain functions run, for tasks that do not say."
+    )
+    scanners: tuple[Annotated[str, values.SCANNER], ...] = Field(
+        default=(), description="Custom scanners to run beside the queue, as `module:function`."
+    )
+    result_ttl: Annotated[float, period()] = Field(
+        default=_KEPT.result_ttl, description="How long results that are not None are kept."
+    )
+    keep_completed: Annotated[int, whole(0, _MOST_KEPT, "jobs")] = Field(
+        default=_KEPT.keep_completed, description="Completed jobs without a result that are kept."
+    )
+    keep_failed: Annotated[float, period()] = Field(
+        default=_KEPT.keep_failed,
+        description="How long failed, expired and cancelled jobs are kept.",
+    )
+    keep_bytes: Annotated[int, whole(0, 2**60, "bytes")] = Field(
+        default=_KEPT.keep_bytes, description="What all ended jobs of the queue may take together."
+    )
+    repeatables: tuple[RepeatableSettings, ...] = Field(
+        default=(), description="Schedules; each is a `[[queues.NAME.repeatables]]` table."
+    )
+
+    @property
+    def retention(self) -> Retention:
+        """How long ended jobs are kept."""
+        return Retention(
+            result_ttl=self.result_ttl,
+            keep_completed=self.keep_completed,
+            keep_failed=self.keep_failed,
+            keep_bytes=self.keep_bytes,
+        )
+
+    @property
+    def schedules(self) -> tuple[Repeatable, ...]:
+        """The repeatables as the domain knows them."""
+        return tuple(repeatable.schedule for repeatable in self.repeatables)
+
+
+class Settings(_Table):
+    """The whole configuration, checked and frozen."""
+
+    backend: Annotated[SecretStr, values.BACKEND] = Field(
+        description="The store's URL: `sqlite:///path`, `redis://host`, and so on."
+    )
+    tasks: tuple[Annotated[str, values.MODULE], ...] = Field(
+        default=(), description="Modules imported at start: the allow-list of what can run."
+    )
+    python_path: tuple[Annotated[Path, values.DIRECTORY], ...] = Field(
+        default=(), description="Absolute directories in which `tasks` and `scanners` are found."
+    )
+    shutdown_timeout: Annotated[float, period()] = Field(
+        default=30.0, description="What running jobs get at SIGTERM."
+    )
+    control_socket: Annotated[Path, values.SOCKET] = Field(
+        default_factory=lambda: default_control_socket(os.environ),
+        description="Where `asyncmqd status` and `reload` reach the daemon.",
+    )
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        choice("debug", "info", "warning", "error"),
+    ] = Field(default="info", description="Less than this is not logged.")
+    log_format: Annotated[Literal["auto", "json", "console"], choice("auto", "json", "console")] = (
+        Field(default="auto", description="`auto` is console on a terminal and JSON elsewhere.")
+    )
+    lease: Annotated[float, period(1.0)] = Field(
+        default=15.0, description="How long a claim holds without renewal; at least 1."
+    )
+    hang_limit: Annotated[float, period(1.0)] = Field(
+        default=60.0,
+        description="Leases are renewed no more if the loop hangs longer; above `lease`.",
+    )
+    payload_limit: Annotated[int, whole(1_024, 256 * 1024 * 1024, "bytes")] = Field(
+        default=DEFAULT_PAYLOAD_LIMIT, description="The most that one payload or result may take."
+    )
+    defaults: QueueSettings = Field(
+        default=QueueSettings(),
+        description="Any key of a queue, for the queues that do not set it.",
+    )
+    queues: dict[Annotated[str, values.QUEUE], QueueSettings] = Field(
+        description="The queues by name; at least one."
+    )
+
+    @property
+    def backend_url(self) -> str:
+        """The store's URL as it was written, its password included: for the store only."""
+        return self.backend.get_secret_value()
+
+    @property
+    def backend_shown(self) -> str:
+        """The store's URL for logs and people, without user and password."""
+        return redacted(self.backend_url)
+
+
+def default_control_socket(environ: Mapping[str, str]) -> Path:
+    """Where the socket is unless the configuration says.
+
+    `$RUNTIME_DIRECTORY` (the unit's), else `$XDG_RUNTIME_DIR/asyncmqd`, else /run/asyncmqd for
+    root, where the unit puts it too, else /run/user/UID/asyncmqd, else /tmp/asyncmqd-UID. Nothing
+    is created; whoever creates the directory must make it 0700 and refuse one of another owner,
+    since anybody can put a directory into /tmp first.
+    """
+    if unit := environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]:
+        return Path(unit) / "control.sock"
+    if runtime := environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "asyncmqd" / "control.sock"
+    user = os.getuid()
+    if user == 0:
+        return Path("/run/asyncmqd/control.sock")
+    if (own := Path(f"/run/user/{user}")).is_dir():
+        return own / "asyncmqd" / "control.sock"
+    return Path(f"/tmp/asyncmqd-{user}/control.sock")  # noqa: S108 - see the docstring

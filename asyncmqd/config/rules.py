@@ -1,0 +1,73 @@
+"""Rules between keys, which no model of a single value can know.
+
+They look at what was written, valid or not, so that one wrong value hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from asyncmqd.config.errors import Path
+from asyncmqd.config.models import Settings
+from asyncmqd.config.values import Kind, shown
+
+Finding = tuple[Path, str]
+
+
+def omissions(data: dict[str, Any]) -> Iterator[Finding]:
+    """What has to be there and is not."""
+    if not data.get("queues") and isinstance(data.get("queues", {}), dict):
+        yield ("queues",), "expected at least one [queues.NAME] table, got none"
+    defaults = _table(data.get("defaults"))
+    for name, queue in _table(data.get("queues")).items():
+        burst = _table(queue).get("burst")
+        if burst is not None and (defaults | _table(queue)).get("rate_limit") is None:
+            problem = f"expected a rate_limit beside it, got a burst of {shown(burst)} alone"
+            yield ("queues", name, "burst"), problem
+    for path, repeatable in _repeatables(data):
+        if repeatable.get("every") is None and repeatable.get("cron") is None:
+            yield path, "expected either every or cron, got neither"
+
+
+def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
+    """What cannot be true together."""
+    lease, hang_limit = _seconds(data, "lease"), _seconds(data, "hang_limit")
+    if lease is not None and hang_limit is not None and hang_limit <= lease:
+        key = "hang_limit" if "hang_limit" in data else "lease"
+        got = f"hang_limit {hang_limit:g} and lease {lease:g}"
+        yield (key,), f"expected hang_limit above lease, got {got}"
+    seen: dict[tuple[Path, str], Path] = {}
+    for path, repeatable in _repeatables(data):
+        if repeatable.get("every") is not None and repeatable.get("cron") is not None:
+            yield (*path, "every"), "expected either every or cron, got both"
+        key = "name" if repeatable.get("name") else "task"
+        name = repeatable.get(key)
+        if isinstance(name, str) and seen.setdefault((path[:-1], name), path) != path:
+            first = seen[path[:-1], name][-1]
+            got = f"{shown(name)} like repeatables[{first}]"
+            yield (*path, key), f"expected a name of its own in this queue, got {got}"
+
+
+def _repeatables(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    tables: list[tuple[Path, Any]] = [(("defaults",), data.get("defaults"))]
+    tables += [(("queues", name), queue) for name, queue in _table(data.get("queues")).items()]
+    for path, table in tables:
+        listed = _table(table).get("repeatables")
+        for index, repeatable in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(repeatable, dict):
+                yield (*path, "repeatables", index), repeatable
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(data: dict[str, Any], key: str) -> float | None:
+    """The value of a top-level key or its default; None if it is wrong, which is said elsewhere."""
+    field = Settings.model_fields[key]
+    [kind] = [known for known in field.metadata if isinstance(known, Kind)]
+    try:
+        return float(kind.check(data.get(key, field.default)))
+    except ValueError:
+        return None

@@ -1,0 +1,209 @@
+"""One TOML text: what it means, and every syntax error in it at once.
+
+tomllib decides what is valid, and stops at the first error. So the broken statement is taken out
+and the rest is read again: the user hears of all errors in one go, and of the wrong values in the
+parts that are sound.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from asyncmqd.config.errors import Path, dotted
+
+if TYPE_CHECKING:
+    from asyncmqd.config.places import Places
+
+_MOST_PROBLEMS = 10
+_WORK = 4 * 1024 * 1024  # characters to read again while looking for more errors
+_WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
+_NO_BYTE_ORDER_MARK = "expected UTF-8 without a byte-order mark, got one"
+# What tomllib's messages mean for somebody who reads them for the first time.
+_EXPECTED = {
+    "Invalid value": "a value in TOML (text stands in quotes)",
+    "Expected '='": "'=' after the key",
+    "Unclosed array": "',' or ']' in the array",
+    "Unclosed inline table": "',' or '}' in the inline table",
+    "Expected newline": "the end of the line after the statement",
+    "Invalid statement": "a key, a [table] or a # comment",
+    "Unterminated string": "quotes that close the text",
+    "Illegal character '\\n'": "quotes that close the text",
+    "Illegal character": "no control character",
+    "Found invalid character": "no control character",
+    "Unescaped '\\'": "'\\\\' for a backslash, or text in single quotes",
+    "Invalid hex value": "a Unicode escape of hexadecimal digits",
+    "Escaped character": "a Unicode character",
+    "Expected ']'": "']' after the table's name",
+    "Expected ']]'": "']]' after the table's name",
+    "Invalid initial character": "a key",
+    "Invalid date": "a date or time that exists",
+    "Duplicate inline table key": "each key once",
+    "Cannot overwrite": "each key once",
+    "Cannot declare": "each table once",
+    "Cannot mutate": "a table that was not closed before",
+    "Cannot redefine": "each table once",
+    "Exceeds the limit": "a number of at most 64 bits",
+    "maximum recursion depth": "less nesting",
+    "TOML inline": "less nesting",
+}
+
+
+@dataclass(frozen=True)
+class SyntaxProblem:
+    """A syntax error: its line, the key or table that it is in, and "expected X, got Y"."""
+
+    line: int
+    key: str
+    problem: str
+
+
+@dataclass
+class Document:
+    """A text as far as it can be read. `data` lacks the statements named in `problems`."""
+
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+    problems: list[SyntaxProblem] = field(default_factory=list)
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the keys of `data` stand."""
+        from asyncmqd.config.places import Places
+
+        return Places(self.text)
+
+
+def read(text: str) -> Document:
+    """Read a text, going on after errors. Never raises."""
+    text = text.replace("\r\n", "\n")
+    document = Document(text)
+    if text.startswith("\ufeff"):
+        document.problems.append(SyntaxProblem(1, "toml", _NO_BYTE_ORDER_MARK))
+        document.text = text[1:]
+    work = max(2, _WORK // (len(text) + 1))
+    while work > 0 and len(document.problems) < _MOST_PROBLEMS:
+        work -= 1
+        failure = _try(document)
+        if failure is None:
+            return document
+        broken = _Broken(document, *failure)
+        document.problems.append(broken.problem())
+        work -= broken.tries
+        document.text = broken.without()
+        document.__dict__.pop("places", None)
+    return document
+
+
+def _try(document: Document) -> tuple[int, int, str] | None:
+    """Read the text into `data`, or say where tomllib stopped (line 0: at the end) and why."""
+    try:
+        document.data = tomllib.loads(document.text)
+    except (ValueError, RecursionError) as error:
+        message = str(error)
+    else:
+        return None
+    if where := _WHERE.search(message):
+        return int(where[1] or 0), int(where[2] or 1), message[: where.start()]
+    return _line_without_position(document.text), 1, message
+
+
+def _line_without_position(text: str) -> int:
+    """The line of the two errors whose place tomllib does not tell: long numbers, deep nesting."""
+    digits = sys.get_int_max_str_digits() or 4_300
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        if re.search(rf"\d[\d_]{{{digits},}}", line):
+            return number
+    return max(range(len(lines)), key=lambda i: lines[i].count("[") + lines[i].count("{")) + 1
+
+
+class _Broken:
+    """One broken statement of a document."""
+
+    def __init__(self, document: Document, line: int, column: int, message: str) -> None:
+        self._document = document
+        self._lines = document.text.split("\n")
+        self._message = message
+        self._column = column
+        self.tries = 0
+        self._line = line or self._unclosed_line()
+        self._start = self._statement_start()
+        if not line:
+            self._line, self._end = self._start, len(self._lines)
+        elif self._start < line and self._lines[line - 1].lstrip().startswith("["):
+            # A table header inside a value: the value was never closed, the header is sound.
+            self._line, self._end = self._start, line - 1
+            self._message = "never closed"
+        else:
+            self._end = line
+
+    def problem(self) -> SyntaxProblem:
+        earlier = self._document.places.earlier(self._start)
+        if earlier and self._message.startswith(("Cannot overwrite", "Cannot declare")):
+            path, first = earlier
+            again = f"expected each name once, got it again (first on line {first})"
+            return SyntaxProblem(self._start, dotted(path), again)
+        return SyntaxProblem(
+            self._line, self._key(), f"expected {self._expected()}, got {self._got()}"
+        )
+
+    def without(self) -> str:
+        """The text with the broken statement as blank lines; of a header, with its whole table."""
+        first, end = min(self._start, self._line), self._end
+        if self._lines[self._line - 1].lstrip().startswith("["):
+            first = self._line
+            while end < len(self._lines) and not self._lines[end].lstrip().startswith("["):
+                end += 1
+        elif self._start < self._line:
+            first = self._line  # inside a long value: its other lines may be sound
+        blank = [""] * (end - first + 1)
+        return "\n".join([*self._lines[: first - 1], *blank, *self._lines[end:]])
+
+    def _unclosed_line(self) -> int:
+        """Where what the text's end cut off began."""
+        broken = self._document.places.broken_lines()
+        return broken[0] if broken else len(self._document.text.rstrip().split("\n"))
+
+    def _statement_start(self) -> int:
+        """The line on which the statement around the error begins: all before it is sound."""
+        most = 20 if len(self._document.text) < 64 * 1024 else 1
+        for start in range(self._line, max(0, self._line - most), -1):
+            self.tries += 1
+            try:
+                tomllib.loads("\n".join(self._lines[: start - 1]))
+            except (ValueError, RecursionError):
+                continue
+            return start
+        return self._line
+
+    def _key(self) -> str:
+        first = self._lines[self._start - 1]
+        if first.lstrip().startswith("["):
+            return "toml"
+        table: Path = self._document.places.table_at(self._start)
+        name = _KEY.match(first)
+        path = (*table, name[1]) if name else table
+        return dotted(path) or "toml"
+
+    def _expected(self) -> str:
+        for beginning in sorted(_EXPECTED, key=len, reverse=True):
+            if self._message.startswith(beginning):
+                return _EXPECTED[beginning]
+        if self._message == "never closed":
+            return f"the value to be closed before line {self._end + 1}"
+        return f"valid TOML ({self._message})"
+
+    def _got(self) -> str:
+        statement = "\n".join(self._lines[self._start - 1 : self._line])
+        if "://" in statement or "backend" in statement:
+            return "text that is not shown, for it may hold a password"
+        if self._message == "never closed":
+            return f"{self._lines[self._end].strip()[:40]!r}"
+        rest = self._lines[self._line - 1][self._column - 1 :].strip()
+        return repr(rest[:40]) if rest else "the end of the line"

@@ -1,0 +1,68 @@
+"""Store URLs: which ones can be meant, and how to show them without their secrets.
+
+The stores themselves are a layer above; here a URL is only text.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+SCHEMES = (
+    "memory",
+    "sqlite",
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "redis+cluster",
+)
+FORMS = (
+    "memory://, sqlite:///path, redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+)
+# To the last @, for a password may hold any character, @ and / among them.
+_USERINFO = re.compile(r"://.*@", re.DOTALL)
+_SECRET_OPTION = re.compile(r"([?&][^=&]*(?:pass|secret|token|auth)[^=&]*=)[^&]*", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """The text with user and password of every URL in it, and secret options, as ***."""
+    return _SECRET_OPTION.sub(r"\1***", _USERINFO.sub("://***@", text))
+
+
+def check_backend(url: str) -> str:
+    """The URL itself. Raises ValueError, without any secret in it, unless it can name a store."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ValueError(f"expected {FORMS}, got text without ://")
+    if scheme not in SCHEMES:
+        known = re.fullmatch(r"[a-zA-Z0-9+.-]{1,20}", scheme)
+        raise ValueError(f"expected {FORMS}, got {scheme + '://' if known else 'another scheme'}")
+    if scheme == "sqlite":
+        _check_path(rest, "sqlite:///var/lib/asyncmqd/jobs.db")
+    elif scheme == "unix":
+        _check_path(rest, "unix:///run/redis/redis.sock")
+    elif scheme != "memory":
+        _check_host(url)
+    return url
+
+
+def _check_path(rest: str, example: str) -> None:
+    # A socket's URL may carry a user and a password before its path.
+    path = rest.rpartition("@")[2].partition("?")[0]
+    if not path.startswith("/") or path.endswith("/"):
+        raise ValueError(f"expected an absolute path like {example}, got {path[:80]!r}")
+
+
+def _check_host(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        if "," not in parts.netloc:  # one host; with several there is no one port
+            _ = parts.port
+    except ValueError:
+        # Not the library's words: they may repeat a part of a password.
+        raise ValueError(
+            "expected a host and a port like redis://localhost:6379, got another form"
+        ) from None
+    if not parts.netloc.rpartition("@")[2]:
+        raise ValueError("expected a host like redis://localhost:6379, got none")
