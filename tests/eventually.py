@@ -1,0 +1,24 @@
+"""Wait for what must happen, never for a time in which it should have happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+LIMIT = 10.0  # seconds; far more than anything here takes, even on a loaded machine
+PAUSE = 0.002  # seconds between two looks
+
+
+async def eventually(look: Callable[[], Awaitable[Answer]], limit: float = LIMIT) -> Answer:
+    """Look again and again until the answer is true; that answer. Fails after `limit` seconds."""
+    answer = None
+    try:
+        async with asyncio.timeout(limit):
+            while not (answer := await look()):
+                await asyncio.sleep(PAUSE)
+    except TimeoutError:
+        raise AssertionError(f"not within {limit} s; the last answer was {answer!r}") from None
+    return answer
