@@ -1,0 +1,21 @@
+-- What every script starts with.
+--
+-- KEYS[1], the base of a queue, is the beginning of all its keys: `asyncmq:{mail}:`. The keys of
+-- jobs cannot be listed beforehand, for a claim learns them here; the tag keeps them in one slot.
+--   job:<id>    string: when it was added (16 digits, microseconds), its priority (3), the payload
+--   run:<id>    hash, from the first claim on: token, order, worker, started and what a run left
+--   <place>     sorted set of ids, one for each place; a job is in exactly one
+--   shelves     set of the places that are shelves
+--   expiry      sorted set of the ended jobs that are kept for a time, by its end
+--   counted     sorted set of the ended jobs that are kept by number, oldest first
+--   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
+--   waiters     set of the channels of idle instances
+--   paused, schedules, schedule:<name>
+local base = KEYS[1]
+
+-- Microseconds are whole numbers below 2^53: exact in Lua and as scores. Only never join them with
+-- `..`, which rounds to 14 digits.
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end

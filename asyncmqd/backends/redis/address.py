@@ -1,0 +1,169 @@
+"""What a Redis URL says."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+import msgspec
+
+DEFAULT_PORT = 6379
+SENTINEL_PORT = 26379
+DEFAULT_PREFIX = "asyncmq"
+MAX_CONNECTIONS = 10
+
+_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # no braces: they would move the cluster's hash tag
+_TLS_OPTIONS = (
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+)
+_OPTIONS = {
+    "redis": (),
+    "rediss": _TLS_OPTIONS,
+    "unix": ("db",),
+    "redis+sentinel": ("ssl", "sentinel_username", "sentinel_password", *_TLS_OPTIONS),
+    "redis+cluster": ("ssl", *_TLS_OPTIONS),
+}
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a store is and how to log in. `login` and `sentinel_login` are secrets."""
+
+    url: str  # without secrets
+    scheme: str
+    hosts: tuple[tuple[str, int], ...] = ()
+    path: str = ""  # of the unix socket
+    service: str = ""  # the master's name, for Sentinel
+    db: int = 0
+    login: dict[str, str]
+    sentinel_login: dict[str, str]
+    tls: dict[str, Any] | None = None  # arguments for an SSL connection; None: no TLS
+    prefix: str = DEFAULT_PREFIX
+    max_connections: int = MAX_CONNECTIONS
+
+    def __repr__(self) -> str:
+        return f"Address({self.url!r})"
+
+
+def parse(url: str) -> Address:
+    """Read a URL. Raises ValueError, without the password, that says what is wrong with it.
+
+    `redis://[user:password@]host[:port][/db]`, `rediss://` the same over TLS,
+    `unix://[user:password@]/path/of/socket[?db=1]`,
+    `redis+sentinel://[user:password@]host[:port],.../service[/db]` and
+    `redis+cluster://[user:password@]host[:port],...`. Options of all: `prefix` of all keys
+    (`asyncmq`), `max_connections` (10). With TLS: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
+    `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`); Sentinel and Cluster need
+    `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in _OPTIONS:
+        raise ValueError(f"backend: expected one of {', '.join(_OPTIONS)}, got {parts.scheme!r}")
+    shown = _without_secrets(parts)
+    options = _options(parts, shown)
+    sentinel = parts.scheme == "redis+sentinel"
+    path = unquote(parts.path)
+    service, _, db = path.strip("/").partition("/") if sentinel else ("", "", path.strip("/"))
+    if sentinel and not service:
+        raise ValueError(f"{shown}: expected /service, the name of the master, got none")
+    if parts.scheme == "redis+cluster" and db:
+        raise ValueError(f"{shown}: expected no database, a cluster has but one")
+    unix = parts.scheme == "unix"
+    return Address(
+        url=shown,
+        scheme=parts.scheme,
+        hosts=() if unix else _hosts(parts, shown, SENTINEL_PORT if sentinel else DEFAULT_PORT),
+        path=path if unix else "",
+        service=service,
+        db=_number(shown, "db", options.get("db", "0") if unix else db or "0", 0),
+        login=_login(parts),
+        sentinel_login={
+            key: options[f"sentinel_{key}"]
+            for key in ("username", "password")
+            if f"sentinel_{key}" in options
+        },
+        tls=_tls(parts, shown, options),
+        prefix=_prefix(shown, options.get("prefix", DEFAULT_PREFIX)),
+        max_connections=_number(
+            shown, "max_connections", options.get("max_connections", str(MAX_CONNECTIONS)), 1
+        ),
+    )
+
+
+def _without_secrets(parts: SplitResult) -> str:
+    user, at, hosts = parts.netloc.rpartition("@")
+    name, colon, _ = user.partition(":")
+    query = "&".join(
+        f"{key}=***" if "password" in key.lower() else f"{key}={value}"
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    )
+    netloc = f"{name}{':***' if colon else ''}{at}{hosts}"
+    return f"{parts.scheme}://{netloc}{parts.path}{'?' + query if query else ''}"
+
+
+def _options(parts: SplitResult, shown: str) -> dict[str, str]:
+    known = ("prefix", "max_connections", *_OPTIONS[parts.scheme])
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in options:
+        if name not in known:
+            raise ValueError(f"{shown}: expected an option of {', '.join(known)}, got {name!r}")
+    return options
+
+
+def _login(parts: SplitResult) -> dict[str, str]:
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    login = {"username": unquote(user), "password": unquote(password)}
+    return {key: value for key, value in login.items() if value}
+
+
+def _hosts(parts: SplitResult, shown: str, default: int) -> tuple[tuple[str, int], ...]:
+    found = [_host(each, shown, default) for each in parts.netloc.rpartition("@")[2].split(",")]
+    if len(found) > 1 and "+" not in parts.scheme:
+        raise ValueError(f"{shown}: expected one host, got {len(found)}")
+    return tuple(found)
+
+
+def _host(text: str, shown: str, default: int) -> tuple[str, int]:
+    one = urlsplit(f"//{text}")  # it knows [::1]:6379
+    try:
+        return one.hostname or "localhost", one.port or default
+    except ValueError:
+        raise ValueError(f"{shown}: expected host:port, got {text!r}") from None
+
+
+def _tls(parts: SplitResult, shown: str, options: dict[str, str]) -> dict[str, Any] | None:
+    given: dict[str, Any] = {key: value for key, value in options.items() if key in _TLS_OPTIONS}
+    if parts.scheme != "rediss" and not _flag(shown, "ssl", options.get("ssl", "false")):
+        if given:
+            raise ValueError(f"{shown}: expected ssl=true with {', '.join(given)}")
+        return None
+    given["ssl_check_hostname"] = _flag(
+        shown, "ssl_check_hostname", options.get("ssl_check_hostname", "true")
+    )
+    if given.setdefault("ssl_cert_reqs", "required") not in {"required", "optional", "none"}:
+        raise ValueError(f"{shown}: ssl_cert_reqs: expected required, optional or none")
+    if given["ssl_cert_reqs"] == "none":
+        given["ssl_check_hostname"] = False  # OpenSSL refuses the one without the other
+    return given
+
+
+def _flag(shown: str, name: str, text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError(f"{shown}: {name}: expected true or false, got {text!r}")
+    return text == "true"
+
+
+def _number(shown: str, name: str, text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise ValueError(f"{shown}: {name}: expected a number of {least} or more, got {text!r}")
+    return int(text)
+
+
+def _prefix(shown: str, text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError(f"{shown}: prefix: expected letters, digits and _.:-, got {text!r}")
+    return text

@@ -1,0 +1,273 @@
+"""From an address to connections that send what they are given once, and never again.
+
+redis-py's own retries are off: a claim that is sent twice orphans jobs, and a slow script would run
+as often as it is retried. Whoever gets a StoreError asks again, since every verb is idempotent.
+"""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hiredis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    Sentinel,
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ConnectionError,
+    NoPermissionError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
+
+from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.backends.redis.address import Address
+from asyncmqd.backends.redis.scripts import Command, teach
+
+COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
+FAULTS = (RedisError, RedisClusterException, OSError)  # of which TimeoutError is one
+_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+
+
+def to_store_error(url: str, error: Exception) -> StoreError:
+    """What the contract calls an error of redis-py. `url` carries no secrets."""
+    refused = isinstance(error, _REFUSALS) or str(error).startswith("WRONGTYPE")
+    kind = StoreRefused if refused else StoreError
+    return kind(f"{url}: {str(error) or 'no answer in time'}")
+
+
+class Link(abc.ABC):
+    """A bounded set of connections to a store. It connects at its first use."""
+
+    clustered = False  # whether the keys of two queues may live on two nodes
+
+    def __init__(self, address: Address) -> None:
+        self._url = address.url
+        self._free = asyncio.Semaphore(address.max_connections)
+
+    async def run(self, *commands: Command) -> list[Any]:
+        """Send commands in one write; the reply to each. Raises StoreError if one of them fails.
+
+        A script that a server does not have, because it is new or was told to forget, is sent in
+        full; the other commands are not repeated.
+        """
+        try:
+            async with self._free, asyncio.timeout(COMMAND_TIMEOUT):
+                replies = await self._send(commands)
+                await self._send_unknown(commands, replies)
+        except FAULTS as error:
+            raise self.error(error) from error
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise self.error(reply) from reply
+        return replies
+
+    async def _send_unknown(self, commands: Sequence[Command], replies: list[Any]) -> None:
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = await self._send([teach(commands[at]) for at in unknown])
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
+
+    def error(self, error: Exception) -> StoreError:
+        """What the contract calls this error."""
+        return to_store_error(self._url, error)
+
+    @abc.abstractmethod
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """One reply or exception for each command."""
+
+    @abc.abstractmethod
+    async def info(self, section: str) -> list[bytes]:
+        """The answer of each master to INFO."""
+
+    @abc.abstractmethod
+    async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
+        """How to make a connection of one's own to each master, by the master's name."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Close all connections; the link may be used again."""
+
+
+class Single(Link):
+    """One server, or the master that Sentinel names."""
+
+    def __init__(self, address: Address, connect: Callable[[], AbstractConnection]) -> None:
+        super().__init__(address)
+        self._connect = connect
+        self._idle: list[AbstractConnection] = []
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        # Not redis-py's pipeline: it costs three times the CPU of the round trip itself.
+        connection = self._idle.pop() if self._idle else self._connect()
+        try:
+            await _freshen(connection)
+            written = b"".join(map(hiredis.pack_command, commands))
+            await connection.send_packed_command(written, check_health=False)
+            replies = [await _reply(connection) for _ in commands]
+        except BaseException as error:
+            # A reply to what was cut short must never be read as the reply to something else.
+            await connection.disconnect(nowait=True)
+            if isinstance(error, ConnectionError):
+                await self.close()  # the others lead to the same dead or demoted server
+            raise
+        self._idle.append(connection)
+        return replies
+
+    async def info(self, section: str) -> list[bytes]:
+        return await self.run(("INFO", section))
+
+    async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
+        return {"": self._connect}
+
+    async def close(self) -> None:
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+
+async def _freshen(connection: AbstractConnection) -> None:
+    """Connect, also when the server has closed the connection meanwhile."""
+    if connection.is_connected and await connection.can_read():
+        await connection.disconnect(nowait=True)
+    if not connection.is_connected:
+        await connection.connect()
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+class Clustered(Link):
+    """A cluster: redis-py finds the node of each key."""
+
+    clustered = True
+
+    def __init__(self, address: Address, connect: Callable[[], RedisCluster]) -> None:
+        super().__init__(address)
+        self._connect = connect
+        self._client: RedisCluster | None = None
+
+    async def _cluster(self) -> RedisCluster:
+        if self._client is None:
+            self._client = self._connect()
+        return await self._client.initialize()
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        pipeline = (await self._cluster()).pipeline()
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies = await pipeline.execute(raise_on_error=False)
+        if any(isinstance(each, ConnectionError | OSError | ClusterDownError) for each in replies):
+            await self.close()  # learn anew who the masters are
+        return replies
+
+    async def info(self, section: str) -> list[bytes]:
+        try:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                client = await self._cluster()
+                nodes = client.get_primaries()
+                return [await _raw_info(node, section) for node in nodes]
+        except FAULTS as error:
+            raise self.error(error) from error
+
+    async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
+        nodes = (await self._cluster()).get_primaries()
+        return {node.name: _maker(node) for node in nodes}
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+
+async def _raw_info(node: ClusterNode, section: str) -> bytes:
+    connection = _maker(node)()
+    try:
+        await connection.send_command("INFO", section)
+        return bytes(await connection.read_response())
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+def _maker(node: ClusterNode) -> Callable[[], AbstractConnection]:
+    return lambda: node.connection_class(**node.connection_kwargs)
+
+
+def link_to(address: Address) -> Link:
+    """The link that the address asks for."""
+    options = _options(address)
+    if address.scheme == "redis+cluster":
+        return Clustered(address, lambda: _cluster(address, options))
+    if address.scheme == "redis+sentinel":
+        return Single(address, _sentinel(address, options))
+    if address.scheme == "unix":
+        return Single(address, lambda: UnixDomainSocketConnection(path=address.path, **options))
+    host, port = address.hosts[0]
+    kind = Connection if address.tls is None else SSLConnection
+    return Single(address, lambda: kind(host=host, port=port, **options))
+
+
+def _options(address: Address) -> dict[str, Any]:
+    """Arguments of every connection.
+
+    No timeouts here: one around the whole round trip is enough, and those of redis-py cost a task
+    for each write. RESP2 because it needs no handshake and tells wake-ups from replies as well.
+    """
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "driver_info": None,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None,
+        "socket_connect_timeout": COMMAND_TIMEOUT,
+        **address.login,
+        **(address.tls or {}),
+    }
+    if address.scheme != "redis+cluster":
+        options["db"] = address.db
+    if address.scheme != "unix":
+        options["socket_keepalive"] = True
+    return options
+
+
+def _cluster(address: Address, options: dict[str, Any]) -> RedisCluster:
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
+        max_connections=address.max_connections,
+        ssl=address.tls is not None,
+        **options,
+    )
+
+
+def _sentinel(address: Address, options: dict[str, Any]) -> Callable[[], AbstractConnection]:
+    watchers = Sentinel(
+        address.hosts,
+        sentinel_kwargs=options
+        | {"db": 0, "username": None, "password": None}
+        | address.sentinel_login,
+    )
+    kind = SentinelManagedConnection if address.tls is None else SentinelManagedSSLConnection
+    pool = SentinelConnectionPool(address.service, watchers, connection_class=kind, **options)
+    return pool.make_connection

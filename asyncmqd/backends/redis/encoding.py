@@ -1,0 +1,183 @@
+"""The domain's values as arguments of scripts, and the replies of scripts as the domain's values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from asyncmqd.backends.base import Held, ScheduleRecord, WorkerRecord
+from asyncmqd.backends.redis.scripts import Argument
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.job import Claim, NewJob, Record
+from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
+
+ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone")
+HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
+_FIELDS = ("failures", "crashes", "solo", "error", "result", "progress")
+_NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
+
+Item = TypeVar("Item")
+
+
+def micros(seconds: float) -> int:
+    """Microseconds: the unit of all times in the store."""
+    return round(seconds * 1e6)
+
+
+def seconds(micros: bytes | int) -> float:
+    """The contract's unit."""
+    return int(micros) / 1e6
+
+
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Slices of at most `size`, since no script may block the server for long."""
+    return (items[at : at + size] for at in range(0, len(items), size))
+
+
+def job_args(job: NewJob) -> tuple[Argument, ...]:
+    """Of add.lua and fire.lua."""
+    return job.id, f"{job.priority:03}", micros(max(job.delay, 0.0)), job.payload
+
+
+def _edge_args(edge: Edge) -> tuple[Argument, ...]:
+    return (
+        edge.rank,
+        int(edge.sources <= TERMINAL),
+        int(State.WAITING in edge.sources),
+        len(edge.sources),
+        *sorted(edge.sources),
+    )
+
+
+_EDGE_ARGS = {name: _edge_args(edge) for name, edge in EDGES.items()}
+
+
+def apply_args(changes: Sequence[Change]) -> list[Argument]:
+    """Of apply.lua."""
+    numbers: dict[str, int] = {}
+    rows: list[Argument] = []
+    for change in changes:
+        rows += _change_args(change, numbers.setdefault(change.edge, len(numbers) + 1))
+    edges = (arg for name in numbers for arg in _EDGE_ARGS[name])
+    return [_whom_to_wake(changes), len(numbers), *edges, *rows]
+
+
+def _whom_to_wake(changes: Sequence[Change]) -> str:
+    if any(change.place for change in changes):
+        return "all"  # a shelved job needs one that knows its task, and nobody here knows who does
+    return "one" if any(change.path.target is State.WAITING for change in changes) else "none"
+
+
+def _change_args(change: Change, edge: int) -> list[Argument]:
+    fields: list[Argument] = []
+    for name in _FIELDS:
+        value = getattr(change, name)
+        if value is not None:
+            fields += (name, int(value) if value is True or value is False else value)
+    kept = _NOT_KEPT
+    if change.path.target in TERMINAL:
+        kept = _KEPT_BY_NUMBER if change.keep is None else micros(change.keep)
+    return [
+        edge,
+        change.id,
+        change.token,
+        change.target,
+        int(change.place is not None),
+        int(change.outside),
+        int(change.lapsed),
+        micros(change.delay),
+        kept,
+        len(fields),
+        *fields,
+    ]
+
+
+def held_args(held: Sequence[Held]) -> list[Argument]:
+    """Of extend.lua."""
+    return [arg for each in held for arg in (each.id, each.token)]
+
+
+def claims(queue: str, now: int, rows: Sequence[Sequence[Any]]) -> list[Claim]:
+    """From claim.lua and active.lua."""
+    return [_claim(queue, now, *row) for row in rows]
+
+
+def _claim(
+    queue: str,
+    now: int,
+    id: bytes,
+    token: bytes | int,
+    failures: bytes | None,
+    crashes: bytes | None,
+    solo: bytes | None,
+    worker: bytes | None,
+    job: bytes | None,
+) -> Claim:
+    job = job or b""
+    return Claim(
+        queue=queue,
+        id=id.decode(),
+        token=int(token),
+        payload=job[HEADER:],
+        failures=int(failures or 0),
+        crashes=int(crashes or 0),
+        solo=solo == b"1",
+        age=seconds(now - int(job[:16] or now)),
+        worker=(worker or b"").decode(),
+    )
+
+
+def record(queue: str, row: Sequence[Any]) -> Record:
+    """From get.lua and list.lua."""
+    id, place, score, job, fields = row
+    job = job or b""
+    run = dict(zip(fields[::2], fields[1::2], strict=True))
+    state = state_of(place.decode())
+    return Record(
+        queue=queue,
+        id=id.decode(),
+        place=place.decode(),
+        payload=job[HEADER:],
+        priority=int(job[16:HEADER] or 0),
+        token=int(run.get(b"token", 0)),
+        failures=int(run.get(b"failures", 0)),
+        crashes=int(run.get(b"crashes", 0)),
+        solo=run.get(b"solo") == b"1",
+        created=seconds(job[:16] or 0),
+        due=seconds(score) if state in {State.DELAYED, State.ACTIVE} else None,
+        started=seconds(run[b"started"]) if b"started" in run else None,
+        finished=seconds(score) if state.terminal else None,
+        worker=run.get(b"worker", b"").decode(),
+        error=run.get(b"error", b""),
+        result=run.get(b"result", b""),
+        progress=run.get(b"progress", b""),
+    )
+
+
+def schedule(queue: str, row: Sequence[Any]) -> ScheduleRecord:
+    """From schedules.lua."""
+    name, spec, declared, seen, last, paused = row
+    return ScheduleRecord(
+        queue=queue,
+        name=name.decode(),
+        spec=spec,
+        declared=float(declared),
+        seen=float(seen),
+        last=float(last),
+        paused=paused is not None,
+    )
+
+
+def workers(reply: Sequence[Any]) -> list[WorkerRecord]:
+    """From workers.lua: those that are not silent, by id."""
+    now, *rest = reply
+    return [
+        WorkerRecord(
+            id=id.decode(),
+            info=value[48:],
+            started=seconds(value[:16]),
+            seen=seconds(value[16:32]),
+        )
+        for id, value in sorted(zip(rest[::2], rest[1::2], strict=True))
+        if int(value[32:48]) > now
+    ]

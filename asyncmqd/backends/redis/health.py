@@ -1,0 +1,36 @@
+"""What an administrator should know about a server's set-up, as far as INFO tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def concerns(memory: Sequence[bytes], persistence: Sequence[bytes]) -> list[str]:
+    """The warnings that the answers of all masters to INFO give reason for, each once."""
+    found = [warning for answer in memory for warning in _of_memory(_fields(answer))]
+    found += [warning for answer in persistence for warning in _of_persistence(_fields(answer))]
+    return list(dict.fromkeys(found))
+
+
+def _fields(answer: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in answer.decode("utf-8", "replace").splitlines())
+    return {name: value for name, _, value in lines}
+
+
+def _of_memory(fields: dict[str, str]) -> Iterable[str]:
+    policy = fields.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        yield (
+            f"maxmemory-policy is {policy}: the server may delete jobs when its memory is full;"
+            " set it to noeviction"
+        )
+
+
+def _of_persistence(fields: dict[str, str]) -> Iterable[str]:
+    # INFO does not tell the save points, and CONFIG GET is forbidden on many servers; but one that
+    # never saved, or that has no append-only file, loses what was added since.
+    if fields.get("aof_enabled") == "0":
+        yield (
+            "appendonly is off: jobs added since the last snapshot are lost if the server dies;"
+            " set appendonly yes"
+        )

@@ -1,0 +1,135 @@
+"""A blocking `extend` with a connection of its own, for the lease thread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from asyncmqd.backends.base import Held
+from asyncmqd.backends.redis.address import Address
+from asyncmqd.backends.redis.connect import FAULTS, to_store_error
+from asyncmqd.backends.redis.encoding import held_args, micros
+from asyncmqd.backends.redis.scripts import Command, call, teach
+from asyncmqd.domain.states import State
+
+TIMEOUT = 2.0  # seconds; the thread that waits here has other claims to renew
+
+
+class HeldByQueue:
+    """One call of extend.lua for each queue, and the answers back in the order of the claims."""
+
+    def __init__(self, held: Sequence[Held]) -> None:
+        self._size = len(held)
+        self._places: defaultdict[str, list[int]] = defaultdict(list)
+        self._held = held
+        for place, each in enumerate(held):
+            self._places[each.queue].append(place)
+
+    def commands(self, prefix: str, lease: float) -> list[Command]:
+        """The calls."""
+        return [
+            call(
+                "extend",
+                [f"{prefix}:{{{queue}}}:"],
+                [State.ACTIVE, micros(lease), *held_args([self._held[at] for at in places])],
+            )
+            for queue, places in self._places.items()
+        ]
+
+    def answers(self, replies: Sequence[Sequence[int]]) -> list[bool]:
+        """The replies, claim by claim."""
+        answers = [False] * self._size
+        for places, reply in zip(self._places.values(), replies, strict=True):
+            for place, held in zip(places, reply, strict=True):
+                answers[place] = held == 1
+        return answers
+
+
+class LeaseClient:
+    """Extends claims from a thread that has no event loop."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._client: Any = None  # redis-py types its clients for both worlds at once
+
+    def __call__(self, held: Sequence[Held], lease: float) -> list[bool]:
+        """See `BaseBackend.extend`."""
+        if not held:
+            return []
+        grouped = HeldByQueue(held)
+        try:
+            return grouped.answers(self._run(grouped.commands(self._address.prefix, lease)))
+        except FAULTS as error:
+            self.close()  # a new client looks anew for the master
+            raise to_store_error(self._address.url, error) from error
+
+    def close(self) -> None:
+        """Let go of the connections; the client may be used again."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _run(self, commands: Sequence[Command]) -> list[Any]:
+        replies = self._send(commands)
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if unknown:
+            again = self._send([teach(commands[at]) for at in unknown])
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    def _send(self, commands: Sequence[Command]) -> list[Any]:
+        if self._client is None:
+            self._client = _client(self._address)
+        pipeline = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return replies
+
+
+def _client(address: Address) -> Redis | RedisCluster:
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "driver_info": None,
+        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        **address.login,
+    }
+    if address.scheme == "redis+cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        tls = address.tls or {}
+        return RedisCluster(startup_nodes=nodes, ssl=address.tls is not None, **options, **tls)
+    options["db"] = address.db
+    if address.scheme == "redis+sentinel":
+        return _sentinel(address, options)
+    if address.scheme == "unix":
+        kind: type = UnixDomainSocketConnection
+        options["path"] = address.path
+    else:
+        kind = Connection if address.tls is None else SSLConnection
+        options |= dict(zip(("host", "port"), address.hosts[0], strict=True)) | (address.tls or {})
+    return Redis.from_pool(ConnectionPool(connection_class=kind, **options))
+
+
+def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
+    tls = {"ssl": True, **address.tls} if address.tls is not None else {}
+    anonymous = {key: value for key, value in options.items() if key not in {*address.login, "db"}}
+    watchers = Sentinel(
+        address.hosts, sentinel_kwargs={**anonymous, **tls, **address.sentinel_login}
+    )
+    client: Redis = watchers.master_for(address.service, **options, **tls)
+    return client

@@ -1,0 +1,47 @@
+"""The Lua scripts of this directory, and commands that call them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterable
+from importlib import resources
+
+Argument = str | bytes | int | float
+Command = tuple[Argument, ...]
+
+_NEEDS = re.compile(r"^-- needs:(.*)$", re.MULTILINE)
+
+
+_texts: dict[str, str] = {}  # of the scripts in use, by hash
+
+
+@functools.cache
+def _sha(name: str) -> str:
+    """The hash by which a server knows `<name>.lua` with all the parts that it needs."""
+    text = _read(name)
+    needs = _NEEDS.search(text)
+    assert needs is not None, f"{name}.lua has no line `-- needs:`"
+    text = "\n".join([*map(_read, ("_queue", *needs[1].split())), text])
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    _texts[sha] = text
+    return sha
+
+
+def _read(name: str) -> str:
+    return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+
+
+def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Command:
+    """The command that runs a script, if the server has it."""
+    keys = tuple(keys)
+    return ("EVALSHA", _sha(name), len(keys), *keys, *args)
+
+
+def teach(command: Command) -> Command:
+    """The same call with the script's text, for a server that does not have it yet.
+
+    EVAL needs no further round trip, as SCRIPT LOAD would, and finds its node in a cluster.
+    """
+    return ("EVAL", _texts[str(command[1])], *command[2:])

@@ -1,0 +1,325 @@
+"""The Redis store: the verbs of the contract, each a script or two."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+from asyncmqd.backends.base import (
+    PAGE,
+    BaseBackend,
+    Extender,
+    Held,
+    Lapsed,
+    Outlook,
+    ScheduleRecord,
+    StoreRefused,
+    Turn,
+    WorkerRecord,
+)
+from asyncmqd.backends.redis import address, encoding
+from asyncmqd.backends.redis.connect import Link, link_to
+from asyncmqd.backends.redis.encoding import chunks, micros, seconds
+from asyncmqd.backends.redis.health import concerns
+from asyncmqd.backends.redis.leases import HeldByQueue, LeaseClient
+from asyncmqd.backends.redis.scripts import Argument, Command, call
+from asyncmqd.backends.redis.wakeups import Wakeups
+from asyncmqd.domain import clock
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.job import Claim, Counts, NewJob, Record
+from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.states import TERMINAL, State, shelf
+
+LAYOUT = 1  # of the keys, see _queue.lua; a store of a newer one is refused
+_STATES = tuple(map(str, State))
+_ENDED = tuple(state for state in _STATES if state in TERMINAL)
+
+
+class RedisBackend(BaseBackend):
+    """A store in Redis 6.2 or newer, or Valkey; see `address.parse` for the URLs.
+
+    `url` is shown without its password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address = address.parse(url)
+        self.url = self._address.url
+        self._leases = LeaseClient(self._address)
+        self._prefix = self._address.prefix
+        self._renew()
+
+    def __repr__(self) -> str:
+        return f"RedisBackend({self.url!r})"
+
+    def _renew(self) -> None:
+        self._connected = False
+        self._link: Link = link_to(self._address)
+        channel = f"{self._prefix}:wake:{clock.nonce()}"
+        self._wakeups = Wakeups(self._link, channel, self._queue_of)
+
+    def _base(self, queue: str) -> str:
+        return f"{self._prefix}:{{{queue}}}:"
+
+    def _queue_of(self, base: bytes) -> str:
+        return base.decode()[len(self._prefix) + 2 : -2]
+
+    def _call(self, name: str, queue: str, *args: Argument) -> Command:
+        return call(name, [self._base(queue)], args)
+
+    async def _run(self, *commands: Command) -> list[Any]:
+        if not self._connected:
+            await self.connect()
+        return await self._link.run(*commands)
+
+    # ------------------------------------------------------------------ life
+
+    async def connect(self) -> None:
+        key = f"{self._prefix}:layout"
+        _, layout = await self._link.run(("SETNX", key, LAYOUT), ("GET", key))
+        if not layout.isdigit() or int(layout) > LAYOUT:
+            raise StoreRefused(
+                f"{self.url}: expected layout {LAYOUT} of the keys {self._prefix}:*,"
+                f" got {layout[:20]!r}: written by a newer version or by something else"
+            )
+        self._connected = True
+
+    async def close(self) -> None:
+        await self._wakeups.close()
+        await self._link.close()
+        self._leases.close()
+        self._renew()
+
+    async def warnings(self) -> list[str]:
+        await self._run()
+        return concerns(await self._link.info("memory"), await self._link.info("persistence"))
+
+    # ------------------------------------------------------------- the way of a job
+
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+        if not jobs:
+            return []
+        calls = [
+            self._call(
+                "add",
+                queue,
+                State.WAITING,
+                State.DELAYED,
+                *(arg for job in chunk for arg in encoding.job_args(job)),
+            )
+            for chunk in chunks(jobs, PAGE)
+        ]
+        _, *replies = await self._run(self._known(queue), *calls)
+        return [added == 1 for reply in replies for added in reply]
+
+    def _known(self, queue: str) -> Command:
+        # In the same write as what fills the queue, and at each time: in a cluster no script can do
+        # it, and an instance that remembered would not notice that the store was flushed.
+        return ("SADD", f"{self._prefix}:queues", queue)
+
+    async def turn(
+        self,
+        queue: str,
+        changes: Sequence[Change],
+        limit: int,
+        lease: float,
+        worker: str,
+    ) -> Turn:
+        applies = [
+            self._call("apply", queue, *encoding.apply_args(chunk))
+            for chunk in chunks(changes, PAGE)
+        ]
+        claims = [
+            self._claim(queue, min(PAGE, limit - at), lease, worker) for at in range(0, limit, PAGE)
+        ]
+        if not applies and not claims:
+            return Turn([], [])
+        replies = await self._run(*applies, *claims)
+        answers: list[Answer] = [
+            encoding.ANSWERS[number] for reply in replies[: len(applies)] for number in reply
+        ]
+        taken: list[Claim] = []
+        for now, *rows in replies[len(applies) :]:
+            taken += encoding.claims(queue, now, rows)
+        return Turn(answers, taken)
+
+    def _claim(self, queue: str, limit: int, lease: float, worker: str) -> Command:
+        channel = self._wakeups.channel
+        return self._call(
+            "claim", queue, State.WAITING, State.ACTIVE, limit, micros(lease), worker, channel
+        )
+
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        if not held:
+            return []
+        grouped = HeldByQueue(held)
+        return grouped.answers(await self._run(*grouped.commands(self._prefix, lease)))
+
+    def extender(self) -> Extender | None:
+        return self._leases
+
+    # ------------------------------------------------------------------ upkeep
+
+    async def move_due(self, queue: str, page: int = PAGE) -> int:
+        return await self._one("move_due", queue, State.DELAYED, State.WAITING, page)
+
+    async def _one(self, name: str, queue: str, *args: Argument) -> Any:
+        [reply] = await self._run(self._call(name, queue, *args))
+        return reply
+
+    async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
+        now, _, *rows = await self._one("active", queue, State.ACTIVE, "-inf", "now", page)
+        return Lapsed(encoding.claims(queue, now, rows), more=len(rows) >= page)
+
+    async def held(self, queue: str, worker: str) -> list[Claim]:
+        found: dict[str, Claim] = {}
+        begin: bytes | str | None = "-inf"
+        while begin is not None:
+            # From the end of the last lease on, not by offset: renewals move other claims to the
+            # back, and offsets would pass over those that stand still.
+            now, last, *rows = await self._one("active", queue, State.ACTIVE, begin, "+inf", PAGE)
+            page = encoding.claims(queue, now, rows)
+            found.update((each.id, each) for each in page if each.worker.startswith(worker))
+            begin = last if len(rows) >= PAGE and last != begin else None
+        return list(found.values())
+
+    async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+        if not tasks:
+            return 0
+        shelves = sorted(map(shelf, tasks))
+        return await self._one("unshelve", queue, State.WAITING, page, *shelves)
+
+    async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
+        limits = (retention.keep_completed, retention.keep_bytes)
+        return await self._one("prune", queue, page, *limits, *_ENDED)
+
+    async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
+        if not queues:
+            return {}
+        bases = [self._base(queue) for queue in queues]
+        slots = [[base] for base in bases] if self._link.clustered else [bases]
+        args = (State.WAITING, State.DELAYED, State.ACTIVE)
+        replies = await self._run(*(call("outlook", slot, args) for slot in slots))
+        rows = [(now, *row) for now, *rows in replies for row in rows]
+        return {name: _outlook(*row) for name, row in zip(queues, rows, strict=True)}
+
+    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
+        await self._run()
+        return await self._wakeups.wait(queues, timeout)
+
+    # ------------------------------------------------------------------ reading
+
+    async def now(self) -> float:
+        [now] = await self._run(call("now", [f"{self._prefix}:queues"]))
+        return seconds(now)
+
+    async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
+        rows = await self._paged("get", queue, ids)
+        return [row and encoding.record(queue, row) for row in rows]
+
+    async def _paged(self, name: str, queue: str, ids: Sequence[str]) -> list[Any]:
+        """Call a script that looks for jobs in all places, with a page of ids at a time."""
+        if not ids:
+            return []
+        calls = [
+            self._call(name, queue, len(_STATES), *_STATES, *chunk) for chunk in chunks(ids, PAGE)
+        ]
+        return [answer for reply in await self._run(*calls) for answer in reply]
+
+    async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
+        if not queues:
+            return {}
+        replies = await self._run(*(self._call("counts", queue, *_STATES) for queue in queues))
+        return {queue: _counts(*reply) for queue, reply in zip(queues, replies, strict=True)}
+
+    async def queues(self) -> list[str]:
+        [found] = await self._run(("SMEMBERS", f"{self._prefix}:queues"))
+        names = sorted(name.decode() for name in found)
+        if not names:
+            return []
+        counts = await self.counts(names)
+        scheduled = await self._run(*(("EXISTS", f"{self._base(name)}schedules") for name in names))
+        return [
+            name
+            for name, has_schedules in zip(names, scheduled, strict=True)
+            if has_schedules or any(getattr(counts[name], state) for state in _STATES)
+        ]
+
+    # ------------------------------------------------------------------ administration
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        await self._one("pause", queue, int(paused))
+
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return [removed == 1 for removed in await self._paged("remove", queue, ids)]
+
+    async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
+        return await self._one("purge", queue, state, page, int(state is State.WAITING))
+
+    # ------------------------------------------------------------------ schedules
+
+    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
+        flat = (arg for name, spec in specs.items() for arg in (name, spec))
+        _, now = await self._run(
+            self._known(queue), self._call("declare", queue, int(fresh), *flat)
+        )
+        return seconds(now)
+
+    async def schedules(self, queue: str) -> list[ScheduleRecord]:
+        rows = await self._one("schedules", queue)
+        found = (encoding.schedule(queue, row) for row in rows)
+        return sorted(found, key=lambda each: each.name)
+
+    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+        args: tuple[Argument, ...] = (name, repr(float(instant)))
+        if job is not None:
+            args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
+        return bool(await self._one("fire", queue, *args) == 1)
+
+    async def edit_schedule(
+        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+    ) -> bool:
+        return bool(await self._one("edit_schedule", queue, name, action) == 1)
+
+    # ------------------------------------------------------------------ workers
+
+    @property
+    def _workers(self) -> str:
+        return f"{self._prefix}:workers"
+
+    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+        await self._run(call("beat", [self._workers], [worker, micros(ttl), info]))
+
+    async def leave(self, worker: str) -> None:
+        await self._run(("HDEL", self._workers, worker))
+
+    async def workers(self) -> list[WorkerRecord]:
+        [reply] = await self._run(call("workers", [self._workers]))
+        return encoding.workers(reply)
+
+    async def list(
+        self, queue: str, state: State, offset: int = 0, limit: int = 100
+    ) -> list[Record]:
+        records: list[Record] = []
+        flags = int(state.terminal), int(state is State.WAITING)
+        for begin in range(offset, offset + limit, PAGE):
+            size = min(PAGE, offset + limit - begin)
+            rows = await self._one("list", queue, state, begin, size, *flags)
+            records += (encoding.record(queue, row) for row in rows)
+            if len(rows) < size:
+                break
+        return records
+
+
+def _outlook(now: int, waiting: int, due: bytes | None, lapse: bytes | None) -> Outlook:
+    return Outlook(
+        now=seconds(now),
+        waiting=waiting,
+        next_due=None if due is None else seconds(due),
+        next_lapse=None if lapse is None else seconds(lapse),
+    )
+
+
+def _counts(paused: int, shelved: int, *sizes: int) -> Counts:
+    found = dict(zip(_STATES, sizes, strict=True))
+    found["waiting"] += shelved
+    return Counts(**found, shelved=shelved, paused=paused == 1)
