@@ -12,7 +12,9 @@ import threading
 from functools import partial
 from typing import Any
 
-from asyncmqd.backends.base import StoreError
+import msgspec
+
+from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim
@@ -117,7 +119,10 @@ class ClaimLoop:
     async def _turn_for_ever(self) -> None:
         try:
             while (room := await self._something_to_do()) is not None:
-                await self._turn(room)
+                try:
+                    await self._turn(room)
+                except StoreError as error:
+                    await self._after_failure(error)
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
@@ -127,8 +132,10 @@ class ClaimLoop:
     async def _something_to_do(self) -> int | None:
         """Wait for settled jobs or for work to claim; how many to claim, None when drained."""
         while True:
+            if self._unsure:
+                return 0
             room = self._reserve()
-            if self._finished or self._noted or (room and (self._hungry or self._unsure)):
+            if self._finished or self._noted or (room and self._hungry):
                 return room
             self._unreserve(room)
             if self.draining and not self.running:
@@ -165,35 +172,43 @@ class ClaimLoop:
             self._alarm = self._loop.call_later(pause, self.ring)
 
     async def _turn(self, room: int) -> None:
+        """One round trip: settle what has ended, claim up to `room` jobs, start them."""
+        limiter = self.limiter  # a reload may change it while we wait
+        self.busy_since = self._loop.time()
+        try:
+            if self._unsure:
+                await self._find_unknown_claims()
+                return
+            settled, reply = await self._exchange(room)
+        except StoreError:
+            self._count_starts(room, 0, limiter)
+            raise
+        finally:
+            started, self.busy_since = self.busy_since, None
+        self._failures = 0
+        self.node.store_answered()
+        self._count_starts(room, len(reply.claims), limiter)
+        self._note_answers(settled, reply.answers)
+        if len(reply.claims) < room:
+            self._hungry = False
+            self.scanner.ring()  # what woke us may have been a delayed job
+        await self._start_all(reply.claims, self._loop.time() - started)
+
+    async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
         settled, self._finished = self._finished, []
         noted, self._noted = list(self._noted.values()), {}
         changes = [change for _, change in settled]
         changes += [note_progress(run.claim, run.progress or b"") for run in noted]
-        self.busy_since = started = self._loop.time()
-        limiter = self.limiter  # a reload may change it while we wait
         try:
-            if self._unsure:
-                await self._find_unknown_claims()
-            turn = await self.node.backend.turn(
+            reply = await self.node.backend.turn(
                 self.queue, changes, room, self.node.lease, self.node.id
             )
-        except StoreError as error:
+        except StoreError:
             self._finished = settled + self._finished
             self._noted.update((run.id, run) for run in noted if not run.ended)
-            self._count_starts(room, 0, limiter)
-            self._unsure = self._unsure or room > 0
-            await self._after_failure(error)
-        else:
-            self._failures = 0
-            self.node.store_answered()
-            self._note_answers(settled, turn.answers)
-            if len(turn.claims) < room:
-                self._hungry = False
-                self.scanner.ring()  # what woke us may have been a delayed job
-            self._count_starts(room, len(turn.claims), limiter)
-            await self._start_all(turn.claims, self._loop.time() - started)
-        finally:
-            self.busy_since = None
+            self._unsure = room > 0
+            raise
+        return settled, reply
 
     async def _after_failure(self, error: StoreError) -> None:
         self.node.store_failed(error)
@@ -291,10 +306,12 @@ class ClaimLoop:
         run.duration = self._loop.time() - run.started
         if self.running.get(run.id) is run:
             del self.running[run.id]
-        self._noted.pop(run.id, None)
+        unsaved = self._noted.pop(run.id, None)
         self.slots.give()
         if outcome is not None:
             change = self._decide(run, outcome)
+            if unsaved is not None:
+                change = msgspec.structs.replace(change, progress=run.progress)
             if change.edge in {"retry", "defer"}:
                 self.scanner.expect(change.delay)
             self._finished.append((run, change))

@@ -6,6 +6,8 @@ import asyncio
 import functools
 import traceback
 from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from asyncmqd.domain.codec import (
@@ -34,6 +36,7 @@ from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.threads import Threads
 
+_HERE = str(Path(__file__).parent)
 _MESSAGE_LIMIT = 2_000  # characters of an error message that are kept
 _TRACEBACK_LIMIT = 16_000  # characters of a traceback: the end of it says most
 
@@ -178,7 +181,9 @@ def failure_of(error: BaseException) -> Failure:
     except Exception as broken:  # noqa: BLE001 - __str__ is the application's code
         message = f"(its message cannot be shown: {type(broken).__name__})"
     try:
-        lines = "".join(traceback.format_exception(error))
+        lines = "".join(
+            traceback.format_exception(type(error), error, _own_frames(error.__traceback__))
+        )
     except Exception:  # noqa: BLE001 - the same
         lines = ""
     return Failure(
@@ -186,6 +191,13 @@ def failure_of(error: BaseException) -> Failure:
         _printable(message[:_MESSAGE_LIMIT]),
         _printable(lines[-_TRACEBACK_LIMIT:]),
     )
+
+
+def _own_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback from the task on: how we came to call it helps nobody."""
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_HERE):
+        frames = frames.tb_next
+    return frames
 
 
 def _printable(text: str) -> str:

@@ -1,0 +1,164 @@
+"""Delays and schedules: on time, once, and never in a burst."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from asyncmqd import repeatable_scheduler
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.client import Queue
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.states import State
+from asyncmqd.runtime.runners import as_repeatables
+from tests.runtime.conftest import Bench
+from tests.runtime.virtual import EPOCH, store_clock, virtual
+
+
+def ticker(bench: Bench) -> list[float]:
+    """A task "tick" that notes when it ran."""
+    ticks: list[float] = []
+
+    async def tick() -> None:
+        ticks.append(round(asyncio.get_running_loop().time(), 3))
+
+    bench.task(tick)
+    return ticks
+
+
+@virtual
+async def test_a_delayed_job_starts_when_it_is_due_whatever_the_scan_interval(bench: Bench) -> None:
+    ticks = ticker(bench)
+    async with bench.worker(scan_interval=3600):
+        await asyncio.sleep(1)
+        for delay in (20.0, 5.0, 0.3, 60.0):
+            await bench.add("tick", delay=delay)
+        await asyncio.sleep(70)
+    assert ticks == pytest.approx([1.3, 6, 21, 61], abs=0.02)
+
+
+@virtual
+async def test_many_workers_fire_each_instant_once(bench: Bench) -> None:
+    ticks = ticker(bench)
+    repeatables = as_repeatables([{"task": "tick", "every": "5m"}])
+    async with (
+        bench.worker(repeatables=repeatables),
+        bench.worker(repeatables=repeatables),
+        bench.worker(repeatables=repeatables),
+    ):
+        await asyncio.sleep(3610)
+    assert ticks == pytest.approx([300 * n for n in range(1, 13)], abs=0.01)
+    assert bench.observer.names().count("schedule.fired") == 12
+
+
+@virtual
+async def test_sub_second_periods_keep_their_pace(bench: Bench) -> None:
+    ticks = ticker(bench)
+    async with bench.worker(repeatables=(Repeatable(task="tick", every=0.25),)):
+        await asyncio.sleep(10.1)
+    assert ticks == pytest.approx([n / 4 for n in range(1, 41)], abs=0.005)
+
+
+@virtual
+async def test_a_clock_jump_fires_one_job_not_a_burst(bench: Bench) -> None:
+    jump = 0.0
+    bench.backend = InMemoryBackend(now=lambda: store_clock() + jump)
+    ticks = ticker(bench)
+    async with bench.worker(repeatables=(Repeatable(task="tick", every=60.0),)):
+        await asyncio.sleep(90)
+        assert len(ticks) == 1
+        jump = 600.0
+        await asyncio.sleep(31)  # it looks at the store's clock at least each 30 s
+        assert len(ticks) == 2
+        await asyncio.sleep(60)
+        assert len(ticks) == 3
+
+
+@virtual
+async def test_after_downtime_the_latest_missed_instant_runs_once_if_it_is_recent(
+    bench: Bench,
+) -> None:
+    ticks = ticker(bench)
+    often = (Repeatable(task="tick", every=600.0, name="often"),)
+    rare = (Repeatable(task="tick", every=20_000.0, name="rare"),)
+    async with bench.worker(repeatables=(*often, *rare)):
+        await asyncio.sleep(1)
+    await asyncio.sleep(25_000)
+    async with bench.worker(repeatables=(*often, *rare)):
+        await asyncio.sleep(1)
+        names = {
+            fields["schedule"]: name
+            for name, fields in bench.observer.events
+            if "schedule" in fields
+        }
+    assert len(ticks) == 1
+    assert names == {"often": "schedule.fired", "rare": "schedule.skipped"}
+
+
+@virtual
+async def test_the_newest_declaration_wins_and_a_pause_holds(bench: Bench) -> None:
+    ticks = ticker(bench)
+    old = (Repeatable(task="tick", every=10.0),)
+    new = (Repeatable(task="tick", every=100.0),)
+    async with bench.worker(repeatables=old):
+        await asyncio.sleep(25)
+        async with bench.worker(repeatables=new):
+            await asyncio.sleep(31)  # by then the old one has looked
+            ticks.clear()
+            await asyncio.sleep(200)
+            assert ticks == pytest.approx([100, 200], abs=0.01)
+            await bench.backend.edit_schedule("q", "tick", "pause")
+            await asyncio.sleep(300)
+            assert len(ticks) == 2
+            await bench.backend.edit_schedule("q", "tick", "resume")
+            await asyncio.sleep(100)
+            assert len(ticks) in {3, 4}, "the latest missed one, and those that follow"
+
+
+@virtual
+async def test_a_reload_adds_and_removes_schedules(bench: Bench) -> None:
+    import msgspec
+
+    ticks = ticker(bench)
+    async with bench.worker(repeatables=(Repeatable(task="tick", every=10.0),)) as worker:
+        await asyncio.sleep(15)
+        worker.adjust(msgspec.structs.replace(worker.options, repeatables=()))
+        await asyncio.sleep(100)
+        assert ticks == [10]
+        again = (Repeatable(task="tick", every=50.0),)
+        worker.adjust(msgspec.structs.replace(worker.options, repeatables=again))
+        await asyncio.sleep(40)
+        assert ticks[1:] == pytest.approx([115, 150], abs=0.5), "one that was missed, then on time"
+
+
+@virtual
+async def test_the_guides_scheduler_takes_dicts_and_queues_keep_theirs(bench: Bench) -> None:
+    store = InMemoryBackend(now=store_clock)
+    queue = Queue("g", store)
+    queue.add_repeatable("any.task", cron="*/10 * * * * *", name="tens")
+    jobs: list[Any] = [*queue.repeatables, {"task_id": "other.task", "every": "7s", "args": [1]}]
+    running = asyncio.create_task(repeatable_scheduler("g", jobs, store, interval=0.1))
+    await asyncio.sleep(EPOCH // 10 * 10 + 20.5 - EPOCH)
+    running.cancel()
+    await asyncio.wait([running])
+    ids = [record.id for record in await store.list("g", State.WAITING)]
+    assert sum(id.startswith("tens@") for id in ids) == 2
+    assert sum(id.startswith("other.task@") for id in ids) in {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"task": "t"}, "expected either every or cron"),
+        ({"task": "t", "every": 1, "cron": "* * * * *"}, "expected either every or cron"),
+        ({"task": "t", "every": "5 minutes"}, "expected seconds or a period like '5m'"),
+        ({"task": "t", "cron": "* * *"}, "expected 5 fields"),
+        ({"task": "t", "cron": "0 3 * * *", "timezone": "Mars/Base"}, "expected a time zone"),
+        ({"task": "t", "every": 1, "args": "x"}, "repeatable t: Expected `array`"),
+    ],
+)
+def test_a_wrong_repeatable_is_said_to_be_wrong(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        as_repeatables([bad])
