@@ -16,7 +16,7 @@ MOST_BYTES = 1024 * 1024
 def read_files(path: Path) -> Iterator[Layer]:
     """The file itself, then its drop-ins, `<stem>.d/*.toml`, in name order."""
     main = read_file(0, path)
-    if main.document is not None and not main.document.text.strip():
+    if main.document is not None and not main.errors and not main.document.text.strip():
         main.refuse("toml", "expected a configuration, got an empty file")
     yield main
     folder = path.with_name(f"{path.stem}.d")

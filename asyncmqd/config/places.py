@@ -34,17 +34,15 @@ class Places:
             elif node.type in {"table", "table_array_element"}:
                 self._add_table(node)
         self._lines: dict[Path, int] = {}
+        self._implied: dict[Path, int] = {}  # tables that a longer name brings along
         for path, line in self.tables + self.keys:
             self._lines.setdefault(path, line)
+            for length in range(1, len(path)):
+                self._implied.setdefault(path[:length], line)
 
     def line(self, path: Path) -> int | None:
         """The line that a key or table begins on, or None."""
-        return self._lines.get(path)
-
-    def table_at(self, line: int) -> Path:
-        """The table that a line belongs to: the nearest header above it, or () at the top."""
-        above = [path for path, start in self.tables if start <= line]
-        return above[-1] if above else ()
+        return self._lines.get(path) or self._implied.get(path)
 
     def earlier(self, line: int) -> tuple[Path, int] | None:
         """The key or table on this line, and the line where it was written before, if it was."""
@@ -74,7 +72,7 @@ class Places:
                 self._add_pair(child, path)
 
     def _inside_arrays(self, names: Path) -> Path:
-        """The path of a header, with the index of the open element of each array on the way."""
+        """The path of a header, with the index of the last element of each array on the way."""
         path: Path = ()
         for name in names[:-1]:
             path = (*path, name)
@@ -84,10 +82,8 @@ class Places:
 
     def _add_pair(self, node: Node, table: Path) -> None:
         key, value = node.children[0], node.children[-1]
-        path = table
-        for name in _names(key):
-            path = (*path, name)
-            self.keys.append((path, _line(node)))
+        path = table + _names(key)
+        self.keys.append((path, _line(node)))
         self._add_value(value, path)
 
     def _add_value(self, node: Node, path: Path) -> None:

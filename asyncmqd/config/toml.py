@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncmqd.config.places import Places
 
 _MOST_PROBLEMS = 10
-_WORK = 4 * 1024 * 1024  # characters to read again while looking for more errors
+_WORK = 2 * 1024 * 1024  # characters to read again while looking for more errors
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 _NO_BYTE_ORDER_MARK = "expected UTF-8 without a byte-order mark, got one"
@@ -51,6 +51,12 @@ _EXPECTED = {
     "Exceeds the limit": "a number of at most 64 bits",
     "maximum recursion depth": "less nesting",
     "TOML inline": "less nesting",
+}
+# What those have that tomllib gives no column for.
+_GOT = {
+    "Exceeds the limit": "more digits",
+    "maximum recursion depth": "more",
+    "TOML inline": "more",
 }
 
 
@@ -132,9 +138,10 @@ class _Broken:
         self._message = message
         self._column = column
         self.tries = 0
+        self._at_end = not line
         self._line = line or self._unclosed_line()
         self._start = self._statement_start()
-        if not line:
+        if self._at_end:
             self._line, self._end = self._start, len(self._lines)
         elif self._start < line and self._lines[line - 1].lstrip().startswith("["):
             # A table header inside a value: the value was never closed, the header is sound.
@@ -186,7 +193,11 @@ class _Broken:
         first = self._lines[self._start - 1]
         if first.lstrip().startswith("["):
             return "toml"
-        table: Path = self._document.places.table_at(self._start)
+        from asyncmqd.config.places import Places
+
+        # Of the sound part: a broken statement may take the headers around it out of the tree.
+        above = Places("\n".join(self._lines[: self._start - 1])).tables
+        table: Path = above[-1][0] if above else ()
         name = _KEY.match(first)
         path = (*table, name[1]) if name else table
         return dotted(path) or "toml"
@@ -200,6 +211,11 @@ class _Broken:
         return f"valid TOML ({self._message})"
 
     def _got(self) -> str:
+        if self._at_end:
+            return "the end of the file"
+        for beginning, got in _GOT.items():
+            if self._message.startswith(beginning):
+                return got
         statement = "\n".join(self._lines[self._start - 1 : self._line])
         if "://" in statement or "backend" in statement:
             return "text that is not shown, for it may hold a password"

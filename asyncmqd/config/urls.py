@@ -62,7 +62,8 @@ def _check_host(url: str) -> None:
     except ValueError:
         # Not the library's words: they may repeat a part of a password.
         raise ValueError(
-            "expected a host and a port like redis://localhost:6379, got another form"
+            "expected a host and a port like redis://localhost:6379"
+            " (in a password / is %2F), got another form"
         ) from None
     if not parts.netloc.rpartition("@")[2]:
         raise ValueError("expected a host like redis://localhost:6379, got none")

@@ -109,7 +109,7 @@ def number(low: float, high: float, unit: str = "", *, optional: bool = False) -
             raise ValueError
         return float(value)
 
-    return Kind(f"a number from {low:g} to {high:g}", read, unit, optional)
+    return Kind(f"a number from {low} to {high}", read, unit, optional)
 
 
 def period(low: float = 0.0, *, optional: bool = False) -> Kind:

@@ -94,7 +94,8 @@ def check_cron(expression: str) -> str:
     try:
         next(_cron_walk(expression, _ANY_DAY))
     except (CroniterError, ValueError, KeyError, StopIteration) as error:
-        raise ValueError(f"expected a cron expression, got {expression!r}: {error}") from None
+        reason = str(error) or "no such date"
+        raise ValueError(f"expected a cron expression, got {expression!r}: {reason}") from None
     return expression
 
 

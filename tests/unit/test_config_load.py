@@ -1,0 +1,497 @@
+"""Where values come from, who wins, and how each source names its errors."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from asyncmqd.config import ConfigErrors, load
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.settle import Retention
+
+SAMPLE = Path(__file__).parents[2] / "etc/asyncmq/queues.toml"
+SMALL = 'backend = "memory://"\n\n[queues.mail]\nconcurrency = 3\n'
+
+
+class Folder:
+    """A configuration directory to write files into and load from."""
+
+    def __init__(self, path):
+        self.path = path
+        self.main = path / "queues.toml"
+        self.environ = {"RUNTIME_DIRECTORY": "/run/asyncmqd"}
+        self.write(SMALL)
+
+    def write(self, text, name="queues.toml"):
+        path = self.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def credential(self, text):
+        self.environ["CREDENTIALS_DIRECTORY"] = str(self.path / "credentials")
+        return self.write(text, "credentials/backend_url")
+
+    def load(self, **variables):
+        return load(self.main, self.environ | variables)
+
+    def errors(self, **variables):
+        with pytest.raises(ConfigErrors) as caught:
+            self.load(**variables)
+        return str(caught.value).splitlines()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def test_the_sample_works_as_it_is():
+    settings = load(SAMPLE, {})
+    assert settings.backend_url == "sqlite:///var/lib/asyncmqd/jobs.db"
+    assert list(settings.queues) == ["default"]
+    assert settings.tasks == ()
+
+
+def test_the_sample_works_with_its_examples_taken_in(folder):
+    folder.write(
+        "\n".join(
+            line.removeprefix("# ") if line.startswith(("# [", "# r", "# c", "# t")) else line
+            for line in SAMPLE.read_text().splitlines()
+        )
+    )
+    [schedule] = folder.load().queues["mail"].schedules
+    assert schedule.cron == "0 3 * * *"
+    assert folder.load().queues["mail"].timeout == 300
+
+
+def test_built_in_values_are_the_documented_ones(folder):
+    settings = folder.load()
+    assert settings.shutdown_timeout == 30
+    assert (settings.lease, settings.hang_limit) == (15, 60)
+    assert settings.payload_limit == 262_144
+    assert (settings.log_level, settings.log_format) == ("info", "auto")
+    queue = settings.queues["mail"]
+    assert queue.rate_limit is queue.burst is queue.timeout is queue.drain_timeout is None
+    assert (queue.scan_interval, queue.rate_interval, queue.retries) == (1.0, 1.0, 0)
+    assert queue.executor == "thread"
+    assert queue.retention == Retention()
+
+
+def test_a_queue_wins_over_defaults_and_these_over_built_in_values(folder):
+    folder.write(
+        'backend = "memory://"\n[defaults]\nconcurrency = 7\nretries = 4\n'
+        "[queues.mail]\nconcurrency = 9\n[queues.reports]\n"
+    )
+    queues = folder.load().queues
+    assert (queues["mail"].concurrency, queues["mail"].retries) == (9, 4)
+    assert (queues["reports"].concurrency, queues["reports"].retries) == (7, 4)
+    assert queues["reports"].scan_interval == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0.5", 0.5), ("0", 0), ('"5m"', 300), ('"1.5h"', 5_400), ('"0s"', 0)],
+)
+def test_every_period_takes_seconds_or_text(folder, text, seconds):
+    folder.write(f"{SMALL}timeout = {text}\ndrain_timeout = {text}\nkeep_failed = {text}\n")
+    queue = folder.load().queues["mail"]
+    assert queue.timeout == queue.drain_timeout == queue.keep_failed == seconds
+
+
+def test_repeatables_and_retention_come_as_the_domain_knows_them(folder):
+    folder.write(
+        SMALL + 'keep_completed = 5\n[[queues.mail.repeatables]]\ntask = "a.b"\nevery = "5m"\n'
+        'args = [1, "x"]\nkwargs = { deep = { er = true } }\npriority = 0\nttl = 60\n'
+    )
+    queue = folder.load().queues["mail"]
+    assert queue.retention == Retention(keep_completed=5)
+    assert queue.schedules == (
+        Repeatable(
+            task="a.b",
+            every=300.0,
+            args=[1, "x"],
+            kwargs={"deep": {"er": True}},
+            priority=0,
+            ttl=60.0,
+        ),
+    )
+
+
+def test_settings_are_frozen(folder):
+    with pytest.raises(ValidationError):
+        folder.load().queues["mail"].concurrency = 5
+
+
+# Drop-ins
+
+
+def test_drop_ins_merge_tables_deeply_replace_arrays_and_go_by_name(folder):
+    folder.write(
+        'backend = "memory://"\ntasks = ["a", "b"]\n[queues.mail]\nconcurrency = 3\nretries = 2\n'
+    )
+    folder.write('tasks = ["c"]\n[queues.mail]\nconcurrency = 4\n', "queues.d/20.toml")
+    folder.write("[queues.mail]\nconcurrency = 9\n[queues.extra]\n", "queues.d/10.toml")
+    settings = folder.load()
+    assert settings.tasks == ("c",)
+    assert (settings.queues["mail"].concurrency, settings.queues["mail"].retries) == (4, 2)
+    assert "extra" in settings.queues
+
+
+def test_only_visible_toml_files_are_drop_ins(folder):
+    folder.write("not toml", "queues.d/notes.txt")
+    folder.write("not toml", "queues.d/.#10.toml")
+    assert folder.load().queues["mail"].concurrency == 3
+
+
+def test_an_error_names_the_file_that_wrote_the_value(folder):
+    drop_in = folder.write("# a comment\n[queues.mail]\nconcurrency = 0\n", "queues.d/10.toml")
+    assert folder.errors() == [
+        f"{drop_in}:3: queues.mail.concurrency: expected a whole number from 1 to 10000, got 0"
+    ]
+
+
+def test_what_a_drop_in_repairs_is_no_error(folder):
+    folder.write('backend = "memory://"\n[queues.mail]\nconcurrency = 0\n')
+    folder.write("[queues.mail]\nconcurrency = 1\n", "queues.d/10.toml")
+    assert folder.load().queues["mail"].concurrency == 1
+
+
+def test_a_missing_key_is_the_fault_of_the_array_that_replaced_the_one_that_had_it(folder):
+    folder.write(f'{SMALL}[[queues.mail.repeatables]]\ntask = "a.b"\nevery = 5\n')
+    drop_in = folder.write("[[queues.mail.repeatables]]\nevery = 5\n", "queues.d/10.toml")
+    assert folder.errors() == [
+        f"{drop_in}:1: queues.mail.repeatables[0].task: expected it to be set, got nothing"
+    ]
+
+
+def test_errors_of_all_files_come_together_in_the_order_of_precedence(folder):
+    folder.write('backend = "memory://"\nlease = 0\n[queues.mail]\n')
+    first = folder.write("log_level = 1\n", "queues.d/10.toml")
+    second = folder.write("log_format = 1\nx y\n", "queues.d/20.toml")
+    places = [line.partition(": ")[0] for line in folder.errors(ASYNCMQD_TASKS="[5]")]
+    assert places == [
+        f"{folder.main}:2",
+        f"{first}:1",
+        f"{second}:1",
+        f"{second}:2",
+        "ENV:ASYNCMQD_TASKS",
+    ]
+
+
+def test_a_broken_file_does_not_make_others_seem_incomplete(folder):
+    folder.write("backend memory\n")
+    assert folder.errors() == [
+        (
+            f"{folder.main}:1: toml: expected '=' after the key,"
+            " got text that is not shown, for it may hold a password"
+        )
+    ]
+
+
+# The environment
+
+
+def test_the_environment_wins_over_credentials_these_over_drop_ins_these_over_the_file(folder):
+    assert folder.load().backend_url == "memory://"
+    folder.write('backend = "redis://drop-in"\n', "queues.d/10.toml")
+    assert folder.load().backend_url == "redis://drop-in"
+    folder.credential("redis://credential\n")
+    assert folder.load().backend_url == "redis://credential"
+    assert folder.load(ASYNCMQD_BACKEND="redis://env").backend_url == "redis://env"
+
+
+def test_variables_reach_every_kind_of_key(folder):
+    settings = folder.load(
+        ASYNCMQD_CONFIG="/some/file",
+        ASYNCMQD_LOG_LEVEL="debug",
+        ASYNCMQD_SHUTDOWN_TIMEOUT="5m",
+        ASYNCMQD_TASKS='["a.b"]',
+        ASYNCMQD_DEFAULTS__RETRIES="2",
+        ASYNCMQD_QUEUES__MAIL__CONCURRENCY="5",
+        ASYNCMQD_QUEUES__MAIL__RATE_LIMIT="0.5",
+        ASYNCMQD_QUEUES__MAIL__REPEATABLES='[{"task": "a.b", "every": 5}]',
+        UNRELATED="x",
+    )
+    assert settings.log_level == "debug"
+    assert settings.shutdown_timeout == 300
+    assert settings.tasks == ("a.b",)
+    queue = settings.queues["mail"]
+    assert (queue.retries, queue.concurrency, queue.rate_limit) == (2, 5, 0.5)
+    assert queue.schedules == (Repeatable(task="a.b", every=5.0),)
+
+
+def test_null_unsets_and_an_empty_variable_is_not_set(folder):
+    folder.write(f"{SMALL}rate_limit = 5\n")
+    assert folder.load(ASYNCMQD_QUEUES__MAIL__RATE_LIMIT="null").queues["mail"].rate_limit is None
+    assert folder.load(ASYNCMQD_LOG_LEVEL="").log_level == "info"
+
+
+def test_a_variable_for_one_key_wins_over_the_one_for_its_table(folder):
+    settings = folder.load(
+        ASYNCMQD_QUEUES__MAIL__RETRIES="9",
+        ASYNCMQD_QUEUES='{"mail": {"retries": 1}, "new": {}}',
+        ASYNCMQD_QUEUES__NEW__RETRIES="2",
+    )
+    assert settings.queues["mail"].retries == 9
+    assert settings.queues["new"].retries == 2
+
+
+def test_a_dash_in_a_queue_name_is_an_underscore_in_a_variable(folder):
+    folder.write('backend = "memory://"\n[queues.night-jobs]\n')
+    settings = folder.load(ASYNCMQD_QUEUES__NIGHT_JOBS__CONCURRENCY="5")
+    assert settings.queues["night-jobs"].concurrency == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "ASYNCMQD_LOG_LEVEL",
+            "loud",
+            "log_level: expected 'debug', 'info', 'warning' or 'error', got 'loud'",
+        ),
+        (
+            "ASYNCMQD_LOG_LEVLE",
+            "debug",
+            (
+                "log_levle: expected a known variable (did you mean ASYNCMQD_LOG_LEVEL?),"
+                " got ASYNCMQD_LOG_LEVLE"
+            ),
+        ),
+        (
+            "ASYNCMQD_QUEUE__MAIL__RETRIES",
+            "5",
+            (
+                "queue.mail.retries: expected a known variable"
+                " (did you mean ASYNCMQD_QUEUES__MAIL__RETRIES?), got ASYNCMQD_QUEUE__MAIL__RETRIES"
+            ),
+        ),
+        (
+            "ASYNCMQD_QUEUES__MAIL__CONCURENCY",
+            "5",
+            (
+                "queues.mail.concurency: expected a known key (did you mean concurrency?),"
+                " got 'concurency'"
+            ),
+        ),
+        (
+            "ASYNCMQD_QUEUES__MALI__CONCURRENCY",
+            "5",
+            (
+                "queues.mali.concurrency: expected a queue that a file or ASYNCMQD_QUEUES defines"
+                " (did you mean MAIL?), got 'mali'"
+            ),
+        ),
+        (
+            "ASYNCMQD_QUEUES__MAIL__CONCURRENCY",
+            "many",
+            "queues.mail.concurrency: expected a whole number from 1 to 10000, got 'many'",
+        ),
+        (
+            "ASYNCMQD_QUEUES__MAIL__CONCURRENCY",
+            "true",
+            "queues.mail.concurrency: expected a whole number from 1 to 10000, got true",
+        ),
+        (
+            "ASYNCMQD_TASKS",
+            "a.b",
+            """tasks: expected JSON like ["a"] or {"a": 1}, got 'a.b'""",
+        ),
+        (
+            "ASYNCMQD_LEASE__SECONDS",
+            "5",
+            (
+                "lease.seconds: expected ASYNCMQD_LEASE, which has no keys,"
+                " got 'ASYNCMQD_LEASE__SECONDS'"
+            ),
+        ),
+        (
+            "ASYNCMQD_HANG_LIMIT",
+            "NaN",
+            (
+                "hang_limit: expected seconds of at least 1 (a number or text like '5m',"
+                " at most ten years), got nan"
+            ),
+        ),
+        (
+            "ASYNCMQD_LEASE",
+            "90",
+            "lease: expected hang_limit above lease, got hang_limit 60 and lease 90",
+        ),
+        ("ASYNCMQD_", "5", ": expected a known variable, got ASYNCMQD_"),
+    ],
+)
+def test_a_wrong_variable_is_named(folder, name, value, said):
+    assert folder.errors(**{name: value}) == [f"ENV:{name}: {said}"]
+
+
+def test_a_wrong_credential_is_named(folder):
+    path = folder.credential("redis:hunter2")
+    assert folder.errors() == [
+        (
+            f"{path}:1: backend: expected memory://, sqlite:///path, redis://, rediss://, unix://,"
+            " redis+sentinel:// or redis+cluster://, got text without ://"
+        )
+    ]
+
+
+# Files that cannot be read
+
+
+def test_a_missing_file(folder):
+    folder.main.unlink()
+    assert folder.errors() == [
+        f"{folder.main}:1: toml: expected a readable file, got no such file or directory"
+    ]
+
+
+def test_a_directory(folder):
+    folder.main.unlink()
+    folder.main.mkdir()
+    assert folder.errors() == [f"{folder.main}:1: toml: expected a regular file, got a directory"]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(folder):
+    folder.main.unlink()
+    os.mkfifo(folder.main)
+    assert folder.errors() == [
+        f"{folder.main}:1: toml: expected a regular file, got another kind of file"
+    ]
+
+
+def test_a_loop_of_links(folder):
+    folder.main.unlink()
+    folder.main.symlink_to(folder.main)
+    [error] = folder.errors()
+    assert error.startswith(f"{folder.main}:1: toml: expected a readable file, got too many levels")
+
+
+def test_an_empty_file(folder):
+    folder.write("")
+    assert folder.errors() == [
+        f"{folder.main}:1: toml: expected a configuration, got an empty file"
+    ]
+
+
+def test_an_empty_drop_in_says_nothing(folder):
+    folder.write("", "queues.d/10.toml")
+    assert folder.load().queues["mail"].concurrency == 3
+
+
+def test_a_file_that_is_not_utf_8(folder):
+    folder.write(SMALL.encode() + b"# caf\xe9\n")
+    assert folder.errors() == [f"{folder.main}:1: toml: expected UTF-8, got byte 0xe9 on line 5"]
+
+
+def test_a_byte_order_mark(folder):
+    folder.write("\ufeff" + SMALL)
+    assert folder.errors() == [
+        f"{folder.main}:1: toml: expected UTF-8 without a byte-order mark, got one"
+    ]
+
+
+def test_a_file_over_one_mebibyte(folder):
+    folder.write(SMALL + "#" * 1024 * 1024)
+    assert folder.errors() == [f"{folder.main}:1: toml: expected at most 1048576 bytes, got more"]
+
+
+def test_drop_ins_that_are_a_file(folder):
+    path = folder.write("", "queues.d")
+    assert folder.errors() == [
+        f"{path}:1: toml: expected a directory of drop-ins, got not a directory"
+    ]
+
+
+def test_a_drop_in_that_cannot_be_read(folder):
+    path = folder.path / "queues.d/10.toml"
+    path.mkdir(parents=True)
+    assert folder.errors() == [f"{path}:1: toml: expected a regular file, got a directory"]
+
+
+def test_windows_line_ends_keep_their_lines(folder):
+    folder.write(SMALL.replace("\n", "\r\n") + "x = 1\r\n")
+    assert folder.errors() == [f"{folder.main}:5: queues.mail.x: expected a known key, got 'x'"]
+
+
+# Secrets
+
+SECRETS = [
+    "redis://user:hunter2@localhost/0",
+    "redis://:%2Fhunter2@@localhost",
+    "redis+sentinel://u:hunter2@one:26379,two:26379/master",
+    "redis://localhost/0?password=hunter2&db=1",
+    "unix://:hunter2@/run/redis.sock",
+]
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_password_is_only_in_backend_url(folder, url):
+    folder.write(f'backend = "{url}"\n[queues.mail]\n')
+    settings = folder.load()
+    assert settings.backend_url == url
+    assert "***" in settings.backend_shown
+    for text in (settings.backend_shown, repr(settings), str(settings), settings.model_dump_json()):
+        assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:hunter2@h:x", "redis://:a/hunter2@h", "postgres://u:hunter2@h/0", "hunter2"]
+)
+@pytest.mark.parametrize(
+    "text", ['backend = "{}"', 'backend = "{}', "backend = {}", 'backend = ["{}"]', 'backnd = "{}"']
+)
+def test_a_password_is_in_no_error(folder, text, url):
+    folder.write(text.format(url) + "\n[queues.mail]\n")
+    assert folder.errors()
+    assert "hunter2" not in "\n".join(folder.errors())
+    folder.write(SMALL)
+    assert "hunter2" not in "\n".join(folder.errors(ASYNCMQD_BACKEND=url))
+    assert "hunter2" not in "\n".join(folder.errors(ASYNCMQD_LOG_LEVEL="redis://:hunter2@h"))
+
+
+# The control socket
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({"RUNTIME_DIRECTORY": "/run/a"}, "/run/a/control.sock"),
+        ({"RUNTIME_DIRECTORY": "/run/a:/run/b"}, "/run/a/control.sock"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, "/run/user/7/asyncmqd/control.sock"),
+        (
+            {"RUNTIME_DIRECTORY": "/run/a", "XDG_RUNTIME_DIR": "/run/user/7"},
+            "/run/a/control.sock",
+        ),
+    ],
+)
+def test_the_control_socket_is_where_the_environment_puts_it(folder, environ, path):
+    assert load(folder.main, environ).control_socket == Path(path)
+
+
+def test_root_finds_the_units_socket_and_others_one_of_their_own(folder, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert load(folder.main, {}).control_socket == Path("/run/asyncmqd/control.sock")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    assert load(folder.main, {}).control_socket == Path("/tmp/asyncmqd-4000000000/control.sock")
+
+
+def test_a_configured_control_socket_wins(folder):
+    folder.write('control_socket = "/srv/a.sock"\n' + SMALL)
+    assert folder.load().control_socket == Path("/srv/a.sock")
+
+
+# What a start pays for
+
+
+def test_a_sound_file_needs_neither_tree_sitter_nor_pydantic_settings():
+    code = (
+        "import sys; from pathlib import Path; from asyncmqd.config import load;"
+        f"load(Path({str(SAMPLE)!r}), {{}});"
+        "print([m for m in ('tree_sitter', 'pydantic_settings') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
