@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-import structlog
-
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
+from asyncmqd.observe.log import LEVELS, logger
 
 EDGE_EVENTS = {
     "succeed": "job.completed",
@@ -46,7 +45,11 @@ EVENT_LEVELS = {
 }
 """Events that are not of level info."""
 
-_RANKS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_INFO = 20
+
+
+def _rank(event: str) -> int:
+    return LEVELS[EVENT_LEVELS[event]] if event in EVENT_LEVELS else _INFO
 
 
 class Observer:
@@ -57,9 +60,8 @@ class Observer:
 
     def event(self, name: str, **fields: Any) -> None:
         """Log one event; its level is looked up in `EVENT_LEVELS`. None fields are left out."""
-        level = EVENT_LEVELS.get(name, "info")
         shown = {key: value for key, value in fields.items() if value is not None}
-        structlog.get_logger().log(_RANKS[level], name, **shown)
+        logger().log(_rank(name), name, **shown)
 
     def change(
         self, change: Change, claim: Claim, task: str, duration: float | None = None
@@ -82,7 +84,7 @@ class Observer:
             fields.update(_error_fields(decode_failure(change.error), change.edge))
         if change.edge == "retry":
             fields["retry_in"] = round(change.delay, 3)
-        structlog.get_logger().log(_RANKS[EVENT_LEVELS.get(event, "info")], event, **fields)
+        logger().log(_rank(event), event, **fields)
 
     def lost(self, claim: Claim, task: str, event: str, reason: str) -> None:
         """A run whose claim is not this worker's any more: `job.lease_lost` or `job.cancelled`."""

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 import msgspec
 import structlog
@@ -26,8 +26,27 @@ _FIELD_LIMIT = 4_000  # characters that a field of an overlong line keeps
 Format = Literal["auto", "json", "console"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-job_fields: ContextVar[Mapping[str, Any] | None] = ContextVar("asyncmqd_job_fields", default=None)
-"""The log fields of the job that runs in this context: queue, worker, job_id, task, attempt."""
+
+class HasFields(Protocol):
+    """What a running job is to the log."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """queue, worker, job_id, task, attempt: on every line that its code logs or prints."""
+
+
+running_job: ContextVar[HasFields | None] = ContextVar("asyncmqd_job", default=None)
+"""The job that the present execution context is part of."""
+
+_bound: Any = None
+
+
+def logger() -> Any:
+    """The process's logger, bound once: structlog's lazy proxy costs more than the line itself."""
+    global _bound  # noqa: PLW0603 - one logger a process, made anew by `setup`
+    if _bound is None:
+        _bound = structlog.get_logger().bind()
+    return _bound
 
 
 class LineWriter:
@@ -89,16 +108,17 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 def _add_job_fields(
     _logger: Any, _name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    fields = job_fields.get()
-    if fields:
-        for key, value in fields.items():
-            event.setdefault(key, value)
+    job = running_job.get()
+    if job is None:
+        return event
+    for key, value in job.fields.items():
+        event.setdefault(key, value)
     return event
 
 
 def _render_json(_logger: Any, _name: str, event: structlog.typing.EventDict) -> bytes:
     head = {key: event.pop(key) for key in ("timestamp", "level", "event")}
-    ordered = head | event
+    ordered = {**head, **event}
     line = _encode(ordered)
     if len(line) > LINE_LIMIT:
         line = _encode({key: _shorten(value) for key, value in ordered.items()} | {"cut": True})
@@ -138,6 +158,8 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
     `format` "auto" means JSON unless the stream is a terminal. Standard library logging is taken
     along. May be called again, to change the level. Returns the writer, for a last `flush`.
     """
+    global _bound  # noqa: PLW0603 - what was bound before logs as before
+    _bound = None
     stream = stream or sys.__stdout__ or sys.stdout
     writer = LineWriter(stream.fileno())
     console = format == "console" or (format == "auto" and stream.isatty())
@@ -168,7 +190,7 @@ class _StandardHandler(logging.Handler):
             fields["exc_info"] = record.exc_info
         try:
             level = min(max(record.levelno // 10 * 10, 10), 40)
-            structlog.get_logger().log(level, record.getMessage(), **fields)
+            logger().log(level, record.getMessage(), **fields)
         except Exception:  # noqa: BLE001 - a broken log call must not break the job that made it
             self.handleError(record)
 
@@ -191,7 +213,7 @@ class _PrintedLines(io.TextIOBase):
             self._parts[thread] = rest
         for line in lines:
             if line.strip():
-                structlog.get_logger().log(self._level, line, stream=self._name)
+                logger().log(self._level, line, stream=self._name)
         return len(text)
 
 

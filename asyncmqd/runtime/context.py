@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
-
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode
+from asyncmqd.observe.log import logger, running_job
 
 
 class JobContext:
     """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
+
+    __slots__ = ("_ends", "_report", "attempt", "id", "queue", "task", "worker")
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class JobContext:
     @property
     def log(self) -> Any:
         """A structlog logger; its lines carry the job's id."""
-        return structlog.get_logger().bind(**self.fields)
+        return logger().bind(**self.fields)
 
     def progress(self, value: Any) -> None:
         """Report progress, any JSON value; what `job.progress()` returns from then on.
@@ -65,17 +65,14 @@ class JobContext:
         self._report(encode(value, "progress"))
 
 
-_current: ContextVar[JobContext | None] = ContextVar("asyncmqd_job", default=None)
-
-
 def current_job() -> JobContext:
     """The run that this code is part of. Raises RuntimeError outside of a job."""
-    context = _current.get()
-    if context is None:
+    context = running_job.get()
+    if not isinstance(context, JobContext):
         raise RuntimeError("current_job() is only known inside of a running job")
     return context
 
 
 def enter(context: JobContext) -> None:
     """Make `context` the current job of the present execution context."""
-    _current.set(context)
+    running_job.set(context)

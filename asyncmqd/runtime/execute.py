@@ -29,7 +29,6 @@ from asyncmqd.domain.settle import (
     Unknown,
 )
 from asyncmqd.domain.tasks import BadArguments, Registry, TaskDef
-from asyncmqd.observe.log import job_fields
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
@@ -117,7 +116,6 @@ class Execution:
             report=report,
         )
         enter(context)
-        job_fields.set(context.fields)
         if (task.options.executor or self.options.executor) == "process":
             return await self.processes.run(spec, context)
         args, kwargs = task.typed(spec.args, spec.kwargs)

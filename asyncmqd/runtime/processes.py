@@ -14,11 +14,11 @@ import sys
 from typing import Any
 
 import msgspec
-import structlog
 
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
+from asyncmqd.observe.log import logger
 from asyncmqd.runtime.context import JobContext
 
 _HEADER = struct.Struct("!I")
@@ -194,7 +194,7 @@ class _Child:
         while not (reply := await self._receive()).done:
             if reply.log is not None:
                 level, event = reply.log.pop("level", 20), reply.log.pop("event", "")
-                structlog.get_logger().log(level, event, **reply.log)
+                logger().log(level, event, **reply.log)
             if reply.progress:
                 context.progress(msgspec.json.decode(reply.progress))
         return reply

@@ -73,9 +73,11 @@ class Scanner:
             self.node.wake(self.queue)
             outlook = await self._outlook()
         moments = [m for m in (outlook.next_due, outlook.next_lapse) if m is not None]
-        if not moments:
-            return None
-        return max(0.0, min(min(moments) - outlook.now, self.options.scan_interval))
+        if moments:
+            soonest = min(moments) - outlook.now
+            # What is past and still there has to wait for others (see Node.may_recover).
+            return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
+        return TIDY_EVERY if self._count_ended() > self._ended else None
 
     async def _outlook(self) -> Outlook:
         return (await self.node.backend.outlook([self.queue]))[self.queue]

@@ -1,4 +1,4 @@
-"""What runtime tests share: an observer that remembers, a registry of their own, running workers."""
+"""What runtime tests share: an observer that remembers, their own registry, running workers."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -34,7 +34,7 @@ async def test_arguments_arrive_as_their_hints_declare(bench: Bench) -> None:
 
     typed.__annotations__ |= {"to": Address, "at": datetime, "more": int, "key": UUID, "raw": bytes}
     bench.task(typed)
-    at, key = datetime(2026, 1, 2, 3, 4), UUID(int=7)
+    at, key = datetime(2026, 1, 2, 3, 4, tzinfo=UTC), UUID(int=7)
     kwargs = {"key": key, "raw": b"\x00\xff"}
     id = await bench.add("typed", Address("Rua"), at, 1, 2, kwargs=kwargs)
     async with bench.worker():
