@@ -1,0 +1,202 @@
+"""Schedules: declared by living daemons, and fired once for each instant."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncmqd.backends.base import BaseBackend, ScheduleRecord
+from asyncmqd.domain.states import State
+from tests.contract.conftest import Opener
+from tests.contract.jobs import LONG, QUEUE, fill, finish, ids_in, job, later, take
+
+SPEC = b'{"task": "t", "every": 1.0}'
+NEW_SPEC = b'{"task": "t", "every": 2.0}\x00\xff'
+
+
+async def declared(backend: BaseBackend, name: str = "nightly") -> float:
+    """Declare one schedule; the store's now."""
+    return await backend.declare(QUEUE, {name: SPEC}, True)
+
+
+async def schedule(backend: BaseBackend, name: str = "nightly") -> ScheduleRecord:
+    [found] = [each for each in await backend.schedules(QUEUE) if each.name == name]
+    return found
+
+
+async def test_a_new_schedule_starts_now(backend: BaseBackend) -> None:
+    before = await backend.now()
+    now = await declared(backend)
+    assert before - 0.01 <= now <= await backend.now() + 0.01
+    found = await schedule(backend)
+    assert (found.queue, found.name, found.spec, found.paused) == (QUEUE, "nightly", SPEC, False)
+    assert found.declared == found.seen == found.last == pytest.approx(now, abs=0.01)
+
+
+async def test_schedules_are_listed_by_name(backend: BaseBackend) -> None:
+    await backend.declare(QUEUE, {"b": SPEC, "a": NEW_SPEC, "ö:{x}*": b""}, True)
+    await backend.declare("reports", {"c": SPEC}, True)
+    found = await backend.schedules(QUEUE)
+    assert [(each.name, each.spec) for each in found] == [
+        ("a", NEW_SPEC),
+        ("b", SPEC),
+        ("ö:{x}*", b""),
+    ]
+    assert await backend.schedules("nothing") == []
+
+
+async def test_a_fresh_declaration_replaces_a_differing_spec(backend: BaseBackend) -> None:
+    first = await declared(backend)
+    await later(backend)
+    now = await backend.declare(QUEUE, {"nightly": NEW_SPEC}, True)
+    found = await schedule(backend)
+    assert found.spec == NEW_SPEC
+    assert found.declared == found.seen == pytest.approx(now, abs=0.002)
+    assert found.last == pytest.approx(first, abs=0.002), "what has fired does not fire again"
+
+
+async def test_a_renewal_leaves_the_newest_spec_alone(backend: BaseBackend) -> None:
+    first = await declared(backend)
+    await later(backend)
+    now = await backend.declare(QUEUE, {"nightly": NEW_SPEC, "other": NEW_SPEC}, False)
+    found = await schedule(backend)
+    assert found.spec == SPEC
+    assert (found.declared, found.seen) == (
+        pytest.approx(first, abs=0.002),
+        pytest.approx(now, abs=0.002),
+    )
+    assert (await schedule(backend, "other")).spec == NEW_SPEC
+
+
+async def test_the_same_spec_again_is_no_new_declaration(backend: BaseBackend) -> None:
+    first = await declared(backend)
+    await later(backend)
+    await declared(backend)
+    found = await schedule(backend)
+    assert found.declared == pytest.approx(first, abs=0.0005)
+    assert found.seen > found.declared
+
+
+async def test_declaring_nothing_tells_the_time(backend: BaseBackend) -> None:
+    now = await backend.declare(QUEUE, {}, True)
+    assert now == pytest.approx(await backend.now(), abs=10)
+    assert await backend.schedules(QUEUE) == []
+
+
+async def test_an_instant_fires_once(backend: BaseBackend) -> None:
+    instant = await declared(backend) + 1
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("b")) is False
+    assert (await schedule(backend)).last == pytest.approx(instant, abs=0.001)
+    assert await ids_in(backend, State.WAITING) == ["a"]
+
+
+async def test_instants_only_go_up(backend: BaseBackend) -> None:
+    start = await declared(backend)
+    assert await backend.fire(QUEUE, "nightly", start + 2, job("a")) is True
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("b")) is False
+    assert await backend.fire(QUEUE, "nightly", start + 3, job("c")) is True
+    assert await ids_in(backend, State.WAITING) == ["a", "c"]
+
+
+async def test_no_instant_before_the_declaration_fires(backend: BaseBackend) -> None:
+    start = await declared(backend)
+    assert await backend.fire(QUEUE, "nightly", start - 1, job("a")) is False
+
+
+async def test_an_instant_is_remembered_exactly(backend: BaseBackend) -> None:
+    """Instants of a sub-second schedule lie close together, and none may pass for another."""
+    start = round(await declared(backend)) + 1.0
+    for number in range(5):
+        instant = round(start + number * 0.01, 3)
+        assert await backend.fire(QUEUE, "nightly", instant, None) is True
+        assert (await schedule(backend)).last == pytest.approx(instant, abs=1e-6)
+        assert await backend.fire(QUEUE, "nightly", instant, None) is False
+
+
+async def test_a_skipped_instant_adds_no_job(backend: BaseBackend) -> None:
+    instant = await declared(backend) + 1
+    assert await backend.fire(QUEUE, "nightly", instant, None) is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert await ids_in(backend, State.WAITING) == []
+
+
+async def test_a_fired_job_may_be_delayed(backend: BaseBackend) -> None:
+    instant = await declared(backend) + 1
+    await backend.fire(QUEUE, "nightly", instant, job("a", delay=LONG, priority=1))
+    [found] = await backend.list(QUEUE, State.DELAYED)
+    assert (found.id, found.priority) == ("a", 1)
+
+
+async def test_a_job_that_is_there_already_is_not_doubled(backend: BaseBackend) -> None:
+    instant = await declared(backend) + 1
+    await finish(backend, "a", b"1")
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is True
+    assert await take(backend) == []
+
+
+async def test_a_paused_schedule_does_not_fire(backend: BaseBackend) -> None:
+    instant = await declared(backend) + 1
+    assert await backend.edit_schedule(QUEUE, "nightly", "pause") is True
+    assert (await schedule(backend)).paused is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    await backend.declare(QUEUE, {"nightly": NEW_SPEC}, True)
+    assert (await schedule(backend)).paused is True, "a reload does not resume it"
+    assert await backend.edit_schedule(QUEUE, "nightly", "resume") is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is True
+
+
+async def test_a_removed_schedule_does_not_fire(backend: BaseBackend) -> None:
+    instant = await declared(backend) + 1
+    assert await backend.edit_schedule(QUEUE, "nightly", "remove") is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert await backend.schedules(QUEUE) == []
+    assert await ids_in(backend, State.WAITING) == []
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "remove"])
+async def test_an_unknown_schedule_cannot_be_edited(backend: BaseBackend, action: str) -> None:
+    await declared(backend, "other")
+    assert await backend.edit_schedule(QUEUE, "nightly", action) is False
+    assert [each.name for each in await backend.schedules(QUEUE)] == ["other"]
+
+
+async def test_an_unknown_schedule_does_not_fire(backend: BaseBackend) -> None:
+    assert await backend.fire(QUEUE, "nightly", 1e10, job("a")) is False
+    assert await backend.schedules(QUEUE) == []
+
+
+async def test_schedules_of_one_name_in_two_queues_are_two(backend: BaseBackend) -> None:
+    start = await declared(backend)
+    await backend.declare("reports", {"nightly": SPEC}, True)
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("a")) is True
+    assert await backend.fire("reports", "nightly", start + 1, job("a")) is True
+
+
+async def test_many_daemons_fire_each_instant_once(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    start = await declared(backend)
+
+    async def daemon(number: int, store: BaseBackend) -> int:
+        fired = [
+            await store.fire(QUEUE, "nightly", start + instant, job(f"{number}-{instant}"))
+            for instant in range(1, 21)
+        ]
+        return sum(fired)
+
+    stores = [backend, other] * 4
+    fired = await asyncio.gather(*(daemon(n, store) for n, store in enumerate(stores)))
+    instants = [id.partition("-")[2] for id in await ids_in(backend, State.WAITING)]
+    assert sum(fired) == len(instants)
+    assert len(set(instants)) == len(instants), "an instant fired twice"
+    assert "20" in instants, "the last instant must have fired"
+
+
+async def test_schedules_leave_jobs_alone(backend: BaseBackend) -> None:
+    await fill(backend, "nightly", "schedules")
+    await declared(backend)
+    await backend.edit_schedule(QUEUE, "nightly", "remove")
+    assert await ids_in(backend, State.WAITING) == ["nightly", "schedules"]
