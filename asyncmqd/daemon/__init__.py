@@ -1,1 +1,1 @@
-""""""
+"""The daemon: supervisor, reload, signals, systemd, and the control socket."""

@@ -39,6 +39,7 @@ EVENT_LEVELS = {
     "schedule.skipped": "warning",
     "schedule.failed": "error",
     "daemon.degraded": "error",
+    "daemon.failed": "error",
     "daemon.reload_refused": "error",
     "daemon.warning": "warning",
     "loop.blocked": "error",

@@ -1,0 +1,184 @@
+"""`asyncmqd`: the daemon, and the commands that speak to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+# The rest is imported where it is used: `check` needs no store, and `status` no event loop.
+if TYPE_CHECKING:
+    from asyncmqd.daemon.protocol import CommandName, Reply
+
+DEFAULT_CONFIG = Path("/etc/asyncmq/queues.toml")
+FAILED, BAD_CONFIG = 1, 78
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar="ASYNCMQD_CONFIG",
+        help=f"The configuration file (default {DEFAULT_CONFIG}).",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="asyncmqd")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from asyncmqd import __version__
+
+        print(f"asyncmqd {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context, config: Config = None, version: Version = False) -> None:  # noqa: ARG001 - its callback acts
+    """Background jobs, as queues.toml says. Without a command: run the daemon."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        run(context, config)
+
+
+@app.command()
+def run(context: typer.Context, config: Config = None) -> None:
+    """Run the daemon until SIGTERM; SIGHUP reloads."""
+    from asyncmqd.daemon.app import run as run_daemon
+
+    run_daemon(_chosen(context, config), os.environ)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    config: Config = None,
+    import_: Annotated[
+        bool, typer.Option("--import", help="Also import the tasks and scanners.")
+    ] = False,
+) -> None:
+    """Validate the configuration, without side effects; exit 78 names all that is wrong."""
+    from asyncmqd.config import ConfigErrors, load
+
+    path = _chosen(context, config)
+    try:
+        settings = load(path, os.environ)
+        if import_:
+            from asyncmqd.daemon.application import Application
+
+            application = Application(path, os.environ)
+            application.extend_path(settings)
+            application.load(settings)
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        raise typer.Exit(BAD_CONFIG) from None
+    count = len(settings.queues)
+    print(f"{path}: ok, {count} queue{'' if count == 1 else 's'}")
+
+
+@app.command()
+def plan(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
+    """Print what a reload would change in the running daemon."""
+    result = _ask(context, config, "plan").result
+    _print_changes(result["plan"] if as_json else None, result["lines"], "nothing would change")
+
+
+@app.command()
+def reload(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
+    """Have the running daemon read its configuration again; exit 1 and the reason if it refuses."""
+    result = _ask(context, config, "reload").result
+    lines = list(result["lines"])
+    if result["draining"]:
+        lines.append(f"draining: {', '.join(result['draining'])}")
+    _print_changes(result if as_json else None, lines, "reloaded, nothing has changed")
+
+
+@app.command()
+def status(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
+    """Print what the running daemon is doing."""
+    result = _ask(context, config, "status").result
+    if as_json:
+        print(json.dumps(result))
+        return
+    about, store = result["config"], result["store"]
+    print(f"asyncmqd {result['version']}: {result['phase']}, pid {result['pid']}", end=", ")
+    print(f"up {_duration(result['uptime'])}, instance {result['instance']}")
+    print(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
+    if about["refusal"]:
+        print(f"       {about['refusal']}")
+    print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DOES NOT ANSWER'}")
+    _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
+
+
+_HEADINGS = ("queue", "running", "rate", "waiting", "delayed", "failed", "done", "")
+
+
+def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
+    jobs = queue["jobs"] or {}
+    rate = queue["rate_limit"]
+    return (
+        name,
+        f"{queue['running']}/{queue['concurrency']}",
+        "-" if rate is None else f"{rate:g}",
+        *(str(jobs.get(state, "?")) for state in ("waiting", "delayed", "failed")),
+        str(queue["completed"]),
+        "draining" if queue["draining"] else "paused" if jobs.get("paused") else "",
+    )
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def _print_changes(as_json: dict[str, Any] | None, lines: Sequence[str], none: str) -> None:
+    print(json.dumps(as_json) if as_json is not None else "\n".join(lines or [none]))
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours, days = int(seconds) // 60, int(seconds) // 3600, int(seconds) // 86_400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {int(seconds) % 60} s"
+
+
+def _chosen(context: typer.Context, config: Path | None) -> Path:
+    """The file named after the command, or before it, or the usual one."""
+    return config or context.obj or DEFAULT_CONFIG
+
+
+def _ask(context: typer.Context, config: Path | None, command: CommandName) -> Reply:
+    from asyncmqd.daemon.client import NoDaemon, ask, find_socket
+
+    try:
+        reply = ask(find_socket(_chosen(context, config), os.environ), command)
+    except NoDaemon as error:
+        _fail(str(error))
+    if not reply.ok:
+        _fail(reply.error)
+    return reply
+
+
+def _fail(reason: str) -> NoReturn:
+    print(f"asyncmqd: {reason}", file=sys.stderr)
+    raise typer.Exit(FAILED)

@@ -1,0 +1,95 @@
+"""`run`: the whole process, from reading its configuration to its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.client.connection import connect
+from asyncmqd.config import ConfigErrors, Settings, load
+from asyncmqd.daemon.application import Application
+from asyncmqd.daemon.instance import CannotStart, Instance
+from asyncmqd.daemon.reloading import Configuration
+from asyncmqd.daemon.service import Daemon
+from asyncmqd.daemon.signals import Signals
+from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.observe.events import Observer
+from asyncmqd.observe.log import LineWriter, capture_prints, setup
+
+OK, FAILED, BAD_CONFIG = 0, 1, 78
+"""Exit codes; systemd does not restart a service that ends with 78."""
+
+
+class Log:
+    """Where the log goes; its level may change."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._format = settings.log_format
+        self._writer: LineWriter = setup(settings.log_level, settings.log_format)
+        capture_prints()
+
+    def set_level(self, level: str) -> None:
+        """Log from this level on."""
+        self.flush()
+        self._writer = setup(level, self._format)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        self._writer.flush()
+
+
+def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
+    """Be the daemon. Ends the process: with 0, with 1 for a start that failed, with 78 for a
+    configuration that cannot be used.
+    """
+    signals = Signals()
+    signals.catch()
+    faulthandler.enable()  # a watchdog's SIGABRT then shows where the loop was stuck
+    try:
+        code = _run(config, environ, signals)
+    except ConfigErrors as errors:
+        _complain(str(errors))
+        code = BAD_CONFIG
+    except CannotStart as reason:
+        _complain(f"asyncmqd: {reason}")
+        code = FAILED
+    # A plain function that never returns holds a thread, and an ordinary exit would wait for it.
+    os._exit(code)
+
+
+def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> int:
+    settings = load(config, environ)
+    log = Log(settings)
+    observer = Observer()
+    systemd = Systemd(environ, observer)
+    instance = Instance(settings.control_socket)
+    instance.lock()
+    connect(settings.backend_url)  # modules may ask for their queue's store while imported
+    application = Application(config, environ)
+    application.extend_path(settings)
+    scanners = application.load(settings)
+    configuration = Configuration(config, dict(environ), settings, scanners)
+
+    async def serve() -> int:
+        backend = open_backend(settings.backend_url)
+        daemon = Daemon(configuration, backend, instance.id, systemd, observer, log.set_level)
+        return await daemon.run(signals)
+
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(serve())
+    finally:
+        log.flush()
+
+
+def _complain(text: str) -> None:
+    # Not to sys.stderr, which carries the application's prints by now.
+    os.write(2, f"{text}\n".encode(errors="backslashreplace"))

@@ -1,0 +1,103 @@
+"""The application's code: imported at start, so that what cannot run is known before it must."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asyncmqd.config import ConfigError, ConfigErrors, Settings
+from asyncmqd.config.environment import read_variables
+from asyncmqd.config.errors import Path as KeyPath
+from asyncmqd.config.errors import Place, dotted
+from asyncmqd.config.files import read_files
+from asyncmqd.runtime.options import Scanner
+
+Scanners = Mapping[str, Scanner]
+"""Custom scanners by their `module:function`."""
+
+
+class Application:
+    """Imports what `tasks` and `scanners` name. Problems carry the place of the key."""
+
+    def __init__(self, config: Path, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+
+    def extend_path(self, settings: Settings) -> None:
+        """Make the modules of `python_path` importable, before all others."""
+        named = [str(each) for each in settings.python_path]
+        sys.path[:0] = [each for each in named if each not in sys.path]
+
+    def load(self, settings: Settings, *, tasks: bool = True) -> Scanners:
+        """Import tasks and scanners. Raises ConfigErrors naming all that cannot be had."""
+        problems: dict[KeyPath, str] = {}
+        if tasks:
+            for index, name in enumerate(settings.tasks):
+                if (reason := _import(name)) is not None:
+                    problems["tasks", index] = (
+                        f"expected a module to import, got {name!r}: {reason}"
+                    )
+        scanners: dict[str, Scanner] = {}
+        for path, name in _named_scanners(settings):
+            try:
+                scanners[name] = _find_scanner(name)
+            except ValueError as error:
+                problems[path] = str(error)
+        if problems:
+            raise ConfigErrors(self._errors(settings, problems))
+        return scanners
+
+    def _errors(self, settings: Settings, problems: dict[KeyPath, str]) -> Iterator[ConfigError]:
+        layers = list(read_files(self._config))
+        layers += read_variables(len(layers), self._environ, settings.queues)
+        for path, problem in problems.items():
+            inherited = ("defaults", *path[2:])
+            found = [
+                layer.place(each)
+                for layer in layers
+                for each in (path, inherited)
+                if layer.has(each)
+            ]
+            place = found[-1] if found else Place(0, 1, str(self._config))
+            yield ConfigError(place, dotted(path), problem)
+
+
+def _named_scanners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    for queue, options in settings.queues.items():
+        for index, name in enumerate(options.scanners):
+            yield ("queues", queue, "scanners", index), name
+
+
+def _import(name: str) -> str | None:
+    """Why the module cannot be imported, in one line; None if it was."""
+    try:
+        importlib.import_module(name)
+    except BaseException as error:  # noqa: BLE001 - a module may well call sys.exit()
+        return _reason(error)
+    return None
+
+
+def _find_scanner(name: str) -> Scanner:
+    module, _, attribute = name.partition(":")
+    if (reason := _import(module)) is not None:
+        raise ValueError(f"expected a module to import, got {module!r}: {reason}")
+    found: Any = getattr(sys.modules[module], attribute, None)
+    if not inspect.iscoroutinefunction(found):
+        raise ValueError(f"expected an async function, got {name!r}, which is none")
+    scanner: Scanner = found
+    return scanner
+
+
+def _reason(error: BaseException) -> str:
+    """The error with its place in the application's code, which is where it is mended."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "importlib" not in frame.filename]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if len(own) > 1 else ""
+    if isinstance(error, SyntaxError):
+        where = f" ({error.filename}:{error.lineno})"
+    return f"{type(error).__name__}: {getattr(error, 'msg', None) or error}{where}"

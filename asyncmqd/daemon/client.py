@@ -1,0 +1,71 @@
+"""The other end of the control socket, for code without an event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config.files import read_files
+from asyncmqd.config.models import default_control_socket
+from asyncmqd.daemon.protocol import HEADER, REPLY_LIMIT, CommandName, Reply, Request, pack
+
+ANSWER_LIMIT = 60.0  # seconds; a reload imports scanners, all else is quick
+
+
+class NoDaemon(Exception):
+    """There is no daemon to ask, or it does not answer; the message says which and where."""
+
+
+def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMIT) -> Reply:
+    """The daemon's reply. `timeout` is in seconds. Raises NoDaemon."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(timeout)
+        try:
+            line.connect(os.fspath(control_socket))
+            with contextlib.suppress(BrokenPipeError):  # refused before it was asked: it says why
+                line.sendall(pack(Request(command)))
+            return _receive(line)
+        except TimeoutError:
+            raise NoDaemon(
+                f"the daemon at {control_socket} did not answer in {timeout:g} s"
+            ) from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise NoDaemon(f"no daemon runs at {control_socket}") from None
+        except (OSError, EOFError, msgspec.DecodeError) as error:
+            raise NoDaemon(f"the daemon at {control_socket} cannot be asked: {error}") from None
+
+
+def _receive(line: socket.socket) -> Reply:
+    with line.makefile("rb") as stream:
+        header = stream.read(HEADER.size)
+        if len(header) < HEADER.size:
+            raise EOFError("it closed the connection")
+        (size,) = HEADER.unpack(header)
+        if size > REPLY_LIMIT:
+            raise EOFError(f"its answer is {size} bytes long")
+        return msgspec.json.decode(stream.read(size), type=Reply)
+
+
+def find_socket(config: Path, environ: Mapping[str, str]) -> Path:
+    """Where the daemon of this configuration listens.
+
+    Works with a configuration that has errors, too: the daemon runs with the one before, and is
+    the one to say what is wrong with this.
+    """
+    try:
+        return load(config, environ).control_socket
+    except ConfigErrors:
+        pass
+    if named := environ.get("ASYNCMQD_CONTROL_SOCKET"):
+        return Path(named)
+    for layer in reversed(list(read_files(config))):
+        named = layer.data.get("control_socket")
+        if isinstance(named, str):
+            return Path(named)
+    return default_control_socket(environ)

@@ -1,0 +1,180 @@
+"""The control socket's server: whoever may connect may ask, a bounded number at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from asyncmqd.daemon.instance import CannotStart
+from asyncmqd.daemon.protocol import HEADER, REQUEST_LIMIT, Reply, Request, pack
+
+MOST_CLIENTS = 32
+ASK_LIMIT = 5.0  # seconds that a client has for its request, and for taking the answer
+_SO_PEERGROUPS = 59  # Linux 4.13; the socket module does not name it
+_GROUPS_SIZE = 1024  # bytes: the most that getsockopt gives
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+
+
+class Refused(Exception):
+    """The daemon will not do it; the message says why."""
+
+
+class Commands(Protocol):
+    """What can be asked. Results are JSON values; Refused becomes an answer."""
+
+    async def status(self) -> dict[str, Any]:
+        """What the daemon is doing."""
+
+    async def plan(self) -> dict[str, Any]:
+        """What a reload would change. Raises Refused."""
+
+    async def reload(self) -> dict[str, Any]:
+        """Reload, and say what changed. Raises Refused."""
+
+
+class Control:
+    """Listens at a path, for this user, root and the members of the socket's group."""
+
+    def __init__(self, path: Path, commands: Commands) -> None:
+        self.path = path
+        self._commands = commands
+        self._clients: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._group = -1
+
+    # ------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Listen. Call it with the instance's lock held. Raises CannotStart."""
+        _remove_stale(self.path)
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            # The mode is right from the first moment: chmod afterwards would leave a gap.
+            before = os.umask(0o117)
+            try:
+                listener.bind(os.fspath(self.path))
+            finally:
+                os.umask(before)
+        except OSError as error:
+            listener.close()
+            raise CannotStart(f"control_socket: cannot listen at {self.path}: {error}") from None
+        self._group = self.path.stat().st_gid
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+
+    async def stop(self) -> None:
+        """Listen no more; clients that wait for an answer are cut off."""
+        if self._server is None:
+            return
+        self._server.close()
+        self.path.unlink(missing_ok=True)
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+
+    # ------------------------------------------------------------------ one client
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        try:
+            await self._converse(reader, writer)
+        except (OSError, EOFError, TimeoutError):
+            return  # it went away, or took too long: its loss
+        finally:
+            self._clients.discard(task)
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        refusal = self._refusal(writer)
+        if refusal is not None:
+            await _send(writer, Reply(ok=False, error=refusal))
+            return
+        while (request := await _receive(reader)) is not None:
+            if isinstance(request, Reply):
+                await _send(writer, request)
+                return
+            await _send(writer, await self._answer(request))
+
+    def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
+        if len(self._clients) > MOST_CLIENTS:
+            return f"more than {MOST_CLIENTS} clients are asking at the same time"
+        connection = writer.get_extra_info("socket")
+        _, user, group = _CREDENTIALS.unpack(
+            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        )
+        if user in {0, os.geteuid()} or self._group in {group, *_groups(connection)}:
+            return None
+        return f"user {user} may not ask: expected root, the daemon's user or its group"
+
+    async def _answer(self, request: Request) -> Reply:
+        try:
+            match request.command:
+                case "ping":
+                    return Reply(ok=True)
+                case "status":
+                    return Reply(ok=True, result=await self._commands.status())
+                case "plan":
+                    return Reply(ok=True, result=await self._commands.plan())
+                case "reload":
+                    return Reply(ok=True, result=await self._commands.reload())
+        except Refused as refusal:
+            return Reply(ok=False, error=str(refusal))
+
+
+async def _receive(reader: asyncio.StreamReader) -> Request | Reply | None:
+    """The next request; a Reply to what is none; None when the client has closed."""
+    async with asyncio.timeout(ASK_LIMIT):
+        header = await reader.read(1)
+        if not header:
+            return None
+        (size,) = HEADER.unpack(header + await reader.readexactly(HEADER.size - 1))
+        if size > REQUEST_LIMIT:
+            return Reply(ok=False, error=f"expected at most {REQUEST_LIMIT} bytes, got {size}")
+        data = await reader.readexactly(size)
+    try:
+        return msgspec.json.decode(data, type=Request)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Reply(ok=False, error=f"expected a request, got {error}")
+
+
+async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    writer.write(pack(reply))
+    async with asyncio.timeout(ASK_LIMIT):
+        await writer.drain()
+
+
+def _groups(connection: socket.socket) -> tuple[int, ...]:
+    """The further groups of the peer, as they were when it connected."""
+    try:
+        data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_SIZE)
+    except OSError:  # more groups than fit, or an old kernel: its main group has to do
+        return ()
+    return struct.unpack(f"{len(data) // 4}I", data)
+
+
+def _remove_stale(path: Path) -> None:
+    """Delete the socket of a daemon that was killed; never anything else."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode) or found.st_uid not in {0, os.geteuid()}:
+        raise CannotStart(f"control_socket: expected a free path, got {path}, which is taken")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError:  # its queue is full: somebody listens
+            pass
+    raise CannotStart(f"control_socket: expected a free path, got {path}: somebody listens there")

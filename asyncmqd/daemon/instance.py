@@ -1,0 +1,97 @@
+"""Who this daemon is, and that it is the only one of that name: so it may take back the claims of
+its former selves, who are dead for certain.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+from pathlib import Path
+
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+class CannotStart(Exception):
+    """The daemon may not run here and now; the message says why."""
+
+
+def instance_id(control_socket: Path) -> str:
+    """The name that this daemon has in all its lives: `HOST-DIGEST`.
+
+    The digest covers machine id, host name and control socket. The host name is in it because
+    containers of one image share a machine id, and would take each other for their former selves.
+    """
+    host = socket.gethostname()
+    try:
+        machine = _MACHINE_ID.read_text().strip()
+    except OSError:
+        machine = ""
+    whole = "\0".join((machine, host, os.path.realpath(control_socket)))
+    return f"{host}-{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+
+
+class Instance:
+    """Holds the lock of an instance until the process ends, however it ends."""
+
+    def __init__(self, control_socket: Path) -> None:
+        self.id = instance_id(control_socket)
+        self.path = control_socket.parent / f"{self.id}.lock"
+        self._socket = control_socket
+        self._fd: int | None = None
+
+    def lock(self) -> None:
+        """Become the one daemon of this control socket. Raises CannotStart."""
+        _prepare(self._socket.parent)
+        while self._fd is None:
+            fd = self._open()
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(fd)
+                raise CannotStart(
+                    f"another daemon runs with the control socket {self._socket}:"
+                    " give this one a control_socket of its own"
+                ) from None
+            # A cleaner of old files may have deleted it since it was opened: then nobody sees
+            # our lock, and the next daemon would make a new file and lock that.
+            if _is_still(self.path, fd):
+                self._fd = fd
+            else:
+                os.close(fd)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise CannotStart(f"{self.path}: expected a lock file, got {error.strerror}") from None
+
+
+def _is_still(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _prepare(directory: Path) -> None:
+    """Make the directory; refuse one that somebody else put there to get at our socket."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = directory.stat()
+    except OSError as error:
+        raise CannotStart(
+            f"control_socket: expected a directory {directory}, got {error.strerror}"
+        ) from None
+    if owner.st_uid not in {0, os.geteuid()}:
+        raise CannotStart(
+            f"control_socket: expected a directory of root or of user {os.geteuid()},"
+            f" got {directory} of user {owner.st_uid}"
+        )
+    if owner.st_mode & stat.S_IWOTH and not owner.st_mode & stat.S_ISVTX:
+        raise CannotStart(
+            f"control_socket: expected a directory that not everybody writes, got {directory}"
+        )

@@ -1,0 +1,152 @@
+"""`Keeper`: keeps one queue served, whatever happens to its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from asyncmqd.domain import clock
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.worker import Worker
+
+FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a worker that crashed is started anew
+STEADY = 60.0  # seconds after which a crash counts as the first again
+
+
+class Keeper:
+    """Runs a worker for one queue, and a new one after each crash, until told to stop.
+
+    Its own task is never cancelled: it ends once the queue is not wanted any more and the last
+    worker has drained. So a queue that comes back while it drains is simply wanted again.
+    """
+
+    def __init__(self, queue: str, node: Node, options: WorkerOptions) -> None:
+        self.queue = queue
+        self.options = options
+        self.worker: Worker | None = None
+        self.restarts = 0  # after crashes
+        self._node = node
+        self._wanted = True
+        self._ending = False  # the present worker was told to end
+        self._run: asyncio.Task[None] | None = None
+        self._change = asyncio.Event()  # cuts the pause after a crash short
+        self.task = asyncio.create_task(self._keep(), name=f"queue {queue}")
+
+    # ------------------------------------------------------------------ from outside
+
+    def change(self, options: WorkerOptions) -> None:
+        """Serve with these options from now on: in place, unless the scanners differ."""
+        before, self.options = self.options, options
+        if not self._wanted:
+            self._wanted = True
+            self._node.observer.event("queue.changed", queue=self.queue, wanted=True)
+            return
+        if options == before:
+            return
+        self._node.observer.event("queue.changed", queue=self.queue, **_numbers(options))
+        if self._ending or self.worker is None:
+            return
+        if options.scanners != before.scanners:
+            self._end()
+        else:
+            self.worker.adjust(options)
+
+    def stop(self) -> None:
+        """Drain, and end."""
+        self._wanted = False
+        self._change.set()
+        self._end()
+
+    async def hand_back(self) -> None:
+        """End at once, after `stop`: what still runs goes back to its queue."""
+        # A second cancellation that comes before the first was seen would be lost with it.
+        while self._run is not None and not self._run.done():
+            if self.draining:
+                self._run.cancel()
+                return
+            await asyncio.sleep(0)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the present worker claims no more jobs."""
+        return self.worker is not None and self.worker.draining
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the configuration has the queue."""
+        return self._wanted
+
+    @property
+    def running(self) -> int:
+        """Jobs that run now."""
+        return 0 if self.worker is None else len(self.worker.running)
+
+    @property
+    def last_progress(self) -> float:
+        """Loop time at which the worker was last seen alive."""
+        if self.worker is None:
+            return asyncio.get_running_loop().time()
+        return self.worker.last_progress
+
+    # ------------------------------------------------------------------ inside
+
+    def _end(self) -> None:
+        if self._run is not None and not self._ending:
+            self._ending = True
+            self._run.cancel()
+
+    async def _keep(self) -> None:
+        crashes = 0
+        while self._wanted:
+            began = asyncio.get_running_loop().time()
+            error = await self._serve()
+            if error is None:
+                continue
+            self.restarts += 1
+            lasted = asyncio.get_running_loop().time() - began
+            crashes = 1 if lasted > STEADY else crashes + 1
+            await self._pause_after(error, crashes)
+        self._node.observer.event("queue.stopped", queue=self.queue)
+
+    async def _serve(self) -> BaseException | None:
+        """Run one worker to its end; the error if it crashed."""
+        self._ending = False
+        self._run = asyncio.create_task(self._work(), name=f"worker of {self.queue}")
+        await asyncio.wait([self._run])
+        run, self._run, self.worker = self._run, None, None
+        if self._ending or run.cancelled():
+            return None
+        return run.exception() or RuntimeError("the worker ended by itself")
+
+    async def _work(self) -> None:
+        self.worker = Worker(self.queue, self._node, self.options)
+        self._node.observer.event("queue.started", queue=self.queue, **_numbers(self.options))
+        await self.worker.run()
+
+    async def _pause_after(self, error: BaseException, crashes: int) -> None:
+        bound = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(crashes - 1, 10))
+        pause = bound * (0.5 + clock.draw() / 2)
+        self._node.observer.event(
+            "queue.crashed",
+            queue=self.queue,
+            error=_told(error),
+            restart_in=round(pause, 3),
+            exc_info=error,
+        )
+        self._change.clear()
+        if self._wanted:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._change.wait()
+
+
+def _numbers(options: WorkerOptions) -> dict[str, float | None]:
+    return {"concurrency": options.concurrency, "rate_limit": options.rate_limit}
+
+
+def _told(error: BaseException) -> str:
+    """The error that counts: a task group wraps what happened in one of its loops."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,222 @@
+"""`Daemon`: from the first attempt to reach the store to the last job handed back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import asyncmqd
+from asyncmqd.backends.base import BaseBackend, StoreError, StoreRefused
+from asyncmqd.client.connection import connect
+from asyncmqd.config import ConfigErrors
+from asyncmqd.daemon.control import Control, Refused
+from asyncmqd.daemon.instance import CannotStart
+from asyncmqd.daemon.reloading import Configuration, Reloader
+from asyncmqd.daemon.signals import Command, Signals
+from asyncmqd.daemon.status import Status
+from asyncmqd.daemon.supervisor import Supervisor, wanted_options
+from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.node import Node
+
+STATUS_EVERY = 1.0  # seconds between looks at the status line; it is sent when it has changed
+HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
+CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+
+
+class Daemon:
+    """One life of the daemon. Make it and run it in the loop that it is to have."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        backend: BaseBackend,
+        instance: str,
+        systemd: Systemd,
+        observer: Observer,
+        set_log_level: Callable[[str], None],
+    ) -> None:
+        settings = configuration.settings
+        self._configuration = configuration
+        self._backend = backend
+        self._systemd = systemd
+        self._observer = observer
+        self._node = Node(
+            backend,
+            instance=instance,
+            lease=settings.lease,
+            hang_limit=settings.hang_limit,
+            observer=observer,
+        )
+        self._supervisor = Supervisor(self._node)
+        self._status = Status(self._node, self._supervisor, configuration, instance)
+        self._reloader = Reloader(configuration, self._supervisor, systemd, observer, set_log_level)
+        self._control = Control(settings.control_socket, self)
+        self._commands: asyncio.Queue[Command] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._entered = False
+
+    # ------------------------------------------------------------------ life
+
+    async def run(self, signals: Signals) -> int:
+        """Start, serve until told to stop, stop. The exit code."""
+        signals.attach(self._commands)
+        for duty in (self._tell_status(), self._systemd.feed(self._is_well)):
+            self._tasks.append(asyncio.create_task(duty))
+        start = asyncio.create_task(self._start())
+        start.add_done_callback(self._check_start)
+        while (command := await self._commands.get()) not in {Command.STOP, Command.FAILED}:
+            self._obey(command)
+        start.cancel()
+        await asyncio.wait([start])
+        stop = asyncio.create_task(self._stop())
+        stop.add_done_callback(lambda _: self._commands.put_nowait(Command.LEAVE))
+        code = 1 if command is Command.FAILED else 0
+        while (command := await self._commands.get()) is not Command.LEAVE:
+            self._obey(command)
+        stop.result()
+        self._observer.event("daemon.stopped")
+        return code
+
+    def _obey(self, command: Command) -> None:
+        match command:
+            case Command.RELOAD if self._status.phase != "draining":
+                self._reloader.request()
+            case Command.DUMP:
+                self._status.dump()
+            case Command.STOP:
+                self._tasks.append(asyncio.create_task(self._hurry()))
+            case _:
+                pass
+
+    # ------------------------------------------------------------------ starting
+
+    async def _start(self) -> None:
+        began = asyncio.get_running_loop().time()
+        settings = self._configuration.settings
+        self._observer.event(
+            "daemon.starting",
+            version=asyncmqd.__version__,
+            config=str(self._configuration.path),
+            store=settings.backend_shown,
+            worker=self._node.id,
+        )
+        await self._control.start()
+        connect(self._backend)  # what jobs enqueue goes where they came from
+        recovered = await self._reach_store()
+        await self._node.__aenter__()
+        self._entered = True
+        for warning in await self._warnings():
+            self._observer.event("daemon.warning", warning=warning)
+        self._supervisor.apply(wanted_options(settings, self._configuration.scanners))
+        self._tasks.append(asyncio.create_task(self._reloader.run()))
+        self._status.phase = "ready"
+        self._systemd.ready(self._status.line())
+        self._observer.event(
+            "daemon.ready",
+            queues=sorted(settings.queues),
+            recovered=recovered or None,
+            duration_ms=round((asyncio.get_running_loop().time() - began) * 1000),
+        )
+
+    def _check_start(self, start: asyncio.Task[None]) -> None:
+        if start.cancelled() or start.exception() is None:
+            return
+        error = start.exception()
+        known = isinstance(error, CannotStart | StoreRefused)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        self._observer.event("daemon.failed", error=reason, exc_info=None if known else error)
+        self._systemd.status(reason)
+        self._commands.put_nowait(Command.FAILED)
+
+    async def _reach_store(self) -> int:
+        """Connect and take back what our dead former self held, as often as it takes.
+
+        Only then are we ready: whoever waits for that may count on both.
+        """
+        failures = 0
+        while True:
+            try:
+                await self._backend.connect()
+                recovered = await self._node.take_back()
+            except StoreRefused:
+                raise
+            except StoreError as error:
+                self._node.store_failed(error)
+                await self._node.pause(failures)
+                failures += 1
+            else:
+                self._node.store_answered()
+                return recovered
+
+    async def _warnings(self) -> list[str]:
+        with contextlib.suppress(StoreError):
+            return await self._backend.warnings()
+        return []
+
+    # ------------------------------------------------------------------ stopping
+
+    async def _stop(self) -> None:
+        self._status.phase = "draining"
+        self._systemd.stopping(self._status.line())
+        self._observer.event("daemon.draining", running=self._supervisor.running)
+        await self._supervisor.stop()
+        await self._control.stop()
+        for task in self._tasks:
+            task.cancel()
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        with contextlib.suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(CLOSE_LIMIT):
+                if self._entered:
+                    await self._node.__aexit__()
+                await self._backend.close()
+
+    async def _hurry(self) -> None:
+        """The second TERM: hand back, and leave even if that cannot be done."""
+        asyncio.get_running_loop().call_later(HURRY_LIMIT, self._commands.put_nowait, Command.LEAVE)
+        await self._supervisor.hand_back()
+
+    # ------------------------------------------------------------------ standing duties
+
+    async def _tell_status(self) -> None:
+        told = ""
+        while True:
+            line = self._status.line()
+            if self._status.phase != "ready":
+                self._systemd.extend(line)
+            elif line != told:
+                self._systemd.status(line)
+            told = line
+            await asyncio.sleep(STATUS_EVERY)
+
+    def _is_well(self) -> bool:
+        """Whether the watchdog may be fed: a worker that is stuck needs a restart of us.
+
+        A store that is down does not: its calls hang, and a restart would mend nothing.
+        """
+        limit = self._configuration.settings.hang_limit
+        return not self._node.healthy or not self._supervisor.stuck(limit)
+
+    # ------------------------------------------------------------------ the control socket
+
+    async def status(self) -> dict[str, Any]:
+        """What the daemon is doing."""
+        return await self._status.snapshot()
+
+    async def plan(self) -> dict[str, Any]:
+        """What a reload would change. Raises Refused."""
+        try:
+            _, plan = await self._configuration.look()
+        except ConfigErrors as errors:
+            raise Refused(str(errors)) from None
+        return {"plan": plan.to_dict(), "lines": plan.lines()}
+
+    async def reload(self) -> dict[str, Any]:
+        """Reload, and say what changed. Raises Refused."""
+        if self._status.phase == "draining":
+            raise Refused("the daemon is stopping")
+        return await self._reloader.request()

@@ -1,0 +1,91 @@
+"""The supervisor: one keeper per queue, brought into line with the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from asyncmqd.config import Settings
+from asyncmqd.daemon.application import Scanners
+from asyncmqd.daemon.keeper import Keeper
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+
+OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle what they hand back
+
+
+class Supervisor:
+    """Starts, changes and stops what serves the queues; none of them can touch another."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.keepers: dict[str, Keeper] = {}  # those that drain included
+
+    def apply(self, wanted: Mapping[str, WorkerOptions]) -> None:
+        """Serve these queues, like this, and no others. Returns at once: removed ones drain."""
+        for queue, keeper in self.keepers.items():
+            if queue not in wanted:
+                keeper.stop()
+        for queue, options in wanted.items():
+            if queue in self.keepers:
+                self.keepers[queue].change(options)
+            else:
+                self._start(queue, options)
+
+    def _start(self, queue: str, options: WorkerOptions) -> None:
+        keeper = Keeper(queue, self._node, options)
+        self.keepers[queue] = keeper
+        keeper.task.add_done_callback(lambda _: self.keepers.pop(queue, None))
+
+    async def stop(self) -> None:
+        """Drain all queues at the same time, each for its own drain_timeout."""
+        keepers = list(self.keepers.values())
+        if not keepers:
+            return
+        for keeper in keepers:
+            keeper.stop()
+        limit = max(keeper.options.drain_timeout for keeper in keepers) + OVERTIME
+        await asyncio.wait([keeper.task for keeper in keepers], timeout=limit)
+
+    async def hand_back(self) -> None:
+        """After `stop`: wait for no job any more."""
+        await asyncio.gather(*(keeper.hand_back() for keeper in list(self.keepers.values())))
+
+    @property
+    def running(self) -> int:
+        """Jobs that run now, in all queues."""
+        return sum(keeper.running for keeper in self.keepers.values())
+
+    @property
+    def draining(self) -> list[str]:
+        """Queues that claim no more jobs but still run some, or are about to stop."""
+        return sorted(q for q, k in self.keepers.items() if k.draining or not k.wanted)
+
+    def stuck(self, limit: float) -> list[str]:
+        """Queues whose worker has been in one call for longer than `limit` seconds."""
+        since = asyncio.get_running_loop().time() - limit
+        return sorted(q for q, keeper in self.keepers.items() if keeper.last_progress < since)
+
+
+def wanted_options(settings: Settings, scanners: Scanners) -> dict[str, WorkerOptions]:
+    """What the configuration says of each queue, as its worker is told."""
+    return {
+        name: WorkerOptions(
+            concurrency=queue.concurrency,
+            rate_limit=queue.rate_limit,
+            rate_interval=queue.rate_interval,
+            burst=queue.burst,
+            scan_interval=queue.scan_interval,
+            drain_timeout=(
+                settings.shutdown_timeout if queue.drain_timeout is None else queue.drain_timeout
+            ),
+            retries=queue.retries,
+            timeout=queue.timeout,
+            executor=queue.executor,
+            retention=queue.retention,
+            payload_limit=settings.payload_limit,
+            repeatables=queue.schedules,
+            scanners=tuple(scanners[each] for each in queue.scanners),
+        )
+        for name, queue in settings.queues.items()
+    }
