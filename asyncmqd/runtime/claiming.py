@@ -1,7 +1,8 @@
 """The claim loop: one round trip carries settled jobs to the store and brings new ones.
 
 While it is under way, finished jobs gather; so at low load a batch is one job at once, and at high
-load batches grow by themselves. The loop is never cancelled, for a reply that is thrown away holds
+load batches grow by themselves. Two such round trips may overlap, so that neither Python nor the
+store waits for the other. The loop is never cancelled, for a reply that is thrown away holds
 jobs that nobody would run: it is told to drain instead.
 """
 
@@ -36,6 +37,8 @@ from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.slots import Slots
 
 BATCH = 1_000  # jobs that one round trip brings at most
+LANES = 2  # round trips at once: Python runs the jobs of one while the store does the other
+SPLIT = 16  # free slots from which on a lane leaves the other one its share
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
 
 _Settled = tuple[Run, Change]
@@ -62,7 +65,7 @@ class ClaimLoop:
         self.scanner = scanner
         self.drain_timeout = drain_timeout  # seconds
         self.running: dict[str, Run] = {}
-        self.busy_since: float | None = None  # loop time at which the present round trip began
+        self._lanes: dict[int, float] = {}  # lanes under way, by the loop time they began
         self._finished: list[_Settled] = []
         self._noted: dict[str, Run] = {}  # runs with progress to store
         self._hungry = True  # the queue may have work
@@ -81,7 +84,7 @@ class ClaimLoop:
 
         The first cancellation gives running jobs `drain_timeout` seconds, a further one none.
         """
-        main = asyncio.create_task(self._turn_for_ever(), name=f"claims of {self.queue}")
+        main = asyncio.create_task(self._run_lanes(), name=f"claims of {self.queue}")
         cancelled: asyncio.CancelledError | None = None
         while not main.done():
             try:
@@ -114,31 +117,47 @@ class ClaimLoop:
         self.limiter = limiter
         self._bell.set()
 
+    @property
+    def busy_since(self) -> float | None:
+        """Loop time at which the longest round trip under way began; None if there is none."""
+        return min(self._lanes.values(), default=None)
+
     # ------------------------------------------------------------------ the loop
 
-    async def _turn_for_ever(self) -> None:
+    async def _run_lanes(self) -> None:
         try:
-            while (room := await self._something_to_do()) is not None:
-                try:
-                    await self._turn(room)
-                except StoreError as error:
-                    await self._after_failure(error)
+            async with asyncio.TaskGroup() as group:
+                for lane in range(LANES):
+                    group.create_task(self._turn_for_ever(lane))
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
             for run in list(self.running.values()):  # only after an error of ours
                 run.stop("released")
 
+    async def _turn_for_ever(self, lane: int) -> None:
+        while (room := await self._something_to_do()) is not None:
+            self._lanes[lane] = self._loop.time()
+            try:
+                await self._turn(room, self._lanes[lane])
+            except StoreError as error:
+                await self._after_failure(error)
+            finally:
+                del self._lanes[lane]
+                self._bell.set()  # the other lane may have waited for us
+
     async def _something_to_do(self) -> int | None:
         """Wait for settled jobs or for work to claim; how many to claim, None when drained."""
         while True:
-            if self._unsure:
+            alone = not self._lanes
+            if self._unsure and alone:
                 return 0
             room = self._reserve()
-            if self._finished or self._noted or (room and self._hungry):
+            busy = self._finished or self._noted or (room and self._hungry)
+            if busy and not self._unsure:
                 return room
             self._unreserve(room)
-            if self.draining and not self.running:
+            if self.draining and alone and not self.running:
                 return None
             self._bell.clear()
             self._set_alarm()
@@ -148,7 +167,8 @@ class ClaimLoop:
         """Take free slots, and a token for each."""
         if self.draining:
             return 0
-        slots = self.slots.take(BATCH)
+        free = min(self.slots.free, BATCH)
+        slots = self.slots.take(free // LANES if free >= SPLIT else free)
         if self.limiter is None or not slots:
             return slots
         room = self.limiter.reserve(slots)
@@ -171,28 +191,30 @@ class ClaimLoop:
         if 0 < pause < float("inf"):
             self._alarm = self._loop.call_later(pause, self.ring)
 
-    async def _turn(self, room: int) -> None:
+    async def _turn(self, room: int, began: float) -> None:
         """One round trip: settle what has ended, claim up to `room` jobs, start them."""
+        if self._unsure:
+            await self._find_unknown_claims()
+            return
         limiter = self.limiter  # a reload may change it while we wait
-        self.busy_since = self._loop.time()
+        if room:
+            self._hungry = False  # a wake-up that comes while we wait says otherwise
         try:
-            if self._unsure:
-                await self._find_unknown_claims()
-                return
             settled, reply = await self._exchange(room)
         except StoreError:
             self._count_starts(room, 0, limiter)
+            self._unsure = self._unsure or room > 0
+            self._hungry = True
             raise
-        finally:
-            started, self.busy_since = self.busy_since, None
         self._failures = 0
         self.node.store_answered()
         self._count_starts(room, len(reply.claims), limiter)
         self._note_answers(settled, reply.answers)
-        if len(reply.claims) < room:
-            self._hungry = False
+        if room and len(reply.claims) == room:
+            self._hungry = True
+        elif room:
             self.scanner.ring()  # what woke us may have been a delayed job
-        await self._start_all(reply.claims, self._loop.time() - started)
+        await self._start_all(reply.claims, self._loop.time() - began)
 
     async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
         settled, self._finished = self._finished, []
@@ -206,7 +228,6 @@ class ClaimLoop:
         except StoreError:
             self._finished = settled + self._finished
             self._noted.update((run.id, run) for run in noted if not run.ended)
-            self._unsure = room > 0
             raise
         return settled, reply
 

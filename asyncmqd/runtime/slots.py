@@ -7,8 +7,15 @@ from collections.abc import Callable
 from typing import Protocol
 
 
+_MANY = 1_000
+
+
 class Slots(Protocol):
     """What the claim loop needs of a concurrency limit."""
+
+    @property
+    def free(self) -> int:
+        """How many may be free, at most."""
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
@@ -27,9 +34,14 @@ class OwnSlots:
         self.size = size
         self.taken = 0
 
+    @property
+    def free(self) -> int:
+        """How many are free."""
+        return max(0, self.size - self.taken)
+
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
-        count = max(0, min(limit, self.size - self.taken))
+        count = min(limit, self.free)
         self.taken += count
         return count
 
@@ -51,6 +63,12 @@ class SharedSlots:
     def __init__(self, semaphore: asyncio.Semaphore) -> None:
         self._semaphore = semaphore
         self._waiter: asyncio.Task[bool] | None = None
+
+    @property
+    def free(self) -> int:
+        """Many or none: a semaphore does not tell how many there are."""
+        waited = self._waiter is not None and self._waiter.done()
+        return _MANY if waited or not self._semaphore.locked() else 0
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""

@@ -264,6 +264,23 @@ async def test_after_an_outage_work_goes_on_within_five_seconds(bench: Bench) ->
 
 
 @virtual
+async def test_a_wake_up_during_an_empty_claim_is_not_lost(bench: Bench) -> None:
+    class Slow(InMemoryBackend):
+        async def turn(self, *args: Any) -> Turn:
+            reply = await super().turn(*args)
+            await asyncio.sleep(1)  # the reply is on its way
+            return reply
+
+    bench.backend = Slow(now=store_clock)
+    bench.task(sleeper(0), name="work")
+    async with bench.worker():
+        await asyncio.sleep(0.5)  # the first claim found nothing; we do not know yet
+        id = await bench.add("work")
+        await asyncio.sleep(5)
+        assert (await bench.record(id)).state is State.COMPLETED
+
+
+@virtual
 async def test_lost_replies_lose_no_job_and_double_none(bench: Bench) -> None:
     store = bench.backend = Flaky()
     ran: list[str] = []
