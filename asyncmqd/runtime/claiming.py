@@ -238,6 +238,7 @@ class ClaimLoop:
             for run, _ in self._finished:
                 self.node.leases.drop(run)
             self._finished.clear()
+            self._unsure = False
         await self.node.pause(self._failures)
         self._failures += 1
 

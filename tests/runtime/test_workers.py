@@ -264,6 +264,22 @@ async def test_after_an_outage_work_goes_on_within_five_seconds(bench: Bench) ->
 
 
 @virtual
+async def test_a_drain_ends_though_the_store_does_not_come_back(bench: Bench) -> None:
+    store = bench.backend = Flaky()
+    bench.task(sleeper(1), name="short")
+    bench.task(sleeper(1000), name="long")
+    await bench.add("short")
+    await bench.add("long")
+    async with bench.worker(drain_timeout=10):
+        await asyncio.sleep(0.5)
+        store.down = True
+        await asyncio.sleep(30)
+    assert asyncio.get_running_loop().time() < 0.5 + 30 + 10 + 6
+    store.down = False
+    assert (await store.counts(["q"]))["q"].active == 2, "their leases bring them back"
+
+
+@virtual
 async def test_a_wake_up_during_an_empty_claim_is_not_lost(bench: Bench) -> None:
     class Slow(InMemoryBackend):
         async def turn(self, *args: Any) -> Turn:
