@@ -47,7 +47,7 @@ def read_variables(
     """
     names = [name for name, value in environ.items() if name.startswith(PREFIX) and value]
     known = set(queues)
-    for name in sorted(names, key=lambda name: (name.count("__"), name)):
+    for name in sorted(names):
         if name == _CONFIG:
             continue
         layer = _read_variable(order, name, environ[name], known)
@@ -70,7 +70,7 @@ def _read_variable(order: int, name: str, value: str, queues: set[str]) -> Layer
         path[1] = known
     try:
         layer.data = _Variable("__".join(path), value)()
-    except SettingsError:
+    except (SettingsError, ValueError, RecursionError):
         return layer.refuse(key, f"""expected JSON like ["a"] or {{"a": 1}}, got {shown(value)}""")
     if not layer.data:
         problem = f"expected {PREFIX}{path[0].upper()}, which has no keys, got {shown(name)}"

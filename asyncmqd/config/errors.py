@@ -31,8 +31,9 @@ class ConfigError:
     problem: str
 
     def __str__(self) -> str:
-        # One problem is one line, whatever the value had in it.
-        return " ".join(f"{self.place}: {self.key}: {self.problem}".split())
+        # One problem is one line that a terminal shows as it is, whatever keys and values hold.
+        line = " ".join(f"{self.place}: {self.key}: {self.problem}".split())
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class ConfigErrors(Exception):

@@ -92,6 +92,11 @@ def test_a_queue_wins_over_defaults_and_these_over_built_in_values(folder):
     assert queues["reports"].scan_interval == 1.0
 
 
+def test_a_burst_may_stand_beside_the_rate_limit_of_defaults(folder):
+    folder.write(f"{SMALL}burst = 5\n[defaults]\nrate_limit = 1\n")
+    assert folder.load().queues["mail"].burst == 5
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("90", 90), ("0.5", 0.5), ("0", 0), ('"5m"', 300), ('"1.5h"', 5_400), ('"0s"', 0)],
@@ -139,6 +144,12 @@ def test_drop_ins_merge_tables_deeply_replace_arrays_and_go_by_name(folder):
     assert settings.tasks == ("c",)
     assert (settings.queues["mail"].concurrency, settings.queues["mail"].retries) == (4, 2)
     assert "extra" in settings.queues
+
+
+def test_the_last_of_many_drop_ins_by_name_wins(folder):
+    for number in (31, 12, 95, 40, 77, 23, 58, 66, 84):
+        folder.write(f"[queues.mail]\nconcurrency = {number}\n", f"queues.d/{number}.toml")
+    assert folder.load().queues["mail"].concurrency == 95
 
 
 def test_only_visible_toml_files_are_drop_ins(folder):
@@ -417,11 +428,18 @@ def test_windows_line_ends_keep_their_lines(folder):
     assert folder.errors() == [f"{folder.main}:5: queues.mail.x: expected a known key, got 'x'"]
 
 
+def test_an_error_is_one_printable_line_whatever_the_key_is(folder):
+    folder.write(SMALL + '"a\\n\\u001b[31m" = 1\n')
+    assert folder.errors() == [
+        rf"{folder.main}:5: queues.mail.a \x1b[31m: expected a known key, got 'a\n\x1b[31m'"
+    ]
+
+
 # Secrets
 
 SECRETS = [
     "redis://user:hunter2@localhost/0",
-    "redis://:%2Fhunter2@@localhost",
+    "redis://:a@%2Fhunter2@localhost",
     "redis+sentinel://u:hunter2@one:26379,two:26379/master",
     "redis://localhost/0?password=hunter2&db=1",
     "unix://:hunter2@/run/redis.sock",
@@ -450,7 +468,15 @@ def test_a_password_is_in_no_error(folder, text, url):
     assert "hunter2" not in "\n".join(folder.errors())
     folder.write(SMALL)
     assert "hunter2" not in "\n".join(folder.errors(ASYNCMQD_BACKEND=url))
-    assert "hunter2" not in "\n".join(folder.errors(ASYNCMQD_LOG_LEVEL="redis://:hunter2@h"))
+    assert "hunter2" not in "\n".join(folder.errors(ASYNCMQD_LOG_LEVEL="redis://:a/hunter2@h"))
+
+
+def test_a_password_in_the_wrong_key_is_in_no_error(folder):
+    folder.write(f'{SMALL}[[queues.mail.repeatables]]\ntask = "a"\ncron = "redis://:hunter2@h"\n')
+    [error] = folder.errors()
+    assert "queues.mail.repeatables[0].cron: expected 5 fields" in error
+    assert "***" in error
+    assert "hunter2" not in error
 
 
 # The control socket
