@@ -1,34 +1,40 @@
--- The lines that jobs stand in.
+-- The lines that jobs stand in. Moves are gathered, so that a line is written once for many jobs.
+local leaving, entering = {}, {}
 
--- The place and the score of a job: one of `places`, or with `shelved` a shelf; nil if it is in none.
-local function find(id, places, shelved)
-  for _, place in ipairs(places) do
-    local score = redis.call('ZSCORE', base .. place, id)
-    if score then
-      return place, score
+local function leave(line, id)
+  local ids = leaving[line] or {}
+  leaving[line], ids[#ids + 1] = ids, id
+end
+
+local function enter(line, score, id)
+  local scores = entering[line] or {}
+  entering[line], scores[#scores + 1], scores[#scores + 2] = scores, score, id
+end
+
+local function write_lines()
+  for line, ids in pairs(leaving) do
+    redis.call('ZREM', base .. line, unpack(ids))
+  end
+  for line, scores in pairs(entering) do
+    redis.call('ZADD', base .. line, unpack(scores))
+  end
+end
+
+-- The place and the score of each job that stands in one of `places`.
+local function locate(ids, places)
+  local where, scores = {}, {}
+  for _, place in ipairs(#ids > 0 and places or {}) do
+    for number, score in ipairs(redis.call('ZMSCORE', base .. place, unpack(ids))) do
+      if score then
+        where[number], scores[number] = place, score
+      end
     end
   end
-  if shelved then
-    return find(id, redis.call('SMEMBERS', base .. 'shelves'), false)
-  end
+  return where, scores
 end
 
 -- The score behind all waiting jobs of its priority: 8 bits of priority, 44 bits of sequence.
 local function tail(id)
   local priority = tonumber(redis.call('GETRANGE', base .. 'job:' .. id, 16, 18)) or 0
   return priority * 2 ^ 44 + redis.call('INCR', base .. 'seq')
-end
-
--- The shelves that hold jobs, by name.
-local function shelves()
-  local full = {}
-  for _, place in ipairs(redis.call('SMEMBERS', base .. 'shelves')) do
-    if redis.call('EXISTS', base .. place) == 1 then
-      full[#full + 1] = place
-    else
-      redis.call('SREM', base .. 'shelves', place)
-    end
-  end
-  table.sort(full)
-  return full
 end

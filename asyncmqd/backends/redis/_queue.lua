@@ -3,7 +3,8 @@
 -- KEYS[1], the base of a queue, is the beginning of all its keys: `asyncmq:{mail}:`. The keys of
 -- jobs cannot be listed beforehand, for a claim learns them here; the tag keeps them in one slot.
 --   job:<id>    string: when it was added (16 digits, microseconds), its priority (3), the payload
---   run:<id>    hash, from the first claim on: token, order, worker, started and what a run left
+--   runs        hash of the jobs that were claimed, see _runs.lua
+--   left:<id>   hash: the error, result and progress that runs left, if any
 --   <place>     sorted set of ids, one for each place; a job is in exactly one
 --   shelves     set of the places that are shelves
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end

@@ -1,14 +1,15 @@
 -- A page of the active jobs, by the end of their leases.
--- needs: _claims
+-- needs: _runs
 -- KEYS: the base of the queue
 -- ARGV: active place, from which end on, until which end ('now' for those that have ended), page
--- returns: now, the last end, then the claims
+-- returns: now, the claims (id, run, string of the job), the last end
 local now = clock()
 local till = ARGV[3] == 'now' and now or ARGV[3]
-local ids = redis.call(
+local found = redis.call(
   'ZRANGEBYSCORE', base .. ARGV[1], ARGV[2], till, 'WITHSCORES', 'LIMIT', 0, ARGV[4])
-local reply = {now, ids[#ids] or false}
-for at = 1, #ids, 2 do
-  reply[#reply + 1] = claim_of(ids[at])
+local ids = {}
+for at = 1, #found, 2 do
+  ids[#ids + 1] = found[at]
 end
-return reply
+local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
+return {now, read_claims(ids, runs), found[#found]}

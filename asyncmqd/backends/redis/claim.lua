@@ -1,34 +1,35 @@
 -- Take waiting jobs, each with the next token and a lease. An instance that gets fewer than it asked
 -- for is one to wake later; one that is full is not, and passes on what it leaves behind.
--- needs: _claims _wake
+-- needs: _runs _wake
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, limit, lease (microseconds), worker, channel of the instance
 --       (empty if it does not listen)
--- returns: now, then the claims
+-- returns: now, then the claims: id, run, string of the job
 local now, limit, worker, channel = clock(), tonumber(ARGV[3]), ARGV[5], ARGV[6]
-local reply, ends = {now}, {}
-if redis.call('EXISTS', base .. 'paused') == 0 then
-  local popped = redis.call('ZPOPMIN', base .. ARGV[1], limit)
-  for at = 1, #popped, 2 do
-    local claim = claim_of(popped[at])
-    claim[2], claim[6] = claim[2] + 1, worker
-    redis.call('HSET', base .. 'run:' .. claim[1], 'token', claim[2], 'order', popped[at + 1],
-      'worker', worker, 'started', now)
-    ends[at], ends[at + 1] = now + ARGV[4] + #reply, claim[1]
-    reply[#reply + 1] = claim
-  end
+local paused = redis.call('EXISTS', base .. 'paused') == 1
+local popped = paused and {} or redis.call('ZPOPMIN', base .. ARGV[1], limit)
+local ids, ends, packed = {}, {}, {}
+for at = 1, #popped, 2 do
+  ids[#ids + 1], ends[at], ends[at + 1] = popped[at], now + ARGV[4] + at, popped[at]
 end
-if #ends > 0 then
+local claims = read_claims(ids, read_runs(ids))
+for number, claim in ipairs(claims) do
+  local run = claim[2] or new_run(#(claim[3] or '') - 19)
+  run[TOKEN], run[ORDER] = run[TOKEN] + 1, tonumber(popped[2 * number])
+  run[STARTED], run[WORKER] = now, worker
+  claim[2] = cmsgpack.pack(run)
+  packed[2 * number - 1], packed[2 * number] = claim[1], claim[2]
+end
+if #ids > 0 then
+  redis.call('HSET', base .. 'runs', unpack(packed))
   redis.call('ZADD', base .. ARGV[2], unpack(ends))
 end
-if #reply <= limit then
-  if channel ~= '' then
-    redis.call('SADD', base .. 'waiters', channel)
+if #ids == limit then
+  redis.call('SREM', base .. 'waiters', channel)
+  if redis.call('EXISTS', base .. ARGV[1]) == 1 then
+    wake()
   end
-  return reply
+elseif channel ~= '' then
+  redis.call('SADD', base .. 'waiters', channel)
 end
-redis.call('SREM', base .. 'waiters', channel)
-if redis.call('EXISTS', base .. ARGV[1]) == 1 then
-  wake()
-end
-return reply
+return {now, claims}

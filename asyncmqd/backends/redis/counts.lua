@@ -1,10 +1,10 @@
 -- How many jobs are in each place.
--- needs: _lines
+-- needs: _shelves
 -- KEYS: the base of the queue
 -- ARGV: the places
 -- returns: whether the queue is paused (0, 1), how many jobs are shelved, then the size of each place
 local shelved = 0
-for _, shelf in ipairs(shelves()) do
+for _, shelf in ipairs(with_shelves({})) do
   shelved = shelved + redis.call('ZCARD', base .. shelf)
 end
 local reply = {redis.call('EXISTS', base .. 'paused'), shelved}

@@ -1,11 +1,13 @@
-"""The domain's values as arguments of scripts, and the replies of scripts as the domain's values."""
+"""The domain's values as arguments of scripts, and replies as the domain's values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from asyncmqd.backends.base import Held, ScheduleRecord, WorkerRecord
+import msgspec
+
+from asyncmqd.backends.base import PAGE, Held, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.redis.scripts import Argument
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob, Record
@@ -13,10 +15,27 @@ from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
 
 ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone")
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
-_FIELDS = ("failures", "crashes", "solo", "error", "result", "progress")
+_LEFT = ("error", "result", "progress")
 _NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
 
 Item = TypeVar("Item")
+
+
+class _Run(msgspec.Struct, array_like=True):
+    """A job from its first claim on, see _runs.lua."""
+
+    token: int = 0
+    order: int = 0
+    size: int = 0
+    started: int = 0
+    worker: str = ""
+    failures: int = 0
+    crashes: int = 0
+    solo: int = 0
+
+
+_NO_RUN = _Run()
+_run = msgspec.msgpack.Decoder(_Run).decode
 
 
 def micros(seconds: float) -> int:
@@ -29,9 +48,19 @@ def seconds(micros: bytes | int) -> float:
     return int(micros) / 1e6
 
 
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Slices of at most `size`, since no script may block the server for long."""
-    return (items[at : at + size] for at in range(0, len(items), size))
+def pages(ids: Sequence[str], items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Slices of at most a page, in which no id comes twice.
+
+    No script may block the server for long, and each reads all its jobs before it writes one.
+    """
+    begin, seen = 0, set[str]()
+    for at, id in enumerate(ids):
+        if id in seen or len(seen) == PAGE:
+            yield items[begin:at]
+            begin, seen = at, set()
+        seen.add(id)
+    if seen:
+        yield items[begin:]
 
 
 def job_args(job: NewJob) -> tuple[Argument, ...]:
@@ -69,11 +98,11 @@ def _whom_to_wake(changes: Sequence[Change]) -> str:
 
 
 def _change_args(change: Change, edge: int) -> list[Argument]:
-    fields: list[Argument] = []
-    for name in _FIELDS:
+    left: list[Argument] = []
+    for name in _LEFT:
         value = getattr(change, name)
         if value is not None:
-            fields += (name, int(value) if value is True or value is False else value)
+            left += (name, value)
     kept = _NOT_KEPT
     if change.path.target in TERMINAL:
         kept = _KEPT_BY_NUMBER if change.keep is None else micros(change.keep)
@@ -83,12 +112,15 @@ def _change_args(change: Change, edge: int) -> list[Argument]:
         change.token,
         change.target,
         int(change.place is not None),
-        int(change.outside),
         int(change.lapsed),
         micros(change.delay),
         kept,
-        len(fields),
-        *fields,
+        change.token + 1 if change.outside else "",
+        "" if change.failures is None else change.failures,
+        "" if change.crashes is None else change.crashes,
+        "" if change.solo is None else int(change.solo),
+        len(left),
+        *left,
     ]
 
 
@@ -102,36 +134,26 @@ def claims(queue: str, now: int, rows: Sequence[Sequence[Any]]) -> list[Claim]:
     return [_claim(queue, now, *row) for row in rows]
 
 
-def _claim(
-    queue: str,
-    now: int,
-    id: bytes,
-    token: bytes | int,
-    failures: bytes | None,
-    crashes: bytes | None,
-    solo: bytes | None,
-    worker: bytes | None,
-    job: bytes | None,
-) -> Claim:
-    job = job or b""
+def _claim(queue: str, now: int, id: bytes, packed: bytes, job: bytes | None) -> Claim:
+    run, job = _run(packed), job or b""
     return Claim(
         queue=queue,
         id=id.decode(),
-        token=int(token),
+        token=run.token,
         payload=job[HEADER:],
-        failures=int(failures or 0),
-        crashes=int(crashes or 0),
-        solo=solo == b"1",
-        age=seconds(now - int(job[:16] or now)),
-        worker=(worker or b"").decode(),
+        failures=run.failures,
+        crashes=run.crashes,
+        solo=run.solo == 1,
+        age=(now - int(job[:16] or now)) / 1e6,
+        worker=run.worker,
     )
 
 
 def record(queue: str, row: Sequence[Any]) -> Record:
     """From get.lua and list.lua."""
-    id, place, score, job, fields = row
-    job = job or b""
-    run = dict(zip(fields[::2], fields[1::2], strict=True))
+    id, place, score, job, packed, fields = row
+    job, run = job or b"", _run(packed) if packed else _NO_RUN
+    left = dict(zip(fields[::2], fields[1::2], strict=True))
     state = state_of(place.decode())
     return Record(
         queue=queue,
@@ -139,18 +161,18 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         place=place.decode(),
         payload=job[HEADER:],
         priority=int(job[16:HEADER] or 0),
-        token=int(run.get(b"token", 0)),
-        failures=int(run.get(b"failures", 0)),
-        crashes=int(run.get(b"crashes", 0)),
-        solo=run.get(b"solo") == b"1",
+        token=run.token,
+        failures=run.failures,
+        crashes=run.crashes,
+        solo=run.solo == 1,
         created=seconds(job[:16] or 0),
         due=seconds(score) if state in {State.DELAYED, State.ACTIVE} else None,
-        started=seconds(run[b"started"]) if b"started" in run else None,
+        started=seconds(run.started) if run.started else None,
         finished=seconds(score) if state.terminal else None,
-        worker=run.get(b"worker", b"").decode(),
-        error=run.get(b"error", b""),
-        result=run.get(b"result", b""),
-        progress=run.get(b"progress", b""),
+        worker=run.worker,
+        error=left.get(b"error", b""),
+        result=left.get(b"result", b""),
+        progress=left.get(b"progress", b""),
     )
 
 

@@ -1,16 +1,20 @@
 -- Hold claims for longer.
--- needs:
+-- needs: _runs _lines
 -- KEYS: the base of the queue
--- ARGV: active place, lease (microseconds), then of each claim: id, token
+-- ARGV: active place, lease (microseconds), then of each claim: id, token; no id comes twice
 -- returns: of each claim 1, or 0 if it is lost
-local active, ends, answers = base .. ARGV[1], clock() + ARGV[2], {}
+local ends, answers, ids = clock() + ARGV[2], {}, {}
 for at = 3, #ARGV, 2 do
-  local id = ARGV[at]
-  local held = redis.call('HGET', base .. 'run:' .. id, 'token') == ARGV[at + 1]
-    and redis.call('ZSCORE', active, id)
-  if held then
-    redis.call('ZADD', active, ends + #answers, id)
-  end
-  answers[#answers + 1] = held and 1 or 0
+  ids[#ids + 1] = ARGV[at]
 end
+local runs, where = read_runs(ids), locate(ids, {ARGV[1]})
+for number, id in ipairs(ids) do
+  local run = runs[number]
+  local held = where[number] and run and run[TOKEN] == tonumber(ARGV[2 * number + 2])
+  if held then
+    enter(ARGV[1], ends + number, id)
+  end
+  answers[number] = held and 1 or 0
+end
+write_lines()
 return answers

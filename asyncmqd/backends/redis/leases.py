@@ -17,39 +17,40 @@ from redis.sentinel import Sentinel
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.connect import FAULTS, to_store_error
-from asyncmqd.backends.redis.encoding import held_args, micros
+from asyncmqd.backends.redis.encoding import held_args, micros, pages
 from asyncmqd.backends.redis.scripts import Command, call, teach
 from asyncmqd.domain.states import State
 
 TIMEOUT = 2.0  # seconds; the thread that waits here has other claims to renew
 
 
-class HeldByQueue:
-    """One call of extend.lua for each queue, and the answers back in the order of the claims."""
+class Renewal:
+    """The calls of extend.lua for claims of any queues, and the answers in the order of the claims."""
 
-    def __init__(self, held: Sequence[Held]) -> None:
+    def __init__(self, prefix: str, held: Sequence[Held], lease: float) -> None:
         self._size = len(held)
-        self._places: defaultdict[str, list[int]] = defaultdict(list)
-        self._held = held
+        places: defaultdict[str, list[int]] = defaultdict(list)
         for place, each in enumerate(held):
-            self._places[each.queue].append(place)
-
-    def commands(self, prefix: str, lease: float) -> list[Command]:
-        """The calls."""
-        return [
+            places[each.queue].append(place)
+        self._calls = [
+            (queue, page)
+            for queue, all_places in places.items()
+            for page in pages([held[place].id for place in all_places], all_places)
+        ]
+        self.commands: list[Command] = [
             call(
                 "extend",
                 [f"{prefix}:{{{queue}}}:"],
-                [State.ACTIVE, micros(lease), *held_args([self._held[at] for at in places])],
+                [State.ACTIVE, micros(lease), *held_args([held[place] for place in page])],
             )
-            for queue, places in self._places.items()
+            for queue, page in self._calls
         ]
 
     def answers(self, replies: Sequence[Sequence[int]]) -> list[bool]:
-        """The replies, claim by claim."""
+        """For each claim whether it is still held."""
         answers = [False] * self._size
-        for places, reply in zip(self._places.values(), replies, strict=True):
-            for place, held in zip(places, reply, strict=True):
+        for (_, page), reply in zip(self._calls, replies, strict=True):
+            for place, held in zip(page, reply, strict=True):
                 answers[place] = held == 1
         return answers
 
@@ -65,9 +66,9 @@ class LeaseClient:
         """See `BaseBackend.extend`."""
         if not held:
             return []
-        grouped = HeldByQueue(held)
+        renewal = Renewal(self._address.prefix, held, lease)
         try:
-            return grouped.answers(self._run(grouped.commands(self._address.prefix, lease)))
+            return renewal.answers(self._run(renewal.commands))
         except FAULTS as error:
             self.close()  # a new client looks anew for the master
             raise to_store_error(self._address.url, error) from error

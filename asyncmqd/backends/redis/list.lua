@@ -1,21 +1,18 @@
 -- Read a page of the jobs in a place.
--- needs: _lines
+-- needs: _shelves _records
 -- KEYS: the base of the queue
 -- ARGV: place, offset, limit, whether to begin at the end (0, 1), whether shelves follow (0, 1)
--- returns: of each job: id, place, score, the string of the job, the hash of its run
-local offset, left, reply = tonumber(ARGV[2]), tonumber(ARGV[3]), {}
+-- returns: records, see _records.lua
+local offset, left = tonumber(ARGV[2]), tonumber(ARGV[3])
 local range = ARGV[4] == '1' and 'ZREVRANGE' or 'ZRANGE'
-local places = ARGV[5] == '1' and shelves() or {}
-table.insert(places, 1, ARGV[1])
-for _, place in ipairs(places) do
+local ids, where, scores = {}, {}, {}
+for _, place in ipairs(ARGV[5] == '1' and with_shelves({ARGV[1]}) or {ARGV[1]}) do
   local found = left > 0
     and redis.call(range, base .. place, offset, offset + left - 1, 'WITHSCORES') or {}
   for at = 1, #found, 2 do
-    reply[#reply + 1] = {
-      found[at], place, found[at + 1], redis.call('GET', base .. 'job:' .. found[at]),
-      redis.call('HGETALL', base .. 'run:' .. found[at])}
+    ids[#ids + 1], where[#ids + 1], scores[#ids + 1] = found[at], place, found[at + 1]
   end
   left = left - #found / 2
   offset = math.max(0, offset - redis.call('ZCARD', base .. place))
 end
-return reply
+return read_records(ids, where, scores)

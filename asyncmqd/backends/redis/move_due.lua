@@ -3,15 +3,13 @@
 -- KEYS: the base of the queue
 -- ARGV: delayed place, waiting place, page
 -- returns: how many were moved
-local delayed, scores = base .. ARGV[1], {}
-local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', clock(), 'LIMIT', 0, ARGV[3])
-if #due == 0 then
-  return 0
+local due = redis.call('ZRANGEBYSCORE', base .. ARGV[1], '-inf', clock(), 'LIMIT', 0, ARGV[3])
+for _, id in ipairs(due) do
+  leave(ARGV[1], id)
+  enter(ARGV[2], tail(id), id)
 end
-for number, id in ipairs(due) do
-  scores[2 * number - 1], scores[2 * number] = tail(id), id
+write_lines()
+if #due > 0 then
+  wake()
 end
-redis.call('ZREM', delayed, unpack(due))
-redis.call('ZADD', base .. ARGV[2], unpack(scores))
-wake()
 return #due

@@ -1,16 +1,14 @@
 -- Delete a page of the jobs in a place, the first ones first.
--- needs: _lines _keep
+-- needs: _runs _lines _shelves _delete
 -- KEYS: the base of the queue
--- ARGV: place, page, whether shelves follow (0, 1)
+-- ARGV: place, page, whether it is an ended one (0, 1), whether shelves follow (0, 1)
 -- returns: how many were deleted
-local left = tonumber(ARGV[2])
-local places = ARGV[3] == '1' and shelves() or {}
-table.insert(places, 1, ARGV[1])
-for _, place in ipairs(places) do
-  local ids = left > 0 and redis.call('ZRANGE', base .. place, 0, left - 1) or {}
-  for _, id in ipairs(ids) do
-    delete(id, place)
+local page, found, where = tonumber(ARGV[2]), {}, {}
+for _, place in ipairs(ARGV[4] == '1' and with_shelves({ARGV[1]}) or {ARGV[1]}) do
+  local last = page - #found - 1
+  for _, id in ipairs(last >= 0 and redis.call('ZRANGE', base .. place, 0, last) or {}) do
+    found[#found + 1], where[#found + 1] = id, place
   end
-  left = left - #ids
 end
-return ARGV[2] - left
+delete(found, where, ARGV[3] == '1' and {[ARGV[1]] = true} or {})
+return #found

@@ -1,15 +1,20 @@
 -- Delete jobs wherever they are.
--- needs: _lines _keep
+-- needs: _runs _lines _shelves _delete
 -- KEYS: the base of the queue
--- ARGV: the number of places, the places to look in (shelves are looked in besides), then the ids
+-- ARGV: the number of ended places, the number of all places, all places but shelves, the ended ones
+--       first, then the ids; no id comes twice
 -- returns: of each job 1, or 0 if there was none
-local count, answers = tonumber(ARGV[1]), {}
-local places = {unpack(ARGV, 2, count + 1)}
-for at = count + 2, #ARGV do
-  local place = find(ARGV[at], places, true)
-  if place then
-    delete(ARGV[at], place)
-  end
-  answers[#answers + 1] = place and 1 or 0
+local places, ended, ids = {unpack(ARGV, 3, ARGV[2] + 2)}, {}, {unpack(ARGV, ARGV[2] + 3)}
+for number = 1, tonumber(ARGV[1]) do
+  ended[places[number]] = true
 end
+local where, answers = locate(ids, with_shelves(places)), {}
+local found, found_where = {}, {}
+for number, id in ipairs(ids) do
+  answers[number] = where[number] and 1 or 0
+  if where[number] then
+    found[#found + 1], found_where[#found + 1] = id, where[number]
+  end
+end
+delete(found, found_where, ended)
 return answers

@@ -19,20 +19,20 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.redis import address, encoding
 from asyncmqd.backends.redis.connect import Link, link_to
-from asyncmqd.backends.redis.encoding import chunks, micros, seconds
+from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns
-from asyncmqd.backends.redis.leases import HeldByQueue, LeaseClient
+from asyncmqd.backends.redis.leases import Renewal, LeaseClient
 from asyncmqd.backends.redis.scripts import Argument, Command, call
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import TERMINAL, State, shelf
+from asyncmqd.domain.states import LIVE, TERMINAL, State, shelf
 
 LAYOUT = 1  # of the keys, see _queue.lua; a store of a newer one is refused
-_STATES = tuple(map(str, State))
-_ENDED = tuple(state for state in _STATES if state in TERMINAL)
+_ENDED = sorted(map(str, TERMINAL))
+_PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but the shelves
 
 
 class RedisBackend(BaseBackend):
@@ -104,9 +104,9 @@ class RedisBackend(BaseBackend):
                 queue,
                 State.WAITING,
                 State.DELAYED,
-                *(arg for job in chunk for arg in encoding.job_args(job)),
+                *(arg for job in page for arg in encoding.job_args(job)),
             )
-            for chunk in chunks(jobs, PAGE)
+            for page in (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
         ]
         _, *replies = await self._run(self._known(queue), *calls)
         return [added == 1 for reply in replies for added in reply]
@@ -125,8 +125,8 @@ class RedisBackend(BaseBackend):
         worker: str,
     ) -> Turn:
         applies = [
-            self._call("apply", queue, *encoding.apply_args(chunk))
-            for chunk in chunks(changes, PAGE)
+            self._call("apply", queue, *encoding.apply_args(page))
+            for page in pages([change.id for change in changes], changes)
         ]
         claims = [
             self._claim(queue, min(PAGE, limit - at), lease, worker) for at in range(0, limit, PAGE)
@@ -138,7 +138,7 @@ class RedisBackend(BaseBackend):
             encoding.ANSWERS[number] for reply in replies[: len(applies)] for number in reply
         ]
         taken: list[Claim] = []
-        for now, *rows in replies[len(applies) :]:
+        for now, rows in replies[len(applies) :]:
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken)
 
@@ -151,8 +151,8 @@ class RedisBackend(BaseBackend):
     async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
         if not held:
             return []
-        grouped = HeldByQueue(held)
-        return grouped.answers(await self._run(*grouped.commands(self._prefix, lease)))
+        renewal = Renewal(self._prefix, held, lease)
+        return renewal.answers(await self._run(*renewal.commands))
 
     def extender(self) -> Extender | None:
         return self._leases
@@ -160,37 +160,40 @@ class RedisBackend(BaseBackend):
     # ------------------------------------------------------------------ upkeep
 
     async def move_due(self, queue: str, page: int = PAGE) -> int:
-        return await self._one("move_due", queue, State.DELAYED, State.WAITING, page)
+        moved = await self._one("move_due", queue, State.DELAYED, State.WAITING, min(page, PAGE))
+        return int(moved)
 
     async def _one(self, name: str, queue: str, *args: Argument) -> Any:
         [reply] = await self._run(self._call(name, queue, *args))
         return reply
 
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
-        now, _, *rows = await self._one("active", queue, State.ACTIVE, "-inf", "now", page)
+        page = min(page, PAGE)
+        now, rows, *_ = await self._one("active", queue, State.ACTIVE, "-inf", "now", page)
         return Lapsed(encoding.claims(queue, now, rows), more=len(rows) >= page)
 
     async def held(self, queue: str, worker: str) -> list[Claim]:
         found: dict[str, Claim] = {}
-        begin: bytes | str | None = "-inf"
-        while begin is not None:
+        begin, rows = "-inf", [None] * PAGE
+        while len(rows) == PAGE:
             # From the end of the last lease on, not by offset: renewals move other claims to the
             # back, and offsets would pass over those that stand still.
-            now, last, *rows = await self._one("active", queue, State.ACTIVE, begin, "+inf", PAGE)
-            page = encoding.claims(queue, now, rows)
-            found.update((each.id, each) for each in page if each.worker.startswith(worker))
-            begin = last if len(rows) >= PAGE and last != begin else None
+            page = await self._one("active", queue, State.ACTIVE, begin, "+inf", PAGE)
+            now, rows, *last = page
+            begin = last[0] if last else begin
+            claims = encoding.claims(queue, now, rows)
+            found.update((each.id, each) for each in claims if each.worker.startswith(worker))
         return list(found.values())
 
     async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         if not tasks:
             return 0
         shelves = sorted(map(shelf, tasks))
-        return await self._one("unshelve", queue, State.WAITING, page, *shelves)
+        return int(await self._one("unshelve", queue, State.WAITING, min(page, PAGE), *shelves))
 
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
         limits = (retention.keep_completed, retention.keep_bytes)
-        return await self._one("prune", queue, page, *limits, *_ENDED)
+        return int(await self._one("prune", queue, min(page, PAGE), *limits, *_ENDED))
 
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         if not queues:
@@ -213,22 +216,19 @@ class RedisBackend(BaseBackend):
         return seconds(now)
 
     async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
-        rows = await self._paged("get", queue, ids)
-        return [row and encoding.record(queue, row) for row in rows]
+        rows = await self._by_page("get", queue, ids, len(_PLACES), *_PLACES)
+        return [encoding.record(queue, row) if row else None for row in rows]
 
-    async def _paged(self, name: str, queue: str, ids: Sequence[str]) -> list[Any]:
-        """Call a script that looks for jobs in all places, with a page of ids at a time."""
-        if not ids:
-            return []
-        calls = [
-            self._call(name, queue, len(_STATES), *_STATES, *chunk) for chunk in chunks(ids, PAGE)
-        ]
-        return [answer for reply in await self._run(*calls) for answer in reply]
+    async def _by_page(
+        self, name: str, queue: str, ids: Sequence[str], *args: Argument
+    ) -> list[Any]:
+        calls = [self._call(name, queue, *args, *page) for page in pages(ids, ids)]
+        return [answer for reply in await self._run(*calls) for answer in reply] if calls else []
 
     async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
         if not queues:
             return {}
-        replies = await self._run(*(self._call("counts", queue, *_STATES) for queue in queues))
+        replies = await self._run(*(self._call("counts", queue, *_PLACES) for queue in queues))
         return {queue: _counts(*reply) for queue, reply in zip(queues, replies, strict=True)}
 
     async def queues(self) -> list[str]:
@@ -241,7 +241,7 @@ class RedisBackend(BaseBackend):
         return [
             name
             for name, has_schedules in zip(names, scheduled, strict=True)
-            if has_schedules or any(getattr(counts[name], state) for state in _STATES)
+            if has_schedules or any(getattr(counts[name], state) for state in _PLACES)
         ]
 
     # ------------------------------------------------------------------ administration
@@ -250,10 +250,12 @@ class RedisBackend(BaseBackend):
         await self._one("pause", queue, int(paused))
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        return [removed == 1 for removed in await self._paged("remove", queue, ids)]
+        places = (len(_ENDED), len(_PLACES), *_PLACES)
+        return [answer == 1 for answer in await self._by_page("remove", queue, ids, *places)]
 
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
-        return await self._one("purge", queue, state, page, int(state is State.WAITING))
+        flags = int(state.terminal), int(state is State.WAITING)
+        return int(await self._one("purge", queue, state, min(page, PAGE), *flags))
 
     # ------------------------------------------------------------------ schedules
 
@@ -320,6 +322,6 @@ def _outlook(now: int, waiting: int, due: bytes | None, lapse: bytes | None) -> 
 
 
 def _counts(paused: int, shelved: int, *sizes: int) -> Counts:
-    found = dict(zip(_STATES, sizes, strict=True))
+    found = dict(zip(_PLACES, sizes, strict=True))
     found["waiting"] += shelved
     return Counts(**found, shelved=shelved, paused=paused == 1)

@@ -1,22 +1,21 @@
 -- Bring shelved jobs back to where they stood, and wake one waiting instance.
--- needs: _wake
+-- needs: _lines _wake
 -- KEYS: the base of the queue
 -- ARGV: waiting place, page, then the shelves, by name
 -- returns: how many were moved
-local left = tonumber(ARGV[2])
+local page, moved = tonumber(ARGV[2]), 0
 for number = 3, #ARGV do
-  local shelf, back = base .. ARGV[number], {}
-  local found = redis.call('ZRANGE', shelf, 0, left - 1, 'WITHSCORES')
-  for at = 1, left > 0 and #found or 0, 2 do
-    back[at], back[at + 1] = found[at + 1], found[at]
-    redis.call('ZREM', shelf, found[at])
-  end
-  if #back > 0 then
-    redis.call('ZADD', base .. ARGV[1], unpack(back))
-    left = left - #back / 2
+  local shelf = ARGV[number]
+  local last = page - moved - 1
+  local found = last >= 0 and redis.call('ZRANGE', base .. shelf, 0, last, 'WITHSCORES') or {}
+  for at = 1, #found, 2 do
+    leave(shelf, found[at])
+    enter(ARGV[1], found[at + 1], found[at])
+    moved = moved + 1
   end
 end
-if left < tonumber(ARGV[2]) then
+write_lines()
+if moved > 0 then
   wake()
 end
-return ARGV[2] - left
+return moved

@@ -1,0 +1,20 @@
+-- Delete jobs that stand in the places `where`; `ended` has those places that are ended ones.
+local function delete(ids, where, ended)
+  if #ids == 0 then
+    return
+  end
+  local keys, bytes, runs = {}, 0, read_runs(ids)
+  for number, id in ipairs(ids) do
+    keys[2 * number - 1], keys[2 * number] = base .. 'job:' .. id, base .. 'left:' .. id
+    leave(where[number], id)
+    if ended[where[number]] then
+      leave('counted', id)
+      leave('expiry', id)
+      bytes = bytes + (runs[number] and runs[number][SIZE] or 0)
+    end
+  end
+  write_lines()
+  redis.call('DEL', unpack(keys))
+  redis.call('HDEL', base .. 'runs', unpack(ids))
+  redis.call('DECRBY', base .. 'bytes', bytes)
+end

@@ -1,0 +1,36 @@
+-- What is known of a job from its first claim on: the fields below as one msgpack array, a field of
+-- the hash `runs`. So a batch is read or written by one command; a hash for each job cost twice that.
+local TOKEN = 1     -- of the last claim
+local ORDER = 2     -- its score when it was last claimed
+local SIZE = 3      -- bytes of payload, result and error
+local STARTED = 4   -- when it was last claimed, microseconds
+local WORKER = 5    -- who claimed it
+local FAILURES = 6
+local CRASHES = 7
+local SOLO = 8      -- 0 or 1
+
+-- The runs of jobs; false for those that have none.
+local function read_runs(ids)
+  local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids)) or {}
+  for number, packed in ipairs(runs) do
+    runs[number] = packed and cmsgpack.unpack(packed)
+  end
+  return runs
+end
+
+local function new_run(payload_size)
+  return {0, 0, math.max(payload_size, 0), 0, '', 0, 0, 0}
+end
+
+-- Of each job: id, its run, and its string, which is false if the store lost it.
+local function read_claims(ids, runs)
+  local claims, keys = {}, {}
+  for number, id in ipairs(ids) do
+    keys[number] = base .. 'job:' .. id
+  end
+  local jobs = #ids > 0 and redis.call('MGET', unpack(keys))
+  for number, id in ipairs(ids) do
+    claims[number] = {id, runs[number], jobs[number]}
+  end
+  return claims
+end
