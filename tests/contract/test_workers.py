@@ -54,19 +54,6 @@ async def test_a_beat_prolongs_the_life(backend: BaseBackend) -> None:
         assert [each.id for each in await backend.workers()] == ["a"]
 
 
-async def test_who_comes_back_after_silence_has_started_anew(backend: BaseBackend) -> None:
-    await backend.beat("a", b"", 0.005)
-    gone = await backend.now() + 0.005
-
-    async def silent() -> bool:
-        return await backend.now() > gone + 0.002 and not await backend.workers()
-
-    await eventually(silent)
-    await backend.beat("a", b"", TTL)
-    [again] = await backend.workers()
-    assert again.started == again.seen
-
-
 async def test_who_leaves_is_not_listed(backend: BaseBackend) -> None:
     await backend.beat("a", b"", TTL)
     await backend.beat("b", b"", TTL)

@@ -1,0 +1,184 @@
+"""Random commands for `model`: what is drawn, and how often.
+
+Strategies are made once: making them anew for each step takes longer than all stores together.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import strategies as st
+
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import NewJob, Record
+from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.states import EDGES, TERMINAL, State, shelf
+from tests.contract.model import (
+    FAR,
+    Add,
+    Command,
+    Decision,
+    Declare,
+    EditSchedule,
+    Extend,
+    Fire,
+    LookForClaims,
+    MoveDue,
+    Pause,
+    Prune,
+    Purge,
+    Remove,
+    Turn,
+    Unshelve,
+)
+
+IDS = ("a", "b", "c", "d", "e", "f", "g")
+TASKS = ("mod.f", "mod.g")
+WORKERS = ("host/one", "host/two", "other")
+SCHEDULES = ("hourly", "nightly")
+VERBS = {"claim", "promote"}  # edges that are moved along by a verb, never by a Change
+
+Known = dict[str, Record]  # the jobs that are there when a command is drawn
+
+_EDGES = [EDGES[name] for name in sorted(EDGES.keys() - VERBS)]
+_ids = st.sampled_from(IDS)
+_bytes = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50])
+_pages = st.sampled_from([500, 1, 2])
+_leases = st.sampled_from([FAR, 0.0, 3 * FAR])
+_behind = st.sampled_from([0] * 8 + [1, -1])
+_rarely = st.sampled_from([False] * 7 + [True])
+_tasks = st.sampled_from(TASKS)
+_delays = st.sampled_from([FAR, 0.0, 2 * FAR])
+_picks = st.integers(0, 1_000)
+_fields = st.fixed_dictionaries(
+    {},
+    optional={
+        "failures": st.integers(0, 3),
+        "crashes": st.integers(0, 3),
+        "solo": st.booleans(),
+        "error": _bytes,
+        "result": _bytes,
+        "progress": _bytes,
+    },
+)
+_keeps = st.sampled_from([None, 0.0, FAR, 2 * FAR])
+_jobs = st.builds(
+    NewJob,
+    id=_ids,
+    payload=_bytes,
+    priority=st.sampled_from([5, 5, 5, 0, 255]),
+    delay=st.sampled_from([0.0, 0.0, 0.0, 10 * FAR, 20 * FAR]),
+)
+
+
+def _unlike(jobs: list[NewJob]) -> tuple[NewJob, ...]:
+    """The same jobs with delays that differ from each other."""
+    return tuple(
+        msgspec.structs.replace(job, delay=job.delay and job.delay + index * FAR)
+        for index, job in enumerate(jobs)
+    )
+
+
+@st.composite
+def _changes(draw: st.DrawFn, known: Known) -> Change:
+    """Mostly an edge for a job that it leads on; sometimes for one where it leads nowhere."""
+    edge = _EDGES[draw(_picks) % len(_EDGES)]
+    fitting = [id for id in sorted(known) if known[id].state in edge.sources]
+    ids = IDS if draw(_rarely) else fitting or sorted(known) or IDS
+    only_active = edge.sources == {State.ACTIVE}
+    return Change(
+        queue="",
+        id=ids[draw(_picks) % len(ids)],
+        edge=edge.name,
+        token=0,
+        outside=draw(_rarely) if only_active else True,
+        lapsed=draw(st.booleans()) if edge.name in {"recover", "quarantine"} else False,
+        delay=draw(_delays) if edge.target is State.DELAYED else 0.0,
+        place=shelf(draw(_tasks)) if edge.name == "shelve" else None,
+        keep=draw(_keeps) if edge.target in TERMINAL else None,
+        **draw(_fields),
+    )
+
+
+def _spread(decisions: list[Decision]) -> tuple[Decision, ...]:
+    """Those decisions that may stand in one call, with far delays that differ from each other."""
+    chosen: list[Decision] = []
+    for index, each in enumerate(decisions):
+        delay = each.change.delay and each.change.delay + 2 * index * FAR
+        change = msgspec.structs.replace(each.change, delay=delay)
+        if not (each.by_time and any(other.by_time for other in chosen)):
+            chosen.append(Decision(each.behind, change))
+    return tuple(chosen)
+
+
+@st.composite
+def _turns(draw: st.DrawFn, known: Known) -> Turn:
+    count = draw(st.sampled_from([1, 0, 2, 3])) if known else 0
+    decisions = [Decision(draw(_behind), draw(_changes(known))) for _ in range(count)]
+    return Turn(
+        decisions=_spread(decisions),
+        again=draw(_rarely),
+        limit=draw(st.sampled_from([2, 1, 3, 0, 2, 1])),
+        lease=draw(_leases),
+        worker=draw(st.sampled_from(WORKERS)),
+    )
+
+
+@st.composite
+def _extends(draw: st.DrawFn, known: Known) -> Extend:
+    active = [id for id in sorted(known) if known[id].state is State.ACTIVE]
+    held = [(id, draw(_behind)) for id in (*active, draw(_ids))]
+    return Extend(tuple(held), draw(_leases))
+
+
+_PRUNES = st.builds(
+    Prune,
+    st.builds(
+        Retention,
+        keep_completed=st.sampled_from([1_000, 0, 1, 2]),
+        keep_bytes=st.sampled_from([1 << 30, 0, 1, 60, 120]),
+    ),
+    _pages,
+)
+# Claims of one call may share the end of their lease, so a page of them has no order.
+_PURGES = st.builds(
+    lambda state, page: Purge(state, 500 if state is State.ACTIVE else page),
+    st.sampled_from(State),
+    _pages,
+)
+_NAMES = st.sampled_from(SCHEDULES)
+ADDS = st.builds(Add, st.lists(_jobs, min_size=1, max_size=5).map(_unlike))
+_PLAIN = {
+    "add": ADDS,
+    "upkeep": st.one_of(
+        st.builds(MoveDue, _pages),
+        st.builds(LookForClaims, st.sampled_from(["", "host/", *WORKERS])),
+        st.builds(Unshelve, st.lists(_tasks, min_size=1, max_size=2, unique=True).map(tuple)),
+        _PRUNES,
+    ),
+    "operate": st.one_of(
+        st.builds(Pause, st.sampled_from([False, False, True])),
+        st.builds(Remove, st.lists(_ids, max_size=2).map(tuple)),
+        _PURGES,
+    ),
+    "schedule": st.one_of(
+        st.builds(Declare, _NAMES, _bytes, st.booleans()),
+        st.builds(Fire, _NAMES, st.integers(0, 5), st.none() | _jobs),
+        st.builds(EditSchedule, _NAMES, st.sampled_from(["pause", "resume", "remove"])),
+    ),
+}
+# How often: most of a queue's life is turns.
+_MIX = st.sampled_from(
+    ["turn"] * 8 + ["add"] * 3 + ["upkeep"] * 4 + ["extend", "operate", "schedule"]
+)
+
+
+@st.composite
+def commands(draw: st.DrawFn, known: Known) -> Command:
+    """A command that means something to the jobs that are known; sometimes one that does not."""
+    match draw(_MIX):
+        case "turn":
+            return draw(_turns(known))
+        case "extend":
+            return draw(_extends(known))
+        case kind:
+            return draw(_PLAIN[kind])
