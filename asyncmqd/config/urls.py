@@ -43,7 +43,7 @@ def check_backend(url: str) -> str:
     elif scheme == "unix":
         _check_path(rest, "unix:///run/redis/redis.sock")
     elif scheme != "memory":
-        _check_host(url)
+        _check_server(scheme, url)
     return url
 
 
@@ -54,16 +54,28 @@ def _check_path(rest: str, example: str) -> None:
         raise ValueError(f"expected an absolute path like {example}, got {path[:80]!r}")
 
 
-def _check_host(url: str) -> None:
+def _check_server(scheme: str, url: str) -> None:
+    """What every Redis URL has to be. Options are for the store to check.
+
+    Nothing of the URL is repeated: where a password holds a /, all of it may be a part of it.
+    """
     try:
         parts = urlsplit(url)
-        if "," not in parts.netloc:  # one host; with several there is no one port
-            _ = parts.port
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        _ = [urlsplit(f"//{host}").port for host in hosts]
     except ValueError:
-        # Not the library's words: they may repeat a part of a password.
         raise ValueError(
             "expected a host and a port like redis://localhost:6379"
             " (in a password / is %2F), got another form"
         ) from None
-    if not parts.netloc.rpartition("@")[2]:
-        raise ValueError("expected a host like redis://localhost:6379, got none")
+    if len(hosts) > 1 and "+" not in scheme:
+        raise ValueError(f"expected one host, got {len(hosts)}")
+    path = parts.path.strip("/")
+    if scheme == "redis+cluster" and path:
+        raise ValueError("expected no database, for a cluster has but one, got a path")
+    if scheme == "redis+sentinel":
+        service, _, path = path.partition("/")
+        if not service:
+            raise ValueError("expected the master's name like redis+sentinel://host/name, got none")
+    if path and not path.isdecimal():
+        raise ValueError("expected a database number like redis://localhost/0, got another path")
