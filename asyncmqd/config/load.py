@@ -98,7 +98,10 @@ def _inherited(path: Path, written: dict[str, Any]) -> bool:
     """Whether the value comes from [defaults], where it is reported already."""
     if len(path) < 3 or path[0] != "queues":
         return False
-    return path[2] in written.get("defaults", {}) and path[2] not in written["queues"][path[1]]
+    defaults = written.get("defaults")
+    if not isinstance(defaults, dict) or path[2] not in defaults:
+        return False
+    return path[2] not in written["queues"][path[1]]
 
 
 def _locate(layers: list[Layer], path: Path, problem: str, at: Path | None = None) -> ConfigError:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncmqd.config.errors import Path, dotted
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MOST_PROBLEMS = 10
 _WORK = 2 * 1024 * 1024  # characters to read again while looking for more errors
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_HEADER = re.compile(r"\s*\[\[?[\w.-]+\]")
 _KEY = re.compile(r"\s*([\w.\"'-]+)\s*=")
 _NO_BYTE_ORDER_MARK = "expected UTF-8 without a byte-order mark, got one"
 # What tomllib's messages mean for somebody who reads them for the first time.
@@ -71,11 +72,11 @@ class SyntaxProblem:
 
 @dataclass
 class Document:
-    """A text as far as it can be read. `data` lacks the statements named in `problems`."""
+    """A text as far as it can be read, without the statements named in `problems`."""
 
     text: str
-    data: dict[str, Any] = field(default_factory=dict)
-    problems: list[SyntaxProblem] = field(default_factory=list)
+    data: dict[str, Any]
+    problems: list[SyntaxProblem]
 
     @cached_property
     def places(self) -> Places:
@@ -88,35 +89,36 @@ class Document:
 def read(text: str) -> Document:
     """Read a text, going on after errors. Never raises."""
     text = text.replace("\r\n", "\n")
-    document = Document(text)
+    problems: list[SyntaxProblem] = []
     if text.startswith("\ufeff"):
-        document.problems.append(SyntaxProblem(1, "toml", _NO_BYTE_ORDER_MARK))
-        document.text = text[1:]
+        problems.append(SyntaxProblem(1, "toml", _NO_BYTE_ORDER_MARK))
+        text = text[1:]
     work = max(2, _WORK // (len(text) + 1))
-    while work > 0 and len(document.problems) < _MOST_PROBLEMS:
-        work -= 1
-        failure = _try(document)
-        if failure is None:
-            return document
-        broken = _Broken(document, *failure)
-        document.problems.append(broken.problem())
-        work -= broken.tries
-        document.text = broken.without()
-        document.__dict__.pop("places", None)
-    return document
+    while work > 0 and len(problems) < _MOST_PROBLEMS:
+        found = _try(text)
+        if not isinstance(found, _Failure):
+            return Document(text, found, problems)
+        broken = _Broken(text, found)
+        problems.append(broken.problem())
+        text = broken.without()
+        work -= 1 + broken.tries
+    return Document(text, {}, problems)
 
 
-def _try(document: Document) -> tuple[int, int, str] | None:
-    """Read the text into `data`, or say where tomllib stopped (line 0: at the end) and why."""
+class _Failure(NamedTuple):
+    line: int  # where tomllib stopped; 0: at the end
+    column: int
+    message: str
+
+
+def _try(text: str) -> dict[str, Any] | _Failure:
     try:
-        document.data = tomllib.loads(document.text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         message = str(error)
-    else:
-        return None
     if where := _WHERE.search(message):
-        return int(where[1] or 0), int(where[2] or 1), message[: where.start()]
-    return _line_without_position(document.text), 1, message
+        return _Failure(int(where[1] or 0), int(where[2] or 1), message[: where.start()])
+    return _Failure(_line_without_position(text), 1, message)
 
 
 def _line_without_position(text: str) -> int:
@@ -130,20 +132,22 @@ def _line_without_position(text: str) -> int:
 
 
 class _Broken:
-    """One broken statement of a document."""
+    """One broken statement of a text."""
 
-    def __init__(self, document: Document, line: int, column: int, message: str) -> None:
-        self._document = document
-        self._lines = document.text.split("\n")
-        self._message = message
-        self._column = column
-        self.tries = 0
+    def __init__(self, text: str, failure: _Failure) -> None:
+        from asyncmqd.config.places import Places
+
+        line, self._column, self._message = failure
+        self._text = text
+        self._lines = text.split("\n")
+        self._places = Places(text)
+        self.tries = 0  # times that a part of the text was read again
         self._at_end = not line
         self._line = line or self._unclosed_line()
         self._start = self._statement_start()
         if self._at_end:
             self._line, self._end = self._start, len(self._lines)
-        elif self._start < line and self._lines[line - 1].lstrip().startswith("["):
+        elif self._start < line and _HEADER.match(self._lines[line - 1]):
             # A table header inside a value: the value was never closed, the header is sound.
             self._line, self._end = self._start, line - 1
             self._message = "never closed"
@@ -151,7 +155,7 @@ class _Broken:
             self._end = line
 
     def problem(self) -> SyntaxProblem:
-        earlier = self._document.places.earlier(self._start)
+        earlier = self._places.earlier(self._start)
         if earlier and self._message.startswith(("Cannot overwrite", "Cannot declare")):
             path, first = earlier
             again = f"expected each name once, got it again (first on line {first})"
@@ -162,24 +166,22 @@ class _Broken:
 
     def without(self) -> str:
         """The text with the broken statement as blank lines; of a header, with its whole table."""
-        first, end = min(self._start, self._line), self._end
-        if self._lines[self._line - 1].lstrip().startswith("["):
-            first = self._line
+        # Inside a long value only the line itself: its other lines may be sound.
+        first, end = self._line, self._end
+        if self._start == first and self._lines[first - 1].lstrip().startswith("["):
             while end < len(self._lines) and not self._lines[end].lstrip().startswith("["):
                 end += 1
-        elif self._start < self._line:
-            first = self._line  # inside a long value: its other lines may be sound
         blank = [""] * (end - first + 1)
         return "\n".join([*self._lines[: first - 1], *blank, *self._lines[end:]])
 
     def _unclosed_line(self) -> int:
         """Where what the text's end cut off began."""
-        broken = self._document.places.broken_lines()
-        return broken[0] if broken else len(self._document.text.rstrip().split("\n"))
+        broken = self._places.broken_lines()
+        return broken[0] if broken else len(self._text.rstrip().split("\n"))
 
     def _statement_start(self) -> int:
         """The line on which the statement around the error begins: all before it is sound."""
-        most = 20 if len(self._document.text) < 64 * 1024 else 1
+        most = 20 if len(self._text) < 64 * 1024 else 1
         for start in range(self._line, max(0, self._line - most), -1):
             self.tries += 1
             try:
