@@ -1,49 +1,53 @@
--- The arguments of apply.lua, from the second on: the number of edges, and of each edge: rank,
--- whether it leads out of an ended state (0, 1), whether shelves are among its sources (0, 1), the
--- number of its sources, the sources; then of each change: number of its edge, id, token, target
--- place, whether that is a shelf (0, 1), whether the lease must have ended (0, 1), delay and how long
--- the job is kept (microseconds; -1 by number, -2 not at all), the new token, failures, crashes and
--- solo (empty: as they are), the number of further arguments, fields of `left:<id>` and their values
+-- The arguments of apply.lua, from the second on. First the number of kinds of change, and of each:
+-- rank of its edge, whether that leads out of an ended state (0, 1), whether shelves are among its
+-- sources (0, 1), target place, whether that is a shelf (0, 1), whether to raise the token (0, 1),
+-- whether the lease must have ended (0, 1), delay and how long the job is kept (microseconds; -1 by
+-- number, -2 not at all), new failures, crashes and solo (empty: as they are), the number of the
+-- edge's sources, the sources. Then of each change: number of its kind, id, token, the number of
+-- further arguments, fields of `left:<id>` and their values.
 local at = 2
-local function take(count)
-  at = at + count
-  return unpack(ARGV, at - count + 1, at)
+
+local function read_kind()
+  local rank, ended, shelved, place, shelf, outside, lapsed = unpack(ARGV, at + 1, at + 7)
+  local delay, kept, failures, crashes, solo, count = unpack(ARGV, at + 8, at + 13)
+  local sources = {unpack(ARGV, at + 14, at + 13 + count)}
+  at = at + 13 + count
+  local kind = {
+    rank = rank, ended = ended == '1', place = place, shelf = shelf == '1', sources = {},
+    outside = outside == '1', lapsed = lapsed == '1', delay = tonumber(delay),
+    kept = tonumber(kept), run = {
+      [FAILURES] = tonumber(failures), [CRASHES] = tonumber(crashes), [SOLO] = tonumber(solo)}}
+  for _, source in ipairs(shelved == '1' and with_shelves(sources) or sources) do
+    kind.sources[source] = true
+  end
+  kind.rewrites = kind.outside or next(kind.run) ~= nil
+  return kind
 end
 
-local function read_edges()
-  local edges, places = {}, {}
+-- The kinds, and all places that are sources of one.
+local function read_kinds()
+  local kinds, places, seen = {}, {}, {}
   for number = 1, tonumber(ARGV[2]) do
-    local rank, ended, shelved, count = take(4)
-    local edge = {rank = rank, ended = ended == '1', sources = {}}
-    local sources = {take(tonumber(count))}
-    for _, place in ipairs(shelved == '1' and with_shelves(sources) or sources) do
-      edge.sources[place], places[place] = true, true
+    kinds[number] = read_kind()
+    for place in pairs(kinds[number].sources) do
+      places[#places + 1], seen[place] = not seen[place] and place or nil, true
     end
-    edges[number] = edge
   end
-  local names = {}
-  for place in pairs(places) do
-    names[#names + 1] = place
-  end
-  return edges, names
+  return kinds, places
 end
 
 -- The changes, the ids of their jobs, and all places in which these may stand.
 local function read_changes()
   local changes, ids = {}, {}
-  local edges, places = read_edges()
+  local kinds, places = read_kinds()
   while at < #ARGV do
-    local edge, id, token, place, shelf, lapsed, delay, kept = take(8)
-    local new_token, failures, crashes, solo, count = take(5)
-    ids[#ids + 1] = id
-    changes[#ids] = {
-      edge = edges[tonumber(edge)], id = id, token = tonumber(token), place = place,
-      shelf = shelf == '1', lapsed = lapsed == '1', kept = tonumber(kept),
-      -- A microsecond more for each keeps jobs of the same moment in order.
-      delay = tonumber(delay) + #ids, left = {take(tonumber(count))},
-      run = {
-        [TOKEN] = tonumber(new_token), [FAILURES] = tonumber(failures),
-        [CRASHES] = tonumber(crashes), [SOLO] = tonumber(solo)}}
+    local number, count = #ids + 1, tonumber(ARGV[at + 4])
+    ids[number] = ARGV[at + 2]
+    changes[number] = {
+      number = number, kind = kinds[tonumber(ARGV[at + 1])], id = ids[number],
+      token = tonumber(ARGV[at + 3]),
+      left = count > 0 and {unpack(ARGV, at + 5, at + 4 + count)}}
+    at = at + 4 + count
   end
   return changes, ids, places
 end

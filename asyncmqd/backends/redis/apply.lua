@@ -2,8 +2,8 @@
 -- one of the edge's sources.
 -- needs: _runs _lines _shelves _wake _change _changes
 -- KEYS: the base of the queue
--- ARGV: whom to wake (none, one, all), then the edges and the changes, see _changes.lua; no id comes
---       twice, for all jobs are read before the first one is written
+-- ARGV: whom to wake (none, one, all), then the changes, see _changes.lua; no id comes twice, for
+--       all jobs are read before the first one is written
 -- returns: of each change 0 applied, 1 already done, 2 stale, 3 no such job
 local changes, ids, places = read_changes()
 local answers, moved, runs, where, scores = {}, false, read_runs(ids), locate(ids, places)

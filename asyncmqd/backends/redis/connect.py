@@ -31,18 +31,19 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
-    ConnectionError,
     NoPermissionError,
     NoScriptError,
     RedisClusterException,
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as LostConnection
 
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.scripts import Command, teach
 
+_pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
 FAULTS = (RedisError, RedisClusterException, OSError)  # of which TimeoutError is one
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
@@ -122,13 +123,13 @@ class Single(Link):
         connection = self._idle.pop() if self._idle else self._connect()
         try:
             await _freshen(connection)
-            written = b"".join(map(hiredis.pack_command, commands))
+            written = b"".join(map(_pack, commands))
             await connection.send_packed_command(written, check_health=False)
             replies = [await _reply(connection) for _ in commands]
         except BaseException as error:
             # A reply to what was cut short must never be read as the reply to something else.
             await connection.disconnect(nowait=True)
-            if isinstance(error, ConnectionError):
+            if isinstance(error, LostConnection):
                 await self.close()  # the others lead to the same dead or demoted server
             raise
         self._idle.append(connection)
@@ -150,7 +151,12 @@ async def _freshen(connection: AbstractConnection) -> None:
     if connection.is_connected and await connection.can_read():
         await connection.disconnect(nowait=True)
     if not connection.is_connected:
-        await connection.connect()
+        await connect(connection)
+
+
+async def connect(connection: AbstractConnection) -> None:
+    """Connect and log in."""
+    await connection.connect()  # type: ignore[no-untyped-call]
 
 
 async def _reply(connection: AbstractConnection) -> Any:
@@ -180,7 +186,7 @@ class Clustered(Link):
         for command in commands:
             pipeline.execute_command(*command)
         replies = await pipeline.execute(raise_on_error=False)
-        if any(isinstance(each, ConnectionError | OSError | ClusterDownError) for each in replies):
+        if any(isinstance(each, LostConnection | OSError | ClusterDownError) for each in replies):
             await self.close()  # learn anew who the masters are
         return replies
 
@@ -262,12 +268,14 @@ def _cluster(address: Address, options: dict[str, Any]) -> RedisCluster:
 
 
 def _sentinel(address: Address, options: dict[str, Any]) -> Callable[[], AbstractConnection]:
-    watchers = Sentinel(
+    watchers = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts,
         sentinel_kwargs=options
         | {"db": 0, "username": None, "password": None}
         | address.sentinel_login,
     )
     kind = SentinelManagedConnection if address.tls is None else SentinelManagedSSLConnection
-    pool = SentinelConnectionPool(address.service, watchers, connection_class=kind, **options)
+    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        address.service, watchers, connection_class=kind, **options
+    )
     return pool.make_connection

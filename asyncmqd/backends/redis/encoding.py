@@ -15,7 +15,6 @@ from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
 
 ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone")
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
-_LEFT = ("error", "result", "progress")
 _NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
 
 Item = TypeVar("Item")
@@ -68,27 +67,23 @@ def job_args(job: NewJob) -> tuple[Argument, ...]:
     return job.id, f"{job.priority:03}", micros(max(job.delay, 0.0)), job.payload
 
 
-def _edge_args(edge: Edge) -> tuple[Argument, ...]:
-    return (
-        edge.rank,
-        int(edge.sources <= TERMINAL),
-        int(State.WAITING in edge.sources),
-        len(edge.sources),
-        *sorted(edge.sources),
-    )
+def _edge_args(edge: Edge) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
+    head = (edge.rank, int(edge.sources <= TERMINAL), int(State.WAITING in edge.sources))
+    return head, (len(edge.sources), *sorted(edge.sources))
 
 
 _EDGE_ARGS = {name: _edge_args(edge) for name, edge in EDGES.items()}
 
 
 def apply_args(changes: Sequence[Change]) -> list[Argument]:
-    """Of apply.lua."""
-    numbers: dict[str, int] = {}
+    """Of apply.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
+    kinds: dict[tuple[Argument, ...], int] = {}
     rows: list[Argument] = []
     for change in changes:
-        rows += _change_args(change, numbers.setdefault(change.edge, len(numbers) + 1))
-    edges = (arg for name in numbers for arg in _EDGE_ARGS[name])
-    return [_whom_to_wake(changes), len(numbers), *edges, *rows]
+        number = kinds.setdefault(_kind_args(change), len(kinds) + 1)
+        left = _left_args(change)
+        rows += (number, change.id, change.token, len(left), *left)
+    return [_whom_to_wake(changes), len(kinds), *(arg for kind in kinds for arg in kind), *rows]
 
 
 def _whom_to_wake(changes: Sequence[Change]) -> str:
@@ -97,31 +92,29 @@ def _whom_to_wake(changes: Sequence[Change]) -> str:
     return "one" if any(change.path.target is State.WAITING for change in changes) else "none"
 
 
-def _change_args(change: Change, edge: int) -> list[Argument]:
-    left: list[Argument] = []
-    for name in _LEFT:
-        value = getattr(change, name)
-        if value is not None:
-            left += (name, value)
+def _kind_args(change: Change) -> tuple[Argument, ...]:
+    head, sources = _EDGE_ARGS[change.edge]
     kept = _NOT_KEPT
     if change.path.target in TERMINAL:
         kept = _KEPT_BY_NUMBER if change.keep is None else micros(change.keep)
-    return [
-        edge,
-        change.id,
-        change.token,
+    return (
+        *head,
         change.target,
         int(change.place is not None),
+        int(change.outside),
         int(change.lapsed),
         micros(change.delay),
         kept,
-        change.token + 1 if change.outside else "",
         "" if change.failures is None else change.failures,
         "" if change.crashes is None else change.crashes,
         "" if change.solo is None else int(change.solo),
-        len(left),
-        *left,
-    ]
+        *sources,
+    )
+
+
+def _left_args(change: Change) -> list[Argument]:
+    values = (("error", change.error), ("result", change.result), ("progress", change.progress))
+    return [arg for name, value in values if value is not None for arg in (name, value)]
 
 
 def held_args(held: Sequence[Held]) -> list[Argument]:

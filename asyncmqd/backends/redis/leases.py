@@ -25,7 +25,7 @@ TIMEOUT = 2.0  # seconds; the thread that waits here has other claims to renew
 
 
 class Renewal:
-    """The calls of extend.lua for claims of any queues, and the answers in the order of the claims."""
+    """The calls of extend.lua for claims of any queues, and the answers in the claims' order."""
 
     def __init__(self, prefix: str, held: Sequence[Held], lease: float) -> None:
         self._size = len(held)
@@ -111,7 +111,10 @@ def _client(address: Address) -> Redis | RedisCluster:
         **address.login,
     }
     if address.scheme == "redis+cluster":
-        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        nodes = [
+            ClusterNode(host, port)  # type: ignore[no-untyped-call]
+            for host, port in address.hosts
+        ]
         tls = address.tls or {}
         return RedisCluster(startup_nodes=nodes, ssl=address.tls is not None, **options, **tls)
     options["db"] = address.db
@@ -129,8 +132,7 @@ def _client(address: Address) -> Redis | RedisCluster:
 def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
     tls = {"ssl": True, **address.tls} if address.tls is not None else {}
     anonymous = {key: value for key, value in options.items() if key not in {*address.login, "db"}}
-    watchers = Sentinel(
+    watchers = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts, sentinel_kwargs={**anonymous, **tls, **address.sentinel_login}
     )
-    client: Redis = watchers.master_for(address.service, **options, **tls)
-    return client
+    return watchers.master_for(address.service, **options, **tls)  # type: ignore

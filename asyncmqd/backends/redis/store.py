@@ -21,7 +21,7 @@ from asyncmqd.backends.redis import address, encoding
 from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns
-from asyncmqd.backends.redis.leases import Renewal, LeaseClient
+from asyncmqd.backends.redis.leases import LeaseClient, Renewal
 from asyncmqd.backends.redis.scripts import Argument, Command, call
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.domain import clock
@@ -250,7 +250,7 @@ class RedisBackend(BaseBackend):
         await self._one("pause", queue, int(paused))
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        places = (len(_ENDED), len(_PLACES), *_PLACES)
+        places: list[Argument] = [len(_ENDED), len(_PLACES), *_PLACES]
         return [answer == 1 for answer in await self._by_page("remove", queue, ids, *places)]
 
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 from redis.asyncio.connection import AbstractConnection
 
-from asyncmqd.backends.redis.connect import COMMAND_TIMEOUT, FAULTS, Link
+from asyncmqd.backends.redis.connect import COMMAND_TIMEOUT, FAULTS, Link, connect
 
 HEARTBEAT = 12.0  # seconds of silence after which the server is asked whether it is still there
 
@@ -26,12 +26,12 @@ class Wakeups:
         self._queue_of = queue_of
         self._woken: set[str] = set()
         self._event = asyncio.Event()
-        self._readers: dict[str, asyncio.Task[None]] = {}  # by master
+        self._ears: dict[str, _Ear] = {}  # by master
 
     @property
     def channel(self) -> str:
         """The channel, or nothing while nobody listens to it."""
-        return self._channel if self._readers else ""
+        return self._channel if self._ears else ""
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         """See `BaseBackend.wait`."""
@@ -52,22 +52,22 @@ class Wakeups:
 
     async def close(self) -> None:
         """Stop listening."""
-        readers, self._readers = self._readers, {}
-        for reader in readers.values():
-            reader.cancel()
-        await asyncio.gather(*readers.values(), return_exceptions=True)
+        ears, self._ears = self._ears, {}
+        for ear in ears.values():
+            await ear.close()
 
     async def _listen(self) -> bool:
         """See that there is a live connection to each master; whether any was missing."""
         try:
             masters = await self._link.masters()
-            alive = {name for name, reader in self._readers.items() if not reader.done()}
+            alive = {name for name, ear in self._ears.items() if ear.hears}
             if alive == masters.keys():
                 return False
             await self.close()
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 for name, make in masters.items():
-                    self._readers[name] = await self._subscribe(make())
+                    ear = self._ears[name] = _Ear(make(), self._note)
+                    await ear.open(self._channel)
         except BaseException as error:
             await self.close()
             if isinstance(error, FAULTS):
@@ -75,37 +75,55 @@ class Wakeups:
             raise
         return True
 
-    async def _subscribe(self, connection: AbstractConnection) -> asyncio.Task[None]:
-        try:
-            await connection.connect()
-            await connection.send_command("SUBSCRIBE", self._channel)
-            await connection.read_response()
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return asyncio.create_task(self._read(connection))
+    def _note(self, base: bytes | None) -> None:
+        if base is not None:
+            self._woken.add(self._queue_of(base))
+        self._event.set()
 
-    async def _read(self, connection: AbstractConnection) -> None:
-        """Note wake-ups until the connection breaks, or the server is silent for two heartbeats."""
-        try:
-            asked = False
-            while True:
-                message = await connection.read_response(
-                    timeout=HEARTBEAT, disconnect_on_error=False
-                )
-                if message is not None:
-                    asked = False
-                    self._note(message)
-                elif asked:
-                    return
-                else:
-                    asked = True
-                    await connection.send_command("PING")
-        finally:
-            await connection.disconnect(nowait=True)
-            self._event.set()
 
-    def _note(self, message: list[bytes]) -> None:
-        if message[0] == b"message":  # the other kind is the answer to a PING
-            self._woken.add(self._queue_of(message[2]))
-            self._event.set()
+class _Ear:
+    """One subscribed connection. It tells `note` the message, or None when it has broken."""
+
+    def __init__(
+        self, connection: AbstractConnection, note: Callable[[bytes | None], None]
+    ) -> None:
+        self._connection = connection
+        self._note = note
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether the connection is alive, as far as is known."""
+        return self._reader is not None and not self._reader.done()
+
+    async def open(self, channel: str) -> None:
+        """Subscribe, and begin to read."""
+        await connect(self._connection)
+        await self._connection.send_command("SUBSCRIBE", channel)
+        await self._connection.read_response()
+        self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(lambda _: self._note(None))
+
+    async def close(self) -> None:
+        """Stop reading and disconnect."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        await self._connection.disconnect(nowait=True)
+
+    async def _read(self) -> None:
+        """Until the connection breaks, or the server is silent for two heartbeats."""
+        asked = False
+        while True:
+            message = await self._connection.read_response(
+                timeout=HEARTBEAT, disconnect_on_error=False
+            )
+            if message is not None:
+                asked = False
+                if message[0] == b"message":  # the other kind is the answer to a PING
+                    self._note(message[2])
+            elif asked:
+                return
+            else:
+                asked = True
+                await self._connection.send_command("PING")
