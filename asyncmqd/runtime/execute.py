@@ -160,6 +160,7 @@ class Execution:
 
     async def close(self) -> None:
         """Let go of threads and child processes."""
+        self.threads.close()
         await self.processes.close()
 
 

@@ -25,28 +25,35 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._idle: list[_Thread] = []
+        self.idle: list[_Thread] = []
+        self.closed = False
 
     async def run(self, function: Callable[[], Any], run: Run) -> Any:
         """The function's result. When cancelled, the thread goes on alone, for nobody."""
-        thread = self._idle.pop() if self._idle else _Thread(self._idle)
+        thread = self.idle.pop() if self.idle else _Thread(self)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         thread.calls.put((function, contextvars.copy_context(), future, loop, run))
         return await future
 
+    def close(self) -> None:
+        """End the idle threads now, and each other one when its function returns."""
+        self.closed = True
+        while self.idle:
+            self.idle.pop().calls.put(None)
+
 
 class _Thread:
     """One thread that makes one call after the other."""
 
-    def __init__(self, idle: list[_Thread]) -> None:
-        self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
-        self._idle = idle
+    def __init__(self, owner: Threads) -> None:
+        self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()  # None: end
+        self._owner = owner
         threading.Thread(target=self._work, name="asyncmqd-job", daemon=True).start()
 
     def _work(self) -> None:
-        while True:
-            function, context, future, loop, run = self.calls.get()
+        while (call := self.calls.get()) is not None:
+            function, context, future, loop, run = call
             run.thread_id = threading.get_ident()
             try:
                 value, error = context.run(function), None
@@ -57,10 +64,13 @@ class _Thread:
             except RuntimeError:  # the loop was closed while the function ran
                 return
             # Hold nothing of the job while waiting for the next.
-            del function, context, future, loop, run, value, error
+            del call, function, context, future, loop, run, value, error
 
     def _done(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-        self._idle.append(self)
+        if self._owner.closed:
+            self.calls.put(None)
+        else:
+            self._owner.idle.append(self)
         if future.done():
             return
         if error is None:
