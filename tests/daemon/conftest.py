@@ -1,0 +1,55 @@
+"""Daemons under test: each with a directory of its own, on a store of its own, and none left."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon.harness import Daemon, Store
+from tests.servers import RedisServer
+
+STORES = ("sqlite", "valkey9")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory with a path short enough for sockets."""
+    directory = Path(tempfile.mkdtemp(prefix="amq"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def server(place: Path) -> Iterator[RedisServer]:
+    """A Redis of the test's own, that may be ended and started again."""
+    directory = place / "redis"
+    directory.mkdir()
+    with RedisServer("valkey9", directory) as running:
+        yield running
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, place: Path) -> Store:
+    """An empty store that several processes can share."""
+    if request.param == "sqlite":
+        return Store(f"sqlite://{place}/jobs.db")
+    return Store(request.getfixturevalue("server").url)
+
+
+@pytest.fixture
+def daemon(place: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons; those that still run at the end of the test are killed."""
+    made: list[Daemon] = []
+
+    def make(backend: str, queues: str, **options: Any) -> Daemon:
+        made.append(Daemon(place, backend, queues, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.kill()

@@ -1,0 +1,273 @@
+"""Real daemons for tests: started with a configuration, watched through their log, and ended.
+
+Everything that a test waits for is a log line, a message to systemd, a line in the ledger or the
+end of a process; nothing is waited for by the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.daemon.client import NoDaemon, ask
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.job import Counts, JobSpec, NewJob, Record
+
+LIMIT = 20.0  # seconds; far more than anything here takes, even on a loaded machine
+APPLICATION = Path(__file__).parent / "app"
+
+Answer = TypeVar("Answer")
+
+
+def until(look: Callable[[], Answer], limit: float = LIMIT) -> Answer:
+    """Look again and again until the answer is true; that answer."""
+    deadline = time.monotonic() + limit
+    while not (answer := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {limit} s; the last answer was {answer!r}")
+        time.sleep(0.005)
+    return answer
+
+
+class Notified:
+    """A NOTIFY_SOCKET: what systemd would be told, with the time of each message."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.messages: list[tuple[float, dict[str, str]]] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(address.replace("@", "\0", 1))
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while data := self._socket.recv(65_536):
+            fields = dict(line.split("=", 1) for line in data.decode().splitlines())
+            self.messages.append((time.monotonic(), fields))
+
+    def all(self, key: str) -> list[str]:
+        """The values of a key, in the order in which they came."""
+        return [fields[key] for _, fields in list(self.messages) if key in fields]
+
+    def times(self, key: str) -> list[float]:
+        """When the key came."""
+        return [at for at, fields in list(self.messages) if key in fields]
+
+    def wait_for(self, key: str, count: int = 1) -> None:
+        """Until the key came so many times."""
+        until(lambda: len(self.all(key)) >= count)
+
+
+class Daemon:
+    """`python -m asyncmqd run` in a directory of its own; may be started again after its end."""
+
+    def __init__(
+        self,
+        place: Path,
+        backend: str,
+        queues: str,
+        *,
+        name: str = "d",
+        top: str = "",
+        tasks: Iterable[str] = ("ledger",),
+        environ: dict[str, str] | None = None,
+    ) -> None:
+        self.place = place
+        self.control = place / f"{name}.sock"
+        self.config = place / f"{name}.toml"
+        self.ledger = place / "ledger"
+        self.gate = place / "gate"
+        self.ledger.touch()
+        self._head = (
+            f'backend = "{backend}"\n'
+            f"tasks = {json.dumps(list(tasks))}\n"
+            f'python_path = ["{APPLICATION}", "{place}"]\n'
+            f'control_socket = "{self.control}"\n'
+        )
+        self.configure(queues, top)
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "LEDGER": str(self.ledger),
+            "GATE": str(self.gate),
+            **(environ or {}),
+        }
+        self.events: list[dict[str, Any]] = []
+        self.stderr = ""
+        self._news = threading.Condition()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._readers: list[threading.Thread] = []
+
+    # ------------------------------------------------------------------ the process
+
+    def configure(self, queues: str, top: str = "") -> None:
+        """Write the configuration; whoever runs does not know yet."""
+        self.config.write_text(self._head + top + "\n" + queues)
+
+    def start(self, *, ready: bool = True) -> Daemon:
+        """Start the process, and wait until it is ready."""
+        self.events = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "asyncmqd", "run", "--config", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environ,
+            cwd=self.place,
+        )
+        self._readers = [
+            threading.Thread(target=target, args=(self._process,), daemon=True)
+            for target in (self._read_events, self._read_errors)
+        ]
+        for reader in self._readers:
+            reader.start()
+        if ready:
+            self.wait_for("daemon.ready")
+        return self
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, limit: float = LIMIT) -> int:
+        """The exit code, once all that it wrote was read."""
+        code = self.process.wait(limit)
+        for reader in self._readers:
+            reader.join(limit)
+        return code
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it if it runs, so that it cannot do anything about it."""
+        if self._process is None:
+            return
+        self.process.kill()
+        self.wait()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    # ------------------------------------------------------------------ what it says
+
+    def _read_events(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line)
+            with self._news:
+                self.events.append(event)
+                self._news.notify_all()
+
+    def _read_errors(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        self.stderr = process.stderr.read().decode()
+
+    def all(self, event: str, **fields: Any) -> list[dict[str, Any]]:
+        """All log lines so far with this event and these fields."""
+        wanted = {"event": event, **fields}
+        return [e for e in list(self.events) if wanted.items() <= _hashable(e).items()]
+
+    def wait_for(
+        self, event: str, count: int = 1, limit: float = LIMIT, **fields: Any
+    ) -> dict[str, Any]:
+        """The `count`-th such log line, as soon as it is there."""
+        with self._news:
+            came = self._news.wait_for(lambda: len(self.all(event, **fields)) >= count, limit)
+        assert came, f"no {count} x {event} {fields} in {self.events} {self.stderr}"
+        return self.all(event, **fields)[count - 1]
+
+    def ask(self, command: Any) -> Any:
+        """The result of a command over the control socket."""
+        reply = ask(self.control, command)
+        assert reply.ok, reply.error
+        return reply.result
+
+    def answers(self) -> bool:
+        try:
+            return ask(self.control, "ping").ok
+        except NoDaemon:
+            return False
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `asyncmqd` with this configuration, as a person would."""
+        return subprocess.run(
+            [sys.executable, "-m", "asyncmqd", *arguments, "--config", str(self.config)],
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            env=self.environ,
+            cwd=self.place,
+        )
+
+    # ------------------------------------------------------------------ what its jobs did
+
+    def lines(self, word: str = "ran", queue: str | None = None) -> list[str]:
+        """The ids of the jobs that wrote this word into the ledger, in order."""
+        noted = [line.split() for line in self.ledger.read_text().splitlines()]
+        return [n[2] for n in noted if n[0] == word and queue in {None, n[1]}]
+
+    def tally(self, word: str = "ran") -> Counter[str]:
+        """How often each job wrote this word."""
+        return Counter(self.lines(word))
+
+    def open_gate(self) -> None:
+        """Let the jobs that hold go on."""
+        self.gate.touch()
+
+
+def _hashable(event: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in event.items() if isinstance(v, str | int | float | bool | None)}
+
+
+class Store:
+    """A test's own look at the store, from outside of all daemons."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def do(self, work: Callable[[BaseBackend], Awaitable[Answer]]) -> Answer:
+        async def whole() -> Answer:
+            backend = open_backend(self.url)
+            try:
+                return await work(backend)
+            finally:
+                await backend.close()
+
+        return asyncio.run(whole())
+
+    def add(self, queue: str, task: str, ids: Iterable[str], *args: Any) -> list[str]:
+        """Enqueue a job for each id."""
+        specs = [JobSpec(id=each, task=task, args=list(args)) for each in ids]
+        jobs = [NewJob(id=spec.id, payload=encode_spec(spec)) for spec in specs]
+        added = self.do(lambda backend: backend.add(queue, jobs))
+        assert all(added)
+        return [job.id for job in jobs]
+
+    def counts(self, queue: str) -> Counts:
+        return self.do(lambda backend: backend.counts([queue]))[queue]
+
+    def get(self, queue: str, id: str) -> Record:
+        (record,) = self.do(lambda backend: backend.get(queue, [id]))
+        assert record is not None
+        return record

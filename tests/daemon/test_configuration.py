@@ -1,0 +1,131 @@
+"""A configuration that cannot be used: exit 78, the place, and no traceback."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+MAIL = "[queues.mail]\nconcurrency = 3\n"
+
+
+def _refused(d) -> list[str]:
+    """The lines that `run` and `check --import` agree on."""
+    d.start(ready=False)
+    assert d.wait() == 78
+    assert not d.all("daemon.ready")
+    checked = d.cli("check", "--import")
+    assert checked.returncode == 78
+    assert checked.stderr == d.stderr
+    assert "Traceback" not in d.stderr
+    return d.stderr.splitlines()
+
+
+def test_all_errors_at_once_with_their_places(daemon):
+    d = daemon("memory://x", "[queues.mail]\nconcurrency = 0\nrate_limt = 3\n[queues.Bad]\n")
+    text = d.config.read_text().splitlines()
+    errors = _refused(d)
+    assert len(errors) == 3
+    line = text.index("concurrency = 0") + 1
+    assert errors[0].startswith(f"{d.config}:{line}: queues.mail.concurrency: expected ")
+    assert errors[1].startswith(f"{d.config}:{line + 1}: queues.mail.rate_limt: expected ")
+    assert errors[2].startswith(f"{d.config}:{line + 2}: queues.Bad: expected ")
+
+
+def test_a_file_that_is_not_there(daemon):
+    d = daemon("memory://x", MAIL)
+    d.config.unlink()
+    assert _refused(d) == [
+        f"{d.config}:1: toml: expected a readable file, got no such file or directory"
+    ]
+
+
+BROKEN_MODULES = {
+    "absent": (None, "ModuleNotFoundError: No module named 'absent'"),
+    "raising": ("x = 1\nx / 0\n", "ZeroDivisionError: division by zero ({path}:2)"),
+    "leaving": ("import sys\nsys.exit(3)\n", "SystemExit: 3 ({path}:2)"),
+    "garbled": ("def f(:\n", "SyntaxError: invalid syntax ({path}:1)"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_MODULES)
+def test_a_task_module_that_cannot_be_imported(daemon, place, name):
+    text, reason = BROKEN_MODULES[name]
+    path = place / f"{name}.py"
+    if text is not None:
+        path.write_text(text)
+    d = daemon("memory://x", MAIL, tasks=["ledger", name])
+    assert _refused(d) == [
+        f"{d.config}:2: tasks[1]: expected a module to import, got {name!r}:"
+        f" {reason.format(path=path)}"
+    ]
+    assert d.cli("check").returncode == 0, "check must not import without --import"
+
+
+def test_a_scanner_that_is_none_is_found_where_it_was_written(daemon, place):
+    d = daemon("memory://x", '[defaults]\nscanners = ["ledger:nothing"]\n' + MAIL)
+    line = d.config.read_text().splitlines().index("[defaults]") + 2
+    assert _refused(d) == [
+        f"{d.config}:{line}: queues.mail.scanners[0]: expected an async function,"
+        " got 'ledger:nothing', which is none"
+    ]
+
+
+def test_a_module_named_by_the_environment(daemon):
+    d = daemon("memory://x", MAIL, environ={"ASYNCMQD_TASKS": '["absent"]'})
+    (error,) = _refused(d)
+    assert error.startswith("ENV:ASYNCMQD_TASKS: tasks[0]: expected a module to import, got")
+
+
+def test_a_misspelt_variable(daemon):
+    d = daemon("memory://x", MAIL, environ={"ASYNCMQD_LOG_LEVL": "debug"})
+    (error,) = _refused(d)
+    assert error.startswith("ENV:ASYNCMQD_LOG_LEVL: ")
+
+
+def test_check_has_no_side_effects(daemon, place):
+    d = daemon(f"sqlite://{place}/never/jobs.db", MAIL, tasks=["witness"])
+    (place / "witness.py").write_text("open('imported', 'w')\n")
+    before = sorted(os.listdir(place))
+    done = d.cli("check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{d.config}: ok, 1 queue\n", "")
+    assert sorted(os.listdir(place)) == before
+
+
+def test_the_version_and_a_wrong_command(daemon):
+    d = daemon("memory://x", MAIL)
+    from asyncmqd import __version__
+
+    assert d.cli("--version").stdout == f"asyncmqd {__version__}\n"
+    assert d.cli("frobnicate").returncode == 2
+
+
+def test_the_config_may_stand_before_or_after_or_in_the_environment(daemon):
+    import subprocess
+    import sys
+
+    d = daemon("memory://x", MAIL)
+    command = [sys.executable, "-m", "asyncmqd"]
+    for arguments, environ in (
+        (["--config", str(d.config), "check"], {}),
+        (["check", "--config", str(d.config)], {}),
+        (["check"], {"ASYNCMQD_CONFIG": str(d.config)}),
+    ):
+        done = subprocess.run(
+            command + arguments, env=d.environ | environ, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, f"{d.config}: ok, 1 queue\n")
+
+
+def test_without_a_command_it_is_the_daemon(daemon):
+    import signal
+    import subprocess
+    import sys
+
+    d = daemon("memory://x", MAIL)
+    command = [sys.executable, "-m", "asyncmqd", "--config", str(d.config)]
+    with subprocess.Popen(command, env=d.environ, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if b"daemon.ready" in line:
+                process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0

@@ -1,0 +1,180 @@
+"""The control socket: who may ask, and what becomes of those who ask for nonsense."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from asyncmqd.daemon.client import ask
+from asyncmqd.daemon.control import MOST_CLIENTS
+from asyncmqd.daemon.protocol import REQUEST_LIMIT
+from tests.daemon.harness import until
+
+MAIL = "[queues.mail]\nconcurrency = 3\nrate_limit = 5\n"
+
+
+@pytest.fixture
+def running(daemon):
+    return daemon("memory://control", MAIL).start()
+
+
+def _connect(running) -> socket.socket:
+    line = socket.socket(socket.AF_UNIX)
+    line.settimeout(10)
+    line.connect(str(running.control))
+    return line
+
+
+def _answer(line: socket.socket) -> bytes:
+    with line.makefile("rb") as stream:
+        return stream.read()
+
+
+def test_the_socket_is_for_owner_and_group_only(running):
+    mode = running.control.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o660
+    assert running.stop() == 0
+    assert not running.control.exists()
+
+
+def test_status_tells_what_runs(running):
+    status = running.ask("status")
+    assert status["pid"] == running.pid
+    assert status["phase"] == "ready"
+    assert status["config"]["generation"] == 1
+    assert status["store"] == {"url": "memory://control", "healthy": True}
+    queue = status["queues"]["mail"]
+    assert (queue["concurrency"], queue["rate_limit"], queue["running"]) == (3, 5, 0)
+    assert queue["jobs"]["waiting"] == 0
+    shown = running.cli("status")
+    assert shown.returncode == 0
+    assert f"ready, pid {running.pid}" in shown.stdout
+    assert "mail   0/3      5" in shown.stdout
+    assert running.cli("status", "--json").stdout.startswith("{")
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x00\x00\x00\x05hello",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\xff\xff\xff\xff",
+        struct.pack("!I", REQUEST_LIMIT + 1),
+        b'\x00\x00\x00\x15{"command": "destroy"}'[:25],
+        b"\x00\x00\x00\x02[]",
+        b"\x00\x00\x00\x02\xff\xfe",
+        b"\x00\x00\x00\x00",
+        b"\x00",
+        b"",
+    ],
+)
+def test_garbage_gets_an_answer_or_the_door(running, garbage):
+    with _connect(running) as line:
+        line.sendall(garbage)
+        line.shutdown(socket.SHUT_WR)
+        answer = _answer(line)
+    assert not answer or b'"ok":false' in answer
+    assert running.answers()
+    assert running.stderr == ""
+
+
+def test_who_says_nothing_is_shown_the_door(running):
+    with _connect(running) as line:
+        assert _answer(line) == b""
+    with _connect(running) as line:
+        line.sendall(b"\x00\x00")
+        assert _answer(line) == b""
+
+
+def test_too_many_clients_are_refused_and_the_rest_is_served(running):
+    held = [_connect(running) for _ in range(MOST_CLIENTS)]
+    for line in held:
+        line.sendall(b"\x00")
+    until(lambda: not ask(running.control, "ping").ok)
+    assert "more than" in ask(running.control, "ping").error
+    for line in held:
+        line.close()
+    until(running.answers)
+
+
+def test_several_requests_on_one_connection(running):
+    request = b'{"command":"ping"}'
+    frame = struct.pack("!I", len(request)) + request
+    with _connect(running) as line:
+        line.sendall(frame * 3)
+        line.shutdown(socket.SHUT_WR)
+        assert _answer(line) == (struct.pack("!I", 11) + b'{"ok":true}') * 3
+
+
+ASK = "import sys; from asyncmqd.daemon.client import ask; print(ask(sys.argv[1], 'ping').error)"
+
+
+def test_other_users_may_not_ask_even_if_the_file_lets_them(running):
+    """Somebody opened the socket to all: the daemon still looks at who is there."""
+    assert os.geteuid() == 0, "needs root, to be somebody else"
+    running.control.chmod(0o666)
+    running.place.chmod(0o755)
+
+    def asked(**identity) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", ASK, str(running.control)],
+            capture_output=True,
+            text=True,
+            check=True,
+            **identity,
+        ).stdout.strip()
+
+    refusal = "user 12345 may not ask: expected root, the daemon's user or its group"
+    assert asked(user=12345, group=12345, extra_groups=[]) == refusal
+    group = running.control.stat().st_gid
+    assert asked(user=12345, group=group, extra_groups=[]) == ""
+    assert asked(user=12345, group=12345, extra_groups=[group]) == ""
+
+
+def test_a_socket_left_by_a_killed_daemon_is_replaced(running):
+    running.kill()
+    assert running.control.exists()
+    assert not running.answers()
+    running.start()
+    assert running.answers()
+
+
+def test_nothing_else_is_ever_replaced(daemon):
+    d = daemon("memory://control", MAIL)
+    d.control.write_text("precious")
+    d.start(ready=False)
+    assert d.wait() == 1
+    assert d.control.read_text() == "precious"
+    (failed,) = d.all("daemon.failed")
+    assert failed["error"] == (
+        f"control_socket: expected a free path, got {d.control}, which is taken"
+    )
+
+
+def test_a_socket_that_somebody_serves_is_not_taken_away(daemon):
+    d = daemon("memory://control", MAIL)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(d.control))
+        other.listen()
+        d.start(ready=False)
+        assert d.wait() == 1
+    assert "somebody listens there" in d.all("daemon.failed")[0]["error"]
+
+
+def test_a_directory_of_somebody_else_is_refused(daemon, place):
+    assert os.geteuid() == 0, "needs root, to give a directory away"
+    foreign = place / "foreign"
+    foreign.mkdir()
+    os.chown(foreign, 12345, -1)
+    d = daemon("memory://control", MAIL)
+    d.config.write_text(d.config.read_text().replace(str(d.control), f"{foreign}/d.sock"))
+    d.start(ready=False)
+    assert d.wait() == 1
+    assert "of user 12345" in d.stderr

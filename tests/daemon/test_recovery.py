@@ -1,0 +1,132 @@
+"""Daemons that are killed, frozen or crash inside: nothing is lost, nothing is overwritten."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+from tests.daemon.harness import Store, until
+
+MANY = "[queues.mail]\nconcurrency = 50\n"
+
+
+def test_kill_9_costs_no_job_and_less_than_two_seconds(daemon, store):
+    d = daemon(store.url, MANY).start()
+    ids = store.add("mail", "hold", [f"{n}" for n in range(30)])
+    until(lambda: len(d.lines("began")) == 30)
+    d.kill()
+    began = time.monotonic()
+    d.start()
+    assert d.all("daemon.ready")[0]["recovered"] == 30
+    until(lambda: len(d.lines("began")) == 60)
+    assert time.monotonic() - began < 2 + START_ALLOWANCE
+    since_ready = d.all("job.recovered", job_id="0")
+    assert len(since_ready) == 1
+    d.open_gate()
+    until(lambda: len(d.lines()) == 30)
+    assert d.stop() == 0
+    assert d.tally() == dict.fromkeys(ids, 1)
+    assert store.counts("mail").completed == 30
+    # A crash of the daemon is not an attempt of the job.
+    assert {each["attempt"] for each in d.all("job.completed")} == {1}
+
+
+START_ALLOWANCE = 4.0  # seconds: on a loaded machine Python itself takes its time to start
+
+
+def test_a_neighbour_on_the_same_host_keeps_its_jobs(daemon, store):
+    """Only the instance that died is taken back: another daemon's claims are its own."""
+    one = daemon(store.url, MANY, name="one").start()
+    store.add("mail", "hold", ["a"])
+    until(lambda: one.lines("began") == ["a"])
+    two = daemon(store.url, MANY, name="two").start()
+    assert "recovered" not in two.all("daemon.ready")[0]
+    two.kill()
+    two.start()
+    one.open_gate()
+    one.wait_for("job.completed", job_id="a")
+    assert one.lines("began") == ["a"]
+
+
+def test_a_frozen_daemon_overwrites_nothing(daemon, store):
+    top = "lease = 1"
+    frozen = daemon(store.url, MANY, name="one", top=top).start()
+    ids = store.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(frozen.lines("began")) == 10)
+    frozen.signal(signal.SIGSTOP)
+    other = daemon(store.url, MANY, name="two", top=top).start()
+    until(lambda: len(other.lines("began")) == 20)
+    assert len(other.all("job.recovered")) == 10
+    frozen.signal(signal.SIGCONT)
+    for each in ids:
+        frozen.wait_for("job.lease_lost", job_id=each)
+    other.open_gate()
+    for each in ids:
+        other.wait_for("job.completed", job_id=each)
+        assert store.get("mail", each).token == 2
+    assert frozen.stop() == 0
+    assert other.stop() == 0
+    assert not frozen.all("job.completed")
+    assert len(other.all("job.completed")) == 10
+
+
+def test_two_daemons_run_each_job_once(daemon, store):
+    daemons = [daemon(store.url, MANY, name=name).start() for name in ("one", "two")]
+    ids = [f"{n}" for n in range(3000)]
+    for start in range(0, 3000, 500):
+        store.add("mail", "mark", ids[start : start + 500])
+    until(lambda: len(daemons[0].lines()) >= 3000)
+    for each in daemons:
+        assert each.stop() == 0
+    assert daemons[0].tally() == dict.fromkeys(ids, 1)
+    counts = store.counts("mail")
+    assert (counts.waiting, counts.active, counts.failed) == (0, 0, 0)
+    assert all(len(each.all("job.completed")) > 100 for each in daemons)
+
+
+SABOTAGE = """
+from asyncmqd.runtime.scheduler import Scheduler
+
+crashes = 2
+whole = Scheduler._pass
+
+async def broken(self):
+    global crashes
+    if self.queue == "mail" and crashes:
+        crashes -= 1
+        raise RuntimeError("sabotage")
+    await whole(self)
+
+Scheduler._pass = broken
+"""
+
+
+def test_a_worker_that_crashes_is_started_anew_and_touches_no_other(daemon, server, place: Path):
+    (place / "sabotage.py").write_text(SABOTAGE)
+    store = Store(server.url)
+    queues = "[queues.mail]\n[queues.other]\n"
+    d = daemon(server.url, queues, tasks=["sabotage", "ledger"]).start()
+    crash = d.wait_for("queue.crashed", count=2)
+    assert (crash["queue"], crash["error"]) == ("mail", "RuntimeError: sabotage")
+    assert crash["level"] == "error"
+    d.wait_for("queue.started", queue="mail", count=3)
+    store.add("mail", "mark", ["a"])
+    store.add("other", "mark", ["b"])
+    until(lambda: sorted(d.lines()) == ["a", "b"])
+    status = d.ask("status")["queues"]
+    assert (status["mail"]["restarts"], status["other"]["restarts"]) == (2, 0)
+    assert len(d.all("queue.started", queue="other")) == 1
+    assert d.stop() == 0
+
+
+def test_a_second_daemon_with_the_same_socket_refuses(daemon, server):
+    one = daemon(server.url, MANY).start()
+    two = daemon(server.url, MANY)
+    two.start(ready=False)
+    assert two.wait() == 1
+    assert two.stderr == (
+        f"asyncmqd: another daemon runs with the control socket {one.control}:"
+        " give this one a control_socket of its own\n"
+    )
+    assert one.answers()
