@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import msgspec
-
-_MAX_EXPONENT = 64  # 2.0 ** 64 s is beyond any cap; more would overflow at attempt 10,000
 
 
 class Retry(Exception):
     """Raised by a task to ask for another attempt.
 
-    `after` is in seconds; None leaves it to the task's back-off. The attempt is charged like any
-    failed one: when none is left, the job fails.
+    `after` is in seconds, and a negative one means at once; None leaves it to the task's back-off.
+    The attempt is charged like any failed one: when none is left, the job fails. Raises TypeError
+    or ValueError for what is no number of seconds.
     """
 
     def __init__(self, message: str = "retry", *, after: float | None = None) -> None:
         super().__init__(message)
+        if isinstance(after, bool) or not isinstance(after, int | float | None):
+            raise TypeError(f"after: expected seconds, got {type(after).__name__}")
+        if after is not None and not math.isfinite(after):
+            raise ValueError(f"after: expected seconds, got {after!r}")
         self.after = after
 
 
@@ -51,8 +55,10 @@ class Exponential(msgspec.Struct, frozen=True):
 
     def pause(self, failures: int, _error: BaseException, draw: float) -> float:
         """Seconds until the attempt that follows the `failures`-th failure."""
-        exponent = min(max(failures - 1, 0), _MAX_EXPONENT)
-        bound = min(self.cap, self.base * self.factor**exponent)
+        try:
+            bound = min(self.cap, self.base * self.factor ** (failures - 1))
+        except OverflowError:  # beyond any cap: attempt 10,000, or a large factor
+            bound = self.cap
         return max(self.floor, bound * draw if self.jitter else bound)
 
 

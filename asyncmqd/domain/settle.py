@@ -122,7 +122,7 @@ def _failed(
     return _change(
         claim,
         "retry",
-        delay=min(max(pause, 0.0), MAX_DELAY),
+        delay=min(pause, MAX_DELAY) if pause > 0 else 0.0,  # not a number means none either
         failures=failures,
         crashes=0,
         solo=False,
@@ -234,8 +234,9 @@ def cancel(record: Record, retention: Retention | None = None) -> Change:
 
 
 def replay(record: Record) -> Change:
-    """Run an ended job again, with fresh attempts."""
-    return _command(record, "replay", failures=0, crashes=0)
+    """Run an ended job again, with fresh attempts; only its last error stays, to be read."""
+    fresh = _command(record, "replay", failures=0, crashes=0)
+    return msgspec.structs.replace(fresh, solo=False, result=b"", progress=b"")
 
 
 def hurry(record: Record) -> Change:

@@ -270,7 +270,8 @@ async def test_a_replayed_job_starts_afresh_at_the_end_of_the_line(backend: Base
     await fill(backend, "b")
     ended = await record(backend, "a")
     assert await apply(backend, replay(ended)) == ["applied"]
-    assert (await record(backend, "a")).finished is None
+    replayed = await record(backend, "a")
+    assert (replayed.finished, replayed.result) == (None, b"")
     claims = await take(backend)
     assert ids(claims) == ["b", "a"]
     assert (claims[1].failures, claims[1].crashes) == (0, 0)
