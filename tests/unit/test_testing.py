@@ -1,0 +1,178 @@
+"""asyncmqd.testing: jobs on a virtual clock, and everything as before afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from asyncmqd import (
+    JobFailed,
+    NotConfigured,
+    Queue,
+    Retry,
+    State,
+    connect,
+    task,
+    testing,
+)
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.client import connection
+
+calls: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def no_calls_yet() -> None:
+    calls.clear()
+
+
+@pytest.fixture
+def app() -> Iterator[testing.App]:
+    with testing.app() as app:
+        yield app
+
+
+@task(queue="testing")
+async def greet(name: str) -> str:
+    calls.append(name)
+    return f"hello {name}"
+
+
+@task(queue="testing", retries=3, backoff=3_600)
+def unsteady(fails: int) -> int:
+    calls.append("unsteady")
+    if len(calls) <= fails:
+        raise OSError("not yet")
+    return len(calls)
+
+
+@task(queue="testing-more", retries=10_000)
+async def never() -> None:
+    raise Retry("once more", after=60)
+
+
+@task(queue="testing")
+def order(days: int) -> None:
+    calls.append("order")
+    remind.options(delay=timedelta(days=days)).enqueue_sync()
+
+
+@task(queue="testing-more")
+async def remind() -> None:
+    calls.append("remind")
+
+
+@task(queue="testing", executor="process")
+def where() -> int:
+    return os.getpid()
+
+
+async def test_jobs_that_ran_come_back_with_their_results(app: testing.App):
+    job = await greet.enqueue("Ada")
+    (ran,) = await app.run_dry()
+    assert (ran.id, ran.queue, ran.task) == (job.id, "testing", greet.name)
+    assert (ran.args, ran.kwargs, ran.attempt) == (["Ada"], {}, 1)
+    assert (ran.state, ran.result, ran.failure) == (State.COMPLETED, "hello Ada", None)
+    assert await job.result(timeout=0) == "hello Ada"
+    assert await app.run_dry() == []
+
+
+async def test_retries_run_at_once_though_they_are_hours_away(app: testing.App):
+    begin = app.now
+    await unsteady.enqueue(2)
+    (ran,) = await app.run_dry()
+    assert (ran.state, ran.attempt, ran.result) == (State.COMPLETED, 3, 3)
+    assert ran.failure is not None
+    assert ran.failure.type == "OSError"
+    assert app.now == pytest.approx(begin + 7_200)
+
+
+async def test_a_job_that_fails_for_good_says_why(app: testing.App):
+    await unsteady.enqueue(99)
+    (ran,) = await app.run_dry()
+    assert (ran.state, ran.attempt, ran.result) == (State.FAILED, 4, None)
+    assert ran.failure is not None
+    assert ran.failure.message == "not yet"
+
+
+async def test_failures_are_raised_if_asked(app: testing.App):
+    await unsteady.enqueue(99)
+    with pytest.raises(JobFailed, match="OSError: not yet"):
+        await app.run_dry(raise_failures=True)
+
+
+async def test_what_a_job_enqueues_runs_too_in_the_order_of_due_times(app: testing.App):
+    await greet.options(delay=timedelta(days=2)).enqueue("late")
+    await order.enqueue(1)
+    await app.run_dry()
+    assert calls == ["order", "remind", "late"]
+
+
+async def test_only_the_queues_that_were_named_are_run(app: testing.App):
+    await order.enqueue(1)
+    await app.run_dry("testing")
+    assert calls == ["order"]
+    assert (await Queue("testing-more").counts()).delayed == 1
+
+
+async def test_time_passes_when_told_to(app: testing.App):
+    await remind.options(ttl=3_600).enqueue()
+    app.advance(3_601)
+    (ran,) = await app.run_dry()
+    assert ran.state is State.EXPIRED
+    assert calls == []
+
+
+async def test_a_paused_queue_keeps_its_jobs(app: testing.App):
+    await greet.enqueue("Ada")
+    await Queue("testing").pause()
+    assert await app.run_dry() == []
+    await Queue("testing").resume()
+    assert len(await app.run_dry()) == 1
+
+
+async def test_an_endless_job_is_given_up(app: testing.App):
+    await never.enqueue()
+    with pytest.raises(RuntimeError, match="max_jobs=50"):
+        await app.run_dry(max_jobs=50)
+
+
+async def test_exactly_as_many_runs_as_allowed_are_no_error(app: testing.App):
+    for name in ("a", "b", "c"):
+        await greet.enqueue(name)
+    assert len(await app.run_dry(max_jobs=3)) == 3
+
+
+async def test_a_task_that_nobody_imported_is_named(app: testing.App):
+    await Queue("testing").add("elsewhere.task")
+    with pytest.raises(LookupError, match=r"'elsewhere\.task'"):
+        await app.run_dry()
+
+
+async def test_functions_for_child_processes_run_here(app: testing.App):
+    await where.enqueue()
+    (ran,) = await app.run_dry(raise_failures=True)
+    assert ran.result == os.getpid()
+    assert where.definition.options.executor == "process"
+
+
+def test_tests_without_a_loop(app: testing.App):
+    greet.enqueue_sync("Ada")
+    assert [ran.result for ran in app.run_dry_sync()] == ["hello Ada"]
+
+
+def test_the_default_store_is_as_before(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("ASYNCMQD_BACKEND", raising=False)
+    monkeypatch.setenv("ASYNCMQD_CONFIG", "/nowhere/queues.toml")
+    monkeypatch.setattr(connection, "_default", None)
+    with testing.app() as app:
+        assert connect() is app.backend
+    with pytest.raises(NotConfigured):
+        connect()
+    mine = connect(InMemoryBackend())
+    with pytest.raises(ZeroDivisionError), testing.app():
+        raise ZeroDivisionError
+    assert connect() is mine
