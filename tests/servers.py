@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -57,7 +57,8 @@ class RedisServer:
     """One server process, which can be stopped, killed, frozen and started again in place.
 
     `options` are lines of redis.conf: `{"maxmemory": "10mb", "user alice": "on >pw ~* &* +@all"}`.
-    With `appendonly` a restart finds the data, even after `kill`.
+    With `appendonly` a restart finds the data, even after `kill`. `arguments` follow on the
+    command line (`--sentinel`).
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class RedisServer:
         tcp: bool = False,
         appendonly: bool = False,
         options: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self.kind = kind
         self.directory = directory
@@ -82,6 +84,7 @@ class RedisServer:
             "appendonly": "yes" if appendonly else "no",
             "appendfsync": "always",
         } | dict(options or {})
+        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         if len(str(self.socket)) > MAX_SOCKET_PATH:
             raise ValueError(f"{directory}: too long a path for a unix socket")
@@ -115,7 +118,7 @@ class RedisServer:
         config.write_text("".join(f"{key} {value}\n" for key, value in self._options.items()))
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [binary(self.kind), config],
+                [binary(self.kind), config, *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

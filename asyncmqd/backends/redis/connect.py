@@ -45,6 +45,7 @@ from asyncmqd.backends.redis.scripts import Command, teach
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
+SENTINEL_TIMEOUT = 0.5
 FAULTS = (RedisError, RedisClusterException, OSError)  # of which TimeoutError is one
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
@@ -113,9 +114,15 @@ class Link(abc.ABC):
 class Single(Link):
     """One server, or the master that Sentinel names."""
 
-    def __init__(self, address: Address, connect: Callable[[], AbstractConnection]) -> None:
+    def __init__(
+        self,
+        address: Address,
+        connect: Callable[[], AbstractConnection],
+        sentinel: Sentinel | None = None,
+    ) -> None:
         super().__init__(address)
         self._connect = connect
+        self._sentinel = sentinel
         self._idle: list[AbstractConnection] = []
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
@@ -130,7 +137,7 @@ class Single(Link):
             # A reply to what was cut short must never be read as the reply to something else.
             await connection.disconnect(nowait=True)
             if isinstance(error, LostConnection):
-                await self.close()  # the others lead to the same dead or demoted server
+                await self._drop_idle()  # they lead to the same dead or demoted server
             raise
         self._idle.append(connection)
         return replies
@@ -142,6 +149,11 @@ class Single(Link):
         return {"": self._connect}
 
     async def close(self) -> None:
+        await self._drop_idle()
+        if self._sentinel is not None:
+            await self._sentinel.aclose()
+
+    async def _drop_idle(self) -> None:
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
 
@@ -228,7 +240,7 @@ def link_to(address: Address) -> Link:
     if address.scheme == "redis+cluster":
         return Clustered(address, lambda: _cluster(address, options))
     if address.scheme == "redis+sentinel":
-        return Single(address, _sentinel(address, options))
+        return _sentinel(address, options)
     if address.scheme == "unix":
         return Single(address, lambda: UnixDomainSocketConnection(path=address.path, **options))
     host, port = address.hosts[0]
@@ -267,15 +279,21 @@ def _cluster(address: Address, options: dict[str, Any]) -> RedisCluster:
     )
 
 
-def _sentinel(address: Address, options: dict[str, Any]) -> Callable[[], AbstractConnection]:
-    watchers = Sentinel(  # type: ignore[no-untyped-call]
-        address.hosts,
-        sentinel_kwargs=options
-        | {"db": 0, "username": None, "password": None}
-        | address.sentinel_login,
-    )
+def _sentinel(address: Address, options: dict[str, Any]) -> Single:
+    # A short time for each sentinel, so that a silent one leaves time to ask the next.
+    to_sentinel = {
+        **options,
+        "username": None,
+        "password": None,
+        **address.sentinel_login,
+        "db": 0,
+        "ssl": address.tls is not None,
+        "socket_timeout": SENTINEL_TIMEOUT,
+        "socket_connect_timeout": SENTINEL_TIMEOUT,
+    }
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=to_sentinel)  # type: ignore[no-untyped-call]
     kind = SentinelManagedConnection if address.tls is None else SentinelManagedSSLConnection
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        address.service, watchers, connection_class=kind, **options
+        address.service, sentinel, connection_class=kind, **options
     )
-    return pool.make_connection
+    return Single(address, pool.make_connection, sentinel)

@@ -16,7 +16,7 @@ from redis.sentinel import Sentinel
 
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.connect import FAULTS, to_store_error
+from asyncmqd.backends.redis.connect import FAULTS, SENTINEL_TIMEOUT, to_store_error
 from asyncmqd.backends.redis.encoding import held_args, micros, pages
 from asyncmqd.backends.redis.scripts import Command, call, teach
 from asyncmqd.domain.states import State
@@ -131,8 +131,16 @@ def _client(address: Address) -> Redis | RedisCluster:
 
 def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
     tls = {"ssl": True, **address.tls} if address.tls is not None else {}
-    anonymous = {key: value for key, value in options.items() if key not in {*address.login, "db"}}
-    watchers = Sentinel(  # type: ignore[no-untyped-call]
-        address.hosts, sentinel_kwargs={**anonymous, **tls, **address.sentinel_login}
-    )
-    return watchers.master_for(address.service, **options, **tls)  # type: ignore
+    to_sentinel = {
+        **options,
+        "username": None,
+        "password": None,
+        **address.sentinel_login,
+        "db": 0,
+        "socket_timeout": SENTINEL_TIMEOUT,
+        "socket_connect_timeout": SENTINEL_TIMEOUT,
+        **tls,
+    }
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=to_sentinel)  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(address.service, **options, **tls)  # type: ignore[no-untyped-call]
+    return client

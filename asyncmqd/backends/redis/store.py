@@ -312,12 +312,15 @@ class RedisBackend(BaseBackend):
         return records
 
 
-def _outlook(now: int, waiting: int, due: bytes | None, lapse: bytes | None) -> Outlook:
+def _outlook(
+    now: int, waiting: int, due: bytes | None, lapse: bytes | None, shelves: Sequence[bytes]
+) -> Outlook:
     return Outlook(
         now=seconds(now),
         waiting=waiting,
         next_due=None if due is None else seconds(due),
         next_lapse=None if lapse is None else seconds(lapse),
+        shelves=tuple(place.decode().removeprefix(shelf("")) for place in shelves),
     )
 
 
