@@ -87,6 +87,7 @@ def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> i
     try:
         return loop.run_until_complete(serve())
     finally:
+        systemd.close()
         log.flush()
 
 

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from asyncmqd.config import ConfigError, ConfigErrors, Settings
-from asyncmqd.config.environment import read_variables
 from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.config.errors import Place, dotted
-from asyncmqd.config.files import read_files
 from asyncmqd.runtime.options import Scanner
 
 Scanners = Mapping[str, Scanner]
@@ -53,6 +51,10 @@ class Application:
         return scanners
 
     def _errors(self, settings: Settings, problems: dict[KeyPath, str]) -> Iterator[ConfigError]:
+        # Only needed here, and too slow to import at every start.
+        from asyncmqd.config.environment import read_variables
+        from asyncmqd.config.files import read_files
+
         layers = list(read_files(self._config))
         layers += read_variables(len(layers), self._environ, settings.queues)
         for path, problem in problems.items():

@@ -66,6 +66,12 @@ class Systemd:
                 self._send("WATCHDOG=1")
             await asyncio.sleep(self.watchdog)
 
+    def close(self) -> None:
+        """Say no more."""
+        notifier, self._notifier = self._notifier, None
+        if notifier is not None:
+            notifier.socket.close()
+
     # ------------------------------------------------------------------ sending
 
     def _must_send(self, message: str) -> None:

@@ -7,11 +7,13 @@ import os
 import signal
 import socket
 import time
+from itertools import pairwise
 
 import pytest
 
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
+from asyncmqd.observe.log import setup
 from tests.daemon.harness import Notified, Store, until
 
 MAIL = "[queues.mail]\nconcurrency = 5\n"
@@ -69,7 +71,7 @@ def test_the_watchdog_is_fed_at_a_third_of_its_period(daemon, server, notified):
     d = daemon(server.url, MAIL, environ=environ).start()
     notified.wait_for("WATCHDOG", 8)
     times = notified.times("WATCHDOG")
-    gaps = sorted(after - before for before, after in zip(times, times[1:], strict=False))
+    gaps = sorted(after - before for before, after in pairwise(times))
     assert 0.2 < gaps[len(gaps) // 2] < 0.5
     server.stop()  # an outage is no reason to be restarted
     d.wait_for("daemon.degraded")
@@ -108,7 +110,7 @@ def test_a_blocked_loop_starves_the_watchdog(daemon, server, notified, place):
     d.wait_for("job.completed", job_id="a")
     notified.wait_for("WATCHDOG", len(notified.all("WATCHDOG")) + 1)
     times = notified.times("WATCHDOG")
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) > 1.3
+    assert max(b - a for a, b in pairwise(times)) > 1.3
 
 
 def test_jobs_do_not_inherit_the_notification_socket(daemon, server, notified):
@@ -126,8 +128,24 @@ def test_jobs_do_not_inherit_the_notification_socket(daemon, server, notified):
 # ---------------------------------------------------------------------- the messenger alone
 
 
-def test_without_a_socket_all_is_silent(capfd):
-    systemd = Systemd({}, Observer())
+@pytest.fixture
+def messenger(monkeypatch):
+    """Makes a Systemd of a process with these variables: sdnotify reads the real environment."""
+    made: list[Systemd] = []
+
+    def make(**variables: str) -> Systemd:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        made.append(Systemd(os.environ, Observer()))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_without_a_socket_all_is_silent(messenger, capfd):
+    systemd = messenger()
     systemd.ready("x")
     systemd.status("x")
     assert systemd.watchdog is None
@@ -135,18 +153,17 @@ def test_without_a_socket_all_is_silent(capfd):
 
 
 @pytest.mark.parametrize("period", ["", "0", "abc", "-5"])
-def test_a_period_that_is_none_feeds_nobody(period):
-    assert Systemd({"WATCHDOG_USEC": period}, Observer()).watchdog is None
+def test_a_period_that_is_none_feeds_nobody(messenger, period):
+    assert messenger(WATCHDOG_USEC=period).watchdog is None
 
 
-async def test_what_must_arrive_is_sent_again(place):
+async def test_what_must_arrive_is_sent_again(messenger, place):
     address = f"{place}/full"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(address)
         listener.settimeout(10)
-        environ = {"NOTIFY_SOCKET": address}
-        systemd = Systemd(environ, Observer())
-        assert environ == {}
+        systemd = messenger(NOTIFY_SOCKET=address)
+        assert "NOTIFY_SOCKET" not in os.environ
         for _ in range(1000):  # far beyond what its queue takes; none of them may block
             systemd.status("fill")
         systemd.ready("now")
@@ -156,9 +173,9 @@ async def test_what_must_arrive_is_sent_again(place):
         assert seen == b"READY=1\nSTATUS=now"
 
 
-async def test_a_status_is_one_line_of_ascii(place):
+async def test_a_status_is_one_line_of_ascii(messenger, place):
     notified = Notified(f"{place}/n")
-    systemd = Systemd({"NOTIFY_SOCKET": notified.address}, Observer())
+    systemd = messenger(NOTIFY_SOCKET=notified.address)
     systemd.status("Stra\u00dfe \u20ac\nSTOPPING=1 " + "x" * 1000)
     await asyncio.to_thread(notified.wait_for, "STATUS")
     (status,) = notified.all("STATUS")
@@ -166,11 +183,11 @@ async def test_a_status_is_one_line_of_ascii(place):
     assert len(status) == 400
 
 
-async def test_a_socket_that_is_not_there_is_a_warning(place, capfd):
-    from asyncmqd.observe.log import setup
-
+# sdnotify drops the socket that it could not connect without closing it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_socket_that_is_not_there_is_a_warning(messenger, place, capfd):
     writer = setup("info", "json")
-    systemd = Systemd({"NOTIFY_SOCKET": f"{place}/none"}, Observer())
+    systemd = messenger(NOTIFY_SOCKET=f"{place}/none")
     systemd.ready("x")
     writer.flush()
     assert '"daemon.warning"' in capfd.readouterr().out

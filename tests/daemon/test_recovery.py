@@ -64,7 +64,7 @@ def test_a_frozen_daemon_overwrites_nothing(daemon, store):
     other.open_gate()
     for each in ids:
         other.wait_for("job.completed", job_id=each)
-        assert store.get("mail", each).token == 2
+        assert store.get("mail", each).worker == other.all("daemon.starting")[0]["worker"]
     assert frozen.stop() == 0
     assert other.stop() == 0
     assert not frozen.all("job.completed")
