@@ -43,8 +43,11 @@ def _build(hint: type, value: Any) -> Any:
     validate = getattr(hint, "model_validate", None)
     if callable(validate):
         return validate(value)
-    if isinstance(value, hint):
-        return value
+    try:
+        if isinstance(value, hint):
+            return value
+    except TypeError:  # a protocol that cannot be asked
+        pass
     raise NotImplementedError(f"{hint.__name__} cannot be built from JSON")
 
 
@@ -117,7 +120,7 @@ def decode(data: bytes) -> Any:
 
 def convert(value: Any, hint: Any) -> Any:
     """`value`, plain JSON, as the type that `hint` declares. Raises ValueError or TypeError."""
-    return msgspec.convert(value, hint, dec_hook=_build)
+    return msgspec.convert(value, hint, dec_hook=_build, str_keys=True)
 
 
 def _explain(value: Any, path: str, depth: int = 0) -> str | None:
@@ -132,6 +135,8 @@ def _explain(value: Any, path: str, depth: int = 0) -> str | None:
         return f"{path}: nested deeper than 100 levels (or it contains itself)"
     if isinstance(value, Enum):
         return _explain(value.value, path, depth + 1)
+    if isinstance(value, Mapping) and (problem := _explain_keys(value, path)):
+        return problem
     for key, child in _children(value):
         if problem := _explain(child, f"{path}{key}", depth + 1):
             return problem
@@ -147,6 +152,16 @@ def _explain_text(value: str, path: str) -> str | None:
         value.encode()
     except UnicodeEncodeError as error:
         return f"{path}: a lone surrogate at character {error.start} cannot be carried by JSON"
+    return None
+
+
+def _explain_keys(value: Mapping[Any, Any], path: str) -> str | None:
+    for key in value:
+        try:
+            _encoder.encode({key: 0})
+        except (TypeError, ValueError):
+            kind = type(key).__name__
+            return f"{path}: a key of type {kind}, {key!r}, cannot be carried by JSON"
     return None
 
 

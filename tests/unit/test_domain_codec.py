@@ -1,0 +1,187 @@
+"""JSON in and out: what it carries, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncmqd.domain.codec import (
+    CorruptPayload,
+    NotSerialisable,
+    PayloadTooLarge,
+    decode,
+    decode_spec,
+    encode,
+    encode_spec,
+)
+from asyncmqd.domain.job import JobSpec
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+)
+
+
+class Opaque:
+    pass
+
+
+def endless() -> list[object]:
+    loop: list[object] = []
+    loop.append(loop)
+    return loop
+
+
+def nested(levels: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@given(json_values)
+def test_json_comes_back_as_it_went(value: object) -> None:
+    assert decode(encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (Opaque(), "args: a value of type Opaque cannot be carried by JSON"),
+        ([1, {"a": [0, Opaque()]}], "args[1]['a'][1]: a value of type Opaque cannot"),
+        ({"f": print}, "args['f']: a value of type builtin_function_or_method cannot"),
+        ([1j], "args[0]: a value of type complex cannot"),
+        ((n for n in ()), "args: a value of type generator cannot"),
+        ({Opaque}, "args{}: a value of type type cannot"),
+        (math.nan, "args: expected a finite number, got nan"),
+        ({"x": [None, math.inf]}, "args['x'][1]: expected a finite number, got inf"),
+        ([-math.inf], "args[0]: expected a finite number, got -inf"),
+        ("ab\ud800", "args: a lone surrogate at character 2 cannot be carried by JSON"),
+        ([["\udfff"]], "args[0][0]: a lone surrogate at character 0"),
+        ({(1, 2): 3}, "args: a key of type tuple, (1, 2), cannot be carried by JSON"),
+        ({"a": {None: 3}}, "args['a']: a key of type NoneType, None, cannot"),
+        ({"\ud800": 3}, "args: a key of type str, '\\ud800', cannot"),
+    ],
+)
+def test_what_json_cannot_carry_is_named_with_its_place(value: object, problem: str) -> None:
+    with pytest.raises(NotSerialisable) as caught:
+        encode(value, "args")
+    assert str(caught.value).startswith(problem)
+
+
+@pytest.mark.parametrize("value", [endless(), nested(100_000)], ids=["endless", "deep"])
+def test_endless_nesting_is_refused(value: object) -> None:
+    with pytest.raises(NotSerialisable, match="nested deeper than 100 levels"):
+        encode(value)
+
+
+def test_a_null_is_no_hidden_nan() -> None:
+    assert encode({"a": None, "b": [None, 1.5]}) == b'{"a":null,"b":[null,1.5]}'
+    assert encode("null") == b'"null"'
+
+
+def spec(*args: object, **kwargs: object) -> JobSpec:
+    return JobSpec(id="a", task="t", args=list(args), kwargs=kwargs)
+
+
+def test_a_job_comes_back_as_it_was_stored() -> None:
+    full = JobSpec(
+        id="a",
+        task="mod.f",
+        args=[1, "x"],
+        kwargs={"k": None},
+        priority=9,
+        retries=0,
+        timeout=1.5,
+        ttl=60.0,
+        schedule="nightly",
+    )
+    assert decode_spec(encode_spec(full)) == full
+    assert decode_spec(encode_spec(spec())) == spec()
+
+
+def test_only_what_was_asked_for_is_stored() -> None:
+    assert encode_spec(spec()) == b'{"id":"a","task":"t"}'
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (spec(1, Opaque()), r"args\[1\]: a value of type Opaque"),
+        (spec(key=[math.nan]), r"kwargs\['key'\]\[0\]: expected a finite number"),
+        (spec("\ud800"), r"args\[0\]: a lone surrogate"),
+    ],
+)
+def test_a_bad_argument_is_named(bad: JobSpec, problem: str) -> None:
+    with pytest.raises(NotSerialisable, match=problem):
+        encode_spec(bad)
+
+
+def test_the_limit_is_in_bytes_and_includes_itself() -> None:
+    size = len(encode_spec(spec("é" * 100)))
+    assert len(encode_spec(spec("é" * 100), limit=size)) == size
+    with pytest.raises(PayloadTooLarge, match=rf"at most {size - 1} bytes, got {size}"):
+        encode_spec(spec("é" * 100), limit=size - 1)
+
+
+def test_an_oversized_payload_is_not_even_parsed() -> None:
+    data = encode_spec(spec("x" * 100))
+    assert decode_spec(data, limit=len(data)).args == ["x" * 100]
+    with pytest.raises(CorruptPayload, match="expected at most 10 bytes"):
+        decode_spec(data, limit=10)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"not json",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"id":"a"}',
+        b'{"id":"a","task":""}',
+        b'{"id":"","task":"t"}',
+        b'{"id":"a b","task":"t"}',
+        b'{"id":"a\\n","task":"t"}',
+        b'{"id":1,"task":"t"}',
+        b'{"id":"a","task":"t","args":{}}',
+        b'{"id":"a","task":"t","kwargs":[]}',
+        b'{"id":"a","task":"t","priority":256}',
+        b'{"id":"a","task":"t","priority":-1}',
+        b'{"id":"a","task":"t","priority":"5"}',
+        b'{"id":"a","task":"t","retries":1.5}',
+        b'{"id":"a","task":"t","timeout":NaN}',
+        b'{"id":"a","task":"t","args":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"id":"a","task":"t"',
+        b'{"id":"a","task":"t"} x',
+        b'{"id":"a","task":"\xff"}',
+    ],
+    ids=lambda data: f"{data[:40]!r}",
+)
+def test_what_is_no_job_is_corrupt(data: bytes) -> None:
+    with pytest.raises(CorruptPayload):
+        decode_spec(data)
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=30).map(lambda b: b'{"id":"a","task":"' + b))
+def test_no_bytes_raise_anything_else(data: bytes) -> None:
+    with contextlib.suppress(CorruptPayload):
+        decode_spec(data)
+
+
+@given(st.binary(max_size=100))
+def test_a_stored_value_is_json_or_corrupt(data: bytes) -> None:
+    with contextlib.suppress(CorruptPayload):
+        decode(data)
