@@ -1,18 +1,4 @@
--- One change to one job: what becomes of it, and then the writing.
-local now, bytes, packed = clock(), 0, {}
-
--- 0 it can be applied, 1 it was done already, 2 it is stale, 3 there is no such job.
-local function judge(change, run, place, score)
-  if not run and not place and redis.call('EXISTS', base .. 'job:' .. change.id) == 0 then
-    return 3
-  elseif (run and run[TOKEN] or 0) ~= change.token then
-    return 2
-  elseif not place or not change.kind.sources[place] then
-    return 1
-  end
-  return change.kind.lapsed and tonumber(score) > now and 2 or 0
-end
-
+-- One change to one job.
 local function move(change, run, place, moment)
   local kind, score = change.kind, moment
   if kind.rank == 'tail' then
@@ -25,37 +11,6 @@ local function move(change, run, place, moment)
   if kind.shelf then
     redis.call('SADD', base .. 'shelves', kind.place)
   end
-end
-
--- Write error, result or progress. The first two are part of the job's size.
-local function write_left(id, left, run)
-  local key = base .. 'left:' .. id
-  for at = 1, #left, 2 do
-    if left[at] ~= 'progress' then
-      run[SIZE] = run[SIZE] + #left[at + 1] - redis.call('HSTRLEN', key, left[at])
-    end
-  end
-  redis.call('HSET', key, unpack(left))
-end
-
--- Keep an ended job until a time, or by number.
-local function keep(id, kept, run, moment)
-  bytes = bytes + run[SIZE]
-  if kept < 0 then
-    enter('counted', moment, id)
-  else
-    enter('expiry', moment + kept, id)
-  end
-end
-
-local function write_run(change, run)
-  for field, value in pairs(change.kind.run) do
-    run[field] = value
-  end
-  if change.kind.outside then
-    run[TOKEN] = run[TOKEN] + 1
-  end
-  packed[#packed + 1], packed[#packed + 2] = change.id, cmsgpack.pack(run)
 end
 
 local function apply(change, known, place)

@@ -1,6 +1,6 @@
 -- Apply changes: each moves one job along one edge, if the job still carries the token and stands in
 -- one of the edge's sources.
--- needs: _runs _lines _shelves _wake _change _changes
+-- needs: _runs _lines _shelves _wake _judge _write _change _changes
 -- KEYS: the base of the queue
 -- ARGV: whom to wake (none, one, all), then the changes, see _changes.lua; no id comes twice, for
 --       all jobs are read before the first one is written
