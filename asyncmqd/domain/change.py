@@ -18,7 +18,7 @@ Answer = Literal["applied", "already", "stale", "gone"]
 """
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One edge of the state table for one job, with everything that a store has to write.
 
     A store applies it, atomically, if the job's state is one of the edge's sources **and** the job

@@ -34,7 +34,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     schedule: str | None = None  # the repeatable that enqueued it
 
 
-class NewJob(msgspec.Struct, frozen=True, kw_only=True):
+class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One job to add: the encoded `JobSpec` with what a store has to know to file it."""
 
     id: str
@@ -43,7 +43,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     delay: float = 0.0  # seconds from the store's now; 0 means waiting at once
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A job taken by a worker. Whoever writes about it later must carry `token`."""
 
     queue: str
@@ -62,7 +62,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         return self.failures + 1
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that a store knows of one job, as it was at one moment. Times are Unix seconds."""
 
     queue: str

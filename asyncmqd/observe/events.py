@@ -11,7 +11,7 @@ from typing import Any
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
-from asyncmqd.observe.log import LEVELS, logger
+from asyncmqd.observe.log import LEVELS, job_line, logger
 
 EDGE_EVENTS = {
     "succeed": "job.completed",
@@ -85,7 +85,7 @@ class Observer:
             fields.update(_error_fields(decode_failure(change.error), change.edge))
         if change.edge == "retry":
             fields["retry_in"] = round(change.delay, 3)
-        logger().log(_rank(event), event, **fields)
+        job_line(_rank(event), event, fields)
 
     def lost(self, claim: Claim, task: str, event: str, reason: str) -> None:
         """A run whose claim is not this worker's any more: `job.lease_lost` or `job.cancelled`."""

@@ -20,33 +20,14 @@ from typing import Any, Literal, Protocol, TextIO
 import msgspec
 import structlog
 
+from asyncmqd.domain import clock
+
 LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line into several entries
 _FIELD_LIMIT = 4_000  # characters that a field of an overlong line keeps
 
 Format = Literal["auto", "json", "console"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-class HasFields(Protocol):
-    """What a running job is to the log."""
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        """queue, worker, job_id, task, attempt: on every line that its code logs or prints."""
-
-
-running_job: ContextVar[HasFields | None] = ContextVar("asyncmqd_job", default=None)
-"""The job that the present execution context is part of."""
-
-_bound: Any = None
-
-
-def logger() -> Any:
-    """The process's logger, bound once: structlog's lazy proxy costs more than the line itself."""
-    global _bound  # noqa: PLW0603 - one logger a process, made anew by `setup`
-    if _bound is None:
-        _bound = structlog.get_logger().bind()
-    return _bound
+_LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 
 
 class LineWriter:
@@ -90,6 +71,48 @@ class LineWriter:
                 return
 
 
+class HasFields(Protocol):
+    """What a running job is to the log."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """queue, worker, job_id, task, attempt: on every line that its code logs or prints."""
+
+
+running_job: ContextVar[HasFields | None] = ContextVar("asyncmqd_job", default=None)
+"""The job that the present execution context is part of."""
+
+_bound: Any = None
+_job_lines: tuple[LineWriter, int] | None = None  # where they go as JSON, and from which level on
+
+
+def job_line(level: int, event: str, fields: dict[str, Any]) -> None:
+    """Log one of the lines that every job causes.
+
+    As JSON they take the short way: building them through structlog's processors costs 6 us, a
+    fifth of all that a job of no work costs.
+    """
+    if _job_lines is None:
+        logger().log(level, event, **fields)
+        return
+    writer, least = _job_lines
+    if level >= least:
+        head = {
+            "timestamp": clock.utc_now().isoformat()[:-6] + "Z",
+            "level": _LEVEL_NAMES[level],
+            "event": event,
+        }
+        writer.write(_bounded({**head, **fields}))
+
+
+def logger() -> Any:
+    """The process's logger, bound once: structlog's lazy proxy costs more than the line itself."""
+    global _bound  # noqa: PLW0603 - one logger a process, made anew by `setup`
+    if _bound is None:
+        _bound = structlog.get_logger().bind()
+    return _bound
+
+
 class _Logger:
     """What structlog calls with a rendered line."""
 
@@ -118,10 +141,14 @@ def _add_job_fields(
 
 def _render_json(_logger: Any, _name: str, event: structlog.typing.EventDict) -> bytes:
     head = {key: event.pop(key) for key in ("timestamp", "level", "event")}
-    ordered = {**head, **event}
-    line = _encode(ordered)
+    return _bounded({**head, **event})
+
+
+def _bounded(event: Mapping[str, Any]) -> bytes:
+    """The line, with its long fields cut if it would be too long for one entry of the journal."""
+    line = _encode(event)
     if len(line) > LINE_LIMIT:
-        line = _encode({key: _shorten(value) for key, value in ordered.items()} | {"cut": True})
+        line = _encode({key: _shorten(value) for key, value in event.items()} | {"cut": True})
     return line
 
 
@@ -158,11 +185,12 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
     `format` "auto" means JSON unless the stream is a terminal. Standard library logging is taken
     along. May be called again, to change the level. Returns the writer, for a last `flush`.
     """
-    global _bound  # noqa: PLW0603 - what was bound before logs as before
+    global _bound, _job_lines  # noqa: PLW0603 - what was bound before logs as before
     _bound = None
     stream = stream or sys.__stdout__ or sys.stdout
     writer = LineWriter(stream.fileno())
     console = format == "console" or (format == "auto" and stream.isatty())
+    _job_lines = None if console else (writer, LEVELS[level])
     structlog.configure(
         processors=[
             structlog.stdlib.add_log_level,

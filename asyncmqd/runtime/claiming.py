@@ -34,11 +34,9 @@ from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
-from asyncmqd.runtime.slots import Slots
+from asyncmqd.runtime.slots import LANES, Slots
 
 BATCH = 1_000  # jobs that one round trip brings at most
-LANES = 2  # round trips at once: Python runs the jobs of one while the store does the other
-SPLIT = 16  # free slots from which on a lane leaves the other one its share
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
 
 _Settled = tuple[Run, Change]
@@ -152,9 +150,10 @@ class ClaimLoop:
             alone = not self._lanes
             if self._unsure and alone:
                 return 0
-            room = self._reserve()
-            busy = self._finished or self._noted or (room and self._hungry)
-            if busy and not self._unsure:
+            # Beside a round trip that is under way, only a full share is worth another one.
+            may_go = alone or (not self._unsure and self.slots.free >= self.slots.share)
+            room = self._reserve() if may_go else 0
+            if may_go and (self._finished or self._noted or (room and self._hungry)):
                 return room
             self._unreserve(room)
             if self.draining and alone and not self.running:
@@ -167,8 +166,7 @@ class ClaimLoop:
         """Take free slots, and a token for each."""
         if self.draining:
             return 0
-        free = min(self.slots.free, BATCH)
-        slots = self.slots.take(free // LANES if free >= SPLIT else free)
+        slots = self.slots.take(min(self.slots.share, BATCH))
         if self.limiter is None or not slots:
             return slots
         room = self.limiter.reserve(slots)

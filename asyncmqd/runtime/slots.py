@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+LANES = 2  # round trips at once: Python runs the jobs of one while the store does the other
+_SPLIT = 16  # slots from which on they are shared out between the lanes
 _MANY = 1_000
 
 
@@ -15,6 +17,10 @@ class Slots(Protocol):
     @property
     def free(self) -> int:
         """How many may be free, at most."""
+
+    @property
+    def share(self) -> int:
+        """How many one round trip takes at most, to leave the other one its own."""
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
@@ -37,6 +43,11 @@ class OwnSlots:
     def free(self) -> int:
         """How many are free."""
         return max(0, self.size - self.taken)
+
+    @property
+    def share(self) -> int:
+        """A half of many slots, all of few."""
+        return self.size // LANES if self.size >= _SPLIT else max(1, self.size)
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
@@ -68,6 +79,11 @@ class SharedSlots:
         """Many or none: a semaphore does not tell how many there are."""
         waited = self._waiter is not None and self._waiter.done()
         return _MANY if waited or not self._semaphore.locked() else 0
+
+    @property
+    def share(self) -> int:
+        """All that can be had: nothing is known of the others' needs."""
+        return _MANY
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
