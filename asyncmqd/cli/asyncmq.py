@@ -1,0 +1,100 @@
+"""`asyncmq`: the operator's command line. It works on the store, with or without a daemon."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.cli import jobs, queues, schedules, store, workers
+from asyncmqd.cli.enqueue import enqueue
+from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
+from asyncmqd.cli.output import complain
+from asyncmqd.cli.target import Target
+
+app = typer.Typer(no_args_is_help=True)
+app.command()(enqueue)
+app.add_typer(jobs.app, name="job")
+app.add_typer(queues.app, name="queue")
+app.add_typer(schedules.app, name="schedule")
+app.add_typer(workers.app, name="worker")
+app.add_typer(store.app, name="store")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from asyncmqd import __version__
+
+        print(f"asyncmq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Its key `backend` names the store."),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            "--backend",
+            metavar="URL",
+            help="The store; else --config, ASYNCMQD_BACKEND, ASYNCMQD_CONFIG or"
+            " /etc/asyncmq/queues.toml says. Passwords belong into the latter: all users see"
+            " command lines.",
+        ),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback acts
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Look at queues and jobs, and act on them, with or without a running daemon."""
+    context.obj = Target(backend, config)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: run a command, and turn whatever goes wrong into one line and a code."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    # Where the locale has no letter for something, an escape is better than no answer.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(arguments, prog_name="asyncmq", standalone_mode=False)
+    except Misconfigured as error:  # a line for each problem in the file
+        for line in str(error).splitlines():
+            complain(line)
+        return error.code
+    except CommandError as error:
+        complain(str(error))
+        return error.code
+    except StoreError as error:
+        complain(f"store: {error}")
+        return FAILED
+    except typer.Abort:
+        complain("aborted")
+        return FAILED
+    except typer.TyperException as error:
+        return _misused(error)
+    except Exception as error:  # noqa: BLE001 - people get a line, with the place for a report
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        complain(f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})")
+        return FAILED
+    return code or 0
+
+
+def _misused(error: typer.TyperException) -> int:
+    """The command line is wrong; without any command, its help was printed instead."""
+    if text := getattr(error, "format_message", lambda: str(error))():
+        complain(text.replace("Value error, ", ""))
+    return getattr(error, "exit_code", USAGE)

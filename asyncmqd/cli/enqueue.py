@@ -1,0 +1,117 @@
+"""`asyncmq enqueue`: one job from the command line."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.cli.errors import CommandError, Misuse
+from asyncmqd.cli.options import queue_name, seconds_option
+from asyncmqd.cli.output import complain, show_json
+from asyncmqd.cli.target import with_store
+from asyncmqd.client.job import Job, JobFailed, JobGone
+from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
+from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+from asyncmqd.domain.job import LOWEST_PRIORITY
+
+
+def enqueue(
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The task's registered name.")],
+    queue: Annotated[
+        str, typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE")
+    ] = "default",
+    args: Annotated[str, typer.Option(metavar="JSON", help="Positional: a JSON array.")] = "[]",
+    kwargs: Annotated[str, typer.Option(metavar="JSON", help="By name: a JSON object.")] = "{}",
+    delay: Annotated[float | None, seconds_option("Do not run it before.")] = None,
+    priority: Annotated[
+        int | None, typer.Option(min=0, max=LOWEST_PRIORITY, help="Lower runs first; usually 5.")
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Enqueued once while the store knows it.")
+    ] = None,
+    retries: Annotated[int | None, typer.Option(min=0, help="Runs after the first.")] = None,
+    timeout: Annotated[float | None, seconds_option("What one run may take; 0: no limit.")] = None,
+    ttl: Annotated[float | None, seconds_option("Do not start it after.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Print the result, too, as JSON.")] = False,
+    wait_timeout: Annotated[float | None, seconds_option("How long to wait for the end.")] = None,
+) -> None:
+    """Enqueue a job and print its id; which tasks there are is for the daemon to know."""
+    try:
+        options = CallOptions(
+            delay=delay or 0.0,
+            job_id=id,
+            priority=priority,
+            retries=retries,
+            timeout=timeout,
+            ttl=ttl,
+        )
+    except ValueError as error:
+        raise Misuse(str(error).replace("job_id:", "--id:")) from None
+    job = pending(_task(task), _array(args), _object(kwargs), options)
+
+    async def work(store: BaseBackend) -> None:
+        added = await _add(store, queue, job)
+        print(added.id, flush=True)
+        if wait or wait_timeout is not None:
+            show_json(await _result(added, wait_timeout))
+
+    with_store(context, work)
+
+
+async def _add(store: BaseBackend, queue: str, pending_job: PendingJob) -> Job:
+    try:
+        [job] = await add_all(store, queue, [pending_job])
+    except NotSerialisable as error:
+        raise Misuse(f"--{error}") from None
+    except PayloadTooLarge as error:
+        raise CommandError(str(error)) from None
+    if not job.created:
+        complain(f"job {job.id}: queue {queue} has it already, nothing was enqueued")
+    return job
+
+
+async def _result(job: Job, timeout: float | None) -> Any:
+    try:
+        return await job.result(timeout)
+    except (JobFailed, JobGone) as error:
+        raise CommandError(str(error)) from None
+    except TimeoutError:
+        raise CommandError(f"job {job.id}: it has not ended within {timeout:g} s") from None
+
+
+def _task(name: str) -> str:
+    if not name.strip():
+        raise Misuse("TASK: expected the name of a task, got an empty one")
+    return name
+
+
+def _array(text: str) -> list[Any]:
+    value = _json("--args", text)
+    if not isinstance(value, list):
+        raise Misuse(f"--args: expected a JSON array like '[1, \"a\"]', got {_shown(text)}")
+    return value
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = _json("--kwargs", text)
+    if not isinstance(value, dict):
+        raise Misuse(f"--kwargs: expected a JSON object like '{{\"a\": 1}}', got {_shown(text)}")
+    return value
+
+
+def _json(option: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise Misuse(f"{option}: expected JSON, got {error.msg} at {place}") from None
+    except (ValueError, RecursionError) as error:
+        raise Misuse(f"{option}: expected JSON that can be read, got {error}") from None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:60]}...")

@@ -1,0 +1,41 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from asyncmqd.domain.schedule import seconds
+from asyncmqd.domain.states import State
+from asyncmqd.domain.tasks import check_queue_name
+
+
+def duration(value: str | float) -> float:
+    """Seconds out of "90", "1.5h", "5m" or "0"; a default is a number already."""
+    try:
+        return 0.0 if value in {0, "0", "0s"} else seconds(value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def seconds_option(help: str) -> Any:
+    """An option that takes a duration."""
+    return typer.Option(parser=duration, metavar="SECONDS|5m", help=help)
+
+
+def queue_name(text: str) -> str:
+    """The text itself, if it can name a queue."""
+    try:
+        return check_queue_name(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error).removeprefix("queue: ")) from None
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+QueueArgument = Annotated[str, typer.Argument(parser=queue_name, metavar="QUEUE")]
+QueueOption = Annotated[
+    str | None, typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE")
+]
+StateOption = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in it.")]

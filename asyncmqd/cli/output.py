@@ -1,0 +1,132 @@
+"""What commands print: tables for people, aligned text for pipes, JSON for programs.
+
+rich is imported only where a terminal is there to profit from it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from asyncmqd.cli.errors import CommandError, Misuse
+
+_STYLES = {
+    "active": "cyan",
+    "delayed": "yellow",
+    "completed": "green",
+    "failed": "red",
+    "expired": "magenta",
+    "cancelled": "dim",
+    "PAUSED": "bold yellow",
+}
+
+
+def printable(text: str) -> str:
+    """The text without what could move a cursor or fake a line: such characters are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def rfc3339(seconds: float | None) -> str | None:
+    """A Unix time as RFC 3339 in UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON document, in ASCII: job data cannot reach the terminal raw."""
+    print(json.dumps(value))
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table. Only its last column may hold spaces when it goes into a pipe."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _show_rich_table(headings, cells)
+    else:
+        _show_plain_table(headings, [_joined(row) for row in cells])
+
+
+def show_fields(fields: Sequence[tuple[str, object]]) -> None:
+    """Print names and values, a line each."""
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        print(f"{name:<{width}}  {_cell(value)}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else printable(str(value))
+
+
+def _joined(row: Sequence[str]) -> list[str]:
+    # A space inside of a cell would shift awk's columns.
+    return [*(cell.replace(" ", "\\x20") for cell in row[:-1]), row[-1]]
+
+
+def _show_plain_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def _show_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:  # as Text, for a task may be called [red]
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    Console().print(table)
+
+
+def complain(text: str) -> None:
+    """One line on standard error."""
+    print(f"asyncmq: {printable(text)}", file=sys.stderr)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, unless `yes` was said already. Raises CommandError for a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Misuse("expected --yes, since there is no terminal to ask on")
+    if not typer.confirm(question, err=True):
+        raise CommandError("nothing was done")
+
+
+@contextmanager
+def progress(doing: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's standard error; call what it yields with each step done."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda count: bar.advance(task, count)

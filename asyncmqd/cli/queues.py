@@ -1,0 +1,140 @@
+"""`asyncmq queue`: look at queues, pause, resume and purge them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.cli.options import AsJson, QueueArgument, Yes
+from asyncmqd.cli.output import confirm, progress, rfc3339, show_fields, show_json, show_table
+from asyncmqd.cli.schedules import show_schedules
+from asyncmqd.cli.target import with_store
+from asyncmqd.cli.views import counts_view, job_view, schedule_view, worker_view
+from asyncmqd.domain.states import State
+
+app = typer.Typer(no_args_is_help=True, help="Look at queues, and pause, resume or purge them.")
+
+
+@app.command("list")
+def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the queues that have jobs, schedules or workers, with the jobs in each state."""
+    queues = with_store(context, _all_queues)
+    if as_json:
+        show_json(queues)
+        return
+    states = [str(state) for state in State]
+    show_table(
+        ("QUEUE", *(state.upper() for state in states), "WORKERS", "CLAIMING"),
+        [
+            (
+                queue["name"],
+                *(queue[state] for state in states),
+                queue["workers"],
+                "PAUSED" if queue["paused"] else "yes",
+            )
+            for queue in queues
+        ],
+    )
+
+
+async def _all_queues(store: BaseBackend) -> list[dict[str, Any]]:
+    workers = [worker_view(record) for record in await store.workers()]
+    served = [name for worker in workers for name in worker["queues"]]
+    # A queue that is served but empty is one to see, too.
+    names = sorted({*await store.queues(), *served})
+    counts = await store.counts(names)
+    return [{**counts_view(name, counts[name]), "workers": served.count(name)} for name in names]
+
+
+@app.command()
+def show(context: typer.Context, queue: QueueArgument, as_json: AsJson = False) -> None:
+    """Show one queue: its jobs by state, what runs next, its workers and schedules."""
+    view = with_store(context, lambda store: _one_queue(store, queue))
+    if as_json:
+        show_json(view)
+        return
+    head = view["head"]
+    show_fields(
+        [
+            ("name", queue),
+            *((str(state), view[state]) for state in State),
+            ("shelved", view["shelved"]),
+            ("paused", view["paused"]),
+            ("next to run", head and f"{head['id']} {head['task']}, {head['age']} s old"),
+            ("next due", view["next_due"]),
+            ("next lease end", view["next_lease_end"]),
+            ("workers", len(view["workers"])),
+            ("running", f"{view['running']} of {view['concurrency']}"),
+        ]
+    )
+    if view["schedules"]:
+        print()
+        show_schedules(view["schedules"])
+
+
+async def _one_queue(store: BaseBackend, queue: str) -> dict[str, Any]:
+    counts = (await store.counts([queue]))[queue]
+    outlook = (await store.outlook([queue]))[queue]
+    workers = [worker_view(record) for record in await store.workers()]
+    serving = [worker for worker in workers if queue in worker["queues"]]
+    records = await store.list(queue, State.WAITING, 0, 1)
+    head = job_view(records[0]) if records else None
+    return {
+        **counts_view(queue, counts),
+        "head": head
+        and {
+            **{key: head[key] for key in ("id", "task", "priority", "created")},
+            "age": round(outlook.now - records[0].created, 3),
+        },
+        "next_due": rfc3339(outlook.next_due),
+        "next_lease_end": rfc3339(outlook.next_lapse),
+        "shelved_tasks": list(outlook.shelves),
+        "concurrency": sum(worker["queues"][queue]["concurrency"] for worker in serving),
+        "running": sum(worker["queues"][queue]["running"] for worker in serving),
+        "workers": [worker["id"] for worker in serving],
+        "schedules": [
+            schedule_view(record, outlook.now) for record in await store.schedules(queue)
+        ],
+    }
+
+
+@app.command()
+def pause(context: typer.Context, queue: QueueArgument) -> None:
+    """Stop all workers from claiming jobs of this queue; running ones go on."""
+    with_store(context, lambda store: store.pause(queue, paused=True))
+    print(f"{queue} paused")
+
+
+@app.command()
+def resume(context: typer.Context, queue: QueueArgument) -> None:
+    """Let workers claim jobs of this queue again."""
+    with_store(context, lambda store: store.pause(queue, paused=False))
+    print(f"{queue} resumed")
+
+
+@app.command()
+def purge(
+    context: typer.Context,
+    queue: QueueArgument,
+    state: Annotated[State, typer.Option("--state", "-s", help="Which jobs to delete.")],
+    yes: Yes = False,
+) -> None:
+    """Delete all jobs of a queue that are in one state."""
+    deleted = with_store(context, lambda store: _purge(store, queue, state, yes=yes))
+    print(f"{deleted} jobs removed")
+
+
+async def _purge(store: BaseBackend, queue: str, state: State, *, yes: bool) -> int:
+    # Not more than there are now: a producer that keeps adding would keep us here for ever.
+    total: int = getattr((await store.counts([queue]))[queue], state)
+    confirm(f"remove {total} {state} jobs of queue {queue}?", yes=yes or not total)
+    deleted = 0
+    with progress("removing", total) as advance:
+        while count := await store.purge(queue, state, min(PAGE, total - deleted)):
+            deleted += count
+            advance(count)
+            if deleted >= total:
+                break
+    return deleted

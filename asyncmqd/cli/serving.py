@@ -1,0 +1,74 @@
+"""`asyncmq worker start`: one queue, served from a terminal or a container, without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NoReturn
+
+import uvloop
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.cli.errors import Misconfigured
+from asyncmqd.client.connection import connect
+from asyncmqd.observe.events import Observer
+from asyncmqd.observe.log import LineWriter, capture_prints
+
+Work = Callable[[BaseBackend], Awaitable[None]]
+
+
+def import_tasks(modules: Sequence[str]) -> None:
+    """Import the application's modules, found from the current directory on.
+
+    Raises Misconfigured, naming the first that cannot be imported and why.
+    """
+    # A script of its own has the directory of `asyncmq` there, where no application is.
+    sys.path.insert(0, os.getcwd())
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the application's code
+            raise Misconfigured(
+                f"--tasks {name}: expected a module that can be imported,"
+                f" got {type(error).__name__}: {error}"
+            ) from None
+
+
+def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
+    """Do `work` on the connected store until a signal ends it, and leave with exit code 0.
+
+    Raises StoreError when the store cannot be reached at the start.
+    """
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_serve(work, queue))
+    writer.flush()
+    # A plain function that never ends holds a thread, and an ordinary exit would wait for it.
+    os._exit(0)
+
+
+async def _serve(work: Work, queue: str) -> None:
+    store, observer = connect(), Observer()
+    _cancel_at_signals()
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await store.connect()
+            capture_prints()
+            observer.event("queue.started", queue=queue)
+            await work(store)
+    finally:
+        await store.close()
+    observer.event("queue.stopped", queue=queue)
+
+
+def _cancel_at_signals() -> None:
+    """The first cancellation drains, the second one hands back: the runner knows."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, task.cancel)

@@ -1,0 +1,66 @@
+"""`asyncmq store`: the store itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.cli.errors import CommandError
+from asyncmqd.cli.options import AsJson
+from asyncmqd.cli.output import rfc3339, show_fields, show_json
+from asyncmqd.cli.target import with_store
+from asyncmqd.domain.states import State
+
+app = typer.Typer(no_args_is_help=True, help="Look at the store, and back it up.")
+
+
+@app.command()
+def info(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show where the store is, what it holds, and what is wrong with its set-up."""
+    view = with_store(context, _info)
+    if as_json:
+        show_json(view)
+        return
+    warnings = view.pop("warnings")
+    jobs = view.pop("jobs")
+    show_fields([*view.items(), *jobs.items(), *(("warning", text) for text in warnings)])
+
+
+async def _info(store: BaseBackend) -> dict[str, Any]:
+    warnings = await store.warnings()
+    queues = await store.queues()
+    counts = (await store.counts(queues)).values()
+    return {
+        "url": store.url,
+        "now": rfc3339(await store.now()),
+        "queues": len(queues),
+        "workers": len(await store.workers()),
+        "jobs": {str(state): sum(getattr(each, state) for each in counts) for state in State},
+        "warnings": warnings,
+    }
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
+) -> None:
+    """Copy a SQLite store into a file, while daemons go on working."""
+    if file.exists():
+        raise CommandError(f"{file}: expected a file that is not there yet")
+    with_store(context, lambda store: _backup(store, file))
+    print(f"{file} written")
+
+
+async def _backup(store: BaseBackend, file: Path) -> None:
+    copy: Callable[[Path], Awaitable[None]] | None = getattr(store, "backup", None)
+    if copy is None:
+        raise CommandError(
+            f"backup: expected a store on sqlite:///path, got {store.url}:"
+            " a server has tools of its own for it"
+        )
+    await copy(file)

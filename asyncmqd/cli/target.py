@@ -1,0 +1,107 @@
+"""Which store a command works on, and how it gets there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import typer
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.cli.errors import Misconfigured, Misuse
+from asyncmqd.client.connection import CONFIG_FILE
+
+Result = TypeVar("Result")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What the options before the command said."""
+
+    backend: str | None = None
+    config: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """The store's URL, secrets included. Raises Misconfigured.
+
+        Options win over the environment: whoever types `--config` means that store, even in a
+        shell whose ASYNCMQD_BACKEND points elsewhere.
+        """
+        environ = os.environ
+        if self.backend is not None:
+            return self.backend
+        if self.config is not None:
+            return _url_in(self.config)
+        if url := environ.get("ASYNCMQD_BACKEND"):
+            return url
+        if file := environ.get("ASYNCMQD_CONFIG"):
+            return _url_in(Path(file))
+        if CONFIG_FILE.exists():
+            return _url_in(CONFIG_FILE)
+        raise Misconfigured(
+            "no store is configured: expected --backend URL, --config FILE, ASYNCMQD_BACKEND,"
+            f" ASYNCMQD_CONFIG or {CONFIG_FILE}, got none of them"
+        )
+
+    def open(self) -> BaseBackend:
+        """The store; nothing is contacted yet. Raises Misuse or Misconfigured."""
+        url, wrong = self.url, Misconfigured if self.backend is None else Misuse
+        if url.startswith("memory:"):
+            raise wrong(
+                "backend: expected a store that processes share (sqlite:///path, redis://, ...),"
+                " got memory://, which is empty in every process"
+            )
+        try:
+            return open_backend(url)
+        except ValueError as error:
+            raise wrong(_without_secrets(url, error)) from None
+
+
+def _url_in(path: Path) -> str:
+    """The key `backend` of a file and its drop-ins, as the daemon reads them."""
+    # Imported here, because with a URL at hand nobody should pay for the configuration's models.
+    from asyncmqd.config.files import read_files
+    from asyncmqd.config.layers import merged
+
+    layers = list(read_files(path))
+    if errors := [error for layer in layers for error in layer.errors]:
+        raise Misconfigured("\n".join(map(str, errors)))
+    url = merged(layers).get("backend")
+    if not isinstance(url, str):
+        raise Misconfigured(f"{path}:1: backend: expected the URL of a store, got none")
+    return url
+
+
+def _without_secrets(url: str, error: ValueError) -> str:
+    """Why the URL names no store. The configuration's own check never repeats a password."""
+    from asyncmqd.config.urls import check_backend
+
+    try:
+        check_backend(url)
+    except ValueError as safe:
+        return f"backend: {safe}"
+    return str(error)
+
+
+def target_of(context: typer.Context) -> Target:
+    """What the options before the command said."""
+    target: Target = context.find_object(Target) or Target()
+    return target
+
+
+def with_store(context: typer.Context, work: Callable[[BaseBackend], Awaitable[Result]]) -> Result:
+    """Open the store, have `work` done on it, and let go of it again."""
+
+    async def run() -> Result:
+        store = target_of(context).open()
+        try:
+            return await work(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
