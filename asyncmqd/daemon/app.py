@@ -71,8 +71,11 @@ def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> i
     systemd = Systemd(environ, observer)
     instance = Instance(settings.control_socket)
     instance.lock()
-    connect(settings.backend_url)  # modules may ask for their queue's store while imported
     application = Application(config, environ)
+    try:
+        connect(settings.backend_url)  # modules may ask for their queue's store while imported
+    except ValueError as error:
+        raise application.refusal(settings, {("backend",): str(error)}) from None
     application.extend_path(settings)
     scanners = application.load(settings)
     configuration = Configuration(config, dict(environ), settings, scanners)

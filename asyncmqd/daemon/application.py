@@ -47,10 +47,14 @@ class Application:
             except ValueError as error:
                 problems[path] = str(error)
         if problems:
-            raise ConfigErrors(self._errors(settings, problems))
+            raise self.refusal(settings, problems)
         return scanners
 
-    def _errors(self, settings: Settings, problems: dict[KeyPath, str]) -> Iterator[ConfigError]:
+    def refusal(self, settings: Settings, problems: Mapping[KeyPath, str]) -> ConfigErrors:
+        """Problems that only use could show, as errors at the places of their keys."""
+        return ConfigErrors(self._errors(settings, problems))
+
+    def _errors(self, settings: Settings, problems: Mapping[KeyPath, str]) -> Iterator[ConfigError]:
         # Only needed here, and too slow to import at every start.
         from asyncmqd.config.environment import read_variables
         from asyncmqd.config.files import read_files

@@ -38,15 +38,12 @@ class Keeper:
     def change(self, options: WorkerOptions) -> None:
         """Serve with these options from now on: in place, unless the scanners differ."""
         before, self.options = self.options, options
-        if not self._wanted:
-            self._wanted = True
-            self._node.observer.event("queue.changed", queue=self.queue, wanted=True)
+        if options == before and self._wanted:
             return
-        if options == before:
-            return
+        self._wanted = True
         self._node.observer.event("queue.changed", queue=self.queue, **_numbers(options))
         if self._ending or self.worker is None:
-            return
+            return  # the next worker has them from its start
         if options.scanners != before.scanners:
             self._end()
         else:
@@ -115,7 +112,7 @@ class Keeper:
         self._run = asyncio.create_task(self._work(), name=f"worker of {self.queue}")
         await asyncio.wait([self._run])
         run, self._run, self.worker = self._run, None, None
-        if self._ending or run.cancelled():
+        if run.cancelled():
             return None
         return run.exception() or RuntimeError("the worker ended by itself")
 
@@ -131,7 +128,7 @@ class Keeper:
             "queue.crashed",
             queue=self.queue,
             error=_told(error),
-            restart_in=round(pause, 3),
+            restart_in=round(pause, 3) if self._wanted else None,
             exc_info=error,
         )
         self._change.clear()

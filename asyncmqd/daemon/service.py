@@ -70,13 +70,14 @@ class Daemon:
         while (command := await self._commands.get()) not in {Command.STOP, Command.FAILED}:
             self._obey(command)
         start.cancel()
-        await asyncio.wait([start])
+        await asyncio.wait([start], timeout=CLOSE_LIMIT)
         stop = asyncio.create_task(self._stop())
         stop.add_done_callback(lambda _: self._commands.put_nowait(Command.LEAVE))
         code = 1 if command is Command.FAILED else 0
         while (command := await self._commands.get()) is not Command.LEAVE:
             self._obey(command)
-        stop.result()
+        if stop.done():
+            stop.result()
         self._observer.event("daemon.stopped")
         return code
 

@@ -27,15 +27,20 @@ class Supervisor:
             if queue not in wanted:
                 keeper.stop()
         for queue, options in wanted.items():
-            if queue in self.keepers:
-                self.keepers[queue].change(options)
-            else:
+            present = self.keepers.get(queue)
+            if present is None or present.task.done():
                 self._start(queue, options)
+            else:
+                present.change(options)
 
     def _start(self, queue: str, options: WorkerOptions) -> None:
         keeper = Keeper(queue, self._node, options)
         self.keepers[queue] = keeper
-        keeper.task.add_done_callback(lambda _: self.keepers.pop(queue, None))
+        keeper.task.add_done_callback(lambda _: self._forget(keeper))
+
+    def _forget(self, keeper: Keeper) -> None:
+        if self.keepers.get(keeper.queue) is keeper:
+            del self.keepers[keeper.queue]
 
     async def stop(self) -> None:
         """Drain all queues at the same time, each for its own drain_timeout."""

@@ -167,3 +167,24 @@ def test_a_store_that_vanishes_while_draining_does_not_hold_the_exit(daemon, ser
     began = time.monotonic()
     assert d.stop() == 0
     assert time.monotonic() - began < 8
+
+
+def test_a_store_that_hangs_does_not_hold_a_second_term(daemon, server):
+    d = daemon(server.url, MAIL).start()
+    Store(server.url).add("mail", "hold", ["a"])
+    until(lambda: d.lines("began"))
+    server.freeze()
+    d.signal(signal.SIGTERM)
+    d.wait_for("daemon.draining")
+    began = time.monotonic()
+    assert d.stop() == 0
+    assert time.monotonic() - began < 2
+    server.thaw()
+
+
+def test_a_store_that_refuses_us_is_no_matter_of_patience(daemon, server):
+    d = daemon(server.url.replace("unix://", "unix://stranger:hidden@"), MAIL).start(ready=False)
+    assert d.wait() == 1
+    (failed,) = d.all("daemon.failed")
+    assert "exc_info" not in failed
+    assert "hidden" not in f"{d.events} {d.stderr}"
