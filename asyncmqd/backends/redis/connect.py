@@ -52,7 +52,9 @@ _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 def to_store_error(url: str, error: Exception) -> StoreError:
     """What the contract calls an error of redis-py. `url` carries no secrets."""
-    refused = isinstance(error, _REFUSALS) or str(error).startswith("WRONGTYPE")
+    # What goes wrong while it logs in comes wrapped in another error.
+    refused = isinstance(error, _REFUSALS) or isinstance(error.__cause__, _REFUSALS)
+    refused = refused or str(error).startswith("WRONGTYPE")
     kind = StoreRefused if refused else StoreError
     return kind(f"{url}: {str(error) or 'no answer in time'}")
 

@@ -1,0 +1,258 @@
+"""A Redis server that forgets, freezes, dies, refuses or is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from asyncmqd.backends.base import Held, StoreError, StoreRefused
+from asyncmqd.backends.redis import RedisBackend, connect, leases
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.settle import Policy, Succeeded, settle
+from tests.eventually import eventually
+from tests.servers import KINDS, RedisServer
+
+QUEUE = "mail"
+LEASE = 60.0
+
+
+def jobs(*ids: str) -> list[NewJob]:
+    return [NewJob(id=id, payload=b"{}") for id in ids]
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[RedisServer]:
+    with RedisServer("redis8", tmp_path, tcp=True, appendonly=True) as running:
+        yield running
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[[str], RedisBackend]]:
+    """Opens stores, and closes them after the test."""
+    stores: list[RedisBackend] = []
+
+    def one(url: str) -> RedisBackend:
+        stores.append(RedisBackend(url))
+        return stores[-1]
+
+    yield one
+    for each in stores:
+        await each.close()
+
+
+@pytest.fixture
+def store(server: RedisServer, opened: Callable[[str], RedisBackend]) -> RedisBackend:
+    return opened(server.url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_forgotten_scripts_are_sent_again_and_nothing_else_is(kind, tmp_path, opened):
+    with RedisServer(kind, tmp_path) as server, server.client() as client:
+        store = opened(server.url)
+        assert await store.add(QUEUE, jobs("a", "b", "c")) == [True] * 3
+        [claim] = await store.claim(QUEUE, 1, LEASE, "w")
+        client.script_flush()
+        # Teach it one of the two scripts that a turn needs: the other alone is missing.
+        await store.claim("other", 1, LEASE, "w")
+        turn = await store.turn(QUEUE, [settle(claim, Succeeded(), Policy(), 0)], 1, LEASE, "w")
+        assert turn.answers == ["applied"]
+        assert [each.id for each in turn.claims] == ["b"]
+        counts = (await store.counts([QUEUE]))[QUEUE]
+        assert (counts.waiting, counts.active, counts.completed) == (1, 1, 1)
+
+
+async def test_the_lease_thread_survives_forgotten_scripts(server, store):
+    await store.add(QUEUE, jobs("a"))
+    [claim] = await store.claim(QUEUE, 1, LEASE, "w")
+    extend = store.extender()
+    with server.client() as client:
+        client.script_flush()
+    held = [Held(QUEUE, "a", claim.token), Held(QUEUE, "a", 7), Held("other", "a", 1)]
+    assert await asyncio.to_thread(extend, held, LEASE) == [True, False, False]
+    server.restart()
+    with suppress(StoreError):  # its connection is dead, which it finds out now
+        await asyncio.to_thread(extend, held, LEASE)
+    assert await asyncio.to_thread(extend, held, LEASE) == [True, False, False]
+
+
+async def test_a_cancelled_call_leaves_its_reply_to_nobody(server, opened):
+    store = opened(f"{server.url}?max_connections=1")
+    await store.add(QUEUE, jobs("a"))
+    server.freeze()
+    call = asyncio.create_task(store.queues())
+    await asyncio.sleep(0.05)  # long enough to have sent it; the server cannot answer
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+    server.thaw()
+    assert (await store.counts([QUEUE]))[QUEUE].waiting == 1
+    assert await store.queues() == [QUEUE]
+
+
+async def test_a_frozen_server_is_an_error_in_time(server, store, monkeypatch):
+    await store.connect()
+    monkeypatch.setattr(connect, "COMMAND_TIMEOUT", 0.2)
+    server.freeze()
+    with pytest.raises(StoreError, match="no answer in time"):
+        await store.now()
+    server.thaw()
+    assert await store.now() > 0
+
+
+async def test_the_lease_thread_does_not_wait_for_a_frozen_server(server, opened, monkeypatch):
+    monkeypatch.setattr(leases, "TIMEOUT", 0.2)
+    store = opened(server.tcp_url)
+    extend = store.extender()
+    server.freeze()
+    with pytest.raises(StoreError):
+        await asyncio.to_thread(extend, [Held(QUEUE, "a", 1)], LEASE)
+    server.thaw()
+    assert await asyncio.to_thread(extend, [Held(QUEUE, "a", 1)], LEASE) == [False]
+
+
+async def test_a_dead_server_is_an_error_until_it_is_back(server, store):
+    await store.add(QUEUE, jobs("a"))
+    server.kill()
+    with pytest.raises(StoreError) as caught:
+        await store.claim(QUEUE, 1, LEASE, "w")
+    assert not isinstance(caught.value, StoreRefused)
+    server.start()
+    assert [each.id for each in await store.claim(QUEUE, 1, LEASE, "w")] == ["a"]
+
+
+async def test_connections_that_a_restart_closed_are_replaced_unseen(server, store):
+    await asyncio.gather(*(store.now() for _ in range(5)))
+    server.restart()
+    for _ in range(3):
+        await asyncio.sleep(0)  # the loop gets to see what has happened to its sockets
+    for _ in range(6):
+        assert await store.now() > 0
+
+
+async def test_connections_are_bounded(server, opened):
+    store = opened(f"{server.tcp_url}?max_connections=3")
+    await asyncio.gather(*(store.add(f"q{n}", jobs("a")) for n in range(50)))
+    with server.client() as client:
+        mine = [each for each in client.client_list(_type="normal") if each["addr"][0] == "1"]
+    assert len(mine) == 3
+    assert len(await store.queues()) == 50
+
+
+async def test_credentials_that_are_wrong_or_missing_are_refused(tmp_path, opened):
+    with RedisServer("redis8", tmp_path, tcp=True, options={"requirepass": "hunter2"}) as server:
+        path = server.url.removeprefix("unix://")
+        over_tcp = server.tcp_url.replace("://", "://:hunter3@")
+        wrong = [f"unix://:hunter3@{path}", f"unix://nobody:hunter2@{path}", over_tcp]
+        for url in (server.url, server.tcp_url, *wrong):
+            with pytest.raises(StoreRefused) as caught:
+                await opened(url).connect()
+            assert "hunter" not in str(caught.value)
+        await opened(f"unix://:hunter2@{path}").connect()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_user_with_rights_to_the_prefix_alone_is_enough(kind, tmp_path, opened):
+    options = {
+        "user app": "on >pw ~app:* resetchannels &app:* +@all -@admin -@dangerous +info",
+        "user blind": "on >pw ~other:* +@all",
+    }
+    with RedisServer(kind, tmp_path, options=options) as server:
+        path = server.url.removeprefix("unix://")
+        store = opened(f"unix://app:pw@{path}?prefix=app")
+        await store.wait([QUEUE], 0)
+        await store.add(QUEUE, jobs("a"))
+        [claim] = await store.claim(QUEUE, 5, LEASE, "w")
+        held = [Held(QUEUE, "a", claim.token)]
+        assert await asyncio.to_thread(store.extender(), held, LEASE) == [True]
+        assert await store.apply(QUEUE, [settle(claim, Succeeded(b"1"), Policy(), 0)]) == [
+            "applied"
+        ]
+        await store.beat("w", b"{}", 10)
+        await store.add(QUEUE, jobs("b"))
+        assert await store.wait([QUEUE], 10) == {QUEUE}
+        await store.warnings()
+        with pytest.raises(StoreRefused):
+            await opened(f"unix://blind:pw@{path}?prefix=app").connect()
+
+
+async def test_a_newer_or_foreign_layout_is_refused(server, opened):
+    with server.client() as client:
+        client.set("new:layout", 99)
+        client.set("odd:layout", "hello")
+        client.hset("hash:layout", "a", 1)
+    for prefix in ("new", "odd", "hash"):
+        with pytest.raises(StoreRefused):
+            await opened(f"{server.url}?prefix={prefix}").add(QUEUE, jobs("a"))
+
+
+async def test_two_prefixes_are_two_stores(server, opened):
+    one, other = opened(f"{server.url}?prefix=one"), opened(f"{server.url}?prefix=other")
+    await one.add(QUEUE, jobs("a"))
+    assert await other.queues() == []
+    assert await other.claim(QUEUE, 1, LEASE, "w") == []
+
+
+async def test_a_replica_is_an_error_and_not_a_refusal(server, tmp_path, opened):
+    (tmp_path / "replica").mkdir()
+    options = {"replicaof": f"127.0.0.1 {server.port}"}
+    with RedisServer("redis8", tmp_path / "replica", options=options) as replica:
+        with pytest.raises(StoreError) as caught:
+            await opened(replica.url).add(QUEUE, jobs("a"))
+        assert not isinstance(caught.value, StoreRefused)
+
+
+async def test_a_full_server_refuses_new_jobs_and_still_gives_out_old_ones(tmp_path, opened):
+    with RedisServer("redis8", tmp_path) as server, server.client() as client:
+        store = opened(server.url)
+        await store.add(QUEUE, jobs("a"))
+        client.config_set("maxmemory", "1kb")
+        with pytest.raises(StoreError, match="maxmemory"):
+            await store.add(QUEUE, jobs("b"))
+        client.config_set("maxmemory", "0")
+        assert (await store.counts([QUEUE]))[QUEUE].waiting == 1
+
+
+async def test_warnings(server, store):
+    assert await store.warnings() == []
+    with server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("appendonly", "no")
+    policy, persistence = await store.warnings()
+    assert "allkeys-lru" in policy
+    assert "appendonly" in persistence
+
+
+async def test_a_payload_that_the_server_lost_is_an_empty_one(server, store):
+    await store.add(QUEUE, jobs("a"))
+    with server.client() as client:
+        assert client.delete(f"asyncmq:{{{QUEUE}}}:job:a") == 1
+    [claim] = await store.claim(QUEUE, 1, LEASE, "w")
+    assert (claim.payload, claim.token) == (b"", 1)
+    assert await store.apply(QUEUE, [settle(claim, Succeeded(), Policy(), 0)]) == ["applied"]
+
+
+async def test_a_waiting_job_takes_at_most_400_bytes(server, store):
+    count = 20_000
+    with server.client() as client:
+        before = client.info("memory")["used_memory"]
+        for start in range(0, count, 1000):
+            page = [f"{number:022}" for number in range(start, start + 1000)]
+            await store.add(QUEUE, [NewJob(id=id, payload=b"x" * 100) for id in page])
+        after = client.info("memory")["used_memory"]
+    assert (after - before) / count <= 400
+
+
+async def test_the_claims_of_a_big_worker_are_all_found(server, store):
+    ids = [f"j{number}" for number in range(1_200)]
+    await store.add(QUEUE, jobs(*ids))
+    assert len(await store.claim(QUEUE, 1_200, LEASE, "host/1")) == 1_200
+    await eventually(lambda: _is_active(store, 1_200))
+    assert sorted(each.id for each in await store.held(QUEUE, "host/")) == sorted(ids)
+    assert await store.held(QUEUE, "host/2") == []
+
+
+async def _is_active(store: RedisBackend, count: int) -> bool:
+    return (await store.counts([QUEUE]))[QUEUE].active == count

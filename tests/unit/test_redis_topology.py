@@ -1,0 +1,113 @@
+"""The same store behind Sentinel, and in a cluster of three masters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.base import Held
+from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.settle import Policy, Succeeded, settle
+from tests.eventually import eventually
+from tests.servers import RedisServer, free_port
+
+QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
+LEASE = 60.0
+SLOTS = (0, 5_461, 10_922, 16_384)
+
+
+def start(stack: ExitStack, directory: Path, **kwargs) -> RedisServer:
+    directory.mkdir()
+    return stack.enter_context(RedisServer("redis8", directory, tcp=True, **kwargs))
+
+
+@pytest.fixture
+def sentinel_url(tmp_path: Path) -> Iterator[str]:
+    with ExitStack() as stack:
+        master = start(stack, tmp_path / "m")
+        options = {"sentinel monitor": f"jobs 127.0.0.1 {master.port} 1"}
+        watch = start(stack, tmp_path / "s", options=options, arguments=["--sentinel"])
+        yield f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{watch.port}/jobs/1"
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[list[RedisServer]]:
+    with ExitStack() as stack:
+        bus = [free_port() for _ in range(3)]
+        nodes = [
+            start(
+                stack,
+                tmp_path / str(number),
+                options={"cluster-enabled": "yes", "cluster-port": str(port)},
+            )
+            for number, port in enumerate(bus)
+        ]
+        for number, node in enumerate(nodes):
+            first, last = SLOTS[number], SLOTS[number + 1] - 1
+            with node.client() as client:
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+                for other, port in zip(nodes, bus, strict=True):
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, port)
+        await eventually(lambda: _agree(nodes))
+        yield nodes
+
+
+async def _agree(nodes: list[RedisServer]) -> bool:
+    for node in nodes:
+        with node.client() as client:
+            known = client.execute_command("CLUSTER", "INFO")
+        if b"cluster_state:ok" not in known or b"cluster_known_nodes:3" not in known:
+            return False
+    return True
+
+
+async def whole_way(store: RedisBackend, other: RedisBackend) -> None:
+    """Every kind of call, over all queues."""
+    assert await store.wait(QUEUES, 10) == set(QUEUES)
+    for queue in QUEUES:
+        assert await store.claim(queue, 1, LEASE, "w") == []
+        assert await other.add(queue, [NewJob(id="a", payload=b"{}")]) == [True]
+    woken: set[str] = set()
+    while woken != set(QUEUES):
+        woken |= await store.wait(QUEUES, 10)
+    claims = [(await store.claim(queue, 5, LEASE, "w"))[0] for queue in QUEUES]
+    held = [Held(each.queue, each.id, each.token) for each in claims]
+    assert await store.extend(held, LEASE) == [True] * len(held)
+    assert await asyncio.to_thread(store.extender(), held, LEASE) == [True] * len(held)
+    assert {each.waiting for each in (await store.outlook(QUEUES)).values()} == {0}
+    for claim in claims:
+        done = settle(claim, Succeeded(b"1"), Policy(), 0)
+        assert await store.apply(claim.queue, [done]) == ["applied"]
+    assert {each.completed for each in (await store.counts(QUEUES)).values()} == {1}
+    assert await store.queues() == sorted(QUEUES)
+    await store.beat("w", b"{}", 10)
+    assert [each.id for each in await other.workers()] == ["w"]
+    assert any("appendonly" in each for each in await store.warnings())
+
+
+async def test_sentinel_with_its_first_watcher_dead(sentinel_url: str):
+    store, other = RedisBackend(sentinel_url), RedisBackend(sentinel_url)
+    await whole_way(store, other)
+    await store.close()
+    await other.close()
+
+
+async def test_cluster(cluster: list[RedisServer]):
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster[:2])
+    store, other = (
+        RedisBackend(f"redis+cluster://{hosts}"),
+        RedisBackend(f"redis+cluster://{hosts}"),
+    )
+    await whole_way(store, other)
+    for node in cluster:
+        with node.client() as client:
+            client.script_flush()
+            assert len(client.client_list(_type="pubsub")) == 1
+    assert await store.claim(QUEUES[0], 1, LEASE, "w") == []
+    await store.close()
+    await other.close()

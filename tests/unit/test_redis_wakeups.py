@@ -1,0 +1,199 @@
+"""Who is woken in Redis, when, and what idleness costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import uvloop
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.redis import RedisBackend, wakeups
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.settle import Policy, Unknown, settle
+from tests.servers import RedisServer
+
+QUEUE = "mail"
+LEASE = 60.0
+LONG = 20.0  # seconds; a test that waits for so long has failed
+
+
+def jobs(*ids: str) -> list[NewJob]:
+    return [NewJob(id=id, payload=b"{}") for id in ids]
+
+
+@pytest.fixture
+def server(tmp_path) -> Iterator[RedisServer]:
+    with RedisServer("redis8", tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def idle(server: RedisServer) -> AsyncIterator[Callable]:
+    """Opens stores that listen, and that asked in vain for jobs of the queue."""
+    stores: list[RedisBackend] = []
+
+    async def one() -> RedisBackend:
+        stores.append(RedisBackend(server.url))
+        assert await stores[-1].wait([QUEUE], 0.0) == {QUEUE}
+        assert await stores[-1].claim(QUEUE, 5, LEASE, "w") == []
+        return stores[-1]
+
+    yield one
+    for each in stores:
+        await each.close()
+
+
+@pytest.fixture
+async def producer(server: RedisServer) -> AsyncIterator[RedisBackend]:
+    store = RedisBackend(server.url)
+    await store.connect()
+    yield store
+    await store.close()
+
+
+async def woken(*stores: RedisBackend, server: RedisServer) -> list[bool]:
+    """Which of the stores have heard of the queue: each gets one more message, and says what was
+    there before it."""
+    with server.client() as client:
+        for channel in client.pubsub_channels():
+            client.publish(channel, "asyncmq:{last}:")
+    heard = []
+    for store in stores:
+        known = set()
+        while "last" not in known:
+            known |= await store.wait([QUEUE, "last"], LONG)
+        heard.append(QUEUE in known)
+    return heard
+
+
+async def test_one_job_wakes_one_of_many(server, idle, producer):
+    stores = [await idle() for _ in range(3)]
+    await producer.add(QUEUE, jobs("a"))
+    assert sum(await woken(*stores, server=server)) == 1
+    await producer.add(QUEUE, jobs("b"))
+    await producer.add(QUEUE, jobs("c"))
+    assert sum(await woken(*stores, server=server)) == 2
+
+
+async def test_a_claim_that_leaves_work_behind_wakes_the_next(server, idle, producer):
+    one, other = await idle(), await idle()
+    await producer.add(QUEUE, jobs("a", "b"))
+    first = one if (await woken(one, server=server))[0] else other
+    second = other if first is one else one
+    assert len(await first.claim(QUEUE, 1, LEASE, "w")) == 1
+    assert await woken(second, server=server) == [True]
+
+
+async def test_whoever_is_full_is_not_woken(server, idle, producer):
+    store = await idle()
+    await producer.add(QUEUE, jobs("a"))
+    assert await woken(store, server=server) == [True]
+    assert len(await store.claim(QUEUE, 1, LEASE, "w")) == 1
+    await producer.add(QUEUE, jobs("b"))
+    assert await woken(store, server=server) == [False]
+
+
+async def test_the_dead_are_passed_over(server, idle, producer):
+    dead = [await idle() for _ in range(5)]
+    living = await idle()
+    for each in dead:
+        await each.close()
+    await producer.add(QUEUE, jobs("a"))
+    assert await living.wait([QUEUE], LONG) == {QUEUE}
+
+
+async def test_a_resumed_queue_wakes_everybody(server, idle, producer):
+    stores = [await idle() for _ in range(3)]
+    await producer.pause(QUEUE, True)
+    await producer.pause(QUEUE, False)
+    assert await woken(*stores, server=server) == [True] * 3
+
+
+async def test_a_shelved_job_is_told_to_everybody(server, idle, producer):
+    await producer.add(QUEUE, jobs("a"))
+    [claim] = await producer.claim(QUEUE, 1, LEASE, "w")
+    stores = [await idle() for _ in range(3)]
+    assert await producer.apply(QUEUE, [settle(claim, Unknown("t"), Policy(), 0)]) == ["applied"]
+    assert await woken(*stores, server=server) == [True] * 3
+
+
+async def test_after_a_lost_connection_all_queues_are_looked_at(server, idle):
+    store = await idle()
+    waiting = asyncio.create_task(store.wait([QUEUE, "other"], LONG))
+    await asyncio.sleep(0)
+    with server.client() as client:
+        client.client_kill_filter(_type="pubsub")
+    assert await waiting == {QUEUE, "other"}
+    assert await store.wait([QUEUE], 0.01) == set()
+
+
+async def test_a_dead_server_ends_the_wait_and_is_found_again(server, idle):
+    store = await idle()
+    waiting = asyncio.create_task(store.wait([QUEUE], LONG))
+    await asyncio.sleep(0)
+    server.kill()
+    with pytest.raises(StoreError):
+        await waiting
+    server.start()
+    assert await store.wait([QUEUE], LONG) == {QUEUE}
+
+
+async def test_a_silent_connection_is_noticed(server, idle, monkeypatch):
+    monkeypatch.setattr(wakeups, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(wakeups, "COMMAND_TIMEOUT", 0.1)
+    store = await idle()
+    server.freeze()  # as a cut cable would: nothing is closed, nothing is answered
+    with pytest.raises(StoreError):
+        await store.wait([QUEUE], LONG)
+    server.thaw()
+    assert await store.wait([QUEUE], LONG) == {QUEUE}
+
+
+async def test_an_answering_server_is_not_left(server, idle, monkeypatch):
+    monkeypatch.setattr(wakeups, "HEARTBEAT", 0.02)
+    store = await idle()
+    with server.client() as client:
+        before = client.info("stats")["total_connections_received"]
+        assert await store.wait([QUEUE], 0.3) == set()
+        assert client.info("stats")["total_connections_received"] == before
+        assert client.info("commandstats")["cmdstat_ping"]["calls"] >= 5
+
+
+async def test_waiting_for_fifty_queues_sends_nothing(server, idle):
+    store = await idle()
+    names = [f"q{number}" for number in range(50)]
+    with server.client() as client:
+        client.config_resetstat()
+        assert await store.wait(names, 1.0) == set()
+        sent = set(client.info("commandstats")) - {"cmdstat_info", "cmdstat_config|resetstat"}
+        assert sent == set()
+        assert len(client.client_list(_type="pubsub")) == 1
+
+
+async def test_a_cancelled_wait_loses_no_wake_up(server, idle, producer):
+    store = await idle()
+    waiting = asyncio.create_task(store.wait([QUEUE], LONG))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await producer.add(QUEUE, jobs("a"))
+    assert await store.wait([QUEUE], LONG) == {QUEUE}
+
+
+def test_it_works_on_uvloop(server):
+    async def scenario() -> set[str]:
+        store, other = RedisBackend(server.url), RedisBackend(server.url)
+        try:
+            await store.wait([QUEUE], LONG)
+            await store.claim(QUEUE, 1, LEASE, "w")
+            waiting = asyncio.create_task(store.wait([QUEUE], LONG))
+            await other.add(QUEUE, jobs("a"))
+            return await waiting
+        finally:
+            await store.close()
+            await other.close()
+
+    assert uvloop.run(scenario()) == {QUEUE}
