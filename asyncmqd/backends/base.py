@@ -50,10 +50,11 @@ class Outlook(msgspec.Struct, frozen=True):
     """What a queue has in store, for whoever decides how long to sleep."""
 
     now: float  # the store's clock
-    waiting: int  # jobs that may be claimed now (0 while paused)
+    waiting: int  # jobs that may be claimed now, 0 while paused; counted up to 1,000
     next_due: float | None  # the first delayed job's time
     next_lapse: float | None  # the first lease's end
     shelves: tuple[str, ...] = ()  # tasks that have shelved jobs, sorted
+    paused: bool = False
 
 
 class Lapsed(msgspec.Struct, frozen=True):

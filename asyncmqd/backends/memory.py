@@ -373,6 +373,7 @@ class InMemoryBackend(BaseBackend):
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
             shelves=tuple(sorted(place.removeprefix(shelf("")) for place in queue.shelves())),
+            paused=queue.paused,
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
-from asyncmqd.observe.log import LEVELS, job_line, logger
+from asyncmqd.observe.log import LEVELS, job_line, logger, logs
 
 EDGE_EVENTS = {
     "succeed": "job.completed",
@@ -34,7 +34,9 @@ EVENT_LEVELS = {
     "job.shelved": "warning",
     "job.lease_lost": "warning",
     "job.recovered": "warning",
+    "job.overstayed": "warning",
     "queue.crashed": "error",
+    "queue.not_handed_back": "error",
     "scanner.crashed": "error",
     "schedule.skipped": "warning",
     "schedule.failed": "error",
@@ -46,7 +48,7 @@ EVENT_LEVELS = {
 }
 """Events that are not of level info."""
 
-_INFO = 20
+_DEBUG, _INFO = LEVELS["debug"], LEVELS["info"]
 
 
 def _rank(event: str) -> int:
@@ -64,6 +66,11 @@ class Observer:
         shown = {key: value for key, value in fields.items() if value is not None}
         logger().log(_rank(name), name, **shown)
 
+    def started(self, claim: Claim, task: str) -> None:
+        """A run begins."""
+        if logs(_DEBUG):
+            self.event("job.started", **_names(claim, task))
+
     def change(
         self, change: Change, claim: Claim, task: str, duration: float | None = None
     ) -> None:
@@ -72,13 +79,7 @@ class Observer:
         event = EDGE_EVENTS.get(change.edge)
         if event is None:
             return
-        fields: dict[str, Any] = {
-            "queue": claim.queue,
-            "worker": claim.worker,
-            "job_id": claim.id,
-            "task": task,
-            "attempt": claim.attempt,
-        }
+        fields = _names(claim, task)
         if duration is not None:
             fields["duration_ms"] = round(duration * 1000, 3)
         if change.error:
@@ -90,15 +91,17 @@ class Observer:
     def lost(self, claim: Claim, task: str, event: str, reason: str) -> None:
         """A run whose claim is not this worker's any more: `job.lease_lost` or `job.cancelled`."""
         self.totals[claim.queue, event] += 1
-        self.event(
-            event,
-            queue=claim.queue,
-            worker=claim.worker,
-            job_id=claim.id,
-            task=task,
-            attempt=claim.attempt,
-            reason=reason,
-        )
+        self.event(event, **_names(claim, task), reason=reason)
+
+
+def _names(claim: Claim, task: str) -> dict[str, Any]:
+    return {
+        "queue": claim.queue,
+        "worker": claim.worker,
+        "job_id": claim.id,
+        "task": task,
+        "attempt": claim.attempt,
+    }
 
 
 def _error_fields(failure: Failure | None, edge: str) -> dict[str, Any]:

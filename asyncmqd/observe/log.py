@@ -15,12 +15,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 import msgspec
-import structlog
 
 from asyncmqd.domain import clock
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line into several entries
 _FIELD_LIMIT = 4_000  # characters that a field of an overlong line keeps
@@ -86,6 +88,11 @@ _bound: Any = None
 _job_lines: tuple[LineWriter, int] | None = None  # where they go as JSON, and from which level on
 
 
+def logs(level: int) -> bool:
+    """Whether lines of that level are written: for callers whose fields cost something."""
+    return _job_lines is None or level >= _job_lines[1]
+
+
 def job_line(level: int, event: str, fields: dict[str, Any]) -> None:
     """Log one of the lines that every job causes.
 
@@ -109,6 +116,8 @@ def logger() -> Any:
     """The process's logger, bound once: structlog's lazy proxy costs more than the line itself."""
     global _bound  # noqa: PLW0603 - one logger a process, made anew by `setup`
     if _bound is None:
+        import structlog
+
         _bound = structlog.get_logger().bind()
     return _bound
 
@@ -128,9 +137,7 @@ class _Logger:
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
-def _add_job_fields(
-    _logger: Any, _name: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _add_job_fields(_logger: Any, _name: str, event: EventDict) -> EventDict:
     job = running_job.get()
     if job is None:
         return event
@@ -139,7 +146,7 @@ def _add_job_fields(
     return event
 
 
-def _render_json(_logger: Any, _name: str, event: structlog.typing.EventDict) -> bytes:
+def _render_json(_logger: Any, _name: str, event: EventDict) -> bytes:
     head = {key: event.pop(key) for key in ("timestamp", "level", "event")}
     return _bounded({**head, **event})
 
@@ -172,9 +179,11 @@ class _ConsoleRenderer:
     """structlog's coloured lines, as bytes, with the event's own fields after it."""
 
     def __init__(self) -> None:
+        import structlog
+
         self._render = structlog.dev.ConsoleRenderer(colors=True, pad_event_to=22)
 
-    def __call__(self, logger: Any, name: str, event: structlog.typing.EventDict) -> bytes:
+    def __call__(self, logger: Any, name: str, event: EventDict) -> bytes:
         event["timestamp"] = event["timestamp"][11:23]
         return str(self._render(logger, name, event)).encode("utf-8", "replace")
 
@@ -185,6 +194,9 @@ def setup(level: str = "info", format: Format = "auto", stream: TextIO | None = 
     `format` "auto" means JSON unless the stream is a terminal. Standard library logging is taken
     along. May be called again, to change the level. Returns the writer, for a last `flush`.
     """
+    # structlog takes 100 ms to import with rich beside it: producers, who never log, do without.
+    import structlog
+
     global _bound, _job_lines  # noqa: PLW0603 - what was bound before logs as before
     _bound = None
     stream = stream or sys.__stdout__ or sys.stdout

@@ -32,7 +32,7 @@ from asyncmqd.domain.settle import (
 from asyncmqd.runtime.execute import Execution, failure_of
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
-from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.slots import LANES, Slots
 
@@ -127,11 +127,26 @@ class ClaimLoop:
             async with asyncio.TaskGroup() as group:
                 for lane in range(LANES):
                     group.create_task(self._turn_for_ever(lane))
+        except BaseException:
+            await self._give_up()
+            raise
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
-            for run in list(self.running.values()):  # only after an error of ours
-                run.stop("released")
+
+    async def _give_up(self) -> None:
+        """An error of ours ends this loop: hand back what it holds, or at least let it run out."""
+        runs = list(self.running.values())
+        self._hand_back()
+        if tasks := [run.asyncio_task for run in runs if run.asyncio_task is not None]:
+            await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
+        held = [*runs, *(run for run, _ in self._finished)]
+        try:
+            await self._exchange(0)
+        except Exception as error:  # noqa: BLE001 - we are failing already
+            self.node.observer.event("queue.not_handed_back", queue=self.queue, error=str(error))
+        for run in held:
+            self.node.leases.drop(run)
 
     async def _turn_for_ever(self, lane: int) -> None:
         while (room := await self._something_to_do()) is not None:

@@ -29,6 +29,7 @@ from asyncmqd.domain.settle import (
     Unknown,
 )
 from asyncmqd.domain.tasks import BadArguments, Registry, TaskDef
+from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
@@ -47,8 +48,11 @@ class JobTimeout(Exception):
 class Execution:
     """Where and how runs of one queue are executed."""
 
-    def __init__(self, options: WorkerOptions, registry: Registry, backend_url: str) -> None:
+    def __init__(
+        self, options: WorkerOptions, registry: Registry, backend_url: str, observer: Observer
+    ) -> None:
         self.options = options
+        self.observer = observer
         self.registry = registry
         self.threads = Threads()
         self.processes = Processes(registry, backend_url)
@@ -83,6 +87,7 @@ class Execution:
         spec, task = run.spec, run.task
         assert spec is not None
         assert task is not None
+        self.observer.started(run.claim, spec.task)
         limit = self.options.time_limit(task, spec.timeout)
         timer = None
         if limit is not None:

@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from asyncmqd.backends.base import BaseBackend, Held, StoreError
+from asyncmqd.backends.base import BaseBackend, Extender, Held, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Claim
 from asyncmqd.runtime.run import Run
@@ -61,11 +61,12 @@ class Leases:
         """Begin to renew, in a thread or in the running loop."""
         self._stopped.clear()
         self._loop = asyncio.get_running_loop()
-        if self._backend.extender() is None:
+        extend = self._backend.extender()
+        if extend is None:
             self._task = self._loop.create_task(self._renew_in_loop())
         else:
             threading.Thread(
-                target=self._renew_in_thread, name="asyncmqd-leases", daemon=True
+                target=self._renew_in_thread, args=(extend,), name="asyncmqd-leases", daemon=True
             ).start()
 
     async def stop(self) -> None:
@@ -95,9 +96,7 @@ class Leases:
                 continue  # the claim loop notices an outage too, and logs it once
             self._judge(runs, kept)
 
-    def _renew_in_thread(self) -> None:
-        extend = self._backend.extender()
-        assert extend is not None
+    def _renew_in_thread(self, extend: Extender) -> None:
         assert self._loop is not None
         while not self._stopped.wait(self._lease / RENEWALS):
             runs = self._due()

@@ -7,6 +7,7 @@ lost wake-ups, one heartbeat registers the process; so a queue that is idle cost
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Sized
@@ -30,6 +31,7 @@ from asyncmqd.runtime.run import Run
 SWEEP = 30.0  # seconds between slow passes over all queues
 BEAT = 10.0  # seconds between heartbeats
 BEAT_TTL = 3 * BEAT
+_GATHER = 0.05  # seconds
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0  # seconds between tries to reach a store that failed
 
 
@@ -88,6 +90,7 @@ class Node:
         self._recovered_at = -1e9  # loop time
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
+        self._joined = asyncio.Event()
         self._explaining: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ life
@@ -113,6 +116,7 @@ class Node:
     def join(self, worker: Member) -> None:
         """Wake this worker when its queue may have work."""
         self.workers.setdefault(worker.queue, []).append(worker)
+        self._joined.set()
         self._listen_anew()
 
     def part(self, worker: Member) -> None:
@@ -214,9 +218,13 @@ class Node:
         await self.persistently(self._beat_once)
 
     async def _beat_once(self) -> None:
+        await asyncio.sleep(_GATHER)  # the workers of a start or a reload join one by one
+        self._joined.clear()
         await self.backend.beat(self.id, self._info(), BEAT_TTL)
         self.store_answered()
-        await asyncio.sleep(BEAT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(BEAT):
+                await self._joined.wait()
 
     def _info(self) -> bytes:
         queues = {

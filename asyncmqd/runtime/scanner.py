@@ -28,6 +28,7 @@ class Scanner:
         self.options = options
         self.busy_since: float | None = None  # loop time at which the present look began
         self.last_tidied = 0.0  # loop time
+        self._paused = False
         self._bell = asyncio.Event()
         self._next_look: float | None = None  # loop time
         self._ended = 0  # jobs that ended here, when last tidied
@@ -63,6 +64,7 @@ class Scanner:
     async def look(self) -> float | None:
         """Do what is due now; seconds until something may be due again, None if nothing is."""
         outlook = await self._outlook()
+        self._note_pause(outlook.paused)
         moved = await self._promote(outlook) + await self._recover(outlook)
         if self._is_untidy():
             await self.tidy()
@@ -78,6 +80,12 @@ class Scanner:
             # What is past and still there has to wait for others (see Node.may_recover).
             return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
         return TIDY_EVERY if self._count_ended() > self._ended else None
+
+    def _note_pause(self, paused: bool) -> None:
+        if paused != self._paused:
+            self._paused = paused
+            name = "queue.paused" if paused else "queue.resumed"
+            self.node.observer.event(name, queue=self.queue)
 
     async def _outlook(self) -> Outlook:
         return (await self.node.backend.outlook([self.queue]))[self.queue]

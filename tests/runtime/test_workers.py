@@ -130,7 +130,7 @@ async def test_a_lost_claim_cancels_its_run(bench: Bench) -> None:
         assert await bench.backend.remove("q", [id]) == [True]
         await asyncio.sleep(5)
         assert not worker.running
-    assert bench.observer.names() == ["job.lease_lost"]
+    assert bench.observer.names() == ["job.started", "job.lease_lost"]
 
 
 @virtual
