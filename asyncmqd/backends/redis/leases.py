@@ -102,9 +102,10 @@ class LeaseClient:
 
 
 def _client(address: Address) -> Redis | RedisCluster:
+    # redis-py's greeting (CLIENT SETINFO) is left on: over TLS its replies flush out the session
+    # tickets, which the pool would otherwise take for stray data and refuse the connection.
     options: dict[str, Any] = {
         "protocol": 2,
-        "driver_info": None,
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
