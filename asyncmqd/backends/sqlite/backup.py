@@ -1,0 +1,83 @@
+"""A backup of a store that is in use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.errors import translated
+from asyncmqd.backends.sqlite.file import DatabaseFile
+from asyncmqd.backends.sqlite.reader import BUSY_TIMEOUT
+
+Progress = Callable[[int, int], None]
+"""Called with the pages that are copied, and all pages there are."""
+
+_PAGES = 1_024  # copied between two calls of the progress
+
+
+class Abandoned(Exception):
+    """Nobody waits for the backup any more."""
+
+
+def back_up(
+    file: DatabaseFile, target: Path, progress: Progress | None, abandoned: threading.Event
+) -> None:
+    """Write the store as it is at this moment to `target`, which is replaced when all is there.
+
+    Raises StoreError.
+    """
+    part = target.with_name(f"{target.name}.part")
+    try:
+        mode = os.stat(file.path).st_mode & 0o777
+        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+    except FileExistsError:
+        raise StoreError(
+            f"{part}: another backup is under way, or was cut off: remove it"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{part}: it cannot be written: {error.strerror}") from None
+    try:
+        _copy(file, part, progress, abandoned)
+        os.replace(part, target)
+        _flush(target)
+    except (sqlite3.Error, OSError) as error:
+        reason = translated(part, error) if isinstance(error, sqlite3.Error) else None
+        raise reason or StoreError(f"{target}: it cannot be written: {error}") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
+
+
+def _copy(
+    file: DatabaseFile, part: Path, progress: Progress | None, abandoned: threading.Event
+) -> None:
+    def report(_status: int, remaining: int, total: int) -> None:
+        if abandoned.is_set():
+            raise Abandoned
+        if progress is not None:
+            progress(total - remaining, total)
+
+    with (
+        contextlib.closing(file.open(BUSY_TIMEOUT)) as source,
+        contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy,
+    ):
+        # Without a snapshot to copy from, each commit of others would begin the copy anew.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM store").fetchone()
+        source.backup(copy, pages=_PAGES, progress=report, sleep=0)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file that can be moved about
+
+
+def _flush(target: Path) -> None:
+    """Have the file and its name outlive a loss of power."""
+    for path in (target, target.parent):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,85 @@
+"""The store's clock: the host's wall clock, guarded against jumps.
+
+Between jumps the wall clock and the clock since boot run at the same speed, so the store's time is
+the clock since boot plus a distance that is kept in the file: every process of the host computes
+the same time from it, and it cannot go back. Only who writes moves the distance:
+
+- The wall clock is ahead: the store's time jumps to it.
+- It is behind (somebody set it back): the store's time goes on at half speed until the wall clock
+  has caught up. Standing still would hold up every delay; full speed would never heal.
+- The host has booted: the time begins at the later of the wall clock and the last time kept.
+
+All numbers are whole microseconds, so that computing a date twice gives the same date.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from asyncmqd.domain import clock
+
+SECOND = 1_000_000
+TOLERANCE = 50_000  # a smaller distance may be the pause between reading the two clocks
+KEPT_EVERY = SECOND  # so far may the store's time go back, by a boot with the wall clock behind
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """From where the store's time is counted; kept in the file."""
+
+    boot: str
+    since_boot: int
+    time: int
+    slow: bool = False
+
+    def time_at(self, since_boot: int) -> int:
+        """The store's time."""
+        passed = max(0, since_boot - self.since_boot)
+        return self.time + (passed // 2 if self.slow else passed)
+
+
+class HostClock:
+    """The clocks of this host. Tests pass their own."""
+
+    def __init__(self, wall: clock.Clock, since_boot: clock.Clock, boot: str) -> None:
+        self._wall = wall
+        self._since_boot = since_boot
+        self._boot = boot
+
+    def since_boot(self) -> int:
+        """Microseconds since the host booted."""
+        return micros(self._since_boot())
+
+    def first(self) -> Anchor:
+        """The anchor of a new store."""
+        return Anchor(self._boot, self.since_boot(), micros(self._wall()))
+
+    def adjusted(self, known: Anchor) -> Anchor:
+        """The anchor to go on from: `known` itself while there is no reason for another."""
+        boot, since_boot, wall = self._boot, self.since_boot(), micros(self._wall())
+        if known.boot != boot:
+            return Anchor(boot, since_boot, max(wall, known.time), wall < known.time)
+        time = known.time_at(since_boot)
+        caught_up = known.slow and wall >= time
+        if caught_up or wall > time + TOLERANCE:
+            return Anchor(boot, since_boot, max(wall, time))
+        behind = known.slow or wall < time - TOLERANCE
+        if behind is known.slow and since_boot - known.since_boot < KEPT_EVERY:
+            return known
+        return Anchor(boot, since_boot, time, behind)
+
+
+def boot_id() -> str:
+    """What tells this boot of the host from all others."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def micros(seconds: float) -> int:
+    """Whole microseconds."""
+    return round(seconds * SECOND)
+
+
+def seconds(micros: int) -> float:
+    """Seconds."""
+    return micros / SECOND

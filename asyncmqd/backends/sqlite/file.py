@@ -1,0 +1,128 @@
+"""The database file: who may open it, what it must be, and how a new one is made."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.address import Synchronous
+from asyncmqd.backends.sqlite.clock import HostClock
+from asyncmqd.backends.sqlite.transaction import save_clock
+
+APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
+LAYOUT = 1  # of the tables, as `PRAGMA user_version`; a file of a newer one is refused
+
+Identity = tuple[int, int]  # device and inode
+
+_SETTINGS = (
+    # SQLite's own wait sleeps up to 100 ms at a time: the writer waits by itself, see writer.py.
+    "PRAGMA busy_timeout = {busy_timeout}",
+    "PRAGMA synchronous = {synchronous}",
+    # Distributions compile in the overwriting of what is deleted; that is not what we promise.
+    "PRAGMA secure_delete = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -8192",  # KiB
+    "PRAGMA wal_autocheckpoint = 4000",  # pages: a batch rarely pays for two flushes more
+    "PRAGMA journal_size_limit = 67108864",  # bytes that the log keeps after a burst
+)
+
+
+class DatabaseFile:
+    """One database file, as one instance of the store sees it."""
+
+    def __init__(self, path: Path, synchronous: Synchronous, host: HostClock) -> None:
+        self.path = path
+        self.host = host
+        self._synchronous = synchronous
+        self._seen = False
+
+    def identity(self) -> Identity | None:
+        """What tells this file from another one in its place; None when there is none."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def open(self, busy_timeout: int) -> sqlite3.Connection:
+        """A connection to a checked file, which waits `busy_timeout` milliseconds for others.
+
+        A file that was there once is not made anew: whoever moved it away will want it back.
+        Raises StoreError, StoreRefused and sqlite3.Error.
+        """
+        if not self._seen:
+            _create(self.path)
+        elif self.identity() is None:
+            raise StoreError(f"{self.path}: the file was removed while in use")
+        uri = f"{self.path.as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection, busy_timeout)
+        except BaseException:
+            connection.close()
+            raise
+        self._seen = True
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection, busy_timeout: int) -> None:
+        values = {"busy_timeout": busy_timeout, "synchronous": self._synchronous}
+        for setting in _SETTINGS:
+            connection.execute(setting.format(**values))
+        if self._is_new(connection):  # checked before anything is written: it may be foreign
+            connection.execute("PRAGMA journal_mode = WAL")
+            self._make_layout(connection)
+
+    def _is_new(self, connection: sqlite3.Connection) -> bool:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (layout,) = connection.execute("PRAGMA user_version").fetchone()
+        if application == APPLICATION:
+            if layout > LAYOUT:
+                raise StoreRefused(
+                    f"{self.path}: expected layout {LAYOUT} or older, got {layout}:"
+                    " it was written by a newer version"
+                )
+            return False
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application or layout or tables:
+            raise StoreRefused(
+                f"{self.path}: expected a job store, got the database of another application"
+            )
+        return True
+
+    def _make_layout(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if self._is_new(connection):  # still: another process may have been faster
+                for statement in queries.read("schema.sql").split(";\n"):
+                    connection.execute(statement)
+                save_clock(connection.execute, self.host.first(), 0)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {LAYOUT}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _create(path: Path) -> None:
+    """See that there is a file.
+
+    SQLite itself would never let the group write, whatever the umask says; the files that it puts
+    beside a database get that one's mode.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+    except FileNotFoundError:
+        raise StoreRefused(f"{path}: the directory {path.parent} does not exist") from None
+    except (IsADirectoryError, NotADirectoryError):
+        raise StoreRefused(f"{path}: expected a file in a directory, got something else") from None
+    except PermissionError:
+        raise StoreRefused(
+            f"{path}: expected to read and write it as user {os.geteuid()}, got no permission"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path}: it cannot be opened: {error.strerror}") from None

@@ -1,0 +1,109 @@
+-- Statements that write jobs. Parameters are listed in their order.
+
+-- name: clock
+-- The clock and the last number.
+SELECT boot, since_boot, time, slow, sequence FROM store;
+
+-- name: set_clock
+-- boot, since boot, time, slow, sequence
+INSERT INTO store (one, boot, since_boot, time, slow, sequence) VALUES (1, ?, ?, ?, ?, ?)
+ON CONFLICT (one) DO UPDATE SET
+    boot = excluded.boot,
+    since_boot = excluded.since_boot,
+    time = excluded.time,
+    slow = excluded.slow,
+    sequence = excluded.sequence;
+
+-- name: end_leases
+-- active place: since_boot counts anew after a reboot, and no process outlived it.
+UPDATE jobs SET rank = 0
+WHERE queue IN (SELECT queue FROM tallies WHERE line = ?1 AND jobs > 0) AND place = ?1;
+
+-- name: forget_workers
+DELETE FROM workers;
+
+-- name: known
+-- JSON array of ids, queue
+SELECT jobs.id FROM json_each(?) AS wanted
+CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
+
+-- name: insert
+-- queue, id, place, rank, seq, stood, priority, created, payload
+INSERT INTO jobs (queue, id, place, rank, seq, stood, priority, created, payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: rows
+-- JSON array of ids, queue
+SELECT number, jobs.id, place, rank, seq, stood, kept_in, kept_until, priority, token,
+    length(payload), length(result), length(error)
+FROM json_each(?) AS wanted
+CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
+
+-- name: rows_in
+-- queue, place, highest rank, limit
+SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
+    length(payload), length(result), length(error)
+FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
+ORDER BY rank, seq LIMIT ?;
+
+-- name: rows_kept
+-- queue, line, lowest and highest rank in it, limit
+SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
+    length(payload), length(result), length(error)
+FROM jobs WHERE queue = ? AND kept_in = ? AND kept_until >= ? AND kept_until <= ?
+ORDER BY kept_until, seq LIMIT ?;
+
+-- name: save
+-- place, rank, seq, stood, kept_in, kept_until, token, then what NULL leaves as it is: failures,
+-- crashes, solo, error, result, progress; number
+UPDATE jobs SET
+    place = ?, rank = ?, seq = ?, stood = ?, kept_in = ?, kept_until = ?, token = ?,
+    failures = coalesce(?, failures),
+    crashes = coalesce(?, crashes),
+    solo = coalesce(?, solo),
+    error = coalesce(?, error),
+    result = coalesce(?, result),
+    progress = coalesce(?, progress)
+WHERE number = ?;
+
+-- name: delete
+-- number
+DELETE FROM jobs WHERE number = ?;
+
+-- name: next
+-- queue, waiting place, limit
+SELECT number, id, token, payload, failures, crashes, solo, created
+FROM jobs WHERE queue = ? AND place = ?
+ORDER BY rank, seq LIMIT ?;
+
+-- name: claim
+-- active place, end of the lease, seq, token, started, worker, number
+UPDATE jobs SET place = ?, rank = ?, seq = ?, token = ?, started = ?, worker = ?
+WHERE number = ?;
+
+-- name: extend
+-- end of the lease, seq, number
+UPDATE jobs SET rank = ?, seq = ? WHERE number = ?;
+
+-- name: tally
+-- queue, line, jobs and bytes to add
+INSERT INTO tallies (queue, line, jobs, bytes) VALUES (?, ?, ?, ?)
+ON CONFLICT (queue, line) DO UPDATE SET
+    jobs = jobs + excluded.jobs,
+    bytes = bytes + excluded.bytes;
+
+-- name: tallies
+-- queue
+SELECT line, jobs, bytes FROM tallies WHERE queue = ? AND jobs > 0 ORDER BY line;
+
+-- name: is_paused
+-- queue
+SELECT 1 FROM paused WHERE queue = ?;
+
+-- name: pause
+-- queue
+INSERT INTO paused (queue) VALUES (?) ON CONFLICT DO NOTHING;
+
+-- name: resume
+-- queue
+DELETE FROM paused WHERE queue = ?;

@@ -1,0 +1,19 @@
+"""The statements of the .sql files, by name."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def read(file: str) -> str:
+    """The text of a file beside this one."""
+    return resources.files(__package__).joinpath(file).read_text("utf-8")
+
+
+def load(file: str) -> dict[str, str]:
+    """The statements of a file whose blocks begin with `-- name: NAME`."""
+    _, *parts = _NAME.split(read(file))
+    return {name: block.strip() for name, block in zip(parts[::2], parts[1::2], strict=True)}

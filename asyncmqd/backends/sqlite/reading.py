@@ -1,0 +1,131 @@
+"""The verbs that only read, inside a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.base import Lapsed, Outlook
+from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.backends.sqlite.moves import claim_of, places
+from asyncmqd.backends.sqlite.transaction import Snapshot, is_paused, tallies
+from asyncmqd.domain.job import Claim, Counts, Record
+from asyncmqd.domain.states import State, shelf, state_of
+
+_SQL = queries.load("reading.sql")
+
+
+def now(view: Snapshot) -> float:
+    """See `BaseBackend.now`."""
+    return seconds(view.time)
+
+
+def expired(view: Snapshot, queue: str, page: int) -> Lapsed:
+    """See `BaseBackend.expired`."""
+    rows = view.execute(_SQL["lapsed"], (queue, State.ACTIVE, view.since_boot, page))
+    claims = [claim_of(view, queue, row) for row in rows]
+    return Lapsed(claims, more=len(claims) >= page)
+
+
+def held(view: Snapshot, queue: str, worker: str) -> list[Claim]:
+    """See `BaseBackend.held`."""
+    rows = view.execute(_SQL["held"], (queue, State.ACTIVE, worker))
+    return [claim_of(view, queue, row) for row in rows]
+
+
+def outlook(view: Snapshot, queues: Sequence[str]) -> dict[str, Outlook]:
+    """See `BaseBackend.outlook`."""
+    return {queue: _outlook(view, queue) for queue in queues}
+
+
+def _outlook(view: Snapshot, queue: str) -> Outlook:
+    lines = tallies(view, queue)
+    waiting, _ = lines.get(State.WAITING, (0, 0))
+    due, lapse = _first(view, queue, State.DELAYED), _first(view, queue, State.ACTIVE)
+    return Outlook(
+        now=seconds(view.time),
+        waiting=0 if is_paused(view, queue) else waiting,
+        next_due=None if due is None else seconds(due),
+        next_lapse=None if lapse is None else seconds(view.date_of_lease(lapse)),
+        shelves=tuple(line.removeprefix(shelf("")) for line in places(lines, State.WAITING)[1:]),
+    )
+
+
+def _first(view: Snapshot, queue: str, state: State) -> int | None:
+    rank: int | None
+    (rank,) = view.execute(_SQL["first_rank"], (queue, state)).fetchone()
+    return rank
+
+
+def get(view: Snapshot, queue: str, ids: Sequence[str]) -> list[Record | None]:
+    """See `BaseBackend.get`."""
+    wanted = msgspec.json.encode(ids).decode()
+    rows = view.execute(_SQL["records"], (wanted, queue))
+    records = {row[0]: _record(view, queue, row) for row in rows}
+    return [records.get(id) for id in ids]
+
+
+def page(view: Snapshot, queue: str, state: State, offset: int, limit: int) -> list[Record]:
+    """See `BaseBackend.list`."""
+    query = _SQL["page_backwards" if state.terminal else "page"]
+    lines = tallies(view, queue)
+    records: list[Record] = []
+    for place in places(lines, state):
+        rows = view.execute(query, (queue, place, limit - len(records), offset))
+        records += (_record(view, queue, row) for row in rows)
+        offset = max(0, offset - lines.get(place, (0, 0))[0])
+    return records
+
+
+def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
+    id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
+        row
+    )
+    worker, error, result, progress = rest
+    state = state_of(place)
+    return Record(
+        queue=queue,
+        id=id,
+        place=place,
+        payload=payload,
+        priority=priority,
+        token=token,
+        failures=failures,
+        crashes=crashes,
+        solo=bool(solo),
+        created=seconds(created),
+        due=_due(view, state, rank),
+        started=None if started is None else seconds(started),
+        finished=seconds(rank) if state.terminal else None,
+        worker=worker,
+        error=error,
+        result=result,
+        progress=progress,
+    )
+
+
+def _due(view: Snapshot, state: State, rank: int) -> float | None:
+    if state is State.DELAYED:
+        return seconds(rank)
+    return seconds(view.date_of_lease(rank)) if state is State.ACTIVE else None
+
+
+def counts(view: Snapshot, queues: Sequence[str]) -> dict[str, Counts]:
+    """See `BaseBackend.counts`."""
+    return {queue: _counts(view, queue) for queue in queues}
+
+
+def _counts(view: Snapshot, queue: str) -> Counts:
+    lines = tallies(view, queue)
+    shelved = sum(lines[place][0] for place in places(lines, State.WAITING)[1:])
+    sizes = {str(state): lines.get(state, (0, 0))[0] for state in State}
+    sizes["waiting"] += shelved
+    return Counts(**sizes, shelved=shelved, paused=is_paused(view, queue))
+
+
+def queues(view: Snapshot) -> list[str]:
+    """See `BaseBackend.queues`."""
+    return [queue for (queue,) in view.execute(_SQL["queues"])]

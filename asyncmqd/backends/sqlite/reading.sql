@@ -1,0 +1,41 @@
+-- Statements that only read. Parameters are listed in their order.
+
+-- name: lapsed
+-- queue, active place, since boot, limit
+SELECT id, token, payload, failures, crashes, solo, created, worker
+FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
+ORDER BY rank, seq LIMIT ?;
+
+-- name: held
+-- queue, active place, beginning of the worker's name
+SELECT id, token, payload, failures, crashes, solo, created, worker
+FROM jobs WHERE queue = ?1 AND place = ?2 AND substr(worker, 1, length(?3)) = ?3
+ORDER BY rank, seq;
+
+-- name: first_rank
+-- queue, place
+SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
+
+-- name: records
+-- JSON array of ids, queue
+SELECT jobs.id, place, rank, payload, priority, token, failures, crashes, solo, created, started,
+    worker, error, result, progress
+FROM json_each(?) AS wanted
+CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
+
+-- name: page
+-- queue, place, limit, offset
+SELECT id, place, rank, payload, priority, token, failures, crashes, solo, created, started,
+    worker, error, result, progress
+FROM jobs WHERE queue = ? AND place = ?
+ORDER BY rank, seq LIMIT ? OFFSET ?;
+
+-- name: page_backwards
+-- queue, place, limit, offset
+SELECT id, place, rank, payload, priority, token, failures, crashes, solo, created, started,
+    worker, error, result, progress
+FROM jobs WHERE queue = ? AND place = ?
+ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
+
+-- name: queues
+SELECT queue FROM tallies WHERE jobs > 0 UNION SELECT queue FROM schedules ORDER BY queue;

@@ -1,0 +1,81 @@
+-- The tables of a store, layout 1 (`user_version` of the file).
+--
+-- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
+-- elsewhere: no name of one stands in any SQL, they come as parameters.
+
+-- One row: the store's clock, and the number of the last move.
+CREATE TABLE store (
+    one        INTEGER PRIMARY KEY CHECK (one = 1),
+    boot       TEXT NOT NULL,      -- the boot that `since_boot` counts from
+    since_boot INTEGER NOT NULL,
+    time       INTEGER NOT NULL,   -- the store's clock at that moment
+    slow       INTEGER NOT NULL,   -- 1 while the clock waits for the host's to catch up
+    sequence   INTEGER NOT NULL
+);
+
+-- The payload stands in the same row as what changes at each move: one write and one read a job
+-- are worth more than the copy of a large payload.
+CREATE TABLE jobs (
+    number     INTEGER PRIMARY KEY,
+    queue      TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    place      TEXT NOT NULL,      -- a state, or a shelf of one
+    rank       INTEGER NOT NULL,   -- in its place: a priority or a date; a claim's lease ends at
+                                   -- so many microseconds since the host booted
+    seq        INTEGER NOT NULL,   -- after others of the same rank: the number of the move
+    stood      INTEGER NOT NULL,   -- `seq` when it last waited
+    kept_in    TEXT,               -- of an ended job: the line in which it is kept
+    kept_until INTEGER,            -- its rank in there
+    priority   INTEGER NOT NULL,
+    token      INTEGER NOT NULL DEFAULT 0,
+    failures   INTEGER NOT NULL DEFAULT 0,
+    crashes    INTEGER NOT NULL DEFAULT 0,
+    solo       INTEGER NOT NULL DEFAULT 0,
+    created    INTEGER NOT NULL,
+    started    INTEGER,
+    worker     TEXT NOT NULL DEFAULT '',
+    payload    BLOB NOT NULL,
+    error      BLOB NOT NULL DEFAULT x'',
+    result     BLOB NOT NULL DEFAULT x'',
+    progress   BLOB NOT NULL DEFAULT x'',
+    UNIQUE (queue, id)
+);
+
+-- The line of every place, in one index.
+CREATE INDEX line ON jobs (queue, place, rank, seq);
+
+-- The lines in which ended jobs are kept.
+CREATE INDEX kept ON jobs (queue, kept_in, kept_until, seq) WHERE kept_in IS NOT NULL;
+
+-- How long each line is, counted along in the transaction of each move: a count over the index
+-- would read all of it.
+CREATE TABLE tallies (
+    queue TEXT NOT NULL,
+    line  TEXT NOT NULL,           -- a place, or a line in which ended jobs are kept
+    jobs  INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,        -- of ended jobs: their payloads, results and errors
+    PRIMARY KEY (queue, line)
+) WITHOUT ROWID;
+
+CREATE TABLE paused (
+    queue TEXT PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE schedules (
+    queue    TEXT NOT NULL,
+    name     TEXT NOT NULL,
+    spec     BLOB NOT NULL,
+    declared INTEGER NOT NULL,
+    seen     INTEGER NOT NULL,
+    last     REAL NOT NULL,        -- in seconds, exactly as it was given: instants are compared
+    paused   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (queue, name)
+) WITHOUT ROWID;
+
+CREATE TABLE workers (
+    id      TEXT PRIMARY KEY,
+    info    BLOB NOT NULL,
+    started INTEGER NOT NULL,
+    seen    INTEGER NOT NULL,
+    until   INTEGER NOT NULL       -- microseconds since the host booted
+) WITHOUT ROWID;

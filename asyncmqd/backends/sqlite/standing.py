@@ -1,0 +1,79 @@
+"""The verbs about schedules and workers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
+from asyncmqd.backends.sqlite import moves, queries
+from asyncmqd.backends.sqlite.clock import micros, seconds
+from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
+from asyncmqd.domain.job import NewJob
+
+_SQL = queries.load("standing.sql")
+
+
+def declare(tx: Transaction, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
+    """See `BaseBackend.declare`."""
+    now = seconds(tx.time)
+    for name, spec in specs.items():
+        tx.execute(_SQL["declare"], (queue, name, spec, tx.time, now))
+        if fresh:
+            tx.execute(_SQL["replace_spec"], (queue, name, spec, tx.time))
+    return now
+
+
+def schedules(view: Snapshot, queue: str) -> list[ScheduleRecord]:
+    """See `BaseBackend.schedules`."""
+    return [
+        ScheduleRecord(
+            queue=queue,
+            name=name,
+            spec=spec,
+            declared=seconds(declared),
+            seen=seconds(seen),
+            last=last,
+            paused=bool(paused),
+        )
+        for name, spec, declared, seen, last, paused in view.execute(_SQL["schedules"], (queue,))
+    ]
+
+
+def fire(tx: Transaction, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+    """See `BaseBackend.fire`."""
+    if not tx.execute(_SQL["fire"], (queue, name, float(instant))).rowcount:
+        return False
+    if job is not None:
+        moves.add(tx, queue, [job])
+    return True
+
+
+def edit_schedule(
+    tx: Transaction, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+) -> bool:
+    """See `BaseBackend.edit_schedule`."""
+    if action == "remove":
+        edited = tx.execute(_SQL["remove_schedule"], (queue, name))
+    else:
+        edited = tx.execute(_SQL["pause_schedule"], (action == "pause", queue, name))
+    return edited.rowcount > 0
+
+
+def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> None:
+    """See `BaseBackend.beat`."""
+    until = tx.since_boot + micros(ttl)
+    tx.execute(_SQL["beat"], (worker, info, tx.time, until))
+    tx.execute(_SQL["drop_silent"], (tx.since_boot,))
+
+
+def leave(tx: Transaction, worker: str) -> None:
+    """See `BaseBackend.leave`."""
+    tx.execute(_SQL["leave"], (worker,))
+
+
+def workers(view: Snapshot) -> list[WorkerRecord]:
+    """See `BaseBackend.workers`."""
+    return [
+        WorkerRecord(id=id, info=info, started=seconds(started), seen=seconds(seen))
+        for id, info, started, seen in view.execute(_SQL["workers"], (view.since_boot,))
+    ]

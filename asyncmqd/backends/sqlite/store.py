@@ -1,0 +1,236 @@
+"""The SQLite store: the verbs of the contract, each a function in one of two threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from asyncmqd.backends.base import (
+    PAGE,
+    BaseBackend,
+    Extender,
+    Held,
+    Lapsed,
+    Outlook,
+    ScheduleRecord,
+    Turn,
+    WorkerRecord,
+)
+from asyncmqd.backends.sqlite import address, moves, reading, standing
+from asyncmqd.backends.sqlite.backup import Progress, back_up
+from asyncmqd.backends.sqlite.clock import HostClock, boot_id
+from asyncmqd.backends.sqlite.health import concerns
+from asyncmqd.backends.sqlite.life import Life
+from asyncmqd.backends.sqlite.threads import ask, ask_blocking
+from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
+from asyncmqd.domain import clock
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim, Counts, NewJob, Record
+from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.states import State
+
+_Result = TypeVar("_Result")
+
+EXTEND_LIMIT = 5.0  # seconds that the lease thread waits; it has other tries before a lease ends
+
+
+class SQLiteBackend(BaseBackend):
+    """A store in one file; any number of processes of one host may use it at the same time.
+
+    `url` is like `sqlite:///var/lib/asyncmqd/jobs.db?synchronous=NORMAL`; see `address.Address`.
+    Tests pass clocks of their own: `now` in Unix seconds, `since_boot` in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        now: clock.Clock = clock.wall,
+        since_boot: clock.Clock = clock.since_boot,
+        boot: str | None = None,
+    ) -> None:
+        self.url = url
+        self._address = address.parse(url)
+        self._host = HostClock(now, since_boot, boot or boot_id())
+        self._lock = threading.Lock()  # the lease thread may be the first to ask
+        self._life: Life | None = None
+
+    def __repr__(self) -> str:
+        return f"SQLiteBackend({self.url!r})"
+
+    # ------------------------------------------------------------------ the threads
+
+    def _living(self) -> Life:
+        if self._life is not None and self._life.is_of_another_process():
+            self._lock = threading.Lock()  # whoever held it stayed behind
+            self._life.abandon()
+            self._life = None
+        with self._lock:
+            if self._life is None:
+                self._life = Life(self._address, self._host)
+                weakref.finalize(self, self._life.stop).atexit = False
+            return self._life
+
+    async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
+        return await ask(self._living().writer, work)
+
+    async def _read(self, work: Callable[[Snapshot], _Result]) -> _Result:
+        return await ask(self._living().reader, work)
+
+    # ------------------------------------------------------------------ life
+
+    async def connect(self) -> None:
+        await self._write(_nothing)
+
+    async def close(self) -> None:
+        life, self._life = self._life, None
+        if life is None:
+            return
+        if life.is_of_another_process():
+            life.abandon()
+        else:
+            await life.end()
+
+    async def warnings(self) -> list[str]:
+        await self.connect()
+        return concerns(self._address)
+
+    async def backup(self, target: Path, progress: Progress | None = None) -> None:
+        """Write a copy of the store, as it is at one moment, to a file; work goes on meanwhile.
+
+        `progress` is called in another thread. A file that is there is replaced when the copy is
+        complete. Raises StoreError.
+        """
+        await self.connect()
+        abandoned = threading.Event()
+        try:
+            await asyncio.to_thread(back_up, self._living().file, target, progress, abandoned)
+        finally:
+            abandoned.set()
+
+    # ------------------------------------------------------------- the way of a job
+
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+        return await self._write(partial(moves.add, queue=queue, jobs=jobs)) if jobs else []
+
+    async def turn(
+        self,
+        queue: str,
+        changes: Sequence[Change],
+        limit: int,
+        lease: float,
+        worker: str,
+    ) -> Turn:
+        if not changes and limit <= 0:
+            return Turn([], [])
+
+        def work(tx: Transaction) -> Turn:
+            answers = moves.apply(tx, queue, changes)
+            return Turn(answers, moves.claim(tx, queue, limit, lease, worker))
+
+        return await self._write(work)
+
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        return await self._write(partial(moves.extend, held=held, lease=lease)) if held else []
+
+    def extender(self) -> Extender | None:
+        def extend(held: Sequence[Held], lease: float) -> list[bool]:
+            if not held:
+                return []
+            work = partial(moves.extend, held=held, lease=lease)
+            return ask_blocking(self._living().writer, work, EXTEND_LIMIT)
+
+        return extend
+
+    # ------------------------------------------------------------------ upkeep
+
+    async def move_due(self, queue: str, page: int = PAGE) -> int:
+        return await self._write(partial(moves.move_due, queue=queue, page=page))
+
+    async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
+        return await self._read(partial(reading.expired, queue=queue, page=page))
+
+    async def held(self, queue: str, worker: str) -> list[Claim]:
+        return await self._read(partial(reading.held, queue=queue, worker=worker))
+
+    async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+        return await self._write(partial(moves.unshelve, queue=queue, tasks=tasks, page=page))
+
+    async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
+        work = partial(moves.prune, queue=queue, retention=retention, page=page)
+        return await self._write(work)
+
+    async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
+        return await self._read(partial(reading.outlook, queues=queues))
+
+    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
+        return await self._living().listener.wait(queues, timeout)
+
+    # ------------------------------------------------------------------ reading
+
+    async def now(self) -> float:
+        return await self._read(reading.now)
+
+    async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
+        return await self._read(partial(reading.get, queue=queue, ids=ids))
+
+    async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
+        return await self._read(partial(reading.counts, queues=queues))
+
+    async def queues(self) -> list[str]:
+        return await self._read(reading.queues)
+
+    # ------------------------------------------------------------------ administration
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        await self._write(partial(moves.pause, queue=queue, paused=paused))
+
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        return await self._write(partial(moves.remove, queue=queue, ids=ids))
+
+    async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
+        return await self._write(partial(moves.purge, queue=queue, state=state, page=page))
+
+    # ------------------------------------------------------------------ schedules
+
+    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
+        return await self._write(partial(standing.declare, queue=queue, specs=specs, fresh=fresh))
+
+    async def schedules(self, queue: str) -> list[ScheduleRecord]:
+        return await self._read(partial(standing.schedules, queue=queue))
+
+    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+        work = partial(standing.fire, queue=queue, name=name, instant=instant, job=job)
+        return await self._write(work)
+
+    async def edit_schedule(
+        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+    ) -> bool:
+        work = partial(standing.edit_schedule, queue=queue, name=name, action=action)
+        return await self._write(work)
+
+    # ------------------------------------------------------------------ workers
+
+    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+        await self._write(partial(standing.beat, worker=worker, info=info, ttl=ttl))
+
+    async def leave(self, worker: str) -> None:
+        await self._write(partial(standing.leave, worker=worker))
+
+    async def workers(self) -> list[WorkerRecord]:
+        return await self._read(standing.workers)
+
+    async def list(
+        self, queue: str, state: State, offset: int = 0, limit: int = 100
+    ) -> list[Record]:
+        work = partial(reading.page, queue=queue, state=state, offset=offset, limit=limit)
+        return await self._read(work)
+
+
+def _nothing(_: Transaction) -> None:
+    """To begin a transaction is to reach the store."""

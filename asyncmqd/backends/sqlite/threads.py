@@ -1,0 +1,214 @@
+"""A thread that carries out requests in groups, and how their results get back."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import concurrent.futures
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.errors import translated
+from asyncmqd.backends.sqlite.file import DatabaseFile, Identity
+
+_Result = TypeVar("_Result")
+
+GROUP = 1_000  # requests that one transaction carries at most
+
+
+class Request:
+    """Something to do in the thread, and the future that waits for it."""
+
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Any], Any],
+        future: asyncio.Future[Any] | concurrent.futures.Future[Any],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.work = work
+        self.future = future
+        self.loop = loop  # where the future lives; None for one that any thread may settle
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def settle(self) -> None:
+        """Wake who waits. Runs where the future lives."""
+        if self.future.done():  # cancelled, or given up
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+async def ask(thread: StoreThread, work: Callable[[Any], _Result]) -> _Result:
+    """Have `work` done in the thread; its result."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_Result] = loop.create_future()
+    thread.submit(Request(work, future, loop))
+    return await future
+
+
+def ask_blocking(thread: StoreThread, work: Callable[[Any], _Result], limit: float) -> _Result:
+    """The same for a caller without an event loop. Raises StoreError after `limit` seconds."""
+    future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+    thread.submit(Request(work, future, None))
+    try:
+        return future.result(limit)
+    except concurrent.futures.TimeoutError:
+        future.cancel()
+        raise StoreError(f"{thread.file.path}: no answer within {limit:g} s") from None
+
+
+def deliver(requests: Iterable[Request]) -> None:
+    """Settle the futures, with one call to each event loop."""
+    by_loop: defaultdict[asyncio.AbstractEventLoop | None, list[Request]] = defaultdict(list)
+    for request in requests:
+        by_loop[request.loop].append(request)
+    for loop, settled in by_loop.items():
+        if loop is None:
+            _settle(settled)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop was closed; nobody waits
+                loop.call_soon_threadsafe(_settle, settled)
+
+
+def _settle(requests: list[Request]) -> None:
+    for request in requests:
+        request.settle()
+
+
+class StoreThread(abc.ABC):
+    """One thread with one connection, opened at its first request and again after a failure.
+
+    Requests that came while it was busy are its next group.
+    """
+
+    def __init__(self, file: DatabaseFile, name: str) -> None:
+        self.file = file
+        self.stopping = threading.Event()
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # nothing is submitted behind the end
+        self._farewell: Request | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity | None = None
+        threading.Thread(target=self._run, name=f"asyncmqd-sqlite-{name}", daemon=True).start()
+
+    def submit(self, request: Request) -> None:
+        """Have it done; its future tells."""
+        with self._lock:
+            if not self.stopping.is_set():
+                self._requests.put(request)
+                return
+        self._refuse([request])
+
+    def stop(self, farewell: Request | None = None) -> None:
+        """End after the group at hand; `farewell` is settled when the file is closed."""
+        with self._lock:
+            self._farewell = farewell
+            self.stopping.set()
+            self._requests.put(None)
+
+    @abc.abstractmethod
+    def carry_out(self, group: list[Request]) -> None:
+        """Do what is requested, in one transaction, and note the results in the requests.
+
+        Raises StoreError where the file cannot be used at all; after any other error the
+        requests are carried out again, one by one.
+        """
+
+    @abc.abstractmethod
+    def open(self) -> sqlite3.Connection:
+        """A connection for this thread."""
+
+    # ------------------------------------------------------------------ in the thread
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection to the file that stands at the path now."""
+        identity = self.file.identity()
+        if self._connection is None or identity != self._identity:
+            self._disconnect()
+            self._connection = self.open()
+            self._identity = self.file.identity()
+        return self._connection
+
+    def _run(self) -> None:
+        while not self.stopping.is_set():
+            group = self._next_group()
+            self._serve(group)
+            deliver(group)
+        self._disconnect()
+        self._refuse(self._left())
+        if self._farewell is not None:
+            deliver([self._farewell])
+
+    def _serve(self, group: list[Request]) -> None:
+        if not group:
+            return
+        try:
+            self.carry_out(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked is to know it
+            self._roll_back(error)
+            if len(group) == 1 or isinstance(error, StoreError):
+                for request in group:
+                    request.error = self._explained(error)
+            else:  # one of them is at fault, and only that one is to know
+                for request in group:
+                    self._serve([request])
+
+    def _roll_back(self, error: Exception) -> None:
+        connection = self._connection
+        if isinstance(error, sqlite3.Error):  # a new connection has nothing left of it
+            self._disconnect()
+        elif connection is not None and connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _explained(self, error: Exception) -> Exception:
+        """The error as the contract wants it; one for each caller, who adds its own traceback."""
+        if isinstance(error, sqlite3.Error):
+            return translated(self.file.path, error) or error
+        if isinstance(error, StoreError):
+            return type(error)(*error.args)
+        return error
+
+    def _next_group(self) -> list[Request]:
+        request = self._requests.get()
+        group: list[Request] = []
+        while request is not None:
+            if not request.future.cancelled():
+                group.append(request)
+            if len(group) == GROUP:
+                break
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                break
+        return group
+
+    def _left(self) -> list[Request]:
+        left = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                request = self._requests.get_nowait()
+                if request is not None:
+                    left.append(request)
+        return left
+
+    def _refuse(self, requests: list[Request]) -> None:
+        for request in requests:
+            request.error = StoreError(f"{self.file.path}: the store was closed")
+        deliver(requests)

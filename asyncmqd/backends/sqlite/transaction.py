@@ -1,0 +1,104 @@
+"""What the verbs work on: one transaction, with one moment for all that happens in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from typing import Any
+
+from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.clock import Anchor, HostClock
+from asyncmqd.domain.states import State
+
+_SQL = queries.load("moves.sql")
+
+
+class Snapshot:
+    """A transaction that reads, and the moment of its reading."""
+
+    def __init__(self, connection: sqlite3.Connection, host: HostClock) -> None:
+        self.execute = connection.execute
+        boot, since_boot, time, slow, sequence = self.execute(_SQL["clock"]).fetchone()
+        self.anchor = Anchor(boot, since_boot, time, bool(slow))
+        self.sequence: int = sequence
+        self._read_clock(host)
+
+    def _read_clock(self, host: HostClock) -> None:
+        self.since_boot = host.since_boot()
+        self.time = self.anchor.time_at(self.since_boot)
+
+    def date_of_lease(self, end: int) -> int:
+        """The date at which a lease ends, for people; the store judges by the time since boot."""
+        anchor = self.anchor
+        if anchor.slow:
+            return self.time + end - self.since_boot
+        return anchor.time + end - anchor.since_boot
+
+
+class Transaction(Snapshot):
+    """A transaction that writes.
+
+    What every move touches is gathered here and written once, by `finish`: the clock, the number
+    of the last move, and the tallies.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, host: HostClock) -> None:
+        super().__init__(connection, host)
+        self.executemany = connection.executemany
+        self.woken: set[str] = set()  # queues that may have work for somebody who sleeps
+        self._saved = (self.anchor, self.sequence)
+        self._tallies: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self._adjust(host)
+
+    def _adjust(self, host: HostClock) -> None:
+        known = self.anchor
+        self.anchor = host.adjusted(known)
+        self._read_clock(host)
+        if self.anchor.boot != known.boot:
+            self.execute(_SQL["end_leases"], (str(State.ACTIVE),))
+            self.execute(_SQL["forget_workers"])
+
+    def next(self) -> int:
+        """The number of this move: those that come later are greater."""
+        self.sequence += 1
+        return self.sequence
+
+    def count(self, queue: str, line: str, jobs: int, size: int = 0) -> None:
+        """Note that so many jobs entered a line, or left it (negative)."""
+        tally = self._tallies[queue, line]
+        tally[0] += jobs
+        tally[1] += size
+
+    def tallies(self, queue: str) -> dict[str, tuple[int, int]]:
+        """Jobs and bytes of each line of a queue that is not empty, in this very moment."""
+        self._write_tallies()
+        return tallies(self, queue)
+
+    def finish(self) -> None:
+        """Write what was gathered; the commit follows."""
+        self._write_tallies()
+        if self._saved != (self.anchor, self.sequence):
+            save_clock(self.execute, self.anchor, self.sequence)
+
+    def _write_tallies(self) -> None:
+        changed = [(*key, *tally) for key, tally in self._tallies.items() if any(tally)]
+        if changed:
+            self.executemany(_SQL["tally"], changed)
+        self._tallies.clear()
+
+
+def tallies(view: Snapshot, queue: str) -> dict[str, tuple[int, int]]:
+    """Jobs and bytes of each line of a queue that is not empty."""
+    rows = view.execute(_SQL["tallies"], (queue,))
+    return {line: (jobs, size) for line, jobs, size in rows}
+
+
+def is_paused(view: Snapshot, queue: str) -> bool:
+    """Whether claims of this queue are stopped."""
+    return view.execute(_SQL["is_paused"], (queue,)).fetchone() is not None
+
+
+def save_clock(execute: Any, anchor: Anchor, sequence: int) -> None:
+    """Keep the clock and the last number."""
+    row = (anchor.boot, anchor.since_boot, anchor.time, anchor.slow, sequence)
+    execute(_SQL["set_clock"], row)

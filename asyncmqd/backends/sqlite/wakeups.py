@@ -1,0 +1,158 @@
+"""Wake-ups between the processes of a host, without polling.
+
+Who waits binds a datagram socket in the directory `<database>-wake`; who commits something that
+makes a job claimable sends the queue's name to every socket there. A datagram cannot tear, cannot
+block its sender, and nobody has to be running for it.
+
+Sockets are addressed through /proc/self/fd, because the path of a socket may have no more than 107
+bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.domain import clock
+
+# A socket holds at least ten unread datagrams (net.unix.max_dgram_qlen). Who finds as many may
+# have missed some, and looks at all queues.
+FULL = 10
+_MANY = 1_000  # queues that nobody here waits for are not remembered for ever
+_SIZE = 512  # bytes; the longest queue name has 128
+
+
+def directory_of(database: Path) -> Path:
+    """Where the sockets are."""
+    return database.with_name(f"{database.name}-wake")
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _datagrams() -> socket.socket:
+    return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+
+
+class Bell:
+    """The sending side; used by the writer thread alone."""
+
+    def __init__(self, database: Path) -> None:
+        self._directory = directory_of(database)
+        self._socket = _datagrams()
+
+    def ring(self, queues: Iterable[str]) -> None:
+        """Wake all who wait; whoever cannot be reached looks again by itself."""
+        with contextlib.suppress(OSError), _opened(self._directory) as fd:
+            # Listed anew each time: it takes microseconds, and the time of the last change is too
+            # coarse to tell that a listing is still true.
+            for name in os.listdir(fd):
+                self._send(fd, name, queues)
+
+    def _send(self, fd: int, name: str, queues: Iterable[str]) -> None:
+        try:
+            for queue in queues:
+                self._socket.sendto(queue.encode(), f"/proc/self/fd/{fd}/{name}")
+        except ConnectionRefusedError:  # its process died without closing it
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=fd)
+        except OSError:
+            pass  # full: it will look at all queues; or it is being closed; or not ours to reach
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+
+
+class Listener:
+    """The waiting side, in one event loop."""
+
+    def __init__(self, database: Path) -> None:
+        self._directory = directory_of(database)
+        self._name = clock.nonce()
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._event = asyncio.Event()
+        self._woken: set[str] = set()
+        self._missed = False  # wake-ups may have been: all queues are to be looked at
+
+    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
+        """See `BaseBackend.wait`."""
+        if self._socket is None:
+            self._listen()
+            return set(queues)
+        wanted = set(queues)
+        try:
+            async with asyncio.timeout(timeout):
+                while not (self._missed or self._woken & wanted):
+                    self._event.clear()
+                    await self._event.wait()
+        except TimeoutError:
+            return set()
+        woken = wanted if self._missed else self._woken & wanted
+        self._woken -= woken
+        self._missed = False
+        return woken
+
+    def close(self) -> None:
+        """Stop listening."""
+        listener, self._socket = self._socket, None
+        if listener is None:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.remove_reader(listener)
+        listener.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._directory / self._name)
+
+    def abandon(self) -> None:
+        """Let go of the socket in a fork; the name and the event loop are another process's."""
+        if self._socket is not None:
+            self._socket.close()
+
+    # ------------------------------------------------------------------ the socket
+
+    def _listen(self) -> None:
+        listener = _datagrams()
+        try:
+            self._make_directory()
+            with _opened(self._directory) as fd:
+                listener.bind(f"/proc/self/fd/{fd}/{self._name}")
+                os.chmod(self._name, 0o660, dir_fd=fd)  # all who may write the file may knock
+        except OSError as error:
+            listener.close()
+            raise StoreError(f"{self._directory}: nothing can wait there: {error}") from error
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(listener, self._receive, listener)
+        self._socket = listener
+
+    def _make_directory(self) -> None:
+        """Open to whom the database's own directory is open."""
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._directory)
+            mode = stat.S_IMODE(os.stat(self._directory.parent).st_mode)
+            os.chmod(self._directory, mode)
+
+    def _receive(self, listener: socket.socket) -> None:
+        received = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._woken.add(listener.recv(_SIZE).decode(errors="replace"))
+                received += 1
+        if received >= FULL or len(self._woken) > _MANY:
+            self._missed = True
+            self._woken.clear()
+        if received:
+            self._event.set()
