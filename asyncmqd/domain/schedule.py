@@ -21,6 +21,7 @@ LONGEST_PERIOD = 10_000 * 86_400.0  # seconds: whoever asks for more meant somet
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
 _ANY_DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - croniter walks naive local time
+_CHANGE = timedelta(hours=3)  # more than any clock is ever set back by
 _WORDS = {
     "@yearly",
     "@annually",
@@ -166,8 +167,9 @@ def _cron_instants(repeatable: Repeatable, after: float) -> Iterator[float]:
     zone = _zone(repeatable.timezone)
     expression = repeatable.cron or ""
     hourly = _runs_hourly(expression)
-    # A local day back: whatever zone rule applies, no instant later than `after` is before it.
-    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - timedelta(hours=3)
+    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None)
+    if _clock_changes_near(after, zone):  # later instants may have earlier local times
+        start -= _CHANGE
     last = after
     pending: list[float] = []
     for naive in _cron_walk(expression, start):
@@ -186,8 +188,14 @@ def _cron_instants(repeatable: Repeatable, after: float) -> Iterator[float]:
             pending.append(again)
 
 
+def _clock_changes_near(moment: float, zone: ZoneInfo) -> bool:
+    around = (moment - _CHANGE.total_seconds(), moment + _CHANGE.total_seconds())
+    before, after = (datetime.fromtimestamp(each, zone).utcoffset() for each in around)
+    return before != after
+
+
 def _runs_hourly(expression: str) -> bool:
-    fields = expression.split()
+    fields = expression.lower().replace("@hourly", "0 * * * *").split()
     hour = {5: 1, 6: 2}.get(len(fields))
     return hour is not None and fields[hour].startswith("*")
 
