@@ -96,5 +96,5 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _misused(error: typer.TyperException) -> int:
     """The command line is wrong; without any command, its help was printed instead."""
     if text := getattr(error, "format_message", lambda: str(error))():
-        complain(text.replace("Value error, ", ""))
+        complain(" ".join(text.replace("Value error, ", "").split()))
     return getattr(error, "exit_code", USAGE)

@@ -51,10 +51,12 @@ def enqueue(
         )
     except ValueError as error:
         raise Misuse(str(error).replace("job_id:", "--id:")) from None
-    job = pending(_task(task), _array(args), _object(kwargs), options)
+    job = _checked(pending(_task(task), _array(args), _object(kwargs), options))
 
     async def work(store: BaseBackend) -> None:
-        added = await _add(store, queue, job)
+        [added] = await add_all(store, queue, [job])
+        if not added.created:
+            complain(f"job {added.id}: queue {queue} has it already, nothing was enqueued")
         print(added.id, flush=True)
         if wait or wait_timeout is not None:
             show_json(await _result(added, wait_timeout))
@@ -62,15 +64,14 @@ def enqueue(
     with_store(context, work)
 
 
-async def _add(store: BaseBackend, queue: str, pending_job: PendingJob) -> Job:
+def _checked(job: PendingJob) -> PendingJob:
+    """The job itself, if it can be stored: known before a store is contacted."""
     try:
-        [job] = await add_all(store, queue, [pending_job])
+        job.new()
     except NotSerialisable as error:
         raise Misuse(f"--{error}") from None
     except PayloadTooLarge as error:
         raise CommandError(str(error)) from None
-    if not job.created:
-        complain(f"job {job.id}: queue {queue} has it already, nothing was enqueued")
     return job
 
 

@@ -42,15 +42,16 @@ async def locate(
         for record in await store.get(name, ids):
             if record is not None:
                 found[record.id].append(record)
-    problems = {id: _ambiguity(records) for id, records in found.items() if len(records) != 1}
-    return {id: found[id][0] for id in ids if id not in problems}, problems
+    located = {id: records[0] for id, records in found.items() if len(records) == 1}
+    problems = {id: _problem(found[id], queue) for id in found if id not in located}
+    return located, problems
 
 
-def _ambiguity(records: Sequence[Record]) -> str:
+def _problem(records: Sequence[Record], queue: str | None) -> str:
     if not records:
-        return "expected the id of a job in the store, got one that is not there"
+        return "there is none of this id" if queue is None else f"queue {queue} has none of this id"
     names = " and ".join(record.queue for record in records)
-    return f"expected --queue, since {names} have a job of this id"
+    return f"expected --queue, since {names} have one of this id"
 
 
 async def move(store: BaseBackend, queue: str, ids: Sequence[str], verb: Verb) -> dict[str, str]:
@@ -67,7 +68,7 @@ async def move(store: BaseBackend, queue: str, ids: Sequence[str], verb: Verb) -
             if change is not None:
                 changes.append(change)
             else:
-                outcomes[id] = GONE if record is None else f"{expected}, got a {record.state} one"
+                outcomes[id] = GONE if record is None else f"{expected}, this one is {record.state}"
         answers = await store.apply(queue, changes) if changes else []
         moved = list(zip(changes, answers, strict=True))
         outcomes |= {change.id: DONE for change, answer in moved if answer == "applied"}

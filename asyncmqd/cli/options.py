@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -11,17 +12,22 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import check_queue_name
 
 
-def duration(value: str | float) -> float:
-    """Seconds out of "90", "1.5h", "5m" or "0"; a default is a number already."""
+def period(value: str | float) -> float:
+    """Seconds out of "90", "1.5h" or "5m"; a default is a number already."""
     try:
-        return 0.0 if value in {0, "0", "0s"} else seconds(value)
+        return seconds(value)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-def seconds_option(help: str) -> Any:
+def duration(value: str | float) -> float:
+    """The same, but 0 is one, too."""
+    return 0.0 if value in {0, "0", "0s"} else period(value)
+
+
+def seconds_option(help: str, parser: Callable[[str], float] = duration) -> Any:
     """An option that takes a duration."""
-    return typer.Option(parser=duration, metavar="SECONDS|5m", help=help)
+    return typer.Option(parser=parser, metavar="SECONDS|5m", help=help)
 
 
 def queue_name(text: str) -> str:

@@ -82,7 +82,7 @@ async def _found(store: BaseBackend, queue: str, name: str) -> ScheduleRecord:
 
 
 def _unknown(queue: str, name: str) -> CommandError:
-    return CommandError(f"schedule {name}: expected the name of a schedule of queue {queue}")
+    return CommandError(f"schedule {name}: queue {queue} has none of this name")
 
 
 def _job_of(spec: Repeatable) -> PendingJob:

@@ -19,6 +19,8 @@ from asyncmqd.client.connection import connect
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import LineWriter, capture_prints
 
+BETWEEN_SIGNALS = 0.05  # seconds
+
 Work = Callable[[BaseBackend], Awaitable[None]]
 
 
@@ -54,7 +56,7 @@ def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
 
 async def _serve(work: Work, queue: str) -> None:
     store, observer = connect(), Observer()
-    _cancel_at_signals()
+    _obey_signals(lambda: observer.event("daemon.draining", queue=queue))
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await store.connect()
@@ -66,9 +68,18 @@ async def _serve(work: Work, queue: str) -> None:
     observer.event("queue.stopped", queue=queue)
 
 
-def _cancel_at_signals() -> None:
-    """The first cancellation drains, the second one hands back: the runner knows."""
+def _obey_signals(on_first: Callable[[], None]) -> None:
+    """Have TERM and INT cancel this task: the first drains, a second one hands back at once."""
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
+
+    def stop() -> None:
+        if task.cancelling():
+            # Two cancellations in the same moment would count as one.
+            loop.call_later(BETWEEN_SIGNALS, task.cancel)
+        else:
+            on_first()
+            task.cancel()
+
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, task.cancel)
+        loop.add_signal_handler(each, stop)

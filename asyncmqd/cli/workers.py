@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.cli.options import AsJson, QueueArgument, seconds_option
+from asyncmqd.cli.options import AsJson, QueueArgument, period, seconds_option
 from asyncmqd.cli.output import complain, show_json, show_table
 from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.cli.views import worker_view
@@ -45,9 +45,9 @@ def start(
         typer.Option(metavar="MODULE", help="A module with tasks; may be given several times."),
     ] = None,
     rate_limit: Annotated[
-        float | None, typer.Option(min=0, help="Starts per --rate-interval; 0 blocks.")
+        float | None, typer.Option(min=0, max=1e6, help="Starts per --rate-interval; 0 blocks.")
     ] = None,
-    rate_interval: Annotated[float, seconds_option("What --rate-limit counts in.")] = 1.0,
+    rate_interval: Annotated[float, seconds_option("What --rate-limit counts in.", period)] = 1.0,
     drain_timeout: Annotated[float, seconds_option("What running jobs get at SIGTERM.")] = 30.0,
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
     log_format: Annotated[Literal["auto", "json", "console"], typer.Option()] = "auto",

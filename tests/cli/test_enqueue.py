@@ -1,0 +1,109 @@
+"""`asyncmq enqueue`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import Operator, ServingWorker
+
+
+def test_prints_the_id_of_a_job_that_carries_every_option(asyncmq: Operator) -> None:
+    answer = asyncmq(
+        *("enqueue", "shop.add", "--queue", "mail", "--args", "[1, 2]", "--kwargs", '{"c": "é"}'),
+        *("--delay", "5m", "--priority", "3", "--id", "a-1", "--retries", "2"),
+        *("--timeout", "1.5", "--ttl", "2h"),
+    )
+    assert (answer.code, answer.out, answer.err) == (0, "a-1\n", "")
+    job = asyncmq("job", "show", "a-1", "--json").json
+    expected = {
+        "queue": "mail",
+        "task": "shop.add",
+        "state": "delayed",
+        "args": [1, 2],
+        "kwargs": {"c": "é"},
+        "priority": 3,
+        "retries": 2,
+        "timeout": 1.5,
+        "ttl": 7200.0,
+        "attempt": 1,
+        "error": None,
+    }
+    assert {key: job[key] for key in expected} == expected
+    assert job["due"] > job["created"]
+
+
+def test_unknown_tasks_are_the_daemons_business_and_the_queue_is_default(asyncmq: Operator) -> None:
+    id = asyncmq("enqueue", "nobody.knows").out.strip()
+    job = asyncmq("job", "show", id, "--json").json
+    assert (job["queue"], job["task"], job["state"]) == ("default", "nobody.knows", "waiting")
+    assert (job["args"], job["kwargs"], job["priority"]) == ([], {}, 5)
+
+
+def test_an_id_is_enqueued_once(asyncmq: Operator) -> None:
+    assert asyncmq("enqueue", "shop.add", "--id", "a-1", "--args", "[1]").code == 0
+    again = asyncmq("enqueue", "shop.add", "--id", "a-1", "--args", "[2]")
+    assert (again.code, again.out) == (0, "a-1\n")
+    assert again.err == "asyncmq: job a-1: queue default has it already, nothing was enqueued\n"
+    assert asyncmq("job", "show", "a-1", "--json").json["args"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--args", "[1, 2"],
+            "--args: expected JSON, got Expecting ',' delimiter at line 1, column 6",
+        ),
+        (["--args", "[1,\n x]"], "got Expecting value at line 2, column 2"),
+        (["--args", '{"a": 1}'], "--args: expected a JSON array"),
+        (["--kwargs", "[1]"], "--kwargs: expected a JSON object"),
+        (["--args", "[[NaN]]"], "--args[0][0]: expected a finite number, got nan"),
+        (["--kwargs", '{"a": "\\ud800"}'], "--kwargs['a']: a lone surrogate"),
+        (["--args", "[" * 100_000], "--args: expected JSON that can be read"),
+        (["--delay", "soon"], "'--delay': expected seconds or a period like '5m', got 'soon'"),
+        (["--delay", "-1"], "'--delay'"),
+        (["--priority", "256"], "'--priority'"),
+        (["--retries", "-1"], "'--retries'"),
+        (["--queue", "No Good"], "'--queue'"),
+        (["--id", "a b"], "--id: expected 1 to 128 printable ASCII characters"),
+        (["--nope"], "No such option: --nope"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(
+    run: Operator, arguments: list[str], message: str
+) -> None:
+    answer = run("--backend", "sqlite:////never/opened.db", "enqueue", "t", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("asyncmq: ")
+    assert answer.err.count("\n") == 1
+    assert message in answer.err
+
+
+def test_a_payload_over_the_limit_is_refused(asyncmq: Operator) -> None:
+    answer = asyncmq("enqueue", "t", "--args", f'["{"x" * 300_000}"]')
+    assert answer.code == 1
+    assert "expected a payload of at most 262144 bytes" in answer.err
+    assert asyncmq("job", "list", "--json").json == []
+
+
+def test_wait_prints_the_result(asyncmq: Operator, worker: Callable[..., ServingWorker]) -> None:
+    worker()
+    answer = asyncmq("enqueue", "shop.add", "-q", "mail", "--args", "[20, 22]", "--wait")
+    assert answer.code == 0
+    assert answer.out.splitlines()[1:] == ["42"]
+
+
+def test_wait_fails_with_the_job(asyncmq: Operator, worker: Callable[..., ServingWorker]) -> None:
+    worker()
+    answer = asyncmq("enqueue", "shop.fail", "-q", "mail", "--args", '["no\\nway"]', "--wait")
+    id = answer.out.strip()
+    assert answer.code == 1
+    assert answer.err == f"asyncmq: job {id} is failed: ValueError: no\\nway\n"
+
+
+def test_wait_ends_after_its_time(asyncmq: Operator) -> None:
+    answer = asyncmq("enqueue", "t", "--wait", "--wait-timeout", "20ms")
+    assert answer.code == 1
+    assert "has not ended within 0.02 s" in answer.err

@@ -1,0 +1,246 @@
+"""`asyncmq job`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.job import Failure, JobSpec, NewJob
+from asyncmqd.domain.settle import Policy, Refused, Succeeded, Unknown, settle
+from asyncmqd.domain.states import State
+from tests.cli.conftest import Operator
+
+InStore = Callable[[Callable[[BaseBackend], Any]], Any]
+
+
+def new(id: str, task: str = "shop.add", **options: Any) -> NewJob:
+    return NewJob(id=id, payload=encode_spec(JobSpec(id=id, task=task)), **options)
+
+
+@pytest.fixture
+def jobs(in_store: InStore) -> None:
+    """One job in each of five states of the queue `mail`, and one in `reports`."""
+
+    async def fill(store: BaseBackend) -> None:
+        await store.add("mail", [new(f"{n}") for n in ("failed", "completed", "shelved", "active")])
+        failed, completed, shelved, _ = await store.claim("mail", 4, 60.0, "host/one")
+        failure = Failure("ValueError", "red \x1b[31m [bold]line\nnext", "Traceback:\n  it \x1b[0m")
+        outcomes = [(failed, Refused(failure)), (completed, Succeeded(b'{"a":1}'))]
+        outcomes.append((shelved, Unknown("shop.add")))
+        await store.apply("mail", [settle(claim, out, Policy(), 0.5) for claim, out in outcomes])
+        await store.add("mail", [new("waiting"), new("delayed", delay=3600.0)])
+        await store.add("reports", [new("waiting"), new("other", "with space")])
+
+    in_store(fill)
+
+
+def state(asyncmq: Operator, id: str) -> str:
+    return asyncmq("job", "show", id, "-q", "mail", "--json").json["state"]
+
+
+@pytest.mark.usefixtures("jobs")
+def test_list_shows_all_states_of_all_queues_in_order(asyncmq: Operator) -> None:
+    rows = asyncmq("job", "list").rows
+    assert [row[:4] for row in rows] == [
+        ["waiting", "mail", "shop.add", "waiting"],
+        ["shelved", "mail", "shop.add", "waiting"],
+        ["delayed", "mail", "shop.add", "delayed"],
+        ["active", "mail", "shop.add", "active"],
+        ["completed", "mail", "shop.add", "completed"],
+        ["failed", "mail", "shop.add", "failed"],
+        ["waiting", "reports", "shop.add", "waiting"],
+        ["other", "reports", "with\\x20space", "waiting"],
+    ]
+
+
+@pytest.mark.usefixtures("jobs")
+def test_list_takes_queue_state_limit_and_offset(asyncmq: Operator) -> None:
+    def ids(*options: str) -> list[str]:
+        return [
+            f"{job['queue']}/{job['id']}" for job in asyncmq("job", "list", "--json", *options).json
+        ]
+
+    assert ids("--queue", "reports") == ["reports/waiting", "reports/other"]
+    assert ids("--state", "failed") == ["mail/failed"]
+    everything = ids()
+    assert len(everything) == 8
+    assert ids("--limit", "3") == everything[:3]
+    assert ids("--offset", "5", "--limit", "2") == everything[5:7]
+    assert ids("--offset", "8") == []
+
+
+@pytest.mark.usefixtures("jobs")
+def test_control_characters_of_job_data_are_escaped(asyncmq: Operator) -> None:
+    listed = asyncmq("job", "list", "--state", "failed").out
+    shown = asyncmq("job", "show", "failed").out
+    for text in (listed, shown):
+        assert r"ValueError: red \x1b[31m [bold]line\nnext" in text
+        assert "\x1b" not in text
+    assert "    Traceback:\n      it \\x1b[0m\n" in shown
+
+
+@pytest.mark.usefixtures("jobs")
+def test_show_as_json(asyncmq: Operator) -> None:
+    failed = asyncmq("job", "show", "failed", "--json").json
+    assert failed["error"] == {
+        "type": "ValueError",
+        "message": "red \x1b[31m [bold]line\nnext",
+        "traceback": "Traceback:\n  it \x1b[0m",
+    }
+    assert (failed["attempt"], failed["worker"]) == (1, "host/one")
+    completed = asyncmq("job", "show", "completed", "--json").json
+    assert (completed["result"], completed["error"], completed["attempt"]) == ({"a": 1}, None, 1)
+    active = asyncmq("job", "show", "active", "--json").json
+    assert active["lease_ends"] > active["started"] >= active["created"]
+    assert asyncmq("job", "show", "shelved", "--json").json["shelved"] is True
+
+
+def test_a_corrupt_payload_can_be_looked_at(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(lambda store: store.add("mail", [NewJob(id="bad", payload=b"\xff{")]))
+    job = asyncmq("job", "show", "bad", "--json").json
+    assert (job["id"], job["state"], job["task"], job["args"]) == ("bad", "waiting", None, None)
+    assert asyncmq("job", "list").rows[0][:4] == ["bad", "mail", "-", "waiting"]
+
+
+@pytest.mark.usefixtures("jobs")
+def test_an_id_that_is_not_there_is_refused(asyncmq: Operator) -> None:
+    nowhere = asyncmq("job", "show", "nosuch")
+    assert (nowhere.code, nowhere.out) == (1, "")
+    assert nowhere.err == "asyncmq: job nosuch: there is none of this id\n"
+    elsewhere = asyncmq("job", "show", "failed", "--queue", "reports")
+    assert (elsewhere.code, elsewhere.err) == (
+        1,
+        "asyncmq: job failed: queue reports has none of this id\n",
+    )
+
+
+@pytest.mark.usefixtures("jobs")
+def test_an_id_of_two_queues_needs_the_queue(asyncmq: Operator) -> None:
+    unclear = asyncmq("job", "remove", "waiting")
+    assert unclear.code == 1
+    assert "expected --queue, since mail and reports have one of this id" in unclear.err
+    assert asyncmq("job", "remove", "waiting", "--queue", "reports").out == "waiting removed\n"
+    assert state(asyncmq, "waiting") == "waiting"
+
+
+@pytest.mark.usefixtures("jobs")
+def test_retry_brings_ended_and_delayed_jobs_back(asyncmq: Operator) -> None:
+    answer = asyncmq("job", "retry", "failed", "completed", "delayed")
+    assert answer.code == 0
+    assert answer.out == "failed retried\ncompleted retried\ndelayed retried\n"
+    for id in ("failed", "completed", "delayed"):
+        assert state(asyncmq, id) == "waiting"
+
+
+@pytest.mark.usefixtures("jobs")
+def test_what_a_state_forbids_is_refused_while_the_rest_is_done(asyncmq: Operator) -> None:
+    answer = asyncmq("job", "retry", "active", "failed", "nosuch")
+    assert (answer.code, answer.out) == (1, "failed retried\n")
+    assert answer.err.splitlines() == [
+        "asyncmq: job active: expected a job that has ended or is delayed, this one is active",
+        "asyncmq: job nosuch: there is none of this id",
+    ]
+    assert state(asyncmq, "failed") == "waiting"
+    assert asyncmq("job", "cancel", "completed").code == 1
+
+
+@pytest.mark.usefixtures("jobs")
+def test_cancel_and_remove(asyncmq: Operator) -> None:
+    assert asyncmq("job", "cancel", "active", "delayed", "shelved").code == 0
+    for id in ("active", "delayed", "shelved"):
+        assert state(asyncmq, id) == "cancelled"
+    assert asyncmq("job", "remove", "active").out == "active removed\n"
+    assert asyncmq("job", "show", "active").code == 1
+
+
+def test_bulk_retry_takes_every_job_of_the_state_and_no_other(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    count = 2 * PAGE + 7
+
+    async def fill(store: BaseBackend) -> None:
+        await store.add("mail", [new(f"f{number}") for number in range(count)])
+        claims = await store.claim("mail", count, 60.0, "host/one")
+        refused = Refused(Failure("E", "boom"))
+        await store.apply("mail", [settle(claim, refused, Policy(), 0.5) for claim in claims])
+        await store.add("mail", [new("delayed", delay=3600.0)])
+
+    in_store(fill)
+    answer = asyncmq("job", "retry", "--queue", "mail", "--state", "failed", "--all")
+    assert (answer.code, answer.out, answer.err) == (0, f"{count} jobs retried\n", "")
+    queue = asyncmq("queue", "show", "mail", "--json").json
+    assert (queue["waiting"], queue["failed"], queue["delayed"]) == (count, 0, 1)
+
+
+def test_a_job_that_fails_again_meanwhile_is_not_retried_twice(
+    asyncmq: Operator, in_store: InStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from asyncmqd.cli import moving
+
+    async def fail_all(store: BaseBackend) -> None:
+        for claim in await store.claim("mail", 100, 60.0, "host/one"):
+            change = settle(claim, Refused(Failure("E", "boom")), Policy(), 0.5)
+            await store.apply("mail", [change])
+
+    async def fill(store: BaseBackend) -> None:
+        await store.add("mail", [new(f"f{number}") for number in range(20)])
+        await fail_all(store)
+
+    real_move = moving.move
+
+    async def move_and_fail(store: BaseBackend, *arguments: Any) -> Any:
+        outcomes = await real_move(store, *arguments)
+        await fail_all(store)
+        return outcomes
+
+    in_store(fill)
+    monkeypatch.setattr(moving, "move", move_and_fail)
+    monkeypatch.setattr(moving, "PAGE", 5)
+    answer = asyncmq("job", "retry", "--queue", "mail", "--state", "failed", "--all")
+    assert answer.out == "20 jobs retried\n"
+
+
+@pytest.mark.usefixtures("jobs")
+def test_bulk_work_that_destroys_needs_a_yes(asyncmq: Operator) -> None:
+    options = ("-q", "mail", "-s", "delayed", "--all")
+    answer = asyncmq("job", "cancel", *options)
+    assert (answer.code, state(asyncmq, "delayed")) == (2, "delayed")
+    assert asyncmq("job", "cancel", *options, "--yes").out == "1 jobs cancelled\n"
+    assert asyncmq("job", "remove", "-q", "mail", "-s", "failed", "--all", "-y").code == 0
+    assert asyncmq("job", "show", "failed").code == 1
+
+
+@pytest.mark.usefixtures("jobs")
+def test_bulk_work_that_no_job_allows_is_refused(asyncmq: Operator) -> None:
+    answer = asyncmq("job", "retry", "-q", "mail", "-s", "active", "--all")
+    assert (answer.code, answer.out) == (1, "0 jobs retried\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["retry"],
+        ["retry", "--all"],
+        ["retry", "--all", "--queue", "mail"],
+        ["retry", "--all", "--queue", "mail", "--state", "failed", "id"],
+        ["retry", "id", "--state", "failed"],
+        ["list", "--limit", "0"],
+        ["show"],
+        ["show", "ä"],
+    ],
+)
+def test_wrong_usage(run: Operator, arguments: list[str]) -> None:
+    answer = run("--backend", "sqlite:////never/opened.db", "job", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+
+
+def test_an_unknown_state_lists_the_known_ones(run: Operator) -> None:
+    answer = run("--backend", "sqlite:////never/opened.db", "job", "list", "--state", "done")
+    assert answer.code == 2
+    for each in State:
+        assert f"'{each}'" in answer.err

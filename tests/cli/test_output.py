@@ -1,0 +1,116 @@
+"""Output that programs rely on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncmqd.cli.output import printable, rfc3339, show_table
+from tests.cli.conftest import SCRIPT, Operator
+
+ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+
+
+@given(st.text())
+def test_printable_text_has_no_control_characters(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert printable(shown) == shown
+    if text.isprintable():
+        assert shown == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ünï 漢字 [bold]", "plain ünï 漢字 [bold]"),
+        ("a\x1b[2J\n\x9b", r"a\x1b[2J\n\x9b"),
+        ("\u202eevil\u2028", r"\u202eevil\u2028"),
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_times_are_rfc_3339_in_utc() -> None:
+    assert rfc3339(0.0) == "1970-01-01T00:00:00.000Z"
+    assert rfc3339(1_800_000_000.125) == "2027-01-15T08:00:00.125Z"
+    assert rfc3339(None) is None
+
+
+def test_piped_tables_have_as_many_words_as_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a b", None, True, "free text here"), ("", 12, False, "x")]
+    show_table(("ONE", "TWO", "THREE", "LAST"), rows)
+    assert capsys.readouterr().out.splitlines() == [
+        "ONE     TWO  THREE  LAST",
+        "a\\x20b  -    yes    free text here",
+        "-       12   no     x",
+    ]
+
+
+@ONE_STORE
+def test_a_reader_that_leaves_is_no_disaster(
+    asyncmq: Operator, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    asyncmq("enqueue", "t")
+    ours, theirs = os.pipe()
+    os.close(ours)
+    process = spawn("job", "list", stdout=theirs)
+    os.close(theirs)
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert "Traceback" not in err
+
+
+@ONE_STORE
+def test_a_terminal_without_the_letter_gets_an_escape(
+    asyncmq: Operator, spawn: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncmq("enqueue", "größe")
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = spawn("job", "list")
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert r"gr\xf6\xdfe" in out
+
+
+def test_help_does_not_load_what_only_commands_need() -> None:
+    code = (
+        "import sys\nfrom asyncmqd.cli.asyncmq import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print(*(name for name in ('redis', 'sqlite3', 'pydantic', 'uvloop')"
+        " if name in sys.modules), file=sys.stderr)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (loaded.returncode, loaded.stderr.split()) == (0, [])
+
+
+def test_without_a_command_it_helps() -> None:
+    ended = subprocess.run([SCRIPT], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (2, "")
+    assert "enqueue" in ended.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completion(shell: str) -> None:
+    script = subprocess.run([SCRIPT, "--show-completion", shell], capture_output=True, text=True)
+    assert script.returncode == 0
+    assert "_ASYNCMQ_COMPLETE" in script.stdout
+
+
+def test_completion_knows_states() -> None:
+    environ = {
+        **os.environ,
+        "_ASYNCMQ_COMPLETE": "complete_bash",
+        "COMP_WORDS": "asyncmq job list --state c",
+        "COMP_CWORD": "4",
+    }
+    answer = subprocess.run([SCRIPT], env=environ, capture_output=True, text=True)
+    assert answer.stdout.split() == ["completed", "cancelled"]

@@ -1,0 +1,130 @@
+"""`asyncmq queue`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.domain.schedule import Repeatable
+from tests.cli.conftest import Operator
+from tests.cli.test_jobs import new
+
+InStore = Callable[[Callable[[BaseBackend], Any]], Any]
+
+STATES = ["waiting", "delayed", "active", "completed", "failed", "expired", "cancelled"]
+
+
+@pytest.fixture
+def queues(in_store: InStore) -> None:
+    """`mail` with a running job, a waiting one, a delayed one and a schedule; `idle` is served."""
+
+    async def fill(store: BaseBackend) -> None:
+        await store.add("mail", [new("active")])
+        await store.claim("mail", 1, 60.0, "host/one")
+        await store.add("mail", [new("waiting"), new("delayed", delay=3600.0)])
+        spec = msgspec.json.encode(Repeatable(task="shop.add", every=60.0))
+        await store.declare("mail", {"shop.add": spec}, fresh=True)
+        serving = {name: {"concurrency": 20, "running": 3} for name in ("mail", "idle")}
+        info = msgspec.json.encode({"host": "h", "pid": 7, "queues": serving})
+        await store.beat("host/one", info, 60.0)
+
+    in_store(fill)
+
+
+@pytest.mark.usefixtures("queues")
+def test_list_counts_jobs_and_shows_served_queues_without_any(asyncmq: Operator) -> None:
+    assert asyncmq("queue", "list").rows == [
+        ["idle", "0", "0", "0", "0", "0", "0", "0", "1", "yes"],
+        ["mail", "1", "1", "1", "0", "0", "0", "0", "1", "yes"],
+    ]
+    mail = asyncmq("queue", "list", "--json").json[1]
+    assert [mail[state] for state in STATES] == [1, 1, 1, 0, 0, 0, 0]
+    assert (mail["name"], mail["paused"], mail["shelved"], mail["workers"]) == ("mail", False, 0, 1)
+
+
+def test_list_of_an_empty_store(asyncmq: Operator) -> None:
+    assert asyncmq("queue", "list", "--json").json == []
+    assert asyncmq("queue", "list").rows == []
+
+
+@pytest.mark.usefixtures("queues")
+def test_show_tells_what_comes_next(asyncmq: Operator) -> None:
+    queue = asyncmq("queue", "show", "mail", "--json").json
+    assert [queue[state] for state in STATES] == [1, 1, 1, 0, 0, 0, 0]
+    assert (queue["head"]["id"], queue["head"]["task"]) == ("waiting", "shop.add")
+    assert 0 <= queue["head"]["age"] < 60
+    assert queue["next_due"] > queue["head"]["created"]
+    assert queue["next_lease_end"] > queue["head"]["created"]
+    assert (queue["concurrency"], queue["running"], queue["workers"]) == (20, 3, ["host/one"])
+    assert [schedule["name"] for schedule in queue["schedules"]] == ["shop.add"]
+
+
+@pytest.mark.usefixtures("queues")
+def test_show_for_people(asyncmq: Operator) -> None:
+    fields, _, schedules = asyncmq("queue", "show", "mail").out.partition("\n\n")
+    found = dict(line.split(maxsplit=1) for line in fields.splitlines())
+    assert (found["name"], found["waiting"], found["paused"]) == ("mail", "1", "no")
+    assert found["running"] == "3 of 20"
+    assert schedules.splitlines()[1].endswith("every 60 s")
+
+
+def test_a_queue_that_nobody_used_yet_is_empty(asyncmq: Operator) -> None:
+    queue = asyncmq("queue", "show", "unused", "--json").json
+    assert [queue[state] for state in STATES] == [0] * 7
+    assert (queue["head"], queue["next_due"], queue["schedules"]) == (None, None, [])
+
+
+@pytest.mark.usefixtures("queues")
+def test_pause_stops_claiming_and_resume_allows_it(asyncmq: Operator, in_store: InStore) -> None:
+    def claim(store: BaseBackend) -> Any:
+        return store.claim("mail", 1, 60.0, "host/two")
+
+    assert asyncmq("queue", "pause", "mail").out == "mail paused\n"
+    assert asyncmq("queue", "list").rows[1][-1] == "PAUSED"
+    assert asyncmq("queue", "show", "mail", "--json").json["paused"] is True
+    assert in_store(claim) == []
+    assert asyncmq("queue", "resume", "mail").out == "mail resumed\n"
+    assert [each.id for each in in_store(claim)] == ["waiting"]
+
+
+def test_purge_deletes_one_state_beyond_a_page(asyncmq: Operator, in_store: InStore) -> None:
+    count = PAGE + 3
+
+    async def fill(store: BaseBackend) -> None:
+        await store.add("mail", [new(f"w{number}") for number in range(count)])
+        await store.add("mail", [new("delayed", delay=3600.0)])
+
+    in_store(fill)
+    answer = asyncmq("queue", "purge", "mail", "--state", "waiting", "--yes")
+    assert (answer.code, answer.out, answer.err) == (0, f"{count} jobs removed\n", "")
+    mail = asyncmq("queue", "show", "mail", "--json").json
+    assert (mail["waiting"], mail["delayed"]) == (0, 1)
+
+
+@pytest.mark.usefixtures("queues")
+def test_purge_without_a_terminal_needs_a_yes(asyncmq: Operator) -> None:
+    answer = asyncmq("queue", "purge", "mail", "--state", "waiting")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "asyncmq: expected --yes, since there is no terminal to ask on\n"
+    assert asyncmq("queue", "show", "mail", "--json").json["waiting"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["purge", "mail"], "Missing option '--state'"),
+        (["purge", "mail", "--state", "done"], "'done' is not one of 'waiting', 'delayed'"),
+        (["pause", "Mail"], "expected a name like [a-z0-9][a-z0-9_-]*, got 'Mail'"),
+        (["show"], "Missing argument"),
+        (["nope"], "No such command 'nope'"),
+    ],
+)
+def test_wrong_usage(run: Operator, arguments: list[str], message: str) -> None:
+    answer = run("--backend", "sqlite:////never/opened.db", "queue", *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("\n") == 1
+    assert message in answer.err

@@ -1,0 +1,139 @@
+"""`asyncmq schedule`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.schedule import Repeatable
+from tests.cli.conftest import Operator
+
+InStore = Callable[[Callable[[BaseBackend], Any]], Any]
+
+NIGHTLY = Repeatable(
+    task="shop.report",
+    name="nightly",
+    cron="0 3 * * *",
+    timezone="Europe/Lisbon",
+    args=[1],
+    kwargs={"deep": True},
+    priority=9,
+    retries=4,
+    ttl=60.0,
+)
+
+
+@pytest.fixture
+def schedules(in_store: InStore) -> None:
+    """`nightly` and `tick` in the queue `reports`, `clean up` in `mail`."""
+
+    async def fill(store: BaseBackend) -> None:
+        tick = Repeatable(task="tick", every=30.0)
+        reports = {each.key: msgspec.json.encode(each) for each in (NIGHTLY, tick)}
+        await store.declare("reports", reports, fresh=True)
+        clean = Repeatable(task="shop.clean", name="clean up", every=0.5)
+        await store.declare("mail", {"clean up": msgspec.json.encode(clean)}, fresh=True)
+
+    in_store(fill)
+
+
+@pytest.mark.usefixtures("schedules")
+def test_list_names_the_next_instants(asyncmq: Operator, in_store: InStore) -> None:
+    now = in_store(lambda store: store.now())
+    found = {each["name"]: each for each in asyncmq("schedule", "list", "--json").json}
+    assert list(found) == ["clean up", "nightly", "tick"]
+    nightly, tick = found["nightly"], found["tick"]
+    assert (nightly["queue"], nightly["task"], nightly["cron"]) == (
+        "reports",
+        "shop.report",
+        "0 3 * * *",
+    )
+    assert (nightly["timezone"], nightly["args"], nightly["kwargs"]) == (
+        "Europe/Lisbon",
+        [1],
+        {"deep": True},
+    )
+    assert nightly["last"] is None
+    instant = datetime.fromisoformat(tick["next"]).timestamp()
+    assert instant % 30 == 0
+    assert now < instant <= now + 60
+
+
+@pytest.mark.usefixtures("schedules")
+def test_list_for_people_and_awk(asyncmq: Operator) -> None:
+    rows = asyncmq("schedule", "list").rows
+    assert [row[:3] for row in rows] == [
+        ["mail", "clean\\x20up", "shop.clean"],
+        ["reports", "nightly", "shop.report"],
+        ["reports", "tick", "tick"],
+    ]
+    assert rows[1][4:] == ["-", "no", "0", "3", "*", "*", "*", "(Europe/Lisbon)"]
+    assert rows[2][4:] == ["-", "no", "every", "30", "s"]
+    assert len(asyncmq("schedule", "list", "mail").rows) == 1
+
+
+def test_list_shows_when_it_last_fired(asyncmq: Operator, in_store: InStore) -> None:
+    async def fire(store: BaseBackend) -> float:
+        tick = msgspec.json.encode(Repeatable(task="tick", every=30.0))
+        instant = await store.declare("mail", {"tick": tick}, fresh=True) + 30
+        assert await store.fire("mail", "tick", instant, None)
+        return instant
+
+    instant = in_store(fire)
+    [tick] = asyncmq("schedule", "list", "mail", "--json").json
+    assert datetime.fromisoformat(tick["last"]).timestamp() == pytest.approx(instant, abs=0.001)
+    assert tick["next"] > tick["last"]
+
+
+@pytest.mark.usefixtures("schedules")
+def test_run_enqueues_its_job_now(asyncmq: Operator) -> None:
+    id = asyncmq("schedule", "run", "reports", "nightly").out.strip()
+    job = asyncmq("job", "show", id, "--json").json
+    expected = {
+        "queue": "reports",
+        "task": "shop.report",
+        "state": "waiting",
+        "args": [1],
+        "kwargs": {"deep": True},
+        "priority": 9,
+        "retries": 4,
+        "ttl": 60.0,
+        "schedule": "nightly",
+    }
+    assert {key: job[key] for key in expected} == expected
+
+
+@pytest.mark.usefixtures("schedules")
+def test_pause_resume_remove(asyncmq: Operator) -> None:
+    def paused() -> list[bool]:
+        return [each["paused"] for each in asyncmq("schedule", "list", "reports", "--json").json]
+
+    assert asyncmq("schedule", "pause", "reports", "nightly").out == "nightly paused\n"
+    assert paused() == [True, False]
+    assert asyncmq("schedule", "list", "reports", "--json").json[0]["next"] is None
+    assert asyncmq("schedule", "resume", "reports", "nightly").out == "nightly resumed\n"
+    assert paused() == [False, False]
+    assert asyncmq("schedule", "remove", "reports", "nightly").out == "nightly removed\n"
+    assert paused() == [False]
+
+
+@pytest.mark.usefixtures("schedules")
+@pytest.mark.parametrize("action", ["run", "pause", "resume", "remove"])
+def test_a_schedule_that_is_not_there_is_refused(asyncmq: Operator, action: str) -> None:
+    answer = asyncmq("schedule", action, "mail", "nightly")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "asyncmq: schedule nightly: queue mail has none of this name\n"
+
+
+def test_a_corrupt_schedule_can_be_seen_and_removed(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(lambda store: store.declare("mail", {"bad": b"\xff{"}, fresh=True))
+    [bad] = asyncmq("schedule", "list", "--json").json
+    assert (bad["name"], bad["task"], bad["next"]) == ("bad", None, None)
+    assert asyncmq("schedule", "list").rows[0][:4] == ["mail", "bad", "-", "-"]
+    assert asyncmq("schedule", "run", "mail", "bad").code == 1
+    assert asyncmq("schedule", "remove", "mail", "bad").code == 0
