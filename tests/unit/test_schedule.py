@@ -1,0 +1,254 @@
+"""Which instants an `every` or a `cron` names, away from changes of the clock."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncmqd.domain.schedule import (
+    MISSED_LIMIT,
+    Repeatable,
+    check,
+    check_cron,
+    check_timezone,
+    latest_instant,
+    next_instant,
+    seconds,
+)
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()  # a Tuesday
+milliseconds = st.integers(0, 4_000_000_000_000).map(lambda count: count / 1_000)
+periods = st.integers(10, 10_000_000).map(lambda count: count / 1_000) | st.sampled_from(
+    [1 / 3, 0.0123456, 86_400.0, 8e8]
+)
+
+
+def every(period: float) -> Repeatable:
+    return Repeatable(task="t", every=period)
+
+
+def cron(expression: str, timezone: str = "UTC") -> Repeatable:
+    return Repeatable(task="t", cron=expression, timezone=timezone)
+
+
+def next_times(repeatable: Repeatable, count: int, after: float = NOON) -> list[str]:
+    """The next instants as UTC text."""
+    found = []
+    for _ in range(count):
+        after = next_instant(repeatable, after)
+        found.append(datetime.fromtimestamp(after, UTC).strftime("%m-%d %H:%M:%S"))
+    return found
+
+
+# ---------------------------------------------------------------- every
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (30, 30.0),
+        (0.5, 0.5),
+        ("30", 30.0),
+        ("500ms", 0.5),
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("1.5h", 5_400.0),
+        ("2d", 172_800.0),
+        (" 5 m ", 300.0),
+    ],
+)
+def test_periods(value: Any, expected: float) -> None:
+    assert seconds(value) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "m", "5x", "5 minutes", "-5m", "1e3", "5m30s", "\u0665", "9ms", "10001d", "9" * 400),
+        *(0, -1, 0.009, True, None, math.nan, math.inf, [5], 10**400),
+    ],
+    ids=lambda value: f"{value!r}"[:20],
+)
+def test_no_periods(value: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        seconds(value)
+
+
+def test_every_names_the_multiples_of_its_period() -> None:
+    assert next_instant(every(300), NOON) == NOON + 300
+    assert next_instant(every(300), NOON + 1) == NOON + 300
+    assert next_instant(every(300), NOON - 1) == NOON
+    assert next_instant(every(0.25), NOON + 0.1) == NOON + 0.25
+
+
+@given(period=periods, after=milliseconds)
+def test_the_next_instant_is_the_first_later_one(period: float, after: float) -> None:
+    following = next_instant(every(period), after)
+    assert after < following <= after + period + 0.0011
+    assert following == round(following, 3), "stores keep milliseconds"
+
+
+@given(period=periods, after=milliseconds)
+def test_daemons_that_look_at_different_moments_agree(period: float, after: float) -> None:
+    following = next_instant(every(period), after)
+    between = round((after + following) / 2, 3)
+    if between < following:
+        assert next_instant(every(period), between) == following
+
+
+@given(period=periods, now=milliseconds, ago=st.integers(0, 100_000))
+def test_the_latest_instant_is_the_last_one_that_has_come(
+    period: float, now: float, ago: int
+) -> None:
+    after = max(0.0, round(now - ago / 10, 3))
+    latest = latest_instant(every(period), after, now)
+    if latest is None:
+        assert next_instant(every(period), after) > now
+    else:
+        assert after < latest <= now
+        assert next_instant(every(period), latest) > now
+
+
+# ---------------------------------------------------------------- cron
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("*/20 * * * *", ["11-24 12:20:00", "11-24 12:40:00", "11-24 13:00:00"]),
+        ("0 3 * * *", ["11-25 03:00:00", "11-26 03:00:00", "11-27 03:00:00"]),
+        ("5,10 0-1 1 1 *", ["01-01 00:05:00", "01-01 00:10:00", "01-01 01:05:00"]),
+        ("0 0 29 2 *", ["02-29 00:00:00", "02-29 00:00:00", "02-29 00:00:00"]),
+        ("0 12 * * mon-wed", ["11-25 12:00:00", "11-30 12:00:00", "12-01 12:00:00"]),
+        ("0 0 1 * 5", ["11-27 00:00:00", "12-01 00:00:00", "12-04 00:00:00"]),
+        ("@hourly", ["11-24 13:00:00", "11-24 14:00:00", "11-24 15:00:00"]),
+        ("@daily", ["11-25 00:00:00", "11-26 00:00:00", "11-27 00:00:00"]),
+        ("@Monthly", ["12-01 00:00:00", "01-01 00:00:00", "02-01 00:00:00"]),
+    ],
+)
+def test_five_fields_and_words(expression: str, expected: list[str]) -> None:
+    assert check_cron(expression) == expression
+    assert next_times(cron(expression), 3) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("*/20 * * * * *", ["11-24 12:00:20", "11-24 12:00:40", "11-24 12:01:00"]),
+        ("15 30 9 * * *", ["11-25 09:30:15", "11-26 09:30:15"]),
+        ("30 */10 * * * *", ["11-24 12:00:30", "11-24 12:10:30", "11-24 12:20:30"]),
+    ],
+)
+def test_of_six_fields_the_first_means_seconds(expression: str, expected: list[str]) -> None:
+    assert check_cron(expression) == expression
+    assert next_times(cron(expression), len(expected)) == expected
+
+
+def test_the_zone_decides_what_three_o_clock_is() -> None:
+    assert next_times(cron("0 3 * * *", "Asia/Tokyo"), 1) == ["11-24 18:00:00"]
+    assert next_times(cron("0 3 * * *", "America/New_York"), 1) == ["11-25 08:00:00"]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "R * * * *",
+        "* R * * *",
+        "R(0-5) * * * *",
+        "r/5 * * * *",
+        "5,R * * * *",
+        "H * * * *",
+        "h(1-3) 2 * * *",
+        "* * * *",
+        "* * * * * * *",
+        "",
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * * 13 *",
+        "* * * * 9",
+        "*/0 * * * *",
+        "a b c d e",
+        "0 0 30 2 *",
+        "@reboot",
+        "@fortnightly",
+        "* * * * * 61",
+        5,
+        None,
+    ],
+)
+def test_expressions_that_we_cannot_keep_are_refused(expression: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        check_cron(expression)
+
+
+@given(st.text("0123456789*/,-@RrHhLlWw#?() adefhimnorstuy", max_size=25))
+def test_any_text_is_an_expression_or_a_value_error(text: str) -> None:
+    try:
+        check_cron(text)
+    except ValueError:
+        return
+    assert next_instant(cron(text), NOON) > NOON
+
+
+def test_a_date_that_never_comes_has_no_instant() -> None:
+    assert next_instant(cron("0 0 30 2 *"), NOON) == math.inf
+    assert latest_instant(cron("0 0 30 2 *"), NOON - 60, NOON) is None
+
+
+def test_after_downtime_the_latest_missed_instant_counts_once() -> None:
+    quarterly = cron("*/15 * * * *")
+    assert latest_instant(quarterly, NOON - 3_000, NOON + 60) == NOON
+    assert latest_instant(quarterly, NOON, NOON + 60) is None
+    assert latest_instant(quarterly, NOON - 1, NOON) == NOON, "now is not too early"
+
+
+def test_what_was_missed_for_longer_than_an_hour_is_not_looked_for() -> None:
+    daily = cron("0 12 * * *")
+    assert latest_instant(daily, NOON - 7 * 86_400, NOON + MISSED_LIMIT - 1) == NOON
+    assert latest_instant(daily, NOON - 7 * 86_400, NOON + MISSED_LIMIT + 2) is None
+    assert latest_instant(cron("* * * * * *"), 0.0, NOON) == NOON, "years are not walked"
+
+
+# ---------------------------------------------------------------- declarations
+
+
+def test_a_schedule_is_named_after_its_task_unless_it_has_a_name() -> None:
+    assert Repeatable(task="mod.f", every=1).key == "mod.f"
+    assert Repeatable(task="mod.f", name="nightly", every=1).key == "nightly"
+
+
+@pytest.mark.parametrize("fields", [{"every": 5.0}, {"cron": "0 3 * * *"}, {"cron": "@daily"}])
+def test_good_declarations(fields: dict[str, Any]) -> None:
+    repeatable = Repeatable(task="t", timezone="Europe/Lisbon", **fields)
+    assert check(repeatable) is repeatable
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"every": 5.0, "cron": "0 3 * * *"},
+        {"every": 0.001},
+        {"cron": "x"},
+        {"cron": "0 3 * * *", "timezone": "Mars/Olympus"},
+        {"cron": "0 3 * * *", "timezone": ""},
+        {"cron": "0 3 * * *", "timezone": "/etc/passwd"},
+        {"cron": "0 3 * * *", "timezone": "../UTC"},
+    ],
+)
+def test_bad_declarations(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        check(Repeatable(task="t", **fields))
+
+
+def test_time_zones() -> None:
+    assert check_timezone("Europe/Lisbon") == "Europe/Lisbon"
+    for name in ("Lisbon", "europe", "a\0b", "Europe/Lisbon "):
+        with pytest.raises(ValueError, match="expected a time zone like 'Europe/Lisbon'"):
+            check_timezone(name)
