@@ -1,0 +1,63 @@
+# Everything runs in .venv, which is made at the first need. `make` alone prints the targets.
+
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench soak docs format clean
+
+help:  ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: .venv/.run  ## Start the daemon with the example application, until Ctrl-C
+	@PYTHONPATH=examples $(BIN)/python -m dropfolder.demo
+
+test: .venv/.test  ## Run all tests (WORKERS=2, PYTEST="-k words" for more options)
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
+
+check: .venv/.test  ## Check format, lint rules, types, the direction of imports
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+	MYPYPATH=examples $(BIN)/python -m mypy -p dropfolder
+	$(BIN)/lint-imports
+	$(if $(wildcard docs/make_states.py),$(BIN)/python docs/make_states.py --check)
+
+bench: .venv/.bench  ## Measure against other queues, side by side (needs network at first)
+	$(BIN)/python benchmarks/run.py $(BENCH)
+
+soak: .venv/.test  ## Search longer: 2,000 random examples where `make test` tries 60
+	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
+
+docs: .venv/.test  ## Write the generated parts of docs/ anew
+	for script in docs/make_*.py; do $(BIN)/python $$script || exit; done
+
+format: .venv/.test  ## Format the code
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+clean:  ## Delete .venv, var/ and all caches
+	rm -rf .venv .bench var dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are in .venv, so that they go with it.
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs Python 3.11 or later: make PYTHON=python3.13 ...")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.run: .venv/.made pyproject.toml
+	$(PIP) -e .
+	@touch $@
+
+.venv/.test: .venv/.made pyproject.toml
+	$(PIP) -e '.[test]'
+	@touch $@ .venv/.run
+
+.venv/.bench: .venv/.made pyproject.toml
+	$(PIP) -e '.[bench]'
+	@touch $@ .venv/.run
