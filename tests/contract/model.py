@@ -228,6 +228,11 @@ def _plain(record: Record, now: float) -> Record:
     )
 
 
+def _instant(last: float, side: Side) -> int:
+    """The number of the last instant that fired; -1 for none, however long the play has lasted."""
+    return max(-1, round(last - side.start - 3_600))
+
+
 async def _snapshot(side: Side) -> dict[str, Any]:
     """All that the store shows of the queue."""
     backend, queue, now = side.backend, side.queue, await side.backend.now()
@@ -244,7 +249,7 @@ async def _snapshot(side: Side) -> dict[str, Any]:
         "next_due": _rough(outlook.next_due, now),
         "next_lapse": _rough(outlook.next_lapse, now),
         "schedules": [
-            (each.name, each.spec, each.paused, round(each.last - side.start))
+            (each.name, each.spec, each.paused, _instant(each.last, side))
             for each in await backend.schedules(queue)
         ],
         "listed": queue in await backend.queues(),
