@@ -51,9 +51,9 @@ class Status:
             return f"starting{waits}"
         configuration = self._configuration
         parts = [
-            f"{len(self._supervisor.keepers)} queues, {self._supervisor.running} running",
-            f"{self._total('succeed')} completed, {self._total('fail')} failed",
-            f"configuration {configuration.generation}",
+            f"queues: {len(self._supervisor.keepers)}, running: {self._supervisor.running}",
+            f"completed: {self._total('succeed')}, failed: {self._total('fail')}",
+            f"configuration: {configuration.generation}",
         ]
         if not self._node.healthy:
             parts.insert(0, "degraded: the store does not answer")

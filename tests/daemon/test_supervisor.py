@@ -1,0 +1,92 @@
+"""Keepers alone, in the test's own loop, for what no signal can be timed to hit."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.daemon.supervisor import Supervisor
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+from tests.eventually import eventually
+
+PATIENT = WorkerOptions(drain_timeout=60)
+
+
+async def _wait_for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def node():
+    registry = Registry()
+    registry.add(TaskDef(_wait_for_ever, "wait", TaskOptions()))
+    async with Node(InMemoryBackend(f"memory://{uuid4()}"), registry=registry) as node:
+        yield node
+
+
+async def _one_running(node: Node) -> Supervisor:
+    supervisor = Supervisor(node)
+    supervisor.apply({"mail": PATIENT})
+    job = NewJob(id="a", payload=encode_spec(JobSpec(id="a", task="wait")))
+    await node.backend.add("mail", [job])
+
+    async def runs() -> bool:
+        return supervisor.running == 1
+
+    await eventually(runs)
+    return supervisor
+
+
+async def test_a_second_stop_in_the_same_turn_is_not_lost(node):
+    """Two cancellations of a task that has not run between them are delivered as one."""
+    supervisor = await _one_running(node)
+    async with asyncio.timeout(5):
+        stopping = asyncio.ensure_future(supervisor.stop())
+        await asyncio.sleep(0)
+        await supervisor.hand_back()
+        await stopping
+    assert (await node.backend.counts(["mail"]))["mail"].waiting == 1
+
+
+async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(node, monkeypatch):
+    supervisor = await _one_running(node)
+    monkeypatch.setattr("asyncmqd.daemon.supervisor.OVERTIME", 0.05)
+    supervisor.apply({"mail": WorkerOptions(drain_timeout=0.05)})
+    (keeper,) = supervisor.keepers.values()
+    assert keeper.worker is not None
+    monkeypatch.setattr(keeper.worker._claims, "_hand_back", lambda: None)
+    async with asyncio.timeout(5):
+        await supervisor.stop()
+    assert not keeper.task.done()
+    monkeypatch.undo()
+    await supervisor.hand_back()
+    await keeper.task
+
+
+async def test_what_is_unchanged_is_not_touched(node):
+    supervisor = await _one_running(node)
+    (keeper,) = supervisor.keepers.values()
+    worker = keeper.worker
+    supervisor.apply({"mail": PATIENT})
+    supervisor.apply({"mail": WorkerOptions(drain_timeout=60, concurrency=9)})
+    assert keeper.worker is worker
+    assert worker.concurrency == 9
+    assert supervisor.running == 1
+    supervisor.apply({})
+    assert supervisor.draining == ["mail"]
+    supervisor.apply({"mail": PATIENT})
+    await keeper.hand_back()
+
+    async def served_anew() -> bool:
+        return keeper.worker not in (None, worker) and supervisor.running == 1
+
+    await eventually(served_anew)
+    assert supervisor.draining == []
+    await asyncio.gather(supervisor.stop(), supervisor.hand_back())
