@@ -1,0 +1,10 @@
+"""The servers of the tests, which are no part of the installed package."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.servers import KINDS, RedisServer
+
+__all__ = ["KINDS", "RedisServer"]
