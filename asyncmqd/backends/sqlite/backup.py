@@ -12,7 +12,6 @@ from pathlib import Path
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.sqlite.errors import translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
-from asyncmqd.backends.sqlite.reader import BUSY_TIMEOUT
 
 Progress = Callable[[int, int], None]
 """Called with the pages that are copied, and all pages there are."""
@@ -63,7 +62,7 @@ def _copy(
             progress(total - remaining, total)
 
     with (
-        contextlib.closing(file.open(BUSY_TIMEOUT)) as source,
+        contextlib.closing(file.open()) as source,
         contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy,
     ):
         # Without a snapshot to copy from, each commit of others would begin the copy anew.

@@ -18,9 +18,8 @@ LAYOUT = 1  # of the tables, as `PRAGMA user_version`; a file of a newer one is 
 Identity = tuple[int, int]  # device and inode
 
 _SETTINGS = (
-    # SQLite's own wait sleeps up to 100 ms at a time: the writer waits by itself, see writer.py.
-    "PRAGMA busy_timeout = {busy_timeout}",
-    "PRAGMA synchronous = {synchronous}",
+    # SQLite's own wait sleeps up to 100 ms at a time: the threads wait by themselves.
+    "PRAGMA busy_timeout = 1",
     # Distributions compile in the overwriting of what is deleted; that is not what we promise.
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
@@ -47,8 +46,8 @@ class DatabaseFile:
             return None
         return found.st_dev, found.st_ino
 
-    def open(self, busy_timeout: int) -> sqlite3.Connection:
-        """A connection to a checked file, which waits `busy_timeout` milliseconds for others.
+    def open(self) -> sqlite3.Connection:
+        """A connection to a checked file.
 
         A file that was there once is not made anew: whoever moved it away will want it back.
         Raises StoreError, StoreRefused and sqlite3.Error.
@@ -60,17 +59,17 @@ class DatabaseFile:
         uri = f"{self.path.as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         try:
-            self._prepare(connection, busy_timeout)
+            self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         self._seen = True
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection, busy_timeout: int) -> None:
-        values = {"busy_timeout": busy_timeout, "synchronous": self._synchronous}
+    def _prepare(self, connection: sqlite3.Connection) -> None:
         for setting in _SETTINGS:
-            connection.execute(setting.format(**values))
+            connection.execute(setting)
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if self._is_new(connection):  # checked before anything is written: it may be foreign
             connection.execute("PRAGMA journal_mode = WAL")
             self._make_layout(connection)

@@ -35,7 +35,7 @@ class Life:
         self.listener.close()
         loop = asyncio.get_running_loop()
         farewells = []
-        for thread in (self.reader, self.writer):  # the writer last: it clears up the log
+        for thread in (self.reader, self.writer):
             farewells.append(loop.create_future())
             thread.stop(Request(_nothing, farewells[-1], loop))
         with contextlib.suppress(TimeoutError):
@@ -44,9 +44,10 @@ class Life:
         self._bell.close()
 
     def stop(self) -> None:
-        """Have the threads end by themselves, when nobody is there to wait for it."""
-        self.reader.stop()
-        self.writer.stop()
+        """Have the threads end by themselves: nobody waits for it."""
+        if not self.is_of_another_process():
+            self.reader.stop()
+            self.writer.stop()
 
     def is_of_another_process(self) -> bool:
         """Whether this process is a fork of the one that began it."""

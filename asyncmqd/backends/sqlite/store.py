@@ -59,6 +59,7 @@ class SQLiteBackend(BaseBackend):
         self._host = HostClock(now, since_boot, boot or boot_id())
         self._lock = threading.Lock()  # the lease thread may be the first to ask
         self._life: Life | None = None
+        self._stop_forgotten: weakref.finalize[[], SQLiteBackend] | None = None
 
     def __repr__(self) -> str:
         return f"SQLiteBackend({self.url!r})"
@@ -73,7 +74,9 @@ class SQLiteBackend(BaseBackend):
         with self._lock:
             if self._life is None:
                 self._life = Life(self._address, self._host)
-                weakref.finalize(self, self._life.stop).atexit = False
+                # Nobody closed it: its threads end with it, but do not hold up the interpreter.
+                self._stop_forgotten = weakref.finalize(self, self._life.stop)
+                self._stop_forgotten.atexit = False
             return self._life
 
     async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
@@ -91,6 +94,8 @@ class SQLiteBackend(BaseBackend):
         life, self._life = self._life, None
         if life is None:
             return
+        if self._stop_forgotten is not None:
+            self._stop_forgotten.detach()
         if life.is_of_another_process():
             life.abandon()
         else:

@@ -11,15 +11,22 @@ import sqlite3
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.sqlite.errors import translated
+from asyncmqd.backends.sqlite.errors import busy, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile, Identity
+from asyncmqd.backends.sqlite.transaction import Snapshot
+from asyncmqd.domain import clock
 
+_View = TypeVar("_View", bound=Snapshot)
 _Result = TypeVar("_Result")
 
 GROUP = 1_000  # requests that one transaction carries at most
+BUSY_LIMIT = 15.0  # seconds for which another process may hold the file
+# Seconds between two tries to get it. Commits take about so long; SQLite's own wait, with sleeps
+# of up to 100 ms, would leave one process behind while the others take turns.
+BUSY_PAUSE = 0.001
 
 
 class Request:
@@ -49,7 +56,7 @@ class Request:
             self.future.set_result(self.result)
 
 
-async def ask(thread: StoreThread, work: Callable[[Any], _Result]) -> _Result:
+async def ask(thread: StoreThread[_View], work: Callable[[_View], _Result]) -> _Result:
     """Have `work` done in the thread; its result."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
@@ -57,7 +64,9 @@ async def ask(thread: StoreThread, work: Callable[[Any], _Result]) -> _Result:
     return await future
 
 
-def ask_blocking(thread: StoreThread, work: Callable[[Any], _Result], limit: float) -> _Result:
+def ask_blocking(
+    thread: StoreThread[_View], work: Callable[[_View], _Result], limit: float
+) -> _Result:
     """The same for a caller without an event loop. Raises StoreError after `limit` seconds."""
     future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
     thread.submit(Request(work, future, None))
@@ -86,7 +95,7 @@ def _settle(requests: list[Request]) -> None:
         request.settle()
 
 
-class StoreThread(abc.ABC):
+class StoreThread(abc.ABC, Generic[_View]):
     """One thread with one connection, opened at its first request and again after a failure.
 
     Requests that came while it was busy are its next group.
@@ -118,27 +127,18 @@ class StoreThread(abc.ABC):
             self._requests.put(None)
 
     @abc.abstractmethod
-    def carry_out(self, group: list[Request]) -> None:
-        """Do what is requested, in one transaction, and note the results in the requests.
-
-        Raises StoreError where the file cannot be used at all; after any other error the
-        requests are carried out again, one by one.
-        """
-
-    @abc.abstractmethod
     def open(self) -> sqlite3.Connection:
         """A connection for this thread."""
 
-    # ------------------------------------------------------------------ in the thread
+    @abc.abstractmethod
+    def begin(self, connection: sqlite3.Connection) -> _View:
+        """Begin a transaction."""
 
-    def connection(self) -> sqlite3.Connection:
-        """The connection to the file that stands at the path now."""
-        identity = self.file.identity()
-        if self._connection is None or identity != self._identity:
-            self._disconnect()
-            self._connection = self.open()
-            self._identity = self.file.identity()
-        return self._connection
+    def finish(self, view: _View) -> None:
+        """End it: all was done."""
+        view.commit()
+
+    # ------------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
         while not self.stopping.is_set():
@@ -154,7 +154,7 @@ class StoreThread(abc.ABC):
         if not group:
             return
         try:
-            self.carry_out(group)
+            self._carry_out(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, who asked is to know it
             self._roll_back(error)
             if len(group) == 1 or isinstance(error, StoreError):
@@ -164,10 +164,40 @@ class StoreThread(abc.ABC):
                 for request in group:
                     self._serve([request])
 
+    def _carry_out(self, group: list[Request]) -> None:
+        """Do what is requested, in one transaction."""
+        view = self._begun()
+        for request in group:
+            request.result = request.work(view)
+        self.finish(view)
+
+    def _begun(self) -> _View:
+        """A transaction. Raises StoreError if others leave no room for one."""
+        deadline = clock.monotonic() + BUSY_LIMIT
+        while True:
+            try:
+                return self.begin(self._connected())
+            except sqlite3.Error as error:
+                if not is_busy(error):
+                    raise
+                self._roll_back(error)
+                if clock.monotonic() > deadline or self.stopping.is_set():
+                    raise busy(self.file.path) from error
+                self.stopping.wait(BUSY_PAUSE)
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection to the file that stands at the path now."""
+        identity = self.file.identity()
+        if self._connection is None or identity != self._identity:
+            self._disconnect()
+            self._connection = self.open()
+            self._identity = self.file.identity()
+        return self._connection
+
     def _roll_back(self, error: Exception) -> None:
         connection = self._connection
-        if isinstance(error, sqlite3.Error):  # a new connection has nothing left of it
-            self._disconnect()
+        if isinstance(error, sqlite3.Error) and not is_busy(error):
+            self._disconnect()  # nothing of it is trusted any more
         elif connection is not None and connection.in_transaction:
             connection.execute("ROLLBACK")
 

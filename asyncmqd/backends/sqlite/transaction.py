@@ -17,6 +17,7 @@ class Snapshot:
     """A transaction that reads, and the moment of its reading."""
 
     def __init__(self, connection: sqlite3.Connection, host: HostClock) -> None:
+        self._connection = connection
         self.execute = connection.execute
         boot, since_boot, time, slow, sequence = self.execute(_SQL["clock"]).fetchone()
         self.anchor = Anchor(boot, since_boot, time, bool(slow))
@@ -26,6 +27,10 @@ class Snapshot:
     def _read_clock(self, host: HostClock) -> None:
         self.since_boot = host.since_boot()
         self.time = self.anchor.time_at(self.since_boot)
+
+    def commit(self) -> None:
+        """End the transaction."""
+        self.execute("COMMIT")
 
     def date_of_lease(self, end: int) -> int:
         """The date at which a lease ends, for people; the store judges by the time since boot."""
@@ -38,7 +43,7 @@ class Snapshot:
 class Transaction(Snapshot):
     """A transaction that writes.
 
-    What every move touches is gathered here and written once, by `finish`: the clock, the number
+    What every move touches is gathered here and written once, at the end: the clock, the number
     of the last move, and the tallies.
     """
 
@@ -46,7 +51,7 @@ class Transaction(Snapshot):
         super().__init__(connection, host)
         self.executemany = connection.executemany
         self.woken: set[str] = set()  # queues that may have work for somebody who sleeps
-        self._saved = (self.anchor, self.sequence)
+        self._changes = connection.total_changes
         self._tallies: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         self._adjust(host)
 
@@ -74,11 +79,15 @@ class Transaction(Snapshot):
         self._write_tallies()
         return tallies(self, queue)
 
-    def finish(self) -> None:
-        """Write what was gathered; the commit follows."""
+    def commit(self) -> None:
+        """Write what was gathered, and commit.
+
+        Looking for work and finding none writes nothing, so that it costs no flush.
+        """
         self._write_tallies()
-        if self._saved != (self.anchor, self.sequence):
+        if self._connection.total_changes != self._changes:
             save_clock(self.execute, self.anchor, self.sequence)
+        super().commit()
 
     def _write_tallies(self) -> None:
         changed = [(*key, *tally) for key, tally in self._tallies.items() if any(tally)]

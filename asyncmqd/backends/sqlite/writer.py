@@ -10,20 +10,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from asyncmqd.backends.sqlite.errors import busy, is_busy
 from asyncmqd.backends.sqlite.file import DatabaseFile
-from asyncmqd.backends.sqlite.threads import Request, StoreThread
+from asyncmqd.backends.sqlite.threads import StoreThread
 from asyncmqd.backends.sqlite.transaction import Transaction
-from asyncmqd.domain import clock
-
-BUSY_LIMIT = 15.0  # seconds for which another process may hold the file
-# Seconds between two tries to get it. Commits take about so long; SQLite's own wait, with sleeps
-# of up to 100 ms, would leave one process behind while the others take turns.
-BUSY_PAUSE = 0.001
-BUSY_TIMEOUT = 1  # milliseconds; that own wait
 
 
-class Writer(StoreThread):
+class Writer(StoreThread[Transaction]):
     """Carries out what writes; `wake` is told which queues may have work, after each commit."""
 
     def __init__(self, file: DatabaseFile, wake: Callable[[set[str]], None]) -> None:
@@ -31,30 +23,13 @@ class Writer(StoreThread):
         super().__init__(file, "writer")
 
     def open(self) -> sqlite3.Connection:
-        return self.file.open(BUSY_TIMEOUT)
+        return self.file.open()
 
-    def carry_out(self, group: list[Request]) -> None:
-        connection = self._begin()
-        tx = Transaction(connection, self.file.host)
-        for request in group:
-            request.result = request.work(tx)
-        tx.finish()
-        connection.execute("COMMIT")
-        if tx.woken:
-            self._wake(tx.woken)
+    def begin(self, connection: sqlite3.Connection) -> Transaction:
+        connection.execute("BEGIN IMMEDIATE")
+        return Transaction(connection, self.file.host)
 
-    def _begin(self) -> sqlite3.Connection:
-        """A connection in a transaction that may write."""
-        deadline = clock.monotonic() + BUSY_LIMIT
-        while True:
-            try:
-                connection = self.connection()
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as error:
-                if not is_busy(error):
-                    raise
-                if clock.monotonic() > deadline or self.stopping.is_set():
-                    raise busy(self.file.path) from error
-                self.stopping.wait(BUSY_PAUSE)
-            else:
-                return connection
+    def finish(self, view: Transaction) -> None:
+        super().finish(view)
+        if view.woken:
+            self._wake(view.woken)
