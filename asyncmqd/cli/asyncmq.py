@@ -14,10 +14,11 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.cli import jobs, queues, schedules, store, workers
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
+from asyncmqd.cli.options import group
 from asyncmqd.cli.output import complain
 from asyncmqd.cli.target import Target
 
-app = typer.Typer(no_args_is_help=True)
+app = group()
 app.command()(enqueue)
 app.add_typer(jobs.app, name="job")
 app.add_typer(queues.app, name="queue")
@@ -47,8 +48,8 @@ def options(
             "--backend",
             metavar="URL",
             help="The store; else --config, ASYNCMQD_BACKEND, ASYNCMQD_CONFIG or"
-            " /etc/asyncmq/queues.toml says. Passwords belong into the latter: all users see"
-            " command lines.",
+            " /etc/asyncmq/queues.toml says. A password belongs into one of those, since all"
+            " users see command lines.",
         ),
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback acts
@@ -94,7 +95,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _misused(error: typer.TyperException) -> int:
-    """The command line is wrong; without any command, its help was printed instead."""
-    if text := getattr(error, "format_message", lambda: str(error))():
+    """The command line is wrong; where it names no command, the text is the help."""
+    text: str = getattr(error, "format_message", lambda: str(error))()
+    if text.startswith("Usage: "):
+        print(text)
+    else:
         complain(" ".join(text.replace("Value error, ", "").split()))
     return getattr(error, "exit_code", USAGE)

@@ -39,7 +39,10 @@ def enqueue(
     wait: Annotated[bool, typer.Option("--wait", help="Print the result, too, as JSON.")] = False,
     wait_timeout: Annotated[float | None, seconds_option("How long to wait for the end.")] = None,
 ) -> None:
-    """Enqueue a job and print its id; which tasks there are is for the daemon to know."""
+    """Enqueue a job and print its id.
+
+    Which tasks there are is for the daemon to know: the name is not checked.
+    """
     try:
         options = CallOptions(
             delay=delay or 0.0,

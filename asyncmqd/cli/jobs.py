@@ -12,7 +12,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli import moving
 from asyncmqd.cli.errors import CommandError, Misuse
 from asyncmqd.cli.moving import DONE, Verb
-from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes
+from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
 from asyncmqd.cli.output import (
     complain,
     confirm,
@@ -31,7 +31,7 @@ _PAST = {"retry": "retried", "cancel": "cancelled", "remove": "removed"}
 _DOING = {"retry": "retrying", "cancel": "cancelling", "remove": "removing"}
 _ERROR_WIDTH = 200  # characters of an error in a list; `job show` has all of it
 
-app = typer.Typer(no_args_is_help=True, help="Look at jobs, and retry, cancel or remove them.")
+app = group("Look at jobs, and retry, cancel or remove them.")
 
 
 def _job_id(text: str) -> str:
@@ -58,7 +58,10 @@ def list_jobs(
     offset: Annotated[int, typer.Option(min=0, help="Jobs to leave out before.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, by queue and state: next to run first, ended ones newest first."""
+    """List jobs by queue and state.
+
+    Those that run next come first, and of those that ended the newest.
+    """
 
     async def page(store: BaseBackend) -> list[Record]:
         queues = await store.queues() if queue is None else [queue]
@@ -104,7 +107,7 @@ def show(
     queue: QueueOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one job: its request, state, times, result and error."""
+    """Show all that is known of one job."""
 
     located, problems = with_store(context, lambda store: moving.locate(store, [id], queue))
     if problems:
@@ -136,7 +139,10 @@ def retry(
     state: StateOption = None,
     everything: Everything = False,
 ) -> None:
-    """Run jobs that have ended again, with fresh attempts; run delayed ones now."""
+    """Run ended jobs again, delayed ones now.
+
+    Ended jobs get fresh attempts.
+    """
     _command(context, "retry", ids, queue, state, everything=everything, yes=True)
 
 
@@ -149,7 +155,7 @@ def cancel(
     everything: Everything = False,
     yes: Yes = False,
 ) -> None:
-    """Cancel jobs that have not ended, running or not."""
+    """Cancel jobs, running or not."""
     _command(context, "cancel", ids, queue, state, everything=everything, yes=yes)
 
 
@@ -162,7 +168,10 @@ def remove(
     everything: Everything = False,
     yes: Yes = False,
 ) -> None:
-    """Delete jobs, whatever their state; a run of one is cancelled."""
+    """Delete jobs, whatever their state.
+
+    A run of one is cancelled.
+    """
     _command(context, "remove", ids, queue, state, everything=everything, yes=yes)
 
 

@@ -7,19 +7,22 @@ from typing import Annotated, Any
 import typer
 
 from asyncmqd.backends.base import PAGE, BaseBackend
-from asyncmqd.cli.options import AsJson, QueueArgument, Yes
+from asyncmqd.cli.options import AsJson, QueueArgument, Yes, group
 from asyncmqd.cli.output import confirm, progress, rfc3339, show_fields, show_json, show_table
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import counts_view, job_view, schedule_view, worker_view
 from asyncmqd.domain.states import State
 
-app = typer.Typer(no_args_is_help=True, help="Look at queues, and pause, resume or purge them.")
+app = group("Look at queues, and pause, resume or purge them.")
 
 
 @app.command("list")
 def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the queues that have jobs, schedules or workers, with the jobs in each state."""
+    """List queues with the jobs in each state.
+
+    These are the queues that have jobs, schedules or workers.
+    """
     queues = with_store(context, _all_queues)
     if as_json:
         show_json(queues)
@@ -50,7 +53,10 @@ async def _all_queues(store: BaseBackend) -> list[dict[str, Any]]:
 
 @app.command()
 def show(context: typer.Context, queue: QueueArgument, as_json: AsJson = False) -> None:
-    """Show one queue: its jobs by state, what runs next, its workers and schedules."""
+    """Show one queue.
+
+    Its jobs by state, what runs next, its workers and schedules.
+    """
     view = with_store(context, lambda store: _one_queue(store, queue))
     if as_json:
         show_json(view)
@@ -102,14 +108,17 @@ async def _one_queue(store: BaseBackend, queue: str) -> dict[str, Any]:
 
 @app.command()
 def pause(context: typer.Context, queue: QueueArgument) -> None:
-    """Stop all workers from claiming jobs of this queue; running ones go on."""
+    """Have no worker claim jobs of a queue.
+
+    Running jobs go on, and enqueueing does.
+    """
     with_store(context, lambda store: store.pause(queue, paused=True))
     print(f"{queue} paused")
 
 
 @app.command()
 def resume(context: typer.Context, queue: QueueArgument) -> None:
-    """Let workers claim jobs of this queue again."""
+    """Let workers claim again."""
     with_store(context, lambda store: store.pause(queue, paused=False))
     print(f"{queue} resumed")
 
@@ -121,7 +130,7 @@ def purge(
     state: Annotated[State, typer.Option("--state", "-s", help="Which jobs to delete.")],
     yes: Yes = False,
 ) -> None:
-    """Delete all jobs of a queue that are in one state."""
+    """Delete all jobs in one state."""
     deleted = with_store(context, lambda store: _purge(store, queue, state, yes=yes))
     print(f"{deleted} jobs removed")
 

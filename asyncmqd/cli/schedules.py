@@ -10,16 +10,14 @@ import typer
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.cli.errors import CommandError
-from asyncmqd.cli.options import AsJson, QueueArgument, queue_name
+from asyncmqd.cli.options import AsJson, QueueArgument, group, queue_name
 from asyncmqd.cli.output import show_json, show_table
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import repeatable_of, schedule_view
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.schedule import Repeatable
 
-app = typer.Typer(
-    no_args_is_help=True, help="Look at schedules, and run, pause, resume or remove them."
-)
+app = group("Look at schedules, and run, pause, resume or remove them.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `schedule list` names it.")]
 OneQueue = Annotated[
@@ -62,7 +60,10 @@ def _when(schedule: dict[str, Any]) -> str:
 
 @app.command()
 def run(context: typer.Context, queue: QueueArgument, name: Name) -> None:
-    """Enqueue the job of a schedule now, beside its instants; print the job's id."""
+    """Enqueue a schedule's job now.
+
+    The instants stay as they are. Prints the job's id.
+    """
     print(with_store(context, lambda store: _enqueue(store, queue, name)))
 
 
@@ -109,7 +110,10 @@ def resume(context: typer.Context, queue: QueueArgument, name: Name) -> None:
 
 @app.command()
 def remove(context: typer.Context, queue: QueueArgument, name: Name) -> None:
-    """Forget a schedule; a daemon that still declares it brings it back."""
+    """Forget a schedule.
+
+    A daemon that still declares it brings it back.
+    """
     _edit(context, queue, name, "remove")
     print(f"{name} removed")
 

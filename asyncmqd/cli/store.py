@@ -10,17 +10,20 @@ import typer
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import CommandError
-from asyncmqd.cli.options import AsJson
+from asyncmqd.cli.options import AsJson, group
 from asyncmqd.cli.output import rfc3339, show_fields, show_json
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.states import State
 
-app = typer.Typer(no_args_is_help=True, help="Look at the store, and back it up.")
+app = group("Look at the store, and back it up.")
 
 
 @app.command()
 def info(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show where the store is, what it holds, and what is wrong with its set-up."""
+    """Show what the store is and holds.
+
+    And what is wrong with its set-up.
+    """
     view = with_store(context, _info)
     if as_json:
         show_json(view)
@@ -49,7 +52,10 @@ def backup(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
 ) -> None:
-    """Copy a SQLite store into a file, while daemons go on working."""
+    """Copy a SQLite store into a file.
+
+    Daemons go on working meanwhile.
+    """
     if file.exists():
         raise CommandError(f"{file}: expected a file that is not there yet")
     with_store(context, lambda store: _backup(store, file))

@@ -7,17 +7,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.cli.options import AsJson, QueueArgument, period, seconds_option
+from asyncmqd.cli.options import AsJson, QueueArgument, group, period, seconds_option
 from asyncmqd.cli.output import complain, show_json, show_table
 from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.cli.views import worker_view
 
-app = typer.Typer(no_args_is_help=True, help="See the workers, or be one.")
+app = group("See the workers, or be one.")
 
 
 @app.command("list")
 def list_workers(context: typer.Context, as_json: AsJson = False) -> None:
-    """List the living processes that serve queues, daemons among them."""
+    """List the processes that serve queues.
+
+    Daemons are among them.
+    """
     records = with_store(context, lambda store: store.workers())
     workers = [worker_view(record) for record in records]
     if as_json:
@@ -52,7 +55,10 @@ def start(
     log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
     log_format: Annotated[Literal["auto", "json", "console"], typer.Option()] = "auto",
 ) -> None:
-    """Serve one queue from here until SIGTERM or Ctrl-C; a second one hands back at once."""
+    """Serve one queue from here, until a signal.
+
+    SIGTERM or Ctrl-C lets running jobs finish; a second one hands them back at once.
+    """
     # Imported here: nothing else on this command line runs jobs.
     from asyncmqd.cli.serving import import_tasks, serve
     from asyncmqd.client.connection import connect
