@@ -87,7 +87,7 @@ def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
     d.start()
     whole = time.monotonic() - began
     d.kill()
-    rounds, reached = 30, 0
+    rounds, reached = 25, 0
     for step in range(rounds):
         d.start(ready=False)
         time.sleep(1.3 * whole * step / rounds)  # the moment is what is tested

@@ -47,11 +47,11 @@ async def _one_running(node: Node) -> Supervisor:
 async def test_a_second_stop_in_the_same_turn_is_not_lost(node):
     """Two cancellations of a task that has not run between them are delivered as one."""
     supervisor = await _one_running(node)
+    (keeper,) = supervisor.keepers.values()
     async with asyncio.timeout(5):
-        stopping = asyncio.ensure_future(supervisor.stop())
-        await asyncio.sleep(0)
-        await supervisor.hand_back()
-        await stopping
+        keeper.stop()
+        await keeper.hand_back()
+        await keeper.task
     assert (await node.backend.counts(["mail"]))["mail"].waiting == 1
 
 
