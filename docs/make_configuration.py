@@ -1,6 +1,6 @@
-"""Write the tables of docs/configuration.md from the models: `python docs/make_configuration.py`.
+"""Write the tables of keys from the models: `python docs/make_configuration.py`.
 
-A test holds the committed page to this.
+Tests hold the committed pages to this: docs/configuration.md and README.md.
 """  # noqa: INP001 - a script, not a package
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from asyncmqd.config.models import QueueSettings, RepeatableSettings, Settings
 from asyncmqd.config.values import Kind
 
 PAGE = Path(__file__).with_name("configuration.md")
+README = Path(__file__).parents[1] / "README.md"
 TABLES: dict[str, type[BaseModel]] = {
     "top": Settings,
     "queue": QueueSettings,
@@ -68,4 +69,5 @@ def _toml(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render(PAGE.read_text()))
+    for page in (PAGE, README):
+        page.write_text(render(page.read_text()))

@@ -1,0 +1,101 @@
+"""The five minutes of README.md, as a reader would type them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def commands(heading: str) -> str:
+    """The shell lines of the paragraph that begins with `heading` in bold."""
+    paragraph = README.partition(f"**{heading}**")[2]
+    return paragraph.partition("```sh\n")[2].partition("```")[0]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    tasks, signup, test = blocks("python")
+    (tmp_path / "shop.py").write_text(tasks)
+    (tmp_path / "signup.py").write_text(signup)
+    (tmp_path / "test_shop.py").write_text(test)
+    (tmp_path / "queues.toml").write_text(blocks("toml")[0].replace("/srv/shop", str(tmp_path)))
+    return tmp_path
+
+
+class Reader:
+    """Somebody who types commands in a directory."""
+
+    def __init__(self, shop: Path) -> None:
+        self._shop = shop
+        self._environ = {
+            **os.environ,
+            "ASYNCMQD_CONFIG": str(shop / "queues.toml"),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def type(self, lines: str) -> str:
+        """What these commands print; each has to succeed."""
+        done = subprocess.run(
+            ["bash", "-euc", lines],
+            cwd=self._shop,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def daemon(self) -> Iterator[subprocess.Popen[str]]:
+        """`asyncmqd`, ready."""
+        process = subprocess.Popen(
+            ["asyncmqd"], cwd=self._shop, env=self._environ, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert process.stdout is not None
+            assert any('"daemon.ready"' in line for line in process.stdout)
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_the_tour(shop: Path):
+    reader = Reader(shop)
+    assert "queues.toml: ok, 2 queues" in reader.type("asyncmqd check")
+    with reader.daemon() as daemon:
+        assert reader.type("python signup.py") == "welcome, ada@example.org\n"
+        looked = reader.type(commands("Look."))
+        assert "mail" in looked
+        assert "shop.send_welcome" in looked
+        config = shop / "queues.toml"
+        config.write_text(config.read_text().replace("concurrency = 20", "concurrency = 30"))
+        changed = reader.type(commands("Change"))
+        assert changed.count("30") == 2  # planned, and applied
+        daemon.send_signal(signal.SIGINT)
+        assert daemon.stdout is not None
+        assert '"daemon.stopped"' in daemon.stdout.read()
+        assert daemon.wait() == 0
+
+
+def test_the_test(shop: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(shop)
+    asyncio.run(runpy.run_path(str(shop / "test_shop.py"))["test_the_welcome"]())
