@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -14,6 +15,7 @@ from tests.contract.commands import ADDS, commands
 from tests.contract.model import Add, Play
 
 
+@pytest.mark.timeout(600)  # a failure is shrunk for up to five minutes before it is told
 def test_a_store_behaves_like_the_model(store_url: str) -> None:
     store = open_backend(store_url)
     queues = (f"q{number}" for number in itertools.count())
