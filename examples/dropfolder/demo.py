@@ -110,8 +110,7 @@ The daemon is ready. In another terminal, in {Path.cwd()}:
   the inbox      cp FILE {home / "inbox"}/
   the archive    ls {home / "archive"}
   the report     cat {report}
-  the index      PYTHONPATH={HERE.parent} DROPFOLDER={home} \\
-                 {scripts / "python"} -m dropfolder.search queue
+  the index      PYTHONPATH=examples {scripts / "python"} -m dropfolder.search queue
   the queues     {scripts / "asyncmq"} {config} queue list
   the jobs       {scripts / "asyncmq"} {config} job list --queue announce --state completed
   the daemon     {scripts / "asyncmqd"} status {config}
