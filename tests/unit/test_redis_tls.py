@@ -63,7 +63,7 @@ async def test_jobs_over_tls(url: str, option: str):
 
 async def test_an_unknown_certificate_is_not_trusted(url: str):
     store = RedisBackend(url)
-    with pytest.raises(StoreError, match="(?i)certificate.verify.failed"):
+    with pytest.raises(StoreError, match=r"(?i)certificate.verify.failed"):
         await store.connect()
     with pytest.raises(StoreError):
         await asyncio.to_thread(store.extender(), [Held("mail", "a", 1)], 60)
