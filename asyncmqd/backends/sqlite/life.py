@@ -1,4 +1,4 @@
-"""What a store in use holds on to: two threads and two sockets, of one process."""
+"""What a store in use holds on to: two threads and a socket, of one process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.reader import Reader
 from asyncmqd.backends.sqlite.threads import Request
-from asyncmqd.backends.sqlite.wakeups import Bell, Listener
+from asyncmqd.backends.sqlite.wakeups import Listener
 from asyncmqd.backends.sqlite.writer import Writer
 
 CLOSE_LIMIT = 5.0  # seconds that closing waits for the commit under way
@@ -25,8 +25,7 @@ class Life:
     def __init__(self, address: Address, host: HostClock) -> None:
         self.file = DatabaseFile(address.path, address.synchronous, host)
         self.listener = Listener(address.path)
-        self._bell = Bell(address.path)
-        self.writer = Writer(self.file, self._bell.ring)
+        self.writer = Writer(self.file)
         self.reader = Reader(self.file)
         self._pid = os.getpid()
 
@@ -41,7 +40,6 @@ class Life:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT):
                 await asyncio.gather(*farewells)
-        self._bell.close()
 
     def stop(self) -> None:
         """Have the threads end by themselves: nobody waits for it."""

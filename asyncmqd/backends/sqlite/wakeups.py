@@ -46,34 +46,27 @@ def _datagrams() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
-class Bell:
-    """The sending side; used by the writer thread alone."""
+def ring(database: Path, queues: Iterable[str]) -> None:
+    """Wake all who wait for jobs; whoever cannot be reached looks again by itself."""
+    with contextlib.suppress(OSError), _opened(directory_of(database)) as fd:
+        # Listed anew each time: it takes microseconds, and the time of the last change is too
+        # coarse to tell that a listing is still true.
+        names = os.listdir(fd)
+        if names:
+            with _datagrams() as sender:
+                for name in names:
+                    _send(sender, fd, name, queues)
 
-    def __init__(self, database: Path) -> None:
-        self._directory = directory_of(database)
-        self._socket = _datagrams()
 
-    def ring(self, queues: Iterable[str]) -> None:
-        """Wake all who wait; whoever cannot be reached looks again by itself."""
-        with contextlib.suppress(OSError), _opened(self._directory) as fd:
-            # Listed anew each time: it takes microseconds, and the time of the last change is too
-            # coarse to tell that a listing is still true.
-            for name in os.listdir(fd):
-                self._send(fd, name, queues)
-
-    def _send(self, fd: int, name: str, queues: Iterable[str]) -> None:
-        try:
-            for queue in queues:
-                self._socket.sendto(queue.encode(), f"/proc/self/fd/{fd}/{name}")
-        except ConnectionRefusedError:  # its process died without closing it
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=fd)
-        except OSError:
-            pass  # full: it will look at all queues; or it is being closed; or not ours to reach
-
-    def close(self) -> None:
-        """Let go of the socket."""
-        self._socket.close()
+def _send(sender: socket.socket, fd: int, name: str, queues: Iterable[str]) -> None:
+    try:
+        for queue in queues:
+            sender.sendto(queue.encode(), f"/proc/self/fd/{fd}/{name}")
+    except ConnectionRefusedError:  # its process died without closing it
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=fd)
+    except OSError:
+        pass  # full: it will look at all queues; or it is being closed; or not ours to reach
 
 
 class Listener:

@@ -8,18 +8,17 @@ waits for nobody.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.threads import StoreThread
 from asyncmqd.backends.sqlite.transaction import Transaction
+from asyncmqd.backends.sqlite.wakeups import ring
 
 
 class Writer(StoreThread[Transaction]):
-    """Carries out what writes; `wake` is told which queues may have work, after each commit."""
+    """Carries out what writes, and wakes who sleeps after each commit that gives it work."""
 
-    def __init__(self, file: DatabaseFile, wake: Callable[[set[str]], None]) -> None:
-        self._wake = wake
+    def __init__(self, file: DatabaseFile) -> None:
         super().__init__(file, "writer")
 
     def open(self) -> sqlite3.Connection:
@@ -32,4 +31,4 @@ class Writer(StoreThread[Transaction]):
     def finish(self, view: Transaction) -> None:
         super().finish(view)
         if view.woken:
-            self._wake(view.woken)
+            ring(self.file.path, view.woken)

@@ -1,0 +1,199 @@
+"""The store's clock: it never goes back, and it heals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.backends.sqlite.clock import TOLERANCE, Anchor, HostClock
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import State
+
+HOUR = 3_600.0
+
+
+class Host:
+    """A host whose clocks a test moves."""
+
+    def __init__(self) -> None:
+        self.wall, self.since_boot, self.boot = 1_000_000.0, 500.0, "first"
+
+    def clock(self) -> HostClock:
+        return HostClock(lambda: self.wall, lambda: self.since_boot, self.boot)
+
+    def pass_(self, seconds: float) -> None:
+        self.wall += seconds
+        self.since_boot += seconds
+
+    def reboot(self) -> None:
+        self.since_boot, self.boot = 1.0, self.boot + "+"
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+def now(host: Host, anchor: Anchor) -> float:
+    return anchor.time_at(host.clock().since_boot()) / 1e6
+
+
+def test_while_nothing_jumps_it_is_the_wall_clock(host: Host) -> None:
+    anchor = host.clock().first()
+    for _ in range(100):
+        host.pass_(7.3)
+        anchor = host.clock().adjusted(anchor)
+        assert now(host, anchor) == pytest.approx(host.wall, abs=1e-5)
+
+
+def test_it_follows_a_jump_ahead(host: Host) -> None:
+    anchor = host.clock().first()
+    host.wall += HOUR
+    assert now(host, host.clock().adjusted(anchor)) == host.wall
+
+
+def test_after_a_step_back_it_goes_on_at_half_speed_until_the_wall_has_caught_up(
+    host: Host,
+) -> None:
+    anchor = host.clock().first()
+    host.wall -= HOUR
+    before = now(host, anchor)
+    for passed in range(10, 7_200, 10):
+        host.pass_(10)
+        anchor = host.clock().adjusted(anchor)
+        # The ten seconds before the first look count in full: nobody knew of the step.
+        assert now(host, anchor) == pytest.approx(before + 5 + passed / 2, abs=1e-3)
+    for _ in range(10):
+        host.pass_(10)
+        anchor = host.clock().adjusted(anchor)
+    assert now(host, anchor) == pytest.approx(host.wall)
+    host.pass_(10)
+    assert now(host, anchor) == pytest.approx(host.wall), "at full speed again"
+
+
+def test_a_distance_that_reading_two_clocks_may_cause_is_no_jump(host: Host) -> None:
+    anchor = host.clock().first()
+    for step in (0.9, -0.9):
+        host.wall += step * TOLERANCE / 1e6
+        assert host.clock().adjusted(anchor) is anchor
+
+
+def test_it_outlives_a_reboot_into_the_past(host: Host) -> None:
+    anchor = host.clock().first()
+    host.pass_(0.5)
+    host.wall = 0.0
+    host.reboot()
+    again = host.clock().adjusted(anchor)
+    assert now(host, again) == anchor.time / 1e6
+    host.pass_(100)
+    assert now(host, again) == anchor.time / 1e6 + 50
+
+
+def test_after_a_reboot_it_is_the_wall_clock_again(host: Host) -> None:
+    anchor = host.clock().first()
+    host.pass_(HOUR)
+    host.reboot()
+    assert now(host, host.clock().adjusted(anchor)) == host.wall
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.0, 100.0),  # passes
+            st.sampled_from([0.0, 0.0, 0.0, 0.03, -0.03, -0.5, 10.0, -10.0, -HOUR, HOUR]),  # steps
+            st.booleans(),  # a writer looks
+        ),
+        max_size=50,
+    )
+)
+def test_it_never_goes_back_and_runs_at_least_at_half_speed(
+    steps: list[tuple[float, float, bool]],
+) -> None:
+    host = Host()
+    anchor = host.clock().first()
+    last = now(host, anchor)
+    for passed, step, looks in steps:
+        host.pass_(passed)
+        host.wall += step
+        if looks:
+            anchor = host.clock().adjusted(anchor)
+        time = now(host, anchor)
+        assert time >= last + passed / 2 - 1e-5
+        if looks:
+            assert time >= host.wall - TOLERANCE / 1e6 - 1e-5, "behind the wall clock"
+        last = time
+
+
+# ---------------------------------------------------------------- in a store
+
+
+def open_store(tmp_path: Path, host: Host) -> SQLiteBackend:
+    return SQLiteBackend(
+        f"sqlite://{tmp_path}/jobs.db",
+        now=lambda: host.wall,
+        since_boot=lambda: host.since_boot,
+        boot=host.boot,
+    )
+
+
+async def test_a_delay_goes_on_while_the_wall_clock_is_behind(tmp_path: Path, host: Host) -> None:
+    store = open_store(tmp_path, host)
+    await store.add("mail", [NewJob(id="a", payload=b"", delay=60)])
+    host.wall -= 2 * HOUR
+    await store.add("mail", [NewJob(id="b", payload=b"")])
+    host.pass_(119)
+    assert await store.move_due("mail") == 0
+    host.pass_(2)
+    assert await store.move_due("mail") == 1
+    await store.close()
+
+
+async def test_all_instances_and_the_next_ones_share_the_clock(tmp_path: Path, host: Host) -> None:
+    one, two = open_store(tmp_path, host), open_store(tmp_path, host)
+    await one.add("mail", [NewJob(id="a", payload=b"")])
+    host.wall -= HOUR
+    await one.add("mail", [NewJob(id="b", payload=b"")])
+    host.pass_(10)
+    at = await one.now()
+    assert at == await two.now() == 1_000_000.0 + 5
+    await one.close()
+    await two.close()
+    again = open_store(tmp_path, host)
+    assert await again.now() == at
+    await again.close()
+
+
+async def test_leases_do_not_notice_a_jump_of_the_wall_clock(tmp_path: Path, host: Host) -> None:
+    store = open_store(tmp_path, host)
+    await store.add("mail", [NewJob(id="a", payload=b"")])
+    await store.claim("mail", 1, 15.0, "w")
+    for step in (HOUR, -2 * HOUR):
+        host.wall += step
+        await store.pause("mail", False)
+        assert (await store.expired("mail")).claims == []
+        outlook = (await store.outlook(["mail"]))["mail"]
+        assert outlook.next_lapse == pytest.approx(outlook.now + 15.0)
+    host.pass_(15.0)
+    assert len((await store.expired("mail")).claims) == 1
+    await store.close()
+
+
+async def test_no_lease_and_no_worker_outlives_a_reboot(tmp_path: Path, host: Host) -> None:
+    store = open_store(tmp_path, host)
+    await store.add("mail", [NewJob(id="a", payload=b""), NewJob(id="b", payload=b"")])
+    await store.claim("mail", 1, 1_000_000.0, "w")
+    await store.beat("w", b"{}", 1_000_000.0)
+    await store.close()
+    host.reboot()
+    store = open_store(tmp_path, host)
+    await store.connect()
+    assert [claim.id for claim in (await store.expired("mail")).claims] == ["a"]
+    assert await store.workers() == []
+    [active] = await store.list("mail", State.ACTIVE)
+    assert active.due is not None
+    assert active.due <= await store.now()
+    await store.close()

@@ -1,0 +1,270 @@
+"""The database file: its URL, its modes, and the files that are refused."""
+
+# ruff: noqa: ASYNC240 - a test has its loop for itself
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.backends.sqlite import SQLiteBackend, queries
+from asyncmqd.backends.sqlite.address import parse
+from asyncmqd.backends.sqlite.errors import translated
+from asyncmqd.backends.sqlite.health import file_system
+from asyncmqd.domain.job import NewJob
+
+JOB = NewJob(id="a", payload=b"{}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+def store(path: Path, options: str = "") -> SQLiteBackend:
+    return SQLiteBackend(f"sqlite://{path}{options}")
+
+
+async def refusal(path: Path) -> str:
+    """Why the store cannot be opened, for good."""
+    backend = store(path)
+    with pytest.raises(StoreRefused) as raised:
+        await backend.connect()
+    await backend.close()
+    return str(raised.value)
+
+
+# ---------------------------------------------------------------- addresses
+
+
+def test_three_slashes_are_an_absolute_path() -> None:
+    address = parse("sqlite:///nowhere/x.db")
+    assert (address.path, address.synchronous) == (Path("/nowhere/x.db"), "FULL")
+
+
+def test_a_path_may_be_quoted() -> None:
+    assert parse("sqlite:///nowhere/what%3F%20100%.db").path == Path("/nowhere/what? 100%.db")
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite://x.db", "sqlite://./x", "sqlite:///x/"])
+def test_a_path_that_is_not_absolute_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="expected an absolute path like"):
+        parse(url)
+
+
+def test_an_unknown_option_is_refused_with_the_known_one() -> None:
+    with pytest.raises(ValueError, match=r"expected the option synchronous in .* got 'sync'"):
+        parse("sqlite:///x.db?sync=OFF")
+    with pytest.raises(ValueError, match=r"expected synchronous=FULL or NORMAL in .* got 'OFF'"):
+        parse("sqlite:///x.db?synchronous=OFF")
+
+
+@pytest.mark.parametrize(("options", "level"), [("", 2), ("?synchronous=normal", 1)])
+async def test_the_option_reaches_the_file(path: Path, options: str, level: int) -> None:
+    backend = store(path, options)
+    found = await backend._write(lambda tx: tx.execute("PRAGMA synchronous").fetchone())
+    assert found == (level,)
+    assert len(await backend.warnings()) == (level == 1)
+    await backend.close()
+
+
+# ---------------------------------------------------------------- modes and places
+
+
+@pytest.fixture
+def group_umask() -> Iterator[None]:
+    before = os.umask(0o007)
+    yield
+    os.umask(before)
+
+
+async def test_the_group_may_write_if_the_umask_lets_it(path: Path, group_umask: None) -> None:
+    backend = store(path)
+    await backend.add("mail", [JOB])
+    for end in ("", "-wal", "-shm"):
+        mode = stat.S_IMODE(os.stat(f"{path}{end}").st_mode)
+        assert mode == 0o660, f"{end}: {mode:o}"
+    await backend.close()
+
+
+async def test_a_path_with_odd_characters(tmp_path: Path) -> None:
+    backend = SQLiteBackend(f"sqlite://{tmp_path}/what%3F%23 100%25ä.db")
+    await backend.add("mail", [JOB])
+    await backend.close()
+    assert (tmp_path / "what?# 100%ä.db").is_file()
+
+
+async def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    assert await refusal(tmp_path / "no" / "x.db") == (
+        f"{tmp_path}/no/x.db: the directory {tmp_path}/no does not exist"
+    )
+
+
+async def test_a_directory_is_refused(tmp_path: Path) -> None:
+    assert "expected a file" in await refusal(tmp_path)
+
+
+# ---------------------------------------------------------------- foreign files
+
+
+async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"precious text\n" * 100)
+    assert "expected an SQLite database" in await refusal(path)
+    assert path.read_bytes() == b"precious text\n" * 100
+
+
+async def test_the_database_of_another_application_is_refused(path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE precious (x)")
+    other.close()
+    before = path.read_bytes()
+    assert "the database of another application" in await refusal(path)
+    assert path.read_bytes() == before
+
+
+async def test_another_application_id_is_refused(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("PRAGMA application_id = 7")
+    other.close()
+    assert "the database of another application" in await refusal(path)
+
+
+async def test_a_newer_layout_is_refused(path: Path) -> None:
+    backend = store(path)
+    await backend.connect()
+    await backend.close()
+    newer = sqlite3.connect(path)
+    newer.execute("PRAGMA user_version = 2")
+    newer.close()
+    assert "expected layout 1 or older, got 2" in await refusal(path)
+
+
+async def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    path.touch()
+    backend = store(path)
+    assert await backend.add("mail", [JOB]) == [True]
+    await backend.close()
+
+
+async def test_a_damaged_file_is_refused(path: Path) -> None:
+    backend = store(path)
+    await backend.add("mail", [NewJob(id=str(n), payload=b"x" * 500) for n in range(100)])
+    await backend.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
+    backend = store(path)
+    with pytest.raises(StoreRefused, match="the file is damaged: restore a backup"):
+        await backend.add("mail", [JOB])
+    await backend.close()
+
+
+# ---------------------------------------------------------------- while it is in use
+
+
+async def test_a_removed_file_is_not_made_anew(path: Path) -> None:
+    backend = store(path)
+    await backend.add("mail", [JOB])
+    moved = path.rename(path.with_name("moved.db"))
+    for _ in range(2):
+        with pytest.raises(StoreError, match="the file was removed while in use"):
+            await backend.add("mail", [JOB])
+        with pytest.raises(StoreError, match="the file was removed while in use"):
+            await backend.counts(["mail"])
+    assert not path.exists()
+    moved.rename(path)
+    assert await backend.add("mail", [JOB]) == [False]
+    await backend.close()
+
+
+async def test_a_full_disk_is_an_error_until_there_is_room(path: Path) -> None:
+    backend = store(path)
+    await backend.add("mail", [JOB])
+    await backend._write(lambda tx: tx.execute("PRAGMA max_page_count = 1"))
+    with pytest.raises(StoreError, match=r"jobs\.db: the disk is full"):
+        await backend.add("mail", [NewJob(id="b", payload=b"x" * 100_000)])
+    # The limit was of one connection, and that one is gone: there is room again.
+    assert await backend.add("mail", [NewJob(id="b", payload=b"x" * 100_000)]) == [True]
+    await backend.close()
+
+
+async def test_a_read_only_file_is_an_error(path: Path) -> None:
+    backend = store(path)
+    await backend.connect()
+    await backend._write(lambda tx: tx.execute("PRAGMA query_only = ON"))
+    with pytest.raises(StoreError, match="read-only"):
+        await backend.add("mail", [JOB])
+    await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "text"),
+    [
+        (sqlite3.SQLITE_IOERR_FSYNC, StoreError, "the disk failed"),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StoreError, "read-only"),
+        (sqlite3.SQLITE_BUSY_RECOVERY, StoreError, "another process held the file"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StoreRefused, "damaged"),
+    ],
+)
+def test_errors_say_what_is_wrong(code: int, kind: type[StoreError], text: str) -> None:
+    error = sqlite3.OperationalError("as SQLite says it")
+    error.sqlite_errorcode = code
+    found = translated(Path("/x.db"), error)
+    assert type(found) is kind
+    assert text in str(found)
+    assert "as SQLite says it" in str(found)
+
+
+def test_an_error_of_the_caller_is_not_one_of_the_store() -> None:
+    assert translated(Path("/x.db"), sqlite3.InterfaceError("unsupported type")) is None
+
+
+# ---------------------------------------------------------------- what is around it
+
+MOUNTS = """\
+22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/root rw
+30 22 0:35 / /srv rw - nfs4 server:/srv rw
+31 30 259:3 / /srv/local\\040disk rw - xfs /dev/sdb rw
+32 22 0:40 / /over rw - ext4 /dev/sdc rw
+33 22 0:41 / /over rw - cifs //host/share rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/lib/x.db", "ext4"),
+        ("/srv/x.db", "nfs4"),
+        ("/srvother/x.db", "ext4"),
+        ("/srv/local disk/x.db", "xfs"),
+        ("/over/x.db", "cifs"),
+    ],
+)
+def test_the_file_system_of_a_path(path: str, kind: str) -> None:
+    assert file_system(Path(path), MOUNTS) == kind
+
+
+async def test_a_local_file_with_full_flushes_gives_no_warning(path: Path) -> None:
+    backend = store(path)
+    assert await backend.warnings() == []
+    await backend.close()
+
+
+def test_every_search_for_jobs_uses_an_index() -> None:
+    database = sqlite3.connect(":memory:")
+    database.executescript(queries.read("schema.sql"))
+    statements = queries.load("moves.sql") | queries.load("reading.sql")
+    assert len(statements) > 20
+    for name, statement in statements.items():
+        numbered = [int(number) for number in re.findall(r"\?(\d)", statement)]
+        values = ["[]"] * max(numbered, default=statement.count("?"))
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+        assert not any(step.startswith("SCAN jobs") for step in plan), (name, plan)
+        assert not any("TEMP B-TREE" in step for step in plan), (name, plan)
+    database.close()
