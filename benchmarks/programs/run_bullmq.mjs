@@ -38,7 +38,7 @@ const TASKS = {
   },
 };
 
-// Keeping none of the completed jobs is the faster of its settings; the others keep 1,000 or all.
+// Keeping no completed jobs asks least of the server: 23 commands a job; 24 with all, 28 with 1,000.
 const OPTIONS = { removeOnComplete: true, removeOnFail: 1000 };
 
 async function produce([kind, ...rest]) {

@@ -28,7 +28,7 @@ async def stamp(_context: object, *, reference: int) -> None:
 
 
 def queue() -> RedisQueue:
-    # The default of 20 operations at once is the slower one at 100 slots.
+    # One operation a slot; its default is 20 for all of them.
     return RedisQueue(
         Redis.from_url(marks.url(), max_connections=250),
         name=marks.QUEUE,
