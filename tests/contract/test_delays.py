@@ -98,6 +98,15 @@ async def test_jobs_added_together_with_one_delay_come_back_in_their_order(
     assert ids(await take(backend)) == many
 
 
+async def test_jobs_retried_together_come_back_in_their_order(backend: BaseBackend) -> None:
+    many = names(12)
+    await fill(backend, *many)
+    await apply(backend, *(retried(claim, 0.0) for claim in await take(backend)))
+    await until_due(backend, *many)
+    await backend.move_due(QUEUE)
+    assert ids(await take(backend)) == many
+
+
 async def test_the_outlook_names_the_next_due_time(backend: BaseBackend) -> None:
     assert (await backend.outlook([QUEUE]))[QUEUE].next_due is None
     await backend.add(QUEUE, [job("far", delay=2 * LONG), job("near", delay=LONG), job("now")])

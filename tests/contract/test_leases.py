@@ -26,6 +26,7 @@ from tests.contract.jobs import (
     names,
     record,
     released,
+    retried,
     state,
     succeeded,
     take,
@@ -253,6 +254,16 @@ async def test_a_released_job_keeps_its_place_and_its_attempt(backend: BaseBacke
     assert ids(again) == ["a", "b", "c"]
     assert tokens(again) == [2, 2, 1]
     assert again[0].attempt == 1
+
+
+async def test_a_released_job_goes_back_to_where_it_stood_last(backend: BaseBackend) -> None:
+    await apply(backend, retried(await take_one(backend, "a"), 0.0))
+    await fill(backend, "b")
+    await backend.move_due(QUEUE)
+    claims = await take(backend)
+    assert ids(claims) == ["b", "a"]
+    await apply(backend, *map(released, claims))
+    assert ids(await take(backend)) == ["b", "a"]
 
 
 async def test_a_released_job_stands_before_later_ones_of_its_priority(

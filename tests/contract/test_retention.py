@@ -140,6 +140,26 @@ async def test_the_bytes_of_removed_and_replayed_jobs_do_not_count(backend: Base
     assert await backend.prune(QUEUE, keep(size=99)) == 1
 
 
+async def test_the_bytes_of_a_result_go_with_it(backend: BaseBackend) -> None:
+    await backend.add(QUEUE, [job("a", payload=b"x" * 100)])
+    [claim] = await take(backend)
+    await apply(backend, succeeded(claim, b"y" * 1_000))
+    await apply(backend, replay(await record(backend, "a")))
+    [claim] = await take(backend)
+    await apply(backend, succeeded(claim))
+    assert await backend.prune(QUEUE, keep(size=100)) == 0
+    assert await backend.prune(QUEUE, keep(size=99)) == 1
+
+
+async def test_jobs_that_ended_in_one_call_go_in_its_order(backend: BaseBackend) -> None:
+    many = names(12)  # more than nine, so that the order of the ids is another one
+    await fill(backend, *many)
+    await apply(backend, *map(succeeded, await take(backend)))
+    assert await completed(backend) == many
+    assert await backend.prune(QUEUE, keep(count=5)) == 7
+    assert await completed(backend) == many[7:]
+
+
 async def test_a_replayed_job_is_not_deleted_by_its_former_end(backend: BaseBackend) -> None:
     await end(backend, "by time", ttl=0.0)
     await end(backend, "by count")

@@ -36,9 +36,10 @@ from tests.eventually import LIMIT, eventually
 Action = Callable[[BaseBackend], Awaitable[object]]
 
 
-async def worker(backend: BaseBackend, limit: int = 1) -> list[Claim]:
+async def worker(backend: BaseBackend, sleeps: asyncio.Event) -> list[Claim]:
     """What a worker does: look, sleep until woken, look again."""
-    while not (claims := await backend.claim(QUEUE, limit, LEASE, "sleeper")):
+    while not (claims := await backend.claim(QUEUE, 1, LEASE, "sleeper")):
+        sleeps.set()
         await backend.wait([QUEUE], 10 * LIMIT)  # a missed wake-up is a failure, not a delay
     return claims
 
@@ -46,8 +47,10 @@ async def worker(backend: BaseBackend, limit: int = 1) -> list[Claim]:
 async def asleep(backend: BaseBackend) -> asyncio.Task[list[Claim]]:
     """A worker that has looked, found nothing, and sleeps."""
     await backend.wait([QUEUE], 0.0)
-    assert await backend.claim(QUEUE, 1, LEASE, "sleeper") == []
-    return asyncio.create_task(worker(backend))
+    sleeps = asyncio.Event()
+    sleeper = asyncio.create_task(worker(backend, sleeps))
+    await sleeps.wait()
+    return sleeper
 
 
 async def woken(sleeper: asyncio.Task[list[Claim]]) -> list[str]:
@@ -231,7 +234,6 @@ async def test_a_cancelled_wait_leaves_the_store_usable(
 ) -> None:
     for _ in range(3):
         sleeper = await asleep(backend)
-        await asyncio.sleep(0)
         sleeper.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sleeper
@@ -243,5 +245,5 @@ async def test_a_cancelled_wait_leaves_the_store_usable(
 
 async def test_work_that_is_there_needs_no_wake_up(backend: BaseBackend) -> None:
     await fill(backend, "a", "b")
-    assert ids(await worker(backend, 1)) == ["a"]
+    assert ids(await worker(backend, asyncio.Event())) == ["a"]
     assert ids(await take(backend)) == ["b"]
