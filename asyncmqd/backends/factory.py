@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.urls import redacted
 
 _REDIS = {"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"}
 
@@ -28,8 +27,3 @@ def open_backend(url: str) -> BaseBackend:
         "backend: expected memory://, sqlite:///path, redis://, rediss://, unix://,"
         f" redis+sentinel:// or redis+cluster://, got {redacted(url)!r}"
     )
-
-
-def redacted(url: str) -> str:
-    """The URL as it may be shown: without its password."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)

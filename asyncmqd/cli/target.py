@@ -65,14 +65,14 @@ class Target(msgspec.Struct, frozen=True):
 def _url_in(path: Path) -> str:
     """The key `backend` of a file and its drop-ins, as the daemon reads them."""
     # Imported here, because with a URL at hand nobody should pay for the configuration's models.
-    from asyncmqd.config.files import read_files
-    from asyncmqd.config.layers import merged
+    from asyncmqd.config import ConfigErrors
+    from asyncmqd.config.backend import backend_in
 
-    layers = list(read_files(path))
-    if errors := [error for layer in layers for error in layer.errors]:
-        raise Misconfigured("\n".join(map(str, errors)))
-    url = merged(layers).get("backend")
-    if not isinstance(url, str):
+    try:
+        url = backend_in(path)
+    except ConfigErrors as errors:
+        raise Misconfigured(str(errors)) from None
+    if url is None:
         raise Misconfigured(f"{path}:1: backend: expected the URL of a store, got none")
     return url
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import tomllib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,16 +63,24 @@ def configured_url() -> str:
     if url := os.environ.get("ASYNCMQD_BACKEND"):
         return url
     path = Path(os.environ.get("ASYNCMQD_CONFIG", CONFIG_FILE))
-    try:
-        url = tomllib.loads(path.read_text()).get("backend")
-    except (OSError, ValueError):
-        url = None
-    if not isinstance(url, str):
+    url = _url_in(path) if path.exists() else None
+    if url is None:
         raise NotConfigured(
             "no store is configured: expected connect(URL), ASYNCMQD_BACKEND,"
-            f" or a readable `backend` key in {path}"
+            f" or the key `backend` in {path}"
         )
     return url
+
+
+def _url_in(path: Path) -> str | None:
+    # Imported here, for it brings the configuration's models along.
+    from asyncmqd.config import ConfigErrors
+    from asyncmqd.config.backend import backend_in
+
+    try:
+        return backend_in(path)
+    except ConfigErrors as errors:
+        raise NotConfigured(str(errors)) from None
 
 
 def _instance(url: str) -> BaseBackend:

@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from asyncmqd.config.models import QueueSettings, Settings
-from asyncmqd.config.urls import redacted
+from asyncmqd.domain.urls import redacted
 
 LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit"})
 """Top-level keys that a reload applies. All others are read once, at start."""
-WORKER_KEYS = frozenset({"executor", "scanners"})
+WORKER_KEYS = frozenset({"scanners"})
 """Keys of a queue that need its worker to be started anew; the others change in place."""
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
 

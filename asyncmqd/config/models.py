@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from asyncmqd.config import values
-from asyncmqd.config.urls import redacted
 from asyncmqd.config.values import choice, number, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import LOWEST_PRIORITY
 from asyncmqd.domain.schedule import LEAST_PERIOD, Repeatable
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.tasks import ExecutorKind
+from asyncmqd.domain.urls import redacted
 
 _MOST_RETRIES = 1_000_000
 _MOST_KEPT = 10**9

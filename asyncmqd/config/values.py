@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from asyncmqd.config.urls import FORMS, check_backend, redacted
+from asyncmqd.config.urls import FORMS, check_backend
 from asyncmqd.domain import schedule
 from asyncmqd.domain.codec import NotSerialisable, encode
 from asyncmqd.domain.job import MAX_DELAY, QUEUE_NAME
+from asyncmqd.domain.urls import redacted
 
 _LONGEST_SHOWN = 60  # characters
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")

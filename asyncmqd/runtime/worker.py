@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
 
 from asyncmqd.runtime.claiming import ClaimLoop
 from asyncmqd.runtime.execute import Execution
@@ -15,7 +18,7 @@ from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
 from asyncmqd.runtime.slots import OwnSlots, Slots
 
-SCANNER_PAUSE = 5.0  # seconds before a custom scanner that failed runs again
+SCANNER_PAUSE = 5.0  # seconds before a scanner that failed runs again
 
 
 class Worker:
@@ -56,18 +59,15 @@ class Worker:
     async def run(self) -> None:
         """Work until cancelled; then drain for `options.drain_timeout` seconds, and re-raise.
 
-        A second cancellation hands back at once what still runs. If one of the loops fails, all
-        end, and the error is raised in an ExceptionGroup.
+        A second cancellation hands back at once what still runs.
         """
         self.node.join(self)
         try:
             async with asyncio.TaskGroup() as group:
-                for work in (
-                    self._scanner.run(),
-                    self._scheduler.run(),
-                    *(self._scan_for_ever(scanner) for scanner in self.options.scanners),
-                ):
-                    group.create_task(work)
+                for loop in (self._scanner.run, self._scheduler.run):
+                    group.create_task(self._keep_up(loop))
+                for scanner in self.options.scanners:
+                    group.create_task(self._keep_up(partial(self._scan, scanner)))
                 # In this very task, for it is the one whose cancellation means to drain.
                 await self._claims.run()
         finally:
@@ -95,23 +95,27 @@ class Worker:
         """Only fire schedules, as `repeatable_scheduler` does."""
         await self._scheduler.run()
 
-    async def _scan_for_ever(self, scanner: CustomScanner) -> None:
-        """A scanner of the application: if it fails, that is logged, and it runs again."""
+    async def _keep_up(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a loop beside the claims; one that fails is logged and runs again.
+
+        It must not end the worker: the queue's jobs would have to drain for no fault of theirs.
+        """
         while True:
             try:
-                await scanner(
-                    self.queue, backend=self.node.backend, interval=self.options.scan_interval
-                )
-            except Exception as error:  # noqa: BLE001 - it must not stop the queue's jobs
+                await loop()
+            except Exception as error:  # noqa: BLE001 - whatever it is, jobs go on
                 self.node.observer.event(
                     "scanner.crashed",
                     queue=self.queue,
-                    scanner=getattr(scanner, "__qualname__", repr(scanner)),
+                    scanner=_name_of(loop),
                     error=f"{type(error).__name__}: {error}",
                 )
             else:
                 return
             await asyncio.sleep(SCANNER_PAUSE)
+
+    async def _scan(self, scanner: CustomScanner) -> None:
+        await scanner(self.queue, backend=self.node.backend, interval=self.options.scan_interval)
 
     # ------------------------------------------------------------------ changing
 
@@ -174,6 +178,12 @@ class Worker:
         loops = (self._claims, self._scanner, self._scheduler)
         now = asyncio.get_running_loop().time()
         return min((each.busy_since for each in loops if each.busy_since is not None), default=now)
+
+
+def _name_of(loop: Any) -> str:
+    """What people call a loop: the function of a custom scanner, the method of our own."""
+    function = loop.args[0] if isinstance(loop, partial) else loop
+    return str(getattr(function, "__qualname__", repr(function)))
 
 
 def _limiter_of(options: WorkerOptions) -> RateLimiter | None:

@@ -40,10 +40,10 @@ def test_a_change_of_repeatables_or_retention_is_seen():
     assert [change.key for change in plan.changed["mail"]] == ["keep_completed", "repeatables"]
 
 
-def test_executor_and_scanners_restart_their_worker_only():
+def test_scanners_restart_their_worker_only():
     old = settings({"a": {}, "b": {}, "c": {}})
     new = settings({"a": {"executor": "process"}, "b": {"scanners": ["m:f"]}, "c": {"retries": 1}})
-    assert diff(old, new).restarts_worker == {"a", "b"}
+    assert diff(old, new).restarts_worker == {"b"}
 
 
 def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
@@ -80,7 +80,7 @@ def test_the_lines_read_well():
         lease=15,
     )
     new = settings(
-        {"mail": {"rate_limit": 7}, "new": {}, "slow": {"executor": "process"}},
+        {"mail": {"rate_limit": 7}, "new": {}, "slow": {"scanners": ["m:f"]}},
         backend="redis://:two@localhost",
         log_level="debug",
         tasks=["a.b"],
@@ -90,7 +90,7 @@ def test_the_lines_read_well():
         "- queue old: drain and stop",
         "~ queue mail: concurrency: 5 -> 10",
         "~ queue mail: rate_limit: unset -> 7.0",
-        "~ queue slow: executor: thread -> process (its worker restarts)",
+        "~ queue slow: scanners: [] -> ['m:f'] (its worker restarts)",
         "~ log_level: info -> debug",
         (
             "! backend: redis://***@localhost (another user or password)"

@@ -114,7 +114,11 @@ def _create(path: Path) -> None:
     beside a database get that one's mode.
     """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            _give_to_owner_of(path.parent, fd)
+        finally:
+            os.close(fd)
     except FileNotFoundError:
         raise StoreRefused(f"{path}: the directory {path.parent} does not exist") from None
     except (IsADirectoryError, NotADirectoryError):
@@ -125,3 +129,10 @@ def _create(path: Path) -> None:
         ) from None
     except OSError as error:
         raise StoreError(f"{path}: it cannot be opened: {error.strerror}") from None
+
+
+def _give_to_owner_of(directory: Path, fd: int) -> None:
+    """An administrator's command before the first start must not lock the daemon out."""
+    if os.geteuid() == 0 and os.fstat(fd).st_size == 0:
+        owner = directory.stat()
+        os.fchown(fd, owner.st_uid, owner.st_gid)
