@@ -121,9 +121,10 @@ class BaseBackend(abc.ABC):
 
     @abc.abstractmethod
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
-        """File new jobs, in order. False for an id that the queue has already: nothing is changed.
+        """File new jobs. False for an id that the queue has already: nothing is changed.
 
-        One waiting worker is woken.
+        Jobs of one call that are alike in priority and delay keep their order. One waiting worker
+        is woken.
         """
 
     @abc.abstractmethod
@@ -145,7 +146,10 @@ class BaseBackend(abc.ABC):
         return (await self.turn(queue, (), limit, lease, worker)).claims
 
     async def apply(self, queue: str, changes: Sequence[Change]) -> list[Answer]:
-        """Apply decisions of the domain; see `Change` and `Answer`. All are of this queue."""
+        """Apply decisions of the domain; see `Change` and `Answer`. All are of this queue.
+
+        An edge that `revives` makes the moment of the change the job's `created`.
+        """
         return (await self.turn(queue, changes, 0, 0.0, "")).answers
 
     @abc.abstractmethod

@@ -268,6 +268,8 @@ class InMemoryBackend(BaseBackend):
         if change.lapsed and row.rank > now:
             return "stale"
         row.token += change.outside
+        if change.path.revives:
+            row.created = now
         self._place(queue, row, change, now)
         return "applied"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.domain.job import JOB_ID, LOWEST_PRIORITY, JobSpec
+from asyncmqd.domain.job import JOB_ID, LOWEST_PRIORITY, MAX_DELAY, JobSpec
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
 
@@ -107,6 +107,10 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
         raise CorruptPayload("expected a job id and a task name")
     if not 0 <= spec.priority <= LOWEST_PRIORITY:
         raise CorruptPayload(f"priority: expected 0 to {LOWEST_PRIORITY}, got {spec.priority}")
+    for name in ("retries", "timeout", "ttl"):
+        value = getattr(spec, name)
+        if value is not None and not 0 <= value <= MAX_DELAY:
+            raise CorruptPayload(f"{name}: expected 0 to {MAX_DELAY:.0f}, got {value!r}")
     return spec
 
 

@@ -49,6 +49,11 @@ class Edge(msgspec.Struct, frozen=True):
     rank: Rank
     meaning: str
 
+    @property
+    def revives(self) -> bool:
+        """Whether it leads out of an ended state: the job's age then counts from now."""
+        return self.sources <= TERMINAL
+
 
 def _edge(name: str, sources: frozenset[State], target: State, rank: Rank, meaning: str) -> Edge:
     return Edge(name, sources, target, rank, meaning)

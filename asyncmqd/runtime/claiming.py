@@ -16,20 +16,18 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import StoreError, Turn
-from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import (
     SUSPECT_PAUSE,
     Outcome,
-    Refused,
     Released,
     is_suspect,
     mark_solo,
     note_progress,
     settle,
 )
-from asyncmqd.runtime.execute import Execution, failure_of
+from asyncmqd.runtime.execute import Execution, decide
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
@@ -344,19 +342,13 @@ class ClaimLoop:
         unsaved = self._noted.pop(run.id, None)
         self.slots.give()
         if outcome is not None:
-            change = self._decide(run, outcome)
+            change = decide(run, outcome)
             if unsaved is not None:
                 change = msgspec.structs.replace(change, progress=run.progress)
             if change.edge in {"retry", "defer"}:
                 self.scanner.expect(change.delay)
             self._finished.append((run, change))
         self._bell.set()
-
-    def _decide(self, run: Run, outcome: Outcome) -> Change:
-        try:
-            return settle(run.claim, outcome, run.policy, clock.draw())
-        except Exception as error:  # noqa: BLE001 - a back-off function is the application's code
-            return settle(run.claim, Refused(failure_of(error)), run.policy, 0.0)
 
     def _settle_without(self, run: Run) -> None:
         """The run does not end though it was told to: its slot is freed, its end counts no more."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from asyncmqd.domain import clock
+from asyncmqd.domain.change import Change
 from asyncmqd.domain.codec import (
     CorruptPayload,
     NotSerialisable,
@@ -27,6 +29,7 @@ from asyncmqd.domain.settle import (
     Released,
     Succeeded,
     Unknown,
+    settle,
 )
 from asyncmqd.domain.tasks import BadArguments, Registry, TaskDef
 from asyncmqd.observe.events import Observer
@@ -167,6 +170,14 @@ class Execution:
         """Let go of threads and child processes."""
         self.threads.close()
         await self.processes.close()
+
+
+def decide(run: Run, outcome: Outcome) -> Change:
+    """`settle`, in spite of a back-off function of the application that raises."""
+    try:
+        return settle(run.claim, outcome, run.policy, clock.draw())
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job fails by it
+        return settle(run.claim, Refused(failure_of(error)), run.policy, 0.0)
 
 
 def _cancelled_from_outside() -> bool:

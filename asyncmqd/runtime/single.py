@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import Outcome, Released, note_progress, settle
-from asyncmqd.runtime.execute import Execution
+from asyncmqd.domain.settle import Outcome, Released, note_progress
+from asyncmqd.runtime.execute import Execution, decide
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.run import Run
@@ -44,7 +43,7 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
     if outcome is None:
         node.explain(run)
         return
-    await _write(node, run, settle(claim, outcome, run.policy, clock.draw()))
+    await _write(node, run, decide(run, outcome))
     if isinstance(outcome, Released) and run.stop_reason == "released":
         raise asyncio.CancelledError
 

@@ -287,3 +287,7 @@ async def test_a_replayed_job_starts_afresh_at_the_end_of_the_line(backend: Base
     assert ids(claims) == ["b", "a"]
     assert (claims[1].failures, claims[1].crashes) == (0, 0)
     assert claims[1].token > ended.token
+    assert claims[1].payload == ended.payload
+    # Its ttl counts from the replay, or a job that had expired would expire again at once.
+    assert ended.finished is not None
+    assert replayed.created >= ended.finished > ended.created

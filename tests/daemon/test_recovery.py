@@ -86,19 +86,19 @@ def test_two_daemons_run_each_job_once(daemon, store):
 
 
 SABOTAGE = """
-from asyncmqd.runtime.scheduler import Scheduler
+from asyncmqd.runtime.claiming import ClaimLoop
 
 crashes = 2
-whole = Scheduler._pass
+whole = ClaimLoop._turn
 
-async def broken(self):
+async def broken(self, room, began):
     global crashes
     if self.queue == "mail" and crashes:
         crashes -= 1
         raise RuntimeError("sabotage")
-    await whole(self)
+    await whole(self, room, began)
 
-Scheduler._pass = broken
+ClaimLoop._turn = broken
 """
 
 

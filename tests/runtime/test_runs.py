@@ -232,6 +232,8 @@ async def test_corrupt_payloads_end_as_failed_with_their_bytes_kept(bench: Bench
         b'{"id":"x","task":"ok","args":{"not":"a list"}}',
         b'{"id":"x","task":"ok","args":[NaN]}',
         b'{"id":"x","task":"ok","priority":900}',
+        b'{"id":"x","task":"ok","timeout":-1}',
+        b'{"id":"x","task":"ok","retries":1e308}',
         b'{"id":"x","task":"ok","args":["' + b"x" * 300_000 + b'"]}',
     ]
     jobs = [NewJob(id=f"bad-{n}", payload=payload) for n, payload in enumerate(payloads)]

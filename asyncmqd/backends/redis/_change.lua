@@ -22,6 +22,9 @@ local function apply(change, known, place)
     bytes = bytes - run[SIZE]
     leave('counted', id)
     leave('expiry', id)
+    if redis.call('EXISTS', base .. 'job:' .. id) == 1 then
+      redis.call('SETRANGE', base .. 'job:' .. id, 0, string.format('%016d', now))
+    end
   end
   if place ~= kind.place then
     move(change, run, place, moment)

@@ -49,6 +49,7 @@ class Row(msgspec.Struct):
     payload_size: int
     result_size: int
     error_size: int
+    created: int | None = None
     failures: int | None = None
     crashes: int | None = None
     solo: bool | None = None
@@ -150,6 +151,7 @@ def _values(row: Row) -> tuple[object, ...]:
         row.kept_in,
         row.kept_until,
         row.token,
+        row.created,
         row.failures,
         row.crashes,
         row.solo,
@@ -225,6 +227,8 @@ def _judge(tx: Transaction, row: Row | None, change: Change) -> Answer:
 def _place(jobs: Jobs, tx: Transaction, row: Row, change: Change) -> None:
     row.token += change.outside
     path, target = change.path, change.target
+    if path.revives:
+        row.created = tx.time
     if target != row.place:
         if path.rank is Rank.TAIL:
             jobs.move_to_tail(row)

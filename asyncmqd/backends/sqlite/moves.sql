@@ -54,10 +54,11 @@ FROM jobs WHERE queue = ? AND kept_in = ? AND kept_until >= ? AND kept_until <= 
 ORDER BY kept_until, seq LIMIT ?;
 
 -- name: save
--- place, rank, seq, stood, kept_in, kept_until, token, then what NULL leaves as it is: failures,
--- crashes, solo, error, result, progress; number
+-- place, rank, seq, stood, kept_in, kept_until, token, then what NULL leaves as it is: created,
+-- failures, crashes, solo, error, result, progress; number
 UPDATE jobs SET
     place = ?, rank = ?, seq = ?, stood = ?, kept_in = ?, kept_until = ?, token = ?,
+    created = coalesce(?, created),
     failures = coalesce(?, failures),
     crashes = coalesce(?, crashes),
     solo = coalesce(?, solo),
