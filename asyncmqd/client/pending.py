@@ -101,6 +101,11 @@ def pending(
         timeout=options.timeout,
         ttl=ttl if options.ttl is None else options.ttl,
     )
+    if spec.ttl is not None and 0 < spec.ttl <= options.delay_seconds:
+        raise ValueError(
+            f"ttl: expected more than the delay of {options.delay_seconds:g} s, or the job would"
+            f" expire before it may start, got {spec.ttl:g}"
+        )
     return PendingJob(options.queue or queue, spec, options.delay_seconds)
 
 

@@ -13,6 +13,7 @@ from asyncmqd.runtime.options import WorkerOptions
 
 LEAST_NAP = 0.01  # seconds between looks, however often the bell rings
 TIDY_EVERY = 30.0  # seconds between prunings of a queue whose jobs end
+_NEVER = float("inf")
 TIDY_AFTER = 500  # ended jobs after which it is pruned all the same
 
 
@@ -30,7 +31,9 @@ class Scanner:
         self.last_tidied = 0.0  # loop time
         self._paused = False
         self._bell = asyncio.Event()
-        self._next_look: float | None = None  # loop time
+        self._loop = asyncio.get_running_loop()
+        self._next_look = _NEVER  # loop time
+        self._more_to_tidy = False  # the last page of what is to be deleted was full
         self._ended = 0  # jobs that ended here, when last tidied
 
     def ring(self) -> None:
@@ -39,8 +42,7 @@ class Scanner:
 
     def expect(self, delay: float) -> None:
         """This worker delays a job by so many seconds: be awake then."""
-        due = asyncio.get_running_loop().time() + delay
-        if self._next_look is None or due < self._next_look:
+        if self._loop.time() + delay < self._next_look:
             self._bell.set()
 
     async def run(self) -> None:
@@ -49,37 +51,45 @@ class Scanner:
 
     async def _scan(self) -> None:
         self._bell.clear()
-        loop = asyncio.get_running_loop()
-        self.busy_since = loop.time()
+        self.busy_since = self._loop.time()
         try:
-            nap = await self.look()
+            self._next_look = await self.look()
         finally:
             self.busy_since = None
-        self._next_look = None if nap is None else loop.time() + nap
-        await asyncio.sleep(LEAST_NAP if nap is None else min(nap, LEAST_NAP))
+        await self._sleep_until(min(self._next_look, self._loop.time() + LEAST_NAP))
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._next_look):
+            async with asyncio.timeout_at(None if self._next_look == _NEVER else self._next_look):
                 await self._bell.wait()
 
-    async def look(self) -> float | None:
-        """Do what is due now; seconds until something may be due again, None if nothing is."""
+    async def _sleep_until(self, moment: float) -> None:
+        await asyncio.sleep(max(0.0, moment - self._loop.time()))
+
+    async def look(self) -> float:
+        """Do what is due now; the loop time at which something may be due again."""
         outlook = await self._outlook()
+        seen = self._loop.time()
         self._note_pause(outlook.paused)
         moved = await self._promote(outlook) + await self._recover(outlook)
-        if self._is_untidy():
-            await self.tidy()
-        known = self.node.known(outlook.shelves)
-        if known:
+        if known := self.node.known(outlook.shelves):
             moved += await self._unshelve(known)
         if moved:
             self.node.wake(self.queue)
             outlook = await self._outlook()
+            seen = self._loop.time()
+        if self._is_untidy():
+            await self.tidy()
+        return seen + self._nap(outlook)
+
+    def _nap(self, outlook: Outlook) -> float:
+        """Seconds from the outlook until the next look."""
+        if self._more_to_tidy:
+            return LEAST_NAP
         moments = [m for m in (outlook.next_due, outlook.next_lapse) if m is not None]
-        if moments:
-            soonest = min(moments) - outlook.now
-            # What is past and still there has to wait for others (see Node.may_recover).
-            return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
-        return TIDY_EVERY if self._count_ended() > self._ended else None
+        if not moments:
+            return TIDY_EVERY if self._count_ended() > self._ended else _NEVER
+        soonest = min(moments) - outlook.now
+        # What is past and still there has to wait for others (see Node.may_recover).
+        return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
 
     def _note_pause(self, paused: bool) -> None:
         if paused != self._paused:
@@ -120,20 +130,24 @@ class Scanner:
 
     def _is_untidy(self) -> bool:
         ended = self._count_ended() - self._ended
-        since = asyncio.get_running_loop().time() - self.last_tidied
-        return ended >= TIDY_AFTER or (ended > 0 and since > TIDY_EVERY)
+        since = self._loop.time() - self.last_tidied
+        return self._more_to_tidy or ended >= TIDY_AFTER or (ended > 0 and since > TIDY_EVERY)
 
     def _count_ended(self) -> int:
         totals = self.node.observer.totals
         return sum(totals[self.queue, edge.name] for edge in EDGES.values() if edge.target.terminal)
 
     async def tidy(self) -> None:
-        """Apply the retention limits."""
-        self.last_tidied = asyncio.get_running_loop().time()
+        """Apply the retention limits to a page of jobs.
+
+        The pages that follow come with the next looks: what is due must not wait for them.
+        """
+        self.last_tidied = self._loop.time()
         self._ended = self._count_ended()
-        removed = PAGE
-        while removed >= PAGE:
-            removed = await self.node.backend.prune(self.queue, self.options.retention)
+        removed = await self.node.backend.prune(self.queue, self.options.retention)
+        self._more_to_tidy = removed >= PAGE
+        if self._more_to_tidy:
+            self._bell.set()
 
     async def _unshelve(self, tasks: list[str]) -> int:
         """Bring back jobs that were left for a daemon that knows their task: this one does."""

@@ -98,7 +98,7 @@ async def test_results_of_jobs_that_failed_are_gone_or_late(
     with pytest.raises(JobFailed, match="failed: ValueError: as it should") as caught:
         await (await fails.enqueue()).result(timeout=5)
     assert caught.value.state is State.FAILED
-    later = await add.options(delay=timedelta(hours=1)).enqueue(1)
+    later = await add.options(delay=timedelta(minutes=5)).enqueue(1)
     with pytest.raises(TimeoutError):
         await later.result(timeout=0.02)
     assert await later.state() is State.DELAYED
@@ -218,6 +218,12 @@ async def test_queue_run_fires_its_repeatables(store: BaseBackend) -> None:
 def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):
         add.options(**options)
+
+
+def test_a_job_that_would_expire_before_it_may_start_is_refused() -> None:
+    with pytest.raises(ValueError, match="ttl: expected more than the delay of 900 s"):
+        add.options(delay=900).job(1)
+    assert add.options(delay=900, ttl=901).job(1).spec.ttl == 901
 
 
 def test_tasks_are_declared_once_and_in_range() -> None:
