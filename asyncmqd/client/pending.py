@@ -38,7 +38,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     priority: int | None = None  # 0 to 255, lower first
     retries: int | None = None  # runs after the first
     timeout: float | None = None  # seconds for one run; 0 means no limit
-    ttl: float | None = None  # seconds after which it is not started any more
+    ttl: float | None = None  # seconds after which it is not started any more; 0: never
 
     def __post_init__(self) -> None:
         if not 0 <= self.delay_seconds <= MAX_DELAY:

@@ -30,7 +30,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     priority: int = DEFAULT_PRIORITY
     retries: int | None = None  # runs after the first
     timeout: float | None = None  # seconds that one run may take
-    ttl: float | None = None  # seconds after which it is not started any more
+    ttl: float | None = None  # seconds after which it is not started any more; 0: never
     schedule: str | None = None  # the repeatable that enqueued it
 
 

@@ -32,7 +32,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     queue: str = "default"
     retries: int | None = None  # runs after the first
     timeout: float | None = None  # seconds for one run; 0 means no limit
-    ttl: float | None = None  # seconds after which a job is not started any more
+    ttl: float | None = None  # seconds after which a job is not started any more; 0: never
     priority: int = DEFAULT_PRIORITY  # 0 to 255, lower first
     backoff: Backoff | None = None
     retry_on: tuple[type[BaseException], ...] = (BaseException,)

@@ -82,7 +82,7 @@ class Execution:
             return Unknown(spec.task)
         run.task = task
         run.policy = self.options.policy(task, spec.retries)
-        if spec.ttl is not None and run.claim.age >= spec.ttl:
+        if spec.ttl and run.claim.age >= spec.ttl:
             return Expired()
         return None
 
