@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.backends.sqlite import SQLiteBackend, backup
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Retention, Succeeded, replay, settle
 from asyncmqd.domain.states import State
@@ -31,14 +31,20 @@ async def fill(backend: SQLiteBackend, count: int) -> None:
     await backend.add("mail", jobs)
 
 
-async def test_a_backup_is_the_store_of_one_moment(backend: SQLiteBackend, tmp_path: Path) -> None:
+async def test_a_backup_is_the_store_of_one_moment(
+    backend: SQLiteBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "_PAGES", 10)  # many commits of others between two steps
     await fill(backend, 1_000)
-    copying = asyncio.create_task(backend.backup(tmp_path / "copy.db"))
+    steps: list[tuple[int, int]] = []
+    target = tmp_path / "copy.db"
+    copying = asyncio.create_task(backend.backup(target, lambda *step: steps.append(step)))
     numbers = itertools.count()
     while not copying.done():  # others write all the time, and none of it is half there
         pair = [NewJob(id=f"{next(numbers)}", payload=b"") for _ in range(2)]
         await backend.add("pairs", pair)
     await copying
+    assert steps == sorted(steps), "it began anew"
     copy = SQLiteBackend(f"sqlite://{tmp_path}/copy.db")
     assert (await copy.counts(["mail"]))["mail"].waiting == 1_000
     assert (await copy.counts(["pairs"]))["pairs"].waiting % 2 == 0
@@ -101,6 +107,16 @@ async def test_two_backups_to_one_file_do_not_mix(backend: SQLiteBackend, tmp_pa
     (tmp_path / "copy.db.part").touch()
     with pytest.raises(StoreError, match="another backup is under way"):
         await backend.backup(tmp_path / "copy.db")
+
+
+async def test_one_page_of_pruning_is_a_page_whatever_the_reasons(backend: SQLiteBackend) -> None:
+    await fill(backend, 6)
+    claims = await backend.claim("mail", 6, 60.0, "w")
+    now = Policy(retention=Retention(result_ttl=0.0))
+    ended = [settle(c, Succeeded(b"1" * (n < 2)), now, 0.5) for n, c in enumerate(claims)]
+    await backend.apply("mail", ended)
+    none = Retention(keep_completed=0)
+    assert [await backend.prune("mail", none, 3) for _ in range(3)] == [3, 3, 0]
 
 
 async def test_the_tallies_are_what_a_count_finds(backend: SQLiteBackend) -> None:

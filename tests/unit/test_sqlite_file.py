@@ -9,6 +9,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,29 @@ async def test_an_empty_file_becomes_a_store(path: Path) -> None:
     path.touch()
     backend = store(path)
     assert await backend.add("mail", [JOB]) == [True]
+    await backend.close()
+
+
+async def test_a_layout_that_another_process_made_meanwhile_is_taken_over(path: Path) -> None:
+    backend = store(path)
+    await backend.add("mail", [JOB])
+    life = backend._life
+    assert life is not None
+    with closing(life.file.open()) as late:
+        life.file._make_layout(late)
+    assert (await backend.counts(["mail"]))["mail"].waiting == 1
+    await backend.close()
+
+
+async def test_a_store_that_was_switched_to_another_journal_is_switched_back(path: Path) -> None:
+    backend = store(path)
+    await backend.connect()
+    await backend.close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+    assert await backend._read(lambda view: view.execute("PRAGMA journal_mode").fetchone()) == (
+        "wal",
+    )
     await backend.close()
 
 

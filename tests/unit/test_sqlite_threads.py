@@ -286,6 +286,7 @@ async def test_many_processes_never_see_a_locked_database(url: str) -> None:
     await backend.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # it is what we ask for
 async def test_a_fork_begins_afresh_and_leaves_its_parent_alone(
     backend: SQLiteBackend, url: str, tmp_path: Path
 ) -> None:
@@ -304,9 +305,10 @@ async def test_a_fork_begins_afresh_and_leaves_its_parent_alone(
 
 def _use_in_child(backend: SQLiteBackend) -> int:
     async def use() -> None:
-        await backend.add("mail", [job("b")])
-        await backend.wait(["mail"], 0.0)
-        await backend.close()
+        async with asyncio.timeout(LIMIT):
+            await backend.add("mail", [job("b")])
+            await backend.wait(["mail"], 0.0)
+            await backend.close()
 
     try:
         asyncio.events._set_running_loop(None)

@@ -69,7 +69,6 @@ def _copy(
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM store").fetchone()
         source.backup(copy, pages=_PAGES, progress=report, sleep=0)
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file that can be moved about
 
 
 def _flush(target: Path) -> None:

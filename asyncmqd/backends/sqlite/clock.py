@@ -61,9 +61,8 @@ class HostClock:
         if known.boot != boot:
             return Anchor(boot, since_boot, max(wall, known.time), wall < known.time)
         time = known.time_at(since_boot)
-        caught_up = known.slow and wall >= time
-        if caught_up or wall > time + TOLERANCE:
-            return Anchor(boot, since_boot, max(wall, time))
+        if wall > time + TOLERANCE:
+            return Anchor(boot, since_boot, wall)
         behind = known.slow or wall < time - TOLERANCE
         if behind is known.slow and since_boot - known.since_boot < KEPT_EVERY:
             return known

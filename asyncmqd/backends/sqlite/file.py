@@ -70,8 +70,9 @@ class DatabaseFile:
         for setting in _SETTINGS:
             connection.execute(setting)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        if self._is_new(connection):  # checked before anything is written: it may be foreign
-            connection.execute("PRAGMA journal_mode = WAL")
+        is_new = self._is_new(connection)  # asked before anything is written: it may be foreign
+        connection.execute("PRAGMA journal_mode = WAL")
+        if is_new:
             self._make_layout(connection)
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:

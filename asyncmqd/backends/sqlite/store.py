@@ -74,9 +74,7 @@ class SQLiteBackend(BaseBackend):
         with self._lock:
             if self._life is None:
                 self._life = Life(self._address, self._host)
-                # Nobody closed it: its threads end with it, but do not hold up the interpreter.
                 self._stop_forgotten = weakref.finalize(self, self._life.stop)
-                self._stop_forgotten.atexit = False
             return self._life
 
     async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
