@@ -55,6 +55,8 @@ class ClaimLoop:
     ) -> None:
         self.queue = queue
         self.node = node
+        # A name of its own: two workers of one queue must not take each other's claims for lost.
+        self.name = node.worker_name()
         self.execution = execution
         self.slots = slots
         self.limiter = limiter
@@ -175,11 +177,11 @@ class ClaimLoop:
             self._set_alarm()
             await self._bell.wait()
 
-    def _reserve(self) -> int:
+    def _reserve(self, limit: int = BATCH) -> int:
         """Take free slots, and a token for each."""
         if self.draining:
             return 0
-        slots = self.slots.take(min(self.slots.share, BATCH))
+        slots = self.slots.take(min(self.slots.share, limit))
         if self.limiter is None or not slots:
             return slots
         room = self.limiter.reserve(slots)
@@ -234,7 +236,7 @@ class ClaimLoop:
         changes += [note_progress(run.claim, run.progress or b"") for run in noted]
         try:
             reply = await self.node.backend.turn(
-                self.queue, changes, room, self.node.lease, self.node.id
+                self.queue, changes, room, self.node.lease, self.name
             )
         except StoreError:
             self._finished = settled + self._finished
@@ -254,16 +256,17 @@ class ClaimLoop:
         self._failures += 1
 
     async def _find_unknown_claims(self) -> None:
-        """Start what a lost reply had brought us."""
-        claims = await self.node.backend.held(self.queue, self.node.id)
-        unknown = [claim for claim in claims if not self.node.leases.holds(claim)]
-        self._unsure = False
-        for claim in unknown:
-            if self.draining or not self.slots.take(1):
+        """Start what a lost reply had brought us, or hand it back if there is no room."""
+        for claim in await self.node.backend.held(self.queue, self.name):
+            if claim.worker != self.name or self.node.leases.holds(claim):
+                continue
+            if room := self._reserve(1):
+                self._count_starts(room, 1, self.limiter)
+                self._start(claim)
+            else:
                 change = settle(claim, Released(), self.execution.options.policy(None, None), 0.0)
                 self._finished.append((Run(claim, self._loop.time()), change))
-            else:
-                self._start(claim)
+        self._unsure = False
 
     # ------------------------------------------------------------------ starting
 
@@ -302,11 +305,13 @@ class ClaimLoop:
         run.asyncio_task = self._loop.create_task(work)
 
     async def _run(self, run: Run) -> None:
+        run.begun = True
         outcome = await self.execution.execute(run, partial(self._report, run))
         self._hand_over(run, outcome)
 
     async def _run_suspect(self, run: Run) -> None:
         """A job that was on board at two crashes runs when no other such job does."""
+        run.begun = True
         key = (self.queue, run.id)
         if self.node.suspects:
             self._hand_over(run, Released(SUSPECT_PAUSE))
@@ -339,11 +344,13 @@ class ClaimLoop:
         run.duration = self._loop.time() - run.started
         if self.running.get(run.id) is run:
             del self.running[run.id]
-        unsaved = self._noted.pop(run.id, None)
+        unsaved = self._noted.get(run.id) is run
+        if unsaved:
+            del self._noted[run.id]
         self.slots.give()
         if outcome is not None:
             change = decide(run, outcome)
-            if unsaved is not None:
+            if unsaved:
                 change = msgspec.structs.replace(change, progress=run.progress)
             if change.edge in {"retry", "defer"}:
                 self.scanner.expect(change.delay)
@@ -351,18 +358,18 @@ class ClaimLoop:
         self._bell.set()
 
     def _settle_without(self, run: Run) -> None:
-        """The run does not end though it was told to: its slot is freed, its end counts no more."""
-        self.node.observer.event(
-            "job.overstayed",
-            **self._names(run),
-            reason=run.stop_reason,
-        )
+        """The run does not end though it was told to, or was told before it began.
+
+        Its slot is freed, and its end counts no more.
+        """
+        if run.begun:
+            self.node.observer.event("job.overstayed", **self._names(run), reason=run.stop_reason)
         self._hand_over(run, self.execution.stopped(run))
 
     def _names(self, run: Run) -> dict[str, Any]:
         return {
             "queue": self.queue,
-            "worker": self.node.id,
+            "worker": self.name,
             "job_id": run.id,
             "task": run.task_name,
             "attempt": run.attempt,

@@ -65,7 +65,11 @@ class Execution:
 
         `report` is called with encoded progress. Never raises what the task raised.
         """
-        return self._prepare(run) or await self._call_in_time(run, report)
+        run.begun = True
+        try:
+            return self._prepare(run) or await self._call_in_time(run, report)
+        except Exception as error:  # noqa: BLE001 - of ours, or of a value's own code while encoded
+            return Refused(failure_of(error))
 
     # ------------------------------------------------------------------ steps
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Sized
@@ -90,6 +91,7 @@ class Node:
         self._recovered_at = -1e9  # loop time
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
         self._joined = asyncio.Event()
         self._explaining: set[asyncio.Task[None]] = set()
 
@@ -112,6 +114,10 @@ class Node:
                 await self.backend.leave(self.id)
         except (StoreError, TimeoutError):
             return  # its registration runs out by itself
+
+    def worker_name(self) -> str:
+        """A name for one more worker of this process, to claim by."""
+        return f"{self.id}#{next(self._numbers)}"
 
     def join(self, worker: Member) -> None:
         """Wake this worker when its queue may have work."""

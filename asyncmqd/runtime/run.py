@@ -21,6 +21,7 @@ class Run:
 
     __slots__ = (
         "asyncio_task",
+        "begun",
         "claim",
         "duration",
         "ended",
@@ -44,6 +45,7 @@ class Run:
         self.policy = Policy()
         self.progress: bytes | None = None  # reported, not stored yet
         self.stop_reason: StopReason | None = None
+        self.begun = False  # its task has made its first step
         self.ended = False  # it was handed over: what its task does from now on counts no more
         self.explained = False  # the log says why its claim was lost
         self.duration = 0.0  # seconds
@@ -73,8 +75,12 @@ class Run:
             return
         if self.stop_reason is None:
             self.stop_reason = reason
-        if self.asyncio_task is not None:
-            self.asyncio_task.cancel()
+        if self.asyncio_task is None:
+            return
+        self.asyncio_task.cancel()
+        if not self.begun:  # a task that is cancelled before its first step never makes one
+            self._check_ended()
+        else:
             asyncio.get_running_loop().call_later(CANCEL_GRACE, self._check_ended)
 
     def _check_ended(self) -> None:

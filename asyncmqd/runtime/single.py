@@ -57,7 +57,7 @@ async def _outcome(run: Run, execution: Execution) -> Outcome | None:
     except asyncio.CancelledError:
         run.stop("released")
         await asyncio.wait({run.asyncio_task, overstayed}, return_when=asyncio.FIRST_COMPLETED)
-    if run.asyncio_task.done():
+    if run.asyncio_task.done() and not run.asyncio_task.cancelled():
         outcome: Outcome | None = run.asyncio_task.result()
         return outcome
     return execution.stopped(run)

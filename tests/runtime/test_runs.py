@@ -135,6 +135,16 @@ async def test_whatever_a_task_raises_ends_its_job_and_nothing_else(
     assert fine.state is State.COMPLETED
 
 
+class BreaksWhenEncoded:
+    """As a pydantic model whose serializer raises."""
+
+    @classmethod
+    def model_validate(cls, _value: object) -> None: ...
+
+    def model_dump(self, mode: str) -> None:
+        raise LookupError("no model today")
+
+
 @virtual
 async def test_a_result_that_json_cannot_carry_fails_its_job_naming_path_and_type(
     bench: Bench,
@@ -148,7 +158,10 @@ async def test_a_result_that_json_cannot_carry_fails_its_job_naming_path_and_typ
     async def huge() -> str:
         return "x" * 300_000
 
-    for function in (objects, infinite, huge):
+    async def breaks() -> object:
+        return BreaksWhenEncoded()
+
+    for function in (objects, infinite, huge, breaks):
         bench.task(function)
     ids = [await bench.add(task.name) for task in bench.registry]
     async with bench.worker(concurrency=1):
@@ -158,6 +171,7 @@ async def test_a_result_that_json_cannot_carry_fails_its_job_naming_path_and_typ
         "result['rows'][1]['at']: a value of type object cannot be carried by JSON",
         "result[0]: expected a finite number, got inf",
         "result: expected at most 262144 bytes, got 300002",
+        "no model today",
     ]
 
 

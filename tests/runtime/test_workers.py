@@ -75,6 +75,34 @@ async def test_a_second_cancellation_hands_back_at_once(bench: Bench) -> None:
 
 
 @virtual
+async def test_a_run_that_is_stopped_before_it_began_is_handed_back_at_once(bench: Bench) -> None:
+    class Stopping(InMemoryBackend):
+        """Has the first run stopped before its task makes its first step."""
+
+        claims = 0
+
+        async def turn(self, *args: Any) -> Turn:
+            reply = await super().turn(*args)
+            self.claims += len(reply.claims)
+            if reply.claims and self.claims == 1:
+                asyncio.get_running_loop().call_soon(stop)
+            return reply
+
+    def stop() -> None:
+        (run,) = worker.running.values()
+        run.stop("released")
+
+    bench.backend = Stopping(now=store_clock)
+    bench.task(sleeper(0), name="work")
+    id = await bench.add("work")
+    async with bench.worker() as worker:
+        (record,) = await bench.ended(id)
+    assert asyncio.get_running_loop().time() < 0.5
+    assert (record.token, record.failures, record.crashes) == (2, 0, 0)
+    assert "job.overstayed" not in bench.observer.names()
+
+
+@virtual
 async def test_a_worker_that_drains_claims_nothing_new(bench: Bench) -> None:
     bench.task(sleeper(5), name="short")
     await bench.add("short")
@@ -277,6 +305,38 @@ async def test_a_drain_ends_though_the_store_does_not_come_back(bench: Bench) ->
     assert asyncio.get_running_loop().time() < 0.5 + 30 + 10 + 6
     store.down = False
     assert (await store.counts(["q"]))["q"].active == 2, "their leases bring them back"
+
+
+@virtual
+async def test_two_workers_of_a_queue_do_not_take_each_others_claims_for_lost(
+    bench: Bench,
+) -> None:
+    """Both share a node; replies are slow and some are lost."""
+
+    class Slow(Flaky):
+        async def turn(self, *args: Any) -> Turn:
+            reply = await super().turn(*args)
+            await asyncio.sleep(self.rng.choice([0.01, 0.3]))
+            return reply
+
+    store = bench.backend = Slow()
+    ran: list[str] = []
+
+    async def work(number: int) -> None:
+        ran.append(str(number))
+
+    bench.task(work)
+    ids = [await bench.add("work", number) for number in range(200)]
+    store.lose_replies = 0.2
+    async with bench.node() as node:
+        running = [
+            asyncio.create_task(Worker("q", node, WorkerOptions(concurrency=4)).run())
+            for _ in range(2)
+        ]
+        await bench.ended(*ids)
+        for each in running:
+            await cancel(each)
+    assert sorted(ran, key=int) == [str(number) for number in range(200)]
 
 
 @virtual
