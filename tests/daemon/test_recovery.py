@@ -64,7 +64,8 @@ def test_a_frozen_daemon_overwrites_nothing(daemon, store):
     other.open_gate()
     for each in ids:
         other.wait_for("job.completed", job_id=each)
-        assert store.get("mail", each).worker == other.all("daemon.starting")[0]["worker"]
+        node = other.all("daemon.starting")[0]["worker"]
+        assert store.get("mail", each).worker.startswith(f"{node}#")
     assert frozen.stop() == 0
     assert other.stop() == 0
     assert not frozen.all("job.completed")
