@@ -50,7 +50,7 @@ def test_a_neighbour_on_the_same_host_keeps_its_jobs(daemon, store):
 
 
 def test_a_frozen_daemon_overwrites_nothing(daemon, store):
-    top = "lease = 1"
+    top = "lease = 2"
     frozen = daemon(store.url, MANY, name="one", top=top).start()
     ids = store.add("mail", "hold", [f"{n}" for n in range(10)])
     until(lambda: len(frozen.lines("began")) == 10)
