@@ -88,8 +88,8 @@ class Observer:
             fields["retry_in"] = round(change.delay, 3)
         job_line(_rank(event), event, fields)
 
-    def lost(self, claim: Claim, task: str, event: str, reason: str) -> None:
-        """A run whose claim is not this worker's any more: `job.lease_lost` or `job.cancelled`."""
+    def about(self, claim: Claim, task: str, event: str, reason: str) -> None:
+        """Something befell a run: `job.lease_lost`, `job.cancelled` or `job.overstayed`."""
         self.totals[claim.queue, event] += 1
         self.event(event, **_names(claim, task), reason=reason)
 

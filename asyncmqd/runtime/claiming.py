@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -363,17 +362,9 @@ class ClaimLoop:
         Its slot is freed, and its end counts no more.
         """
         if run.begun:
-            self.node.observer.event("job.overstayed", **self._names(run), reason=run.stop_reason)
+            reason = run.stop_reason or ""
+            self.node.observer.about(run.claim, run.task_name, "job.overstayed", reason)
         self._hand_over(run, self.execution.stopped(run))
-
-    def _names(self, run: Run) -> dict[str, Any]:
-        return {
-            "queue": self.queue,
-            "worker": self.name,
-            "job_id": run.id,
-            "task": run.task_name,
-            "attempt": run.attempt,
-        }
 
     def _note_answers(self, settled: list[_Settled], answers: list[Answer]) -> None:
         for (run, change), answer in zip(settled, answers, strict=False):

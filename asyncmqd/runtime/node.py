@@ -270,7 +270,7 @@ class Node:
                 reason = "it was removed"
             elif record.state is State.CANCELLED:
                 event, reason = "job.cancelled", "it was cancelled"
-        self.observer.lost(run.claim, run.task_name, event, reason)
+        self.observer.about(run.claim, run.task_name, event, reason)
 
     # ------------------------------------------------------------------ former selves
 

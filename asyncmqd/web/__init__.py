@@ -1,1 +1,1 @@
-""""""
+"""The place of the dashboard, which comes in a later release."""
