@@ -190,10 +190,36 @@ async def test_no_lease_and_no_worker_outlives_a_reboot(tmp_path: Path, host: Ho
     await store.close()
     host.reboot()
     store = open_store(tmp_path, host)
-    await store.connect()
     assert [claim.id for claim in (await store.expired("mail")).claims] == ["a"]
     assert await store.workers() == []
     [active] = await store.list("mail", State.ACTIVE)
     assert active.due is not None
     assert active.due <= await store.now()
+    await store.close()
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_who_only_reads_sees_the_clock_that_somebody_looked_at(
+    tmp_path: Path, host: Host, hours: int
+) -> None:
+    store, other = open_store(tmp_path, host), open_store(tmp_path, host)
+    before = await store.now()
+    host.wall += hours * HOUR
+    await other.connect()
+    host.pass_(10)
+    assert await store.now() == (host.wall if hours > 0 else before + 5)
+    await store.close()
+    await other.close()
+
+
+async def test_the_clock_runs_after_a_reboot_of_an_idle_store(tmp_path: Path, host: Host) -> None:
+    store = open_store(tmp_path, host)
+    await store.connect()
+    await store.close()
+    host.reboot()
+    host.pass_(60)
+    store = open_store(tmp_path, host)
+    for _ in range(3):
+        host.pass_(10)
+        assert await store.now() == host.wall
     await store.close()

@@ -27,6 +27,8 @@ class Life:
         self.listener = Listener(address.path)
         self.writer = Writer(self.file)
         self.reader = Reader(self.file)
+        # Whether a writer has looked at the clocks: after a reboot, only that ends the leases.
+        self.reached = False
         self._pid = os.getpid()
 
     async def end(self) -> None:

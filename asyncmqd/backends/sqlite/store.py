@@ -81,12 +81,17 @@ class SQLiteBackend(BaseBackend):
         return await ask(self._living().writer, work)
 
     async def _read(self, work: Callable[[Snapshot], _Result]) -> _Result:
-        return await ask(self._living().reader, work)
+        life = self._living()
+        if not life.reached:
+            await self.connect()
+        return await ask(life.reader, work)
 
     # ------------------------------------------------------------------ life
 
     async def connect(self) -> None:
-        await self._write(_nothing)
+        life = self._living()
+        await ask(life.writer, _nothing)
+        life.reached = True
 
     async def close(self) -> None:
         life, self._life = self._life, None

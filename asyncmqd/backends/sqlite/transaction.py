@@ -62,6 +62,8 @@ class Transaction(Snapshot):
         if self.anchor.boot != known.boot:
             self.execute(_SQL["end_leases"], (str(State.ACTIVE),))
             self.execute(_SQL["forget_workers"])
+        if not self.anchor.goes_on_from(known):  # who only reads is to know it too
+            save_clock(self.execute, self.anchor, self.sequence)
 
     def next(self) -> int:
         """The number of this move: those that come later are greater."""
