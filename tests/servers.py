@@ -126,7 +126,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it only calls prctl
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it only calls prctl
             )
         self._until_it_answers(self._process)
         return self
@@ -192,7 +192,7 @@ class RedisServer:
         raise RuntimeError(f"{self.kind} did not start:\n{log[-2000:]}")
 
 
-def _die_with_parent() -> Callable[[], None]:
+def die_with_parent() -> Callable[[], None]:
     parent = os.getpid()
 
     def arrange() -> None:

@@ -28,8 +28,12 @@ def read_credential(order: int, environ: Mapping[str, str]) -> Iterator[Layer]:
     if not folder:
         return
     path = Path(folder) / _CREDENTIAL
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         return
+    except OSError:
+        pass  # the layer says that it cannot be read: a daemon without it has another store
     layer = Layer(order, str(path))
     text = read_text(layer, path, "backend")
     if text is not None:

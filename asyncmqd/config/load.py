@@ -17,9 +17,9 @@ from asyncmqd.config.models import (
     QueueSettings,
     RepeatableSettings,
     Settings,
-    default_control_socket,
 )
 from asyncmqd.config.rules import contradictions, omissions
+from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.values import shown
 
 _SHAPES = {"tuple_type": "an array", "dict_type": "a table", "model_type": "a table"}
@@ -34,7 +34,7 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
     """
     layers = _layers(path, environ)
     written = merged(layers)
-    settings, findings = _validate(_complete(written, environ))
+    settings, findings = _validate(_complete(written, default_control_socket(environ, path.stem)))
     partial = any(layer.partial for layer in layers)
     errors = [error for layer in layers for error in layer.errors]
     errors += _located(findings, layers, written, partial=partial)
@@ -61,9 +61,9 @@ def _environment(order: int, environ: Mapping[str, str], queues: Any) -> Iterato
     yield from read_variables(order + 1, environ, queues if isinstance(queues, dict) else {})
 
 
-def _complete(written: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def _complete(written: dict[str, Any], control_socket: FilePath) -> dict[str, Any]:
     """What was written, with the defaults that depend on it: built-in < [defaults] < queue."""
-    data = {"control_socket": default_control_socket(environ), "queues": {}} | written
+    data = {"control_socket": control_socket, "queues": {}} | written
     defaults, queues = data.get("defaults"), data["queues"]
     if isinstance(defaults, dict) and isinstance(queues, dict):
         data["queues"] = {

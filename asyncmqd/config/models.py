@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from asyncmqd.config import values
+from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.values import choice, number, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import LOWEST_PRIORITY
@@ -197,23 +197,3 @@ class Settings(_Table):
     def backend_shown(self) -> str:
         """The store's URL for logs and people, without user and password."""
         return redacted(self.backend_url)
-
-
-def default_control_socket(environ: Mapping[str, str]) -> Path:
-    """Where the socket is unless the configuration says.
-
-    `$RUNTIME_DIRECTORY` (the unit's), else `$XDG_RUNTIME_DIR/asyncmqd`, else /run/asyncmqd for
-    root, where the unit puts it too, else /run/user/UID/asyncmqd, else /tmp/asyncmqd-UID. Nothing
-    is created; whoever creates the directory must make it 0700 and refuse one of another owner,
-    since anybody can put a directory into /tmp first.
-    """
-    if unit := environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]:
-        return Path(unit) / "control.sock"
-    if runtime := environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "asyncmqd" / "control.sock"
-    user = os.getuid()
-    if user == 0:
-        return Path("/run/asyncmqd/control.sock")
-    if (own := Path(f"/run/user/{user}")).is_dir():
-        return own / "asyncmqd" / "control.sock"
-    return Path(f"/tmp/asyncmqd-{user}/control.sock")  # noqa: S108 - see the docstring

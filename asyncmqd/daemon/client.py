@@ -10,9 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from asyncmqd.config import ConfigErrors, load
 from asyncmqd.config.files import read_files
-from asyncmqd.config.models import default_control_socket
+from asyncmqd.config.sockets import usual_control_socket
 from asyncmqd.daemon.protocol import HEADER, REPLY_LIMIT, CommandName, Reply, Request, pack
 
 ANSWER_LIMIT = 60.0  # seconds; a reload imports scanners, all else is quick
@@ -55,17 +54,14 @@ def _receive(line: socket.socket) -> Reply:
 def find_socket(config: Path, environ: Mapping[str, str]) -> Path:
     """Where the daemon of this configuration listens.
 
-    Works with a configuration that has errors, too: the daemon runs with the one before, and is
-    the one to say what is wrong with this.
+    Only that one key is looked at. The rest may be wrong, and the daemon, which runs with the one
+    before, is the one to say so; or it may not be ours to read, like the unit's credentials for
+    the `reload` that systemd starts.
     """
-    try:
-        return load(config, environ).control_socket
-    except ConfigErrors:
-        pass
     if named := environ.get("ASYNCMQD_CONTROL_SOCKET"):
         return Path(named)
     for layer in reversed(list(read_files(config))):
         named = layer.data.get("control_socket")
         if isinstance(named, str):
             return Path(named)
-    return default_control_socket(environ)
+    return usual_control_socket(environ, config.stem)

@@ -1,4 +1,7 @@
-"""The unit that is shipped agrees with the daemon and its sample configuration."""
+"""The units that are shipped agree with the daemon, its sample configuration, and each other.
+
+What they do under a real systemd is in tests/systemd.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,15 @@ import pytest
 from asyncmqd.config import load
 
 ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "systemd"
 SAMPLE = ROOT / "etc/asyncmq/queues.toml"
 
 
-@pytest.fixture
-def service():
-    parser = ConfigParser(interpolation=None, delimiters=("=",))
+@pytest.fixture(params=["asyncmqd.service", "asyncmqd@.service"])
+def service(request):
+    parser = ConfigParser(interpolation=None, delimiters=("=",), strict=False)
     parser.optionxform = str
-    parser.read(ROOT / "systemd/asyncmqd.service")
+    parser.read(UNITS / request.param)
     return parser["Service"]
 
 
@@ -27,10 +31,46 @@ def test_systemd_waits_longer_than_the_jobs_may_take(service):
     assert float(service["TimeoutStopSec"]) > max(settings.shutdown_timeout, *drains) + 5
 
 
-def test_it_relies_on_what_the_daemon_does(service):
+def test_they_rely_on_what_the_daemon_does(service):
     assert service["Type"] == "notify"
     assert service["KillMode"] == "mixed"
     assert service["RestartPreventExitStatus"] == "78"
     assert float(service["WatchdogSec"]) > 0
-    for verb, key in (("run", "ExecStart"), ("reload", "ExecReload")):
-        assert service[key] == f"asyncmqd {verb} --config /etc/asyncmq/queues.toml"
+    config = service["ExecStart"].rpartition(" ")[2]
+    assert service["ExecStart"].endswith(f" asyncmqd run --config {config}")
+    assert service["ExecReload"] == f"asyncmqd reload --config {config}"
+
+
+def test_the_template_differs_from_the_service_in_its_names_only():
+    text = (UNITS / "asyncmqd.service").read_text()
+    for of_service, of_template in (
+        ("(asyncmqd)", "(asyncmqd, %i)"),
+        ("/etc/asyncmq/queues.toml", "/etc/asyncmq/%i.toml"),
+        ("Identifier=asyncmqd", "Identifier=asyncmqd-%i"),
+        ("Directory=asyncmqd", "Directory=asyncmqd-%i"),
+        ("/var/lib/asyncmqd", "/var/lib/asyncmqd-%i"),
+        ("backend_url:asyncmqd.backend_url", "backend_url:asyncmqd-%i.backend_url"),
+        ("WantedBy=multi-user.target", "WantedBy=asyncmqd.target"),
+    ):
+        assert of_service in text
+        text = text.replace(of_service, of_template)
+    template = (UNITS / "asyncmqd@.service").read_text()
+    assert _settings(text) == [s for s in _settings(template) if s != "PartOf=asyncmqd.target"]
+
+
+def _settings(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("path", sorted(UNITS.glob("*.service")), ids=lambda path: path.name)
+def test_each_group_of_settings_has_its_reason(path):
+    reasoned = False
+    for line in path.read_text().splitlines():
+        if line.startswith("#"):
+            reasoned = True
+        elif not line:
+            reasoned = False
+        elif line.startswith("["):
+            continue
+        elif not line.startswith(("Description=", "Documentation=", "WantedBy=")):
+            assert reasoned, f"{line} stands without a reason"

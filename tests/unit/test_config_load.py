@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config import ConfigErrors, load, sockets
+from asyncmqd.daemon.client import find_socket
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Retention
 
@@ -340,6 +341,14 @@ def test_a_wrong_variable_is_named(folder, name, value, said):
     assert folder.errors(**{name: value}) == [f"ENV:{name}: {said}"]
 
 
+def test_a_credential_that_may_not_be_read_is_named(folder):
+    folder.write(SMALL)
+    folder.environ["CREDENTIALS_DIRECTORY"] = "/dev/null"
+    assert folder.errors() == [
+        "/dev/null/backend_url:1: backend: expected a readable file, got not a directory"
+    ]
+
+
 def test_a_wrong_credential_is_named(folder):
     path = folder.credential("redis:hunter2")
     assert folder.errors() == [
@@ -503,6 +512,39 @@ def test_root_finds_the_units_socket_and_others_one_of_their_own(folder, monkeyp
     assert load(folder.main, {}).control_socket == Path("/run/asyncmqd/control.sock")
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     assert load(folder.main, {}).control_socket == Path("/tmp/asyncmqd-4000000000/control.sock")
+
+
+@pytest.mark.parametrize(
+    ("environ", "path"),
+    [
+        ({"RUNTIME_DIRECTORY": "/run/asyncmqd-a"}, "/run/asyncmqd-a/control.sock"),
+        ({"XDG_RUNTIME_DIR": "/run/user/7"}, "/run/user/7/asyncmqd-a/control.sock"),
+    ],
+)
+def test_daemons_with_files_of_other_names_have_sockets_of_their_own(folder, environ, path):
+    main = folder.write(SMALL, "a.toml")
+    assert load(main, environ).control_socket == Path(path)
+
+
+def test_a_client_without_a_daemon_of_its_own_asks_the_unit_s(tmp_path, monkeypatch):
+    unit = tmp_path / "run" / "control.sock"
+    monkeypatch.setattr(sockets, "_of_unit", lambda stem: unit)
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    own = tmp_path / "asyncmqd/control.sock"
+    assert sockets.usual_control_socket(environ, "queues") == own
+    for path in (unit, own):
+        path.parent.mkdir()
+        path.touch()
+        assert sockets.usual_control_socket(environ, "queues") == path
+
+
+def test_a_client_reads_no_more_than_where_to_ask(folder):
+    folder.write(f'control_socket = "/srv/a.sock"\nwrong = 1\n{SMALL}')
+    environ = {"CREDENTIALS_DIRECTORY": "/dev/null"}  # systemd's reload may not see them
+    assert find_socket(folder.main, environ) == Path("/srv/a.sock")
+    folder.write('control_socket = "/srv/b.sock"\n', "queues.d/b.toml")
+    assert find_socket(folder.main, {}) == Path("/srv/b.sock")
+    assert find_socket(folder.main, {"ASYNCMQD_CONTROL_SOCKET": "/c.sock"}) == Path("/c.sock")
 
 
 def test_a_configured_control_socket_wins(folder):

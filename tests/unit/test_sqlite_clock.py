@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.backends.sqlite import SQLiteBackend, clock
 from asyncmqd.backends.sqlite.clock import TOLERANCE, Anchor, HostClock
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
@@ -223,3 +223,9 @@ async def test_the_clock_runs_after_a_reboot_of_an_idle_store(tmp_path: Path, ho
         host.pass_(10)
         assert await store.now() == host.wall
     await store.close()
+
+
+def test_a_hidden_boot_id_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
+    with pytest.raises(ValueError, match=r"expected to read .*/boot_id, got No such file"):
+        clock.boot_id()

@@ -107,6 +107,29 @@ async def test_whoever_may_write_the_file_may_ring(tmp_path: Path) -> None:
     listener.close()
 
 
+async def test_a_unit_that_may_not_name_the_group_bit_inherits_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What RestrictSUIDSGID forbids: any call with the bit in its mode."""
+    tmp_path.chmod(0o2770)
+    mkdir, chmod = os.mkdir, os.chmod
+
+    def refuse(mode: int) -> None:
+        if mode & stat.S_ISGID:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "mkdir", lambda path, mode=0o777: (refuse(mode), mkdir(path, mode)))
+    monkeypatch.setattr(os, "chmod", lambda path, mode, **k: (refuse(mode), chmod(path, mode, **k)))
+    before = os.umask(0o007)
+    try:
+        listener = Listener(tmp_path / "jobs.db")
+        await listener.wait(["mail"], 0.0)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "jobs.db-wake").stat().st_mode) == 0o2770
+    listener.close()
+
+
 async def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     backend = SQLiteBackend(f"sqlite://{tmp_path}/no/jobs.db")
     with pytest.raises(StoreError, match="nothing can wait there"):

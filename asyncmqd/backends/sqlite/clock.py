@@ -22,6 +22,7 @@ from asyncmqd.domain import clock
 
 SECOND = 1_000_000
 TOLERANCE = 50_000  # a smaller distance may be the pause between reading the two clocks
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 KEPT_EVERY = SECOND  # so far may the store's time go back, by a boot with the wall clock behind
 
 
@@ -75,8 +76,14 @@ class HostClock:
 
 
 def boot_id() -> str:
-    """What tells this boot of the host from all others."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    """What tells this boot of the host from all others. Raises ValueError where it is hidden."""
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except OSError as error:
+        raise ValueError(
+            f"expected to read {_BOOT_ID}, got {error.strerror}"
+            " (a unit with ProcSubset=pid hides it)"
+        ) from None
 
 
 def micros(seconds: float) -> int:

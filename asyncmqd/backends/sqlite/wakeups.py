@@ -133,10 +133,13 @@ class Listener:
 
     def _make_directory(self) -> None:
         """Open to whom the database's own directory is open."""
+        mode = _mode(self._directory.parent)
         with contextlib.suppress(FileExistsError):
-            os.mkdir(self._directory)
-            mode = stat.S_IMODE(os.stat(self._directory.parent).st_mode)
-            os.chmod(self._directory, mode)
+            os.mkdir(self._directory, mode & 0o777)
+            # The bit that hands the group down is inherited, and a hardened unit (with
+            # RestrictSUIDSGID) may not even name it: so no chmod that is not needed.
+            if _mode(self._directory) != mode:
+                os.chmod(self._directory, mode)
 
     def _receive(self, listener: socket.socket) -> None:
         received = 0
@@ -149,3 +152,7 @@ class Listener:
             self._woken.clear()
         if received:
             self._event.set()
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
