@@ -11,7 +11,7 @@ from pydantic import BaseModel, SecretStr
 from asyncmqd.config.models import QueueSettings, Settings
 from asyncmqd.domain.urls import redacted
 
-LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit"})
+LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit", "stuck_limit"})
 """Top-level keys that a reload applies. All others are read once, at start."""
 WORKER_KEYS = frozenset({"scanners"})
 """Keys of a queue that need its worker to be started anew; the others change in place."""

@@ -177,6 +177,10 @@ class Settings(_Table):
         default=60.0,
         description="Leases are renewed no more if the loop hangs longer; above `lease`.",
     )
+    stuck_limit: Annotated[int, whole(0, 10_000, "functions")] = Field(
+        default=32,
+        description="Plain functions that may overstay before the daemon restarts; 0: any number.",
+    )
     payload_limit: Annotated[int, whole(1_024, 256 * 1024 * 1024, "bytes")] = Field(
         default=DEFAULT_PAYLOAD_LIMIT, description="The most that one payload or result may take."
     )

@@ -13,6 +13,7 @@ from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
 from asyncmqd.daemon.instance import CannotStart
+from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.reloading import Configuration, Reloader
 from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
@@ -24,6 +25,7 @@ from asyncmqd.runtime.node import Node
 STATUS_EVERY = 1.0  # seconds between looks at the status line; it is sent when it has changed
 HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+LAST_COMMANDS = {Command.STOP, Command.FAILED, Command.RESTART}
 
 
 class Daemon:
@@ -53,29 +55,34 @@ class Daemon:
         self._supervisor = Supervisor(self._node)
         self._status = Status(self._node, self._supervisor, configuration, instance)
         self._reloader = Reloader(configuration, self._supervisor, systemd, observer, set_log_level)
+        self._monitor = LoopMonitor(observer, self._supervisor.runs)
+        self._node.overstays.on_more = self._consider_restart
         self._control = Control(settings.control_socket, self)
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._entered = False
+        self._stuck: set[str] = set()  # queues whose worker makes no progress
 
     # ------------------------------------------------------------------ life
 
     async def run(self, signals: Signals) -> int:
         """Start, serve until told to stop, stop. The exit code."""
         signals.attach(self._commands)
-        for duty in (self._tell_status(), self._systemd.feed(self._is_well)):
+        self._monitor.start()
+        for duty in (self._tell_status(), self._systemd.feed(lambda: not self._stuck)):
             self._tasks.append(asyncio.create_task(duty))
         start = asyncio.create_task(self._start())
         start.add_done_callback(self._check_start)
-        while (command := await self._commands.get()) not in {Command.STOP, Command.FAILED}:
+        while (command := await self._commands.get()) not in LAST_COMMANDS:
             self._obey(command)
         start.cancel()
         await asyncio.wait([start], timeout=CLOSE_LIMIT)
         stop = asyncio.create_task(self._stop())
         stop.add_done_callback(lambda _: self._commands.put_nowait(Command.LEAVE))
-        code = 1 if command is Command.FAILED else 0
+        code = 0 if command is Command.STOP else 1  # systemd restarts what ends with 1
         while (command := await self._commands.get()) is not Command.LEAVE:
             self._obey(command)
+        self._monitor.stop()
         if stop.done():
             stop.result()
         self._observer.event("daemon.stopped")
@@ -186,6 +193,7 @@ class Daemon:
     async def _tell_status(self) -> None:
         told = ""
         while True:
+            self._note_stuck()
             line = self._status.line()
             if self._status.phase != "ready":
                 self._systemd.extend(line)
@@ -194,13 +202,24 @@ class Daemon:
             told = line
             await asyncio.sleep(STATUS_EVERY)
 
-    def _is_well(self) -> bool:
-        """Whether the watchdog may be fed: a worker that is stuck needs a restart of us.
+    def _note_stuck(self) -> None:
+        """Find the queues whose worker makes no progress: the watchdog is not fed meanwhile.
 
-        A store that is down does not: its calls hang, and a restart would mend nothing.
+        A store that is down is no such case: its calls hang, and a restart would mend nothing.
         """
         limit = self._configuration.settings.hang_limit
-        return not self._node.healthy or not self._supervisor.stuck(limit)
+        stuck = set(self._supervisor.stuck(limit)) if self._node.healthy else set()
+        for queue in sorted(stuck - self._stuck):
+            self._observer.event("queue.stuck", queue=queue, error=f"no progress for {limit:g} s")
+        self._stuck = stuck
+
+    def _consider_restart(self, overstayed: int) -> None:
+        """End in order before threads that nobody can stop have gathered without end."""
+        limit = self._configuration.settings.stuck_limit
+        if limit and overstayed >= limit and self._status.phase == "ready":
+            reason = f"{overstayed} plain functions overstay: only a new process ends their threads"
+            self._observer.event("daemon.restarting", error=reason)
+            self._commands.put_nowait(Command.RESTART)
 
     # ------------------------------------------------------------------ the control socket
 

@@ -16,6 +16,7 @@ class Command(enum.Enum):
     RELOAD = enum.auto()
     DUMP = enum.auto()  # log the state and the stack of every running job
     FAILED = enum.auto()  # from inside: the start failed
+    RESTART = enum.auto()  # from inside: drain, and leave to be started anew
     LEAVE = enum.auto()  # from inside: everything has been stopped
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-import traceback
+from collections import deque
 from collections.abc import Mapping
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -20,10 +18,28 @@ from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
 from asyncmqd.runtime.node import Node
-from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.stacks import stack_of
 
+MINUTE = 60.0  # seconds
 COUNT_LIMIT = 1.0  # seconds that the store gets to count jobs; a status must come all the same
-_STACK_LIMIT = 50  # frames
+
+
+class Pace:
+    """How many jobs ended in the last minute, from totals noted now and then."""
+
+    def __init__(self) -> None:
+        self._notes: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)])
+
+    def note(self, total: int) -> None:
+        """So many have ended since the beginning."""
+        now = clock.monotonic()
+        self._notes.append((now, total))
+        while self._notes[1][0] <= now - MINUTE:  # the one before the minute is where it starts
+            self._notes.popleft()
+
+    def per_minute(self) -> int:
+        """Jobs that ended in the last 60 seconds."""
+        return self._notes[-1][1] - self._notes[0][1]
 
 
 class Status:
@@ -38,6 +54,7 @@ class Status:
         self._configuration = configuration
         self._instance = instance
         self._began = clock.monotonic()
+        self._pace = Pace()
         self._counting: asyncio.Task[dict[str, Counts]] | None = None
 
     # ------------------------------------------------------------------ for systemd
@@ -50,8 +67,10 @@ class Status:
             waits = "" if self._node.healthy else ", waiting for the store"
             return f"starting{waits}"
         configuration = self._configuration
+        self._pace.note(self._total("succeed") + self._total("fail"))
         parts = [
             f"queues: {len(self._supervisor.keepers)}, running: {self._supervisor.running}",
+            f"done per minute: {self._pace.per_minute()}",
             f"completed: {self._total('succeed')}, failed: {self._total('fail')}",
             f"configuration: {configuration.generation}",
         ]
@@ -88,6 +107,9 @@ class Status:
                 "url": configuration.settings.backend_shown,
                 "healthy": self._node.healthy,
             },
+            "running": self._supervisor.running,
+            "done_per_minute": self._pace.per_minute(),
+            "overstayed": len(self._node.overstays),
             "queues": {
                 queue: self._queue(keeper, counts)
                 for queue, keeper in sorted(self._supervisor.keepers.items())
@@ -141,41 +163,10 @@ class Status:
             },
         )
         now = asyncio.get_running_loop().time()
-        for queue, keeper in keepers:
-            for run in list(keeper.worker.running.values()) if keeper.worker else ():
-                self._node.observer.event(
-                    "job.stack",
-                    queue=queue,
-                    job_id=run.id,
-                    task=run.task_name,
-                    attempt=run.attempt,
-                    running_ms=round((now - run.started) * 1000),
-                    stack=stack_of(run),
-                )
-
-
-def stack_of(run: Run) -> list[str]:
-    """Where a running job is, outermost call first, as `FILE:LINE FUNCTION`."""
-    if run.thread_id is not None:
-        # The only way to see what another thread does.
-        frame = sys._current_frames().get(run.thread_id)  # noqa: SLF001
-        summary = traceback.extract_stack(frame, _STACK_LIMIT) if frame is not None else []
-        return [f"{each.filename}:{each.lineno} {each.name}" for each in summary]
-    return [_frame_line(frame) for frame in _awaited(run)][:_STACK_LIMIT]
-
-
-def _awaited(run: Run) -> list[FrameType]:
-    """The frames of a suspended coroutine: a task's own `get_stack` stops at the first."""
-    frames: list[FrameType] = []
-    here: Any = run.asyncio_task.get_coro() if run.asyncio_task is not None else None
-    while here is not None and len(frames) < _STACK_LIMIT:
-        frame = getattr(here, "cr_frame", None) or getattr(here, "gi_frame", None)
-        if frame is None:
-            break
-        frames.append(frame)
-        here = getattr(here, "cr_await", None) or getattr(here, "gi_yieldfrom", None)
-    return frames
-
-
-def _frame_line(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
+        for run in self._supervisor.runs():
+            self._node.observer.event(
+                "job.stack",
+                **run.fields,
+                running_ms=round((now - run.started) * 1000),
+                stack=stack_of(run),
+            )

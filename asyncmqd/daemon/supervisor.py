@@ -10,6 +10,7 @@ from asyncmqd.daemon.application import Scanners
 from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.run import Run
 
 OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle what they hand back
 
@@ -60,6 +61,11 @@ class Supervisor:
     def running(self) -> int:
         """Jobs that run now, in all queues."""
         return sum(keeper.running for keeper in self.keepers.values())
+
+    def runs(self) -> list[Run]:
+        """The runs that are under way, in the order of their queues' names."""
+        workers = (keeper.worker for _, keeper in sorted(self.keepers.items()))
+        return [run for worker in workers if worker for run in list(worker.running.values())]
 
     @property
     def draining(self) -> list[str]:

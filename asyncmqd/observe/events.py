@@ -44,7 +44,10 @@ EVENT_LEVELS = {
     "daemon.failed": "error",
     "daemon.reload_refused": "error",
     "daemon.warning": "warning",
+    "daemon.restarting": "error",
+    "queue.stuck": "error",
     "loop.blocked": "error",
+    "loop.resumed": "warning",
 }
 """Events that are not of level info."""
 
@@ -69,7 +72,7 @@ class Observer:
     def started(self, claim: Claim, task: str) -> None:
         """A run begins."""
         if logs(_DEBUG):
-            self.event("job.started", **_names(claim, task))
+            self.event("job.started", **job_fields(claim, task))
 
     def change(
         self, change: Change, claim: Claim, task: str, duration: float | None = None
@@ -79,7 +82,7 @@ class Observer:
         event = EDGE_EVENTS.get(change.edge)
         if event is None:
             return
-        fields = _names(claim, task)
+        fields = job_fields(claim, task)
         if duration is not None:
             fields["duration_ms"] = round(duration * 1000, 3)
         if change.error:
@@ -88,13 +91,14 @@ class Observer:
             fields["retry_in"] = round(change.delay, 3)
         job_line(_rank(event), event, fields)
 
-    def about(self, claim: Claim, task: str, event: str, reason: str) -> None:
+    def about(self, claim: Claim, task: str, event: str, reason: str, **fields: Any) -> None:
         """Something befell a run: `job.lease_lost`, `job.cancelled` or `job.overstayed`."""
         self.totals[claim.queue, event] += 1
-        self.event(event, **_names(claim, task), reason=reason)
+        self.event(event, **job_fields(claim, task), reason=reason, **fields)
 
 
-def _names(claim: Claim, task: str) -> dict[str, Any]:
+def job_fields(claim: Claim, task: str) -> dict[str, Any]:
+    """What names a run in the log."""
     return {
         "queue": claim.queue,
         "worker": claim.worker,

@@ -31,9 +31,9 @@ from asyncmqd.domain.settle import (
     Unknown,
     settle,
 )
-from asyncmqd.domain.tasks import BadArguments, Registry, TaskDef
-from asyncmqd.observe.events import Observer
+from asyncmqd.domain.tasks import BadArguments, TaskDef
 from asyncmqd.runtime.context import JobContext, enter
+from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
 from asyncmqd.runtime.run import Run
@@ -51,14 +51,12 @@ class JobTimeout(Exception):
 class Execution:
     """Where and how runs of one queue are executed."""
 
-    def __init__(
-        self, options: WorkerOptions, registry: Registry, backend_url: str, observer: Observer
-    ) -> None:
+    def __init__(self, options: WorkerOptions, node: Node) -> None:
         self.options = options
-        self.observer = observer
-        self.registry = registry
-        self.threads = Threads()
-        self.processes = Processes(registry, backend_url)
+        self.observer = node.observer
+        self.registry = node.registry
+        self.threads = Threads(node.overstays)
+        self.processes = Processes(node.registry, node.backend.url)
 
     async def execute(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
         """Run the claimed job; None when the claim was lost, and nothing may be written.

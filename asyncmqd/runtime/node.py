@@ -27,6 +27,7 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.leases import RENEWALS, Leases
+from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
 
 SWEEP = 30.0  # seconds between slow passes over all queues
@@ -84,6 +85,7 @@ class Node:
         self.lease = lease
         self.observer = observer or Observer()
         self.registry = registry
+        self.overstays = Overstays(self.observer)
         self.leases = Leases(backend, lease, hang_limit, self._on_lost)
         self.workers: dict[str, list[Member]] = {}
         self.suspects: set[tuple[str, str]] = set()  # that run now: at most one
@@ -108,6 +110,7 @@ class Node:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._listener = None
+        self.overstays.close()
         await self.leases.stop()
         try:
             async with asyncio.timeout(2):

@@ -10,6 +10,7 @@ from asyncmqd.backends.base import Held
 from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.domain.settle import Policy
 from asyncmqd.domain.tasks import TaskDef
+from asyncmqd.observe.events import job_fields
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
 
@@ -68,6 +69,11 @@ class Run:
     def task_name(self) -> str:
         """What the job is a job of; empty while that is not known."""
         return self.spec.task if self.spec is not None else ""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What names it in the log."""
+        return job_fields(self.claim, self.task_name)
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run. The first reason stands: a timeout is one even if the claim is lost."""

@@ -19,7 +19,7 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
     Raises StoreError if the store cannot be reached.
     """
     loop = asyncio.get_running_loop()
-    execution = Execution(options, node.registry, node.backend.url, node.observer)
+    execution = Execution(options, node)
     run = Run(claim, loop.time())
     notes: set[asyncio.Task[object]] = set()
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
 
 _Call = tuple[
@@ -24,8 +25,9 @@ class Threads:
     its time, and let the process exit while such a function still runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, overstays: Overstays) -> None:
         self.idle: list[_Thread] = []
+        self.overstays = overstays
         self.closed = False
 
     async def run(self, function: Callable[[], Any], run: Run) -> Any:
@@ -34,7 +36,12 @@ class Threads:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         thread.calls.put((function, contextvars.copy_context(), future, loop, run))
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():  # by us, not by what the function raised
+                self.overstays.begin(run)
+            raise
 
     def close(self) -> None:
         """End the idle threads now, and each other one when its function returns."""
@@ -60,18 +67,21 @@ class _Thread:
             except BaseException as raised:  # noqa: BLE001 - handed to the run, which judges it
                 value, error = None, raised
             try:
-                loop.call_soon_threadsafe(self._done, future, value, error)
+                loop.call_soon_threadsafe(self._done, run, future, value, error)
             except RuntimeError:  # the loop was closed while the function ran
                 return
             # Hold nothing of the job while waiting for the next.
             del call, function, context, future, loop, run, value, error
 
-    def _done(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    def _done(
+        self, run: Run, future: asyncio.Future[Any], value: Any, error: BaseException | None
+    ) -> None:
         if self._owner.closed:
             self.calls.put(None)
         else:
             self._owner.idle.append(self)
-        if future.done():
+        if future.done():  # its run was settled without it
+            self._owner.overstays.end(run)
             return
         if error is None:
             future.set_result(value)

@@ -41,7 +41,7 @@ class Worker:
         self.node = node
         self.options = options
         self._slots = slots or OwnSlots(options.concurrency)
-        self._execution = Execution(options, node.registry, node.backend.url, node.observer)
+        self._execution = Execution(options, node)
         self._scanner = Scanner(queue, node, options)
         self._scheduler = Scheduler(queue, node, options.repeatables)
         self._claims = ClaimLoop(

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from asyncmqd.domain.states import State
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.overstays import Overstays
+from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.single import run_one
+from tests.eventually import eventually
 from tests.runtime.conftest import Bench
+from tests.runtime.virtual import virtual
 
 
 def job_threads() -> list[threading.Thread]:
@@ -45,3 +50,53 @@ async def test_a_thread_whose_run_was_stopped_ends_when_its_function_returns(ben
     leave.set()
     await asyncio.to_thread(used[0].join, 10)
     assert not used[0].is_alive()
+
+
+async def test_a_function_that_overstays_loses_its_slot_and_its_say(bench: Bench):
+    entered, leave = threading.Event(), threading.Event()
+
+    def stuck() -> str:
+        entered.set()
+        leave.wait()
+        return "too late"
+
+    def quick() -> str:
+        return "in time"
+
+    node = bench.node()
+    async with bench.worker(node, concurrency=1) as worker:
+        late = await bench.add(bench.task(stuck))
+        await asyncio.to_thread(entered.wait)
+        (run,) = worker.running.values()
+        run.stop("timeout")
+        (record,) = await bench.ended(late)
+        assert (record.state, len(node.overstays)) == (State.FAILED, 1)
+        (other,) = await bench.ended(await bench.add(bench.task(quick)))
+        assert other.state is State.COMPLETED
+        leave.set()
+        await eventually(lambda: _value(not node.overstays))
+        assert await bench.record(late) == record
+    told = [fields for name, fields in bench.observer.events if name == "job.overstayed"]
+    assert (told[0]["job_id"], told[0]["reason"]) == (late, "timeout")
+    assert any(line.endswith(" stuck") for line in told[0]["stack"])
+
+
+@virtual
+async def test_it_is_told_again_at_growing_intervals_until_it_returns(bench: Bench):
+    times, counts = [], []
+    bench.observer.event = lambda name, **_: times.append(asyncio.get_running_loop().time())
+    overstays = Overstays(bench.observer)
+    overstays.on_more = counts.append
+    await bench.add(bench.task(lambda: None, name="stuck"))
+    (claim,) = await bench.backend.claim("q", 1, 15.0, "w")
+    run = Run(claim, 0.0)
+    overstays.begin(run)
+    await asyncio.sleep(20)
+    overstays.end(run)
+    await asyncio.sleep(1_000)
+    assert times == [0, 1, 3, 7, 15]
+    assert (counts, len(overstays)) == ([1], 0)
+
+
+async def _value(value: bool) -> bool:
+    return value

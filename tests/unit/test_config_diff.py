@@ -58,6 +58,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "lease": 10,
         "hang_limit": 70,
         "payload_limit": 2_048,
+        "stuck_limit": 5,
     }
     assert other.keys() == Settings.model_fields.keys() - {"queues", "defaults"}
     plan = diff(settings(), settings(**other))
@@ -65,6 +66,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "shutdown_timeout",
         "log_level",
         "payload_limit",
+        "stuck_limit",
     }
     assert {change.key for change in plan.restart} == other.keys() - LIVE_KEYS
 

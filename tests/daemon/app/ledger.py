@@ -55,6 +55,15 @@ def hold_thread() -> None:
     note("ran")
 
 
+@task(name="block")
+async def block() -> None:
+    """The same, and the loop stands still meanwhile."""
+    note("began")
+    while not GATE.exists():  # noqa: ASYNC240
+        time.sleep(0.01)  # noqa: ASYNC251
+    note("ran")
+
+
 @task(name="environment")
 async def environment() -> list[str]:
     return sorted(os.environ)
