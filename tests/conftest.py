@@ -1,4 +1,4 @@
-"""Shared by all tests: how hard Hypothesis tries.
+"""Shared by all tests: how hard Hypothesis tries, what a machine cannot run, what was seen.
 
 `push` is the same at every run, so that nobody's push fails by chance. `nightly` looks further:
 `pytest --hypothesis-profile=nightly`, or HYPOTHESIS_PROFILE=nightly in the environment.
@@ -7,8 +7,13 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.systemd.box import missing
 
 settings.register_profile(
     "push",
@@ -26,3 +31,33 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
+
+
+BOXED = Path(__file__).parent / "systemd"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what this machine cannot run: the tests that boot a systemd, without root."""
+    if not missing():
+        return
+    left_out = [item for item in items if item.path.is_relative_to(BOXED)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests noted with the fixture `seen`, and which were left out."""
+    reports = [
+        report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
+    ]
+    noted = {text for report in reports for key, text in report.user_properties if key == "seen"}
+    if noted:
+        terminalreporter.section("seen")
+    for text in sorted(noted, key=_in_number_order):
+        terminalreporter.write_line(text)
+    if reason := missing():
+        terminalreporter.write_line(f"tests/systemd were left out: {reason}")
+
+
+def _in_number_order(text: str) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]

@@ -64,7 +64,7 @@ class Status:
         if self.phase == "draining":
             return f"draining, {self._supervisor.running} left"
         if self.phase == "starting":
-            waits = "" if self._node.healthy else ", waiting for the store"
+            waits = "" if self._node.healthy else f", waiting for the store: {self._node.trouble}"
             return f"starting{waits}"
         configuration = self._configuration
         self._pace.note(self._total("succeed") + self._total("fail"))
@@ -75,7 +75,7 @@ class Status:
             f"configuration: {configuration.generation}",
         ]
         if not self._node.healthy:
-            parts.insert(0, "degraded: the store does not answer")
+            parts.insert(0, f"degraded: {self._node.trouble}")
         if configuration.refusal:
             parts.insert(0, configuration.refusal)
         return "; ".join(parts)
@@ -106,6 +106,7 @@ class Status:
             "store": {
                 "url": configuration.settings.backend_shown,
                 "healthy": self._node.healthy,
+                "trouble": self._node.trouble,
             },
             "running": self._supervisor.running,
             "done_per_minute": self._pace.per_minute(),

@@ -90,6 +90,7 @@ class Node:
         self.workers: dict[str, list[Member]] = {}
         self.suspects: set[tuple[str, str]] = set()  # that run now: at most one
         self.healthy = True
+        self.trouble = ""  # why the store's last call failed, while it is not healthy
         self._recovered_at = -1e9  # loop time
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
@@ -142,6 +143,7 @@ class Node:
 
     def store_failed(self, error: StoreError) -> None:
         """A call failed: one log line at the first of them."""
+        self.trouble = str(error)
         if self.healthy:
             self.healthy = False
             self.observer.event("daemon.degraded", error=str(error))
@@ -150,6 +152,7 @@ class Node:
         """A call succeeded: one log line at the first after an outage."""
         if not self.healthy:
             self.healthy = True
+            self.trouble = ""
             self._recovered_at = asyncio.get_running_loop().time()
             self.observer.event("daemon.recovered")
             self._wake_all()

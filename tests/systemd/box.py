@@ -10,13 +10,14 @@ memory and of tasks, where the host still has version 1 control groups.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ from typing import Any, Self
 from tests.daemon.harness import until
 from tests.servers import die_with_parent
 
+_numbers = itertools.count(1)
 BOOT = Path(__file__).with_name("boot.sh")
 SYSTEMD = Path("/lib/systemd/systemd")
 BOOT_LIMIT = 20.0  # seconds; a loaded machine needs one
@@ -39,6 +41,7 @@ ENVIRONMENT = {
 }
 
 
+@functools.cache
 def missing() -> str:
     """Why no box can be booted here; empty if it can."""
     if os.geteuid() != 0:
@@ -67,8 +70,8 @@ class Box:
 
     def __init__(self, place: Path, shown: Mapping[str, Path]) -> None:
         self.place = place
-        self._shown = [f"{host}={inside}" for inside, host in shown.items()]
-        self._cgroup = _cgroup_root() / f"asyncmqd-box-{os.getpid()}-{place.name}"
+        self._shown = dict(shown)
+        self._cgroup = _cgroup_root() / f"asyncmqd-box-{os.getpid()}-{next(_numbers)}"
         self._unshare: subprocess.Popen[bytes] | None = None
         self._pid = 0
         self.environment = dict(ENVIRONMENT)
@@ -87,11 +90,12 @@ class Box:
             die()
             Path(own).write_text(str(os.getpid()))
 
+        pairs = [f"{host}={inside}" for inside, host in self._shown.items()]
         unshare = ["unshare", "--fork", "--kill-child", "--propagation", "private"]
         unshare += ["--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup"]
         with console.open("wb") as out:
             self._unshare = subprocess.Popen(
-                [*unshare, str(BOOT), str(root), *self._shown],
+                [*unshare, str(BOOT), str(root), *pairs],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -124,13 +128,20 @@ class Box:
         assert self._unshare is not None
         self._unshare.kill()  # and with it PID 1, and with that all others
         self._unshare.wait()
-        until(lambda: not self._processes())
-        for directory, _, _ in os.walk(self._cgroup, topdown=False):
-            Path(directory).rmdir()
+        until(self._is_gone)
 
-    def _processes(self) -> list[str]:
-        listed = self._cgroup.rglob("cgroup.procs")
-        return [line for each in listed for line in each.read_text().split()]
+    def _is_gone(self) -> bool:
+        """Remove its control groups, which are busy until the last process in them was reaped."""
+        try:
+            for directory, _, _ in os.walk(self._cgroup, topdown=False):
+                Path(directory).rmdir()
+        except OSError:
+            return False
+        return True
+
+    def processes(self, unit: str) -> list[int]:
+        """The processes of a unit, as the host numbers them."""
+        return [pid for each in self._cgroup.rglob(unit) for pid in _listed(each)]
 
     # ------------------------------------------------------------------ commands
 
@@ -190,6 +201,11 @@ class Box:
         """A file of the box, to be read and written from outside."""
         return Path(f"/proc/{self._pid}/root{inside}")
 
+    def outside(self, inside: str) -> Path:
+        """Where the host has a path below one that it shows: SQLite follows no `path`."""
+        shown = next(each for each in self._shown if Path(inside).is_relative_to(each))
+        return self._shown[shown] / Path(inside).relative_to(shown)
+
     def write(self, inside: str, text: str, mode: int = 0o644) -> None:
         """Write a file of the box."""
         path = self.path(inside)
@@ -218,6 +234,7 @@ class Follower:
             *("--unit", unit),
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -247,7 +264,7 @@ class Follower:
 
     def close(self) -> None:
         """Follow no more."""
-        self._process.send_signal(signal.SIGKILL)
+        os.killpg(self._process.pid, signal.SIGKILL)  # nsenter, and journalctl, its child
         self._process.wait()
         self._thread.join()
         if self._process.stdout is not None:
@@ -271,6 +288,11 @@ def holds(wanted: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
     return all(key in event and event[key] == value for key, value in wanted.items())
 
 
+def _listed(cgroup: Path) -> list[int]:
+    files = [each.read_text() for each in cgroup.rglob("cgroup.procs")]
+    return [int(pid) for text in files for pid in text.split()]
+
+
 def _cgroup_root() -> Path:
     """Where version 2 control groups are mounted, alone or beside the old ones."""
     for line in Path("/proc/mounts").read_text().splitlines():
@@ -278,8 +300,3 @@ def _cgroup_root() -> Path:
         if kind == "cgroup2":
             return Path(where)
     raise AssertionError("no cgroup2 file system is mounted")
-
-
-def clock() -> float:
-    """The monotonic clock, which is the box's too."""
-    return time.monotonic()

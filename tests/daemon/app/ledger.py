@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +22,8 @@ GATE = Path(os.environ["GATE"])
 
 def note(word: str) -> None:
     job = current_job()
-    line = f"{word} {job.queue} {job.id} {job.attempt} {os.getpid()}\n"
+    now = time.monotonic()
+    line = f"{word} {job.queue} {job.id} {job.attempt} {os.getpid()} {now}\n"
     with LEDGER.open("ab", buffering=0) as ledger:
         ledger.write(line.encode())
 
@@ -62,6 +66,42 @@ async def block() -> None:
     while not GATE.exists():  # noqa: ASYNC240
         time.sleep(0.01)  # noqa: ASYNC251
     note("ran")
+
+
+@task(name="lag")
+async def lag() -> None:
+    """The same, but the loop turns now and then: each 20 to 200 ms."""
+    note("began")
+    while not GATE.exists():  # noqa: ASYNC240
+        time.sleep(random.uniform(0.02, 0.2))  # noqa: ASYNC251
+        await asyncio.sleep(0)
+    note("ran")
+
+
+@task(name="spawn")
+def spawn() -> None:
+    """Begin a program, and leave it behind."""
+    subprocess.Popen(["sleep", "1000"])
+    note("ran")
+
+
+@task(name="hold_child", executor="process")
+def hold_child() -> None:
+    """Hold in a child process."""
+    note("began")
+    while not GATE.exists():
+        time.sleep(0.01)
+    note("ran")
+
+
+@task(name="child_environment", executor="process")
+def child_environment() -> list[str]:
+    return sorted(os.environ)
+
+
+@task(name="prefix")
+async def prefix() -> str:
+    return sys.prefix
 
 
 @task(name="environment")

@@ -1,0 +1,111 @@
+"""From `systemctl start` to active: only when it is true, and soon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.daemon.harness import until
+from tests.systemd.conftest import REDIS
+
+MAIL = "[queues.mail]\n"
+FIFTY = "".join(f"[queues.q{n}]\n" for n in range(50))
+
+
+def test_active_within_a_second_with_fifty_queues(service, seen):
+    daemon = service()
+    daemon.configure(FIFTY)
+    began = time.monotonic()
+    daemon.start()
+    took = time.monotonic() - began
+    assert daemon.show("ActiveState", "SubState") == {
+        "ActiveState": "active",
+        "SubState": "running",
+    }
+    status = daemon.box.path(f"/proc/{daemon.pid}/status").read_text()
+    resident = int(next(line.split()[1] for line in status.splitlines() if "VmRSS" in line))
+    seen(f"start: systemctl start to active with 50 queues: {took:.2f} s (limit 1 s)")
+    seen(f"start: RSS of the idle daemon with 50 queues: {resident / 1024:.1f} MB (limit 60 MB)")
+    assert resident < 60 * 1024
+
+
+def test_ready_waits_for_the_store_and_the_start_timeout_is_extended(service, server, seen):
+    daemon = service(backend=REDIS)
+    daemon.configure(MAIL)
+    daemon.drop_in("timeout", "[Service]\nTimeoutStartSec=1\n")
+    server.stop()
+    began = time.monotonic()
+    daemon.box.systemctl("start", "--no-block", daemon.unit)
+    until(lambda: "waiting for the store" in daemon.show("StatusText")["StatusText"])
+    until(lambda: time.monotonic() - began > 2)  # what is tested is that it outlives its timeout
+    assert daemon.show("ActiveState")["ActiveState"] == "activating"
+    server.start()
+    daemon.wait_for_state("active")
+    assert daemon.show("NRestarts")["NRestarts"] == "0"
+    seen(
+        "check 1: without a store: activating, STATUS 'starting, waiting for the store', alive"
+        f" after {time.monotonic() - began:.1f} s with TimeoutStartSec=1; active once it came"
+    )
+
+
+def test_stop_while_it_waits_for_the_store_is_at_once(service, server, seen):
+    daemon = service(backend=REDIS)
+    daemon.configure(MAIL)
+    server.stop()
+    daemon.box.systemctl("start", "--no-block", daemon.unit)
+    until(lambda: "waiting for the store" in daemon.show("StatusText")["StatusText"])
+    began = time.monotonic()
+    daemon.stop()
+    took = time.monotonic() - began
+    assert took < 2
+    assert daemon.show("ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    seen(f"check 1: stop while there is no store: {took:.2f} s, Result=success")
+
+
+def test_a_hup_at_any_moment_of_the_start_does_not_kill_it(service, seen):
+    daemon = service()
+    daemon.configure(MAIL)
+    sent = 0
+    for _ in range(5):
+        daemon.box.systemctl("start", "--no-block", daemon.unit)
+        pid = until(lambda: daemon.host_pid)
+        until(lambda pid=pid: "env" not in Path(f"/proc/{pid}/comm").read_text())  # it is Python
+        while daemon.show("ActiveState")["ActiveState"] == "activating":
+            os.kill(pid, signal.SIGHUP)
+            sent += 1
+        assert daemon.show("ActiveState", "NRestarts") == {
+            "ActiveState": "active",
+            "NRestarts": "0",
+        }
+        assert daemon.host_pid == pid
+        daemon.stop()
+    seen(f"check 1: {sent} HUPs during 5 starts, from the first moment on: none killed it")
+
+
+def test_a_wrong_configuration_is_not_tried_again(service, seen):
+    daemon = service()
+    daemon.configure("[queues.mail]\nconcurrency = 0\n")
+    assert daemon.start(check=False).returncode == 1
+    shown = daemon.show("ActiveState", "Result", "ExecMainStatus", "NRestarts")
+    assert shown == {
+        "ActiveState": "failed",
+        "Result": "exit-code",
+        "ExecMainStatus": "78",
+        "NRestarts": "0",
+    }
+    (said,) = [e["MESSAGE"] for e in daemon.entries() if "concurrency" in e["MESSAGE"]]
+    assert said.startswith(f"{daemon.config}:6: queues.mail.concurrency: expected a whole number")
+    seen(f"check 8: exit 78, NRestarts=0, journal: {said}")
+
+
+def test_check_needs_no_privilege_and_no_network(service, box, seen):
+    daemon = service()
+    daemon.configure(MAIL)
+    command = f"asyncmqd check --config {daemon.config}"
+    as_nobody = ("runuser", "-u", "nobody", "--", "unshare", "--user", "--net", "sh", "-c", command)
+    assert box.run(*as_nobody).stdout == f"{daemon.config}: ok, 1 queue\n"
+    assert list(box.path(daemon.state).iterdir()) == []
+    assert not box.path(daemon.runtime).exists()
+    seen("check 8: `asyncmqd check` as nobody without a network: ok, and nothing was created")
