@@ -7,11 +7,16 @@ what a killed process wrote stays.
 from __future__ import annotations
 
 import asyncio
+import logging
+import mmap
 import os
 import random
+import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from asyncmqd import current_job, task
@@ -102,6 +107,57 @@ def child_environment() -> list[str]:
 @task(name="prefix")
 async def prefix() -> str:
     return sys.prefix
+
+
+@task(name="talk")
+async def talk() -> None:
+    print("printed")
+    logging.getLogger("shop").warning("logged")
+    current_job().log.info("structured", basket=3)
+    await asyncio.to_thread(print, "printed in a thread")
+
+
+@task(name="fail_at_length")
+def fail_at_length(size: int) -> None:
+    raise ValueError("x" * size)
+
+
+@task(name="last_words")
+async def last_words() -> None:
+    print("the last words")
+    await asyncio.sleep(0)  # the turn in which they were said ends
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(name="chatter")
+async def chatter(lines: int, size: int) -> None:
+    """Print much, a little in each turn of the loop."""
+    for number in range(lines):
+        print(f"{number} ".ljust(size, "."))
+        if number % 10 == 0:
+            await asyncio.sleep(0)
+    note("ran")
+
+
+@task(name="liberties")
+def liberties(directory: str) -> dict[str, str]:
+    """Try what a hardened unit forbids; what came of each."""
+    return {
+        "write": _outcome(lambda: Path(directory, "written").write_text("x")),
+        "netlink": _outcome(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW).close()),
+        "nice": _outcome(lambda: os.nice(1)),
+        "code": _outcome(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)),
+        "home": _outcome(lambda: list(Path("/home").iterdir())),
+    }
+
+
+def _outcome(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+    return "done"
 
 
 @task(name="environment")
