@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from typer.completion import completion_init
+from typer.completion import completion_init  # type: ignore[attr-defined]  # not declared
 
 
 def answer_shells() -> None:
