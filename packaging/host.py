@@ -11,6 +11,7 @@ from pathlib import Path
 from layout import Place
 
 GROUP = "asyncmqd"
+_HOMES = {Path("/home"), Path("/root"), Path("/run/user")}  # what ProtectHome= hides
 _SEARCHED = {Path("/usr"), Path("/usr/local")}  # prefixes whose units systemd finds by name
 
 
@@ -66,9 +67,9 @@ def start_command(place: Place) -> str:
 
 
 def hidden_directory(executable: str) -> Path | None:
-    """The first directory above the executable that only its owner may enter."""
+    """The first directory above the executable that is closed to the service."""
     for directory in reversed(Path(executable).parents):
-        if not directory.stat().st_mode & 0o001:
+        if directory in _HOMES or not directory.stat().st_mode & 0o001:
             return directory
     return None
 

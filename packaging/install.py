@@ -60,7 +60,7 @@ def uninstall(place: Place) -> None:
     shutil.rmtree(place.on_disk(place.library))
     left = host.reload_units(place)
     print(f"removed asyncmqd from {place.prefix}")
-    print(f"left alone: {CONFIGURATION.parent}, /var/lib/asyncmqd, user and group {host.GROUP}")
+    print(f"left alone: {CONFIGURATION.parent}, /var/lib/asyncmqd*, user and group {host.GROUP}")
     _print_commands("then", left)
 
 
@@ -77,8 +77,8 @@ def _check(place: Place, wheels: str) -> None:
     if wheels and not Path(wheels).is_dir():
         raise Failed(f"WHEELS: expected a directory, got {wheels!r}; `make wheels` makes one")
     if host.is_target(place) and (hidden := host.hidden_directory(python)):
-        print(f"warning: {hidden} is closed to other users, and so the service cannot run {python}")
-        print("         unless you open it; or name the system's own: PYTHON=/usr/bin/python3")
+        print(f"warning: the service cannot run {python}, since {hidden} is closed to it;")
+        print("         better take one of the system: make install PYTHON=/usr/bin/python3")
 
 
 def _list(place: Place) -> Path:
@@ -142,8 +142,12 @@ def _configure(place: Place) -> bool:
 def _report(place: Place, code: Path, left: Iterable[str], *, kept: bool) -> None:
     where = f" in {place.destdir}" if place.destdir else ""
     print(f"installed asyncmqd {code.name.rpartition('-')[0]} under {place.prefix}{where}")
-    if kept:
-        print(f"kept {CONFIGURATION}; the sample is {place.documentation / SAMPLE.name}")
+    sample = place.documentation / SAMPLE.name
+    print(
+        f"kept {CONFIGURATION}; the sample is {sample}"
+        if kept
+        else f"wrote {CONFIGURATION}: name your tasks and queues in there"
+    )
     _print_commands("then, on the system that it is for" if place.destdir else "then", left)
 
 

@@ -12,7 +12,7 @@ COMMANDS = ("asyncmqd", "asyncmq")
 CONFIGURATION = Path("/etc/asyncmq/queues.toml")
 SAMPLE = ROOT / "etc/asyncmq/queues.toml"
 
-_EXECUTABLE = re.compile(r"^(Exec\w+=[-@:+!]*)asyncmqd\b", re.MULTILINE)
+_EXECUTABLE = re.compile(r"^(Exec\w+=(?:[-@:+!]*|.* ))asyncmqd(?= )", re.MULTILINE)
 
 
 class Place(NamedTuple):
@@ -63,8 +63,8 @@ def files(place: Place) -> Iterator[tuple[Path, str]]:
         yield place.documentation / name, _text(name)
     for page in _sources("docs/*.md", "docs/decisions/*.md"):
         yield place.documentation / page.relative_to(ROOT), page.read_text()
-    for drop_in in _sources("systemd/examples/*.conf"):
-        yield place.documentation / "systemd" / drop_in.name, drop_in.read_text()
+    for drop_in in _sources("systemd/[!a]*.conf"):  # those that begin with asyncmqd are above
+        yield place.documentation / drop_in.name, drop_in.read_text()
     yield place.documentation / SAMPLE.name, SAMPLE.read_text()
 
 

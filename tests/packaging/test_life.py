@@ -144,5 +144,5 @@ def remove(living: Installation) -> None:
         "etc/asyncmq",
         "var/lib/asyncmqd",
     }
-    for kept in ("/etc/asyncmq", "/var/lib/asyncmqd", "user and group asyncmqd"):
+    for kept in ("/etc/asyncmq", "/var/lib/asyncmqd*", "user and group asyncmqd"):
         assert kept in done.stdout
