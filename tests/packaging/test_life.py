@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def test_install_run_upgrade_remove(
     )
     (place / "crunch.py").write_text((APPLICATION / "crunch.py").read_text())
     look_from_a_place_with_traps(living, place)
+    read_again_it_starts_nothing(living)
     running.start()
     of_the_installed_code(living, running, "0.1.0")
     assert enqueued(living, running, "pool") == 1024
@@ -73,6 +75,13 @@ def look_from_a_place_with_traps(living: Installation, place: Path) -> None:
     assert checked.returncode == 0
     for trap in traps:
         trap.unlink()  # the daemon's python_path is one that its administrator chose
+
+
+def read_again_it_starts_nothing(living: Installation) -> None:
+    """As multiprocessing does it; a daemon in each process of a pool would never come to an end."""
+    program = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__mp_main__')"
+    again = subprocess.run([sys.executable, "-c", program, living.usr / "bin/asyncmqd"])
+    assert again.returncode == 0
 
 
 def enqueued(living: Installation, running: Daemon, task: str) -> Any:

@@ -87,7 +87,9 @@ def test_the_code_is_compiled_for_where_it_will_be(staged: Installation) -> None
     in_target = staged.usr / "lib/asyncmqd" / code.name
     for source in (code / "asyncmqd").rglob("*.py"):
         (compiled,) = (source.parent / "__pycache__").glob(f"{source.stem}.cpython-*.pyc")
-        content: CodeType = marshal.loads(compiled.read_bytes()[16:])
+        flags, code_object = compiled.read_bytes()[4:8], compiled.read_bytes()[16:]
+        assert flags == b"\1\0\0\0", "by hash, unchecked"
+        content: CodeType = marshal.loads(code_object)
         assert content.co_filename == str(in_target / source.relative_to(code))
 
 
