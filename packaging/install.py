@@ -184,8 +184,10 @@ def main() -> None:
             uninstall(place)
     except PermissionError as error:
         sys.exit(f"asyncmqd: {error.filename}: {error.strerror}: expected to be root, or a DESTDIR")
-    except (Failed, OSError) as error:
+    except (Failed, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"asyncmqd: {error}")
+    except KeyboardInterrupt:
+        sys.exit("asyncmqd: interrupted; repeat it to have all files of one version")
 
 
 if __name__ == "__main__":

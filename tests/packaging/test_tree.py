@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import marshal
 import re
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import CodeType
 
@@ -163,6 +165,17 @@ def test_an_interpreter_without_pip_is_named(nothing: Installation, tmp_path: Pa
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True)
     assert "has no pip" in refusal(nothing, "install", PYTHON=bare / "bin/python")
+
+
+def test_an_interpreter_that_the_service_cannot_reach_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "packaging")
+    hidden = importlib.import_module("host").hidden_directory
+    assert hidden("/home/ada/.venv/bin/python") == Path("/home")  # ProtectHome=
+    assert hidden("/usr/bin/env") is None
+    with tempfile.TemporaryDirectory() as private:  # with mode 0700
+        assert hidden(f"{private}/python") == Path(private)
 
 
 def test_what_is_not_installed_is_not_removed(nothing: Installation) -> None:
