@@ -1,20 +1,39 @@
 # Everything runs in .venv, which is made at the first need. `make` alone prints the targets.
 
 PYTHON ?= python3
+PREFIX ?= /usr/local
 WORKERS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak docs format clean
+.PHONY: help run install uninstall wheels test check bench soak docs format clean
+
+NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
+Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
+INSTALL = $(PYTHON) -B packaging/install.py
+PLACE = --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.run  ## Start the daemon with the example application, until Ctrl-C
 	@PYTHONPATH=examples $(BIN)/python -m dropfolder.demo
 
-test: .venv/.test  ## Run all tests (WORKERS=2, PYTEST="-k words" for more options)
+install:  ## Install for systemd (PREFIX=/usr/local, DESTDIR=, PYTHON=python3, WHEELS=directory)
+	$(NEW_ENOUGH)
+	@$(INSTALL) install $(PLACE) --wheels '$(WHEELS)'
+
+uninstall:  ## Remove what `make install` laid down (PREFIX, DESTDIR as then)
+	$(NEW_ENOUGH)
+	@$(INSTALL) uninstall $(PLACE)
+
+wheels:  ## Gather in WHEELS all that `make install WHEELS=...` needs on a host without network
+	$(NEW_ENOUGH)
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check \
+	    --wheel-dir '$(or $(WHEELS),dist/wheels)' . hatchling
+
+test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=2, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 check: .venv/.test  ## Check format, lint rules, types, the direction of imports
@@ -23,7 +42,8 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 	$(BIN)/python -m mypy
 	MYPYPATH=examples $(BIN)/python -m mypy -p dropfolder
 	$(BIN)/lint-imports
-	$(if $(wildcard docs/make_states.py),$(BIN)/python docs/make_states.py --check)
+	$(BIN)/python docs/make_states.py --check
+	$(BIN)/python docs/make_man.py --check
 
 bench: .venv/.bench  ## Measure against other queues, side by side (needs network at first)
 	$(BIN)/python benchmarks/run.py $(BENCH)
@@ -46,7 +66,7 @@ clean:  ## Delete .venv, var/ and all caches
 # The stamps are in .venv, so that they go with it.
 
 .venv/.made:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs Python 3.11 or later: make PYTHON=python3.13 ...")'
+	$(NEW_ENOUGH)
 	$(PYTHON) -m venv .venv
 	@touch $@
 
@@ -57,6 +77,11 @@ clean:  ## Delete .venv, var/ and all caches
 .venv/.test: .venv/.made pyproject.toml
 	$(PIP) -e '.[test]'
 	@touch $@ .venv/.run
+
+.venv/.wheels: .venv/.test pyproject.toml
+	@rm -rf .venv/wheels
+	@$(MAKE) --no-print-directory wheels PYTHON=$(BIN)/python WHEELS=.venv/wheels
+	@touch $@
 
 .venv/.bench: .venv/.made pyproject.toml
 	$(PIP) -e '.[bench]'

@@ -43,16 +43,18 @@ def table(model: type[BaseModel]) -> str:
     """One row for each key of the model."""
     rows = ["| key | unit | default | meaning |", "|---|---|---|---|"]
     for key, field in model.model_fields.items():
-        rows.append(f"| `{key}` | {_unit(field)} | {_default(key, field)} | {field.description} |")
+        rows.append(f"| `{key}` | {unit(field)} | {default(key, field)} | {field.description} |")
     return "\n".join(rows)
 
 
-def _unit(field: FieldInfo) -> str:
+def unit(field: FieldInfo) -> str:
+    """What the values are counted in, or nothing."""
     kinds = [known for known in field.metadata if isinstance(known, Kind)]
     return kinds[0].unit if kinds else ""
 
 
-def _default(key: str, field: FieldInfo) -> str:
+def default(key: str, field: FieldInfo) -> str:
+    """The value of a key that is not there, as a page says it."""
     if key in _DEFAULTS_IN_WORDS:
         return _DEFAULTS_IN_WORDS[key]
     if field.is_required():

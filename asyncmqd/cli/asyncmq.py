@@ -12,6 +12,7 @@ import typer
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.cli import jobs, queues, schedules, store, workers
+from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
 from asyncmqd.cli.options import group
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: Sequence[str] | None) -> int:
     # Where the locale has no letter for something, an escape is better than no answer.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    answer_shells()
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="asyncmq", standalone_mode=False)

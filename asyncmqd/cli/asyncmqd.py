@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from asyncmqd.cli.completion import answer_shells
+
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
     from asyncmqd.daemon.protocol import CommandName, Reply
@@ -22,6 +24,7 @@ Config = Annotated[
     Path | None,
     typer.Option(
         "--config",
+        metavar="FILE",
         envvar="ASYNCMQD_CONFIG",
         help=f"The configuration file (default {DEFAULT_CONFIG}).",
     ),
@@ -33,6 +36,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 def main() -> None:
     """The entry point."""
+    answer_shells()
     app(prog_name="asyncmqd")
 
 

@@ -22,18 +22,22 @@ def enqueue(
     context: typer.Context,
     task: Annotated[str, typer.Argument(metavar="TASK", help="The task's registered name.")],
     queue: Annotated[
-        str, typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE")
+        str,
+        typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE", help="Where to."),
     ] = "default",
     args: Annotated[str, typer.Option(metavar="JSON", help="Positional: a JSON array.")] = "[]",
     kwargs: Annotated[str, typer.Option(metavar="JSON", help="By name: a JSON object.")] = "{}",
     delay: Annotated[float | None, seconds_option("Do not run it before.")] = None,
     priority: Annotated[
-        int | None, typer.Option(min=0, max=LOWEST_PRIORITY, help="Lower runs first; usually 5.")
+        int | None,
+        typer.Option(metavar="N", min=0, max=LOWEST_PRIORITY, help="Lower runs first; usually 5."),
     ] = None,
     id: Annotated[
         str | None, typer.Option(metavar="ID", help="Enqueued once while the store knows it.")
     ] = None,
-    retries: Annotated[int | None, typer.Option(min=0, help="Runs after the first.")] = None,
+    retries: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Runs after the first.")
+    ] = None,
     timeout: Annotated[float | None, seconds_option("What one run may take; 0: no limit.")] = None,
     ttl: Annotated[float | None, seconds_option("Do not start it after.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Print the result, too, as JSON.")] = False,

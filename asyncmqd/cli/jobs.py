@@ -40,7 +40,9 @@ def _job_id(text: str) -> str:
     return text
 
 
-Ids = Annotated[list[str] | None, typer.Argument(parser=_job_id, metavar="ID")]
+Ids = Annotated[
+    list[str] | None, typer.Argument(parser=_job_id, metavar="ID", help="The ids of the jobs.")
+]
 Everything = Annotated[
     bool, typer.Option("--all", help="All jobs of --queue that are in --state now.")
 ]
@@ -54,8 +56,8 @@ def list_jobs(
     context: typer.Context,
     queue: QueueOption = None,
     state: StateOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Jobs at most.")] = 50,
-    offset: Annotated[int, typer.Option(min=0, help="Jobs to leave out before.")] = 0,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Jobs at most.")] = 50,
+    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Jobs to leave out before.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """List jobs by queue and state.
@@ -103,7 +105,7 @@ def _reason(job: dict[str, Any]) -> str | None:
 @app.command()
 def show(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID")],
+    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID", help="The job's id.")],
     queue: QueueOption = None,
     as_json: AsJson = False,
 ) -> None:

@@ -14,7 +14,7 @@ from asyncmqd.domain.tasks import check_queue_name
 
 def group(help: str | None = None) -> typer.Typer:
     """A group of commands. Its help is plain: loading rich to frame it would take 90 ms."""
-    return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(help=help, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 def period(value: str | float) -> float:
@@ -45,8 +45,11 @@ def queue_name(text: str) -> str:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-QueueArgument = Annotated[str, typer.Argument(parser=queue_name, metavar="QUEUE")]
+QueueArgument = Annotated[
+    str, typer.Argument(parser=queue_name, metavar="QUEUE", help="The queue's name.")
+]
 QueueOption = Annotated[
-    str | None, typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE")
+    str | None,
+    typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE", help="Only this queue."),
 ]
 StateOption = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in it.")]

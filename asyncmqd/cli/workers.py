@@ -42,18 +42,27 @@ def _row(worker: dict[str, Any]) -> tuple[object, ...]:
 def start(
     context: typer.Context,
     queue: QueueArgument,
-    concurrency: Annotated[int, typer.Option(min=1, max=10_000, help="Jobs at once.")] = 10,
+    concurrency: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10_000, help="Jobs at once.")
+    ] = 10,
     tasks: Annotated[
         list[str] | None,
         typer.Option(metavar="MODULE", help="A module with tasks; may be given several times."),
     ] = None,
     rate_limit: Annotated[
-        float | None, typer.Option(min=0, max=1e6, help="Starts per --rate-interval; 0 blocks.")
+        float | None,
+        typer.Option(metavar="N", min=0, max=1e6, help="Starts per --rate-interval; 0 blocks."),
     ] = None,
     rate_interval: Annotated[float, seconds_option("What --rate-limit counts in.", period)] = 1.0,
     drain_timeout: Annotated[float, seconds_option("What running jobs get at SIGTERM.")] = 30.0,
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], typer.Option()] = "info",
-    log_format: Annotated[Literal["auto", "json", "console"], typer.Option()] = "auto",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(help="Less than this is not logged."),
+    ] = "info",
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        typer.Option(help="auto is console on a terminal and JSON elsewhere."),
+    ] = "auto",
 ) -> None:
     """Serve one queue from here, until a signal.
 

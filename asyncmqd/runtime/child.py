@@ -1,6 +1,6 @@
 """What runs in a child process: one job after the other, told and answered over a socket.
 
-Started as `python -m asyncmqd.runtime.child FD`; it dies with its parent.
+`processes.py` starts it, with the number of the socket's descriptor; it dies with its parent.
 """
 
 from __future__ import annotations
@@ -155,7 +155,3 @@ def _failed(task: TaskDef | None, error: BaseException) -> Reply:
     failure: Failure = failure_of(error)
     after: Any = error.after if isinstance(error, Retry) else None
     return Reply(done=True, failure=failure, may_retry=may_retry, after=after)
-
-
-if __name__ == "__main__":
-    main()

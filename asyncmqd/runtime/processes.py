@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +25,13 @@ from asyncmqd.runtime.context import JobContext
 _HEADER = struct.Struct("!I")
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
 _START_LIMIT = 60.0  # seconds for a child to import the application
+# Not `-m`: what `make install` lays down is on no path that an interpreter looks at by itself, and
+# a PYTHONPATH would be inherited by whatever programs the jobs start.
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1));"
+    " from asyncmqd.runtime.child import main; main()"
+)
+_PACKAGES = str(Path(__file__).parents[2])  # the directory that holds this very asyncmqd
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY")
 
 
@@ -164,8 +172,10 @@ class _Child:
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "asyncmqd.runtime.child",
+                *(["-I"] if sys.flags.isolated else []),
+                "-c",
+                _BOOT,
+                _PACKAGES,
                 str(theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # what slips past Python's own streams must not mix with the log lines

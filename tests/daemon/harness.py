@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,7 +71,7 @@ class Notified:
 
 
 class Daemon:
-    """`python -m asyncmqd run` in a directory of its own; may be started again after its end."""
+    """`asyncmqd run` in a directory of its own; may be started again after its end."""
 
     def __init__(
         self,
@@ -83,8 +83,10 @@ class Daemon:
         top: str = "",
         tasks: Iterable[str] = ("ledger",),
         environ: dict[str, str] | None = None,
+        command: Sequence[str] = (sys.executable, "-m", "asyncmqd"),
     ) -> None:
         self.place = place
+        self.command = command
         self.control = place / f"{name}.sock"
         self.config = place / f"{name}.toml"
         self.ledger = place / "ledger"
@@ -119,7 +121,7 @@ class Daemon:
         """Start the process, and wait until it is ready."""
         self.events = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "asyncmqd", "run", "--config", str(self.config)],
+            [*self.command, "run", "--config", str(self.config)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -212,7 +214,7 @@ class Daemon:
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `asyncmqd` with this configuration, as a person would."""
         return subprocess.run(
-            [sys.executable, "-m", "asyncmqd", *arguments, "--config", str(self.config)],
+            [*self.command, *arguments, "--config", str(self.config)],
             capture_output=True,
             text=True,
             timeout=LIMIT,

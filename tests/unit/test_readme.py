@@ -44,4 +44,5 @@ def test_the_files_that_internals_names_are_there():
 
 
 def _find(name: str) -> bool:
-    return any((PROJECT / "asyncmqd" / base / name).exists() for base in (".", "backends"))
+    bases = (PROJECT, PROJECT / "asyncmqd", PROJECT / "asyncmqd/backends")
+    return any((base / name).exists() for base in bases)
