@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,39 @@ from tests.systemd.box import Box
 from tests.systemd.service import APPLICATION, Service
 
 ROOT = Path(__file__).parents[2]
+SOURCE = "/srv/src"
 PYTHON = "/opt/python"  # inside, for a home directory is not for services to read
 # The state directories, which the host shows so that tests can open the SQLite files in them.
 STATES = ("asyncmqd", *(f"asyncmqd-{name}" for name in "abcd"))
 SHARED = "/srv/shared"
 REDIS = f"unix://{SHARED}/s"  # where services reach the server
-LAUNCHER = """#!/opt/python/bin/python3
-import sys
-sys.path[:0] = ["/srv/lib", "/srv/src"]
-from asyncmqd.cli.{0} import main
-main()
-"""
+
+INSTALL = ("make", "-C", SOURCE, "install", f"PYTHON={PYTHON}/bin/python3", "PREFIX=/usr/local")
+OFFLINE = f"WHEELS={SOURCE}/.venv/wheels"
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """What `make install` lays down. Whoever comes first makes it, in a box; the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    made = shared / "installed"
+    with (shared / "installed.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            subprocess.run(["make", "-C", ROOT, "-s", ".venv/.wheels"], check=True)
+            (shared / "box").mkdir()
+            made.mkdir()
+            with bare_box(shared / "box", {"/srv/tree": made}) as box:
+                box.run(*INSTALL, OFFLINE, "DESTDIR=/srv/tree")
+    return made
+
+
+def bare_box(place: Path, shown: Mapping[str, Path]) -> Box:
+    """A box that has the interpreter and the source, and no asyncmqd."""
+    box = Box(place, {PYTHON: Path(sys.base_prefix), SOURCE: ROOT, **shown})
+    box.environment["LD_LIBRARY_PATH"] = f"{PYTHON}/lib"
+    return box
 
 
 @pytest.fixture
@@ -40,31 +64,21 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture
-def box(place: Path) -> Iterator[Box]:
+def box(tree: Path, place: Path) -> Iterator[Box]:
     """A booted systemd with asyncmqd installed, not started."""
     for name in ("box", "shared", *STATES):
         (place / name).mkdir()
     shown = {
-        PYTHON: Path(sys.base_prefix),
-        "/srv/lib": Path(sys.prefix) / "lib" / f"python3.{sys.version_info.minor}/site-packages",
-        "/srv/src": ROOT,
+        "/usr/local": tree / "usr/local",
         APPLICATION: APPLICATION_HERE,
         SHARED: place / "shared",
         **{f"/var/lib/{name}": place / name for name in STATES},
     }
-    with Box(place / "box", shown) as booted:
-        booted.environment["LD_LIBRARY_PATH"] = f"{PYTHON}/lib"
-        _install(booted)
+    with bare_box(place / "box", shown) as booted:
+        booted.run("systemd-sysusers")
+        booted.run("systemd-tmpfiles", "--create", "asyncmqd.conf")
+        booted.systemctl("daemon-reload")
         yield booted
-
-
-def _install(box: Box) -> None:
-    for name in ("asyncmqd", "asyncmq"):
-        box.write(f"/usr/local/bin/{name}", LAUNCHER.format(name), 0o755)
-    for name in ("asyncmqd.service", "asyncmqd@.service", "asyncmqd.target"):
-        box.write(f"/usr/local/lib/systemd/system/{name}", (ROOT / "systemd" / name).read_text())
-    box.run("systemd-sysusers", "-", input='u asyncmqd - "asyncmqd" /var/lib/asyncmqd\n')
-    box.systemctl("daemon-reload")
 
 
 @pytest.fixture
