@@ -19,6 +19,7 @@ from asyncmqd.daemon.reloading import Configuration
 from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
+from asyncmqd.observe.log import dropped
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
 
@@ -88,6 +89,7 @@ class Status:
                 "url": configuration.settings.backend_shown,
                 "healthy": self._node.healthy,
             },
+            "log": {"dropped": dropped()},
             "queues": {
                 queue: self._queue(keeper, counts)
                 for queue, keeper in sorted(self._supervisor.keepers.items())
