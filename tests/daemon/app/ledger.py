@@ -7,7 +7,9 @@ what a killed process wrote stays.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -58,3 +60,43 @@ def hold_thread() -> None:
 @task(name="environment")
 async def environment() -> list[str]:
     return sorted(os.environ)
+
+
+@task(name="talk")
+async def talk(size: int) -> None:
+    print("x" * size)
+    note("ran")
+
+
+@task(name="last_words")
+async def last_words() -> None:
+    print("last words")
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(name="last_words_thread")
+def last_words_thread() -> None:
+    print("last words")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _say_all() -> None:
+    print("printed")
+    logging.getLogger("shop").warning("logged")
+    print("unfinished", end="")
+
+
+@task(name="say")
+async def say() -> None:
+    _say_all()
+
+
+@task(name="say_thread")
+def say_thread() -> None:
+    _say_all()
+
+
+@task(name="say_process", executor="process")
+def say_process() -> None:
+    _say_all()
