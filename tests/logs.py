@@ -20,6 +20,8 @@ from asyncmqd.observe.writer import LineWriter
 class Journald:
     """Stands in for the journal: a real socket, and its protocol read as strictly as it is."""
 
+    writer: LineWriter  # of the process that logs to it
+
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -63,7 +65,7 @@ def captured() -> TextIO:
 
 
 @contextmanager
-def log_to(stream: TextIO, *, capture: bool = False, **options: Any) -> Iterator[LineWriter]:
+def log_to(stream: TextIO | None, *, capture: bool = False, **options: Any) -> Iterator[LineWriter]:
     """Log to that stream, and as before afterwards."""
     root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
     handlers, level = root.handlers, root.level

@@ -49,8 +49,10 @@ def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
     """
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(_serve(work, queue))
-    writer.finish()
+    try:
+        loop.run_until_complete(_serve(work, queue))
+    finally:
+        writer.finish()
     # A plain function that never ends holds a thread, and an ordinary exit would wait for it.
     os._exit(0)
 

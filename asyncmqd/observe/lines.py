@@ -24,7 +24,7 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     try:
         line = _encoder.encode(event)
     except Exception:  # noqa: BLE001 - a field that JSON cannot carry must not lose the line
-        event = {_printable(key): _plain(value) for key, value in event.items()}
+        event = {printable(key): _plain(value) for key, value in event.items()}
         line = _encoder.encode(event)
     return line if len(line) <= LINE_LIMIT else _cut_line(event)
 
@@ -53,20 +53,21 @@ def text_of(value: object) -> str:
         return f"<{type(value).__name__}, which cannot be shown: {type(error).__name__}>"
 
 
+def printable(value: object) -> str:
+    """Any value as text that UTF-8 can carry."""
+    return text_of(value).encode("utf-8", "backslashreplace").decode()
+
+
 def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | float | datetime):
         return value
     if isinstance(value, int) and abs(value) < _INT_LIMIT:
         return value
-    return _printable(value)
-
-
-def _printable(value: object) -> str:
-    return text_of(value).encode("utf-8", "backslashreplace").decode()
+    return printable(value)
 
 
 def _shorten(value: Any, limit: int) -> Any:
     if value is None or isinstance(value, bool | int | float | datetime):
         return value
-    text = _printable(value)
+    text = printable(value)
     return text if len(text) <= limit else text[:limit] + "..."

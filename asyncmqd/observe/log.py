@@ -140,8 +140,8 @@ def setup(
     journal goes there by its own protocol instead. Standard library logging is taken along. The
     writer that is returned has to `finish` before the process ends.
     """
-    stream = stream or sys.__stdout__ or sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    fd = stream.fileno()
+    stream = stream or sys.__stdout__ or sys.stdout
+    fd = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()  # `asyncmqd >&-`
     console = format == "console" or (format == "auto" and os.isatty(fd))
     render: Render = _ConsoleRenderer() if console else _json_line
     # A service with a root directory of its own may have the stream, but not the socket.

@@ -29,6 +29,7 @@ from asyncmqd.domain.codec import encode
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import REGISTRY, TaskDef
+from asyncmqd.observe.lines import printable
 from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.execute import failure_of
@@ -53,9 +54,8 @@ class _Line:
 
     def log(self, level: int, event: str, **fields: str) -> None:
         """Send a line for the parent's log; it adds the job's fields."""
-        texts = {"event": event, **fields}
-        shown = {key: text.encode("utf-8", "backslashreplace") for key, text in texts.items()}
-        self.send(Reply(log={"level": level, **{key: shown[key].decode() for key in shown}}))
+        texts = {key: printable(text) for key, text in {"event": event, **fields}.items()}
+        self.send(Reply(log={"level": level, **texts}))
 
     def receive(self) -> bytes:
         """The next frame. Raises EOFError when the parent is gone."""

@@ -45,7 +45,7 @@ def stream(tmp_path: Path) -> Iterator[Any]:
 def journal(journald: Journald, stream: Any) -> Iterator[Journald]:
     """A process that logs to the journal."""
     options = {"environ": journal_stream(stream), "journal_socket": journald.path}
-    with log_to(stream, capture=True, level="debug", **options):
+    with log_to(stream, capture=True, level="debug", **options) as journald.writer:
         yield journald
 
 
@@ -85,6 +85,14 @@ def test_else_lines_go_to_the_stream(case, tmp_path, journald):
     journald.socket.setblocking(False)
     with pytest.raises(BlockingIOError):
         journald.entry()
+
+
+def test_a_process_without_a_standard_output_logs_nowhere(monkeypatch):
+    monkeypatch.setattr("sys.__stdout__", None)
+    monkeypatch.setattr("sys.stdout", None)
+    with log_to(None) as writer:
+        Observer().event("daemon.stopped")
+    assert writer.dropped == 0
 
 
 # ---------------------------------------------------------------------- what an entry says
@@ -202,15 +210,8 @@ def test_a_journal_that_stalls_gets_all_entries_later(journal):
     seen = []
     while len(seen) < 2_000:
         seen.append(json.loads(journal.entry()["MESSAGE"])["number"])
-        observer_flush()
+        journal.writer.flush()
     assert seen == list(range(2_000))
-
-
-def observer_flush() -> None:
-    from asyncmqd.observe import log
-
-    assert log._log is not None
-    log._log.writer.flush()
 
 
 def test_a_journal_that_was_away_is_told_what_was_dropped(tmp_path, journal):
