@@ -130,6 +130,8 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DOES NOT ANSWER'}")
     if store["trouble"]:
         print(f"       {store['trouble']}")
+    if lost := result["log"]["dropped"]:
+        print(f"log    {lost} lines dropped: nobody read them in time")
     _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
 
 

@@ -17,7 +17,8 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import Misconfigured
 from asyncmqd.client.connection import connect
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.log import LineWriter, capture_prints
+from asyncmqd.observe.prints import capture_prints
+from asyncmqd.observe.writer import LineWriter
 
 BETWEEN_SIGNALS = 0.05  # seconds
 
@@ -48,8 +49,10 @@ def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
     """
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(_serve(work, queue))
-    writer.flush()
+    try:
+        loop.run_until_complete(_serve(work, queue))
+    finally:
+        writer.finish()
     # A plain function that never ends holds a thread, and an ordinary exit would wait for it.
     os._exit(0)
 

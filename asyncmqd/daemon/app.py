@@ -14,7 +14,7 @@ import uvloop
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
-from asyncmqd.config import ConfigErrors, Settings, load
+from asyncmqd.config import ConfigErrors, load
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.instance import CannotStart, Instance
 from asyncmqd.daemon.reloading import Configuration
@@ -22,28 +22,11 @@ from asyncmqd.daemon.service import Daemon
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.log import LineWriter, capture_prints, setup
+from asyncmqd.observe.log import finish, set_level, setup
+from asyncmqd.observe.prints import capture_prints
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
 """Exit codes; systemd does not restart a service that ends with 78."""
-
-
-class Log:
-    """Where the log goes; its level may change."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._format = settings.log_format
-        self._writer: LineWriter = setup(settings.log_level, settings.log_format)
-        capture_prints()
-
-    def set_level(self, level: str) -> None:
-        """Log from this level on."""
-        self.flush()
-        self._writer = setup(level, self._format)
-
-    def flush(self) -> None:
-        """Write what was gathered."""
-        self._writer.flush()
 
 
 def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
@@ -61,13 +44,16 @@ def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
     except CannotStart as reason:
         _complain(f"asyncmqd: {reason}")
         code = FAILED
+    finally:
+        finish()
     # A plain function that never returns holds a thread, and an ordinary exit would wait for it.
     os._exit(code)
 
 
 def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> int:
     settings = load(config, environ)
-    log = Log(settings)
+    setup(settings.log_level, settings.log_format)
+    capture_prints()
     observer = Observer()
     systemd = Systemd(environ, observer)
     instance = Instance(settings.control_socket)
@@ -83,7 +69,7 @@ def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> i
 
     async def serve() -> int:
         backend = open_backend(settings.backend_url)
-        daemon = Daemon(configuration, backend, instance.id, systemd, observer, log.set_level)
+        daemon = Daemon(configuration, backend, instance.id, systemd, observer, set_level)
         return await daemon.run(signals)
 
     _tame_collector()
@@ -93,7 +79,6 @@ def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> i
         return loop.run_until_complete(serve())
     finally:
         systemd.close()
-        log.flush()
 
 
 def _tame_collector() -> None:

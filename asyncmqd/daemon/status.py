@@ -17,6 +17,7 @@ from asyncmqd.daemon.reloading import Configuration
 from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
+from asyncmqd.observe.log import dropped
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.stacks import stack_of
 
@@ -111,6 +112,7 @@ class Status:
             "running": self._supervisor.running,
             "done_per_minute": self._pace.per_minute(),
             "overstayed": len(self._node.overstays),
+            "log": {"dropped": dropped()},
             "queues": {
                 queue: self._queue(keeper, counts)
                 for queue, keeper in sorted(self._supervisor.keepers.items())

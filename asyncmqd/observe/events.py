@@ -11,7 +11,7 @@ from typing import Any
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
-from asyncmqd.observe.log import LEVELS, job_line, logger, logs
+from asyncmqd.observe.log import LEVELS, logs, own_event
 
 EDGE_EVENTS = {
     "succeed": "job.completed",
@@ -48,6 +48,7 @@ EVENT_LEVELS = {
     "queue.stuck": "error",
     "loop.blocked": "error",
     "loop.resumed": "warning",
+    "log.dropped": "warning",
 }
 """Events that are not of level info."""
 
@@ -67,7 +68,7 @@ class Observer:
     def event(self, name: str, **fields: Any) -> None:
         """Log one event; its level is looked up in `EVENT_LEVELS`. None fields are left out."""
         shown = {key: value for key, value in fields.items() if value is not None}
-        logger().log(_rank(name), name, **shown)
+        own_event(_rank(name), name, shown)
 
     def started(self, claim: Claim, task: str) -> None:
         """A run begins."""
@@ -89,7 +90,7 @@ class Observer:
             fields.update(_error_fields(decode_failure(change.error), change.edge))
         if change.edge == "retry":
             fields["retry_in"] = round(change.delay, 3)
-        job_line(_rank(event), event, fields)
+        own_event(_rank(event), event, fields)
 
     def about(self, claim: Claim, task: str, event: str, reason: str, **fields: Any) -> None:
         """Something befell a run: `job.lease_lost`, `job.cancelled` or `job.overstayed`."""

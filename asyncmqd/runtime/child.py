@@ -10,13 +10,15 @@ import contextlib
 import ctypes
 import importlib
 import inspect
-import io
+import logging
 import os
 import runpy
 import signal
 import socket
 import struct
 import sys
+import threading
+import traceback
 from typing import Any
 
 import msgspec
@@ -27,6 +29,8 @@ from asyncmqd.domain.codec import encode
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import REGISTRY, TaskDef
+from asyncmqd.observe.lines import printable
+from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.execute import failure_of
 from asyncmqd.runtime.processes import Call, Hello, Reply
@@ -41,10 +45,17 @@ class _Line:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._file = self._socket.makefile("rb")
+        self._lock = threading.Lock()  # threads of the application print too
 
     def send(self, reply: Reply) -> None:
         data = msgspec.json.encode(reply)
-        self._socket.sendall(_HEADER.pack(len(data)) + data)
+        with self._lock:
+            self._socket.sendall(_HEADER.pack(len(data)) + data)
+
+    def log(self, level: int, event: str, **fields: str) -> None:
+        """Send a line for the parent's log; it adds the job's fields."""
+        texts = {key: printable(text) for key, text in {"event": event, **fields}.items()}
+        self.send(Reply(log={"level": level, **texts}))
 
     def receive(self) -> bytes:
         """The next frame. Raises EOFError when the parent is gone."""
@@ -55,23 +66,21 @@ class _Line:
         return self._file.read(size)
 
 
-class _Prints(io.TextIOBase):
-    """A standard stream whose lines go to the parent's log."""
+class _Records(logging.Handler):
+    """Sends the records of standard library logging to the parent's log."""
 
-    def __init__(self, line: _Line, stream: str, level: int) -> None:
-        self._line, self._stream, self._level = line, stream, level
-        self._rest = ""
+    def __init__(self, line: _Line) -> None:
+        super().__init__()
+        self._line = line
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        *lines, self._rest = (self._rest + text).split("\n")
-        for each in lines:
-            if each.strip():
-                fields = {"event": each, "level": self._level, "stream": self._stream}
-                self._line.send(Reply(log=fields))
-        return len(text)
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {"logger": record.name}
+        if record.exc_info:
+            fields["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        try:
+            self._line.log(record.levelno, record.getMessage(), **fields)
+        except Exception:  # noqa: BLE001 - a broken log call must not break the job that made it
+            self.handleError(record)
 
 
 def main() -> None:
@@ -80,8 +89,8 @@ def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when a run ends
     line = _Line(int(sys.argv[1]))
-    sys.stdout = _Prints(line, "stdout", 20)
-    sys.stderr = _Prints(line, "stderr", 30)
+    capture_prints(lambda level, text, stream: line.log(level, text, stream=stream))
+    logging.getLogger().handlers = [_Records(line)]
     with contextlib.suppress(EOFError, ConnectionError):
         _prepare(line)
         while True:
@@ -99,6 +108,7 @@ def _die_with_parent() -> None:
 def _prepare(line: _Line) -> None:
     hello = msgspec.json.decode(line.receive(), type=Hello)
     sys.path[:] = hello.path
+    logging.getLogger().setLevel(hello.log_level)
     try:
         for module in hello.modules:
             importlib.import_module(module)
@@ -133,9 +143,11 @@ def _serve(line: _Line, call: Call) -> None:
         value = task.function(*args, **kwargs)
         if inspect.iscoroutine(value):
             value = asyncio.run(value)
-        line.send(Reply(done=True, result=msgspec.Raw(encode(value, "result"))))
+        reply = Reply(done=True, result=msgspec.Raw(encode(value, "result")))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
-        line.send(_failed(task, error))
+        reply = _failed(task, error)
+    end_prints()
+    line.send(reply)
 
 
 def _find(name: str) -> TaskDef | None:

@@ -32,6 +32,7 @@ from asyncmqd.domain.settle import (
     settle,
 )
 from asyncmqd.domain.tasks import BadArguments, TaskDef
+from asyncmqd.observe.prints import end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
@@ -130,8 +131,12 @@ class Execution:
             return await self.processes.run(spec, context)
         args, kwargs = task.typed(spec.args, spec.kwargs)
         if task.is_async:
-            return await task.function(*args, **kwargs)
-        return await self.threads.run(functools.partial(task.function, *args, **kwargs), run)
+            try:
+                return await task.function(*args, **kwargs)
+            finally:
+                end_prints()
+        call = functools.partial(_call_plain, task.function, *args, **kwargs)
+        return await self.threads.run(call, run)
 
     # ------------------------------------------------------------------ outcomes
 
@@ -172,6 +177,13 @@ class Execution:
         """Let go of threads and child processes."""
         self.threads.close()
         await self.processes.close()
+
+
+def _call_plain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    finally:
+        end_prints()
 
 
 def decide(run: Run, outcome: Outcome) -> Change:

@@ -19,7 +19,7 @@ import msgspec
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.observe.log import logger
+from asyncmqd.observe.log import least_level, log_line
 from asyncmqd.runtime.context import JobContext
 
 _HEADER = struct.Struct("!I")
@@ -63,6 +63,7 @@ class Hello(msgspec.Struct):
     path: list[str]
     main: str | None  # the script that `__main__` is, when tasks are defined in it
     backend_url: str
+    log_level: int  # less than this is not logged
 
 
 class Call(msgspec.Struct):
@@ -120,7 +121,7 @@ class Processes:
         if "__main__" in modules:
             modules.remove("__main__")
             main = getattr(sys.modules["__main__"], "__file__", None)
-        child = await _Child.start(Hello(modules, sys.path, main, self._backend_url))
+        child = await _Child.start(Hello(modules, sys.path, main, self._backend_url, least_level()))
         self._all.add(child)
         return child
 
@@ -203,8 +204,8 @@ class _Child:
         self._send(Call(spec, context.queue, context.attempt, context.worker, limit))
         while not (reply := await self._receive()).done:
             if reply.log is not None:
-                level, event = reply.log.pop("level", 20), reply.log.pop("event", "")
-                logger().log(level, event, **reply.log)
+                level, event = reply.log.pop("level"), reply.log.pop("event")
+                log_line(level, event, reply.log)
             if reply.progress:
                 context.progress(msgspec.json.decode(reply.progress))
         return reply

@@ -117,8 +117,11 @@ class Daemon:
         """Write the configuration; whoever runs does not know yet."""
         self.config.write_text(self._head + top + "\n" + queues)
 
-    def start(self, *, ready: bool = True) -> Daemon:
-        """Start the process, and wait until it is ready."""
+    def start(self, *, ready: bool = True, read: bool = True) -> Daemon:
+        """Start the process, and wait until it is ready.
+
+        Without `read` nobody reads its standard output, until `read` is called.
+        """
         self.events = []
         self._process = subprocess.Popen(
             [*self.command, "run", "--config", str(self.config)],
@@ -128,15 +131,24 @@ class Daemon:
             env=self.environ,
             cwd=self.place,
         )
-        self._readers = [
-            threading.Thread(target=target, args=(self._process,), daemon=True)
-            for target in (self._read_events, self._read_errors)
-        ]
-        for reader in self._readers:
-            reader.start()
-        if ready:
+        self._readers = []
+        self._read(self._read_errors)
+        if read:
+            self.read()
+        if ready and read:
             self.wait_for("daemon.ready")
+        elif ready:
+            until(lambda: self.answers() and self.ask("status")["phase"] == "ready")
         return self
+
+    def read(self) -> None:
+        """Read what it logs, from now on."""
+        self._read(self._read_events)
+
+    def _read(self, target: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        reader = threading.Thread(target=target, args=(self.process,), daemon=True)
+        self._readers.append(reader)
+        reader.start()
 
     @property
     def pid(self) -> int:

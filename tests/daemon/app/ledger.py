@@ -109,8 +109,8 @@ async def prefix() -> str:
     return sys.prefix
 
 
-@task(name="talk")
-async def talk() -> None:
+@task(name="converse")
+async def converse() -> None:
     print("printed")
     logging.getLogger("shop").warning("logged")
     current_job().log.info("structured", basket=3)
@@ -120,14 +120,6 @@ async def talk() -> None:
 @task(name="fail_at_length")
 def fail_at_length(size: int) -> None:
     raise ValueError("x" * size)
-
-
-@task(name="last_words")
-async def last_words() -> None:
-    print("the last words")
-    await asyncio.sleep(0)  # the turn in which they were said ends
-    await asyncio.sleep(0)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @task(name="chatter")
@@ -163,3 +155,43 @@ def _outcome(attempt: Callable[[], object]) -> str:
 @task(name="environment")
 async def environment() -> list[str]:
     return sorted(os.environ)
+
+
+@task(name="talk")
+async def talk(size: int) -> None:
+    print("x" * size)
+    note("ran")
+
+
+@task(name="last_words")
+async def last_words() -> None:
+    print("last words")
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task(name="last_words_thread")
+def last_words_thread() -> None:
+    print("last words")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _say_all() -> None:
+    print("printed")
+    logging.getLogger("shop").warning("logged")
+    print("unfinished", end="")
+
+
+@task(name="say")
+async def say() -> None:
+    _say_all()
+
+
+@task(name="say_thread")
+def say_thread() -> None:
+    _say_all()
+
+
+@task(name="say_process", executor="process")
+def say_process() -> None:
+    _say_all()

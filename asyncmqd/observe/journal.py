@@ -1,0 +1,78 @@
+"""The journal's native protocol: one datagram an entry, with fields to search by.
+
+The JSON line is the MESSAGE, so `-o cat` shows what a file would hold.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from asyncmqd.observe.lines import json_line, text_of
+
+SOCKET = "/run/systemd/journal/socket"
+
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_JOB_FIELDS = {
+    "job_id": b"JOB_ID",
+    "queue": b"QUEUE",
+    "task": b"TASK",
+    "attempt": b"ATTEMPT",
+    "worker": b"WORKER",
+}
+# With a MESSAGE of LINE_LIMIT these make 80 KB at most. A socket takes 208 KiB unless somebody
+# lowered that, so an entry fits into a datagram, and passing it in a memfd is never needed.
+_VALUE_LIMIT = 1_000  # characters
+_EVENTS = uuid.UUID("5f0e4c1c-6a5b-4d0e-9f0a-6c3b8f5b7a21")  # the namespace of MESSAGE_ID
+
+
+def is_journal(fd: int, environ: Mapping[str, str]) -> bool:
+    """Whether that descriptor leads to the journal: systemd says of which one in JOURNAL_STREAM.
+
+    The variable alone proves nothing: who redirects the output of a service inherits it.
+    """
+    status = os.fstat(fd)
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def entry(event: Mapping[str, Any], job: Mapping[str, Any], *, ours: bool) -> bytes:
+    """The datagram for one event.
+
+    `job` is where JOB_ID, QUEUE, TASK, ATTEMPT and WORKER are taken from. An event of `ours`, not
+    of the application, has EVENT and MESSAGE_ID as well.
+    """
+    parts = [b"MESSAGE=", json_line(event), _constant(event["level"], event["event"], ours)]
+    for key, name in _JOB_FIELDS.items():
+        value = job.get(key)
+        if value is not None:
+            parts.append(_field(name, value))
+    return b"".join(parts)
+
+
+def message_id(event: str) -> str:
+    """The MESSAGE_ID of one of our events, the same in every process and release."""
+    return uuid.uuid5(_EVENTS, event).hex
+
+
+def _constant(level: str, event: str, ours: bool) -> bytes:
+    return _of_event(level, event) if ours else _of_level(level)
+
+
+@cache
+def _of_level(level: str) -> bytes:
+    return f"\nPRIORITY={_PRIORITIES.get(level, 6)}\nSYSLOG_IDENTIFIER=asyncmqd\n".encode()
+
+
+@cache
+def _of_event(level: str, event: str) -> bytes:
+    return _of_level(level) + f"EVENT={event}\nMESSAGE_ID={message_id(event)}\n".encode()
+
+
+def _field(name: bytes, value: object) -> bytes:
+    data = text_of(value)[:_VALUE_LIMIT].encode("utf-8", "backslashreplace")
+    if b"\n" in data:  # the form that carries its length: what follows can be no field of its own
+        return b"%b\n%b%b\n" % (name, len(data).to_bytes(8, "little"), data)
+    return b"%b=%b\n" % (name, data)

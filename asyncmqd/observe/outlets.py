@@ -1,0 +1,138 @@
+"""Where lines leave the process: descriptors of every kind, none of which is ever waited for.
+
+O_NONBLOCK belongs to the open file description, which standard output shares with the shell and
+with its neighbours in a pipeline: set there, their writes fail. So each kind has a way of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import stat
+from collections.abc import Callable
+from typing import Protocol
+
+_SEND_BUFFER = 8 * 1024 * 1024  # bytes; the kernel gives less if its limit is lower
+
+
+class Outlet(Protocol):
+    """Takes lines, each with its newline, or entries of the journal."""
+
+    def send(self, lines: list[bytes]) -> int:
+        """How many bytes of them were taken, at least one; without waiting.
+
+        Raises BlockingIOError when there is no room now, and another OSError when the way out is
+        closed, missing or full for good.
+        """
+
+    def close(self) -> None:
+        """Let go of what was opened for it."""
+
+
+def outlet_of(fd: int) -> Outlet:
+    """The way to write to that descriptor."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISSOCK(mode):
+        return _socket_outlet(fd)
+    if not stat.S_ISFIFO(mode) and not os.isatty(fd):
+        return File(fd)
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        return File(os.open(f"/proc/self/fd/{fd}", flags), own=True)
+    except OSError:
+        # A pipe or terminal of another user (sudo, a container), a named pipe without a reader.
+        return Shared(fd)
+
+
+def _socket_outlet(fd: int) -> Outlet:
+    line = socket.socket(fileno=os.dup(fd))
+    return Stream(line) if line.type == socket.SOCK_STREAM else Datagrams(line, line.send)
+
+
+def journal_outlet(path: str) -> Outlet:
+    """Entries as datagrams to the socket at that path.
+
+    The path is looked up for each, so that a journal that was started anew is found again.
+    """
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    return Datagrams(line, lambda data, flags: line.sendto(data, flags, path))
+
+
+class File:
+    """A regular file, or a description of our own that does not block."""
+
+    def __init__(self, fd: int, *, own: bool = False) -> None:
+        self._fd = fd
+        self._own = own
+
+    def send(self, lines: list[bytes]) -> int:
+        """See `Outlet`."""
+        return os.writev(self._fd, lines)
+
+    def close(self) -> None:
+        """See `Outlet`."""
+        if self._own:
+            os.close(self._fd)
+
+
+class Shared:
+    """A pipe or terminal that blocks, and cannot be opened anew.
+
+    A pipe with any room takes PIPE_BUF bytes at once. Two cases stay in which a write may wait: a
+    neighbour that fills the pipe just then, and a terminal, which promises no amount.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+
+    def send(self, lines: list[bytes]) -> int:
+        """See `Outlet`."""
+        if not self._poll.poll(0):
+            raise BlockingIOError
+        return os.write(self._fd, lines[0][: select.PIPE_BUF])
+
+    def close(self) -> None:
+        """See `Outlet`."""
+
+
+class Stream:
+    """A stream socket."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._socket = line
+
+    def send(self, lines: list[bytes]) -> int:
+        """See `Outlet`."""
+        return self._socket.sendmsg(lines, (), socket.MSG_DONTWAIT)
+
+    def close(self) -> None:
+        """See `Outlet`."""
+        self._socket.close()
+
+
+class Datagrams:
+    """A socket that takes each line as a message of its own."""
+
+    def __init__(self, line: socket.socket, send: Callable[[bytes, int], int]) -> None:
+        self._socket = line
+        self._send = send
+
+    def send(self, lines: list[bytes]) -> int:
+        """See `Outlet`."""
+        sent = 0
+        for line in lines:
+            try:
+                sent += self._send(line, socket.MSG_DONTWAIT)
+            except OSError:
+                if not sent:
+                    raise
+                break  # the next call meets it again, if it lasts
+        return sent
+
+    def close(self) -> None:
+        """See `Outlet`."""
+        self._socket.close()

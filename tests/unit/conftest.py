@@ -1,0 +1,49 @@
+"""What the tests of the log's way out share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from asyncmqd.observe.outlets import Outlet, outlet_of
+from asyncmqd.observe.writer import LineWriter
+from tests.ends import Ends, report
+
+
+@pytest.fixture
+def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
+    made = Ends(getattr(request, "param", "pipe"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def writer_to() -> Iterator[Callable[..., LineWriter]]:
+    """Makes writers to a descriptor or an outlet, which report what they dropped."""
+    made: list[LineWriter] = []
+
+    def make(to: int | Outlet, **options: Any) -> LineWriter:
+        outlet = outlet_of(to) if isinstance(to, int) else to
+        made.append(LineWriter(outlet, report, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.outlet.close()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Runs a coroutine in the loop that the daemon has, and in the usual one."""
+    if request.param == "asyncio":
+        return asyncio.run
+
+    def run_uvloop(work: Any) -> Any:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
+
+    return run_uvloop
