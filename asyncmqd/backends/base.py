@@ -209,6 +209,10 @@ class BaseBackend(abc.ABC):
         all of them, since a wake-up may have been missed. Only one call may run at a time.
         """
 
+    @abc.abstractmethod
+    async def retire(self, queue: str) -> None:
+        """This instance claims from the queue no more: from now on others are woken instead."""
+
     # ------------------------------------------------------------------ reading
 
     @abc.abstractmethod

@@ -394,6 +394,9 @@ class InMemoryBackend(BaseBackend):
         self._woken -= woken
         return woken
 
+    async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
+        return
+
     def _on_wake(self, queue: str) -> None:
         loop = self._loop
         if loop is None or loop.is_closed():

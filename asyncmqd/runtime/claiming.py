@@ -69,6 +69,8 @@ class ClaimLoop:
         self._unsure = False  # a reply was lost: the store may hold claims for us
         self._failures = 0  # round trips that failed in a row
         self._deadline: float | None = None  # loop time; set once draining
+        self._begun = False
+        self._retired = False  # others are woken instead of us
         self._bell = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -81,6 +83,7 @@ class ClaimLoop:
 
         The first cancellation gives running jobs `drain_timeout` seconds, a further one none.
         """
+        self._begun = True
         main = asyncio.create_task(self._run_lanes(), name=f"claims of {self.queue}")
         cancelled: asyncio.CancelledError | None = None
         while not main.done():
@@ -99,6 +102,11 @@ class ClaimLoop:
     def draining(self) -> bool:
         """Whether no job is claimed any more."""
         return self._deadline is not None
+
+    @property
+    def claiming(self) -> bool:
+        """Whether it takes jobs: from its start until it drains."""
+        return self._begun and not self.draining
 
     def ring(self) -> None:
         """Look again at what there is to do."""
@@ -162,10 +170,12 @@ class ClaimLoop:
         """Wait for settled jobs or for work to claim; how many to claim, None when drained."""
         while True:
             alone = not self._lanes
-            if self._unsure and alone:
+            if alone and (self._unsure or self._must_retire):
                 return 0
-            # Beside a round trip that is under way, only a full share is worth another one.
-            may_go = alone or (not self._unsure and self.slots.free >= self.slots.share)
+            # Beside a round trip that is under way, only a full share is worth another one. A claim
+            # that began before the drain must have come back before we retire: it may sign us up.
+            in_pairs = not (self._unsure or self.draining)
+            may_go = alone or (in_pairs and self.slots.free >= self.slots.share)
             room = self._reserve() if may_go else 0
             if may_go and (self._finished or self._noted or (room and self._hungry)):
                 return room
@@ -175,6 +185,10 @@ class ClaimLoop:
             self._bell.clear()
             self._set_alarm()
             await self._bell.wait()
+
+    @property
+    def _must_retire(self) -> bool:
+        return self.draining and not self._retired and self.node.healthy
 
     def _reserve(self, limit: int = BATCH) -> int:
         """Take free slots, and a token for each."""
@@ -207,6 +221,10 @@ class ClaimLoop:
         """One round trip: settle what has ended, claim up to `room` jobs, start them."""
         if self._unsure:
             await self._find_unknown_claims()
+            return
+        if self._must_retire:
+            self._retired = True  # one attempt: a store that fails must not hold up the drain
+            await self.node.retire(self.queue)
             return
         limiter = self.limiter  # a reload may change it while we wait
         if room:

@@ -51,6 +51,10 @@ class Member(Protocol):
         """Jobs that it runs now."""
 
     @property
+    def claiming(self) -> bool:
+        """Whether it takes jobs."""
+
+    @property
     def last_tidied(self) -> float:
         """Loop time at which the retention limits were last applied."""
 
@@ -134,6 +138,15 @@ class Node:
         self.workers[worker.queue].remove(worker)
         if not self.workers[worker.queue]:
             del self.workers[worker.queue]
+
+    async def retire(self, queue: str) -> None:
+        """A worker of the queue claims no more: have others woken, unless one here goes on.
+
+        To be called before it hands jobs back, or we might be the ones who are woken for them.
+        Raises StoreError.
+        """
+        if not any(worker.claiming for worker in self.workers.get(queue, ())):
+            await self.backend.retire(queue)
 
     def known(self, tasks: Sequence[str]) -> list[str]:
         """Those of the tasks that this process can run."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import TracebackType
 from typing import Self
 
+from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Policy, Released, settle
 from asyncmqd.runtime.node import Node
@@ -22,6 +24,7 @@ class Watch:
         self.worker = f"{node.id}#{worker_id}"
         self.concurrency = 1
         self.running: dict[str, object] = {}
+        self.claiming = True
         self._scanner = Scanner(queue, node, WorkerOptions())
         self._scanning: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -37,10 +40,13 @@ class Watch:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.node.part(self)
+        self.claiming = False
         if self._scanning is not None:
             self._scanning.cancel()
             await asyncio.wait([self._scanning])
+        with contextlib.suppress(StoreError):  # then others look by themselves, by and by
+            await self.node.retire(self.queue)
+        self.node.part(self)
 
     def wake(self) -> None:
         """The queue may have work."""

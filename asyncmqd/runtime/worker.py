@@ -164,6 +164,11 @@ class Worker:
         return self._claims.draining
 
     @property
+    def claiming(self) -> bool:
+        """Whether it takes jobs."""
+        return self._claims.claiming
+
+    @property
     def last_tidied(self) -> float:
         """Loop time at which the retention limits were last applied."""
         return self._scanner.last_tidied

@@ -247,3 +247,30 @@ async def test_work_that_is_there_needs_no_wake_up(backend: BaseBackend) -> None
     await fill(backend, "a", "b")
     assert ids(await worker(backend, asyncio.Event())) == ["a"]
     assert ids(await take(backend)) == ["b"]
+
+
+async def test_one_that_retired_is_not_woken_in_the_place_of_another(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    retired = [await open_store() for _ in range(4)]
+    for each in retired:
+        await each.wait([QUEUE], 0.0)
+        assert await each.claim(QUEUE, 1, LEASE, "retired") == []
+    sleeper = await asleep(backend)
+    for each in retired:
+        await each.retire(QUEUE)
+    await fill(retired[0], "a")
+    assert await woken(sleeper) == ["a"]
+
+
+async def test_a_wake_up_on_its_way_to_one_that_retires_is_passed_on(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    retiring = await open_store()
+    await retiring.wait([QUEUE], 0.0)
+    for id in names(20):  # either of the two may be the one that is woken
+        assert await retiring.claim(QUEUE, 1, LEASE, "retiring") == []
+        sleeper = await asleep(backend)
+        await fill(retiring, id)
+        await retiring.retire(QUEUE)
+        assert await woken(sleeper) == [id]

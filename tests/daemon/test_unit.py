@@ -46,7 +46,6 @@ def test_the_template_differs_from_the_service_in_its_names_only():
     for of_service, of_template in (
         ("(asyncmqd)", "(asyncmqd, %i)"),
         ("/etc/asyncmq/queues.toml", "/etc/asyncmq/%i.toml"),
-        ("Identifier=asyncmqd", "Identifier=asyncmqd-%i"),
         ("Directory=asyncmqd", "Directory=asyncmqd-%i"),
         ("/var/lib/asyncmqd", "/var/lib/asyncmqd-%i"),
         ("backend_url:asyncmqd.backend_url", "backend_url:asyncmqd-%i.backend_url"),

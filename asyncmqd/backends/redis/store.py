@@ -209,6 +209,9 @@ class RedisBackend(BaseBackend):
         await self._run()
         return await self._wakeups.wait(queues, timeout)
 
+    async def retire(self, queue: str) -> None:
+        await self._one("retire", queue, State.WAITING, self._wakeups.name)
+
     # ------------------------------------------------------------------ reading
 
     async def now(self) -> float:

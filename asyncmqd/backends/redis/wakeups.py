@@ -20,9 +20,9 @@ class Wakeups:
     whether anybody listens: hence a connection to each master of a cluster.
     """
 
-    def __init__(self, link: Link, channel: str, queue_of: Callable[[bytes], str]) -> None:
+    def __init__(self, link: Link, name: str, queue_of: Callable[[bytes], str]) -> None:
         self._link = link
-        self._channel = channel
+        self.name = name  # of the channel
         self._queue_of = queue_of
         self._woken: set[str] = set()
         self._event = asyncio.Event()
@@ -31,7 +31,7 @@ class Wakeups:
     @property
     def channel(self) -> str:
         """The channel, or nothing while nobody listens to it."""
-        return self._channel if self._ears else ""
+        return self.name if self._ears else ""
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         """See `BaseBackend.wait`."""
@@ -67,7 +67,7 @@ class Wakeups:
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 for name, make in masters.items():
                     ear = self._ears[name] = _Ear(make(), self._note)
-                    await ear.open(self._channel)
+                    await ear.open(self.name)
         except BaseException as error:
             await self.close()
             if isinstance(error, FAULTS):

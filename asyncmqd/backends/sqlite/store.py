@@ -179,6 +179,9 @@ class SQLiteBackend(BaseBackend):
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._living().listener.wait(queues, timeout)
 
+    async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
+        return
+
     # ------------------------------------------------------------------ reading
 
     async def now(self) -> float:

@@ -1,0 +1,9 @@
+-- Wake this instance no more. A wake-up that is on its way to it by now would be lost: if work waits,
+-- another instance is woken.
+-- needs: _wake
+-- KEYS: the base of the queue
+-- ARGV: waiting place, channel of the instance
+redis.call('SREM', base .. 'waiters', ARGV[2])
+if redis.call('EXISTS', base .. ARGV[1]) == 1 then
+  wake()
+end
