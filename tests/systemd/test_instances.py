@@ -7,6 +7,7 @@ import json
 from tests.daemon.harness import until
 
 ENQUEUE = ("asyncmq", "enqueue", "mark", "--queue", "mail")
+STATUS = ("asyncmqd", "status", "--json")
 
 
 def test_two_instances_have_directories_and_sockets_of_their_own(service, box, seen):
@@ -51,16 +52,18 @@ def test_members_of_the_group_enqueue_and_ask_and_others_do_not(service, box, se
     daemon.start()
     people = 'u app - "member" /srv\nm app asyncmqd\nu stranger - "no member" /srv\n'
     box.run("systemd-sysusers", "-", input=people)
-    where = (f"--config={daemon.config}",)
-    member, stranger = ("runuser", "-u", "app", "--"), ("runuser", "-u", "stranger", "--")
-    id = box.run(*member, *ENQUEUE[:1], *where, *ENQUEUE[1:]).stdout.strip()
+    member = ("runuser", "-u", "app", "--", "env", f"ASYNCMQD_CONFIG={daemon.config}")
+    id = box.run(*member, *ENQUEUE).stdout.strip()
     daemon.log.wait_for("job.completed", job_id=id)
-    shown = json.loads(box.run(*member, "asyncmqd", "status", "--json", *where).stdout)
-    assert shown["pid"] == daemon.pid
-    refused = box.run(*stranger, *ENQUEUE[:1], *where, *ENQUEUE[1:], check=False)
-    asked = box.run(*stranger, "asyncmqd", "status", *where, check=False)
-    assert (refused.returncode, asked.returncode) == (1, 1)
-    for each in (refused, asked):
+    assert json.loads(box.run(*member, *STATUS).stdout)["pid"] == daemon.pid
+    stranger = ("runuser", "-u", "stranger", "--", "env")
+    unread = box.run(*stranger, f"ASYNCMQD_CONFIG={daemon.config}", *ENQUEUE, check=False)
+    own = f'backend = "{daemon.backend}"\ncontrol_socket = "{daemon.runtime}/control.sock"\n'
+    box.write("/srv/own.toml", own + "[queues.mail]\n")
+    refused = box.run(*stranger, "ASYNCMQD_CONFIG=/srv/own.toml", *ENQUEUE, check=False)
+    asked = box.run(*stranger, "ASYNCMQD_CONFIG=/srv/own.toml", *STATUS, check=False)
+    assert (unread.returncode, refused.returncode, asked.returncode) == (78, 1, 1)
+    for each in (unread, refused, asked):
         assert "Traceback" not in each.stderr
         assert "ermission" in each.stderr
     modes = {name: oct(box.path(f"{daemon.state}/{name}").stat().st_mode)[-4:] for name in NAMES}
