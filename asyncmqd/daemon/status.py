@@ -118,11 +118,12 @@ class Status:
             queues = list(self._supervisor.keepers)
             self._counting = asyncio.create_task(self._node.backend.counts(queues))
             self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        done, _ = await asyncio.wait([self._counting], timeout=COUNT_LIMIT)
+        counting = self._counting  # by the time it returns, somebody may have begun another
+        done, _ = await asyncio.wait([counting], timeout=COUNT_LIMIT)
         if not done:
             return {}
         try:
-            return self._counting.result()
+            return counting.result()
         except StoreError:
             return {}
 
