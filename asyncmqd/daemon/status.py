@@ -83,6 +83,7 @@ class Status:
                 "generation": configuration.generation,
                 "loaded_at": configuration.loaded_at.isoformat(),
                 "refusal": configuration.refusal,
+                "needs_restart": list(configuration.needs_restart),
             },
             "store": {
                 "url": configuration.settings.backend_shown,
