@@ -58,7 +58,7 @@ class Keeper:
         self._wanted = False
         self._change.set()
         if self.worker is not None:
-            self.worker.adjust(msgspec.structs.replace(self.options, repeatables=()))
+            self.worker.adjust(msgspec.structs.replace(self.worker.options, repeatables=()))
         self._end()
 
     async def hand_back(self) -> None:
