@@ -19,7 +19,6 @@ ASK_LIMIT = 1.0  # seconds that the store gets; an urgent reload must come all t
 class Forecast:
     """A plan with what the store says about it, told as lines and as JSON values."""
 
-    plan: Plan
     lines: list[str]  # changes, then warnings
     warnings: list[str]
     values: dict[str, Any]
@@ -75,7 +74,6 @@ def _tell(plan: Plan, facts: _Facts) -> Forecast:
     if not facts.answered and any(each.change != "removed" for each in plan.schedules):
         warnings.append("! the store did not answer: next times are by the clock of this host")
     return Forecast(
-        plan=plan,
         lines=plan.lines(facts.now) + warnings,
         warnings=warnings,
         values={

@@ -92,7 +92,7 @@ class Document:
     top: Table = field(default_factory=dict)
     # So slow that tokens which come back during a test do not count.
     defaults: Table = field(default_factory=lambda: {"rate_interval": 3_600, "drain_timeout": 300})
-    queues: dict[str, Table] = field(default_factory=lambda: {"a": {}, "b": {}})
+    queues: dict[str, Table] = field(default_factory=lambda: {"a": {}, "b": {"rate_limit": 5}})
     broken: bool = False
 
     def text(self) -> str:
@@ -387,5 +387,5 @@ def toggled(document: Document, queue: str) -> Document:
     """The document without this queue, or with it if it was without."""
     tables = dict(document.queues)
     if tables.pop(queue, None) is None:
-        tables[queue] = {"concurrency": 2}
+        tables[queue] = {"rate_limit": 5}
     return replace(document, queues=tables)

@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,6 @@ KEYS: dict[str, list[Any]] = {
     "keep_bytes": [100_000, 10_000_000],
     "repeatables": [[], _SCHEDULES[:1], _SCHEDULES[1:2], _SCHEDULES[1:]],
 }
-OF_QUEUES_ONLY: dict[str, list[Any]] = {"burst": [None, 1, 4]}
 AT_TOP: dict[str, list[Any]] = {
     "shutdown_timeout": [200.0, 400.0],
     "log_level": ["info", "error"],
@@ -90,13 +90,19 @@ def values(keys: dict[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
 
 queues = st.sampled_from(QUEUES)
 jobs = st.tuples(st.just("job"), queues, st.sampled_from(["hold", "block", "nop"]))
+limits = st.fixed_dictionaries(
+    {"rate_limit": st.sampled_from([None, 2, 5]), "burst": st.sampled_from([None, 1, 4])}
+)
+scanners = st.fixed_dictionaries({"scanners": st.sampled_from(KEYS["scanners"])})
 steps = st.one_of(
     jobs,
-    jobs,
+    st.tuples(st.just("release"), queues),
     st.tuples(st.just("release"), queues),
     st.tuples(st.just("toggle"), queues),
-    st.tuples(st.just("queues"), queues, values(KEYS | OF_QUEUES_ONLY)),
-    st.tuples(st.just("queues"), queues, values(KEYS | OF_QUEUES_ONLY)),
+    st.tuples(st.just("toggle"), queues),
+    st.tuples(st.just("queues"), queues, values(KEYS)),
+    st.tuples(st.just("queues"), queues, limits),
+    st.tuples(st.just("queues"), queues, scanners),
     st.tuples(st.just("defaults"), st.just(""), values(KEYS)),
     st.tuples(st.just("top"), st.just(""), values(AT_TOP)),
     st.tuples(st.just("break")),
@@ -122,13 +128,17 @@ async def _play(place: Path, play: list[tuple[Any, ...]]) -> None:
     document = Document()
     history = [document]
     async with world(place, document) as w:
-        await w.settle()
+        for queue, task in product(QUEUES, ("hold", "block")):
+            await w.add(queue, task)
         for step in play:
             match step:
                 case ("job", queue, task):
                     await w.add(queue, task)
                 case ("release", queue):
+                    former = w.served()
                     await w.release(queue)
+                    _check_limiters(former, w.served())
+                    await w.add(queue, "hold")
                 case _:
                     history.append(_next(history, document, step))
                     document = await _reload(w, document, history[-1])
@@ -204,6 +214,7 @@ def _check_settled(
     w: World, before: dict[str, Served], started: Counter[str], old: Document, new: Document
 ) -> None:
     """What has to be so when everything has come to rest."""
+    _check_limiters(before, w.served())
     for queue, served in w.served().items():
         assert served.ending or queue in new.queues
         if not served.ending:
@@ -216,11 +227,16 @@ def _check_settled(
         if _in_place(queue, former, old, new):
             assert (served.worker, served.tasks) == (former.worker, former.tasks)
             assert served == former or started[queue] or old.meaning(queue) != new.meaning(queue)
-        if former.limiter and served.limiter:
-            assert served.limiter is former.limiter, "another one would give a second burst"
         if served.limiter is former.limiter is not None and not served.ending:
             left = min(former.tokens, burst_of(new.meaning(queue))) - started[queue]
             assert served.tokens == pytest.approx(left, abs=0.1)
+
+
+def _check_limiters(before: dict[str, Served], after: dict[str, Served]) -> None:
+    """Also a worker that starts anew goes on with the tokens that are left."""
+    for queue in before.keys() & after.keys():
+        former, now = before[queue].limiter, after[queue].limiter
+        assert None in {former, now} or now is former, "another one would give a second burst"
 
 
 async def _end(w: World, document: Document) -> None:
