@@ -127,6 +127,8 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     print(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
     if about["refusal"]:
         print(f"       {about['refusal']}")
+    if about["needs_restart"]:
+        print(f"       restart needed for {', '.join(about['needs_restart'])}")
     print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DOES NOT ANSWER'}")
     if store["trouble"]:
         print(f"       {store['trouble']}")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, SecretStr
 
-from asyncmqd.config.models import QueueSettings, Settings
+from asyncmqd.config.models import RepeatableSettings, Settings
+from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.urls import redacted
 
 LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit", "stuck_limit"})
 """Top-level keys that a reload applies. All others are read once, at start."""
 WORKER_KEYS = frozenset({"scanners"})
 """Keys of a queue that need its worker to be started anew; the others change in place."""
+FORESEEN = 3  # instants that are told of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
+_ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for the log
+_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,43 @@ class KeyChange:
 
 
 @dataclass(frozen=True)
+class ScheduleChange:
+    """A schedule that comes, goes or differs. Its identity is its queue and its name."""
+
+    queue: str
+    name: str
+    change: Literal["added", "changed", "removed"]
+    schedule: Repeatable  # as it will be, or as it was
+    keys: tuple[KeyChange, ...] = ()  # of one that is changed
+
+    def next_times(self, now: float) -> list[str]:
+        """The next instants after `now` (Unix time), in the schedule's own time zone."""
+        if self.change == "removed":
+            return []
+        instants = upcoming(self.schedule, now, FORESEEN)
+        return [local_time(self.schedule, instant) for instant in instants]
+
+    def line(self, now: float | None) -> str:
+        """The change for people, with the next times unless `now` is None."""
+        details = [f"{key.key} changed" if key.key in _ARGUMENTS else str(key) for key in self.keys]
+        if self.change == "removed":
+            details.append("this daemon fires it no more")
+        elif now is not None:
+            details.append(f"next {', '.join(self.next_times(now)) or 'never'}")
+        line = f"{_SIGNS[self.change]} schedule {self.queue}/{self.name}"
+        return f"{line}: {'; '.join(details)}" if details else line
+
+    def to_dict(self, now: float | None) -> dict[str, Any]:
+        """The change as JSON values."""
+        return {
+            "queue": self.queue,
+            "name": self.name,
+            "change": self.change,
+            "next": [] if now is None else self.next_times(now),
+        }
+
+
+@dataclass(frozen=True)
 class Plan:
     """The difference between two configurations, by what has to be done about it."""
 
@@ -45,6 +87,7 @@ class Plan:
     removed: tuple[str, ...] = ()  # queues to drain and stop
     changed: dict[str, tuple[KeyChange, ...]] = field(default_factory=dict)  # by queue
     restarts_worker: frozenset[str] = frozenset()  # changed queues whose worker starts anew
+    schedules: tuple[ScheduleChange, ...] = ()  # of queues that come and go, too
     live: tuple[KeyChange, ...] = ()  # top-level keys that apply at once
     restart: tuple[KeyChange, ...] = ()  # top-level keys that wait for the daemon's restart
 
@@ -53,19 +96,27 @@ class Plan:
         """Whether nothing differs."""
         return not (self.added or self.removed or self.changed or self.live or self.restart)
 
-    def lines(self) -> list[str]:
-        """The plan for people, one line for each change."""
+    def lines(self, now: float | None = None) -> list[str]:
+        """The plan for people, one line for each change.
+
+        With `now`, a Unix time, schedules that come or change are told with their next times.
+        """
         lines = [f"+ queue {name}: start" for name in self.added]
         lines += [f"- queue {name}: drain and stop" for name in self.removed]
         for name, changes in self.changed.items():
             how = " (its worker restarts)" if name in self.restarts_worker else ""
-            lines += [f"~ queue {name}: {change}{how}" for change in changes]
+            lines += [
+                f"~ queue {name}: {change}{how}"
+                for change in changes
+                if change.key != "repeatables"  # each of them has a line of its own
+            ]
+        lines += [change.line(now) for change in self.schedules]
         lines += [f"~ {change}" for change in self.live]
         lines += [f"! {change} (needs a restart of the daemon)" for change in self.restart]
         return lines
 
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON values, without passwords."""
+    def to_dict(self, now: float | None = None) -> dict[str, Any]:
+        """The plan as JSON values, without passwords; `now` as for `lines`."""
         return {
             "added": list(self.added),
             "removed": list(self.removed),
@@ -74,6 +125,7 @@ class Plan:
                 for name, changes in self.changed.items()
             },
             "restarts_worker": sorted(self.restarts_worker),
+            "schedules": [change.to_dict(now) for change in self.schedules],
             "live": [change.to_dict() for change in self.live],
             "restart": [change.to_dict() for change in self.restart],
         }
@@ -96,12 +148,35 @@ def diff(old: Settings, new: Settings) -> Plan:
             for name, changes in changed.items()
             if any(change.key in WORKER_KEYS for change in changes)
         ),
+        schedules=tuple(_schedule_changes(_schedules(old), _schedules(new))),
         live=tuple(change for change in top if change.key in LIVE_KEYS),
         restart=tuple(change for change in top if change.key not in LIVE_KEYS),
     )
 
 
-def _changes(old: Settings | QueueSettings, new: Settings | QueueSettings) -> tuple[KeyChange, ...]:
+_Schedules = dict[tuple[str, str], RepeatableSettings]  # by queue and name
+
+
+def _schedules(settings: Settings) -> _Schedules:
+    return {
+        (name, repeatable.schedule.key): repeatable
+        for name, queue in settings.queues.items()
+        for repeatable in queue.repeatables
+    }
+
+
+def _schedule_changes(old: _Schedules, new: _Schedules) -> Iterator[ScheduleChange]:
+    for identity in sorted(old.keys() | new.keys()):
+        before, after = old.get(identity), new.get(identity)
+        if after is None:
+            yield ScheduleChange(*identity, "removed", old[identity].schedule)
+        elif before is None:
+            yield ScheduleChange(*identity, "added", after.schedule)
+        elif keys := _changes(before, after):
+            yield ScheduleChange(*identity, "changed", after.schedule, keys)
+
+
+def _changes(old: BaseModel, new: BaseModel) -> tuple[KeyChange, ...]:
     return tuple(
         KeyChange(key, getattr(old, key), getattr(new, key))
         for key in type(old).model_fields

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import msgspec
+
 from asyncmqd.domain import clock
+from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
@@ -29,6 +32,7 @@ class Keeper:
         self._node = node
         self._wanted = True
         self._ending = False  # the present worker was told to end
+        self._limiter: RateLimiter | None = None  # what the last worker left
         self._run: asyncio.Task[None] | None = None
         self._change = asyncio.Event()  # cuts the pause after a crash short
         self.task = asyncio.create_task(self._keep(), name=f"queue {queue}")
@@ -50,9 +54,11 @@ class Keeper:
             self.worker.adjust(options)
 
     def stop(self) -> None:
-        """Drain, and end."""
+        """Drain, and end. From now on no schedule fires, for nobody here would run the job."""
         self._wanted = False
         self._change.set()
+        if self.worker is not None:
+            self.worker.adjust(msgspec.structs.replace(self.worker.options, repeatables=()))
         self._end()
 
     async def hand_back(self) -> None:
@@ -111,15 +117,28 @@ class Keeper:
         self._ending = False
         self._run = asyncio.create_task(self._work(), name=f"worker of {self.queue}")
         await asyncio.wait([self._run])
-        run, self._run, self.worker = self._run, None, None
+        run, self._run = self._run, None
+        worker, self.worker = self.worker, None
         if run.cancelled():
+            if worker is not None:
+                self._limiter = worker.limiter
             return None
+        self._limiter = None  # a crash may have lost tokens that were reserved
         return run.exception() or RuntimeError("the worker ended by itself")
 
     async def _work(self) -> None:
-        self.worker = Worker(self.queue, self._node, self.options)
+        limiter = self._kept_limiter()
+        self.worker = Worker(self.queue, self._node, self.options, limiter=limiter)
         self._node.observer.event("queue.started", queue=self.queue, **_numbers(self.options))
         await self.worker.run()
+
+    def _kept_limiter(self) -> RateLimiter | None:
+        """The former worker's, so that a restart brings no second burst, with today's numbers."""
+        options = self.options
+        if self._limiter is None or options.rate_limit is None:
+            return None
+        self._limiter.change(options.rate_limit, options.rate_interval, options.burst)
+        return self._limiter
 
     async def _pause_after(self, error: BaseException, crashes: int) -> None:
         bound = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(crashes - 1, 10))

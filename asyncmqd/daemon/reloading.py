@@ -10,10 +10,15 @@ from typing import Any
 from asyncmqd.config import ConfigErrors, Plan, Settings, diff, load
 from asyncmqd.daemon.application import Application, Scanners
 from asyncmqd.daemon.control import Refused
+from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
+
+REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
+
+_Answer = asyncio.Future[dict[str, Any]]
 
 
 class Configuration:
@@ -28,6 +33,7 @@ class Configuration:
         self.generation = 1  # rises by one at each reload that is applied
         self.loaded_at = clock.utc_now()
         self.refusal = ""  # the first error of the last reload, if that was refused
+        self.needs_restart: tuple[str, ...] = ()  # keys of the files that wait for a restart
         self._environ = environ
 
     async def look(self) -> tuple[Settings, Plan]:
@@ -49,89 +55,130 @@ class Configuration:
         self.generation += 1
         self.loaded_at = clock.utc_now()
         self.refusal = ""
+        self.needs_restart = tuple(kept)
 
 
 class Reloader:
-    """Reloads one at a time; requests that come meanwhile share the next one."""
+    """Reloads one at a time; requests that come meanwhile share the next one.
+
+    A request is never answered by a reload that began before it: whoever wrote a file and then
+    asks is told of that file, or of a later one.
+    """
 
     def __init__(
         self,
         configuration: Configuration,
         supervisor: Supervisor,
+        forecaster: Forecaster,
         systemd: Systemd,
         observer: Observer,
         set_log_level: Callable[[str], None],
     ) -> None:
         self._configuration = configuration
         self._supervisor = supervisor
+        self._forecaster = forecaster
         self._systemd = systemd
         self._observer = observer
         self._set_log_level = set_log_level
-        self._requests: asyncio.Queue[asyncio.Future[dict[str, Any]]] = asyncio.Queue()
+        self._waiting: list[_Answer] = []  # for a reload that has not begun
+        self._asked = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
-    def request(self) -> asyncio.Future[dict[str, Any]]:
+    def request(self) -> _Answer:
         """Ask for a reload; the future says what it changed, or raises Refused."""
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: _Answer = asyncio.get_running_loop().create_future()
         # Who sends a signal does not wait for the answer; the log has it.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._requests.put_nowait(future)
-        return future
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._stopped:
+            answer.set_exception(_stopping())
+        else:
+            self._waiting.append(answer)
+            self._asked.set()
+        return answer
 
-    async def run(self) -> None:
-        """Carry out requests until cancelled; then those that wait are refused."""
-        waiting: list[asyncio.Future[dict[str, Any]]] = []
-        try:
-            while True:
-                waiting = [await self._requests.get()]
-                while not self._requests.empty():
-                    waiting.append(self._requests.get_nowait())
-                await self._answer(waiting)
-        finally:
-            while not self._requests.empty():
-                waiting.append(self._requests.get_nowait())
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(Refused("the daemon is stopping"))
+    def start(self) -> None:
+        """Carry out requests, those that came before included."""
+        self._task = asyncio.create_task(self._run(), name="reloads")
 
-    async def _answer(self, waiting: list[asyncio.Future[dict[str, Any]]]) -> None:
+    async def stop(self) -> None:
+        """Reload no more: what is under way changes nothing, and who waits is refused.
+
+        A reload that went on beside a drain would have the queues served again.
+        """
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        _settle(self._waiting, _stopping())
+
+    # ------------------------------------------------------------------ inside
+
+    async def _run(self) -> None:
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            asking, self._waiting = self._waiting, []
+            try:
+                await self._answer(asking)
+            finally:  # those that have their answer by now keep it
+                _settle(asking, _stopping())
+            await asyncio.sleep(REST)
+
+    async def _answer(self, asking: list[_Answer]) -> None:
         self._systemd.reloading()
         self._observer.event("daemon.reloading", config=str(self._configuration.path))
+        outcome: dict[str, Any] | Refused
         try:
-            result = await self._reload()
+            outcome = await self._reload()
         except ConfigErrors as errors:
-            self._refuse(waiting, [str(each) for each in errors.errors])
+            outcome = self._refuse([str(each) for each in errors.errors])
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
-            self._refuse(waiting, [f"{type(error).__name__}: {error}"])
-        else:
-            for future in waiting:
-                if not future.done():
-                    future.set_result(result)
+            outcome = self._refuse([f"{type(error).__name__}: {error}"])
+        _settle(asking, outcome)
         # Even after a refusal: systemd waits for the end of the reload, whatever that is.
         self._systemd.ready(self._configuration.refusal or "reloaded")
 
     async def _reload(self) -> dict[str, Any]:
-        new, plan = await self._configuration.look()
-        scanners = await self._configuration.import_scanners(new)
-        self._configuration.take(new, plan, scanners)
+        configuration = self._configuration
+        new, plan = await configuration.look()
+        scanners = await configuration.import_scanners(new)
+        forecast = await self._forecaster.of(plan)
+        # From here on nothing waits, so that a stop finds all of it done or nothing.
+        configuration.take(new, plan, scanners)
         self._set_log_level(new.log_level)
-        self._supervisor.apply(wanted_options(self._configuration.settings, scanners))
-        result = {
-            "generation": self._configuration.generation,
-            "plan": plan.to_dict(),
-            "lines": plan.lines(),
-            "draining": sorted({*plan.removed, *self._supervisor.draining}),
-        }
+        self._supervisor.apply(wanted_options(configuration.settings, scanners))
         self._observer.event(
             "daemon.reloaded",
-            generation=self._configuration.generation,
+            generation=configuration.generation,
             changes=plan.lines(),
-            needs_restart=[change.key for change in plan.restart] or None,
+            warnings=forecast.warnings or None,
+            needs_restart=list(configuration.needs_restart) or None,
         )
-        return result
+        return {
+            "generation": configuration.generation,
+            "plan": forecast.values,
+            "lines": forecast.lines,
+            "warnings": forecast.warnings,
+            "needs_restart": list(configuration.needs_restart),
+            "draining": sorted({*plan.removed, *self._supervisor.draining}),
+        }
 
-    def _refuse(self, waiting: list[asyncio.Future[dict[str, Any]]], errors: list[str]) -> None:
+    def _refuse(self, errors: list[str]) -> Refused:
         self._configuration.refusal = f"reload refused: {errors[0]}"
         self._observer.event("daemon.reload_refused", error=errors[0], errors=errors)
-        for future in waiting:
-            if not future.done():
-                future.set_exception(Refused("\n".join(errors)))
+        return Refused("\n".join(errors))
+
+
+def _stopping() -> Refused:
+    return Refused("the daemon is stopping")
+
+
+def _settle(answers: list[_Answer], outcome: dict[str, Any] | Refused) -> None:
+    for answer in answers:
+        if answer.done():  # whoever asked went away
+            continue
+        if isinstance(outcome, Refused):
+            answer.set_exception(Refused(*outcome.args))
+        else:
+            answer.set_result(outcome)

@@ -12,6 +12,7 @@ from asyncmqd.backends.base import BaseBackend, StoreError, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
+from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.instance import CannotStart
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.reloading import Configuration, Reloader
@@ -54,7 +55,10 @@ class Daemon:
         )
         self._supervisor = Supervisor(self._node)
         self._status = Status(self._node, self._supervisor, configuration, instance)
-        self._reloader = Reloader(configuration, self._supervisor, systemd, observer, set_log_level)
+        self._forecaster = Forecaster(backend)
+        self._reloader = Reloader(
+            configuration, self._supervisor, self._forecaster, systemd, observer, set_log_level
+        )
         self._monitor = LoopMonitor(observer, self._supervisor.runs)
         self._node.overstays.on_more = self._consider_restart
         self._control = Control(settings.control_socket, self)
@@ -90,7 +94,7 @@ class Daemon:
 
     def _obey(self, command: Command) -> None:
         match command:
-            case Command.RELOAD if self._status.phase != "draining":
+            case Command.RELOAD:
                 self._reloader.request()
             case Command.DUMP:
                 self._status.dump()
@@ -119,7 +123,7 @@ class Daemon:
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)
         self._supervisor.apply(wanted_options(settings, self._configuration.scanners))
-        self._tasks.append(asyncio.create_task(self._reloader.run()))
+        self._reloader.start()
         self._status.phase = "ready"
         self._systemd.ready(self._status.line())
         self._observer.event(
@@ -170,6 +174,7 @@ class Daemon:
         self._status.phase = "draining"
         self._systemd.stopping(self._status.line())
         self._observer.event("daemon.draining", running=self._supervisor.running)
+        await self._reloader.stop()
         await self._supervisor.stop()
         await self._control.stop()
         for task in self._tasks:
@@ -233,10 +238,9 @@ class Daemon:
             _, plan = await self._configuration.look()
         except ConfigErrors as errors:
             raise Refused(str(errors)) from None
-        return {"plan": plan.to_dict(), "lines": plan.lines()}
+        forecast = await self._forecaster.of(plan)
+        return {"plan": forecast.values, "lines": forecast.lines}
 
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
-        if self._status.phase == "draining":
-            raise Refused("the daemon is stopping")
         return await self._reloader.request()

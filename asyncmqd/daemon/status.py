@@ -103,6 +103,7 @@ class Status:
                 "generation": configuration.generation,
                 "loaded_at": configuration.loaded_at.isoformat(),
                 "refusal": configuration.refusal,
+                "needs_restart": list(configuration.needs_restart),
             },
             "store": {
                 "url": configuration.settings.backend_shown,
@@ -143,11 +144,12 @@ class Status:
             queues = list(self._supervisor.keepers)
             self._counting = asyncio.create_task(self._node.backend.counts(queues))
             self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
-        done, _ = await asyncio.wait([self._counting], timeout=COUNT_LIMIT)
+        counting = self._counting  # by the time it returns, somebody may have begun another
+        done, _ = await asyncio.wait([counting], timeout=COUNT_LIMIT)
         if not done:
             return {}
         try:
-            return self._counting.result()
+            return counting.result()
         except StoreError:
             return {}
 

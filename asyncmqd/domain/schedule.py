@@ -131,6 +131,20 @@ def next_instant(repeatable: Repeatable, after: float) -> float:
     return next(_cron_instants(repeatable, after), math.inf)
 
 
+def upcoming(repeatable: Repeatable, after: float, count: int) -> list[float]:
+    """The first `count` instants later than `after`; fewer if there are no more."""
+    instants: list[float] = []
+    while len(instants) < count and math.isfinite(after := next_instant(repeatable, after)):
+        instants.append(after)
+    return instants
+
+
+def local_time(repeatable: Repeatable, instant: float) -> str:
+    """The instant on the clock of the schedule's time zone: ISO 8601, with the offset from UTC."""
+    moment = datetime.fromtimestamp(instant, _zone(repeatable.timezone))
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+
+
 def latest_instant(repeatable: Repeatable, after: float, now: float) -> float | None:
     """The latest instant in (after, now], or None. However many were missed, this is one."""
     if repeatable.every is not None:

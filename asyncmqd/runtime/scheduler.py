@@ -87,10 +87,12 @@ class Scheduler:
             # The newest declaration wins: what the store has, not what this daemon's file says.
             repeatable = _decoder.decode(record.spec)
             now = self._now()
-            instant = latest_instant(repeatable, record.last, now)
+            # What an altered schedule names before its declaration was never missed.
+            since = max(record.last, record.declared)
+            instant = latest_instant(repeatable, since, now)
             if instant is not None:
                 await self._fire(repeatable, name, instant, now)
-            moments.append(next_instant(repeatable, max(now, record.last)))
+            moments.append(next_instant(repeatable, max(now, since)))
         return max(0.0, min(moments, default=math.inf) - self._now())
 
     async def _fire(self, repeatable: Repeatable, name: str, instant: float, now: float) -> None:

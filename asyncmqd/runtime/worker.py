@@ -154,6 +154,11 @@ class Worker:
         return self.options.concurrency
 
     @property
+    def limiter(self) -> RateLimiter | None:
+        """What limits its starts now; another worker of the queue may take it over."""
+        return self._claims.limiter
+
+    @property
     def running(self) -> dict[str, Run]:
         """The runs that are under way, by job id."""
         return self._claims.running

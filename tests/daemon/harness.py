@@ -114,8 +114,13 @@ class Daemon:
     # ------------------------------------------------------------------ the process
 
     def configure(self, queues: str, top: str = "") -> None:
-        """Write the configuration; whoever runs does not know yet."""
-        self.config.write_text(self._head + top + "\n" + queues)
+        """Write the configuration; whoever runs does not know yet.
+
+        In one step, as good editors do: a reload by somebody else must not see a half of it.
+        """
+        whole = self.config.with_suffix(".new")
+        whole.write_text(self._head + top + "\n" + queues)
+        whole.replace(self.config)
 
     def start(self, *, ready: bool = True, read: bool = True) -> Daemon:
         """Start the process, and wait until it is ready.
@@ -270,10 +275,12 @@ class Store:
 
         return asyncio.run(whole())
 
-    def add(self, queue: str, task: str, ids: Iterable[str], *args: Any) -> list[str]:
-        """Enqueue a job for each id."""
+    def add(
+        self, queue: str, task: str, ids: Iterable[str], *args: Any, delay: float = 0.0
+    ) -> list[str]:
+        """Enqueue a job for each id, due in `delay` seconds."""
         specs = [JobSpec(id=each, task=task, args=list(args)) for each in ids]
-        jobs = [NewJob(id=spec.id, payload=encode_spec(spec)) for spec in specs]
+        jobs = [NewJob(id=spec.id, payload=encode_spec(spec), delay=delay) for spec in specs]
         added = self.do(lambda backend: backend.add(queue, jobs))
         assert all(added)
         return [job.id for job in jobs]

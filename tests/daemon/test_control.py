@@ -8,6 +8,7 @@ import stat
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,6 +101,13 @@ def test_too_many_clients_are_refused_and_the_rest_is_served(running):
     for line in held:
         line.close()
     until(running.answers)
+
+
+def test_many_who_ask_at_once_are_all_answered(running):
+    """They share one call to the store, and some come just as it ends."""
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: running.ask("status"), range(200)))
+    assert all(answer["queues"]["mail"]["jobs"] for answer in answers)
 
 
 def test_several_requests_on_one_connection(running):

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from asyncmqd.daemon.client import ask
+from asyncmqd.daemon.protocol import Request, pack
 from tests.daemon.harness import Store, until
 
 TWO = "[queues.mail]\nconcurrency = 2\n[queues.steady]\nrate_limit = 3\nrate_interval = 3600\n"
+SLOW = """
+import pathlib, time
+pathlib.Path('importing').touch()
+while not pathlib.Path('go').exists():
+    time.sleep(0.01)
+async def scan(queue, *, backend, interval): pass
+"""  # a module of scanners whose import lasts until it is told to go on
 
 
 def test_a_changed_number_changes_in_place(daemon, server):
@@ -123,12 +134,34 @@ def test_hup_reloads_and_refuses_likewise(daemon, server):
 
 def test_keys_that_need_a_restart_are_named_until_it_comes(daemon, server):
     d = daemon(server.url, TWO).start()
-    for _ in range(2):
-        d.configure(TWO, top="lease = 5")
+    for concurrency in (3, 4):
+        d.configure(TWO.replace("= 2", f"= {concurrency}"), top='lease = 5\nlog_format = "json"')
         done = d.cli("reload")
         assert done.returncode == 0
         assert "lease: 15.0 -> 5.0 (needs a restart of the daemon)" in done.stdout
-        assert d.wait_for("daemon.reloaded")["needs_restart"] == ["lease"]
+        reloaded = d.wait_for("daemon.reloaded", count=concurrency - 2)
+        assert reloaded["needs_restart"] == ["log_format", "lease"]
+    assert d.ask("status")["config"]["needs_restart"] == ["log_format", "lease"]
+    assert "restart needed for log_format, lease\n" in d.cli("status").stdout
+    d.configure(TWO, top="lease = soon")
+    assert d.cli("reload").returncode == 1
+    assert d.ask("status")["config"]["needs_restart"] == ["log_format", "lease"]
+    d.configure(TWO)
+    result = d.ask("reload")
+    assert (result["needs_restart"], result["plan"]["restart"]) == ([], [])
+    assert d.ask("status")["config"]["needs_restart"] == []
+    assert "restart" not in d.cli("status").stdout
+
+
+def test_a_restart_settles_what_was_owed(daemon, server):
+    d = daemon(server.url, TWO).start()
+    d.configure(TWO, top="lease = 5")
+    assert d.ask("reload")["needs_restart"] == ["lease"]
+    assert d.stop() == 0
+    d.kill()
+    d.start()
+    assert d.ask("status")["config"]["needs_restart"] == []
+    assert d.cli("plan").stdout == "nothing would change\n"
 
 
 def test_the_log_level_changes_in_place(daemon, server):
@@ -168,11 +201,7 @@ def test_scanners_are_started_anew_by_themselves(daemon, server, place):
 
 
 def test_requests_that_come_during_a_reload_share_the_next(daemon, server, place):
-    (place / "slow.py").write_text(
-        "import pathlib, time\npathlib.Path('importing').touch()\n"
-        "while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
-        "async def scan(queue, *, backend, interval): pass\n"
-    )
+    (place / "slow.py").write_text(SLOW)
     d = daemon(server.url, TWO).start()
     d.configure(TWO + '[queues.new]\nscanners = ["slow:scan"]\n')
     with ThreadPoolExecutor(11) as pool:
@@ -189,20 +218,122 @@ def test_requests_that_come_during_a_reload_share_the_next(daemon, server, place
     assert len(d.all("daemon.reloaded")) <= 4
 
 
-def test_plan_tells_and_changes_nothing(daemon, server):
+def test_thirty_clients_and_thirty_signals_at_once_are_a_few_reloads(daemon, server):
     d = daemon(server.url, TWO).start()
-    assert d.cli("plan").stdout == "nothing would change\n"
-    d.configure("[queues.mail]\nconcurrency = 3\n[queues.new]\n")
-    done = d.cli("plan")
-    assert done.returncode == 0
-    assert done.stdout.splitlines() == [
-        "+ queue new: start",
-        "- queue steady: drain and stop",
-        "~ queue mail: concurrency: 2 -> 3",
-    ]
-    assert d.ask("status")["config"]["generation"] == 1
-    d.configure("[queues.mail]\nconcurrency = 0\n")
-    assert d.cli("plan").returncode == 1
+    written, writing = [0], threading.Lock()
+
+    def ask(_: int) -> bool:
+        """Write a newer file, reload; whether at least that one serves right afterwards."""
+        with writing:
+            written[0] += 1
+            own = written[0]
+            d.configure(TWO.replace("concurrency = 2", f"concurrency = {own + 2}"))
+        generation = d.ask("reload")["generation"]
+        status = d.ask("status")
+        assert status["config"]["generation"] >= generation > 1
+        return status["queues"]["mail"]["concurrency"] >= own + 2
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = pool.map(ask, range(30))
+        for _ in range(30):
+            d.signal(signal.SIGHUP)
+        assert all(answers)
+    d.ask("reload")  # whatever signal came last has been obeyed after this one
+    assert 2 <= len(d.all("daemon.reloaded")) <= 8
+    assert len(d.all("daemon.reloading")) == len(d.all("daemon.reloaded"))
+
+
+def test_a_client_that_goes_away_takes_no_reload_with_it(daemon, server, place):
+    (place / "slow.py").write_text(SLOW)
+    d = daemon(server.url, TWO).start()
+    d.configure(TWO + '[queues.new]\nscanners = ["slow:scan"]\n')
+    with ThreadPoolExecutor(1) as pool:
+        with connected(d) as first:
+            first.sendall(pack(Request("reload")))
+            until((place / "importing").exists)
+        with connected(d) as second:
+            second.sendall(pack(Request("reload")))
+        staying = pool.submit(d.ask, "reload")
+        (place / "go").touch()
+        assert staying.result()["generation"] in {2, 3, 4}
+    assert "new" in d.ask("status")["queues"]
+    assert d.wait_for("daemon.reloaded")["generation"] == 2
+
+
+def connected(d) -> socket.socket:
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(str(d.control))
+    return line
+
+
+def test_a_stop_during_a_reload_stops_and_the_reload_changes_nothing(daemon, server, place):
+    """It would have had the drained queues served again."""
+    (place / "slow.py").write_text(SLOW)
+    store = Store(server.url)
+    d = daemon(server.url, TWO).start()
+    store.add("mail", "hold", ["m"])
+    until(lambda: d.lines("began"))
+    d.configure(TWO + '[queues.new]\nscanners = ["slow:scan"]\n')
+    with ThreadPoolExecutor(2) as pool:
+        under_way = pool.submit(ask, d.control, "reload")
+        until((place / "importing").exists)
+        next_one = pool.submit(ask, d.control, "reload")
+        assert d.answers()
+        d.signal(signal.SIGTERM)
+        for reply in (under_way.result(), next_one.result()):
+            assert (reply.ok, reply.error) == (False, "the daemon is stopping")
+    (place / "go").touch()
+    late = ask(d.control, "reload")
+    assert (late.ok, late.error) == (False, "the daemon is stopping")
+    d.signal(signal.SIGHUP)
+    assert d.answers()
+    store.add("mail", "mark", ["next"])
+    d.open_gate()
+    assert d.wait() == 0
+    assert d.lines() == ["m"]
+    assert not d.all("daemon.reloaded")
+    assert len(d.all("queue.started")) == 2
+
+
+def test_a_queue_about_to_go_fires_no_schedule_while_it_drains(daemon, server):
+    """Its jobs would wait for nobody."""
+    store = Store(server.url)
+    often = '[[queues.{}.repeatables]]\ntask = "mark"\nname = "often"\nevery = 0.05\n'
+    d = daemon(server.url, TWO + often.format("mail") + often.format("steady")).start()
+    d.wait_for("schedule.fired", queue="mail")
+    store.add("mail", "hold", ["m"])
+    until(lambda: d.lines("began"))
+    d.configure("[queues.steady]\n" + often.format("steady"))
+    d.ask("reload")
+    # One that was being fired at that moment may still come.
+    until(lambda: len(d.all("schedule.fired", queue="steady")) >= 2)
+    fired = len(d.all("schedule.fired", queue="mail"))
+    seen = len(d.all("schedule.fired", queue="steady"))
+    d.wait_for("schedule.fired", count=seen + 5, queue="steady")
+    assert len(d.all("schedule.fired", queue="mail")) == fired
+    d.open_gate()
+    d.wait_for("queue.stopped", queue="mail")
+
+
+def test_a_worker_that_restarts_brings_no_second_burst(daemon, server, place):
+    (place / "scan.py").write_text(
+        "import asyncio\n"
+        "async def one(queue, *, backend, interval):\n"
+        "    await asyncio.Event().wait()\n"
+    )
+    store = Store(server.url)
+    limited = "[queues.steady]\nrate_limit = 3\nrate_interval = 3600\n"
+    d = daemon(server.url, limited).start()
+    store.add("steady", "mark", [f"s{n}" for n in range(5)])
+    until(lambda: len(d.lines()) == 3)
+    d.configure(limited + 'scanners = ["scan:one"]\n')
+    d.ask("reload")
+    d.wait_for("queue.started", count=2, queue="steady")
+    d.configure("[queues.steady]\n")
+    store.add("steady", "mark", ["probe"])
+    assert d.ask("status")["queues"]["steady"]["jobs"]["waiting"] == 3
+    d.ask("reload")
+    until(lambda: len(d.lines()) == 6)
 
 
 def test_a_reload_of_nothing_is_applied(daemon, server):

@@ -1,6 +1,7 @@
 """What a reload would do, from two configurations."""
 
 import json
+from datetime import datetime
 
 from asyncmqd.config import QueueSettings, Settings, diff
 from asyncmqd.config.diff import LIVE_KEYS
@@ -119,6 +120,7 @@ def test_the_plan_is_json_without_passwords():
         "removed": [],
         "changed": {"mail": [{"key": "repeatables", "old": [], "new": [repeatable]}]},
         "restarts_worker": [],
+        "schedules": [{"queue": "mail", "name": "a.b", "change": "added", "next": []}],
         "live": [],
         "restart": [
             {"key": "backend", "old": "redis://***@localhost", "new": "redis://***@other"},
@@ -129,3 +131,68 @@ def test_the_plan_is_json_without_passwords():
 
 def test_a_queue_alone_has_the_built_in_values():
     assert diff(settings({"mail": {}}), settings({"mail": QueueSettings()})).empty
+
+
+NIGHTLY = {"task": "a.nightly", "cron": "0 3 * * *", "timezone": "Europe/Lisbon"}
+PULSE = {"task": "a.pulse", "name": "pulse", "every": 0.25}
+NOON = datetime.fromisoformat("2026-10-24T12:00:00+00:00").timestamp()  # before clocks change
+
+
+def with_schedules(**queues):
+    return settings({name: {"repeatables": tables} for name, tables in queues.items()})
+
+
+def test_schedules_that_come_or_change_are_told_with_their_next_times():
+    old = with_schedules(mail=[PULSE, NIGHTLY])
+    new = with_schedules(mail=[PULSE | {"every": 7.5}, NIGHTLY], reports=[NIGHTLY])
+    assert diff(old, new).lines(NOON) == [
+        "+ queue reports: start",
+        (
+            "~ schedule mail/pulse: every: 0.25 -> 7.5; next 2026-10-24T12:00:07.500+00:00, "
+            "2026-10-24T12:00:15+00:00, 2026-10-24T12:00:22.500+00:00"
+        ),
+        (
+            "+ schedule reports/a.nightly: next 2026-10-25T03:00:00+00:00, "
+            "2026-10-26T03:00:00+00:00, 2026-10-27T03:00:00+00:00"
+        ),
+    ]
+
+
+def test_next_times_are_on_the_clock_of_the_schedules_zone():
+    sydney = NIGHTLY | {"timezone": "Australia/Sydney"}
+    (change,) = diff(with_schedules(mail=[NIGHTLY]), with_schedules(mail=[sydney])).schedules
+    assert [key.key for key in change.keys] == ["timezone"]
+    assert change.to_dict(NOON) == {
+        "queue": "mail",
+        "name": "a.nightly",
+        "change": "changed",
+        "next": [f"2026-10-{day}T03:00:00+11:00" for day in (25, 26, 27)],
+    }
+
+
+def test_a_schedule_that_goes_is_named_whether_its_queue_stays_or_not():
+    old = with_schedules(mail=[NIGHTLY], old=[PULSE])
+    plan = diff(old, with_schedules(mail=[]))
+    assert plan.lines(NOON) == [
+        "- queue old: drain and stop",
+        "- schedule mail/a.nightly: this daemon fires it no more",
+        "- schedule old/pulse: this daemon fires it no more",
+    ]
+    assert [each["next"] for each in plan.to_dict(NOON)["schedules"]] == [[], []]
+
+
+def test_a_schedule_is_known_by_its_name_and_not_by_its_place():
+    plan = diff(with_schedules(mail=[PULSE, NIGHTLY]), with_schedules(mail=[NIGHTLY, PULSE]))
+    assert plan.schedules == ()
+    assert plan.lines(NOON) == []
+    renamed = diff(with_schedules(mail=[PULSE]), with_schedules(mail=[PULSE | {"name": "beat"}]))
+    assert [(each.name, each.change) for each in renamed.schedules] == [
+        ("beat", "added"),
+        ("pulse", "removed"),
+    ]
+
+
+def test_the_data_of_a_job_is_not_in_the_lines():
+    secret = PULSE | {"args": ["hunter2"], "kwargs": {"card": "4111"}}
+    (line,) = diff(with_schedules(mail=[PULSE]), with_schedules(mail=[secret])).lines()
+    assert line == "~ schedule mail/pulse: args changed; kwargs changed"

@@ -17,8 +17,10 @@ from asyncmqd.domain.schedule import (
     check_cron,
     check_timezone,
     latest_instant,
+    local_time,
     next_instant,
     seconds,
+    upcoming,
 )
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC).timestamp()  # a Tuesday
@@ -199,6 +201,23 @@ def test_any_text_is_an_expression_or_a_value_error(text: str) -> None:
 def test_a_date_that_never_comes_has_no_instant() -> None:
     assert next_instant(cron("0 0 30 2 *"), NOON) == math.inf
     assert latest_instant(cron("0 0 30 2 *"), NOON - 60, NOON) is None
+
+
+def test_the_upcoming_instants_are_those_that_follow_each_other() -> None:
+    assert upcoming(every(20.0), NOON + 5, 3) == [NOON + 20, NOON + 40, NOON + 60]
+    assert upcoming(every(20.0), NOON, 0) == []
+    assert upcoming(cron("0 0 30 2 *"), NOON, 3) == []
+
+
+def test_an_instant_is_shown_on_the_clock_of_its_zone() -> None:
+    assert local_time(cron("0 3 * * *", "Asia/Kolkata"), NOON) == "2026-11-24T17:30:00+05:30"
+    assert local_time(every(0.25), NOON + 0.25) == "2026-11-24T12:00:00.250+00:00"
+    autumn = cron("30 * * * *", "Europe/Lisbon")  # shows 01:30 twice that night, an hour apart
+    twice = upcoming(autumn, datetime(2026, 10, 25, tzinfo=UTC).timestamp(), 2)
+    assert [local_time(autumn, each) for each in twice] == [
+        "2026-10-25T01:30:00+01:00",
+        "2026-10-25T01:30:00+00:00",
+    ]
 
 
 def test_after_downtime_the_latest_missed_instant_counts_once() -> None:

@@ -1,0 +1,67 @@
+"""What the store is asked before a reload, alone, in the test's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.config import Settings, diff
+from asyncmqd.daemon.forecast import Forecaster
+
+DATA = {"backend": "memory://", "control_socket": "/run/a.sock"}
+OLD = Settings.model_validate(DATA | {"queues": {"mail": {}, "old": {}}})
+NEW = Settings.model_validate(DATA | {"queues": {"mail": {"concurrency": 3}}})
+
+
+@pytest.fixture
+async def backend(server):
+    backend = open_backend(server.url)
+    await backend.connect()
+    yield backend
+    await backend.close()
+
+
+def _looks() -> int:
+    return sum("_look" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+async def test_calls_to_a_store_that_hangs_do_not_pile_up(server, backend):
+    forecaster = Forecaster(backend)
+    server.freeze()
+    try:
+        told = await asyncio.gather(*(forecaster.of(diff(OLD, NEW)) for _ in range(5)))
+        assert _looks() == 1
+        told.append(await forecaster.of(diff(OLD, NEW)))
+        assert _looks() == 1
+    finally:
+        server.thaw()
+    assert all("the store did not answer" in each.warnings[0] for each in told)
+    async with asyncio.timeout(10):
+        while (await forecaster.of(diff(OLD, NEW))).warnings:
+            pass
+    assert _looks() == 0
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Whoever waits for the store waits for longer than the test."""
+    monkeypatch.setattr("asyncmqd.daemon.forecast.ASK_LIMIT", 60.0)
+
+
+async def test_a_store_that_is_gone_is_not_waited_for(server, backend, patient):
+    server.stop()
+    async with asyncio.timeout(20):
+        forecast = await Forecaster(backend).of(diff(OLD, NEW))
+    assert forecast.values["jobs_left"] == {"old": None}
+
+
+async def test_a_store_is_not_asked_what_is_of_no_use(server, backend, patient):
+    server.freeze()
+    try:
+        async with asyncio.timeout(20):
+            forecast = await Forecaster(backend).of(diff(NEW, OLD))
+    finally:
+        server.thaw()
+    assert forecast.lines == ["+ queue old: start", "~ queue mail: concurrency: 3 -> 10"]
