@@ -3,12 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from asyncmqd.client import Job, JobFailed, JobGone, NotConfigured, Queue, Task, connect, task
-from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
-from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
-from asyncmqd.domain.states import State
-
 if TYPE_CHECKING:
+    from asyncmqd.client import Job, JobFailed, JobGone, NotConfigured, Queue, Task, connect, task
+    from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+    from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
+    from asyncmqd.domain.states import State
     from asyncmqd.runtime.context import current_job
     from asyncmqd.runtime.execute import JobTimeout
     from asyncmqd.runtime.limiter import RateLimiter
@@ -52,24 +51,40 @@ __all__ = [
     "worker_loop",
 ]
 
-# Imported when they are asked for: a web process that only enqueues has no use for the runtime.
-_RUNTIME = {
-    "current_job": "context",
-    "JobTimeout": "execute",
-    "RateLimiter": "limiter",
-    "delayed_job_scanner": "runners",
-    "handle_job": "runners",
-    "process_job": "runners",
-    "repeatable_scheduler": "runners",
-    "run_worker": "runners",
-    "start_worker": "runners",
-    "worker_loop": "runners",
+# Imported when they are asked for: a web process that only enqueues has no use for the runtime, and
+# `asyncmqd reload` for none of it.
+_HOMES = {
+    "Exponential": "domain.retry",
+    "Fixed": "domain.retry",
+    "Job": "client",
+    "JobFailed": "client",
+    "JobGone": "client",
+    "JobTimeout": "runtime.execute",
+    "NotConfigured": "client",
+    "NotSerialisable": "domain.codec",
+    "PayloadTooLarge": "domain.codec",
+    "Queue": "client",
+    "RateLimiter": "runtime.limiter",
+    "Reject": "domain.retry",
+    "Retry": "domain.retry",
+    "State": "domain.states",
+    "Task": "client",
+    "connect": "client",
+    "current_job": "runtime.context",
+    "delayed_job_scanner": "runtime.runners",
+    "handle_job": "runtime.runners",
+    "process_job": "runtime.runners",
+    "repeatable_scheduler": "runtime.runners",
+    "run_worker": "runtime.runners",
+    "start_worker": "runtime.runners",
+    "task": "client",
+    "worker_loop": "runtime.runners",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _RUNTIME:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"asyncmqd.runtime.{_RUNTIME[name]}"), name)
+    value = getattr(import_module(f"asyncmqd.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -58,7 +58,7 @@ def test_time_is_asked_for_while_the_store_is_away(daemon, server, notified):
     server.stop()
     environ = {"NOTIFY_SOCKET": notified.address}
     d = daemon(server.url, MAIL, environ=environ).start(ready=False)
-    until(lambda: "starting, waiting for the store" in notified.all("STATUS"))
+    until(lambda: any("waiting for the store: " in text for text in notified.all("STATUS")))
     notified.wait_for("EXTEND_TIMEOUT_USEC", 2)
     assert not notified.all("READY")
     server.start()

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 SOURCE = "/srv/src"
 PYTHON = "/opt/python"  # inside, for a home directory is not for services to read
 # The state directories, which the host shows so that tests can open the SQLite files in them.
-STATES = ("asyncmqd", *(f"asyncmqd-{name}" for name in "abcd"))
+NAMES = "abcdefghij"  # of instances
+STATES = ("asyncmqd", *(f"asyncmqd-{name}" for name in NAMES))
 SHARED = "/srv/shared"
 REDIS = f"unix://{SHARED}/s"  # where services reach the server
 

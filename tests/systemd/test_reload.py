@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.daemon.harness import until
+from tests.systemd.conftest import NAMES
 
 ROUNDS = 100
-DAEMONS = 4  # that reload beside each other: most of the time of a round is waiting for the lag
+DAEMONS = 10  # beside each other: most of a reload is waiting for the loop
 
 
 @pytest.mark.timeout(240)
@@ -36,7 +37,7 @@ def test_no_reload_returns_early_however_slow_the_loop_is(service, seen):
         return took
 
     with ThreadPoolExecutor(DAEMONS) as pool:
-        took = [each for times in pool.map(run, "abcd") for each in times]
+        took = [each for times in pool.map(run, NAMES[:DAEMONS]) for each in times]
     seen(
         f"check 2: {len(took)} reloads with the loop lagging 20 to 200 ms: none early; they took"
         f" {min(took):.2f} to {max(took):.2f} s"
