@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PREFIX ?= /usr/local
-WORKERS ?= 2
+WORKERS ?= 4
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
@@ -33,7 +33,8 @@ wheels:  ## Gather in WHEELS all that `make install WHEELS=...` needs on a host 
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check \
 	    --wheel-dir '$(or $(WHEELS),dist/wheels)' . hatchling
 
-test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=2, PYTEST="-k words" for more options)
+# More processes than cores: many tests wait for processes that they started.
+test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=4, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 check: .venv/.test  ## Check format, lint rules, types, the direction of imports

@@ -56,6 +56,7 @@ def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> i
     capture_prints()
     observer = Observer()
     systemd = Systemd(environ, observer)
+    systemd.extend("starting: importing the application")
     instance = Instance(settings.control_socket)
     instance.lock()
     application = Application(config, environ)

@@ -42,22 +42,32 @@ class Load:
         self.again: list[float] = []  # seconds from each stop to the last cut-off job's next run
         self.cut_off = 0
         self._random = random.Random(7)
+        self._notes: list[Note] = []
+        self._read = 0  # bytes
 
     def notes(self) -> list[Note]:
-        text = self.daemon.box.path(self.daemon.environ["LEDGER"]).read_text()
-        return [Note(*line.split()) for line in text.splitlines()]
+        """All notes so far."""
+        ledger = self.daemon.box.path(self.daemon.environ["LEDGER"])
+        if ledger.exists():
+            with ledger.open("rb") as stream:
+                stream.seek(self._read)
+                new = stream.read()
+            self._read += len(new)
+            self._notes += [Note(*line.split()) for line in new.decode().splitlines()]
+        return self._notes
 
     def top_up(self) -> None:
         """Bring the jobs that run or wait to PENDING; noted once the store has them."""
         counts = self.daemon.store.counts("mail")
         missing = PENDING - counts.waiting - counts.active
         ids = [f"j{len(self.accepted) + n}" for n in range(missing)]
-        nap = self._random.uniform(0.01, 0.4)
+        nap = self._random.uniform(0.05, 0.4)
         self.accepted += self.daemon.store.add("mail", "nap", ids, nap)
 
     def pause(self) -> None:
         """Let it work for a random while, which is the moment that is tested."""
-        until(lambda: self._running(str(self.daemon.pid)))
+        pid = str(self.daemon.pid)
+        until(lambda: self._running(pid))
         time.sleep(self._random.uniform(0, 0.3))
 
     def _running(self, pid: str) -> set[str]:
@@ -67,7 +77,7 @@ class Load:
     def cut(self, stop: str) -> None:
         """End the daemon; see that the jobs it leaves behind run again under the next one."""
         daemon = self.daemon
-        old = daemon.pid
+        old, before = daemon.pid, len(self.notes())
         began = time.monotonic()
         if stop == "restart":
             daemon.box.systemctl("restart", daemon.unit)
@@ -78,14 +88,14 @@ class Load:
             daemon.wait_for_state("active")
         left = self._running(str(old))
         new = str(daemon.pid)
-        until(lambda: left <= {note.id for note in self.notes() if note.pid == new})
-        runs = [float(note.time) for note in self.notes() if note.pid == new and note.id in left]
+        until(lambda: left <= {note.id for note in self.notes()[before:] if note.pid == new})
+        runs = [float(n.time) for n in self.notes()[before:] if n.pid == new and n.id in left]
         self.cut_off += len(left)
         if runs:
             self.again.append(max(runs) - began)
         if stop == "kill":
             # Who was on board at two crashes is a suspect, and suspects run one by one.
-            until(lambda: left <= {note.id for note in self.notes() if note.word == "ran"})
+            until(lambda: left <= {n.id for n in self.notes()[before:] if n.word == "ran"})
 
     def verdict(self) -> dict[str, int]:
         """Wait for the end of all jobs, and count."""
@@ -113,17 +123,15 @@ def load(request, service, place) -> Iterator[Load]:
     daemon = service("a", backend=REDIS if request.param == "redis" else "")
     daemon.configure(CONFIG, top="shutdown_timeout = 0.05\n")
     daemon.start()
-    made = Load(daemon)
-    made.top_up()
-    return made
+    return Load(daemon)
 
 
 @pytest.mark.timeout(240)
 def test_restarts_lose_and_charge_nothing(load, seen, request):
     for _ in range(RESTARTS):
+        load.top_up()
         load.pause()
         load.cut("restart")
-        load.top_up()
     verdict = load.verdict()
     kind = request.node.callspec.params["load"]
     seen(f"redeploy: {RESTARTS} restarts on {kind} with {PENDING} jobs pending: {verdict}")
@@ -143,9 +151,9 @@ def test_kills_lose_and_charge_nothing_and_leave_the_neighbour_alone(load, servi
         neighbour.store.add("neighbour", "hold", ["n1", "n2", "n3"])
         until(lambda: len(neighbour.lines("began")) == 3)
     for _ in range(KILLS):
+        load.top_up()
         load.pause()
         load.cut("kill")
-        load.top_up()
     verdict = load.verdict()
     kind = request.node.callspec.params["load"]
     seen(f"redeploy: {KILLS} x kill -9 on {kind} with {PENDING} jobs pending: {verdict}")
