@@ -51,9 +51,9 @@ class Load:
         if ledger.exists():
             with ledger.open("rb") as stream:
                 stream.seek(self._read)
-                new = stream.read()
-            self._read += len(new)
-            self._notes += [Note(*line.split()) for line in new.decode().splitlines()]
+                whole, newline, _ = stream.read().rpartition(b"\n")  # the last may be half written
+            self._read += len(whole + newline)
+            self._notes += [Note(*line.split()) for line in whole.decode().splitlines()]
         return self._notes
 
     def top_up(self) -> None:
