@@ -6,7 +6,7 @@ import asyncio
 import faulthandler
 import gc
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +22,7 @@ from asyncmqd.daemon.service import Daemon
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
+from asyncmqd.observe.journal import is_journal
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
 
@@ -36,26 +37,30 @@ def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
     signals = Signals()
     signals.catch()
     faulthandler.enable()  # a watchdog's SIGABRT then shows where the loop was stuck
+    systemd = Systemd(environ, Observer())
     try:
-        code = _run(config, environ, signals)
+        code = _run(config, environ, signals, systemd)
     except ConfigErrors as errors:
-        _complain(str(errors))
+        systemd.status(str(errors.errors[0]))
+        _complain(str(errors), environ)
         code = BAD_CONFIG
     except CannotStart as reason:
-        _complain(f"asyncmqd: {reason}")
+        systemd.status(str(reason))
+        _complain(f"asyncmqd: {reason}", environ)
         code = FAILED
     finally:
+        systemd.close()
         finish()
     # A plain function that never returns holds a thread, and an ordinary exit would wait for it.
     os._exit(code)
 
 
-def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> int:
+def _run(
+    config: Path, environ: MutableMapping[str, str], signals: Signals, systemd: Systemd
+) -> int:
     settings = load(config, environ)
     setup(settings.log_level, settings.log_format)
     capture_prints()
-    observer = Observer()
-    systemd = Systemd(environ, observer)
     systemd.extend("starting: importing the application")
     instance = Instance(settings.control_socket)
     instance.lock()
@@ -70,16 +75,13 @@ def _run(config: Path, environ: MutableMapping[str, str], signals: Signals) -> i
 
     async def serve() -> int:
         backend = open_backend(settings.backend_url)
-        daemon = Daemon(configuration, backend, instance.id, systemd, observer, set_level)
+        daemon = Daemon(configuration, backend, instance.id, systemd, Observer(), set_level)
         return await daemon.run(signals)
 
     _tame_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    try:
-        return loop.run_until_complete(serve())
-    finally:
-        systemd.close()
+    return loop.run_until_complete(serve())
 
 
 def _tame_collector() -> None:
@@ -92,6 +94,8 @@ def _tame_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, environ: Mapping[str, str]) -> None:
     # Not to sys.stderr, which carries the application's prints by now.
-    os.write(2, f"{text}\n".encode(errors="backslashreplace"))
+    error = "<3>" if is_journal(2, environ) else ""  # what the journal takes for its priority
+    lines = "".join(f"{error}{line}\n" for line in text.splitlines())
+    os.write(2, lines.encode(errors="backslashreplace"))

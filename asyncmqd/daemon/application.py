@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ class Application:
             except ValueError as error:
                 problems[path] = str(error)
         if problems:
-            raise self.refusal(settings, problems)
+            raise self.refusal(settings, {**problems, **_unreadable(settings)})
         return scanners
 
     def refusal(self, settings: Settings, problems: Mapping[KeyPath, str]) -> ConfigErrors:
@@ -77,6 +78,20 @@ def _named_scanners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for queue, options in settings.queues.items():
         for index, name in enumerate(options.scanners):
             yield ("queues", queue, "scanners", index), name
+
+
+def _unreadable(settings: Settings) -> dict[KeyPath, str]:
+    """The directories that may be why a module was not found."""
+    found: dict[KeyPath, str] = {}
+    for index, directory in enumerate(settings.python_path):
+        try:
+            os.listdir(directory)
+        except OSError as error:
+            found["python_path", index] = (
+                f"expected a directory to read, got {error.strerror} for {directory}"
+                " (a unit with ProtectHome= has no home directories)"
+            )
+    return found
 
 
 def _import(name: str) -> str | None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.log import running_job
+from asyncmqd.observe.log import HasFields, running_job
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of_thread
 
@@ -39,6 +41,7 @@ class LoopMonitor:
     def start(self) -> None:
         """Watch the running loop, which must run in this thread, until `stop`."""
         self._loop = asyncio.get_running_loop()
+        _note_owners(self._loop)
         self._loop_thread = threading.get_ident()
         threading.Thread(target=self._watch, name="asyncmqd-monitor", daemon=True).start()
 
@@ -85,17 +88,36 @@ class LoopMonitor:
         return _job_of(task)
 
     def _stack(self) -> list[str]:
-        """Where the loop's thread is; of a job, without the way to its task function."""
+        """Where the loop's thread is, without the way to the job's code or at least to the loop."""
         stack = stack_of_thread(self._loop_thread)
         calls = [at for at, line in enumerate(stack) if _CALL.search(line)]
         return stack[calls[-1] + 1 :] if calls else stack
 
 
-_CALL = re.compile(r"/runtime/execute\.py:\d+ _call$")
+# Where our code calls the job's, and where the process enters the loop.
+_CALL = re.compile(r"/runtime/execute\.py:\d+ _call$|/daemon/app\.py:\d+ _run$")
+
+_owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
+
+
+def _note_owners(loop: asyncio.AbstractEventLoop) -> None:
+    """Remember which job begins a task, where Python does not: before 3.12."""
+    if sys.version_info < (3, 12):
+        loop.set_task_factory(_owned_task)
+
+
+def _owned_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    task = asyncio.Task(coro, loop=loop, **options)
+    job = running_job.get()
+    if job is not None:
+        _owners[task] = job
+    return task
 
 
 def _job_of(task: asyncio.Task[Any]) -> dict[str, Any]:
-    """The job that a task was begun for, by the context that it inherited."""
-    get_context = getattr(task, "get_context", None)  # Python 3.12
-    job = get_context().get(running_job) if get_context is not None else None
+    """The fields of the job that a task was begun for."""
+    if sys.version_info >= (3, 12):
+        job = task.get_context().get(running_job)
+    else:
+        job = _owners.get(task)
     return {} if job is None else dict(job.fields)

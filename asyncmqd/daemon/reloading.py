@@ -18,6 +18,8 @@ from asyncmqd.observe.events import Observer
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
 
+IMPORT_LIMIT = 20.0  # seconds; whoever asked for the reload waits for a minute
+
 _Answer = asyncio.Future[dict[str, Any]]
 
 
@@ -43,9 +45,10 @@ class Configuration:
         return new, diff(self.settings, new)
 
     async def import_scanners(self, new: Settings) -> Scanners:
-        """The scanners that the new settings name. Raises ConfigErrors."""
+        """The scanners that the new settings name. Raises ConfigErrors and TimeoutError."""
         application = Application(self.path, self._environ)
-        return await asyncio.to_thread(application.load, new, tasks=False)
+        async with asyncio.timeout(IMPORT_LIMIT):
+            return await asyncio.to_thread(application.load, new, tasks=False)
 
     def take(self, new: Settings, plan: Plan, scanners: Scanners) -> None:
         """Run with the new settings, but for what only a restart can change."""
@@ -133,6 +136,8 @@ class Reloader:
             outcome = await self._reload()
         except ConfigErrors as errors:
             outcome = self._refuse([str(each) for each in errors.errors])
+        except TimeoutError:
+            outcome = self._refuse([f"the scanners are not imported after {IMPORT_LIMIT:g} s"])
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
             outcome = self._refuse([f"{type(error).__name__}: {error}"])
         _settle(asking, outcome)

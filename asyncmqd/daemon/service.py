@@ -75,6 +75,7 @@ class Daemon:
         self._monitor.start()
         for duty in (self._tell_status(), self._systemd.feed(lambda: not self._stuck)):
             self._tasks.append(asyncio.create_task(duty))
+            self._tasks[-1].add_done_callback(self._check_duty)
         start = asyncio.create_task(self._start())
         start.add_done_callback(self._check_start)
         while (command := await self._commands.get()) not in LAST_COMMANDS:
@@ -143,6 +144,12 @@ class Daemon:
         self._systemd.status(reason)
         self._commands.put_nowait(Command.FAILED)
 
+    def _check_duty(self, duty: asyncio.Task[None]) -> None:
+        """Without its standing duties the daemon would look well and not be."""
+        if not duty.cancelled() and (error := duty.exception()) is not None:
+            self._observer.event("daemon.failed", error=str(error), exc_info=error)
+            self._commands.put_nowait(Command.FAILED)
+
     async def _reach_store(self) -> int:
         """Connect and take back what our dead former self held, as often as it takes.
 
@@ -177,9 +184,9 @@ class Daemon:
         await self._reloader.stop()
         await self._supervisor.stop()
         await self._control.stop()
+        await self._let_go()
         for task in self._tasks:
             task.cancel()
-        await self._let_go()
 
     async def _let_go(self) -> None:
         with contextlib.suppress(TimeoutError, StoreError):
@@ -196,15 +203,10 @@ class Daemon:
     # ------------------------------------------------------------------ standing duties
 
     async def _tell_status(self) -> None:
-        told = ""
         while True:
             self._note_stuck()
-            line = self._status.line()
-            if self._status.phase != "ready":
-                self._systemd.extend(line)
-            elif line != told:
-                self._systemd.status(line)
-            told = line
+            tell = self._systemd.status if self._status.phase == "ready" else self._systemd.extend
+            tell(self._status.line())
             await asyncio.sleep(STATUS_EVERY)
 
     def _note_stuck(self) -> None:
@@ -243,4 +245,6 @@ class Daemon:
 
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
+        if self._status.phase == "starting":  # the answer would come when the store does, if ever
+            raise Refused(f"the daemon is still {self._status.line()}; restart it instead")
         return await self._reloader.request()

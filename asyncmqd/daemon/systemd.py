@@ -12,7 +12,7 @@ import sdnotify
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
 
-EXTENSION = 15.0  # seconds that each request for more time asks for; sent every second
+EXTENSION = 15.0  # seconds that each request for more time asks for at least; sent every second
 _RESEND = 0.2  # seconds before what must arrive is sent again
 _STATUS_LIMIT = 400  # characters
 _SHARE = 3  # the watchdog is fed so many times in its period
@@ -31,6 +31,9 @@ class Systemd:
         self._failing = False
         self._notifier: sdnotify.SystemdNotifier | None = None
         self.watchdog = _watchdog(environ)  # seconds between signs of life; None: nobody watches
+        # A loop that is blocked for as long as the watchdog allows cannot ask again meanwhile.
+        self._extension = max(EXTENSION, 1.5 * _SHARE * (self.watchdog or 0.0))
+        self._told = ""  # the last status line
         if environ.get("NOTIFY_SOCKET"):
             self._notifier = _connected(observer)
         for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
@@ -39,12 +42,13 @@ class Systemd:
     # ------------------------------------------------------------------ messages
 
     def status(self, text: str) -> None:
-        """One line that `systemctl status` shows."""
-        self._send(_status(text))
+        """One line that `systemctl status` shows, if it is another than the last one."""
+        if _status(text) != self._told:
+            self._send(_status(text))
 
     def extend(self, text: str) -> None:
         """A status line, and a request for more time to start or to stop."""
-        self._send(f"EXTEND_TIMEOUT_USEC={int(EXTENSION * 1e6)}\n{_status(text)}")
+        self._send(f"EXTEND_TIMEOUT_USEC={int(self._extension * 1e6)}\n{_status(text)}")
 
     def ready(self, text: str) -> None:
         """Started or reloaded, successfully or not: a reload that is refused ends as well."""
@@ -94,6 +98,7 @@ class Systemd:
             self._note_failure(error)
             return False
         self._failing = False
+        self._told = message[message.find("STATUS=") :] if "STATUS=" in message else self._told
         return True
 
     def _note_failure(self, error: OSError) -> None:

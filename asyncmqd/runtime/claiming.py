@@ -263,6 +263,9 @@ class ClaimLoop:
 
     async def _after_failure(self, error: StoreError) -> None:
         self.node.store_failed(error)
+        if self._deadline is not None and not (self.running or self._finished):
+            # With nothing to run and nothing to save, this attempt was to be the last.
+            self._deadline = min(self._deadline, self.busy_since or self._loop.time())
         if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
             # The store is gone and so is our time. Leases will bring the jobs back.
             for run, _ in self._finished:

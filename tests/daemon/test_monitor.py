@@ -95,16 +95,17 @@ async def test_a_task_that_the_job_began_is_the_job_s(told, run, watch):
     await asyncio.create_task(begun_by_the_job())
     running_job.set(None)
     blocked = told.of("loop.blocked")[0]
-    known = hasattr(asyncio.Task, "get_context")  # Python 3.12
-    assert ("job_id" in blocked) is known
+    assert blocked.items() >= FIELDS.items()
     assert any(line.endswith(" begun_by_the_job") for line in blocked["stack"])
 
 
-async def test_a_busy_loop_that_turns_is_left_in_peace(told, watch):
-    turns = 0
-    while turns < 20_000:
-        turns += 1
+async def test_a_busy_loop_that_turns_is_left_in_peace(told, monkeypatch):
+    monkeypatch.setattr(monitor, "BLOCKED", 2.0)  # a loaded machine takes the processor away
+    watched = LoopMonitor(told, list)
+    watched.start()
+    for _ in range(20_000):
         await asyncio.sleep(0)
+    watched.stop()
     assert told.events == []
 
 

@@ -49,7 +49,7 @@ def test_the_template_differs_from_the_service_in_its_names_only():
         ("Directory=asyncmqd", "Directory=asyncmqd-%i"),
         ("/var/lib/asyncmqd", "/var/lib/asyncmqd-%i"),
         ("backend_url:asyncmqd.backend_url", "backend_url:asyncmqd-%i.backend_url"),
-        ("WantedBy=multi-user.target", "WantedBy=asyncmqd.target"),
+        ("WantedBy=multi-user.target", "WantedBy=multi-user.target asyncmqd.target"),
     ):
         assert of_service in text
         text = text.replace(of_service, of_template)

@@ -35,7 +35,8 @@ done
 cp usr/lib/systemd/system/systemd-journald*.service usr/lib/systemd/system/systemd-journald*.socket \
     run/box/
 ln -s ../systemd-journald.service run/box/sysinit.target.wants/
-printf '[Journal]\nStorage=volatile\nReadKMsg=no\nRuntimeMaxUse=200M\n' \
+# The limit of lines is low, so that a unit that does not lift it for itself is soon found out.
+printf '[Journal]\nStorage=volatile\nReadKMsg=no\nRuntimeMaxUse=200M\nRateLimitBurst=200\n' \
     > run/systemd/journald.conf.d/box.conf
 rm -rf var/log/journal
 tr -d - < proc/sys/kernel/random/uuid > etc/machine-id

@@ -40,6 +40,7 @@ class Load:
         self.daemon = daemon
         self.accepted: list[str] = []
         self.again: list[float] = []  # seconds from each stop to the last cut-off job's next run
+        self.ready: list[float] = []  # the same, from the moment at which the next daemon is ready
         self.cut_off = 0
         self._random = random.Random(7)
         self._notes: list[Note] = []
@@ -93,6 +94,8 @@ class Load:
         self.cut_off += len(left)
         if runs:
             self.again.append(max(runs) - began)
+            active = int(daemon.show("ActiveEnterTimestampMonotonic").popitem()[1]) / 1e6
+            self.ready.append(max(runs) - active)
         if stop == "kill":
             # Who was on board at two crashes is a suspect, and suspects run one by one.
             until(lambda: left <= {n.id for n in self.notes()[before:] if n.word == "ran"})
@@ -113,7 +116,10 @@ class Load:
         }
 
     def told(self) -> str:
-        return f"median {statistics.median(self.again):.2f} s, longest {max(self.again):.2f} s"
+        return (
+            f"median {statistics.median(self.again):.2f} s, longest {max(self.again):.2f} s;"
+            f" after it is ready, longest {max(self.ready):.2f} s"
+        )
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -139,17 +145,18 @@ def test_restarts_lose_and_charge_nothing(load, seen, request):
     assert verdict["lost"] == verdict["doubled"] == verdict["attempts charged"] == 0
     assert verdict["accepted"] == verdict["executed"]
     assert load.cut_off >= RESTARTS
-    assert statistics.median(load.again) < 1
+    assert max(load.ready) < 1
+    assert statistics.median(load.again) < 1  # Python's start is the larger part of it
 
 
 @pytest.mark.timeout(120)
 def test_kills_lose_and_charge_nothing_and_leave_the_neighbour_alone(load, service, seen, request):
     neighbour = service("b", backend=load.daemon.backend)
+    neighbour.drop_in("neighbour", f"[Service]\nReadWritePaths={load.daemon.state}\n")
     neighbour.configure("[queues.neighbour]\n")
-    if load.daemon.backend == REDIS:
-        neighbour.start()
-        neighbour.store.add("neighbour", "hold", ["n1", "n2", "n3"])
-        until(lambda: len(neighbour.lines("began")) == 3)
+    neighbour.start()
+    neighbour.store.add("neighbour", "hold", ["n1", "n2", "n3"])
+    until(lambda: len(neighbour.lines("began")) == 3)
     for _ in range(KILLS):
         load.top_up()
         load.pause()
@@ -160,10 +167,10 @@ def test_kills_lose_and_charge_nothing_and_leave_the_neighbour_alone(load, servi
     seen(f"redeploy: cut-off jobs on {kind} after kill -9: {load.told()} (limit 2 s)")
     assert verdict["lost"] == verdict["attempts charged"] == 0
     assert verdict["doubled"] <= KILLS * SLOTS  # what was done and not yet told
+    assert max(load.ready) < 1
     assert statistics.median(load.again) < 2
-    if load.daemon.backend == REDIS:
-        neighbour.open_gate()
-        until(lambda: len(neighbour.lines()) == 3)
-        assert neighbour.tally("began") == dict.fromkeys(["n1", "n2", "n3"], 1)
-        assert not neighbour.enter("job.lease_lost", "job.recovered")
-        seen("redeploy: jobs that a living neighbour held meanwhile: not touched, each ran once")
+    neighbour.open_gate()
+    until(lambda: len(neighbour.lines()) == 3)
+    assert neighbour.tally("began") == dict.fromkeys(["n1", "n2", "n3"], 1)
+    assert not neighbour.enter("job.lease_lost", "job.recovered")
+    seen(f"redeploy: jobs on {kind} that a living neighbour held meanwhile: each ran once")

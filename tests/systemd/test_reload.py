@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
@@ -30,8 +31,12 @@ def test_no_reload_returns_early_however_slow_the_loop_is(service, seen):
             daemon.configure(f"[queues.mail]\nconcurrency = {concurrency}\n")
             began = time.monotonic()
             daemon.reload()
+            returned = datetime.now(UTC)
             took.append(time.monotonic() - began)
-            assert daemon.status()["queues"]["mail"]["concurrency"] == concurrency, "early"
+            # The loop lags when it is asked as well: what tells is when it says that it was done.
+            reloaded = daemon.log.wait_for("daemon.reloaded", len(took))
+            assert datetime.fromisoformat(reloaded["timestamp"]) < returned, "early"
+            assert daemon.status()["queues"]["mail"]["concurrency"] == concurrency
         assert daemon.lines() == []  # it lagged all the time
         daemon.open_gate()
         return took
