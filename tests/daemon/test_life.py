@@ -131,6 +131,11 @@ def test_waits_for_a_store_that_is_not_there_yet(daemon, server):
     d = daemon(server.url, MAIL).start(ready=False)
     d.wait_for("daemon.degraded")
     assert d.ask("status")["phase"] == "starting"
+    refused = d.cli("reload")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(
+        "asyncmqd: the daemon is still starting, waiting for the store"
+    )
     server.start()
     d.wait_for("daemon.recovered")
     d.wait_for("daemon.ready")
@@ -167,6 +172,16 @@ def test_a_store_that_vanishes_while_draining_does_not_hold_the_exit(daemon, ser
     began = time.monotonic()
     assert d.stop() == 0
     assert time.monotonic() - began < 8
+
+
+def test_an_idle_daemon_waits_for_no_store_that_hangs(daemon, server):
+    d = daemon(server.url, MAIL).start()
+    server.freeze()
+    d.wait_for("daemon.degraded")
+    began = time.monotonic()
+    assert d.stop() == 0
+    assert time.monotonic() - began < 20  # and not for the 30 s that jobs would get
+    server.thaw()
 
 
 def test_a_store_that_hangs_does_not_hold_a_second_term(daemon, server):

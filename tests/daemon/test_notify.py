@@ -214,3 +214,21 @@ def test_a_socket_that_is_not_there_is_a_warning(messenger, place, capfd):
     systemd.ready("x")
     writer.flush()
     assert '"daemon.warning"' in capfd.readouterr().out
+
+
+def test_more_time_is_asked_for_than_a_loop_may_be_blocked(place):
+    heard = Notified(f"{place}/n")
+    environ = {"NOTIFY_SOCKET": heard.address, "WATCHDOG_USEC": "30000000"}
+    os.environ["NOTIFY_SOCKET"] = heard.address
+    try:
+        systemd = Systemd(environ, Observer())
+    finally:
+        del os.environ["NOTIFY_SOCKET"]
+    systemd.extend("draining, 1 left")
+    heard.wait_for("EXTEND_TIMEOUT_USEC")
+    assert heard.all("EXTEND_TIMEOUT_USEC") == ["45000000"]
+    systemd.status("draining, 1 left")  # told already
+    systemd.status("draining, 0 left")
+    heard.wait_for("STATUS", 2)
+    assert heard.all("STATUS") == ["draining, 1 left", "draining, 0 left"]
+    systemd.close()

@@ -99,7 +99,9 @@ def test_a_wrong_configuration_is_not_tried_again(service, seen):
         "ExecMainStatus": "78",
         "NRestarts": "0",
     }
-    (said,) = [e["MESSAGE"] for e in daemon.entries() if "concurrency" in e["MESSAGE"]]
+    (entry,) = daemon.entries("PRIORITY=3")  # what `journalctl -p err` shows
+    said = entry["MESSAGE"]
+    assert daemon.show("StatusText")["StatusText"] == said
     assert said.startswith(f"{daemon.config}:6: queues.mail.concurrency: expected a whole number")
     seen(f"check 8: exit 78, NRestarts=0, journal: {said}")
 

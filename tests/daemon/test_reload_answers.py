@@ -1,0 +1,89 @@
+"""When a reload is answered: not before it is done, and always at last."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.config import load
+from asyncmqd.daemon import reloading
+from asyncmqd.daemon.control import Refused
+from asyncmqd.daemon.forecast import Forecaster
+from asyncmqd.daemon.reloading import Configuration, Reloader
+from asyncmqd.daemon.supervisor import Supervisor
+from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.node import Node
+from tests.eventually import LIMIT
+
+HEAD = 'backend = "memory://answers"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "queues.toml"
+    path.write_text(f"{HEAD}[queues.mail]\n")
+    return path
+
+
+@pytest.fixture
+def configuration(config: Path) -> Configuration:
+    return Configuration(config, {}, load(config, {}), {})
+
+
+@pytest.fixture
+async def reloader(configuration: Configuration):
+    observer, backend = Observer(), InMemoryBackend()
+    supervisor = Supervisor(Node(backend, observer=observer))
+    systemd = Systemd({}, observer)
+    made = Reloader(
+        configuration, supervisor, Forecaster(backend), systemd, observer, lambda _: None
+    )
+    made.start()
+    yield made
+    await made.stop()
+    await supervisor.stop()
+
+
+async def test_nobody_is_answered_before_the_configuration_serves(
+    config, configuration, reloader, monkeypatch
+):
+    gate, look = asyncio.Event(), configuration.look
+
+    async def look_at_the_gate():
+        await gate.wait()
+        return await look()
+
+    monkeypatch.setattr(configuration, "look", look_at_the_gate)
+    config.write_text(f"{HEAD}[queues.mail]\nconcurrency = 7\n")
+    answer = reloader.request()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not answer.done()
+    gate.set()
+    async with asyncio.timeout(LIMIT):
+        assert (await answer)["generation"] == 2
+    assert configuration.settings.queues["mail"].concurrency == 7
+
+
+async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(
+    config, configuration, reloader, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reloading, "IMPORT_LIMIT", 0.05)
+    monkeypatch.syspath_prepend(tmp_path)
+    leave = tmp_path / "leave"
+    (tmp_path / "endless_scanner.py").write_text(
+        f"import pathlib, time\nwhile not pathlib.Path({str(leave)!r}).exists(): time.sleep(0.01)\n"
+    )
+    good = config.read_text()
+    config.write_text(f'{HEAD}[queues.mail]\nscanners = ["endless_scanner:scan"]\n')
+    with pytest.raises(Refused, match=r"the scanners are not imported after 0\.05 s"):
+        async with asyncio.timeout(LIMIT):
+            await reloader.request()
+    config.write_text(good)
+    async with asyncio.timeout(LIMIT):
+        assert (await reloader.request())["generation"] == 2
+    leave.touch()
