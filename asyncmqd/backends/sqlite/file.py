@@ -6,6 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from asyncmqd.backends import layout
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.address import Synchronous
@@ -13,7 +14,7 @@ from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.transaction import save_clock
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
-LAYOUT = 1  # of the tables, as `PRAGMA user_version`; a file of a newer one is refused
+LAYOUT = 1  # of the tables, as `PRAGMA user_version`; see migration.py
 
 Identity = tuple[int, int]  # device and inode
 
@@ -47,11 +48,21 @@ class DatabaseFile:
         return found.st_dev, found.st_ino
 
     def open(self) -> sqlite3.Connection:
-        """A connection to a checked file.
+        """A connection to a checked file of our layout.
 
         A file that was there once is not made anew: whoever moved it away will want it back.
         Raises StoreError, StoreRefused and sqlite3.Error.
         """
+        connection = self.open_any()
+        try:
+            self.check_layout(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def open_any(self) -> sqlite3.Connection:
+        """The same for a store of whatever layout; a new file becomes a store of ours."""
         if not self._seen:
             _create(self.path)
         elif self.identity() is None:
@@ -66,6 +77,15 @@ class DatabaseFile:
         self._seen = True
         return connection
 
+    def check_layout(self, connection: sqlite3.Connection) -> None:
+        """Refuse a layout that is not ours. Raises StoreOutdated and StoreRefused.
+
+        Asked in each transaction, for another process may have migrated the file meanwhile.
+        """
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found != LAYOUT:
+            layout.check(str(self.path), found, LAYOUT)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
         for setting in _SETTINGS:
             connection.execute(setting)
@@ -77,16 +97,11 @@ class DatabaseFile:
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (layout,) = connection.execute("PRAGMA user_version").fetchone()
         if application == APPLICATION:
-            if layout > LAYOUT:
-                raise StoreRefused(
-                    f"{self.path}: expected layout {LAYOUT} or older, got {layout}:"
-                    " it was written by a newer version"
-                )
             return False
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application or layout or tables:
+        if application or version or tables:
             raise StoreRefused(
                 f"{self.path}: expected a job store, got the database of another application"
             )

@@ -16,6 +16,7 @@ from asyncmqd.backends.base import (
     Extender,
     Held,
     Lapsed,
+    Migration,
     Outlook,
     ScheduleRecord,
     Turn,
@@ -26,6 +27,7 @@ from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.clock import HostClock, boot_id
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life
+from asyncmqd.backends.sqlite.migration import migrate
 from asyncmqd.backends.sqlite.threads import ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain import clock
@@ -45,6 +47,8 @@ class SQLiteBackend(BaseBackend):
     `url` is like `sqlite:///var/lib/asyncmqd/jobs.db?synchronous=NORMAL`; see `address.Address`.
     Tests pass clocks of their own: `now` in Unix seconds, `since_boot` in seconds.
     """
+
+    one_host = True
 
     def __init__(
         self,
@@ -103,6 +107,9 @@ class SQLiteBackend(BaseBackend):
             life.abandon()
         else:
             await life.end()
+
+    async def migrate(self) -> Migration | None:
+        return await asyncio.to_thread(migrate, self._living().file)
 
     async def warnings(self) -> list[str]:
         await self.connect()
