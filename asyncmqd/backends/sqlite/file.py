@@ -11,6 +11,7 @@ from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.address import Synchronous
 from asyncmqd.backends.sqlite.clock import HostClock
+from asyncmqd.backends.sqlite.room import log_limit
 from asyncmqd.backends.sqlite.transaction import save_clock
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
@@ -25,7 +26,6 @@ _SETTINGS = (
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -8192",  # KiB
-    "PRAGMA wal_autocheckpoint = 4000",  # pages: a batch rarely pays for two flushes more
     "PRAGMA journal_size_limit = 67108864",  # bytes that the log keeps after a burst
 )
 
@@ -47,6 +47,20 @@ class DatabaseFile:
             return None
         return found.st_dev, found.st_ino
 
+    def look(self) -> None:
+        """See that the file that was in use is still there, to be written. Raises StoreError."""
+        if not self._seen:
+            return
+        try:
+            read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
+        except OSError:
+            raise self._removed() from None
+        if read_only:
+            raise StoreError(f"{self.path}: its file system became read-only")
+
+    def _removed(self) -> StoreError:
+        return StoreError(f"{self.path}: the file was removed while in use")
+
     def open(self) -> sqlite3.Connection:
         """A connection to a checked file of our layout.
 
@@ -66,7 +80,7 @@ class DatabaseFile:
         if not self._seen:
             _create(self.path)
         elif self.identity() is None:
-            raise StoreError(f"{self.path}: the file was removed while in use")
+            raise self._removed()
         uri = f"{self.path.as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         try:
@@ -90,6 +104,7 @@ class DatabaseFile:
         for setting in _SETTINGS:
             connection.execute(setting)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {log_limit(self.path)}")
         is_new = self._is_new(connection)  # asked before anything is written: it may be foreign
         connection.execute("PRAGMA journal_mode = WAL")
         if is_new:

@@ -28,6 +28,7 @@ from asyncmqd.backends.sqlite.clock import HostClock, boot_id
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life
 from asyncmqd.backends.sqlite.migration import migrate
+from asyncmqd.backends.sqlite.room import check_room
 from asyncmqd.backends.sqlite.threads import ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain import clock
@@ -131,7 +132,11 @@ class SQLiteBackend(BaseBackend):
     # ------------------------------------------------------------- the way of a job
 
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
-        return await self._write(partial(moves.add, queue=queue, jobs=jobs)) if jobs else []
+        if not jobs:
+            return []
+        # Not in the transaction, which others share: they are not to fail with us.
+        check_room(self._address.path, sum(len(job.payload) for job in jobs))
+        return await self._write(partial(moves.add, queue=queue, jobs=jobs))
 
     async def turn(
         self,

@@ -187,6 +187,7 @@ class StoreThread(abc.ABC, Generic[_View]):
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that stands at the path now."""
+        self.file.look()
         identity = self.file.identity()
         if self._connection is None or identity != self._identity:
             self._disconnect()
