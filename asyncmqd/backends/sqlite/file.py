@@ -11,11 +11,14 @@ from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.address import Synchronous
 from asyncmqd.backends.sqlite.clock import HostClock
+from asyncmqd.backends.sqlite.errors import DAMAGED
 from asyncmqd.backends.sqlite.room import log_limit
 from asyncmqd.backends.sqlite.transaction import save_clock
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
 LAYOUT = 1  # of the tables, as `PRAGMA user_version`; see migration.py
+
+_SMALLEST = 512  # bytes: a database has at least one page
 
 Identity = tuple[int, int]  # device and inode
 
@@ -116,6 +119,8 @@ class DatabaseFile:
             return False
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if 0 < os.stat(self.path).st_size < _SMALLEST:  # SQLite would call it empty
+            raise StoreRefused(f"{self.path}: {DAMAGED}")
         if application or version or tables:
             raise StoreRefused(
                 f"{self.path}: expected a job store, got the database of another application"
