@@ -30,8 +30,10 @@ class History:
         if isinstance(command, model.Turn):
             self._check_turn(command, reply, before, snapshot)
         self._check_ends(command, old, new)
-        if isinstance(command, model.Fire) and reply:
-            assert command.instant > instants(before)[command.name], "an instant fired again"
+        fire = model.plain(command)
+        if isinstance(fire, model.Fire) and reply not in (False, [False, False]):
+            assert reply in (True, [True, False]), "an instant fired twice"
+            assert fire.instant > instants(before)[fire.name], "an instant fired again"
         for name, last in instants(before).items():
             assert instants(snapshot).get(name, last) >= last or removes(command, name)
 
