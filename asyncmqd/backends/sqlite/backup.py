@@ -38,8 +38,7 @@ def back_up(
     part = part_of(target)
     open_source = file.open_any if any_layout else file.open
     try:
-        mode = os.stat(file.path).st_mode & 0o777
-        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+        _create_like(file.path, part)
     except FileExistsError:
         raise StoreError(
             f"{part}: another backup is under way, or was cut off: remove it"
@@ -56,6 +55,18 @@ def back_up(
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
+
+
+def _create_like(model: Path, part: Path) -> None:
+    """Make an empty file that the same people may read and write, also when root makes it."""
+    found = os.stat(model)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    fd = os.open(part, flags, found.st_mode & 0o777)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(fd, found.st_uid, found.st_gid)
+    finally:
+        os.close(fd)
 
 
 def part_of(target: Path) -> Path:

@@ -88,6 +88,9 @@ class DatabaseFile:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
+        except OSError as error:
+            connection.close()
+            raise StoreError(f"{self.path}: it cannot be opened: {error.strerror}") from None
         except BaseException:
             connection.close()
             raise

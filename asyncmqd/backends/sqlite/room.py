@@ -29,6 +29,8 @@ def check_room(path: Path, size: int) -> None:
         log = os.stat(f"{path}-wal").st_size
     except OSError:
         return  # whoever opens the file will say what is the matter with it
+    if not found.f_blocks:
+        return  # a file system that does not tell
     free, reserve = found.f_bavail * found.f_frsize, _reserve(found)
     # What is added is written to the log first, and all of the log then to the file.
     if free < reserve + log + 2 * size:
