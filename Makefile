@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test check bench soak docs format clean
+.PHONY: help run install uninstall wheels test check bench soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -51,6 +51,9 @@ bench: .venv/.bench  ## Measure against other queues, side by side (needs networ
 
 soak: .venv/.test  ## Search longer: 2,000 random examples where `make test` tries 60
 	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
+
+mutations: .venv/.test  ## Put bugs into the stores, one by one, and see that the tests notice each
+	$(BIN)/python -m tests.mutations.run $(MUTATIONS)
 
 docs: .venv/.test  ## Write the generated parts of docs/ anew
 	for script in docs/make_*.py; do $(BIN)/python $$script || exit; done

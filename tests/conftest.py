@@ -46,6 +46,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if missing():
         config.hook.pytest_deselected(items=boxed)
         boxed = []
+    if os.geteuid() != 0:
+        mounts = [item for item in others if item.get_closest_marker("mounts")]
+        config.hook.pytest_deselected(items=mounts)
+        others = [item for item in others if item not in mounts]
     items[:] = [*boxed, *others]
 
 
@@ -61,6 +65,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(text)
     if reason := missing():
         terminalreporter.write_line(f"tests/systemd were left out: {reason}")
+    if os.geteuid() != 0:
+        terminalreporter.write_line("tests that mount a disk were left out: they need root")
 
 
 def _in_number_order(text: str) -> list[str | int]:

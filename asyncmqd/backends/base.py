@@ -31,6 +31,18 @@ class StoreRefused(StoreError):
     """The store will never do it as asked: wrong credentials, a foreign or newer layout."""
 
 
+class StoreOutdated(StoreRefused):
+    """The store has an older layout; `BaseBackend.migrate` brings it up to date."""
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """A store was brought from one layout to another."""
+
+    before: int
+    after: int
+    backup: str | None = None  # the file that holds the store as it was
+
+
 class Turn(msgspec.Struct, frozen=True):
     """The reply to one round trip of a worker."""
 
@@ -99,6 +111,8 @@ class BaseBackend(abc.ABC):
     """
 
     url: str
+    # Whether all who use the store are on this host, so that a daemon may migrate it at its start.
+    one_host = False
 
     # ------------------------------------------------------------------ life
 
@@ -106,8 +120,17 @@ class BaseBackend(abc.ABC):
     async def connect(self) -> None:
         """Reach the store, create or check its layout. Other verbs do this by themselves.
 
-        Raises StoreError when it cannot be reached, StoreRefused when it never will be.
+        Raises StoreError when it cannot be reached, StoreRefused when it never will be, and
+        StoreOutdated when `migrate` would help.
         """
+
+    async def migrate(self) -> Migration | None:
+        """Bring an older layout to that of this release; None when it has that already.
+
+        Whoever still runs an older release is refused from then on. Cut off at any point, it may
+        be called again. Raises StoreError and StoreRefused.
+        """
+        return None
 
     @abc.abstractmethod
     async def close(self) -> None:

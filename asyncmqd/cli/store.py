@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, Migration
 from asyncmqd.cli.errors import CommandError
 from asyncmqd.cli.options import AsJson, group
 from asyncmqd.cli.output import rfc3339, show_fields, show_json
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.states import State
 
-app = group("Look at the store, and back it up.")
+app = group("Look at the store, back it up, and bring it up to date.")
 
 
 @app.command()
@@ -70,3 +70,21 @@ async def _backup(store: BaseBackend, file: Path) -> None:
             " a server has tools of its own for it"
         )
     await copy(file)
+
+
+@app.command()
+def migrate(context: typer.Context) -> None:
+    """Bring a store of an older release to the layout of this one.
+
+    Stop the daemons of the older release first. A SQLite store is copied beforehand.
+    """
+    done = with_store(context, _migrate)
+    if done is None:
+        print("the store has the layout of this release")
+        return
+    kept = f"; as it was: {done.backup}" if done.backup else ""
+    print(f"migrated from layout {done.before} to {done.after}{kept}")
+
+
+async def _migrate(store: BaseBackend) -> Migration | None:
+    return await store.migrate()

@@ -7,8 +7,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 import asyncmqd
-from asyncmqd.backends.base import BaseBackend, StoreError, StoreRefused
+from asyncmqd.backends.base import BaseBackend, StoreError, StoreOutdated, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
@@ -158,7 +160,7 @@ class Daemon:
         failures = 0
         while True:
             try:
-                await self._backend.connect()
+                await self._connect()
                 recovered = await self._node.take_back()
             except StoreRefused:
                 raise
@@ -169,6 +171,21 @@ class Daemon:
             else:
                 self._node.store_answered()
                 return recovered
+
+    async def _connect(self) -> None:
+        """Connect. A store that only this host uses is brought to our layout first.
+
+        On a server, daemons of the older release may be at work on other hosts: there it is the
+        administrator who says when.
+        """
+        try:
+            await self._backend.connect()
+        except StoreOutdated:
+            if not self._backend.one_host:
+                raise
+            if done := await self._backend.migrate():
+                self._observer.event("store.migrated", **msgspec.structs.asdict(done))
+            await self._backend.connect()
 
     async def _warnings(self) -> list[str]:
         with contextlib.suppress(StoreError):

@@ -160,6 +160,7 @@ class Node:
         if self.healthy:
             self.healthy = False
             self.observer.event("daemon.degraded", error=str(error))
+            self._joined.set()  # the heart beats at once, and again until the store answers
 
     def store_answered(self) -> None:
         """A call succeeded: one log line at the first after an outage."""

@@ -22,11 +22,13 @@ from tests.contract.model import (
     Extend,
     Fire,
     LookForClaims,
+    LostReply,
     MoveDue,
     Pause,
     Prune,
     Purge,
     Remove,
+    Restart,
     Turn,
     Unshelve,
 )
@@ -147,6 +149,8 @@ _PURGES = st.builds(
 )
 _NAMES = st.sampled_from(SCHEDULES)
 ADDS = st.builds(Add, st.lists(_jobs, min_size=1, max_size=5).map(_unlike))
+_REMOVES = st.builds(Remove, st.lists(_ids, max_size=2).map(tuple))
+_FIRES = st.builds(Fire, _NAMES, st.integers(0, 5), st.none() | _jobs)
 _PLAIN = {
     "add": ADDS,
     "upkeep": st.one_of(
@@ -157,18 +161,23 @@ _PLAIN = {
     ),
     "operate": st.one_of(
         st.builds(Pause, st.sampled_from([False, False, True])),
-        st.builds(Remove, st.lists(_ids, max_size=2).map(tuple)),
+        _REMOVES,
         _PURGES,
     ),
     "schedule": st.one_of(
         st.builds(Declare, _NAMES, _bytes, st.booleans()),
-        st.builds(Fire, _NAMES, st.integers(0, 5), st.none() | _jobs),
+        _FIRES,
         st.builds(EditSchedule, _NAMES, st.sampled_from(["pause", "resume", "remove"])),
     ),
+    "lost": st.builds(LostReply, st.one_of(ADDS, _REMOVES, _FIRES)),
+    "restart": st.just(Restart()),
 }
 # How often: most of a queue's life is turns.
 _MIX = st.sampled_from(
-    ["turn"] * 8 + ["add"] * 3 + ["upkeep"] * 4 + ["extend", "operate", "schedule"]
+    ["turn"] * 8
+    + ["add"] * 3
+    + ["upkeep"] * 4
+    + ["extend", "operate", "schedule", "lost turn", "lost", "restart"]
 )
 
 
@@ -180,5 +189,7 @@ def commands(draw: st.DrawFn, known: Known) -> Command:
             return draw(_turns(known))
         case "extend":
             return draw(_extends(known))
+        case "lost turn":
+            return LostReply(draw(_turns(known)))
         case kind:
             return draw(_PLAIN[kind])

@@ -218,3 +218,16 @@ async def test_what_a_change_leaves_out_stays(backend: BaseBackend) -> None:
     assert (ended.progress, ended.failures, ended.result) == (b"1", 1, b"2")
     assert ended.worker == "other"
     assert b"OSError" in ended.error
+
+
+async def test_decisions_of_one_call_do_not_lend_each_other_their_sources(
+    backend: BaseBackend,
+) -> None:
+    """A store that looks for all jobs of a call at once must still judge each by its own edge."""
+    claim = await take_one(backend, "a")
+    assert await apply(backend, retried(claim, LONG)) == ["applied"]
+    await backend.add(QUEUE, [job("b", delay=LONG)])
+    before = await record(backend, "a")
+    answers = await apply(backend, hurry(await record(backend, "b")), succeeded(claim, b"late"))
+    assert answers == ["applied", "already"]
+    assert await record(backend, "a") == before

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from tests.contract.commands import ADDS, commands
-from tests.contract.model import Add, Play
+from tests.contract.model import Add
+from tests.contract.play import Play
 
 
 @pytest.mark.timeout(600)  # a failure is shrunk for up to five minutes before it is told

@@ -256,3 +256,10 @@ async def test_the_claims_of_a_big_worker_are_all_found(server, store):
 
 async def _is_active(store: RedisBackend, count: int) -> bool:
     return (await store.counts([QUEUE]))[QUEUE].active == count
+
+
+async def test_silent_processes_leave_nothing_in_the_store(server, store):
+    await store.beat("silent", b"", 0.0)
+    await store.beat("living", b"", LEASE)
+    with server.client() as client:
+        assert client.hkeys("asyncmq:workers") == [b"living"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -63,6 +64,16 @@ async def test_a_backup_is_one_file_with_the_mode_of_the_store(
     await backend.backup(tmp_path / "out" / "copy.db")
     [copy] = (tmp_path / "out").iterdir()
     assert (copy.name, copy.stat().st_mode & 0o777) == ("copy.db", 0o640)
+
+
+async def test_what_root_saves_belongs_to_the_owner_of_the_store(
+    backend: SQLiteBackend, tmp_path: Path
+) -> None:
+    owner = (65_533, 65_532) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(tmp_path / "jobs.db", *owner)
+    await backend.backup(tmp_path / "copy.db")
+    found = (tmp_path / "copy.db").stat()
+    assert (found.st_uid, found.st_gid) == owner
 
 
 async def test_a_backup_replaces_the_one_before(backend: SQLiteBackend, tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ async def test_a_newer_layout_is_refused(path: Path) -> None:
     newer = sqlite3.connect(path)
     newer.execute("PRAGMA user_version = 2")
     newer.close()
-    assert "expected layout 1 or older, got 2" in await refusal(path)
+    assert "expected layout 1, got 2, which a newer release wrote" in await refusal(path)
 
 
 async def test_an_empty_file_becomes_a_store(path: Path) -> None:

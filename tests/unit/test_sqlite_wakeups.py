@@ -168,3 +168,19 @@ async def test_another_process_wakes_us(database: Path) -> None:
         assert await backend.wait(["mail"], 3 * LIMIT) == {"mail"}
     assert await other.wait() == 0
     await backend.close()
+
+
+async def test_who_waits_learns_that_the_file_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process without work asks the store for nothing else."""
+    monkeypatch.setattr("asyncmqd.backends.sqlite.wakeups.LOOK_EVERY", 0.01)
+    store = SQLiteBackend(f"sqlite://{tmp_path}/jobs.db")
+    await store.connect()
+    await store.wait(["mail"], 0.0)
+    waiting = asyncio.create_task(store.wait(["mail"], 10 * LIMIT))
+    (tmp_path / "jobs.db").rename(tmp_path / "moved.db")
+    async with asyncio.timeout(LIMIT):
+        with pytest.raises(StoreError, match="the file was removed while in use"):
+            await waiting
+    await store.close()

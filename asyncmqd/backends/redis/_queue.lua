@@ -12,7 +12,12 @@
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   paused, schedules, schedule:<name>
+--   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]
+local found = redis.call('GET', base .. 'layout')
+if found and found ~= LAYOUT then
+  return redis.error_reply('LAYOUT ' .. found)
+end
 
 -- Microseconds are whole numbers below 2^53: exact in Lua and as scores. Only never join them with
 -- `..`, which rounds to 14 digits.

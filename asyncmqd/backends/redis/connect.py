@@ -40,6 +40,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as LostConnection
 
 from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.backends.redis import scripts
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.scripts import Command, teach
 
@@ -52,11 +53,20 @@ _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 def to_store_error(url: str, error: Exception) -> StoreError:
     """What the contract calls an error of redis-py. `url` carries no secrets."""
+    if str(error).startswith("LAYOUT "):
+        return _other_layout(url, str(error).split()[1])
     # What goes wrong while it logs in comes wrapped in another error.
     refused = isinstance(error, _REFUSALS) or isinstance(error.__cause__, _REFUSALS)
     refused = refused or str(error).startswith("WRONGTYPE")
     kind = StoreRefused if refused else StoreError
     return kind(f"{url}: {str(error) or 'no answer in time'}")
+
+
+def _other_layout(url: str, found: str) -> StoreRefused:
+    return StoreRefused(
+        f"{url}: expected layout {scripts.LAYOUT}, got {found}: the store was migrated meanwhile"
+        " by another release, which is to be used from now on"
+    )
 
 
 class Link(abc.ABC):

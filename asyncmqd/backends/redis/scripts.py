@@ -14,6 +14,8 @@ Command = tuple[Argument, ...]
 _NEEDS = re.compile(r"^-- needs:(.*)$", re.MULTILINE)
 
 
+LAYOUT = 1  # of the keys, see _queue.lua and migration.py
+
 _texts: dict[str, str] = {}  # of the scripts in use, by hash
 
 
@@ -23,7 +25,8 @@ def _sha(name: str) -> str:
     text = _read(name)
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
-    text = "\n".join([*map(_read, ("_queue", *needs[1].split())), text])
+    layout = f"local LAYOUT = '{LAYOUT}'"
+    text = "\n".join([layout, *map(_read, ("_queue", *needs[1].split())), text])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha] = text
     return sha

@@ -11,13 +11,13 @@ from asyncmqd.backends.base import (
     Extender,
     Held,
     Lapsed,
+    Migration,
     Outlook,
     ScheduleRecord,
-    StoreRefused,
     Turn,
     WorkerRecord,
 )
-from asyncmqd.backends.redis import address, encoding
+from asyncmqd.backends.redis import address, encoding, migration
 from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns
@@ -30,7 +30,6 @@ from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import LIVE, TERMINAL, State, shelf
 
-LAYOUT = 1  # of the keys, see _queue.lua; a store of a newer one is refused
 _ENDED = sorted(map(str, TERMINAL))
 _PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but the shelves
 
@@ -74,14 +73,11 @@ class RedisBackend(BaseBackend):
     # ------------------------------------------------------------------ life
 
     async def connect(self) -> None:
-        key = f"{self._prefix}:layout"
-        _, layout = await self._link.run(("SETNX", key, LAYOUT), ("GET", key))
-        if not layout.isdigit() or int(layout) > LAYOUT:
-            raise StoreRefused(
-                f"{self.url}: expected layout {LAYOUT} of the keys {self._prefix}:*,"
-                f" got {layout[:20]!r}: written by a newer version or by something else"
-            )
+        await migration.check(self._link, self.url, self._prefix)
         self._connected = True
+
+    async def migrate(self) -> Migration | None:
+        return await migration.migrate(self._link, self.url, self._prefix)
 
     async def close(self) -> None:
         await self._wakeups.close()

@@ -24,16 +24,21 @@ class Abandoned(Exception):
 
 
 def back_up(
-    file: DatabaseFile, target: Path, progress: Progress | None, abandoned: threading.Event
+    file: DatabaseFile,
+    target: Path,
+    progress: Progress | None = None,
+    abandoned: threading.Event | None = None,
+    *,
+    any_layout: bool = False,
 ) -> None:
     """Write the store as it is at this moment to `target`, which is replaced when all is there.
 
     Raises StoreError.
     """
-    part = target.with_name(f"{target.name}.part")
+    part = part_of(target)
+    open_source = file.open_any if any_layout else file.open
     try:
-        mode = os.stat(file.path).st_mode & 0o777
-        os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
+        _create_like(file.path, part)
     except FileExistsError:
         raise StoreError(
             f"{part}: another backup is under way, or was cut off: remove it"
@@ -41,7 +46,7 @@ def back_up(
     except OSError as error:
         raise StoreError(f"{part}: it cannot be written: {error.strerror}") from None
     try:
-        _copy(file, part, progress, abandoned)
+        _copy(open_source, part, progress, abandoned)
         os.replace(part, target)
         _flush(target)
     except (sqlite3.Error, OSError) as error:
@@ -52,17 +57,37 @@ def back_up(
             os.unlink(part)
 
 
+def _create_like(model: Path, part: Path) -> None:
+    """Make an empty file that the same people may read and write, also when root makes it."""
+    found = os.stat(model)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    fd = os.open(part, flags, found.st_mode & 0o777)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(fd, found.st_uid, found.st_gid)
+    finally:
+        os.close(fd)
+
+
+def part_of(target: Path) -> Path:
+    """The file that an unfinished backup is written to."""
+    return target.with_name(f"{target.name}.part")
+
+
 def _copy(
-    file: DatabaseFile, part: Path, progress: Progress | None, abandoned: threading.Event
+    open_source: Callable[[], sqlite3.Connection],
+    part: Path,
+    progress: Progress | None,
+    abandoned: threading.Event | None,
 ) -> None:
     def report(_status: int, remaining: int, total: int) -> None:
-        if abandoned.is_set():
+        if abandoned is not None and abandoned.is_set():
             raise Abandoned
         if progress is not None:
             progress(total - remaining, total)
 
     with (
-        contextlib.closing(file.open()) as source,
+        contextlib.closing(open_source()) as source,
         contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy,
     ):
         # Without a snapshot to copy from, each commit of others would begin the copy anew.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from asyncmqd.backends.base import StoreError, StoreRefused
 
+DAMAGED = "the file is damaged: restore a backup"
 _BUSY = "another process held the file for too long"
 _NOW = {
     sqlite3.SQLITE_FULL: "the disk is full",
@@ -18,7 +19,7 @@ _NOW = {
 }
 _NEVER = {
     sqlite3.SQLITE_NOTADB: "expected an SQLite database, got another kind of file",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: restore a backup",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_PERM: "expected access to the file, got none",
 }
 
@@ -31,6 +32,11 @@ def is_busy(error: sqlite3.Error) -> bool:
 def busy(path: Path) -> StoreError:
     """What to raise when that moment does not come."""
     return StoreError(f"{path}: {_BUSY}")
+
+
+def damaged(path: Path, reason: str) -> StoreRefused:
+    """What to raise when a look into the file finds it so."""
+    return StoreRefused(f"{path}: {DAMAGED} ({reason})")
 
 
 def translated(path: Path, error: sqlite3.Error) -> StoreError | None:

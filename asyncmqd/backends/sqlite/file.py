@@ -6,14 +6,19 @@ import os
 import sqlite3
 from pathlib import Path
 
+from asyncmqd.backends import layout
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.address import Synchronous
 from asyncmqd.backends.sqlite.clock import HostClock
+from asyncmqd.backends.sqlite.errors import DAMAGED
+from asyncmqd.backends.sqlite.room import log_limit
 from asyncmqd.backends.sqlite.transaction import save_clock
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
-LAYOUT = 1  # of the tables, as `PRAGMA user_version`; a file of a newer one is refused
+LAYOUT = 1  # of the tables, as `PRAGMA user_version`; see migration.py
+
+_SMALLEST = 512  # bytes: a database has at least one page
 
 Identity = tuple[int, int]  # device and inode
 
@@ -24,7 +29,6 @@ _SETTINGS = (
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -8192",  # KiB
-    "PRAGMA wal_autocheckpoint = 4000",  # pages: a batch rarely pays for two flushes more
     "PRAGMA journal_size_limit = 67108864",  # bytes that the log keeps after a burst
 )
 
@@ -46,30 +50,67 @@ class DatabaseFile:
             return None
         return found.st_dev, found.st_ino
 
+    def look(self) -> None:
+        """See that the file that was in use is still there, to be written. Raises StoreError."""
+        if not self._seen:
+            return
+        try:
+            read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
+        except OSError:
+            raise self._removed() from None
+        if read_only:
+            raise StoreError(f"{self.path}: its file system became read-only")
+
+    def _removed(self) -> StoreError:
+        return StoreError(f"{self.path}: the file was removed while in use")
+
     def open(self) -> sqlite3.Connection:
-        """A connection to a checked file.
+        """A connection to a checked file of our layout.
 
         A file that was there once is not made anew: whoever moved it away will want it back.
         Raises StoreError, StoreRefused and sqlite3.Error.
         """
+        connection = self.open_any()
+        try:
+            self.check_layout(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def open_any(self) -> sqlite3.Connection:
+        """The same for a store of whatever layout; a new file becomes a store of ours."""
         if not self._seen:
             _create(self.path)
         elif self.identity() is None:
-            raise StoreError(f"{self.path}: the file was removed while in use")
+            raise self._removed()
         uri = f"{self.path.as_uri()}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
+        except OSError as error:
+            connection.close()
+            raise StoreError(f"{self.path}: it cannot be opened: {error.strerror}") from None
         except BaseException:
             connection.close()
             raise
         self._seen = True
         return connection
 
+    def check_layout(self, connection: sqlite3.Connection) -> None:
+        """Refuse a layout that is not ours. Raises StoreOutdated and StoreRefused.
+
+        Asked in each transaction, for another process may have migrated the file meanwhile.
+        """
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found != LAYOUT:
+            layout.check(str(self.path), found, LAYOUT)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
         for setting in _SETTINGS:
             connection.execute(setting)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {log_limit(self.path)}")
         is_new = self._is_new(connection)  # asked before anything is written: it may be foreign
         connection.execute("PRAGMA journal_mode = WAL")
         if is_new:
@@ -77,16 +118,13 @@ class DatabaseFile:
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (layout,) = connection.execute("PRAGMA user_version").fetchone()
         if application == APPLICATION:
-            if layout > LAYOUT:
-                raise StoreRefused(
-                    f"{self.path}: expected layout {LAYOUT} or older, got {layout}:"
-                    " it was written by a newer version"
-                )
             return False
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application or layout or tables:
+        if 0 < os.stat(self.path).st_size < _SMALLEST:  # SQLite would call it empty
+            raise StoreRefused(f"{self.path}: {DAMAGED}")
+        if application or version or tables:
             raise StoreRefused(
                 f"{self.path}: expected a job store, got the database of another application"
             )

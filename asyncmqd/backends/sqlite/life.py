@@ -24,7 +24,7 @@ class Life:
 
     def __init__(self, address: Address, host: HostClock) -> None:
         self.file = DatabaseFile(address.path, address.synchronous, host)
-        self.listener = Listener(address.path)
+        self.listener = Listener(address.path, self.file.look)
         self.writer = Writer(self.file)
         self.reader = Reader(self.file)
         # Whether a writer has looked at the clocks: after a reboot, only that ends the leases.

@@ -22,4 +22,5 @@ class Reader(StoreThread[Snapshot]):
 
     def begin(self, connection: sqlite3.Connection) -> Snapshot:
         connection.execute("BEGIN")
+        self.file.check_layout(connection)
         return Snapshot(connection, self.file.host)

@@ -16,6 +16,7 @@ from asyncmqd.backends.base import (
     Extender,
     Held,
     Lapsed,
+    Migration,
     Outlook,
     ScheduleRecord,
     Turn,
@@ -26,6 +27,8 @@ from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.clock import HostClock, boot_id
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life
+from asyncmqd.backends.sqlite.migration import migrate
+from asyncmqd.backends.sqlite.room import check_room
 from asyncmqd.backends.sqlite.threads import ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain import clock
@@ -45,6 +48,8 @@ class SQLiteBackend(BaseBackend):
     `url` is like `sqlite:///var/lib/asyncmqd/jobs.db?synchronous=NORMAL`; see `address.Address`.
     Tests pass clocks of their own: `now` in Unix seconds, `since_boot` in seconds.
     """
+
+    one_host = True
 
     def __init__(
         self,
@@ -104,6 +109,9 @@ class SQLiteBackend(BaseBackend):
         else:
             await life.end()
 
+    async def migrate(self) -> Migration | None:
+        return await asyncio.to_thread(migrate, self._living().file)
+
     async def warnings(self) -> list[str]:
         await self.connect()
         return concerns(self._address)
@@ -124,7 +132,11 @@ class SQLiteBackend(BaseBackend):
     # ------------------------------------------------------------- the way of a job
 
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
-        return await self._write(partial(moves.add, queue=queue, jobs=jobs)) if jobs else []
+        if not jobs:
+            return []
+        # Not in the transaction, which others share: they are not to fail with us.
+        check_room(self._address.path, sum(len(job.payload) for job in jobs))
+        return await self._write(partial(moves.add, queue=queue, jobs=jobs))
 
     async def turn(
         self,

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.sqlite.errors import busy, is_busy, translated
+from asyncmqd.backends.sqlite.damage import damage
+from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile, Identity
 from asyncmqd.backends.sqlite.transaction import Snapshot
 from asyncmqd.domain import clock
@@ -187,6 +188,7 @@ class StoreThread(abc.ABC, Generic[_View]):
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file that stands at the path now."""
+        self.file.look()
         identity = self.file.identity()
         if self._connection is None or identity != self._identity:
             self._disconnect()
@@ -213,7 +215,16 @@ class StoreThread(abc.ABC, Generic[_View]):
             return translated(self.file.path, error) or error
         if isinstance(error, StoreError):
             return type(error)(*error.args)
-        return error
+        return self._damage_behind(error) or error
+
+    def _damage_behind(self, error: Exception) -> StoreError | None:
+        """What a row that cannot be read says of the file; None if the caller is at fault."""
+        if self._connection is None or not isinstance(
+            error, TypeError | ValueError | ArithmeticError
+        ):
+            return None
+        reason = damage(self._connection)
+        return damaged(self.file.path, reason) if reason else None
 
     def _next_group(self) -> list[Request]:
         request = self._requests.get()

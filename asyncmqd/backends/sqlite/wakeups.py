@@ -15,7 +15,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from asyncmqd.backends.base import StoreError
@@ -24,6 +24,7 @@ from asyncmqd.domain import clock
 # A socket holds at least ten unread datagrams (net.unix.max_dgram_qlen). Who finds as many may
 # have missed some, and looks at all queues.
 FULL = 10
+LOOK_EVERY = 2.0  # seconds between looks at the database file: one call of the kernel
 _MANY = 1_000  # queues that nobody here waits for are not remembered for ever
 _SIZE = 512  # bytes; the longest queue name has 128
 
@@ -70,9 +71,14 @@ def _send(sender: socket.socket, fd: int, name: str, queues: Iterable[str]) -> N
 
 
 class Listener:
-    """The waiting side, in one event loop."""
+    """The waiting side, in one event loop.
 
-    def __init__(self, database: Path) -> None:
+    `look` is called now and then; it raises StoreError when the database is not there any more, of
+    which a process without work would learn from nobody else.
+    """
+
+    def __init__(self, database: Path, look: Callable[[], None] = lambda: None) -> None:
+        self._look = look
         self._directory = directory_of(database)
         self._name = clock.nonce()
         self._socket: socket.socket | None = None
@@ -87,13 +93,16 @@ class Listener:
             self._listen()
             return set(queues)
         wanted = set(queues)
-        try:
-            async with asyncio.timeout(timeout):
-                while not (self._missed or self._woken & wanted):
-                    self._event.clear()
+        deadline = asyncio.get_running_loop().time() + timeout
+        while not (self._missed or self._woken & wanted):
+            self._look()
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                return set()
+            self._event.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LOOK_EVERY)):
                     await self._event.wait()
-        except TimeoutError:
-            return set()
         woken = wanted if self._missed else self._woken & wanted
         self._woken -= woken
         self._missed = False

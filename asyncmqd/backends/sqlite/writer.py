@@ -26,6 +26,7 @@ class Writer(StoreThread[Transaction]):
 
     def begin(self, connection: sqlite3.Connection) -> Transaction:
         connection.execute("BEGIN IMMEDIATE")
+        self.file.check_layout(connection)
         return Transaction(connection, self.file.host)
 
     def finish(self, view: Transaction) -> None:

@@ -1,0 +1,39 @@
+"""What stores with a layout version share: which versions a release can work with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from asyncmqd.backends.base import StoreOutdated, StoreRefused
+
+Step = TypeVar("Step")
+
+
+def check(store: str, found: int, own: int) -> None:
+    """Refuse a store, named `store` to people, whose layout is not ours.
+
+    Raises StoreOutdated and StoreRefused.
+    """
+    if found > own:
+        raise StoreRefused(
+            f"{store}: expected layout {own}, got {found}, which a newer release wrote:"
+            f" use that release, or a backup of layout {own}"
+        )
+    if found < own:
+        raise StoreOutdated(
+            f"{store}: expected layout {own}, got {found}, which an older release wrote:"
+            " run `asyncmq store migrate`"
+        )
+
+
+def way(store: str, found: int, own: int, steps: Mapping[int, Step]) -> list[Step]:
+    """The steps that lead from one layout to another; `steps` has each by where it leads.
+
+    Raises StoreRefused when there is no way.
+    """
+    numbers = range(found + 1, own + 1)
+    missing = [number for number in numbers if number not in steps]
+    if found > own or missing:
+        raise StoreRefused(f"{store}: layout {found} cannot be migrated to {own} by this release")
+    return [steps[number] for number in numbers]

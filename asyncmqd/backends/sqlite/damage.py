@@ -1,0 +1,33 @@
+"""Whether the file is to blame for a value that cannot be."""
+
+from __future__ import annotations
+
+import sqlite3
+
+_TABLES = ("store", "jobs", "tallies", "paused", "schedules", "workers")
+
+
+def damage(connection: sqlite3.Connection) -> str | None:
+    """What is wrong inside the file; None if nothing is.
+
+    Reads all of it: to be asked when something has gone wrong that a sound file cannot explain. A
+    check at each start would hold up a large store for minutes, and still miss what comes later.
+    """
+    try:
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            return str(found)
+        return next(filter(None, (_wrong_value(connection, table) for table in _TABLES)), None)
+    except sqlite3.Error as error:
+        return str(error)
+
+
+def _wrong_value(connection: sqlite3.Connection, table: str) -> str | None:
+    for _, column, kind, not_null, *_ in connection.execute(f"PRAGMA table_info({table})"):
+        kinds = [kind.lower()] if not_null else [kind.lower(), "null"]
+        seen = f"typeof({column})"
+        query = f"SELECT {seen} FROM {table} WHERE instr(?, {seen}) = 0 LIMIT 1"  # noqa: S608 - names of our own
+        wrong = connection.execute(query, (" ".join(kinds),)).fetchone()
+        if wrong:
+            return f"{table}.{column}: expected {kind.lower()}, got {wrong[0]}"
+    return None

@@ -1,0 +1,85 @@
+"""From an older layout of the file to ours: after a backup, in one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from asyncmqd.backends import layout
+from asyncmqd.backends.base import Migration
+from asyncmqd.backends.sqlite import file as database
+from asyncmqd.backends.sqlite.backup import back_up, part_of
+from asyncmqd.backends.sqlite.errors import busy, is_busy, translated
+from asyncmqd.domain import clock
+
+Step = Callable[[sqlite3.Connection], None]
+
+STEPS: dict[int, Step] = {}
+"""By the layout that each leads to, from the one before. Layout 1 was the first.
+
+A step runs inside a transaction and neither begins nor ends one. tests/stores keeps a store of each
+layout there has been.
+"""
+
+BUSY_LIMIT = 15.0  # seconds for which others may hold the file; a migration of theirs may take long
+_BUSY_PAUSE = 0.01  # seconds
+
+
+def migrate(file: database.DatabaseFile) -> Migration | None:
+    """Bring the file to the layout of this release; None when it has it.
+
+    The store as it was is left beside it, as `<name>.layout-<number>`. Raises StoreError and
+    StoreRefused.
+    """
+    try:
+        with contextlib.closing(file.open_any()) as connection:
+            return _migrate(file, connection)
+    except sqlite3.Error as error:
+        raise translated(file.path, error) or error from error
+
+
+def _migrate(file: database.DatabaseFile, connection: sqlite3.Connection) -> Migration | None:
+    _lock(file.path, connection)
+    try:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        own = database.LAYOUT
+        if found == own:  # also when another process has just done it
+            connection.execute("ROLLBACK")
+            return None
+        steps = layout.way(str(file.path), found, own, STEPS)
+        # Under the lock, so that nothing is written between the copy and the change.
+        backup = _save(file, found)
+        for step in steps:
+            step(connection)
+        connection.execute(f"PRAGMA user_version = {own}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
+        raise
+    return Migration(found, own, str(backup))
+
+
+def _lock(path: Path, connection: sqlite3.Connection) -> None:
+    deadline = clock.monotonic() + BUSY_LIMIT
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if not is_busy(error):
+                raise
+            if clock.monotonic() > deadline:
+                raise busy(path) from error
+            time.sleep(_BUSY_PAUSE)
+        else:
+            return
+
+
+def _save(file: database.DatabaseFile, found: int) -> Path:
+    backup = file.path.with_name(f"{file.path.name}.layout-{found}")
+    part_of(backup).unlink(missing_ok=True)  # of a migration that was killed: we hold the lock
+    back_up(file, backup, any_layout=True)
+    return backup

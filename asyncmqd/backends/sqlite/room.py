@@ -1,0 +1,44 @@
+"""Room on the disk that new jobs leave to those that are there.
+
+A disk that is full to the last byte takes no claim, no result and no deletion either, since each of
+them is written to the log before anything else: then nothing could ever make room again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from asyncmqd.backends.base import StoreError
+
+_RESERVE = 32 << 20  # bytes
+_SHARE = 20  # on a small disk the reserve is the twentieth part of it
+_LOG = 4_000  # pages at which the log is brought into the file: a batch rarely pays for two flushes
+_PAGE = 4_096  # bytes
+
+
+def log_limit(path: Path) -> int:
+    """Pages that the log may have: half of the reserve, so that the other half takes them in."""
+    return max(1, min(_LOG, _reserve(os.statvfs(path)) // 2 // _PAGE))
+
+
+def check_room(path: Path, size: int) -> None:
+    """See that so many bytes can be added and the reserve is left. Raises StoreError."""
+    try:
+        found = os.statvfs(path)
+        log = os.stat(f"{path}-wal").st_size
+    except OSError:
+        return  # whoever opens the file will say what is the matter with it
+    if not found.f_blocks:
+        return  # a file system that does not tell
+    free, reserve = found.f_bavail * found.f_frsize, _reserve(found)
+    # What is added is written to the log first, and all of the log then to the file.
+    if free < reserve + log + 2 * size:
+        raise StoreError(
+            f"{path}: the disk is full: expected {reserve + log + 2 * size} bytes free to add"
+            f" {size} bytes of jobs, got {free}; the rest is for the jobs that are there"
+        )
+
+
+def _reserve(found: os.statvfs_result) -> int:
+    return min(_RESERVE, found.f_blocks * found.f_frsize // _SHARE)

@@ -1,0 +1,86 @@
+"""What a store keeps of a queue, by a look behind the contract: no part contradicts another.
+
+Each store has its own way to hold one fact in two places (a line and a count of it, a job and the
+set that says when it goes); a command may leave them apart and show it only much later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.backends.sqlite.transaction import Snapshot
+from asyncmqd.domain.states import State, state_of
+
+
+async def audit(store: BaseBackend, queue: str) -> None:
+    """Raises AssertionError for a contradiction."""
+    if isinstance(store, InMemoryBackend):
+        _audit_memory(store, queue)
+    elif isinstance(store, SQLiteBackend):
+        await store._read(lambda view: _audit_sqlite(view, queue))
+    elif isinstance(store, RedisBackend):
+        await _audit_redis(store, queue)
+
+
+def _audit_memory(store: InMemoryBackend, queue: str) -> None:
+    data = store._store.queues[queue]
+    kept = [id for line in ("#expiry", "#counted") for id in data.lines[line].ids()]
+    ended = [row for row in data.rows.values() if state_of(row.place).terminal]
+    assert sorted(kept) == sorted(row.id for row in ended)
+    assert data.bytes == sum(row.size for row in ended)
+    placed = [id for state in State for id in data.ids_in(state)]
+    assert sorted(placed) == sorted(data.rows)
+
+
+def _audit_sqlite(view: Snapshot, queue: str) -> None:
+    rows = view.execute(
+        "SELECT place, kept_in, length(payload) + length(result) + length(error) FROM jobs"
+        " WHERE queue = ?",
+        (queue,),
+    ).fetchall()
+    jobs: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for place, kept_in, size in rows:
+        assert (kept_in is not None) == state_of(place).terminal
+        jobs.update([place] if kept_in is None else [place, kept_in])
+        sizes[kept_in or ""] += size if kept_in else 0
+    told = view.execute("SELECT line, jobs, bytes FROM tallies WHERE queue = ?", (queue,))
+    for line, count, size in told.fetchall():
+        assert count == jobs.pop(line, 0), line
+        assert size == sizes[line], line
+    assert not jobs
+
+
+async def _audit_redis(store: RedisBackend, queue: str) -> None:
+    base = store._base(queue)
+    run = store._link.run
+    [shelves] = await run(("SMEMBERS", f"{base}shelves"))
+    places = [*map(str, State), *(each.decode() for each in shelves)]
+    lines = await run(*(("ZRANGE", f"{base}{place}", 0, -1) for place in places))
+    where = {id: place for place, ids in zip(places, lines, strict=True) for id in ids}
+    assert len(where) == sum(map(len, lines)), "a job in two places"
+    ended = {id for id, place in where.items() if state_of(place).terminal}
+    counted, expiry = await run(
+        ("ZRANGE", f"{base}counted", 0, -1), ("ZRANGE", f"{base}expiry", 0, -1)
+    )
+    assert sorted([*counted, *expiry]) == sorted(ended)
+    await _audit_keys(store, base, set(where))
+    size, runs = await run(("GET", f"{base}bytes"), ("HGETALL", f"{base}runs"))
+    packed = dict(zip(runs[::2], runs[1::2], strict=True))
+    assert set(packed) <= set(where), "a run without a job"
+    assert int(size or 0) == sum(msgspec.msgpack.decode(packed[id])[2] for id in ended)
+
+
+async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
+    """Every key belongs to a job that is there, or to the queue."""
+    pattern = f"{base}*".replace("{", "[{]")
+    [keys] = await store._link.run(("KEYS", pattern))
+    jobs, left = f"{base}job:".encode(), f"{base}left:".encode()
+    assert {key.removeprefix(jobs) for key in keys if key.startswith(jobs)} == ids
+    assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids

@@ -1,0 +1,95 @@
+"""Rules about what follows upon what, whatever the model says: both stores could be wrong alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from asyncmqd.domain.job import Record
+from asyncmqd.domain.states import TERMINAL, State
+from tests.contract import model
+
+SETTLED = ("state", "result", "error", "failures", "crashes", "token", "worker", "payload")
+
+
+class History:
+    """Compares each snapshot with the one before."""
+
+    def __init__(self) -> None:
+        self._snapshot: dict[str, Any] | None = None
+        self._accepted = 0  # jobs that the store took
+        self._deleted = 0  # jobs that it said it deleted
+
+    def check(self, command: model.Command, reply: Any, snapshot: dict[str, Any]) -> None:
+        """Raises AssertionError where a rule is broken."""
+        self._check_number(command, reply, snapshot)
+        before, self._snapshot = self._snapshot, snapshot
+        if before is None:
+            return
+        old, new = jobs_in(before), jobs_in(snapshot)
+        if isinstance(command, model.Turn):
+            self._check_turn(command, reply, before, snapshot)
+        self._check_ends(command, old, new)
+        fire = model.plain(command)
+        if isinstance(fire, model.Fire) and reply not in (False, [False, False]):
+            assert reply in (True, [True, False]), "an instant fired twice"
+            assert fire.instant > instants(before)[fire.name], "an instant fired again"
+        for name, last in instants(before).items():
+            assert instants(snapshot).get(name, last) >= last or removes(command, name)
+
+    def _check_number(self, command: model.Command, reply: Any, snapshot: dict[str, Any]) -> None:
+        """No job is lost, and none comes from nowhere."""
+        replies = reply if isinstance(command, model.LostReply) else [reply]
+        for each in replies:
+            match model.plain(command):
+                case model.Add():
+                    self._accepted += sum(each)
+                case model.Remove():
+                    self._deleted += sum(each)
+                case model.Purge() | model.Prune():
+                    self._deleted += each
+                case model.Fire(job=job) if each and job is not None:
+                    # Its id may be one that the queue has: then the instant adds none.
+                    self._accepted += job.id not in jobs_in(self._snapshot)
+        assert len(jobs_in(snapshot)) == self._accepted - self._deleted
+
+    def _check_turn(
+        self, command: model.Turn, reply: Any, before: dict[str, Any], after: dict[str, Any]
+    ) -> None:
+        answers, claims = reply
+        if "applied" not in answers and not claims:
+            assert after["jobs"] == before["jobs"], "a refused decision changed something"
+        ids = [each.change.id for each in command.decisions]
+        if len(set(ids)) == len(ids):
+            for decision, answer in zip(command.decisions, answers, strict=False):
+                assert decision.behind == 0 or answer != "applied", "a stale decision was applied"
+        if command.decisions:
+            return
+        places = Counter(each.place for each in before["jobs"][State.WAITING])
+        free = 0 if before["counts"].paused else places[State.WAITING]
+        line = [each.id for each in before["jobs"][State.WAITING]][: min(free, command.limit)]
+        assert [each[0] for each in claims] == line, "not the first ones, or not all there were"
+
+    @staticmethod
+    def _check_ends(command: model.Command, old: dict[str, Record], new: dict[str, Record]) -> None:
+        """An end is final: neither the state nor the result changes."""
+        replayed = {each.change.id for each in model.decisions(command)}
+        for id in old.keys() & new.keys() - replayed:
+            if old[id].state in TERMINAL:
+                for field in SETTLED:
+                    assert getattr(new[id], field) == getattr(old[id], field), field
+
+
+def jobs_in(snapshot: dict[str, Any] | None) -> dict[str, Record]:
+    """The jobs of a snapshot, by id."""
+    return {each.id: each for jobs in (snapshot or {"jobs": {}})["jobs"].values() for each in jobs}
+
+
+def instants(snapshot: dict[str, Any]) -> dict[str, int]:
+    """The last instant of each schedule."""
+    return {name: last for name, _, _, last in snapshot["schedules"]}
+
+
+def removes(command: model.Command, name: str) -> bool:
+    """Whether the schedule was forgotten."""
+    return isinstance(command, model.EditSchedule) and command.name == name

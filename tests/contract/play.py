@@ -1,0 +1,69 @@
+"""One play of random commands: the model and a real store side by side, compared after each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain.job import Record
+from asyncmqd.domain.states import TERMINAL, State
+from tests.contract.audit import audit
+from tests.contract.history import History
+from tests.contract.jobs import later
+from tests.contract.model import Command, Side, decisions, snapshot
+
+
+class Play:
+    """Commands to both stores, compared after each."""
+
+    def __init__(self, store: BaseBackend, queue: str) -> None:
+        self._clock = 0.0
+        model = InMemoryBackend(now=lambda: self._clock)
+        self._model, self._store = Side(model, queue), Side(store, queue)
+        self.jobs: dict[str, Record] = {}
+        self._history = History()
+
+    async def begin(self) -> None:
+        for side in (self._model, self._store):
+            side.start = await side.backend.now()
+
+    async def step(self, command: Command) -> None:
+        """Play one command. Raises AssertionError where the stores differ or a rule is broken."""
+        expected, got = await command.play(self._model), await command.play(self._store)
+        assert got == expected
+        reply = got
+        self._clock += 0.001
+        await later(self._store.backend)
+        expected, got = await snapshot(self._model), await snapshot(self._store)
+        assert got == expected
+        for side in (self._model, self._store):
+            await audit(side.backend, side.queue)
+        self._check(command, got)
+        self._history.check(command, reply, got)
+
+    def _check(self, command: Command, snapshot: dict[str, Any]) -> None:
+        jobs = {each.id: each for state in State for each in snapshot["jobs"][state]}
+        counts = snapshot["counts"]
+        for state, found in snapshot["jobs"].items():
+            assert {each.state for each in found} <= {state}
+            assert getattr(counts, state) == len(found)
+        places = Counter(each.id for state in State for each in snapshot["jobs"][state])
+        assert set(places.values()) <= {1}, "a job in two places"
+        assert (snapshot["next_lapse"] is None) == (not snapshot["jobs"][State.ACTIVE])
+        for id in jobs.keys() & self.jobs.keys():
+            self._check_life(command, self.jobs[id], jobs[id])
+        self.jobs = jobs
+        for side in (self._model, self._store):
+            side.tokens = {id: each.token for id, each in jobs.items()}
+
+    @staticmethod
+    def _check_life(command: Command, before: Record, after: Record) -> None:
+        assert after.token >= before.token, "a token fell"
+        if after.state is State.ACTIVE and before.state is not State.ACTIVE:
+            assert after.token > before.token, "claimed without a new token"
+            assert after.due is not None, "claimed without a lease"
+        if before.state in TERMINAL and before.state is not after.state:
+            edges = {each.change.edge for each in decisions(command)}
+            assert "replay" in edges, "an ended job came back"

@@ -1,0 +1,39 @@
+"""What the tests of bad disks share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.conftest import daemon as daemon  # noqa: PLC0414 - a fixture is found by name
+from tests.daemon.conftest import place as place  # noqa: PLC0414
+
+SCALE = os.environ.get("ASYNCMQD_TEST_SCALE", "short")
+"""`short` in `make test`, `full` and `soak` where minutes and hours are given."""
+
+
+@pytest.fixture
+def mount(place: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system of the given size, which goes with the test."""
+    mounted: list[Path] = []
+
+    def make(size: str) -> Path:
+        disk = place / f"disk{len(mounted)}"
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+        mounted.append(disk)
+        return disk
+
+    yield make
+    for disk in mounted:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture
+def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Notes what a check saw; it is printed at the end of the run."""
+    return lambda text: record_property("seen", text)

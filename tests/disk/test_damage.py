@@ -1,0 +1,97 @@
+"""F29: a database that was cut short or has wrong bytes is refused in words, and left as it is."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.settle import Policy, Retention, Succeeded, settle
+from tests.daemon.harness import Daemon
+from tests.disk.conftest import SCALE
+from tests.stores.make import expected, load_sqlite, sqlite_store
+from tests.stores.sample import shown
+
+FLIPS = {"short": 60, "full": 500}.get(SCALE, 5_000)
+CUTS = (1, 99, 100, 511, 4_095, 4_096, 4_097, 12_288)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    """The bytes of a sound store that holds the sample."""
+    load_sqlite("sqlite-1", tmp_path / "whole.db")
+    return (tmp_path / "whole.db").read_bytes()
+
+
+async def use(path: Path) -> str:
+    """Open a file and use it in every way; how that went. Raises nothing but what it must not."""
+    store = sqlite_store(path)
+    try:
+        await store.connect()
+        found = await shown(store)
+        await _work(store)
+    except StoreError as error:
+        return (
+            "refused" if str(error).startswith(f"{path}: ") else f"refused without a name: {error}"
+        )
+    finally:
+        await store.close()
+    return "as it was" if found == expected("sqlite-1") else "other values"
+
+
+async def _work(store: BaseBackend) -> None:
+    await store.move_due("mail")
+    await store.unshelve("mail", ["mod.unknown"])
+    claims = await store.claim("mail", 100, 60.0, "w")
+    await store.apply("mail", [settle(each, Succeeded(b"1"), Policy(), 0.5) for each in claims])
+    await store.prune("mail", Retention(keep_completed=1))
+    await store.outlook(["mail", "reports"])
+    await store.expired("mail")
+
+
+async def test_wrong_bytes_are_refused_in_words(
+    tmp_path: Path, whole: bytes, seen: Callable[[str], None]
+) -> None:
+    draw = random.Random(29)
+    outcomes: Counter[str] = Counter()
+    for number in range(FLIPS):
+        path = tmp_path / f"{number}.db"
+        damaged = bytearray(whole)
+        at = draw.randrange(len(damaged))
+        damaged[at] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            outcomes[await use(path)] += 1
+        except Exception as error:
+            raise AssertionError(f"byte {at}: {type(error).__name__}: {error}") from error
+        path.unlink(missing_ok=True)
+    assert set(outcomes) <= {"as it was", "refused", "other values"}
+    seen(f"F29 {FLIPS} x one wrong bit: {dict(outcomes)}, 0 errors that are not the store's own")
+
+
+@pytest.mark.parametrize("size", CUTS)
+async def test_a_file_cut_short_is_refused_and_left_alone(
+    tmp_path: Path, whole: bytes, size: int
+) -> None:
+    path = tmp_path / "cut.db"
+    path.write_bytes(whole[:size])
+    assert await use(path) == "refused"
+    assert path.read_bytes() == whole[:size]
+
+
+def test_a_daemon_says_so_and_ends(
+    place: Path, whole: bytes, daemon: Callable[..., Daemon]
+) -> None:
+    path = place / "jobs.db"
+    path.write_bytes(whole[:4_097])
+    d = daemon(f"sqlite://{path}", "[queues.mail]\n").start(ready=False)
+    assert d.wait() == 1
+    [failed] = d.all("daemon.failed")
+    assert "the file is damaged: restore a backup" in failed["error"]
+    assert "exc_info" not in failed
+    assert d.stderr == ""
+    assert path.read_bytes() == whole[:4_097]

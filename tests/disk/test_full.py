@@ -1,0 +1,112 @@
+"""F24: a disk that is full. New jobs are refused, those that are there go on, nothing is lost."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.job import JobSpec, NewJob
+from tests.daemon.harness import Daemon, Store, until
+
+pytestmark = pytest.mark.mounts
+
+MAIL = "[queues.mail]\nconcurrency = 20\n"
+BACK = 3.0  # seconds, of which the daemon sleeps at most two between its tries
+
+
+async def add_until_full(store: BaseBackend) -> tuple[list[str], str]:
+    """Add jobs until one is refused; those that were accepted, and why the last one was not."""
+    accepted: list[str] = []
+    while True:
+        id = f"big{len(accepted)}"
+        spec = JobSpec(id=id, task="mark", kwargs={"_": "x" * 20_000})
+        try:
+            await store.add("later", [NewJob(id=id, payload=encode_spec(spec))])
+        except StoreError as error:
+            return accepted, str(error)
+        accepted.append(id)
+
+
+def intact(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        return bool(connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)])
+
+
+def test_jobs_at_work_are_settled_though_the_disk_takes_no_new_ones(
+    mount: Callable[[str], Path], daemon: Callable[..., Daemon], seen: Callable[[str], None]
+) -> None:
+    path = mount("4m") / "jobs.db"
+    store = Store(f"sqlite://{path}")
+    d = daemon(store.url, MAIL).start()
+    store.add("mail", "hold", [f"{n}" for n in range(200)])
+    until(lambda: len(d.lines("began")) == 20)
+    accepted, reason = store.do(add_until_full)
+    assert reason.startswith(f"{path}: the disk is full: expected ")
+    d.open_gate()
+    # 180 more claims and 200 results in what is left of the disk.
+    until(lambda: store.counts("mail").completed == 200)
+    assert not d.all("daemon.degraded")
+    assert store.do(add_until_full)[0] == []
+    assert store.counts("later").waiting == len(accepted)
+    assert d.stop() == 0
+    assert intact(path)
+    seen(
+        f"F24 new jobs refused on a full 4 MB disk after {len(accepted)}: 200 of 200 jobs at work"
+        " settled meanwhile, 0 lost"
+    )
+
+
+def test_a_disk_without_a_byte_is_an_outage_and_no_more(
+    mount: Callable[[str], Path], daemon: Callable[..., Daemon], seen: Callable[[str], None]
+) -> None:
+    disk = mount("4m")
+    path = disk / "jobs.db"
+    store = Store(f"sqlite://{path}")
+    d = daemon(store.url, MAIL).start()
+    ids = store.add("mail", "hold", [f"{n}" for n in range(20)])
+    until(lambda: len(d.lines("began")) == 20)
+    fill_to_the_last_byte(disk)
+    write_until_refused(store)
+    d.open_gate()
+    assert "the disk is full" in d.wait_for("daemon.degraded")["error"]
+    (disk / "ballast").unlink()
+    began = time.monotonic()
+    until(lambda: store.counts("mail").completed == 20)
+    took = time.monotonic() - began
+    assert took < BACK
+    assert d.tally() == dict.fromkeys(ids, 1)
+    assert d.stop() == 0
+    assert intact(path)
+    seen(
+        f"F24 disk full to the last byte: daemon alive, back {took:.2f} s (limit {BACK:g}), 0 lost"
+    )
+
+
+def fill_to_the_last_byte(disk: Path) -> None:
+    with (disk / "ballast").open("ab", buffering=0) as ballast:
+        try:
+            while True:
+                ballast.write(bytes(4096))
+        except OSError:
+            return
+
+
+def write_until_refused(store: Store) -> None:
+    """Write until SQLite itself, not the reserve, says that it can do no more."""
+
+    async def beat(backend: BaseBackend) -> str:
+        for number in range(100_000):
+            try:
+                await backend.beat(f"w{number}", b"x" * 4_000, 60.0)
+            except StoreError as error:
+                return str(error)
+        raise AssertionError("the disk was never full")
+
+    assert "the disk is full (database or disk is full)" in store.do(beat)

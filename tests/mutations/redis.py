@@ -1,0 +1,120 @@
+"""Bugs in the scripts of the Redis store."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import mutations
+
+REDIS = mutations(
+    "redis/",
+    "redis8",
+    (
+        (
+            "_add.lua",
+            "if redis.call('SETNX', base .. 'job:' .. id, job) == 0 then",
+            "redis.call('SET', base .. 'job:' .. id, job)\n  if false then",
+            "adding",
+        ),
+        (
+            "_judge.lua",
+            "elseif (run and run[TOKEN] or 0) ~= change.token then",
+            "elseif false then",
+            "fencing",
+        ),
+        (
+            "_judge.lua",
+            "elseif not place or not change.kind.sources[place] then",
+            "elseif not place then",
+            "fencing",
+        ),
+        (
+            "_judge.lua",
+            "return change.kind.lapsed and tonumber(score) > now and 2 or 0",
+            "return 0",
+            "leases",
+        ),
+        ("_write.lua", "    run[TOKEN] = run[TOKEN] + 1\n", "", "fencing"),
+        (
+            "_write.lua",
+            "enter('expiry', moment + kept, id)",
+            "enter('expiry', moment, id)",
+            "retention",
+        ),
+        (
+            "_write.lua",
+            "if left[at] ~= 'progress' then",
+            "if left[at] == 'progress' then",
+            "retention",
+        ),
+        (
+            "claim.lua",
+            "run[TOKEN], run[ORDER] = run[TOKEN] + 1, ",
+            "run[TOKEN], run[ORDER] = run[TOKEN], ",
+            "claiming fencing",
+        ),
+        ("claim.lua", "local popped = paused and {} or ", "local popped = ", "administration"),
+        ("claim.lua", "'ZPOPMIN'", "'ZPOPMAX'", "claiming"),
+        (
+            "claim.lua",
+            "if redis.call('EXISTS', base .. ARGV[1]) == 1 then",
+            "if false then",
+            "waking",
+        ),
+        ("claim.lua", "now + ARGV[4] + at, popped[at]", "now + at, popped[at]", "leases"),
+        ("move_due.lua", "'-inf', clock(), 'LIMIT'", "'-inf', '+inf', 'LIMIT'", "delays"),
+        (
+            "extend.lua",
+            "and run and run[TOKEN] == tonumber(ARGV[2 * number + 2])",
+            "and run",
+            "leases",
+        ),
+        ("extend.lua", "local held = where[number] and", "local held = true and", "leases fencing"),
+        ("_delete.lua", "  redis.call('DECRBY', base .. 'bytes', bytes)\n", "", "retention"),
+        ("_delete.lua", "      leave('counted', id)\n", "", "retention administration"),
+        (
+            "_delete.lua",
+            "  redis.call('HDEL', base .. 'runs', unpack(ids))\n",
+            "",
+            "administration fencing",
+        ),
+        (
+            "prune.lua",
+            "redis.call('ZCARD', base .. 'counted') - ARGV[2]",
+            "redis.call('ZCARD', base .. 'counted') - ARGV[2] - 1",
+            "retention",
+        ),
+        (
+            "fire.lua",
+            "tonumber(known[1]) >= tonumber(ARGV[2])",
+            "tonumber(known[1]) > tonumber(ARGV[2])",
+            "schedules",
+        ),
+        ("fire.lua", "or known[2] or", "or", "schedules"),
+        ("_lines.lua", "return priority * 2 ^ 44 + ", "return ", "delays administration"),
+        (
+            "_change.lua",
+            "    score = run[ORDER]\n",
+            "    score = tail(change.id)\n",
+            "leases delays shelves",
+        ),
+        ("_change.lua", "    bytes = bytes - run[SIZE]\n", "", "retention"),
+        (
+            "_change.lua",
+            "'job:' .. id, 0, string.format('%016d', now)",
+            "'job:' .. id, 0, ''",
+            "leases",
+        ),
+        ("unshelve.lua", "local last = page - moved - 1", "local last = -1", "shelves"),
+        (
+            "beat.lua",
+            "<= now then",
+            "< 0 then",
+            "tests/unit/test_redis_faults.py::test_silent_processes_leave_nothing_in_the_store",
+        ),
+        (
+            "_queue.lua",
+            "if found and found ~= LAYOUT then",
+            "if false then",
+            "tests/stores/test_migrating.py::test_redis_is_migrated_by_the_command",
+        ),
+    ),
+)

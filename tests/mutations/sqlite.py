@@ -1,0 +1,103 @@
+"""Bugs in the SQLite store: its Python and its SQL."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import mutations
+
+SQLITE = mutations(
+    "sqlite/",
+    "sqlite",
+    (
+        ("moves.py", "            known.add(job.id)\n", "", "adding"),
+        ("moves.py", "    if row.token != change.token:\n", "    if False:\n", "fencing"),
+        ("moves.py", "if _state_of(row.place) not in change.path.sources:", "if False:", "fencing"),
+        ("moves.py", "if change.lapsed and row.rank > tx.since_boot:", "if False:", "leases"),
+        ("moves.py", "    row.token += change.outside\n", "", "fencing"),
+        (
+            "moves.py",
+            "tx.next(), token + 1, tx.time",
+            "tx.next(), token, tx.time",
+            "claiming fencing",
+        ),
+        ("moves.py", "if limit <= 0 or is_paused(tx, queue):", "if limit <= 0:", "administration"),
+        ("moves.py", "jobs.first(_DELAYED, page, tx.time)", "jobs.first(_DELAYED, page)", "delays"),
+        ("moves.py", "and row.token == each.token", "", "leases"),
+        ("moves.py", " and row.place == _ACTIVE", "", "leases fencing"),
+        (
+            "moves.py",
+            "        self._tx.count(self._queue, row.place, -1)\n",
+            "",
+            "administration delays",
+        ),
+        (
+            "moves.py",
+            "    if counted > retention.keep_completed or size",
+            "    if size",
+            "retention",
+        ),
+        (
+            "moves.py",
+            "self._tx.count(self._queue, row.kept_in, -1, -row.size)",
+            "pass",
+            "retention",
+        ),
+        (
+            "moves.py",
+            "row.priority, row.stood)",
+            "row.priority, self._tx.next())",
+            "leases delays shelves",
+        ),
+        (
+            "moves.py",
+            "        row.created = tx.time\n",
+            "        pass\n",
+            "leases",
+        ),
+        (
+            "moves.sql",
+            "FROM jobs WHERE queue = ? AND place = ?\nORDER BY rank, seq LIMIT ?;",
+            "FROM jobs WHERE queue = ? AND place = ?\nORDER BY seq LIMIT ?;",
+            "adding",
+        ),
+        (
+            "moves.sql",
+            "    result = coalesce(?, result),",
+            "    result = coalesce(result, ?),",
+            "administration claiming retention",
+        ),
+        (
+            "moves.sql",
+            "    jobs = jobs + excluded.jobs,",
+            "    jobs = excluded.jobs,",
+            "administration",
+        ),
+        ("standing.sql", "AND last < ?3", "AND last <= ?3", "schedules"),
+        ("standing.sql", " AND NOT paused", "", "schedules"),
+        (
+            "standing.sql",
+            "DO UPDATE SET seen = excluded.seen",
+            "DO UPDATE SET seen = excluded.seen, last = excluded.last",
+            "schedules",
+        ),
+        (
+            "reading.sql",
+            "AND place = ? AND rank <= ?\nORDER BY rank, seq LIMIT ?;",
+            "AND place = ? AND rank > ? - 1000000000\nORDER BY rank, seq LIMIT ?;",
+            "leases",
+        ),
+        ("reading.sql", "substr(worker, 1, length(?3)) = ?3", "worker = ?3", "leases"),
+        ("writer.py", "        if view.woken:\n", "        if False:\n", "waking"),
+        (
+            "transaction.py",
+            "if self.anchor.boot != known.boot:",
+            "if False:",
+            "tests/unit/test_sqlite_clock.py",
+        ),
+        (
+            "file.py",
+            "if found != LAYOUT:",
+            "if False:",
+            "tests/stores/test_migrating.py::test_only_who_is_told_to_migrates",
+        ),
+    ),
+)

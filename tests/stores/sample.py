@@ -1,0 +1,76 @@
+"""A store with a job in every state and a schedule of every kind, and all that it shows of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.states import State
+
+QUEUES = ("mail", "reports")
+LEASE = 3_600.0  # seconds
+
+
+def payload(id: str) -> bytes:
+    """A job that a later release wrote: with two fields that this one does not know."""
+    spec = {"id": id, "task": "mark", "args": [], "trace": "00-4bf92f", "tenant": {"name": "é"}}
+    return msgspec.json.encode(spec)
+
+
+def job(id: str, priority: int = 5, delay: float = 0.0) -> NewJob:
+    return NewJob(id=id, payload=payload(id), priority=priority, delay=delay)
+
+
+def change(claim: Claim, edge: str, **fields: Any) -> Change:
+    return Change(queue=claim.queue, id=claim.id, edge=edge, token=claim.token, **fields)
+
+
+_ENDS: dict[str, dict[str, Any]] = {
+    "succeed": {"result": b'{"sum":"12.30"}', "keep": 1e9},
+    "fail": {"failures": 3, "error": b'{"type":"OSError","message":"\xc3\xa9"}'},
+    "expire": {},
+    "cancel": {"outside": True},
+    "retry": {"failures": 1, "error": b'{"type":"E","message":"x"}', "delay": 5_000.0},
+    "release": {},
+    "shelve": {"place": f"{State.WAITING}:mod.unknown"},
+    "recover": {"outside": True, "crashes": 2, "solo": True},
+    "quarantine": {"outside": True, "crashes": 3, "error": b'{"type":"Crash","message":"3"}'},
+    "note": {"progress": b'{"done":7}'},
+}
+
+
+async def fill(store: BaseBackend) -> None:
+    """Write the sample into an empty store."""
+    for edge, fields in _ENDS.items():
+        await store.add("mail", [job(edge)])
+        [claim] = await store.claim("mail", 1, LEASE, "host-1/abc#1")
+        assert claim.id == edge
+        assert await store.apply("mail", [change(claim, edge, **fields)]) == ["applied"]
+        if edge in {"release", "recover"}:  # out of the way of the next one
+            [again] = await store.claim("mail", 1, LEASE, "host-1/abc#1")
+            await store.apply("mail", [change(again, "defer", delay=1_000.0)])
+    await store.add("mail", [job("low", 200), job("first", 0), job("second", 0), job("later", 5)])
+    await store.add("mail", [job("delayed", 7, delay=7_200.0)])
+    await store.add("reports", [job("report")])
+    await store.pause("reports", True)
+    await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)
+    assert await store.fire("reports", "nightly", await store.now() + 60, job("fired"))
+    assert await store.edit_schedule("reports", "idle", "pause")
+
+
+async def shown(store: BaseBackend) -> dict[str, Any]:
+    """All that the store tells of its jobs and schedules, as JSON has it."""
+    found = {
+        queue: {
+            "counts": (await store.counts([queue]))[queue],
+            "schedules": await store.schedules(queue),
+            "jobs": {str(state): await store.list(queue, state, 0, 1_000) for state in State},
+        }
+        for queue in await store.queues()
+    }
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain

@@ -1,0 +1,97 @@
+"""A store of every layout there has been: this release opens it, and each job is as it was."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.redis import RedisBackend, scripts
+from asyncmqd.backends.sqlite import file
+from asyncmqd.domain.states import State
+from tests.stores.make import KEPT, expected, load_redis, load_sqlite, sqlite_store
+from tests.stores.sample import change, payload, shown
+
+SQLITE = sorted(path.stem for path in KEPT.glob("sqlite-*.sql"))
+REDIS = sorted(path.stem for path in KEPT.glob("redis-*.jsonl"))
+KINDS = ("redis6", "redis8", "valkey9")
+STORES = [*((name, "") for name in SQLITE), *((name, kind) for name in REDIS for kind in KINDS)]
+
+
+@pytest.fixture(params=STORES, ids=lambda each: " ".join(each).strip())
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[BaseBackend]:
+    """A store that was kept, in the layout of this release."""
+    name, kind = request.param
+    opened: BaseBackend
+    if kind:
+        server = request.getfixturevalue("server")(kind)
+        server.flush()
+        with server.client() as client:
+            load_redis(name, client)
+        opened = RedisBackend(server.url)
+    else:
+        load_sqlite(name, tmp_path / "jobs.db")
+        opened = sqlite_store(tmp_path / "jobs.db")
+    await opened.migrate()
+    yield opened
+    await opened.close()
+
+
+def test_every_layout_is_kept() -> None:
+    assert {f"sqlite-{number}" for number in range(1, file.LAYOUT + 1)} == set(SQLITE)
+    assert {f"redis-{number}" for number in range(1, scripts.LAYOUT + 1)} == set(REDIS)
+
+
+async def test_every_job_is_as_it_was(store: BaseBackend, request: pytest.FixtureRequest) -> None:
+    (name, _) = request.node.callspec.params["store"]
+    wanted = expected(name)
+    states = {str(state) for state in State}
+    assert states == {state for state, jobs in wanted["mail"]["jobs"].items() if jobs}
+    assert await shown(store) == wanted
+
+
+async def test_every_job_goes_on(store: BaseBackend) -> None:
+    """Whatever led to its state, a job of an older release can be led on from it."""
+    waiting = [each.id for each in await store.list("mail", State.WAITING)]
+    claims = await store.claim("mail", 100, 60.0, "w")
+    assert [claim.id for claim in claims] == waiting[: len(claims)]
+    assert len(claims) == len(waiting) - 1  # one is on its shelf
+    assert all(claim.payload == payload(claim.id) for claim in claims)
+    ends = [change(claim, "succeed", result=b"1") for claim in claims]
+    assert set(await store.apply("mail", ends)) == {"applied"}
+    [note] = await store.list("mail", State.ACTIVE)
+    assert await store.apply("mail", [change(note, "succeed")]) == ["applied"]
+    assert await store.unshelve("mail", ["mod.unknown"]) == 1
+    for state in (State.FAILED, State.EXPIRED, State.CANCELLED, State.COMPLETED):
+        ended = await store.list("mail", state)
+        again = [change(each, "replay", outside=True) for each in ended]
+        assert await store.apply("mail", again) == ["applied"] * len(ended)
+    delayed = await store.list("mail", State.DELAYED)
+    hurried = [change(each, "hurry", outside=True) for each in delayed]
+    assert await store.apply("mail", hurried) == ["applied"] * len(delayed)
+    total = (await store.counts(["mail"]))["mail"].waiting
+    assert total == sum(len(jobs) for jobs in expected("sqlite-1")["mail"]["jobs"].values())
+    assert len(await store.claim("mail", 100, 60.0, "w")) == total
+
+
+@pytest.mark.parametrize("name", SQLITE)
+async def test_a_migrated_file_is_built_like_a_new_one(name: str, tmp_path: Path) -> None:
+    load_sqlite(name, tmp_path / "old.db")
+    for path in (tmp_path / "old.db", tmp_path / "new.db"):
+        opened = sqlite_store(path)
+        await opened.migrate()
+        await opened.connect()
+        await opened.close()
+    assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
+
+
+def schema(path: Path) -> set[str]:
+    """The tables and indexes, without comments and spacing."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL").fetchall()
+    return {re.sub(r"--.*?(\n|$)|\s+", " ", sql).replace(" ", "") for (sql,) in found}
