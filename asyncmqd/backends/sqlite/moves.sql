@@ -73,7 +73,7 @@ DELETE FROM jobs WHERE number = ?;
 
 -- name: next
 -- queue, waiting place, limit
-SELECT number, id, token, payload, failures, crashes, solo, created
+SELECT number, id, token, CAST(payload AS BLOB), failures, crashes, solo, created
 FROM jobs WHERE queue = ? AND place = ?
 ORDER BY rank, seq LIMIT ?;
 
