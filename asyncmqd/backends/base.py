@@ -98,7 +98,12 @@ class BaseBackend(abc.ABC):
     their first use.
     """
 
-    url: str
+    url: str  # for people: without user and password
+
+    @property
+    def secret_url(self) -> str:
+        """The URL by which the same store is opened elsewhere; it may hold a password."""
+        return self.url
 
     # ------------------------------------------------------------------ life
 

@@ -57,7 +57,7 @@ class Execution:
         self.observer = node.observer
         self.registry = node.registry
         self.threads = Threads(node.overstays)
-        self.processes = Processes(node.registry, node.backend.url)
+        self.processes = Processes(node.registry, node.backend.secret_url)
 
     async def execute(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
         """Run the claimed job; None when the claim was lost, and nothing may be written.

@@ -43,6 +43,7 @@ class RedisBackend(BaseBackend):
 
     def __init__(self, url: str) -> None:
         self._address = address.parse(url)
+        self._secret_url = url
         self.url = self._address.url
         self._leases = LeaseClient(self._address)
         self._prefix = self._address.prefix
@@ -50,6 +51,10 @@ class RedisBackend(BaseBackend):
 
     def __repr__(self) -> str:
         return f"RedisBackend({self.url!r})"
+
+    @property
+    def secret_url(self) -> str:
+        return self._secret_url
 
     def _renew(self) -> None:
         self._connected = False
