@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import State
@@ -99,6 +100,8 @@ class BaseBackend(abc.ABC):
     """
 
     url: str  # for people: without user and password
+    payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+    """Of a longer payload a claim brings just so much that it is seen to be too long (bytes)."""
 
     @property
     def secret_url(self) -> str:

@@ -107,7 +107,7 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
     if not data:
         raise CorruptPayload("the payload is gone from the store")
     if len(data) > limit:
-        raise CorruptPayload(f"expected at most {limit} bytes, got {len(data)}")
+        raise CorruptPayload(f"expected at most {limit} bytes, got more")
     spec = _decoded(data, _spec_decoder)
     # What our own encoder wrote comes out the same again. Only what somebody else wrote, or a
     # release with more fields, is read once more, by a parser that tells of a key that comes twice.

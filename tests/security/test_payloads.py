@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Iterator
 
+import psutil
 import pytest
+import redis
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -187,3 +190,38 @@ def test_f39_a_payload_over_the_limit_is_refused_at_enqueue():
         spec = JobSpec(id="a", task="good", args=["x" * (DEFAULT_PAYLOAD_LIMIT - empty + over)])
         with pytest.raises(PayloadTooLarge, match=f"at most {DEFAULT_PAYLOAD_LIMIT} bytes, got"):
             encode_spec(spec)
+
+
+HUGE = 100 * 1024 * 1024
+
+
+@pytest.mark.parametrize("store_url", ["sqlite", "redis6", "valkey9"], indirect=True)
+async def test_f39_a_payload_of_100_mb_is_never_loaded(open_store, registry, request, seen):
+    """Whoever put it there went past `add`; in the store in memory it is loaded by being there."""
+    backend = await open_store()
+    store = request.node.callspec.params["store_url"]
+    await backend.add("q", [NewJob(id="huge", payload=b"x"), NewJob(id="good", payload=VALID)])
+    put_there(backend, "huge")
+    first = backend.claim("q", 1, 0.0, "dead")
+    before = psutil.Process().memory_info().rss
+    claims = [*await first, *(await backend.expired("q")).claims, *await backend.held("q", "dead")]
+    assert [len(claim.payload) for claim in claims] == [DEFAULT_PAYLOAD_LIMIT + 1] * 3
+    await run_dry(backend, registry)
+    grown = (psutil.Process().memory_info().rss - before) / 1024**2
+    assert grown < 30  # SQLite has 8 MB of pages at hand
+    counts = (await backend.counts(["q"]))["q"]
+    assert (counts.failed, counts.completed) == (1, 1)
+    seen(f"F39 payload of 100 MB in {store}: failed, resident memory +{grown:.1f} MB (limit 30)")
+
+
+def put_there(backend: BaseBackend, id: str) -> None:
+    """Put 100 MB in the place of a job's payload, by the store's own means."""
+    scheme, _, path = backend.url.partition("://")
+    if scheme == "unix":
+        with redis.Redis(unix_socket_path=path) as client:
+            key = f"asyncmq:{{q}}:job:{id}"
+            assert client.setrange(key, HUGE, b"x")
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE jobs SET payload = zeroblob(?) WHERE id = ?", (HUGE, id))
+        connection.close()

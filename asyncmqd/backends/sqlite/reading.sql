@@ -2,15 +2,20 @@
 -- into the file as text or a number would otherwise come out as that, and hide all other rows.
 
 -- name: lapsed
--- queue, active place, since boot, limit
-SELECT id, token, CAST(payload AS BLOB), failures, crashes, solo, created, worker
-FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
-ORDER BY rank, seq LIMIT ?;
+-- queue, active place, since boot, limit, most bytes of a payload: a longer one is not loaded
+SELECT id, token,
+    CASE WHEN length(payload) > ?5 THEN zeroblob(?5 + 1) ELSE CAST(payload AS BLOB) END,
+    failures, crashes, solo, created, worker
+FROM jobs WHERE queue = ?1 AND place = ?2 AND rank <= ?3
+ORDER BY rank, seq LIMIT ?4;
 
 -- name: held
--- queue, active place, beginning of the worker's name
-SELECT id, token, CAST(payload AS BLOB), failures, crashes, solo, created, worker
-FROM jobs WHERE queue = ?1 AND place = ?2 AND substr(worker, 1, length(?3)) = ?3
+-- queue, active place, beginning of the worker's name, most bytes of a payload
+SELECT id, token,
+    CASE WHEN length(payload) > ?4 THEN zeroblob(?4 + 1) ELSE CAST(payload AS BLOB) END,
+    failures, crashes, solo, created, worker
+FROM jobs WHERE queue = ?1 AND place = ?2
+    AND substr(worker, 1, length(?3)) = ?3
 ORDER BY rank, seq;
 
 -- name: first_rank
