@@ -74,7 +74,7 @@ def _descriptors(running) -> int:
     return psutil.Process(running.pid).num_fds()
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3_600)
 def test_f55_frames_of_all_kinds(running, seen):
     until(running.answers)
     before, files = _resident(running), _descriptors(running)

@@ -108,7 +108,7 @@ def registry() -> Registry:
     return registry
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3_600)
 async def test_f38_malformed_payloads_fail_with_their_bytes_kept(
     open_store, registry, seen, request
 ):
