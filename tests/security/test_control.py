@@ -198,9 +198,8 @@ def test_f56_members_of_the_group_read_and_only_root_and_the_daemon_operate(open
     )
     allowed = {"ping": "True", "status": "True", "plan": "True", "reload": refusal}
     assert _asked(running, OTHER, OTHER) == allowed
-    assert _asked(running, OTHER, 1, 2, OTHER) == allowed
     assert running.ask("status")["config"]["generation"] == 1
-    assert set(_asked(running, 0, 0).values()) == {"True"}
+    assert running.cli("reload").returncode == 0
     assert {"reload"} == OPERATE
 
 

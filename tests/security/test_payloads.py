@@ -30,7 +30,7 @@ from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
-from tests.security.conftest import corpus, count
+from tests.security.conftest import SCALE, corpus, count
 
 MALFORMED = count(short=500, full=10_000)
 GOOD_EVERY = 50
@@ -109,6 +109,7 @@ def registry() -> Registry:
 
 
 @pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("store_url", ["memory", "sqlite", "valkey9"], indirect=True)
 async def test_f38_malformed_payloads_fail_with_their_bytes_kept(
     open_store, registry, seen, request
 ):
@@ -192,11 +193,13 @@ def test_f39_a_payload_over_the_limit_is_refused_at_enqueue():
             encode_spec(spec)
 
 
-HUGE = 100 * 1024 * 1024
+HUGE = (20 if SCALE == "short" else 100) * 1024 * 1024
 
 
-@pytest.mark.parametrize("store_url", ["sqlite", "redis6", "valkey9"], indirect=True)
-async def test_f39_a_payload_of_100_mb_is_never_loaded(open_store, registry, request, seen):
+@pytest.mark.parametrize("store_url", ["sqlite", "valkey9"], indirect=True)
+async def test_f39_a_payload_far_over_the_limit_is_never_loaded(
+    open_store, registry, request, seen
+):
     """Whoever put it there went past `add`; in the store in memory it is loaded by being there."""
     backend = await open_store()
     store = request.node.callspec.params["store_url"]
@@ -208,14 +211,16 @@ async def test_f39_a_payload_of_100_mb_is_never_loaded(open_store, registry, req
     assert [len(claim.payload) for claim in claims] == [DEFAULT_PAYLOAD_LIMIT + 1] * 3
     await run_dry(backend, registry)
     grown = (psutil.Process().memory_info().rss - before) / 1024**2
-    assert grown < 30  # SQLite has 8 MB of pages at hand
+    assert grown < 15  # SQLite has 8 MB of pages at hand
     counts = (await backend.counts(["q"]))["q"]
     assert (counts.failed, counts.completed) == (1, 1)
-    seen(f"F39 payload of 100 MB in {store}: failed, resident memory +{grown:.1f} MB (limit 30)")
+    seen(
+        f"F39 payload of {HUGE >> 20} MB in {store}: failed, resident memory +{grown:.1f} MB (limit 15)"
+    )
 
 
 def put_there(backend: BaseBackend, id: str) -> None:
-    """Put 100 MB in the place of a job's payload, by the store's own means."""
+    """Put that in the place of a job's payload, by the store's own means."""
     scheme, _, path = backend.url.partition("://")
     if scheme == "unix":
         with redis.Redis(unix_socket_path=path) as client:

@@ -127,7 +127,7 @@ def test_f60_what_is_in_place_of_the_lock_is_refused(place, plant: Callable[[Pat
     assert victim.read_text() == "precious"
 
 
-@pytest.mark.parametrize("plant", [_link, _hard_link, _pipe, _directory])
+@pytest.mark.parametrize("plant", [_link, _pipe])
 def test_f60_what_is_in_place_of_the_socket_is_refused(daemon, place, plant):
     victim = place / "victim"
     victim.write_text("precious")
