@@ -215,7 +215,8 @@ async def test_f39_a_payload_far_over_the_limit_is_never_loaded(
     counts = (await backend.counts(["q"]))["q"]
     assert (counts.failed, counts.completed) == (1, 1)
     seen(
-        f"F39 payload of {HUGE >> 20} MB in {store}: failed, resident memory +{grown:.1f} MB (limit 15)"
+        f"F39 payload of {HUGE >> 20} MB in {store}: failed,"
+        f" resident memory +{grown:.1f} MB (limit 15)"
     )
 
 
