@@ -50,7 +50,7 @@ bench: .venv/.bench  ## Measure against other queues, side by side (needs networ
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 soak: .venv/.test  ## Search longer: 2,000 random examples where `make test` tries 60
-	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
+	ASYNCMQD_TEST_SCALE=soak $(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
 
 mutations: .venv/.test  ## Put bugs into the stores, one by one, and see that the tests notice each
 	$(BIN)/python -m tests.mutations.run $(MUTATIONS)

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import State
@@ -110,9 +111,16 @@ class BaseBackend(abc.ABC):
     their first use.
     """
 
-    url: str
+    url: str  # for people: without user and password
     # Whether all who use the store are on this host, so that a daemon may migrate it at its start.
     one_host = False
+    payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+    """Of a longer payload a claim brings just so much that it is seen to be too long (bytes)."""
+
+    @property
+    def secret_url(self) -> str:
+        """The URL by which the same store is opened elsewhere; it may hold a password."""
+        return self.url
 
     # ------------------------------------------------------------------ life
 

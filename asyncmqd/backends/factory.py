@@ -23,7 +23,8 @@ def open_backend(url: str) -> BaseBackend:
         from asyncmqd.backends.redis import RedisBackend
 
         return RedisBackend(url)
+    shown = redacted(url) if "://" in url else "text without ://"
     raise ValueError(
         "backend: expected memory://, sqlite:///path, redis://, rediss://, unix://,"
-        f" redis+sentinel:// or redis+cluster://, got {redacted(url)!r}"
+        f" redis+sentinel:// or redis+cluster://, got {shown!r}"
     )

@@ -11,9 +11,25 @@ from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
 from asyncmqd.cli.output import rfc3339
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Counts, JobSpec, Record
-from asyncmqd.domain.schedule import Repeatable, next_instant
+from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
+
+
+class _Load(msgspec.Struct):
+    concurrency: int
+    running: int
+
+
+class _WorkerInfo(msgspec.Struct):
+    """What a process tells about itself, see `Node`."""
+
+    host: str | None = None
+    pid: int | None = None
+    queues: dict[str, _Load] = {}
+
+
+_worker_info = msgspec.json.Decoder(_WorkerInfo)
 
 
 def job_view(record: Record) -> dict[str, Any]:
@@ -76,14 +92,15 @@ def counts_view(name: str, counts: Counts) -> dict[str, Any]:
 
 def worker_view(record: WorkerRecord) -> dict[str, Any]:
     """A living process; `queues` maps each to its concurrency and its running jobs."""
-    info = _value(record.info)
-    if not isinstance(info, dict):
-        info = {}
+    try:
+        info = _worker_info.decode(record.info)
+    except (ValueError, RecursionError):  # a spoilt record must not hide the others
+        info = _WorkerInfo()
     return {
         "id": record.id,
-        "host": info.get("host"),
-        "pid": info.get("pid"),
-        "queues": info.get("queues") or {},
+        "host": info.host,
+        "pid": info.pid,
+        "queues": {name: msgspec.structs.asdict(load) for name, load in info.queues.items()},
         "started": rfc3339(record.started),
         "seen": rfc3339(record.seen),
     }
@@ -112,8 +129,8 @@ def schedule_view(record: ScheduleRecord, now: float) -> dict[str, Any]:
 def repeatable_of(record: ScheduleRecord) -> Repeatable | None:
     """What the schedule enqueues, and when; None when its stored text is corrupt."""
     try:
-        return msgspec.json.decode(record.spec, type=Repeatable)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return decode_schedule(record.spec)
+    except ValueError:
         return None
 
 

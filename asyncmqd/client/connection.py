@@ -98,7 +98,7 @@ def _for_this_loop(backend: BaseBackend) -> BaseBackend:
     """The instance itself on its own loop and where any loop will do, else one of this loop."""
     if isinstance(backend, InMemoryBackend) or not _loop.is_running_here():
         return backend
-    return _instance(backend.url)
+    return _instance(backend.secret_url)
 
 
 class _BackgroundLoop:

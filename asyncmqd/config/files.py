@@ -1,23 +1,30 @@
-"""The configuration file and its drop-ins, as layers."""
+"""The configuration file and its drop-ins, as layers.
+
+Whoever only looks a key up reads them as they are. The daemon, which runs what they name, reads
+them `guarded`: files that others can write are errors (trust.py).
+"""
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from asyncmqd.config import toml
+from asyncmqd.config import toml, trust
 from asyncmqd.config.errors import ConfigError, Place
 from asyncmqd.config.layers import Layer
 
 MOST_BYTES = 1024 * 1024
 
 
-def read_files(path: Path) -> Iterator[Layer]:
+def read_files(path: Path, *, guarded: bool = False) -> Iterator[Layer]:
     """The file itself, then its drop-ins, `<stem>.d/*.toml`, in name order."""
     main = read_file(0, path)
     if main.document is not None and not main.errors and not main.document.text.strip():
         main.refuse("toml", "expected a configuration, got an empty file")
+    if guarded:
+        _guard_main(main, path)
     yield main
     folder = path.with_name(f"{path.stem}.d")
     try:
@@ -30,7 +37,30 @@ def read_files(path: Path) -> Iterator[Layer]:
         yield layer.refuse("toml", f"expected a directory of drop-ins, got {_reason(error)}")
         return
     for order, name in enumerate(names, 1):
-        yield read_file(order, name)
+        layer = read_file(order, name)
+        if guarded:
+            _guard_drop_in(layer, folder, main)
+        yield layer
+
+
+def _guard_main(layer: Layer, path: Path) -> None:
+    if layer.status is None:
+        return  # it could not be read, and an error says so
+    _refuse(layer, trust.file_problem(layer.status))
+    _refuse(layer, trust.directory_problem(path.parent, sticky=True))
+
+
+def _guard_drop_in(layer: Layer, folder: Path, main: Layer) -> None:
+    if layer.status is None or main.status is None:
+        return
+    _refuse(layer, trust.file_problem(layer.status))
+    _refuse(layer, trust.owner_problem(layer.status, main.status))
+    _refuse(layer, trust.directory_problem(folder, sticky=False))
+
+
+def _refuse(layer: Layer, problem: str | None) -> None:
+    if problem is not None:
+        layer.refuse("toml", problem, partial=False)
 
 
 def read_file(order: int, path: Path) -> Layer:
@@ -61,6 +91,7 @@ def read_text(layer: Layer, path: Path, key: str) -> str | None:
             problem = f"expected a regular file, got {kind}"
         else:
             with path.open("rb") as stream:
+                layer.status = os.fstat(stream.fileno())  # of what is read, whatever is there now
                 data = stream.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         problem = f"expected a readable file, got {_reason(error)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ class Layer:
     data: dict[str, Any] = field(default_factory=dict)
     document: Document | None = None
     errors: list[ConfigError] = field(default_factory=list)
+    status: os.stat_result | None = None  # of the file that was read
     partial: bool = False  # not all of it could be read, so what seems missing may be there
 
     def place(self, path: Path = ()) -> Place:

@@ -20,6 +20,7 @@ from asyncmqd.config.models import (
 )
 from asyncmqd.config.rules import contradictions, omissions
 from asyncmqd.config.sockets import default_control_socket
+from asyncmqd.config.trust import directory_problem
 from asyncmqd.config.values import shown
 
 _SHAPES = {"tuple_type": "an array", "dict_type": "a table", "model_type": "a table"}
@@ -41,13 +42,21 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
     errors += [_locate(layers, path, problem) for path, problem in contradictions(written)]
     if not partial:
         errors += [_locate(layers, path, problem) for path, problem in omissions(written)]
+    if settings is not None:
+        errors += [_locate(layers, path, problem) for path, problem in _open_to_all(settings)]
     if errors or settings is None:
         raise ConfigErrors(errors)
     return settings
 
 
+def _open_to_all(settings: Settings) -> Iterator[tuple[Path, str]]:
+    for index, directory in enumerate(settings.python_path):
+        if problem := directory_problem(directory, sticky=False):
+            yield ("python_path", index), problem
+
+
 def _layers(path: FilePath, environ: Mapping[str, str]) -> list[Layer]:
-    layers = list(read_files(path))
+    layers = list(read_files(path, guarded=True))
     layers += _environment(len(layers), environ, merged(layers).get("queues"))
     return layers
 

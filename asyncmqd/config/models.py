@@ -163,6 +163,10 @@ class Settings(_Table):
         default_factory=lambda: default_control_socket(os.environ),
         description="Where `asyncmqd status` and `reload` reach the daemon.",
     )
+    control_group: Annotated[Literal["read", "operate"], choice("read", "operate")] = Field(
+        default="read",
+        description="What the socket's group may ask: `read` is status and plan, `operate` all.",
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         choice("debug", "info", "warning", "error"),

@@ -56,10 +56,9 @@ def _check_server(scheme: str, url: str) -> None:
         hosts = parts.netloc.rpartition("@")[2].split(",")
         _ = [urlsplit(f"//{host}").port for host in hosts]
     except ValueError:
-        raise ValueError(
-            "expected a host and a port like redis://localhost:6379"
-            " (in a password / is %2F), got another form"
-        ) from None
+        raise _unclear() from None
+    if "#" in url or "@" in parts.path or not url.isprintable():
+        raise _unclear()
     if len(hosts) > 1 and "+" not in scheme:
         raise ValueError(f"expected one host, got {len(hosts)}")
     path = parts.path.strip("/")
@@ -71,3 +70,10 @@ def _check_server(scheme: str, url: str) -> None:
             raise ValueError("expected the master's name like redis+sentinel://host/name, got none")
     if path and not path.isdecimal():
         raise ValueError("expected a database number like redis://localhost/0, got another path")
+
+
+def _unclear() -> ValueError:
+    return ValueError(
+        "expected a host and a port like redis://localhost:6379"
+        " (in a password / ? # are %2F %3F %23), got another form"
+    )

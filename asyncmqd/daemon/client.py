@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from asyncmqd.config.files import read_files
 from asyncmqd.config.sockets import usual_control_socket
 from asyncmqd.daemon.protocol import HEADER, REPLY_LIMIT, CommandName, Reply, Request, pack
 
+_TIME = struct.Struct("ll")  # seconds and microseconds, as the kernel takes them
 ANSWER_LIMIT = 60.0  # seconds; a reload imports scanners, all else is quick
 
 
@@ -24,13 +27,15 @@ class NoDaemon(Exception):
 def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMIT) -> Reply:
     """The daemon's reply. `timeout` is in seconds. Raises NoDaemon."""
     with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(timeout)
+        # Not yet by settimeout: that makes connect give up at once where others queue before us.
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(math.ceil(timeout), 0))
         try:
             line.connect(os.fspath(control_socket))
+            line.settimeout(timeout)
             with contextlib.suppress(BrokenPipeError):  # refused before it was asked: it says why
                 line.sendall(pack(Request(command)))
             return _receive(line)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise NoDaemon(
                 f"the daemon at {control_socket} did not answer in {timeout:g} s"
             ) from None

@@ -1,4 +1,4 @@
-"""The control socket's server: whoever may connect may ask, a bounded number at a time."""
+"""The control socket's server: who may ask for what is decided by the kernel's word on who asks."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import socket
 import stat
 import struct
+from collections import Counter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from asyncmqd.daemon.instance import CannotStart
-from asyncmqd.daemon.protocol import HEADER, REQUEST_LIMIT, Reply, Request, pack
+from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
 
-MOST_CLIENTS = 32
+MOST_CLIENTS = 32  # of one user: nobody can keep root from asking by asking for ever
 ASK_LIMIT = 5.0  # seconds that a client has for its request, and for taking the answer
 _SO_PEERGROUPS = 59  # Linux 4.13; the socket module does not name it
 _GROUPS_SIZE = 1024  # bytes: the most that getsockopt gives
@@ -39,13 +40,25 @@ class Commands(Protocol):
         """Reload, and say what changed. Raises Refused."""
 
 
-class Control:
-    """Listens at a path, for this user, root and the members of the socket's group."""
+class Peer(NamedTuple):
+    """Who asks, and what that user may ask for."""
 
-    def __init__(self, path: Path, commands: Commands) -> None:
+    user: int
+    reads: bool
+    operates: bool
+
+
+class Control:
+    """Listens at a path. Root and this user may ask for everything; the members of the socket's
+    group for what only reads, and with `group_operates` for everything.
+    """
+
+    def __init__(self, path: Path, commands: Commands, *, group_operates: bool = False) -> None:
         self.path = path
         self._commands = commands
+        self._group_operates = group_operates
         self._clients: set[asyncio.Task[None]] = set()
+        self._asking: Counter[int] = Counter()  # clients of each user
         self._server: asyncio.Server | None = None
         self._group = -1
 
@@ -93,28 +106,47 @@ class Control:
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        refusal = self._refusal(writer)
-        if refusal is not None:
-            await _send(writer, Reply(ok=False, error=refusal))
-            return
+        peer = self._peer(writer.get_extra_info("socket"))
+        self._asking[peer.user] += 1
+        try:
+            refusal = self._refusal(peer)
+            if refusal is not None:
+                await _send(writer, Reply(ok=False, error=refusal))
+                return
+            await self._answer_all(reader, writer, peer)
+        finally:
+            self._asking -= Counter([peer.user])
+
+    async def _answer_all(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer
+    ) -> None:
         while (request := await _receive(reader)) is not None:
             if isinstance(request, Reply):
                 await _send(writer, request)
                 return
-            await _send(writer, await self._answer(request))
+            await _send(writer, await self._answer(request, peer))
 
-    def _refusal(self, writer: asyncio.StreamWriter) -> str | None:
-        if len(self._clients) > MOST_CLIENTS:
-            return f"more than {MOST_CLIENTS} clients are asking at the same time"
-        connection = writer.get_extra_info("socket")
+    def _peer(self, connection: socket.socket) -> Peer:
         _, user, group = _CREDENTIALS.unpack(
             connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
-        if user in {0, os.geteuid()} or self._group in {group, *_groups(connection)}:
-            return None
-        return f"user {user} may not ask: expected root, the daemon's user or its group"
+        if user in {0, os.geteuid()}:
+            return Peer(user, reads=True, operates=True)
+        member = self._group in {group, *_groups(connection)}
+        return Peer(user, reads=member, operates=member and self._group_operates)
 
-    async def _answer(self, request: Request) -> Reply:
+    def _refusal(self, peer: Peer) -> str | None:
+        if not peer.reads:
+            return f"user {peer.user} may not ask: expected root, the daemon's user or its group"
+        if self._asking[peer.user] > MOST_CLIENTS:
+            return f"more than {MOST_CLIENTS} clients of user {peer.user} ask at the same time"
+        return None
+
+    async def _answer(self, request: Request, peer: Peer) -> Reply:
+        if request.command in OPERATE and not peer.operates:
+            who = "root or the daemon's user; its group if control_group is 'operate'"
+            error = f"user {peer.user} may not ask for {request.command}: expected {who}"
+            return Reply(ok=False, error=error)
         try:
             match request.command:
                 case "ping":

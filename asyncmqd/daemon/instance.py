@@ -63,11 +63,17 @@ class Instance:
                 os.close(fd)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        # Not waiting for the other end of what may be a pipe.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            return os.open(self.path, flags, 0o600)
+            fd = os.open(self.path, flags, 0o600)
         except OSError as error:
             raise CannotStart(f"{self.path}: expected a lock file, got {error.strerror}") from None
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            os.close(fd)
+            raise CannotStart(f"{self.path}: expected a lock file, got another kind or a hard link")
+        return fd
 
 
 def _is_still(path: Path, fd: int) -> bool:
@@ -81,16 +87,17 @@ def _prepare(directory: Path) -> None:
     """Make the directory; refuse one that somebody else put there to get at our socket."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = directory.stat()
+        itself, owner = directory.lstat(), directory.stat()
     except OSError as error:
         raise CannotStart(
             f"control_socket: expected a directory {directory}, got {error.strerror}"
         ) from None
-    if owner.st_uid not in {0, os.geteuid()}:
-        raise CannotStart(
-            f"control_socket: expected a directory of root or of user {os.geteuid()},"
-            f" got {directory} of user {owner.st_uid}"
-        )
+    for found in (itself, owner):  # two of them if it is a link, which may lead to one of ours
+        if found.st_uid not in {0, os.geteuid()}:
+            raise CannotStart(
+                f"control_socket: expected a directory of root or of user {os.geteuid()},"
+                f" got {directory} of user {found.st_uid}"
+            )
     if owner.st_mode & stat.S_IWOTH and not owner.st_mode & stat.S_ISVTX:
         raise CannotStart(
             f"control_socket: expected a directory that not everybody writes, got {directory}"

@@ -12,6 +12,8 @@ REQUEST_LIMIT = 64 * 1024  # bytes
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes
 
 CommandName = Literal["ping", "status", "plan", "reload"]
+OPERATE: frozenset[CommandName] = frozenset({"reload"})
+"""Commands that change something. The others read."""
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):

@@ -63,7 +63,9 @@ class Daemon:
         )
         self._monitor = LoopMonitor(observer, self._supervisor.runs)
         self._node.overstays.on_more = self._consider_restart
-        self._control = Control(settings.control_socket, self)
+        self._control = Control(
+            settings.control_socket, self, group_operates=settings.control_group == "operate"
+        )
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._entered = False

@@ -7,17 +7,22 @@ msgspec structs and pydantic models; what comes back is decided by type hints. N
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from asyncmqd.domain.job import JOB_ID, LOWEST_PRIORITY, MAX_DELAY, JobSpec
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
+MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at about a thousand
+
+_AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class NotSerialisable(TypeError):
@@ -53,6 +58,9 @@ def _build(hint: type, value: Any) -> Any:
 
 _encoder = msgspec.json.Encoder(enc_hook=_fallback)
 _spec_decoder = msgspec.json.Decoder(JobSpec)
+_value_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+Decoded = TypeVar("Decoded")
 
 
 def encode(value: Any, what: str = "value") -> bytes:
@@ -65,6 +73,8 @@ def encode(value: Any, what: str = "value") -> bytes:
     # the encoding, so only values that came out with a null in them are looked at.
     if b"null" in data and (problem := _explain(value, what)):
         raise NotSerialisable(problem)
+    if _too_deep(data):
+        raise NotSerialisable(_explain(value, what) or _deeper(what))
     return data
 
 
@@ -76,6 +86,8 @@ def encode_spec(spec: JobSpec, limit: int = DEFAULT_PAYLOAD_LIMIT) -> bytes:
         raise NotSerialisable(_explain_call(spec) or f"arguments: {error}") from None
     if b"null" in data and (problem := _explain_call(spec)):
         raise NotSerialisable(problem)
+    if _too_deep(data):
+        raise NotSerialisable(_explain_call(spec) or _deeper("arguments"))
     if len(data) > limit:
         raise PayloadTooLarge(
             f"job of task {spec.task}: expected a payload of at most {limit} bytes, got {len(data)}"
@@ -84,25 +96,23 @@ def encode_spec(spec: JobSpec, limit: int = DEFAULT_PAYLOAD_LIMIT) -> bytes:
 
 
 def _explain_call(spec: JobSpec) -> str | None:
-    return _explain(spec.args, "args") or _explain(spec.kwargs, "kwargs")
+    return _explain(spec.args, "args", 1) or _explain(spec.kwargs, "kwargs", 1)
 
 
 def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
     """The job that was stored. Raises CorruptPayload, and nothing else, for anything else.
 
-    Size comes first, so that an oversized payload is never parsed.
+    Size comes first, so that an oversized payload is never parsed, and depth second.
     """
     if not data:
         raise CorruptPayload("the payload is gone from the store")
     if len(data) > limit:
-        raise CorruptPayload(f"expected at most {limit} bytes, got {len(data)}")
-    try:
-        spec = _spec_decoder.decode(data)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # msgspec's and unicode errors are ValueErrors
-        raise CorruptPayload(str(error) or type(error).__name__) from None
+        raise CorruptPayload(f"expected at most {limit} bytes, got more")
+    spec = _decoded(data, _spec_decoder)
+    # What our own encoder wrote comes out the same again. Only what somebody else wrote, or a
+    # release with more fields, is read once more, by a parser that tells of a key that comes twice.
+    if _encoder.encode(spec) != data:
+        _refuse_twins(data)
     if not JOB_ID.fullmatch(spec.id) or not spec.task:
         raise CorruptPayload("expected a job id and a task name")
     if not 0 <= spec.priority <= LOWEST_PRIORITY:
@@ -116,10 +126,50 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
 
 def decode(data: bytes) -> Any:
     """A stored JSON value as plain Python objects. Raises CorruptPayload."""
+    return _decoded(data, _value_decoder)
+
+
+def _decoded(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
+    if _too_deep(data):
+        raise CorruptPayload(f"expected at most {MAX_DEPTH} levels of nesting, got more")
     try:
-        return msgspec.json.decode(data)
-    except (ValueError, RecursionError) as error:
+        return decoder.decode(data)
+    except (ValueError, RecursionError) as error:  # msgspec's and Unicode errors are ValueErrors
         raise CorruptPayload(str(error) or type(error).__name__) from None
+
+
+def _too_deep(data: bytes) -> bool:
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return False
+    # By bytes methods only: a loop or a regular expression takes longer than the decoding.
+    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside_of_texts = b"".join(unescaped.split(b'"')[::2])
+    brackets = outside_of_texts.translate(_AS_ARRAYS, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        left = brackets.replace(b"[]", b"")  # the innermost level
+        if len(left) == len(brackets):
+            return False  # nothing is left, or what has no end, which the decoder will not take
+        brackets = left
+    return bool(brackets)
+
+
+def _refuse_twins(data: bytes) -> None:
+    """Raise CorruptPayload if an object has a key twice: parsers differ in which one they take."""
+    try:
+        json.loads(data.decode(), object_pairs_hook=_unique)
+    except CorruptPayload:
+        raise
+    except ValueError as error:  # a number of more digits than Python turns into an integer
+        raise CorruptPayload(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise CorruptPayload(f"expected each key once, got {name[:80]!r} again")
+        table[name] = value
+    return table
 
 
 def convert(value: Any, hint: Any) -> Any:
@@ -135,8 +185,8 @@ def _explain(value: Any, path: str, depth: int = 0) -> str | None:
         return None if math.isfinite(value) else f"{path}: expected a finite number, got {value!r}"
     if isinstance(value, str):
         return _explain_text(value, path)
-    if depth > 100:
-        return f"{path}: nested deeper than 100 levels (or it contains itself)"
+    if depth >= MAX_DEPTH:
+        return _deeper(path)
     if isinstance(value, Enum):
         return _explain(value.value, path, depth + 1)
     if isinstance(value, Mapping) and (problem := _explain_keys(value, path)):
@@ -149,6 +199,10 @@ def _explain(value: Any, path: str, depth: int = 0) -> str | None:
     except (TypeError, ValueError, OverflowError, RecursionError):
         return f"{path}: a value of type {type(value).__name__} cannot be carried by JSON"
     return None
+
+
+def _deeper(path: str) -> str:
+    return f"{path}: nested deeper than {MAX_DEPTH} levels (or it contains itself)"
 
 
 def _explain_text(value: str, path: str) -> str | None:

@@ -54,6 +54,9 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.name or self.task
 
 
+_decoder = msgspec.json.Decoder(Repeatable)
+
+
 def seconds(value: float | str) -> float:
     """A period in seconds: a number, or text like "500ms", "30s", "5m", "1.5h", "2d".
 
@@ -122,6 +125,14 @@ def check(repeatable: Repeatable) -> Repeatable:
         check_cron(repeatable.cron or "")
         check_timezone(repeatable.timezone)
     return repeatable
+
+
+def decode_schedule(spec: bytes) -> Repeatable:
+    """The schedule that a store keeps. Raises ValueError for anything that `check` would refuse."""
+    try:
+        return check(_decoder.decode(spec))
+    except RecursionError:
+        raise ValueError("expected a schedule, got endless nesting") from None
 
 
 def next_instant(repeatable: Repeatable, after: float) -> float:

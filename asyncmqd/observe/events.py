@@ -39,6 +39,7 @@ EVENT_LEVELS = {
     "queue.not_handed_back": "error",
     "scanner.crashed": "error",
     "schedule.skipped": "warning",
+    "schedule.restored": "warning",
     "schedule.failed": "error",
     "daemon.degraded": "error",
     "daemon.failed": "error",

@@ -57,7 +57,7 @@ class Execution:
         self.observer = node.observer
         self.registry = node.registry
         self.threads = Threads(node.overstays)
-        self.processes = Processes(node.registry, node.backend.url)
+        self.processes = Processes(node.registry, node.backend.secret_url)
 
     async def execute(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
         """Run the claimed job; None when the claim was lost, and nothing may be written.
@@ -67,7 +67,9 @@ class Execution:
         run.begun = True
         try:
             return self._prepare(run) or await self._call_in_time(run, report)
-        except Exception as error:  # noqa: BLE001 - of ours, or of a value's own code while encoded
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - of ours, or of a value's own code
             return Refused(failure_of(error))
 
     # ------------------------------------------------------------------ steps
@@ -207,13 +209,13 @@ def failure_of(error: BaseException) -> Failure:
         return remote
     try:
         message = str(error)
-    except Exception as broken:  # noqa: BLE001 - __str__ is the application's code
+    except BaseException as broken:  # noqa: BLE001 - __str__ is the application's code
         message = f"(its message cannot be shown: {type(broken).__name__})"
     try:
         lines = "".join(
             traceback.format_exception(type(error), error, _own_frames(error.__traceback__))
         )
-    except Exception:  # noqa: BLE001 - the same
+    except BaseException:  # noqa: BLE001 - the same
         lines = ""
     return Failure(
         type(error).__name__,

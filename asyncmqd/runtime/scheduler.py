@@ -16,7 +16,13 @@ import msgspec
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec, NewJob
-from asyncmqd.domain.schedule import MISSED_LIMIT, Repeatable, latest_instant, next_instant
+from asyncmqd.domain.schedule import (
+    MISSED_LIMIT,
+    Repeatable,
+    decode_schedule,
+    latest_instant,
+    next_instant,
+)
 from asyncmqd.runtime.node import Node
 
 REFRESH = 30.0  # seconds between looks at what the store and other daemons say
@@ -74,9 +80,25 @@ class Scheduler:
         now = await self.node.backend.declare(self.queue, self._specs, self._fresh)
         self._offset = now - loop.time()
         self._fresh = False
-        records = await self.node.backend.schedules(self.queue)
-        self._records = {r.name: r for r in records if r.name in self._specs}
+        self._records = await self._read()
+        if broken := {name: self._specs[name] for name in self._records if self._is_broken(name)}:
+            await self.node.backend.declare(self.queue, broken, fresh=True)
+            self._records = await self._read()
         self._read_at = loop.time()
+
+    async def _read(self) -> dict[str, ScheduleRecord]:
+        records = await self.node.backend.schedules(self.queue)
+        return {record.name: record for record in records if record.name in self._specs}
+
+    def _is_broken(self, name: str) -> bool:
+        """Whether somebody spoilt what the store has: then what our file says replaces it."""
+        try:
+            decode_schedule(self._records[name].spec)
+        except ValueError as error:
+            observer = self.node.observer
+            observer.event("schedule.restored", queue=self.queue, schedule=name, error=str(error))
+            return True
+        return False
 
     async def _fire_due(self) -> float:
         """Fire what is due; seconds until the next instant of any schedule."""

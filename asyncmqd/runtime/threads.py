@@ -85,7 +85,9 @@ class _Thread:
             return
         if error is None:
             future.set_result(value)
-        elif isinstance(error, StopIteration):  # a future refuses this one
-            future.set_exception(RuntimeError("the task raised StopIteration"))
+        elif isinstance(error, StopIteration | GeneratorExit):
+            # A future refuses the one; the other would close the coroutines on its way, and the
+            # run would never end.
+            future.set_exception(RuntimeError(f"the task raised {type(error).__name__}"))
         else:
             future.set_exception(error)

@@ -64,7 +64,7 @@ def test_a_url_that_names_no_store_is_refused_without_its_secret(
 def test_a_store_that_cannot_be_reached_is_one_line(run: Operator) -> None:
     answer = run("--backend", f"redis://:{SECRET}@127.0.0.1:{free_port()}", "queue", "list")
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.startswith("asyncmq: store: redis://:***@127.0.0.1")
+    assert answer.err.startswith("asyncmq: store: redis://***@127.0.0.1")
     assert answer.err.count("\n") == 1
 
 

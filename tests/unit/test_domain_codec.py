@@ -167,12 +167,46 @@ def test_an_oversized_payload_is_not_even_parsed() -> None:
         b'{"id":"a","task":"t"',
         b'{"id":"a","task":"t"} x',
         b'{"id":"a","task":"\xff"}',
+        b'{"id":"a","task":"t","task":"u"}',
+        b'{"id":"a","task":"t","kwargs":{"to":"me","to":"you"}}',
+        b'{"id":"a","task":"t","args":[[{"x":1,"\\u0078":2}]]}',
+        b'{"id":"a","task":"t","later":' + b"9" * 5_000 + b"}",
+        b'{"id":"a","task":"t","args":["\\ud800"]}',
+        b'{"id":"a","task":"t","later":"\\ud800"}',
+        b'{"id":"a","task":"t","args":["\xed\xa0\x80"]}',
+        b'{"id":"a","task":"t","args":[1e400]}',
+        b'{"id":"a","task":"t","args":' + b"[" * 100 + b"]" * 100 + b"}",
     ],
     ids=lambda data: f"{data[:40]!r}",
 )
 def test_what_is_no_job_is_corrupt(data: bytes) -> None:
     with pytest.raises(CorruptPayload):
         decode_spec(data)
+
+
+def test_fields_of_a_later_release_and_other_ways_to_write_json_are_read() -> None:
+    data = b' {"task" : "t", "id": "a", "args": [1.50, "\\u00e9"], "later": {"a": 1}}\n'
+    assert decode_spec(data) == JobSpec(id="a", task="t", args=[1.5, "é"])
+
+
+@pytest.mark.parametrize(("open_", "close"), [(b"[", b"]"), (b'{"k":', b"}")])
+def test_what_may_be_enqueued_may_be_claimed_to_the_last_level(open_: bytes, close: bytes) -> None:
+    """The job and its `args` are two of the hundred levels."""
+    deepest = decode(open_ * 98 + b"1" + close * 98)
+    data = encode_spec(spec(deepest))
+    assert decode_spec(data).args == [deepest]
+    with pytest.raises(NotSerialisable, match="nested deeper than 100 levels"):
+        encode_spec(spec([deepest]))
+    with pytest.raises(CorruptPayload, match="expected at most 100 levels of nesting, got more"):
+        decode_spec(data.replace(b"1", b"[1]"))
+    assert decode(encode([[deepest]])) == [[deepest]]
+    with pytest.raises(NotSerialisable, match="nested deeper"):
+        encode([[[deepest]]])
+
+
+def test_brackets_in_texts_are_no_nesting() -> None:
+    text = '["\\{[' * 200
+    assert decode_spec(encode_spec(spec(text, [[]] * 200))).args == [text, [[]] * 200]
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=30).map(lambda b: b'{"id":"a","task":"' + b))

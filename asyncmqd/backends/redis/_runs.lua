@@ -22,6 +22,12 @@ local function new_run(payload_size)
   return {0, 0, math.max(payload_size, 0), 0, '', 0, 0, 0}
 end
 
+-- A job's string, or of one that is too long the beginning, which tells that it is: a string of a
+-- gigabyte must not come to the worker.
+local function cut(job, most)
+  return job and #job > tonumber(most) and string.sub(job, 1, most) or job
+end
+
 -- Of each job: id, its run, and its string, which is false if the store lost it.
 local function read_claims(ids, runs)
   local claims, keys = {}, {}

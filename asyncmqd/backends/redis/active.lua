@@ -1,7 +1,8 @@
 -- A page of the active jobs, by the end of their leases.
 -- needs: _runs
 -- KEYS: the base of the queue
--- ARGV: active place, from which end on, until which end ('now' for those that have ended), page
+-- ARGV: active place, from which end on, until which end ('now' for those that have ended), page,
+--       the most bytes of a job's string to return
 -- returns: now, the claims (id, run, string of the job), the last end
 local now = clock()
 local till = ARGV[3] == 'now' and now or ARGV[3]
@@ -12,4 +13,8 @@ for at = 1, #found, 2 do
   ids[#ids + 1] = found[at]
 end
 local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
-return {now, read_claims(ids, runs), found[#found]}
+local claims = read_claims(ids, runs)
+for _, claim in ipairs(claims) do
+  claim[3] = cut(claim[3], ARGV[5])
+end
+return {now, claims, found[#found]}

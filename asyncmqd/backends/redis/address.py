@@ -48,6 +48,13 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"Address({self.url!r})"
 
+    def hide(self, text: str) -> str:
+        """The text without the passwords."""
+        for login in (self.login, self.sentinel_login):
+            if password := login.get("password"):
+                text = text.replace(password, "***")
+        return text
+
 
 def parse(url: str) -> Address:
     """Read a URL. Raises ValueError, without the password, that says what is wrong with it.
@@ -60,7 +67,7 @@ def parse(url: str) -> Address:
     `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`); Sentinel and Cluster need
     `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme not in _OPTIONS:
         raise ValueError(f"backend: expected one of {', '.join(_OPTIONS)}, got {parts.scheme!r}")
     shown = _without_secrets(parts)
@@ -94,21 +101,53 @@ def parse(url: str) -> Address:
     )
 
 
+def _split(url: str) -> SplitResult:
+    """The URL's parts, once it is certain which of them may be shown.
+
+    Where a password holds a character that ends it, any other part may be a piece of it: then
+    nothing of the URL is repeated.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its message repeats the password
+        raise _ambiguous() from None
+    host = parts.netloc.rpartition("@")[2]
+    path_is_plain = parts.scheme == "unix" and not parts.netloc  # /run/redis@1.sock
+    if "#" in url or not url.isprintable() or ("@" in parts.path and not path_is_plain):
+        raise _ambiguous()
+    if parts.scheme == "unix" and host:
+        raise _ambiguous()
+    return parts
+
+
+def _ambiguous() -> ValueError:
+    return ValueError(
+        "backend: expected a URL whose user and password have / ? # [ ] written as"
+        " %2F %3F %23 %5B %5D, got another form"
+    )
+
+
 def _without_secrets(parts: SplitResult) -> str:
     user, at, hosts = parts.netloc.rpartition("@")
-    name, colon, _ = user.partition(":")
     query = "&".join(
-        f"{key}=***" if "password" in key.lower() else f"{key}={value}"
+        f"{key}=***" if "sentinel_" in key else f"{key}={value}"
         for key, value in parse_qsl(parts.query, keep_blank_values=True)
+        if key in _known_options(parts.scheme)
     )
-    netloc = f"{name}{':***' if colon else ''}{at}{hosts}"
-    return f"{parts.scheme}://{netloc}{parts.path}{'?' + query if query else ''}"
+    login = "***" if user else ""
+    return f"{parts.scheme}://{login}{at}{hosts}{parts.path}{'?' + query if query else ''}"
+
+
+def _known_options(scheme: str) -> tuple[str, ...]:
+    return ("prefix", "max_connections", *_OPTIONS[scheme])
 
 
 def _options(parts: SplitResult, shown: str) -> dict[str, str]:
-    known = ("prefix", "max_connections", *_OPTIONS[parts.scheme])
+    known = _known_options(parts.scheme)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     for name in options:
+        if name not in known and "@" in parts.query:  # the rest of a password, it may be
+            raise _ambiguous()
         if name not in known:
             raise ValueError(f"{shown}: expected an option of {', '.join(known)}, got {name!r}")
     return options

@@ -3,7 +3,7 @@
 -- needs: _runs _wake
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, limit, lease (microseconds), worker, channel of the instance
---       (empty if it does not listen)
+--       (empty if it does not listen), the most bytes of a job's string to return
 -- returns: now, then the claims: id, run, string of the job
 local now, limit, worker, channel = clock(), tonumber(ARGV[3]), ARGV[5], ARGV[6]
 local paused = redis.call('EXISTS', base .. 'paused') == 1
@@ -17,7 +17,7 @@ for number, claim in ipairs(claims) do
   local run = claim[2] or new_run(#(claim[3] or '') - 19)
   run[TOKEN], run[ORDER] = run[TOKEN] + 1, tonumber(popped[2 * number])
   run[STARTED], run[WORKER] = now, worker
-  claim[2] = cmsgpack.pack(run)
+  claim[2], claim[3] = cmsgpack.pack(run), cut(claim[3], ARGV[7])
   packed[2 * number - 1], packed[2 * number] = claim[1], claim[2]
 end
 if #ids > 0 then

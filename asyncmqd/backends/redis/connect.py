@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import hiredis
@@ -51,15 +51,28 @@ FAULTS = (RedisError, RedisClusterException, OSError)  # of which TimeoutError i
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
 
-def to_store_error(url: str, error: Exception) -> StoreError:
-    """What the contract calls an error of redis-py. `url` carries no secrets."""
+def to_store_error(address: Address, error: Exception) -> StoreError:
+    """What the contract calls an error of redis-py, with its cause; raise it `from` that.
+
+    Servers and proxies repeat what they do not understand, a login among it: no secret stands in
+    the error, and a cause that has one is left out.
+    """
     if str(error).startswith("LAYOUT "):
-        return _other_layout(url, str(error).split()[1])
+        return _other_layout(address.url, str(error).split()[1])
     # What goes wrong while it logs in comes wrapped in another error.
     refused = isinstance(error, _REFUSALS) or isinstance(error.__cause__, _REFUSALS)
     refused = refused or str(error).startswith("WRONGTYPE")
     kind = StoreRefused if refused else StoreError
-    return kind(f"{url}: {str(error) or 'no answer in time'}")
+    found = kind(f"{address.url}: {address.hide(str(error)) or 'no answer in time'}")
+    if all(address.hide(str(each)) == str(each) for each in _chain(error)):
+        found.__cause__ = error
+    return found
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _other_layout(url: str, found: str) -> StoreRefused:
@@ -75,7 +88,7 @@ class Link(abc.ABC):
     clustered = False  # whether the keys of two queues may live on two nodes
 
     def __init__(self, address: Address) -> None:
-        self._url = address.url
+        self._address = address
         self._free = asyncio.Semaphore(address.max_connections)
 
     async def run(self, *commands: Command) -> list[Any]:
@@ -89,10 +102,12 @@ class Link(abc.ABC):
                 replies = await self._send(commands)
                 await self._send_unknown(commands, replies)
         except FAULTS as error:
-            raise self.error(error) from error
+            told = self.error(error)
+            raise told from told.__cause__
         for reply in replies:
             if isinstance(reply, Exception):
-                raise self.error(reply) from reply
+                told = self.error(reply)
+                raise told from told.__cause__
         return replies
 
     async def _send_unknown(self, commands: Sequence[Command], replies: list[Any]) -> None:
@@ -104,7 +119,7 @@ class Link(abc.ABC):
 
     def error(self, error: Exception) -> StoreError:
         """What the contract calls this error."""
-        return to_store_error(self._url, error)
+        return to_store_error(self._address, error)
 
     @abc.abstractmethod
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
@@ -221,7 +236,8 @@ class Clustered(Link):
                 nodes = client.get_primaries()
                 return [await _raw_info(node, section) for node in nodes]
         except FAULTS as error:
-            raise self.error(error) from error
+            told = self.error(error)
+            raise told from told.__cause__
 
     async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
         nodes = (await self._cluster()).get_primaries()

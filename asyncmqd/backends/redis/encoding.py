@@ -127,17 +127,28 @@ def claims(queue: str, now: int, rows: Sequence[Sequence[Any]]) -> list[Claim]:
     return [_claim(queue, now, *row) for row in rows]
 
 
+def _split(job: bytes | None) -> tuple[int | None, int, bytes]:
+    """When a job was added, its priority and its payload, out of its string.
+
+    What we did not write is all payload: one overwritten job must not stop its queue.
+    """
+    head = (job or b"")[:HEADER]
+    if len(head) < HEADER or not head.isdigit():
+        return None, 0, job or b""
+    return int(head[:16]), int(head[16:]), (job or b"")[HEADER:]
+
+
 def _claim(queue: str, now: int, id: bytes, packed: bytes, job: bytes | None) -> Claim:
-    run, job = _run(packed), job or b""
+    run, (created, _, payload) = _run(packed), _split(job)
     return Claim(
         queue=queue,
         id=id.decode(),
         token=run.token,
-        payload=job[HEADER:],
+        payload=payload,
         failures=run.failures,
         crashes=run.crashes,
         solo=run.solo == 1,
-        age=(now - int(job[:16] or now)) / 1e6,
+        age=0.0 if created is None else (now - created) / 1e6,
         worker=run.worker,
     )
 
@@ -145,20 +156,21 @@ def _claim(queue: str, now: int, id: bytes, packed: bytes, job: bytes | None) ->
 def record(queue: str, row: Sequence[Any]) -> Record:
     """From get.lua and list.lua."""
     id, place, score, job, packed, fields = row
-    job, run = job or b"", _run(packed) if packed else _NO_RUN
+    created, priority, payload = _split(job)
+    run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
     state = state_of(place.decode())
     return Record(
         queue=queue,
         id=id.decode(),
         place=place.decode(),
-        payload=job[HEADER:],
-        priority=int(job[16:HEADER] or 0),
+        payload=payload,
+        priority=priority,
         token=run.token,
         failures=run.failures,
         crashes=run.crashes,
         solo=run.solo == 1,
-        created=seconds(job[:16] or 0),
+        created=seconds(created or 0),
         due=seconds(score) if state in {State.DELAYED, State.ACTIVE} else None,
         started=seconds(run.started) if run.started else None,
         finished=seconds(score) if state.terminal else None,

@@ -71,7 +71,8 @@ class LeaseClient:
             return renewal.answers(self._run(renewal.commands))
         except FAULTS as error:
             self.close()  # a new client looks anew for the master
-            raise to_store_error(self._address.url, error) from error
+            told = to_store_error(self._address, error)
+            raise told from told.__cause__
 
     def close(self) -> None:
         """Let go of the connections; the client may be used again."""

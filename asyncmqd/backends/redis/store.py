@@ -42,6 +42,7 @@ class RedisBackend(BaseBackend):
 
     def __init__(self, url: str) -> None:
         self._address = address.parse(url)
+        self._secret_url = url
         self.url = self._address.url
         self._leases = LeaseClient(self._address)
         self._prefix = self._address.prefix
@@ -49,6 +50,10 @@ class RedisBackend(BaseBackend):
 
     def __repr__(self) -> str:
         return f"RedisBackend({self.url!r})"
+
+    @property
+    def secret_url(self) -> str:
+        return self._secret_url
 
     def _renew(self) -> None:
         self._connected = False
@@ -141,8 +146,21 @@ class RedisBackend(BaseBackend):
     def _claim(self, queue: str, limit: int, lease: float, worker: str) -> Command:
         channel = self._wakeups.channel
         return self._call(
-            "claim", queue, State.WAITING, State.ACTIVE, limit, micros(lease), worker, channel
+            "claim",
+            queue,
+            State.WAITING,
+            State.ACTIVE,
+            limit,
+            micros(lease),
+            worker,
+            channel,
+            self._most,
         )
+
+    @property
+    def _most(self) -> int:
+        """Bytes of a job's string that a claim brings."""
+        return encoding.HEADER + self.payload_limit + 1
 
     async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
         if not held:
@@ -165,7 +183,9 @@ class RedisBackend(BaseBackend):
 
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
         page = min(page, PAGE)
-        now, rows, *_ = await self._one("active", queue, State.ACTIVE, "-inf", "now", page)
+        now, rows, *_ = await self._one(
+            "active", queue, State.ACTIVE, "-inf", "now", page, self._most
+        )
         return Lapsed(encoding.claims(queue, now, rows), more=len(rows) >= page)
 
     async def held(self, queue: str, worker: str) -> list[Claim]:
@@ -174,7 +194,7 @@ class RedisBackend(BaseBackend):
         while len(rows) == PAGE:
             # From the end of the last lease on, not by offset: renewals move other claims to the
             # back, and offsets would pass over those that stand still.
-            page = await self._one("active", queue, State.ACTIVE, begin, "+inf", PAGE)
+            page = await self._one("active", queue, State.ACTIVE, begin, "+inf", PAGE, self._most)
             now, rows, *last = page
             begin = last[0] if last else begin
             claims = encoding.claims(queue, now, rows)

@@ -71,7 +71,8 @@ class Wakeups:
         except BaseException as error:
             await self.close()
             if isinstance(error, FAULTS):
-                raise self._link.error(error) from error
+                told = self._link.error(error)
+                raise told from told.__cause__
             raise
         return True
 

@@ -21,6 +21,7 @@ class Address(msgspec.Struct, frozen=True):
 
     url: str
     path: Path  # links resolved: the file's neighbours are found by its one true name
+    named: Path  # as the URL says, links and all
     synchronous: Synchronous = "FULL"
 
 
@@ -38,7 +39,7 @@ def parse(url: str) -> Address:
         if name != "synchronous":
             raise ValueError(f"backend: expected the option synchronous in {url!r}, got {name!r}")
         synchronous = _synchronous(url, value)
-    return Address(url, Path(os.path.realpath(path)), synchronous)
+    return Address(url, Path(os.path.realpath(path)), Path(path), synchronous)
 
 
 def _synchronous(url: str, value: str) -> Synchronous:

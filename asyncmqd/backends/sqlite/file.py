@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import queries
-from asyncmqd.backends.sqlite.address import Synchronous
+from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import DAMAGED
 from asyncmqd.backends.sqlite.room import log_limit
@@ -36,10 +37,11 @@ _SETTINGS = (
 class DatabaseFile:
     """One database file, as one instance of the store sees it."""
 
-    def __init__(self, path: Path, synchronous: Synchronous, host: HostClock) -> None:
-        self.path = path
+    def __init__(self, address: Address, host: HostClock) -> None:
+        self.path = address.path
         self.host = host
-        self._synchronous = synchronous
+        self._named = address.named
+        self._synchronous = address.synchronous
         self._seen = False
 
     def identity(self) -> Identity | None:
@@ -81,6 +83,7 @@ class DatabaseFile:
     def open_any(self) -> sqlite3.Connection:
         """The same for a store of whatever layout; a new file becomes a store of ours."""
         if not self._seen:
+            _refuse_planted(self._named)
             _create(self.path)
         elif self.identity() is None:
             raise self._removed()
@@ -170,8 +173,26 @@ def _create(path: Path) -> None:
         raise StoreError(f"{path}: it cannot be opened: {error.strerror}") from None
 
 
+def _refuse_planted(path: Path) -> None:
+    """Refuse what a member of the group can put in the place of the file.
+
+    Applications write in this directory. A link of theirs would have root's `asyncmq` make a file,
+    and give it away, wherever it leads; a pipe would keep whoever opens it waiting.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return  # there is none, or opening it will say what is wrong
+    if stat.S_ISLNK(found.st_mode):
+        if found.st_uid not in {0, os.geteuid()}:
+            raise StoreRefused(f"{path}: expected a file, got a link of user {found.st_uid}")
+    elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise StoreRefused(f"{path}: expected a regular file, got another kind")
+
+
 def _give_to_owner_of(directory: Path, fd: int) -> None:
     """An administrator's command before the first start must not lock the daemon out."""
-    if os.geteuid() == 0 and os.fstat(fd).st_size == 0:
+    found = os.fstat(fd)
+    if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
         owner = directory.stat()
         os.fchown(fd, owner.st_uid, owner.st_gid)

@@ -23,7 +23,7 @@ class Life:
     """From the first use of an instance until it is closed."""
 
     def __init__(self, address: Address, host: HostClock) -> None:
-        self.file = DatabaseFile(address.path, address.synchronous, host)
+        self.file = DatabaseFile(address, host)
         self.listener = Listener(address.path, self.file.look)
         self.writer = Writer(self.file)
         self.reader = Reader(self.file)

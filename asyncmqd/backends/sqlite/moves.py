@@ -241,13 +241,15 @@ def _place(jobs: Jobs, tx: Transaction, row: Row, change: Change) -> None:
         jobs.keep(row, change.keep)
 
 
-def claim(tx: Transaction, queue: str, limit: int, lease: float, worker: str) -> list[Claim]:
+def claim(
+    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int
+) -> list[Claim]:
     """See `BaseBackend.claim`."""
     if limit <= 0 or is_paused(tx, queue):
         return []
     place, end = str(EDGES["claim"].target), tx.since_boot + micros(lease)
     taken, writes = [], []
-    for row in tx.execute(_SQL["next"], (queue, _WAITING, limit)).fetchall():
+    for row in tx.execute(_SQL["next"], (queue, _WAITING, limit, most)).fetchall():
         number, id, token, *rest = row
         taken.append(claim_of(tx, queue, (id, token + 1, *rest, worker)))
         writes.append((place, end, tx.next(), token + 1, tx.time, worker, number))

@@ -72,10 +72,12 @@ WHERE number = ?;
 DELETE FROM jobs WHERE number = ?;
 
 -- name: next
--- queue, waiting place, limit
-SELECT number, id, token, payload, failures, crashes, solo, created
-FROM jobs WHERE queue = ? AND place = ?
-ORDER BY rank, seq LIMIT ?;
+-- queue, waiting place, limit, most bytes of a payload: a longer one is not loaded
+SELECT number, id, token,
+    CASE WHEN length(payload) > ?4 THEN zeroblob(?4 + 1) ELSE CAST(payload AS BLOB) END,
+    failures, crashes, solo, created
+FROM jobs WHERE queue = ?1 AND place = ?2
+ORDER BY rank, seq LIMIT ?3;
 
 -- name: claim
 -- active place, end of the lease, seq, token, started, worker, number

@@ -23,16 +23,16 @@ def now(view: Snapshot) -> float:
     return seconds(view.time)
 
 
-def expired(view: Snapshot, queue: str, page: int) -> Lapsed:
+def expired(view: Snapshot, queue: str, page: int, most: int) -> Lapsed:
     """See `BaseBackend.expired`."""
-    rows = view.execute(_SQL["lapsed"], (queue, State.ACTIVE, view.since_boot, page))
+    rows = view.execute(_SQL["lapsed"], (queue, State.ACTIVE, view.since_boot, page, most))
     claims = [claim_of(view, queue, row) for row in rows]
     return Lapsed(claims, more=len(claims) >= page)
 
 
-def held(view: Snapshot, queue: str, worker: str) -> list[Claim]:
+def held(view: Snapshot, queue: str, worker: str, most: int) -> list[Claim]:
     """See `BaseBackend.held`."""
-    rows = view.execute(_SQL["held"], (queue, State.ACTIVE, worker))
+    rows = view.execute(_SQL["held"], (queue, State.ACTIVE, worker, most))
     return [claim_of(view, queue, row) for row in rows]
 
 

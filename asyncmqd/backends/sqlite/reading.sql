@@ -1,15 +1,21 @@
--- Statements that only read. Parameters are listed in their order.
+-- Statements that only read. Parameters are listed in their order. Casts cost nothing; what a hand put
+-- into the file as text or a number would otherwise come out as that, and hide all other rows.
 
 -- name: lapsed
--- queue, active place, since boot, limit
-SELECT id, token, payload, failures, crashes, solo, created, worker
-FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
-ORDER BY rank, seq LIMIT ?;
+-- queue, active place, since boot, limit, most bytes of a payload: a longer one is not loaded
+SELECT id, token,
+    CASE WHEN length(payload) > ?5 THEN zeroblob(?5 + 1) ELSE CAST(payload AS BLOB) END,
+    failures, crashes, solo, created, worker
+FROM jobs WHERE queue = ?1 AND place = ?2 AND rank <= ?3
+ORDER BY rank, seq LIMIT ?4;
 
 -- name: held
--- queue, active place, beginning of the worker's name
-SELECT id, token, payload, failures, crashes, solo, created, worker
-FROM jobs WHERE queue = ?1 AND place = ?2 AND substr(worker, 1, length(?3)) = ?3
+-- queue, active place, beginning of the worker's name, most bytes of a payload
+SELECT id, token,
+    CASE WHEN length(payload) > ?4 THEN zeroblob(?4 + 1) ELSE CAST(payload AS BLOB) END,
+    failures, crashes, solo, created, worker
+FROM jobs WHERE queue = ?1 AND place = ?2
+    AND substr(worker, 1, length(?3)) = ?3
 ORDER BY rank, seq;
 
 -- name: first_rank
@@ -18,22 +24,22 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 
 -- name: records
 -- JSON array of ids, queue
-SELECT jobs.id, place, rank, payload, priority, token, failures, crashes, solo, created, started,
-    worker, error, result, progress
+SELECT jobs.id, place, rank, CAST(payload AS BLOB), priority, token, failures, crashes, solo,
+    created, started, worker, CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: page
 -- queue, place, limit, offset
-SELECT id, place, rank, payload, priority, token, failures, crashes, solo, created, started,
-    worker, error, result, progress
+SELECT id, place, rank, CAST(payload AS BLOB), priority, token, failures, crashes, solo,
+    created, started, worker, CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
 FROM jobs WHERE queue = ? AND place = ?
 ORDER BY rank, seq LIMIT ? OFFSET ?;
 
 -- name: page_backwards
 -- queue, place, limit, offset
-SELECT id, place, rank, payload, priority, token, failures, crashes, solo, created, started,
-    worker, error, result, progress
+SELECT id, place, rank, CAST(payload AS BLOB), priority, token, failures, crashes, solo,
+    created, started, worker, CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
 FROM jobs WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
 

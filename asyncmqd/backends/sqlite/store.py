@@ -148,10 +148,11 @@ class SQLiteBackend(BaseBackend):
     ) -> Turn:
         if not changes and limit <= 0:
             return Turn([], [])
+        most = self.payload_limit
 
         def work(tx: Transaction) -> Turn:
             answers = moves.apply(tx, queue, changes)
-            return Turn(answers, moves.claim(tx, queue, limit, lease, worker))
+            return Turn(answers, moves.claim(tx, queue, limit, lease, worker, most))
 
         return await self._write(work)
 
@@ -173,10 +174,14 @@ class SQLiteBackend(BaseBackend):
         return await self._write(partial(moves.move_due, queue=queue, page=page))
 
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
-        return await self._read(partial(reading.expired, queue=queue, page=page))
+        return await self._read(
+            partial(reading.expired, queue=queue, page=page, most=self.payload_limit)
+        )
 
     async def held(self, queue: str, worker: str) -> list[Claim]:
-        return await self._read(partial(reading.held, queue=queue, worker=worker))
+        return await self._read(
+            partial(reading.held, queue=queue, worker=worker, most=self.payload_limit)
+        )
 
     async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         return await self._write(partial(moves.unshelve, queue=queue, tasks=tasks, page=page))

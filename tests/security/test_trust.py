@@ -1,0 +1,154 @@
+"""A configuration that others can write is not run; every other use of it goes on."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config.backend import backend_in
+from asyncmqd.config.trust import file_problem
+
+ADMIN = 12_345  # a group, and a user, of no name
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    assert os.geteuid() == 0, "needs root, to give files away"
+    folder = tmp_path / "etc"
+    folder.mkdir(0o755)
+    path = folder / "queues.toml"
+    path.write_text('backend = "sqlite:///x/jobs.db"\n[queues.q]\n')
+    path.chmod(0o640)
+    return path
+
+
+def errors(path: Path) -> list[str]:
+    try:
+        load(path, {})
+    except ConfigErrors as found:
+        return str(found).splitlines()
+    return []
+
+
+def _drop_in(config: Path) -> Path:
+    folder = config.with_name("queues.d")
+    folder.mkdir(0o755)
+    path = folder / "a.toml"
+    path.write_text("lease = 20\n")
+    path.chmod(0o644)
+    return path
+
+
+ALL, GROUP = "not everybody can write", "its group cannot write"
+
+
+@pytest.mark.parametrize("drop_in", [False, True], ids=["file", "drop-in"])
+@pytest.mark.parametrize(
+    ("mode", "group", "wanted", "got"),
+    [
+        (0o666, 0, ALL, "0666"),
+        (0o642, 0, ALL, "0642"),
+        (0o664, ADMIN, GROUP, "0664 of group 12345"),
+        (0o660, 1, GROUP, "0660 of group daemon"),
+        (0o664, 0, "", ""),
+        (0o644, ADMIN, "", ""),
+        (0o600, 0, "", ""),
+    ],
+)
+def test_files_that_others_can_write_are_refused(config, drop_in, mode, group, wanted, got):
+    path = _drop_in(config) if drop_in else config
+    os.chown(path, 0, group)
+    path.chmod(mode)
+    refusal = f"{path}:1: toml: expected a file that {wanted}, got mode {got}"
+    assert errors(config) == ([refusal] if wanted else [])
+    assert backend_in(config) == "sqlite:///x/jobs.db", "an application may read it all the same"
+
+
+def test_a_file_of_a_deployment_user_is_fine_and_so_is_its_private_group(config):
+    """As `umask 002` makes it on systems where each user has a group of the same name."""
+    user = next(u for u in pwd.getpwall() if u.pw_uid and u.pw_gid == _group_of(u.pw_name))
+    os.chown(config, user.pw_uid, user.pw_gid)
+    config.chmod(0o664)
+    assert errors(config) == []
+    os.chown(config, ADMIN, ADMIN)
+    assert errors(config), "a group without a name may have anybody in it"
+
+
+def _group_of(name: str) -> int | None:
+    import grp
+
+    try:
+        found = grp.getgrnam(name)
+    except KeyError:
+        return None
+    return found.gr_gid if not found.gr_mem else None
+
+
+def test_a_private_group_with_others_in_it_is_none(config, monkeypatch):
+    """The group `asyncmqd` has the name of its user, and the applications that enqueue in it."""
+    import grp
+
+    user = next(u for u in pwd.getpwall() if u.pw_uid and u.pw_gid == _group_of(u.pw_name))
+    shared = grp.struct_group((user.pw_name, "x", user.pw_gid, ["www-data"]))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: shared)
+    os.chown(config, user.pw_uid, user.pw_gid)
+    config.chmod(0o664)
+    assert file_problem(config.stat()) is not None
+
+
+def test_in_a_container_users_have_no_names(config, monkeypatch):
+    os.chown(config, ADMIN, ADMIN)
+    config.chmod(0o664)
+    monkeypatch.setattr(os, "geteuid", lambda: ADMIN)
+    monkeypatch.setattr(os, "getegid", lambda: ADMIN)
+    assert file_problem(config.stat()) is None
+
+
+def test_drop_ins_of_somebody_else_are_refused(config):
+    """In a directory with the sticky bit anybody could make `queues.d` first."""
+    config.parent.chmod(0o1777)
+    assert errors(config) == []
+    path = _drop_in(config)
+    os.chown(path, ADMIN, 0)
+    expected = "expected it to belong to user 0 or to root, got user 12345"
+    assert errors(config) == [f"{path}:1: toml: {expected}"]
+    os.chown(config, ADMIN, 0)
+    assert errors(config) == []
+
+
+def test_directories_that_everybody_can_write_are_refused(config, tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    config.write_text(f'python_path = ["/nowhere", "{code}"]\n' + config.read_text())
+    code.chmod(0o2775)
+    os.chown(code, ADMIN, ADMIN)
+    config.parent.chmod(0o2775)
+    os.chown(config.parent, ADMIN, ADMIN)
+    assert errors(config) == [], "a group that shares a tree was set up by somebody"
+    code.chmod(0o1777)
+    config.parent.chmod(0o777)
+    expected = "expected a directory that not everybody can write, got"
+    assert errors(config) == [
+        f"{config}:1: python_path[1]: {expected} {code} of mode 1777",
+        f"{config}:1: toml: {expected} {config.parent} of mode 0777",
+    ]
+
+
+def test_the_daemon_is_not_started_with_it_and_a_reload_is_refused(daemon):
+    d = daemon("memory://trust", "[queues.q]\n").start()
+    d.config.chmod(0o666)
+    expected = f"{d.config}:1: toml: expected a file that not everybody can write, got mode 0666"
+    done = d.cli("reload")
+    assert (done.returncode, expected in done.stderr) == (1, True)
+    assert d.ask("status")["config"]["generation"] == 1
+    assert d.cli("status").returncode == 0
+    checked = d.cli("check")
+    assert (checked.returncode, checked.stderr) == (78, f"{expected}\n")
+    assert d.stop() == 0
+    d.kill()  # which closes what was read of it
+    d.start(ready=False)
+    assert d.wait() == 78
