@@ -21,6 +21,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
@@ -312,7 +313,9 @@ class Node:
         if not claims:
             return 0
         changes = [settle(claim, outcome, policy, 0.0) for claim in claims]
+        failpoint("recovering")
         answers = await self.backend.apply(queue, changes)
+        failpoint("recovered")
         for claim, change, answer in zip(claims, changes, answers, strict=True):
             if answer == "applied":
                 self.observer.change(change, claim, task_of(claim))
