@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 from tests.daemon.harness import LIMIT, Daemon
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, "asyncmqd.cli.asyncmqd", "asyncmqd.daemon.app"])
+_context.set_forkserver_preload(["tests.faults.preloaded"])
 
 
 class Forked:
