@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from tests.daemon.conftest import place, server, store
-from tests.daemon.harness import Answer, Store
+from tests.daemon.harness import Answer, Store, until
 from tests.faults.forked import ForkedDaemon, ended, fork
 from tests.faults.ledger import QUEUE, Order, Verdict, judge, produce
 from tests.faults.strikes import STRUCK
@@ -50,6 +51,8 @@ class Scene:
         self.notes = place / "notes"
         self.daemons: list[ForkedDaemon] = []
         self._producers: list[Any] = []
+        self._read_to = 0
+        self._words: Counter[bytes] = Counter()
 
     def daemon(
         self, name: str = "d", queue: str = "concurrency = 50\n", **options: Any
@@ -75,6 +78,30 @@ class Scene:
         url = order.pop("url", self.store.url)
         self._producers.append(fork(produce, Order(url, str(self.notes), ids, **order)))
         return ids
+
+    def ran(self, word: bytes = b"ran") -> int:
+        """How many runs have written this word so far; reads only what is new."""
+        with (self.place / "ledger").open("rb") as ledger:
+            ledger.seek(self._read_to)
+            lines = ledger.read().splitlines(keepends=True)
+        for line in lines:
+            if line.endswith(b"\n"):
+                self._read_to += len(line)
+                self._words[line.split(b" ", 1)[0]] += 1
+        return self._words[word]
+
+    def until_ran(self, count: int, limit: float = 60.0) -> None:
+        """Wait for so many runs."""
+        until(lambda: self.ran() >= count, limit)
+
+    def until_quiet(self, limit: float = 60.0) -> None:
+        """Wait until the queue holds no job that is still to run."""
+        until(self.is_quiet, limit)
+
+    def is_quiet(self) -> bool:
+        """Whether it holds none."""
+        counts = self.store.counts(QUEUE)
+        return not counts.waiting + counts.delayed + counts.active
 
     def enqueued(self) -> None:
         """Wait until the producers have done their work."""

@@ -67,8 +67,13 @@ class ForkedDaemon(Daemon):
         super().start(ready=ready, read=read)
         return self
 
+    output = ""  # a file that takes what it logs; a pipe to us if there is none
+
     def launch(self) -> subprocess.Popen[bytes]:
         (out, out_end), (errors, errors_end) = os.pipe(), os.pipe()
+        if self.output:
+            os.close(out_end)
+            out_end = os.open(self.output, os.O_WRONLY)
         process = _context.Process(  # type: ignore[attr-defined]
             target=_run,
             args=(

@@ -38,6 +38,7 @@ class Order:
     args: Sequence[object] = ()
     delay: float = 0.0
     batch: int = BATCH
+    pause: float = 0.0  # seconds between two batches
 
 
 def note(path: str, word: str, ids: Sequence[str]) -> None:
@@ -60,6 +61,7 @@ async def produce(order: Order) -> None:
             while not await _add(order, backend, ids):  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(PAUSE)
             note(order.notes, "accepted", ids)
+            await asyncio.sleep(order.pause)
     finally:
         await backend.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.failpoints import Step, arm
 
+GO = Path("go")
 STRUCK = Path("struck")  # in the directory of the daemon; holds the time of day
 
 
@@ -34,6 +35,14 @@ def arm_once(step: Step, action: Callable[[], None]) -> None:
 def die() -> None:
     """kill -9."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def freeze_when_told() -> None:
+    """SIGSTOP, once the test has made the file `GO`; the test lets it go on."""
+    if GO.exists():
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        STRUCK.unlink()
 
 
 def lose_reply() -> None:
