@@ -109,6 +109,10 @@ class Link(abc.ABC):
         """How to make a connection of one's own to each master, by the master's name."""
 
     @abc.abstractmethod
+    async def distrust(self) -> None:
+        """Another connection to the store turned out to be dead: use no old one without need."""
+
+    @abc.abstractmethod
     async def close(self) -> None:
         """Close all connections; the link may be used again."""
 
@@ -149,6 +153,9 @@ class Single(Link):
 
     async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
         return {"": self._connect}
+
+    async def distrust(self) -> None:
+        await self._drop_idle()
 
     async def close(self) -> None:
         await self._drop_idle()
@@ -216,6 +223,9 @@ class Clustered(Link):
     async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
         nodes = (await self._cluster()).get_primaries()
         return {node.name: _maker(node) for node in nodes}
+
+    async def distrust(self) -> None:
+        pass  # its connections cannot be told from those in use; a call that hangs is given up
 
     async def close(self) -> None:
         client, self._client = self._client, None
