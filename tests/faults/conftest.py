@@ -17,6 +17,7 @@ from tests.daemon.harness import Answer, Store, until
 from tests.faults.forked import ForkedDaemon, ended, fork
 from tests.faults.ledger import QUEUE, Order, Verdict, judge, produce
 from tests.faults.strikes import STRUCK
+from tests.servers import RedisServer
 
 __all__ = ["place", "server", "store"]
 
@@ -48,8 +49,9 @@ class OpenStore(Store):
 class Scene:
     """Daemons and producers of one test on one store."""
 
-    def __init__(self, place: Path, url: str) -> None:
+    def __init__(self, place: Path, url: str, server: RedisServer | None = None) -> None:
         self.place = place
+        self.server = server
         self.store = OpenStore(url)
         self.notes = place / "notes"
         self.daemons: list[ForkedDaemon] = []
@@ -127,17 +129,18 @@ class Scene:
 
 
 @pytest.fixture
-def scene(place: Path, store: Store) -> Iterator[Scene]:
+def scene(request: pytest.FixtureRequest, place: Path, store: Store) -> Iterator[Scene]:
     """On SQLite and on a Redis server."""
-    made = Scene(place, store.url)
+    on_redis = store.url.startswith("unix")
+    made = Scene(place, store.url, request.getfixturevalue("server") if on_redis else None)
     yield made
     made.close()
 
 
 @pytest.fixture
-def redis_scene(place: Path, server: Any) -> Iterator[Scene]:
+def redis_scene(place: Path, server: RedisServer) -> Iterator[Scene]:
     """On the Redis `server`, which the test may hurt."""
-    made = Scene(place, server.url)
+    made = Scene(place, server.url, server)
     yield made
     made.close()
 
