@@ -41,7 +41,7 @@ from redis.exceptions import ConnectionError as LostConnection
 
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.scripts import Command, teach
+from asyncmqd.backends.redis.scripts import WAIT, Command, teach
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
@@ -88,6 +88,8 @@ class Link(abc.ABC):
     async def _send_unknown(self, commands: Sequence[Command], replies: list[Any]) -> None:
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
+            # Replicas confirmed what came before those scripts: wait for them anew.
+            unknown += [at for at, command in enumerate(commands) if command[0] == WAIT]
             again = await self._send([teach(commands[at]) for at in unknown])
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
