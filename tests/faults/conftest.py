@@ -17,6 +17,7 @@ from tests.daemon.harness import Answer, Store, until
 from tests.faults.forked import ForkedDaemon, ended, fork
 from tests.faults.ledger import QUEUE, Order, Verdict, judge, produce
 from tests.faults.strikes import STRUCK
+from tests.scale import scaled
 from tests.servers import RedisServer
 
 __all__ = ["place", "server", "store"]
@@ -111,7 +112,7 @@ class Scene:
     def enqueued(self) -> None:
         """Wait until the producers have done their work."""
         for each in self._producers:
-            assert ended(each, 60) == 0
+            assert ended(each, scaled(60, 600)) == 0
 
     def verdict(self, *, stop: bool = True, end: str = "completed") -> Verdict:
         """Stop the daemons in order, and judge."""
