@@ -72,6 +72,7 @@ def test_lost_replies(scene: Scene, figure):
         completed(scene, step)
         assert daemon.tally()[step] == runs, step
         assert len(daemon.all("job.completed", job_id=step)) == 1
+        assert not daemon.all("job.recovered"), "it was not left to the end of the lease"
         daemon.kill()
     figure(f"{len(LOST_REPLY)} steps, runs of the job {LOST_REPLY}")
 

@@ -164,6 +164,29 @@ def outage_lines(events: list[dict]) -> int:
     return sum(not event["event"].startswith("job.") for event in events)
 
 
+@pytest.mark.row("F12", "Redis stalled for three leases while jobs run")
+def test_stalled_under_long_jobs(redis_scene: Scene, server: RedisServer, figure):
+    """All leases are over when it wakes, and their holders are alive: they get time to say so."""
+    scene, rounds = redis_scene, scaled(1, 10)
+    daemons = [scene.daemon(name, queue=QUEUE_OPTIONS, top=TOP).start() for name in "ab"]
+    ids = scene.store.add(QUEUE, "hold", [f"j{n}" for n in range(2 * SLOTS)])
+    until(lambda: scene.ran(b"began") == len(ids))
+    for _ in range(rounds):
+        server.freeze()
+        time.sleep(3 * LEASE)  # the time is what is tested
+        server.thaw()
+        later = scene.store.do(lambda backend: backend.now()) + LEASE
+        until(lambda: scene.store.do(lambda backend: backend.now()) > later)  # noqa: B023
+    daemons[0].open_gate()
+    scene.until_quiet()
+    for each in daemons:
+        assert each.stop() == 0
+        assert not each.all("job.recovered")
+        assert not each.all("job.lease_lost")
+    assert daemons[0].tally() == dict.fromkeys(ids, 1)
+    figure(f"{rounds} times; {len(ids)} jobs under way, 0 recovered, 0 run twice")
+
+
 @pytest.mark.row("F10", "Redis killed and started again while all slots are taken")
 def test_back_with_all_slots_taken(redis_scene: Scene, server: RedisServer, figure):
     """No claim and no settled job tells such a daemon that the store is back."""
