@@ -23,7 +23,7 @@ SHORT_LEASE = f"lease = {LEASE:g}"
 @pytest.mark.row("F01", "kill -9 of a daemon under load")
 def test_killed_at_random(scene: Scene, figure):
     """The next one dies as soon as a share of the jobs has run."""
-    jobs, kills, slots = scaled(400, 10_000, 100_000), scaled(4, 60, 300), 5
+    jobs, kills, slots = scaled(300, 10_000, 100_000), scaled(3, 60, 300), 5
     queue = f"concurrency = {slots}\n"
     four = [scene.daemon(name, queue=queue).start() for name in "abcd"]
     scene.enqueue(jobs, task="nap", args=[0.02])

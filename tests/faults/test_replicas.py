@@ -108,7 +108,7 @@ def test_promotion(pair: Pair, place: Path, least: int, figure):
     """
     scene = Scene(place, pair.url)
     try:
-        daemon = scene.daemon(queue="concurrency = 2\n").start()  # most jobs wait
+        daemon = scene.daemon(queue="concurrency = 2\n", top="lease = 1").start()  # most jobs wait
         url = f"{pair.url}?min_replicas={least}"
         order = {"task": "nap", "args": [0.02], "batch": 5, "pause": 0.01}
         scene.enqueue(scaled(100, 1_000), url=url, **order)
