@@ -34,15 +34,13 @@ _armed: dict[str, Callable[[], None]] = {}
 
 
 def arm(step: Step, action: Callable[[], None]) -> None:
-    """Call `action` each time that the step is reached, in whatever thread reaches it."""
+    """Call `action` each time that the step is reached, in whatever thread reaches it.
+
+    Raises ValueError for a step that there is not.
+    """
     if step not in STEPS:
         raise ValueError(f"step: expected one of {', '.join(STEPS)}, got {step!r}")
     _armed[step] = action
-
-
-def disarm() -> None:
-    """Let all steps pass again."""
-    _armed.clear()
 
 
 def failpoint(step: Step) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from asyncmqd.domain.failpoints import STEPS
+import asyncmqd
+from asyncmqd.domain.failpoints import STEPS, arm
 from tests.daemon.harness import until
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon, ended, fork
@@ -30,6 +33,19 @@ ADDING = {"adding": 0, "added": 1}
 def test_each_step_has_its_test():
     tested = {*RUNS, *TAKING_BACK, *RENEWING, *PROMOTING, *FIRING, *ADDING}
     assert tested == set(STEPS)
+
+
+def test_a_step_that_there_is_not():
+    with pytest.raises(ValueError, match="step: expected one of adding, .* got 'nowhere'"):
+        arm("nowhere", die)
+
+
+def test_nothing_in_the_product_arms_one():
+    package = Path(asyncmqd.__file__).parent
+    naming = [
+        path.name for path in package.rglob("*.py") if re.search(r"\barm\b", path.read_text())
+    ]
+    assert naming == ["failpoints.py"]
 
 
 def struck(daemon: ForkedDaemon) -> None:
