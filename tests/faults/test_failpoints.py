@@ -36,7 +36,7 @@ def test_each_step_has_its_test():
 
 
 def test_a_step_that_there_is_not():
-    with pytest.raises(ValueError, match="step: expected one of adding, .* got 'nowhere'"):
+    with pytest.raises(ValueError, match=r"step: expected one of adding, .* got 'nowhere'"):
         arm("nowhere", die)
 
 
