@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test check bench soak mutations docs format clean
+.PHONY: help run install uninstall wheels test check bench faults soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -48,6 +48,9 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 
 bench: .venv/.bench  ## Measure against other queues, side by side (needs network at first)
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+faults: .venv/.test  ## Inject faults at their full counts; one line a row of the catalogue
+	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest tests/faults -n 2 --timeout=1800 -q $(PYTEST)
 
 soak: .venv/.test  ## Search longer: 2,000 random examples where `make test` tries 60
 	ASYNCMQD_TEST_SCALE=soak $(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"

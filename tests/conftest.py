@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,11 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers, told here because --strict-markers wants to know them."""
+    config.addinivalue_line("markers", "row(id, fault): a row of the catalogue of faults")
 
 
 BOXED = Path(__file__).parent / "systemd"
@@ -59,6 +65,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)
     ]
     noted = {text for report in reports for key, text in report.user_properties if key == "seen"}
+    noted |= set(_fault_rows(terminalreporter))
     if noted:
         terminalreporter.section("seen")
     for text in sorted(noted, key=_in_number_order):
@@ -67,6 +74,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"tests/systemd were left out: {reason}")
     if os.geteuid() != 0:
         terminalreporter.write_line("tests that mount a disk were left out: they need root")
+
+
+def _fault_rows(reporter: pytest.TerminalReporter) -> Iterator[str]:
+    """A line for each test that is a row of the catalogue, and what it saw."""
+    for verdict, kind in (("pass", "passed"), ("FAIL", "failed"), ("FAIL", "error")):
+        for report in reporter.getreports(kind):
+            noted = dict(report.user_properties)
+            if "row" in noted and (report.when == "call" or verdict == "FAIL"):
+                yield f"{noted['row']}: {noted.get('figure', 'no figure')}: {verdict}"
 
 
 def _in_number_order(text: str) -> list[str | int]:

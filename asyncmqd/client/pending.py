@@ -15,6 +15,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.job import Job
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT, encode_spec
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import (
     DEFAULT_PRIORITY,
     JOB_ID,
@@ -114,7 +115,9 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
     new = [job.new() for job in jobs]
     created: list[bool] = []
     for start in range(0, len(new), BULK):
+        failpoint("adding")
         created += await backend.add(queue, new[start : start + BULK])
+        failpoint("added")
     return [
         Job(queue, job.spec, backend, created=is_new)
         for job, is_new in zip(jobs, created, strict=True)

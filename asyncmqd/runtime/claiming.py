@@ -16,6 +16,7 @@ import msgspec
 
 from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import (
     SUSPECT_PAUSE,
@@ -252,9 +253,15 @@ class ClaimLoop:
         changes = [change for _, change in settled]
         changes += [note_progress(run.claim, run.progress or b"") for run in noted]
         try:
+            if changes:
+                failpoint("settling")
             reply = await self.node.backend.turn(
                 self.queue, changes, room, self.node.lease, self.name
             )
+            if changes:
+                failpoint("settled")
+            if reply.claims:
+                failpoint("claimed")
         except StoreError:
             self._finished = settled + self._finished
             self._noted.update((run.id, run) for run in noted if not run.ended)

@@ -19,6 +19,7 @@ from asyncmqd.domain.codec import (
     decode_spec,
     encode,
 )
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.settle import (
     Crashed,
@@ -101,10 +102,12 @@ class Execution:
         if limit is not None:
             timer = asyncio.get_running_loop().call_later(limit, run.stop, "timeout")
         try:
+            failpoint("starting")
             value = await self._call(run, task, spec, limit, report)
         except BaseException as error:  # noqa: BLE001 - SystemExit of a task must not end the daemon
             return self._raised(run, error)
         finally:
+            failpoint("ran")
             if timer is not None:
                 timer.cancel()
         if run.stop_reason in {"lost", "timeout"}:  # it swallowed the cancellation: late is late

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from asyncmqd.backends.base import BaseBackend, Extender, Held, StoreError
 from asyncmqd.domain import clock
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.runtime.run import Run
 
@@ -103,7 +104,9 @@ class Leases:
             try:
                 self._loop.call_soon_threadsafe(self._note_pulse)
                 if runs:
+                    failpoint("renewing")
                     kept = extend([run.held for run in runs], self._lease)
+                    failpoint("renewed")
                     self._loop.call_soon_threadsafe(self._judge, runs, kept)
             except StoreError:
                 continue  # the claim loop notices an outage too, and logs it once

@@ -21,6 +21,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
@@ -99,7 +100,7 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
-        self._joined = asyncio.Event()
+        self._beat_now = asyncio.Event()
         self._explaining: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ life
@@ -130,7 +131,7 @@ class Node:
     def join(self, worker: Member) -> None:
         """Wake this worker when its queue may have work."""
         self.workers.setdefault(worker.queue, []).append(worker)
-        self._joined.set()
+        self._beat_now.set()
         self._listen_anew()
 
     def part(self, worker: Member) -> None:
@@ -160,7 +161,9 @@ class Node:
         if self.healthy:
             self.healthy = False
             self.observer.event("daemon.degraded", error=str(error))
-            self._joined.set()  # the heart beats at once, and again until the store answers
+            # With all slots taken nobody else asks before the next heartbeat is due: it is due now,
+            # and again until the store answers.
+            self._beat_now.set()
 
     def store_answered(self) -> None:
         """A call succeeded: one log line at the first after an outage."""
@@ -245,12 +248,12 @@ class Node:
 
     async def _beat_once(self) -> None:
         await asyncio.sleep(_GATHER)  # the workers of a start or a reload join one by one
-        self._joined.clear()
+        self._beat_now.clear()
         await self.backend.beat(self.id, self._info(), BEAT_TTL)
         self.store_answered()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
-                await self._joined.wait()
+                await self._beat_now.wait()
 
     def _info(self) -> bytes:
         queues = {
@@ -313,7 +316,9 @@ class Node:
         if not claims:
             return 0
         changes = [settle(claim, outcome, policy, 0.0) for claim in claims]
+        failpoint("recovering")
         answers = await self.backend.apply(queue, changes)
+        failpoint("recovered")
         for claim, change, answer in zip(claims, changes, answers, strict=True):
             if answer == "applied":
                 self.observer.change(change, claim, task_of(claim))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from asyncmqd.backends.base import PAGE, Outlook
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import EDGES
 from asyncmqd.runtime.node import Node
@@ -103,12 +104,15 @@ class Scanner:
     async def _promote(self, outlook: Outlook) -> int:
         if outlook.next_due is None or outlook.next_due > outlook.now:
             return 0
-        total = 0
-        while (moved := await self.node.backend.move_due(self.queue)) > 0:
+        total, more = 0, True
+        while more:
+            failpoint("promoting")
+            moved = await self.node.backend.move_due(self.queue)
+            failpoint("promoted")
+            if moved:
+                self.node.wake(self.queue)
             total += moved
-            self.node.wake(self.queue)
-            if moved < PAGE:
-                break
+            more = moved == PAGE
         return total
 
     async def _recover(self, outlook: Outlook) -> int:

@@ -15,6 +15,7 @@ import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec, NewJob
 from asyncmqd.domain.schedule import (
     MISSED_LIMIT,
@@ -120,7 +121,9 @@ class Scheduler:
     async def _fire(self, repeatable: Repeatable, name: str, instant: float, now: float) -> None:
         missed = now - instant > MISSED_LIMIT
         job = None if missed else self._job(repeatable, name, instant)
+        failpoint("firing")
         fired = await self.node.backend.fire(self.queue, name, instant, job)
+        failpoint("fired")
         self._records[name] = msgspec.structs.replace(self._records[name], last=instant)
         if not fired:
             self._read_at = -math.inf  # another daemon was first, or it was paused: read anew

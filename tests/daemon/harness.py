@@ -128,14 +128,7 @@ class Daemon:
         Without `read` nobody reads its standard output, until `read` is called.
         """
         self.events = []
-        self._process = subprocess.Popen(
-            [*self.command, "run", "--config", str(self.config)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self.environ,
-            cwd=self.place,
-        )
+        self._process = self.launch()
         self._readers = []
         self._read(self._read_errors)
         if read:
@@ -145,6 +138,17 @@ class Daemon:
         elif ready:
             until(lambda: self.answers() and self.ask("status")["phase"] == "ready")
         return self
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Begin the process."""
+        return subprocess.Popen(
+            [*self.command, "run", "--config", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environ,
+            cwd=self.place,
+        )
 
     def read(self) -> None:
         """Read what it logs, from now on."""

@@ -22,10 +22,16 @@ _TLS_OPTIONS = (
     "ssl_check_hostname",
 )
 _OPTIONS = {
-    "redis": (),
-    "rediss": _TLS_OPTIONS,
-    "unix": ("db",),
-    "redis+sentinel": ("ssl", "sentinel_username", "sentinel_password", *_TLS_OPTIONS),
+    "redis": ("min_replicas",),
+    "rediss": ("min_replicas", *_TLS_OPTIONS),
+    "unix": ("db", "min_replicas"),
+    "redis+sentinel": (
+        "min_replicas",
+        "ssl",
+        "sentinel_username",
+        "sentinel_password",
+        *_TLS_OPTIONS,
+    ),
     "redis+cluster": ("ssl", *_TLS_OPTIONS),
 }
 
@@ -44,6 +50,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     tls: dict[str, Any] | None = None  # arguments for an SSL connection; None: no TLS
     prefix: str = DEFAULT_PREFIX
     max_connections: int = MAX_CONNECTIONS
+    min_replicas: int = 0  # that must have a job before its enqueue returns
 
     def __repr__(self) -> str:
         return f"Address({self.url!r})"
@@ -63,7 +70,8 @@ def parse(url: str) -> Address:
     `unix://[user:password@]/path/of/socket[?db=1]`,
     `redis+sentinel://[user:password@]host[:port],.../service[/db]` and
     `redis+cluster://[user:password@]host[:port],...`. Options of all: `prefix` of all keys
-    (`asyncmq`), `max_connections` (10). With TLS: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
+    (`asyncmq`), `max_connections` (10). Of all but Cluster: `min_replicas` (0) that must have a job
+    before its enqueue returns. With TLS: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
     `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`); Sentinel and Cluster need
     `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
     """
@@ -98,6 +106,7 @@ def parse(url: str) -> Address:
         max_connections=_number(
             shown, "max_connections", options.get("max_connections", str(MAX_CONNECTIONS)), 1
         ),
+        min_replicas=_number(shown, "min_replicas", options.get("min_replicas", "0"), 0),
     )
 
 

@@ -42,7 +42,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.redis import scripts
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.scripts import Command, teach
+from asyncmqd.backends.redis.scripts import WAIT, Command, teach
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
@@ -113,6 +113,8 @@ class Link(abc.ABC):
     async def _send_unknown(self, commands: Sequence[Command], replies: list[Any]) -> None:
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
+            # Replicas confirmed what came before those scripts: wait for them anew.
+            unknown += [at for at, command in enumerate(commands) if command[0] == WAIT]
             again = await self._send([teach(commands[at]) for at in unknown])
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
@@ -132,6 +134,10 @@ class Link(abc.ABC):
     @abc.abstractmethod
     async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
         """How to make a connection of one's own to each master, by the master's name."""
+
+    @abc.abstractmethod
+    async def distrust(self) -> None:
+        """Another connection to the store turned out to be dead: use no old one without need."""
 
     @abc.abstractmethod
     async def close(self) -> None:
@@ -174,6 +180,9 @@ class Single(Link):
 
     async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
         return {"": self._connect}
+
+    async def distrust(self) -> None:
+        await self._drop_idle()
 
     async def close(self) -> None:
         await self._drop_idle()
@@ -242,6 +251,9 @@ class Clustered(Link):
     async def masters(self) -> dict[str, Callable[[], AbstractConnection]]:
         nodes = (await self._cluster()).get_primaries()
         return {node.name: _maker(node) for node in nodes}
+
+    async def distrust(self) -> None:
+        pass  # its connections cannot be told from those in use; a call that hangs is given up
 
     async def close(self) -> None:
         client, self._client = self._client, None

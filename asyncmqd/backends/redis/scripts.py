@@ -11,6 +11,8 @@ from importlib import resources
 Argument = str | bytes | int | float
 Command = tuple[Argument, ...]
 
+WAIT = "WAIT"  # for replicas
+
 _NEEDS = re.compile(r"^-- needs:(.*)$", re.MULTILINE)
 
 
@@ -45,6 +47,10 @@ def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Comma
 def teach(command: Command) -> Command:
     """The same call with the script's text, for a server that does not have it yet.
 
+    WAIT has none, and is the same.
+
     EVAL needs no further round trip, as SCRIPT LOAD would, and finds its node in a cluster.
     """
+    if command[0] == WAIT:
+        return command
     return ("EVAL", _texts[str(command[1])], *command[2:])

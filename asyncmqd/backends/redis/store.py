@@ -14,6 +14,7 @@ from asyncmqd.backends.base import (
     Migration,
     Outlook,
     ScheduleRecord,
+    StoreError,
     Turn,
     WorkerRecord,
 )
@@ -22,7 +23,7 @@ from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
-from asyncmqd.backends.redis.scripts import Argument, Command, call
+from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, call
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
@@ -30,6 +31,7 @@ from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import LIVE, TERMINAL, State, shelf
 
+REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
 _ENDED = sorted(map(str, TERMINAL))
 _PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but the shelves
 
@@ -109,8 +111,24 @@ class RedisBackend(BaseBackend):
             )
             for page in (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
         ]
-        _, *replies = await self._run(self._known(queue), *calls)
+        waits = self._waits()
+        _, *replies = await self._run(self._known(queue), *calls, *waits)
+        if waits:
+            self._check_replicas(replies.pop())
         return [added == 1 for reply in replies for added in reply]
+
+    def _waits(self) -> list[Command]:
+        """What has the master answer only when enough replicas have the write before it."""
+        least = self._address.min_replicas
+        return [(WAIT, least, round(REPLICAS_TIMEOUT * 1_000))] if least else []
+
+    def _check_replicas(self, count: int) -> None:
+        if count < self._address.min_replicas:
+            raise StoreError(
+                f"{self.url}: expected {self._address.min_replicas} replicas to have the jobs, got"
+                f" {count} within {REPLICAS_TIMEOUT:g} s; the master has them and they may run, so"
+                " enqueue again under the same ids only"
+            )
 
     def _known(self, queue: str) -> Command:
         # In the same write as what fills the queue, and at each time: in a cluster no script can do

@@ -9,7 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.redis.connect import COMMAND_TIMEOUT, FAULTS, Link, connect
 
-HEARTBEAT = 12.0  # seconds of silence after which the server is asked whether it is still there
+HEARTBEAT = 4.0  # seconds of silence after which the server is asked whether it is still there
 
 
 class Wakeups:
@@ -63,6 +63,8 @@ class Wakeups:
             alive = {name for name, ear in self._ears.items() if ear.hears}
             if alive == masters.keys():
                 return False
+            if self._ears:  # one broke, and what broke it may have hit the others too
+                await self._link.distrust()
             await self.close()
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 for name, make in masters.items():

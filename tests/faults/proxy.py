@@ -1,0 +1,143 @@
+"""A TCP proxy of the tests' own: it cuts, resets, silences, delays and splits what passes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Literal, Self, TypeVar
+
+Way = Literal["up", "down"]  # to the server, and from it
+BOTH: tuple[Way, Way] = ("up", "down")
+
+Answer = TypeVar("Answer")
+
+
+class _Flow:
+    """One connection, and whether bytes may pass in each direction."""
+
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.ends = (client, server)
+        self.open: dict[Way, asyncio.Event] = {way: asyncio.Event() for way in BOTH}
+        for gate in self.open.values():
+            gate.set()
+
+    def close(self, *, reset: bool = False) -> None:
+        for end in self.ends:
+            if reset:  # what is sent is a RST in place of a FIN
+                raw = end.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            end.transport.abort() if reset else end.close()
+
+
+class Proxy:
+    """Stands before a port of 127.0.0.1, in a thread with a loop of its own.
+
+    `delay` gives the seconds that each piece takes, `piece` the bytes that pass at once. Both may
+    be changed while it runs.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.port = 0
+        self.delay: Callable[[], float] | None = None
+        self.piece = 65_536
+        self._target = target
+        self._refuses = False
+        self._flows: set[_Flow] = set()
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._do(self._open)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._do(self._close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    # ------------------------------------------------------------------ what a test does to it
+
+    def cut(self) -> None:
+        """End all connections, and take no new ones until `mend`."""
+        self._refuses = True
+        self._each(lambda flow: flow.close())
+
+    def mend(self) -> None:
+        """Let everything pass again that may."""
+        self._refuses = False
+        self._each(lambda flow: [gate.set() for gate in flow.open.values()])
+
+    def reset(self) -> None:
+        """End all connections with a RST; new ones are taken."""
+        self._each(lambda flow: flow.close(reset=True))
+
+    def silence(self, *ways: Way) -> None:
+        """Hold back what comes on the connections that are open; later ones are not touched."""
+        self._each(lambda flow: [flow.open[way].clear() for way in ways])
+
+    def _each(self, deed: Callable[[_Flow], object]) -> None:
+        async def all_of_them() -> None:
+            for flow in list(self._flows):
+                deed(flow)
+
+        self._do(all_of_them)
+
+    # ------------------------------------------------------------------ in its loop
+
+    def _do(self, work: Callable[[], object]) -> None:
+        asyncio.run_coroutine_threadsafe(work(), self._loop).result(10)  # type: ignore[arg-type]
+
+    async def _open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        self._server.close()
+        for flow in list(self._flows):
+            flow.close()
+        for pump in list(self._pumps):
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._refuses:
+            writer.close()
+            return
+        try:
+            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.close()
+            return
+        flow = _Flow(writer, server)
+        self._flows.add(flow)
+        for source, end, way in ((reader, server, "up"), (answers, writer, "down")):
+            pump = asyncio.create_task(self._pump(flow, source, end, way))
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+
+    async def _pump(
+        self, flow: _Flow, source: asyncio.StreamReader, end: asyncio.StreamWriter, way: Way
+    ) -> None:
+        try:
+            with contextlib.suppress(OSError):
+                while data := await source.read(65_536):
+                    for at in range(0, len(data), self.piece):
+                        await flow.open[way].wait()
+                        if self.delay is not None:
+                            await asyncio.sleep(self.delay())
+                        end.write(data[at : at + self.piece])
+                        await end.drain()
+        finally:
+            self._flows.discard(flow)
+            flow.close()
