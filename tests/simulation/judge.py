@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.settle import SUSPECT_AT
 from asyncmqd.domain.states import State, state_of
-from tests.simulation.world import EPOCH, World
+from tests.simulation.world import World
 
 ACTIVE, WAITING, DELAYED = State.ACTIVE, State.WAITING, State.DELAYED
 
@@ -73,6 +74,8 @@ class Judge:
     world: World
     history: History = field(default_factory=History)
     relaxed: bool = False
+    stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
+    latest: float = 0.0  # seconds that an instant fired after its time, at most
     accepted: dict[str, str] = field(default_factory=dict)  # job to queue: the producer was told
     runs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of a process: when, why
@@ -244,7 +247,13 @@ class Judge:
             life.place = WAITING
 
     def _saw_prune(self, _: Any, queue: str, *rest: Any) -> None:
-        check(rest[-1] == 0, "deleted before its time")
+        if not rest[-1]:
+            return
+        stored = self.stored(queue)
+        gone = [key for key in self.history.lives if key[0] == queue and key[1] not in stored]
+        check(len(gone) == rest[-1], "deleted", rest[-1], "of", gone)
+        for key in gone:
+            check(self.history.lives.pop(key).state.terminal, "deleted a live job:", key)
 
     # ------------------------------------------------------------------ schedules
 
@@ -261,9 +270,10 @@ class Judge:
         last = instants[-1] if instants else self.declared[queue, name]
         check(instant > last, "fired again:", name, instant, "after", last)
         # Between two looks at the store's clock, a second may last a little less on this host.
-        early = instant - (EPOCH + self.world.now)
+        early = instant - self.world.true_time
         check(early <= 0.01, "fired", early, "s early:", name, instant, "by", sender.name)
         instants.append(instant)
+        self.latest = max(self.latest, -early)
         if job is not None:
             self._file(queue, job)
 

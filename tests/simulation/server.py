@@ -16,7 +16,7 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend, StoreError
 from tests.simulation.judge import Judge
 from tests.simulation.loop import SimLoop
-from tests.simulation.world import EPOCH, World
+from tests.simulation.world import World
 
 CALL_TIMEOUT = 2.0  # seconds after which a client gives a request up
 NEAR = (0.0002, 0.002)  # seconds that a message takes
@@ -33,11 +33,12 @@ class Server:
         self.loss = 0.0  # odds that a request is lost, and that a reply is
         self.deafness = 0.0  # odds that a wake-up is lost
         self.down = False
-        self.backend = InMemoryBackend(now=lambda: EPOCH + world.now)
+        self.backend = InMemoryBackend(now=lambda: world.true_time)
         self.clients: list[RemoteStore] = []
         self._stalled_until = 0.0
         self._life = 0  # connections of a former one are cut
         self._snapshot: tuple[Any, ...] | None = None
+        judge.stored = lambda queue: self.backend._store.queues[queue].rows
         self.backend._store.listeners.append(self._on_wake)
 
     # ------------------------------------------------------------------ faults

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.states import State
 from tests.simulation.judge import check
-from tests.simulation.world import EPOCH
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -56,13 +55,18 @@ def check_schedule(sim: Simulation) -> None:
     if every is None:
         return
     declared = sim.judge.declared["a", "tick"]
-    calm = declared if sim.plan.faults <= HARMLESS else EPOCH + sim.calm_at + RESUMES
+    calm = declared if sim.plan.faults <= HARMLESS else sim.world.epoch + sim.calm_at + RESUMES
     if "poison" in sim.plan.faults:
-        calm = max(calm, EPOCH + sim.judge.last_death + RESUMES)
+        calm = max(calm, sim.world.epoch + sim.judge.last_death + RESUMES)
     fired = set(sim.judge.history.fired["a", "tick"])
-    end = EPOCH + sim.world.now - 0.5  # what is due now may be under way
+    end = sim.world.true_time - 0.5  # what is due now may be under way
     for count in range(math.floor(calm / every) + 1, math.floor(end / every) + 1):
-        check(round(count * every, 3) in fired, "missed:", count * every - EPOCH, sim.calm_at)
+        check(
+            round(count * every, 3) in fired,
+            "missed:",
+            count * every - sim.world.epoch,
+            sim.calm_at,
+        )
 
 
 def check_calm(sim: Simulation, queues: Any) -> None:

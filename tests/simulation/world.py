@@ -19,13 +19,14 @@ from unittest import mock
 from asyncmqd.domain import clock
 from tests.simulation.loop import SimLoop
 
-EPOCH = 1_800_000_000.0  # the store's clock, when the world begins
+EPOCH = 1_800_000_000.0  # what the store's clock shows when a world begins
 
 
 class World:
     """Virtual time for several processes and the store between them."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, epoch: float = EPOCH) -> None:
+        self.epoch = epoch
         self.rng = random.Random(seed)
         self.now = 0.0  # seconds
         self.loops: list[SimLoop] = []  # of all processes that live
@@ -89,6 +90,11 @@ class World:
         self._trace.update(f"{self.now:.9f} {what!r}\n".encode())
 
     @property
+    def true_time(self) -> float:
+        """What the store's clock shows, in Unix seconds."""
+        return self.epoch + self.now
+
+    @property
     def trace(self) -> str:
         """A digest of all that happened, in order."""
         return self._trace.copy().hexdigest()
@@ -108,7 +114,7 @@ class World:
         """`domain.clock` shows this world, to each process by its own clocks."""
 
         def wall() -> float:
-            return EPOCH + self.now + SimLoop.running().owner.skew
+            return self.true_time + SimLoop.running().owner.skew
 
         with mock.patch.multiple(
             clock,
