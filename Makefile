@@ -49,7 +49,8 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 bench: .venv/.bench  ## Measure against other queues, side by side (needs network at first)
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
-soak: .venv/.test  ## Search longer: 2,000 random examples where `make test` tries 60
+soak: .venv/.test  ## Search longer: 2,000 random examples for 60, 100,000 simulated worlds for 500
+	ASYNCMQD_TEST_SCALE=soak \
 	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
 
 docs: .venv/.test  ## Write the generated parts of docs/ anew

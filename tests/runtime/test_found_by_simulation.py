@@ -20,10 +20,16 @@ class LosesTheReplyToAMark(InMemoryBackend):
 
     lost = False
 
+    def __init__(self) -> None:
+        super().__init__(now=store_clock)
+        self.deferred = asyncio.Event()
+
     async def turn(
         self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
     ) -> Turn:
         turn = await super().turn(queue, changes, limit, lease, worker)
+        if any(change.edge == "defer" for change in changes):
+            self.deferred.set()
         if not self.lost and any(change.solo for change in changes):
             self.lost = True
             raise StoreError("the reply was lost")
@@ -33,14 +39,13 @@ class LosesTheReplyToAMark(InMemoryBackend):
 @virtual
 async def test_a_suspect_that_is_handed_back_takes_no_mark_along(bench: Bench) -> None:
     """With the mark, a crash in which it only waits beside another suspect would convict it."""
-    store = bench.backend = LosesTheReplyToAMark(now=store_clock)
+    store = bench.backend = LosesTheReplyToAMark()
     bench.task(asyncio.sleep, name="innocent")
     id = await bench.add("innocent", 0)
     row = store._store.queues["q"].rows[id]
     row.crashes = SUSPECT_AT
     async with bench.worker():
-        while (await bench.record(id)).state is not State.DELAYED:
-            await asyncio.sleep(0.001)
+        await store.deferred.wait()
         assert store.lost
         assert not (await bench.record(id)).solo
 

@@ -11,6 +11,9 @@ from tests.simulation.server import FAR, NEAR
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+SLOW = frozenset({"far", "stall", "outage", "rollback", "pause"})  # a lease may end for them
+DEADLY = frozenset({"kill", "poison"})  # jobs may become suspects
+
 
 def end(sim: Simulation) -> None:
     """The network is well again; what lasts a while (a pause, an outage) comes to its own end."""
@@ -78,7 +81,10 @@ def _kill(sim: Simulation) -> None:
 def _pause(sim: Simulation) -> None:
     def strike() -> None:
         if process := _anyone(sim):
-            process.loop.pause(_lasts(sim, LEASE, 3 * LEASE))
+            seconds = _lasts(sim, LEASE, 3 * LEASE)
+            process.loop.pause(seconds)
+            if sim.world.chance(0.3):  # it is told to stop meanwhile, and learns of it afterwards
+                sim.world.after(seconds / 2, process.stop)
 
     _sometimes(sim, 2, strike)
 

@@ -39,6 +39,7 @@ class Life:
 
     place: str
     token: int = 0
+    claimed: float = 0.0  # the world's time
     due: float = 0.0  # delayed: when; active: when its lease ends; the world's time
     holder: str = ""  # the worker that claimed it
     failures: int = 0
@@ -74,6 +75,8 @@ class Judge:
     world: World
     history: History = field(default_factory=History)
     relaxed: bool = False
+    slow: bool = False  # messages may take long, or processes stand still
+    processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
     stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
     latest: float = 0.0  # seconds that an instant fired after its time, at most
     accepted: dict[str, str] = field(default_factory=dict)  # job to queue: the producer was told
@@ -144,7 +147,7 @@ class Judge:
         check(claim.token == life.token + 1, "token", life.token, "was followed by", claim)
         check(claim.failures == life.failures, "failures", life.failures, claim)
         check(claim.crashes == life.crashes, "crashes", life.crashes, claim)
-        life.token, life.holder = claim.token, worker
+        life.token, life.holder, life.claimed = claim.token, worker, self.world.now
         life.place, life.due = ACTIVE, self.world.now + lease
         self.edges["claim"] += 1
 
@@ -177,6 +180,13 @@ class Judge:
             over = life.due <= self.world.now
             former_self = holder in self.ends and holder.startswith(f"{sender.instance}/")
             check(over or former_self, "taken from a living holder:", change, life)
+            check(self._may_lapse(holder, life), "not renewed by", holder, change, life)
+
+    def _may_lapse(self, holder: str, life: Life) -> bool:
+        """Where messages are quick or lost, a living process renews in spite of one failure."""
+        process = self.processes[holder]
+        failures = [moment for moment in process.store.failures if moment >= life.claimed]
+        return self.slow or not process.living or len(failures) > 1
 
     def _check_counters(self, change: Change, life: Life) -> None:
         charged = change.edge == "retry" or (change.edge == "fail" and change.failures is not None)

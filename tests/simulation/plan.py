@@ -29,8 +29,8 @@ NONE = frozenset[str]()
 _KINDS: tuple[tuple[str, tuple[Any, ...], int], ...] = (  # task, arguments, weight
     ("quick", (), 10),
     ("sleepy", (0.3,), 4),
-    ("sleepy", (2.0,), 2),
-    ("slow", (), 1),
+    ("sleepy", (2.0,), 3),
+    ("slow", (), 2),
     ("progress", (), 2),
     ("flaky", (1,), 2),
     ("flaky", (3,), 1),
@@ -65,7 +65,7 @@ class Plan:
     hosts: int
     queues: tuple[str, ...]
     concurrency: int
-    rate: float | None  # starts a second, of the last queue
+    rate: float | None  # starts a second, of the last queue, which then gets a burst of jobs
     every: float | None  # period of a repeatable of the first queue, in seconds
     faults: frozenset[str]
     length: float  # seconds in which faults occur
@@ -82,12 +82,15 @@ def draw_plan(seed: int) -> Plan:
     if "poison" in faults:
         at = rng.uniform(0, length)
         orders.append(Order(at, queues[0], "poison", (), rng.choice((1, 1, 2)), 0.0, 5))
+    rate = rng.choice((None, None, 3.0))
+    if rate is not None:
+        orders.append(Order(rng.uniform(0, length), queues[-1], "quick", (), 8, 0.0, 5))
     return Plan(
         seed=seed,
         hosts=rng.choice((1, 2, 2, 3)),
         queues=queues,
         concurrency=rng.choice((1, 3, 3, 20)),
-        rate=rng.choice((None, None, 5.0)),
+        rate=rate,
         every=rng.choice((None, 1.0, 2.5)),
         faults=faults,
         length=length,

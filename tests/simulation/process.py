@@ -56,6 +56,7 @@ class Process:
         on_end: Callable[[Process], None] = lambda _: None,
     ) -> None:
         self.world = server.world
+        self._server = server
         self.host = host
         self.loop = loop
         self.skew = skew  # seconds that its wall clock is ahead of the truth
@@ -87,6 +88,7 @@ class Process:
             registry=self._registry,
         )
         self.name = node.id
+        self._server.judge.processes[node.id] = self
         await self._take_back(node)
         async with node:
             self.workers = [Worker(name, node, self._queues[name]) for name in self._queues]

@@ -149,6 +149,7 @@ class Call:
 
     def fail(self, reason: str) -> None:
         """It never will."""
+        self.client.failures.append(self.client.server.world.now)
         self._tell(lambda: self.future.set_exception(StoreError(f"{self.verb}: {reason}")))
 
     def _tell(self, tell: Callable[[], None]) -> None:
@@ -169,6 +170,7 @@ class _Connection:
         self.server = server
         self.loop = loop
         self.connected = False  # wake-ups reach it
+        self.failures: list[float] = []  # when a call of it failed
         self._broken = False
         self._woken: dict[str, None] = {}  # in order
         self._bell = asyncio.Event()

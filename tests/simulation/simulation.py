@@ -26,7 +26,8 @@ PATIENCE = 10 * LEASE  # seconds after the last fault in which every job has to 
 IDLE = 10.0  # seconds in which a process with nothing to do has to let go of everything
 SKEW = 5.0  # seconds that wall clocks may be wrong, either way
 DRIFT = 200e-6  # of a second each second
-DRAIN = 1.0  # seconds
+DRAIN = 0.5  # seconds
+STUBBORN = 6.0  # seconds that a task may go on which does not stop when it is told to
 RESTART = (0.2, 1.5)  # seconds until a process that has ended is started again
 
 
@@ -68,6 +69,7 @@ class Simulation:
         self.plan = plan
         self.world = World(plan.seed)
         self.judge = Judge(self.world)
+        self.judge.slow = bool(plan.faults & faults.SLOW)
         self.server = Server(self.world, self.judge)
         self.tasks = Tasks(self.judge)
         self.processes: list[Process] = []  # the present life of each host
@@ -105,12 +107,18 @@ class Simulation:
         self.world.rest(self.plan.length)
         faults.end(self)
         self.world.rest(self.calm_at - self.world.now)
-        ended = self.world.run(self._is_done, PATIENCE)
+        patience = self._patience()
+        ended = self.world.run(self._is_done, patience)
         self._check_crashes()
-        check(ended, f"not ended after {PATIENCE} quiet seconds:", self.judge.unended)
+        check(ended, f"not ended after {patience} quiet seconds:", self.judge.unended)
         self._check_idle()
         self._check_verdicts()
         self._check_ends()
+
+    def _patience(self) -> float:
+        """Suspects run one after the other, with pauses: each may add its own time."""
+        orders = self.plan.orders if self.plan.faults & faults.DEADLY else ()
+        return PATIENCE + 2 * LEASE * sum(order.count for order in orders)
 
     # ------------------------------------------------------------------ processes
 
@@ -137,7 +145,7 @@ class Simulation:
             queue: WorkerOptions(
                 concurrency=plan.concurrency,
                 drain_timeout=DRAIN,
-                rate_limit=plan.rate if queue == "b" else None,
+                rate_limit=plan.rate if queue == plan.queues[-1] else None,
                 repeatables=ticks if queue == "a" else (),
             )
             for queue in plan.queues
@@ -218,7 +226,7 @@ class Simulation:
             process.stop()
         ended = self.world.run(lambda: all(each.ended for each in self.processes), 2 * DRAIN + 4)
         check(ended, "did not stop:", [each.name for each in self.processes if not each.ended])
-        self.world.rest(DRAIN + 2)
+        self.world.rest(STUBBORN)
         self._check_crashes()
         held = [life for life in self.judge.history.lives.values() if life.place == "active"]
         check(not held, "still held after the end:", held)

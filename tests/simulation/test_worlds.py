@@ -30,12 +30,12 @@ def test_seeds_that_once_failed() -> None:
 
 
 def test_a_seed_names_one_world_whatever_the_hashes_are() -> None:
-    here = [play(seed).trace for seed in range(24)]
-    assert len(set(here)) == 24
-    assert here == [play(seed).trace for seed in range(24)]
+    here = [play(seed).trace for seed in range(12)]
+    assert len(set(here)) == 12
+    assert here == [play(seed).trace for seed in range(12)]
     for hashes in ("1", "2"):
         program = (
-            "from tests.simulation.seeds import play\nfor s in range(24): print(play(s).trace)"
+            "from tests.simulation.seeds import play\nfor s in range(12): print(play(s).trace)"
         )
         done = subprocess.run(
             [sys.executable, "-c", program],

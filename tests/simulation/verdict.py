@@ -40,7 +40,7 @@ def check_rate(sim: Simulation) -> None:
         return
     starts: dict[str, list[float]] = defaultdict(list)
     for process, queue, moment in sim.judge.starts:
-        if queue == "b":
+        if queue == sim.plan.queues[-1]:
             starts[process].append(moment)
     for moments in starts.values():
         for first, begin in enumerate(moments):

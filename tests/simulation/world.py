@@ -63,17 +63,16 @@ class World:
             return True
         soonest, ready = self._events[0][0] if self._events else math.inf, []
         for loop in self.loops:
-            moment = loop.next_moment
-            if moment <= self.now:
+            moment = max(loop.next_moment, self.now)
+            if moment < soonest:
+                soonest, ready = moment, [loop]
+            elif moment == soonest:
                 ready.append(loop)
-            elif moment < soonest:
-                soonest = moment
-        if not ready:
-            self.now = min(soonest, end)
-            return soonest <= end
-        self.turns += 1
-        (ready[0] if len(ready) == 1 else self.rng.choice(ready)).turn()
-        return True
+        self.now = min(soonest, end)
+        if soonest <= end and ready:
+            self.turns += 1
+            (ready[0] if len(ready) == 1 else self.rng.choice(ready)).turn()
+        return soonest <= end
 
     # ------------------------------------------------------------------ chance and identity
 
