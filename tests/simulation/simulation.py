@@ -116,9 +116,10 @@ class Simulation:
         self._check_ends()
 
     def _patience(self) -> float:
-        """Suspects run one after the other, with pauses: each may add its own time."""
-        orders = self.plan.orders if self.plan.faults & faults.DEADLY else ()
-        return PATIENCE + 2 * LEASE * sum(order.count for order in orders)
+        """Where jobs run one after the other, as suspects do, each may add its own time."""
+        in_turn = self.plan.concurrency == 1 or self.plan.faults & faults.DEADLY
+        jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
+        return PATIENCE + 2 * LEASE * jobs
 
     # ------------------------------------------------------------------ processes
 
