@@ -52,8 +52,9 @@ bench: .venv/.bench  ## Measure against other queues, side by side (needs networ
 faults: .venv/.test  ## Inject faults at their full counts; one line a row of the catalogue
 	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest tests/faults -n 2 --timeout=1800 -q $(PYTEST)
 
-soak: .venv/.test  ## Search longer: 2,000 random examples where `make test` tries 60
-	ASYNCMQD_TEST_SCALE=soak $(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
+soak: .venv/.test  ## Search longer: 2,000 random examples for 60, 100,000 simulated worlds for 500
+	ASYNCMQD_TEST_SCALE=soak \
+	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
 
 mutations: .venv/.test  ## Put bugs into the stores, one by one, and see that the tests notice each
 	$(BIN)/python -m tests.mutations.run $(MUTATIONS)

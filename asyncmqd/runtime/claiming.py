@@ -350,8 +350,12 @@ class ClaimLoop:
             self.node.suspects.discard(key)
 
     async def _run_marked(self, run: Run) -> None:
+        mark = mark_solo(run.claim)
+        # From now on the store may have the mark, even if no reply tells so: whoever hands the job
+        # back has to take it off, or a crash in which it only waited would convict it.
+        run.claim = msgspec.structs.replace(run.claim, solo=True)
         try:
-            (answer,) = await self.node.backend.apply(self.queue, [mark_solo(run.claim)])
+            (answer,) = await self.node.backend.apply(self.queue, [mark])
         except StoreError:
             self._hand_over(run, Released(SUSPECT_PAUSE))
             return

@@ -211,7 +211,7 @@ class Node:
     async def _listen(self) -> None:
         queues = set(self.workers)
         woken = await self.backend.wait(queues, SWEEP)
-        for queue in woken:
+        for queue in sorted(woken):  # in the same order at each run of a simulated world
             self.wake(queue)
 
     def wake(self, queue: str) -> None:

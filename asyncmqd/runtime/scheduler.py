@@ -27,6 +27,7 @@ from asyncmqd.domain.schedule import (
 from asyncmqd.runtime.node import Node
 
 REFRESH = 30.0  # seconds between looks at what the store and other daemons say
+SLOW = 0.1  # seconds: a reply that took longer tells the store's clock too badly to be kept
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder(Repeatable)
@@ -78,14 +79,18 @@ class Scheduler:
 
     async def _refresh(self) -> None:
         loop = asyncio.get_running_loop()
+        asked = loop.time()
         now = await self.node.backend.declare(self.queue, self._specs, self._fresh)
-        self._offset = now - loop.time()
+        answered = loop.time()
+        # Behind the store's clock by what the reply took: instants may be late, but never early.
+        self._offset = now - answered
         self._fresh = False
         self._records = await self._read()
         if broken := {name: self._specs[name] for name in self._records if self._is_broken(name)}:
             await self.node.backend.declare(self.queue, broken, fresh=True)
             self._records = await self._read()
-        self._read_at = loop.time()
+        # After a stall, or if we were stopped meanwhile, that is much: ask again at the next pass.
+        self._read_at = answered if answered - asked <= SLOW else -math.inf
 
     async def _read(self) -> dict[str, ScheduleRecord]:
         records = await self.node.backend.schedules(self.queue)

@@ -1,0 +1,96 @@
+"""What the simulation found once, each told in its shortest form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.backends.base import StoreError, Turn
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.settle import SUSPECT_AT
+from asyncmqd.domain.states import State
+from tests.runtime.conftest import Bench
+from tests.runtime.virtual import store_clock, virtual
+
+
+class LosesTheReplyToAMark(InMemoryBackend):
+    """Marks a suspect once, and does not tell."""
+
+    lost = False
+
+    def __init__(self) -> None:
+        super().__init__(now=store_clock)
+        self.deferred = asyncio.Event()
+
+    async def turn(
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+    ) -> Turn:
+        turn = await super().turn(queue, changes, limit, lease, worker)
+        if any(change.edge == "defer" for change in changes):
+            self.deferred.set()
+        if not self.lost and any(change.solo for change in changes):
+            self.lost = True
+            raise StoreError("the reply was lost")
+        return turn
+
+
+@virtual
+async def test_a_suspect_that_is_handed_back_takes_no_mark_along(bench: Bench) -> None:
+    """With the mark, a crash in which it only waits beside another suspect would convict it."""
+    store = bench.backend = LosesTheReplyToAMark()
+    bench.task(asyncio.sleep, name="innocent")
+    id = await bench.add("innocent", 0)
+    row = store._store.queues["q"].rows[id]
+    row.crashes = SUSPECT_AT
+    async with bench.worker():
+        await store.deferred.wait()
+        assert store.lost
+        assert not (await bench.record(id)).solo
+
+
+@virtual
+async def test_a_suspect_that_a_drain_hands_back_takes_no_mark_along(bench: Bench) -> None:
+    started = asyncio.Event()
+
+    async def innocent() -> None:
+        started.set()
+        await asyncio.sleep(1e9)
+
+    bench.task(innocent)
+    id = await bench.add("innocent")
+    assert isinstance(bench.backend, InMemoryBackend)
+    bench.backend._store.queues["q"].rows[id].crashes = SUSPECT_AT
+    async with bench.worker():
+        await started.wait()
+        assert (await bench.record(id)).solo
+    record = await bench.record(id)
+    assert (record.state, record.solo) == (State.WAITING, False)
+
+
+class AnswersLate(InMemoryBackend):
+    """Its first reply to a declaration takes two and a half seconds."""
+
+    late = 2.5
+
+    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
+        now = await super().declare(queue, specs, fresh)
+        await asyncio.sleep(self.late)
+        self.late = 0.0
+        return now
+
+
+@virtual
+async def test_one_late_reply_does_not_delay_a_schedule_for_half_a_minute(bench: Bench) -> None:
+    bench.backend = AnswersLate(now=store_clock)
+    late: list[float] = []
+
+    async def tick() -> None:
+        late.append(store_clock() % 1)
+
+    bench.task(tick)
+    async with bench.worker(repeatables=(Repeatable(task="tick", every=1.0),)):
+        await asyncio.sleep(12)
+    assert len(late) >= 8
+    assert max(late[1:]) < 0.1, late

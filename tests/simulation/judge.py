@@ -1,0 +1,311 @@
+"""The judge: sees each verb at the moment the store applies it, and knows what must hold then.
+
+It keeps a history of its own of each job, from the rules of the design alone; what the store
+answers has to agree with it. The first breach ends the simulation.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from asyncmqd.backends.base import Held, Lapsed, Turn
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.settle import SUSPECT_AT
+from asyncmqd.domain.states import State, state_of
+from tests.simulation.world import World
+
+ACTIVE, WAITING, DELAYED = State.ACTIVE, State.WAITING, State.DELAYED
+
+
+class Breach(AssertionError):
+    """An invariant does not hold."""
+
+
+def check(holds: bool, *what: Any) -> None:
+    """Raise Breach unless it holds."""
+    if not holds:
+        raise Breach(" ".join(map(str, what)))
+
+
+@dataclass
+class Life:
+    """One job, as the rules say that it must be."""
+
+    place: str
+    token: int = 0
+    claimed: float = 0.0  # the world's time
+    due: float = 0.0  # delayed: when; active: when its lease ends; the world's time
+    holder: str = ""  # the worker that claimed it
+    failures: int = 0
+    crashes: int = 0
+    result: bytes = b""
+
+    @property
+    def state(self) -> State:
+        return _state_of(self.place)
+
+
+_state_of = functools.cache(state_of)
+
+
+@dataclass
+class History:
+    """What the store must have: lost with its newest writes, unlike what the judge has seen."""
+
+    lives: dict[tuple[str, str], Life] = field(default_factory=dict)
+    live: set[tuple[str, str]] = field(default_factory=set)  # those that have not ended
+    fired: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+
+@dataclass
+class Judge:
+    """Invariants at each moment of the store; `relaxed` once the store has lost writes.
+
+    Then a token may have been given twice, so that the sender of a write is not told from another;
+    accepted jobs may be gone, and what had run may run again. All else holds as ever, of the
+    history that is left.
+    """
+
+    world: World
+    history: History = field(default_factory=History)
+    relaxed: bool = False
+    slow: bool = False  # messages may take long, or processes stand still
+    processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
+    stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
+    latest: float = 0.0  # seconds that an instant fired after its time, at most
+    accepted: dict[str, str] = field(default_factory=dict)  # job to queue: the producer was told
+    runs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of a process: when, why
+    convicts: set[str] = field(default_factory=set)  # failed because of crashes
+    starts: list[tuple[str, str, float]] = field(default_factory=list)  # process, queue, loop time
+    declared: dict[tuple[str, str], float] = field(default_factory=dict)
+    edges: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def saw(self, sender: Any, verb: str, args: tuple[Any, ...], result: Any) -> None:
+        """A verb of `sender` was applied now."""
+        if handler := getattr(self, f"_saw_{verb}", None):
+            handler(sender, *args, result)
+
+    def roll_back(self, history: History) -> None:
+        """The store has lost what it wrote since then."""
+        self.history = history
+        self.relaxed = True
+
+    def note_end(self, process: Any) -> None:
+        """A process is no more. If a suspect killed it, by which: they run one at a time."""
+        cause, _, id = process.cause.partition(" ")
+        lives = [life for (_, each), life in self.history.lives.items() if each == id]
+        suspected = any(life.crashes >= SUSPECT_AT for life in lives)
+        self.ends[process.name] = (self.world.now, id if suspected else cause)
+
+    @property
+    def last_death(self) -> float:
+        """When the last process was killed."""
+        return max((moment for moment, _ in self.ends.values()), default=0.0)
+
+    # ------------------------------------------------------------------ the way of a job
+
+    def _saw_add(self, _: Any, queue: str, jobs: list[NewJob], created: list[bool]) -> None:
+        for job, is_new in zip(jobs, created, strict=True):
+            check(is_new is ((queue, job.id) not in self.history.lives), "added twice:", job.id)
+            if is_new:
+                self._file(queue, job)
+
+    def _file(self, queue: str, job: NewJob) -> None:
+        place = DELAYED if job.delay > 0 else WAITING
+        self.history.lives[queue, job.id] = Life(place, due=self.world.now + job.delay)
+        self.history.live.add((queue, job.id))
+
+    def _saw_turn(
+        self,
+        sender: Any,
+        queue: str,
+        changes: list[Change],
+        _limit: int,
+        lease: float,
+        worker: str,
+        turn: Turn,
+    ) -> None:
+        for change, answer in zip(changes, turn.answers, strict=True):
+            self._changed(sender, change, answer)
+        for claim in turn.claims:
+            self._claimed(claim, worker, lease)
+
+    def _saw_apply(self, sender: Any, queue: str, changes: list[Change], answers: Any) -> None:
+        for change, answer in zip(changes, answers, strict=True):
+            self._changed(sender, change, answer)
+
+    def _claimed(self, claim: Claim, worker: str, lease: float) -> None:
+        life = self.history.lives[claim.queue, claim.id]
+        check(life.place == WAITING, "claimed while", life.place, claim, "held by", life.holder)
+        check(claim.token == life.token + 1, "token", life.token, "was followed by", claim)
+        check(claim.failures == life.failures, "failures", life.failures, claim)
+        check(claim.crashes == life.crashes, "crashes", life.crashes, claim)
+        life.token, life.holder, life.claimed = claim.token, worker, self.world.now
+        life.place, life.due = ACTIVE, self.world.now + lease
+        self.edges["claim"] += 1
+
+    def _changed(self, sender: Any, change: Change, answer: Answer) -> None:
+        life = self.history.lives.get((change.queue, change.id))
+        check(answer == self._right_answer(life, change), "answered", answer, change, life)
+        if life is None or answer != "applied":
+            return
+        if life.state is ACTIVE:
+            self._check_right(sender, change, life)
+        self._check_counters(change, life)
+        self._move(change, life)
+        self.edges[change.edge] += 1
+
+    def _right_answer(self, life: Life | None, change: Change) -> Answer:
+        if life is None:
+            return "gone"
+        if life.token != change.token:
+            return "stale"
+        if life.state not in change.path.sources:
+            return "already"
+        return "stale" if change.lapsed and life.due > self.world.now else "applied"
+
+    def _check_right(self, sender: Any, change: Change, life: Life) -> None:
+        """Only its holder writes about a claim, or whoever may: an operator, or once it is over."""
+        holder = life.holder.partition("#")[0]
+        if not change.outside:
+            check(self.relaxed or holder == sender.name, "written by", sender.name, change, life)
+        elif change.edge in {"recover", "quarantine"}:
+            over = life.due <= self.world.now
+            former_self = holder in self.ends and holder.startswith(f"{sender.instance}/")
+            check(over or former_self, "taken from a living holder:", change, life)
+            check(self._may_lapse(holder, life), "not renewed by", holder, change, life)
+
+    def _may_lapse(self, holder: str, life: Life) -> bool:
+        """Where messages are quick or lost, a living process renews in spite of one failure."""
+        process = self.processes[holder]
+        failures = [moment for moment in process.store.failures if moment >= life.claimed]
+        return self.slow or not process.living or len(failures) > 1
+
+    def _check_counters(self, change: Change, life: Life) -> None:
+        charged = change.edge == "retry" or (change.edge == "fail" and change.failures is not None)
+        if charged:
+            check(change.failures == life.failures + 1, "attempt charged wrongly", change, life)
+        elif change.edge != "replay":
+            check(change.failures is None, "attempt charged for no failure", change, life)
+        if change.edge in {"recover", "quarantine"}:
+            crashes = life.crashes if change.crashes is None else change.crashes
+            check(crashes in {life.crashes + 1, 2}, "crashes", crashes, "after", life)
+        if change.edge == "quarantine":
+            self._check_conviction(change, life)
+
+    def _check_conviction(self, change: Change, life: Life) -> None:
+        """No suspect pays for another one, whose run killed the process of both."""
+        self.convicts.add(change.id)
+        moment, cause = self.ends.get(life.holder.partition("#")[0], (math.inf, ""))
+        innocent = life.due > moment and cause not in {"", "injected", "poison", change.id}
+        check(self.relaxed or not innocent, "convicted for", cause, change, life)
+
+    def _move(self, change: Change, life: Life) -> None:
+        life.token += change.outside
+        if change.edge != "note":
+            life.place, life.due = change.target, self.world.now + change.delay
+            if life.state.terminal:
+                self.history.live.discard((change.queue, change.id))
+        if change.failures is not None:
+            life.failures = change.failures
+        if change.crashes is not None:
+            life.crashes = change.crashes
+        if change.result is not None:
+            life.result = change.result
+
+    def _saw_extend(self, _: Any, held: list[Held], lease: float, kept: list[bool]) -> None:
+        for each, is_kept in zip(held, kept, strict=True):
+            life = self.history.lives.get((each.queue, each.id))
+            right = life is not None and life.place == ACTIVE and life.token == each.token
+            check(is_kept is right, "extended:", is_kept, each, life)
+            if is_kept and life is not None:
+                life.due = self.world.now + lease
+
+    # ------------------------------------------------------------------ upkeep
+
+    def _saw_move_due(self, _: Any, queue: str, moved: int) -> None:
+        due = [
+            life
+            for (name, _), life in self.history.lives.items()
+            if name == queue and life.place == DELAYED and life.due <= self.world.now
+        ]
+        check(moved == len(due), "promoted", moved, "of", len(due))
+        for life in due:
+            life.place = WAITING
+
+    def _saw_expired(self, _: Any, queue: str, page: Lapsed) -> None:
+        for claim in page.claims:
+            life = self.history.lives[queue, claim.id]
+            check(life.place == ACTIVE and life.due <= self.world.now, "not over yet:", claim)
+
+    def _saw_unshelve(self, _: Any, queue: str, tasks: list[str], moved: int) -> None:
+        shelves = {f"{WAITING}:{task}" for task in tasks}
+        found = [
+            life
+            for (name, _), life in self.history.lives.items()
+            if name == queue and life.place in shelves
+        ]
+        check(moved == len(found), "unshelved", moved, "of", len(found))
+        for life in found:
+            life.place = WAITING
+
+    def _saw_prune(self, _: Any, queue: str, *rest: Any) -> None:
+        if not rest[-1]:
+            return
+        stored = self.stored(queue)
+        gone = [key for key in self.history.lives if key[0] == queue and key[1] not in stored]
+        check(len(gone) == rest[-1], "deleted", rest[-1], "of", gone)
+        for key in gone:
+            check(self.history.lives.pop(key).state.terminal, "deleted a live job:", key)
+
+    # ------------------------------------------------------------------ schedules
+
+    def _saw_declare(self, _: Any, queue: str, specs: dict[str, bytes], *rest: Any) -> None:
+        for name in specs:
+            self.declared.setdefault((queue, name), rest[-1])
+
+    def _saw_fire(
+        self, sender: Any, queue: str, name: str, instant: float, job: NewJob | None, fired: bool
+    ) -> None:
+        if not fired:
+            return
+        instants = self.history.fired[queue, name]
+        last = instants[-1] if instants else self.declared[queue, name]
+        check(instant > last, "fired again:", name, instant, "after", last)
+        # Between two looks at the store's clock, a second may last a little less on this host.
+        early = instant - self.world.true_time
+        check(early <= 0.01, "fired", early, "s early:", name, instant, "by", sender.name)
+        instants.append(instant)
+        self.latest = max(self.latest, -early)
+        if job is not None:
+            self._file(queue, job)
+
+    # ------------------------------------------------------------------ at the end
+
+    @property
+    def unended(self) -> list[str]:
+        """Live jobs."""
+        return [f"{key[1]}: {self.history.lives[key]}" for key in sorted(self.history.live)]
+
+    def check_end(self, queues: Any) -> None:
+        """Every accepted job has ended, and the store has what the history says."""
+        for id, queue in self.accepted.items():
+            known = (queue, id) in self.history.lives
+            check(known or self.relaxed, "lost:", id)
+        rows = {(name, id): row for name, data in queues.items() for id, row in data.rows.items()}
+        check(rows.keys() == self.history.lives.keys(), "the store has other jobs")
+        for key, life in self.history.lives.items():
+            row = rows[key]
+            check(life.state.terminal, "never ended:", key, life)
+            have = (row.place, row.token, row.failures, row.crashes, row.result)
+            want = (life.place, life.token, life.failures, life.crashes, life.result)
+            check(have == want, "the store has", have, "and not", want)
+            if life.state in {State.COMPLETED, State.FAILED}:
+                check(self.runs[key[1]] > 0, "ended without a run:", key)

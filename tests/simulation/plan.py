@@ -1,0 +1,111 @@
+"""What befalls one world, all drawn from its seed: its size, its jobs, and its faults.
+
+Each world has only some kinds of faults, and one in eight has none: with every kind at once, each
+hides what the others would show.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+FAULTS = (
+    "loss",  # requests and replies are lost
+    "far",  # messages take long, and overtake each other
+    "deaf",  # wake-ups are lost
+    "stall",  # the store answers nothing for a while
+    "outage",  # it is down for a while
+    "cut",  # all connections break
+    "rollback",  # it comes back without its newest writes
+    "kill",  # SIGKILL of a process
+    "pause",  # SIGSTOP for one to three leases, then SIGCONT
+    "stop",  # SIGTERM
+    "poison",  # jobs that kill their process
+    "cancel",  # jobs are cancelled from outside
+)
+NONE = frozenset[str]()
+
+_KINDS: tuple[tuple[str, tuple[Any, ...], int], ...] = (  # task, arguments, weight
+    ("quick", (), 10),
+    ("sleepy", (0.3,), 4),
+    ("sleepy", (2.0,), 3),
+    ("slow", (), 2),
+    ("progress", (), 2),
+    ("flaky", (1,), 2),
+    ("flaky", (3,), 1),
+    ("again", (), 1),
+    ("broken", (), 1),
+    ("rejected", (), 1),
+    ("endless", (), 1),
+    ("stubborn", (), 1),
+    ("perishable", (), 2),
+    ("parent", (2,), 2),
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """One call of a producer: jobs of one task, at one moment."""
+
+    at: float  # seconds
+    queue: str
+    task: str
+    args: tuple[Any, ...]
+    count: int
+    delay: float
+    priority: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One world."""
+
+    seed: int
+    hosts: int
+    queues: tuple[str, ...]
+    concurrency: int
+    rate: float | None  # starts a second, of the last queue, which then gets a burst of jobs
+    every: float | None  # period of a repeatable of the first queue, in seconds
+    faults: frozenset[str]
+    length: float  # seconds in which faults occur
+    orders: tuple[Order, ...]
+
+
+def draw_plan(seed: int) -> Plan:
+    """The plan of this seed, the same for ever."""
+    rng = random.Random(f"plan {seed}")
+    queues = ("a", "b")[: rng.choice((1, 1, 2))]
+    faults = NONE if seed % 8 == 0 else frozenset(rng.sample(FAULTS, rng.randint(1, 4)))
+    length = rng.uniform(3, 8)
+    orders = [_draw_order(rng, queues, length) for _ in range(rng.randint(3, 7))]
+    if "poison" in faults:
+        at = rng.uniform(0, length)
+        orders.append(Order(at, queues[0], "poison", (), rng.choice((1, 1, 2)), 0.0, 5))
+    rate = rng.choice((None, None, 3.0))
+    if rate is not None:
+        orders.append(Order(rng.uniform(0, length), queues[-1], "quick", (), 8, 0.0, 5))
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((1, 2, 2, 3)),
+        queues=queues,
+        concurrency=rng.choice((1, 3, 3, 20)),
+        rate=rate,
+        every=rng.choice((None, 1.0, 2.5)),
+        faults=faults,
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
+def _draw_order(rng: random.Random, queues: tuple[str, ...], length: float) -> Order:
+    ((task, args, _),) = rng.choices(_KINDS, [weight for *_, weight in _KINDS])
+    return Order(
+        at=rng.uniform(0, length),
+        queue=rng.choice(queues),
+        task=task,
+        args=args,
+        count=rng.choice((1, 1, 2, 4)),
+        delay=rng.choice((0.0, 0.0, 0.0, 1.5)),
+        priority=rng.choice((5, 5, 1, 9)),
+    )

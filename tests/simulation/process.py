@@ -1,0 +1,165 @@
+"""One simulated process: a real `Node` with real `Worker`s, as the daemon has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.tasks import Registry
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.worker import Worker
+from tests.simulation.loop import SimLoop
+from tests.simulation.server import RemoteStore, Server
+
+LEASE = 4.0  # seconds
+BAD_EVENTS = {"scanner.crashed", "queue.not_handed_back", "queue.crashed"}
+
+
+class Quiet(Observer):
+    """Counts, and logs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: Counter[str] = Counter()
+
+    def event(self, name: str, **fields: Any) -> None:
+        self.events[name] += 1
+        assert name not in BAD_EVENTS, (name, fields)
+
+    def change(
+        self, change: Change, claim: Claim, task: str, duration: float | None = None
+    ) -> None:
+        self.totals[claim.queue, change.edge] += 1
+
+
+class Process:
+    """One life of a daemon on `host`: from its start to its end, or to its death.
+
+    `cause` says why it died; empty while it lives.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        host: int,
+        registry: Registry,
+        queues: dict[str, WorkerOptions],
+        loop: SimLoop,
+        skew: float = 0.0,
+        on_end: Callable[[Process], None] = lambda _: None,
+    ) -> None:
+        self.world = server.world
+        self._server = server
+        self.host = host
+        self.loop = loop
+        self.skew = skew  # seconds that its wall clock is ahead of the truth
+        loop.owner = self
+        self.instance = f"host{host}"
+        self.name = self.instance  # of this life, once it has begun
+        self.store = RemoteStore(server, loop)
+        self.observer = Quiet()
+        self.node: Node | None = None
+        self.workers: list[Worker] = []
+        self.cause = ""
+        self.ended = False  # in good order
+        self.ready = False
+        self._registry = registry
+        self._queues = queues
+        self._on_end = on_end
+        self._stopping = asyncio.Event()
+        self._main = loop.create_task(self._live())
+        self.world.loops.append(loop)
+
+    # ------------------------------------------------------------------ life
+
+    async def _live(self) -> None:
+        node = self.node = Node(
+            self.store,
+            instance=self.instance,
+            lease=LEASE,
+            observer=self.observer,
+            registry=self._registry,
+        )
+        self.name = node.id
+        self._server.judge.processes[node.id] = self
+        await self._take_back(node)
+        async with node:
+            self.workers = [Worker(name, node, self._queues[name]) for name in self._queues]
+            running = [asyncio.create_task(worker.run()) for worker in self.workers]
+            self.ready = True
+            await self._stopping.wait()
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+            for task in running:
+                assert task.cancelled(), task.exception()
+        await self.store.close()
+        self.ended = True
+        self._on_end(self)
+
+    async def _take_back(self, node: Node) -> None:
+        failures = 0
+        while True:
+            try:
+                await node.take_back()
+            except StoreError:
+                await node.pause(failures)
+                failures += 1
+            else:
+                return
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if not self.loop.dead and not self._stopping.is_set():
+            self.loop.call_soon(self._stopping.set)
+
+    def kill(self, cause: str) -> None:
+        """SIGKILL, for this reason."""
+        if self.living:
+            self.cause = cause
+            self.loop.kill()
+            self.world.bury(self.loop)
+            self.world.note(self.name, "killed", cause)
+            self._on_end(self)
+
+    @property
+    def living(self) -> bool:
+        """Whether it has neither ended nor died."""
+        return not self.ended and not self.loop.dead
+
+    # ------------------------------------------------------------------ looked at
+
+    @property
+    def crash(self) -> str:
+        """An error of ours that ended it or that nobody handled; empty if there is none."""
+        if self._main.done() and not self._main.cancelled() and (error := self._main.exception()):
+            return repr(error)
+        return "; ".join(self.loop.errors)
+
+    @property
+    def residue(self) -> list[str]:
+        """What an idle process still holds though it has nothing to do; empty if all is well."""
+        assert self.node is not None
+        found: dict[str, Any] = {
+            "leases": self.node.leases._runs,
+            "suspects": self.node.suspects,
+            "explaining": self.node._explaining,
+            "overstays": self.node.overstays._timers,
+        }
+        for worker in self.workers:
+            loop = worker._claims
+            found[f"{worker.queue} running"] = loop.running
+            found[f"{worker.queue} finished"] = loop._finished
+            found[f"{worker.queue} noted"] = loop._noted
+            found[f"{worker.queue} unsure"] = loop._unsure
+            found[f"{worker.queue} slots"] = loop.slots.taken
+            if loop.limiter is not None:
+                found[f"{worker.queue} tokens"] = loop.limiter._reserved
+        return [f"{self.name}: {name}: {value!r}" for name, value in found.items() if value]

@@ -1,0 +1,45 @@
+"""Which seeds are played: how many, from where, and those that once failed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.simulation.plan import draw_plan
+from tests.simulation.simulation import Report, Simulation
+
+SCALE = os.environ.get("ASYNCMQD_TEST_SCALE", "short")
+COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
+SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
+REGRESSIONS = Path(__file__).with_name("regressions.txt")
+
+
+def play(seed: int) -> Report:
+    """One world. Raises AssertionError that tells how to play it again."""
+    plan = draw_plan(seed)
+    try:
+        return Simulation(plan).run()
+    except AssertionError as error:
+        faults = ", ".join(sorted(plan.faults)) or "none"
+        raise AssertionError(
+            f"{error}\nworld {seed}, with these faults: {faults}; play it again:"
+            f" SEED={seed} python -m pytest tests/simulation -k one_seed"
+        ) from error
+
+
+def regressions() -> list[int]:
+    """Seeds that once found a bug."""
+    lines = (line.partition("#")[0].strip() for line in REGRESSIONS.read_text().splitlines())
+    return [int(line) for line in lines if line]
+
+
+def summary(reports: Iterable[Report]) -> str:
+    """What so many worlds did, in one line."""
+    sums: Counter[str] = Counter()
+    for report in reports:
+        sums["worlds"] += 1
+        for key in ("seconds", "jobs", "runs", "deaths"):
+            sums[key] += getattr(report, key)
+    return ", ".join(f"{round(value):,} {key}" for key, value in sums.items())

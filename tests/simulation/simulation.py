@@ -1,0 +1,236 @@
+"""One simulation: a world with store, processes, producer and faults, from a plan to a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.client.pending import CallOptions, add_all, pending
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.settle import cancel
+from asyncmqd.runtime.options import WorkerOptions
+from tests.simulation import faults
+from tests.simulation.judge import Judge, check
+from tests.simulation.loop import SimLoop
+from tests.simulation.plan import Order, Plan
+from tests.simulation.process import LEASE, Process
+from tests.simulation.server import RemoteStore, Server
+from tests.simulation.tasks import Tasks
+from tests.simulation.verdict import check_calm, check_fates, check_rate, check_schedule
+from tests.simulation.world import World
+
+PATIENCE = 10 * LEASE  # seconds after the last fault in which every job has to end
+IDLE = 10.0  # seconds in which a process with nothing to do has to let go of everything
+SKEW = 5.0  # seconds that wall clocks may be wrong, either way
+DRIFT = 200e-6  # of a second each second
+DRAIN = 0.5  # seconds
+STUBBORN = 6.0  # seconds that a task may go on which does not stop when it is told to
+RESTART = (0.2, 1.5)  # seconds until a process that has ended is started again
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a simulation did, if it broke no rule."""
+
+    seed: int
+    trace: str
+    seconds: float  # of virtual time
+    turns: int
+    jobs: int
+    runs: int
+    deaths: int
+    edges: dict[str, int]
+
+
+class Client:
+    """A process of an application: it adds and cancels jobs."""
+
+    def __init__(self, server: Server, loop: SimLoop) -> None:
+        self.name = "client"
+        self.instance = "client"
+        self.skew = 0.0
+        self.loop = loop
+        loop.owner = self
+        self.store = RemoteStore(server, loop)
+        server.world.loops.append(loop)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do this beside the rest."""
+        return self.loop.create_task(work)
+
+
+class Simulation:
+    """Everything of one world."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.world = World(plan.seed)
+        self.judge = Judge(self.world)
+        self.judge.slow = bool(plan.faults & faults.SLOW)
+        self.server = Server(self.world, self.judge)
+        self.tasks = Tasks(self.judge)
+        self.processes: list[Process] = []  # the present life of each host
+        self.former: list[Process] = []
+        self.client = Client(self.server, self._loop())
+        self.filing = len(plan.orders)  # orders that are not accepted yet
+        self.cancelling: set[str] = set()
+        self.calm_at = plan.length  # when the last fault is over
+        self.closing = False
+
+    def run(self) -> Report:
+        """Play it to its end. Raises Breach where a rule is broken."""
+        with self.world.owns_the_clocks():
+            try:
+                self._play()
+            finally:
+                self.world.dispose()
+        return Report(
+            seed=self.plan.seed,
+            trace=self.world.trace,
+            seconds=self.world.now,
+            turns=self.world.turns,
+            jobs=len(self.judge.history.lives),
+            runs=sum(self.judge.runs.values()),
+            deaths=sum(process.loop.dead for process in self.former),
+            edges=dict(self.judge.edges),
+        )
+
+    def _play(self) -> None:
+        self.processes += [self._start(host) for host in range(self.plan.hosts)]
+        for order in self.plan.orders:
+            self.client.begin(self._file(order))
+        for name in sorted(self.plan.faults):
+            faults.PLANS[name](self)
+        self.world.rest(self.plan.length)
+        faults.end(self)
+        self.world.rest(self.calm_at - self.world.now)
+        patience = self._patience()
+        ended = self.world.run(self._is_done, patience)
+        self._check_crashes()
+        check(ended, f"not ended after {patience} quiet seconds:", self.judge.unended)
+        self._check_idle()
+        self._check_verdicts()
+        self._check_ends()
+
+    def _patience(self) -> float:
+        """Where jobs run one after the other, as suspects do, each may add its own time."""
+        in_turn = self.plan.concurrency == 1 or self.plan.faults & faults.DEADLY
+        jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
+        return PATIENCE + 2 * LEASE * jobs
+
+    # ------------------------------------------------------------------ processes
+
+    def _loop(self) -> SimLoop:
+        world = self.world
+        offset, drift = world.rng.uniform(0, 1e6), world.rng.uniform(-DRIFT, DRIFT)
+        return SimLoop(lambda: world.now, world.rng, offset, 1 + drift)
+
+    def _start(self, host: int) -> Process:
+        return Process(
+            self.server,
+            host,
+            self.tasks.registry,
+            self._options(),
+            self._loop(),
+            skew=self.world.rng.uniform(-SKEW, SKEW),
+            on_end=self._on_end,
+        )
+
+    def _options(self) -> dict[str, WorkerOptions]:
+        plan = self.plan
+        ticks = (Repeatable(task="tick", every=plan.every),) if plan.every else ()
+        return {
+            queue: WorkerOptions(
+                concurrency=plan.concurrency,
+                drain_timeout=DRAIN,
+                rate_limit=plan.rate if queue == plan.queues[-1] else None,
+                repeatables=ticks if queue == "a" else (),
+            )
+            for queue in plan.queues
+        }
+
+    def _on_end(self, process: Process) -> None:
+        """systemd: who has died or ended is started again a moment later."""
+        self.former.append(process)
+        self.judge.note_end(process)
+        if not self.closing:
+            self.world.after(self.world.rng.uniform(*RESTART), self._restart, process.host)
+
+    def _restart(self, host: int) -> None:
+        self.processes[host] = self._start(host)
+
+    # ------------------------------------------------------------------ the application
+
+    async def _file(self, order: Order) -> None:
+        await asyncio.sleep(order.at)
+        options = [
+            CallOptions(job_id=self.world.new_id(), delay=order.delay, priority=order.priority)
+            for _ in range(order.count)
+        ]
+        ttl = 2.0 if order.task == "perishable" and not order.delay else None
+        jobs = [pending(order.task, order.args, {}, each, ttl=ttl) for each in options]
+        while True:
+            try:
+                await add_all(self.client.store, order.queue, jobs)
+                break
+            except StoreError:
+                await asyncio.sleep(0.2)
+        self.judge.accepted.update({job.spec.id: order.queue for job in jobs})
+        self.filing -= 1
+        if "cancel" in self.plan.faults and self.world.chance(0.5):
+            await asyncio.sleep(self.world.rng.uniform(0, 1))
+            await self._cancel(order.queue, jobs[0].spec.id)
+
+    async def _cancel(self, queue: str, id: str) -> None:
+        self.cancelling.add(id)
+        try:
+            (record,) = await self.client.store.get(queue, [id])
+            if record is not None and not record.state.terminal:
+                await self.client.store.apply(queue, [cancel(record)])
+        except StoreError:
+            return  # an operator may give up
+
+    # ------------------------------------------------------------------ looking
+
+    def _is_done(self) -> bool:
+        if self.filing or self.judge.history.live:
+            return False
+        return all(process.living and process.ready for process in self.processes)
+
+    def _is_idle(self) -> bool:
+        return self._is_done() and not any(process.residue for process in self.processes)
+
+    def _check_idle(self) -> None:
+        idle = self.world.run(self._is_idle, IDLE)
+        check(idle, "still held:", [process.residue for process in self.processes])
+
+    def _check_crashes(self) -> None:
+        for process in [*self.former, *self.processes]:
+            check(not process.crash, process.name, process.crash)
+        check(not self.client.loop.errors, self.client.loop.errors)
+
+    def _check_verdicts(self) -> None:
+        queues = self.server.backend._store.queues
+        self.judge.check_end(queues)
+        check_fates(self, queues)
+        check_schedule(self)
+        check_rate(self)
+        check_calm(self, queues)
+
+    def _check_ends(self) -> None:
+        """All stop in good order, and nothing of them is left."""
+        self.closing = True
+        for process in self.processes:
+            process.stop()
+        ended = self.world.run(lambda: all(each.ended for each in self.processes), 2 * DRAIN + 4)
+        check(ended, "did not stop:", [each.name for each in self.processes if not each.ended])
+        self.world.rest(STUBBORN)
+        self._check_crashes()
+        held = [life for life in self.judge.history.lives.values() if life.place == "active"]
+        check(not held, "still held after the end:", held)
+        for process in {*self.former, *self.processes}:
+            if process.ended:
+                check(not process.loop.leftovers, process.name, "left", process.loop.leftovers)

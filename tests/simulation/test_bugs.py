@@ -1,0 +1,183 @@
+"""The simulation can fail: each of these bugs, made on purpose, is caught by one of its worlds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain import clock, settle
+from asyncmqd.domain.settle import Crashed, Policy
+from asyncmqd.runtime import claiming
+from asyncmqd.runtime.claiming import ClaimLoop
+from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.scanner import Scanner
+from asyncmqd.runtime.scheduler import Scheduler
+from tests.simulation.seeds import SCALE, play
+
+_apply = InMemoryBackend._apply
+_exchange = ClaimLoop._exchange
+_count_starts = ClaimLoop._count_starts
+_crashed = settle._crashed
+Patch = pytest.MonkeyPatch
+
+
+def state_instead_of_token(patch: Patch) -> None:
+    """The store looks at the state only: a late write of a former holder passes."""
+
+    def apply(self: Any, queue: Any, change: Any) -> Any:
+        row = queue.rows.get(change.id)
+        return _apply(self, queue, _with_token(change, row) if row else change)
+
+    patch.setattr(InMemoryBackend, "_apply", apply)
+
+
+def release_without_token(patch: Patch) -> None:
+    """Whoever hands a job back need not hold it."""
+
+    def apply(self: Any, queue: Any, change: Any) -> Any:
+        row = queue.rows.get(change.id)
+        handed_back = row and change.edge in {"release", "defer"}
+        return _apply(self, queue, _with_token(change, row) if handed_back else change)
+
+    patch.setattr(InMemoryBackend, "_apply", apply)
+
+
+def _with_token(change: Any, row: Any) -> Any:
+    return msgspec.structs.replace(change, token=row.token)
+
+
+def recovery_without_lease(patch: Patch) -> None:
+    """A scanner takes whatever others hold."""
+
+    async def recover(self: Any, _: Any) -> int:
+        held = await self.node.backend.held(self.queue, "")
+        others = [claim for claim in held if not self.node.leases.holds(claim)]
+        return await self.node.recover(self.queue, others, Crashed("silent"), Policy())
+
+    patch.setattr(Scanner, "_recover", recover)
+
+
+def neighbours_taken_back(patch: Patch) -> None:
+    """A daemon that starts takes back what living neighbours hold."""
+
+    async def take_back(self: Any) -> int:
+        recovered = 0
+        for queue in await self.backend.queues():
+            claims = await self.backend.held(queue, "")
+            recovered += await self.recover(queue, claims, Crashed("died"), Policy())
+        return recovered
+
+    patch.setattr(Node, "take_back", take_back)
+
+
+def instants_without_asking(patch: Patch) -> None:
+    """The store accepts an instant from everybody."""
+
+    async def fire(self: Any, queue: str, name: str, instant: float, job: Any) -> bool:
+        if job is not None:
+            await self.add(queue, [job])
+        return True
+
+    patch.setattr(InMemoryBackend, "fire", fire)
+
+
+def instants_by_the_own_clock(patch: Patch) -> None:
+    """A scheduler trusts the wall clock of its host."""
+    patch.setattr(Scheduler, "_now", lambda _: clock.wall())
+
+
+def lost_reply_forgotten(patch: Patch) -> None:
+    """A claim loop does not ask what a lost reply had brought it."""
+
+    async def find(self: Any) -> None:
+        self._unsure = False
+
+    patch.setattr(ClaimLoop, "_find_unknown_claims", find)
+
+
+def outcome_forgotten(patch: Patch) -> None:
+    """Outcomes are dropped when the round trip that carries them fails."""
+
+    async def exchange(self: Any, room: int) -> Any:
+        try:
+            return await _exchange(self, room)
+        except StoreError:
+            self._finished = []
+            raise
+
+    patch.setattr(ClaimLoop, "_exchange", exchange)
+
+
+def slots_forgotten(patch: Patch) -> None:
+    """Slots that a claim did not fill are not given back."""
+
+    def count(self: Any, room: int, started: int, limiter: Any) -> None:
+        _count_starts(self, room, started or room, limiter)
+
+    patch.setattr(ClaimLoop, "_count_starts", count)
+
+
+def crash_charged_as_failure(patch: Patch) -> None:
+    """Who was on board at a crash loses an attempt."""
+
+    def crashed(claim: Any, crash: Any, policy: Any) -> Any:
+        change = _crashed(claim, crash, policy)
+        return msgspec.structs.replace(change, failures=claim.failures + 1)
+
+    patch.setattr(settle, "_crashed", crashed)
+
+
+def suspects_side_by_side(patch: Patch) -> None:
+    """Nobody is suspected: a poison job kills for ever."""
+    patch.setattr(claiming, "is_suspect", lambda _: False)
+
+
+def starts_not_counted(patch: Patch) -> None:
+    """A rate limiter refills what it gave out."""
+
+    def start(self: Any, count: int = 1) -> None:
+        self._reserved -= count
+
+    patch.setattr(RateLimiter, "start", start)
+
+
+# Each with the first world that catches it; `make faults` finds these anew, and counts them all.
+BUGS = {
+    state_instead_of_token: 7,
+    recovery_without_lease: 1,
+    neighbours_taken_back: 1,
+    instants_without_asking: 2,
+    instants_by_the_own_clock: 0,
+    lost_reply_forgotten: 95,
+    outcome_forgotten: 9,
+    slots_forgotten: 0,
+    crash_charged_as_failure: 1,
+    suspects_side_by_side: 1,
+    starts_not_counted: 4,
+}
+
+
+def _catches(seed: int) -> bool:
+    try:
+        play(seed)
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_bug_is_caught(
+    bug: Callable[[Patch], None], monkeypatch: Patch, seen: Callable[[str], None]
+) -> None:
+    bug(monkeypatch)
+    worlds = [BUGS[bug]] if SCALE == "short" else range(500)
+    caught = [seed for seed in worlds if _catches(seed)]
+    assert caught, f"{bug.__name__}: not noticed by {worlds}; has plan.py changed?"
+    seen(f"bug made on purpose: {bug.__name__}: {len(caught)} of {len(worlds)}, first {caught[0]}")

@@ -1,0 +1,47 @@
+"""Worlds full of faults, each from one seed: no rule of the judge may be broken in any."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation.seeds import COUNT, SHARES, play, regressions, summary
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("share", range(SHARES))
+def test_many_seeds(share: int, seen: Callable[[str], None]) -> None:
+    reports = [play(seed) for seed in range(share, COUNT, SHARES)]
+    seen(f"simulation {share + 1} of {SHARES}: {summary(reports)}, 0 rules broken")
+
+
+def test_one_seed() -> None:
+    """The world of SEED in the environment, or the first."""
+    play(int(os.environ.get("SEED", "0")))
+
+
+def test_seeds_that_once_failed() -> None:
+    for seed in regressions():
+        play(seed)
+
+
+def test_a_seed_names_one_world_whatever_the_hashes_are() -> None:
+    here = [play(seed).trace for seed in range(12)]
+    assert len(set(here)) == 12
+    assert here == [play(seed).trace for seed in range(12)]
+    for hashes in ("1", "2"):
+        program = (
+            "from tests.simulation.seeds import play\nfor s in range(12): print(play(s).trace)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split() == here

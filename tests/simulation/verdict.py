@@ -1,0 +1,85 @@
+"""What must hold once all jobs have ended: what became of each, and when things happened."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from asyncmqd.domain.codec import decode_spec
+from asyncmqd.domain.states import State
+from tests.simulation.judge import check
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+HARMLESS = frozenset({"deaf", "cancel"})  # faults that cost no run
+BLAMELESS = HARMLESS | {"stop"}  # faults that are no crash
+RESUMES = 5.0  # seconds after a fault within which schedules fire again
+
+
+def check_fates(sim: Simulation, queues: Any) -> None:
+    """Each job ended in a state that its task explains."""
+    for data in queues.values():
+        for id, row in data.rows.items():
+            task = decode_spec(row.payload, len(row.payload)).task
+            fates = set(sim.tasks.fates[task])
+            if id in sim.cancelling:
+                fates.add("cancelled")
+            if id in sim.judge.convicts:
+                fates.add("failed")
+            check(row.place in fates, task, id, "became", row.place, row.error.decode())
+            if task == "quick" and row.place == State.COMPLETED:
+                check(row.result == f'"{id}"'.encode(), id, "has the result", row.result)
+
+
+def check_rate(sim: Simulation) -> None:
+    """No process started more jobs of a limited queue than its limit allows, in any window."""
+    rate = sim.plan.rate
+    if rate is None or "pause" in sim.plan.faults:  # a stopped process starts late what it took
+        return
+    starts: dict[str, list[float]] = defaultdict(list)
+    for process, queue, moment in sim.judge.starts:
+        if queue == sim.plan.queues[-1]:
+            starts[process].append(moment)
+    for moments in starts.values():
+        for first, begin in enumerate(moments):
+            for last in range(first + 1, len(moments)):
+                allowed = max(1.0, rate) + rate * (moments[last] - begin)
+                check(last - first + 1 <= allowed + 1e-6, "too fast:", moments[first : last + 1])
+
+
+def check_schedule(sim: Simulation) -> None:
+    """Each instant fired, but for those while there was something amiss."""
+    every = sim.plan.every
+    if every is None:
+        return
+    declared = sim.judge.declared["a", "tick"]
+    calm = declared if sim.plan.faults <= HARMLESS else sim.world.epoch + sim.calm_at + RESUMES
+    if "poison" in sim.plan.faults:
+        calm = max(calm, sim.world.epoch + sim.judge.last_death + RESUMES)
+    fired = set(sim.judge.history.fired["a", "tick"])
+    end = sim.world.true_time - 0.5  # what is due now may be under way
+    for count in range(math.floor(calm / every) + 1, math.floor(end / every) + 1):
+        check(
+            round(count * every, 3) in fired,
+            "missed:",
+            count * every - sim.world.epoch,
+            sim.calm_at,
+        )
+
+
+def check_calm(sim: Simulation, queues: Any) -> None:
+    """Where nothing was amiss, every attempt ran once, and nobody was taken for dead."""
+    judge, faults = sim.judge, sim.plan.faults
+    if faults <= BLAMELESS:
+        check(not judge.edges["recover"], "taken for dead:", judge.edges)
+    if not faults <= HARMLESS:
+        return
+    check(not judge.edges["release"], "released:", judge.edges)
+    for data in queues.values():
+        for id, row in data.rows.items():
+            if row.place in {State.COMPLETED, State.FAILED}:
+                attempts = row.failures + (row.place == State.COMPLETED)
+                refused = row.place == State.FAILED and row.failures == 0
+                check(judge.runs[id] == attempts + refused, id, judge.runs[id], "runs", row)
