@@ -1,4 +1,4 @@
-"""Schedules over five daemons that are killed, stopped and skewed: each instant fires once."""
+"""Schedules over several daemons that are killed, stopped and skewed: each instant fires once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tests.simulation.server import Server
 from tests.simulation.tasks import Tasks
 from tests.simulation.world import EPOCH, World
 
-HOSTS = 5
 LISBON = "Europe/Lisbon"  # sets its clock at 01:00 UTC, to 02:00 in March and to 01:00 in October
 PERIOD = {"short": 5.0, "full": 1.0, "soak": 1.0}[SCALE]  # seconds
 HOURS = {"short": 1, "full": 6, "soak": 24}[SCALE]
@@ -27,22 +26,25 @@ STRIKES = {"short": 60.0, "full": 20.0, "soak": 20.0}[
 
 
 class Fleet:
-    """Five hosts, of which at least one is well at any moment."""
+    """Hosts, of which at least one is well at any moment."""
 
-    def __init__(self, seed: int, epoch: float, repeatables: tuple[Repeatable, ...]) -> None:
+    def __init__(
+        self, seed: int, epoch: float, repeatables: tuple[Repeatable, ...], size: int
+    ) -> None:
+        self.size = size
         self.world = World(seed, epoch)
         self.judge = Judge(self.world, slow=True)
         self.server = Server(self.world, self.judge)
         self.tasks = Tasks(self.judge)
         self.options = {"a": WorkerOptions(repeatables=repeatables)}
-        self.well_from = [0.0] * HOSTS  # when each host is, on the world's clock
+        self.well_from = [0.0] * size  # when each host is, on the world's clock
         self.kills = self.pauses = 0
 
     def play(self, seconds: float) -> None:
         """Let time pass, and see that enough went wrong in it."""
         with self.world.owns_the_clocks():
             try:
-                self.hosts = [self._start(host) for host in range(HOSTS)]
+                self.hosts = [self._start(host) for host in range(self.size)]
                 self.world.after(STRIKES, self._strike)
                 self.world.rest(seconds)
                 assert not any(process.crash for process in self.hosts)
@@ -59,7 +61,7 @@ class Fleet:
         """One line for the end of the run."""
         count = sum(map(len, self.judge.history.fired.values()))
         return (
-            f"cron over {HOSTS} daemons, {what}: {count:,} instants, {self.kills} kills,"
+            f"cron over {self.size} daemons, {what}: {count:,} instants, {self.kills} kills,"
             f" {self.pauses} stops: each fired once, {self.judge.latest * 1000:.0f} ms late at most"
             " (limit 100 ms)"
         )
@@ -83,7 +85,7 @@ class Fleet:
         """Kill or stop one, if another one stays well meanwhile."""
         rng, now = self.world.rng, self.world.now
         self.world.after(rng.expovariate(1 / STRIKES), self._strike)
-        well = [host for host in range(HOSTS) if self.well_from[host] <= now]
+        well = [host for host in range(self.size) if self.well_from[host] <= now]
         if len(well) < 2:
             return
         host = rng.choice(well)
@@ -117,7 +119,7 @@ FROM, TO = 27, 91  # minutes after midnight
 
 @pytest.mark.timeout(3_600)
 def test_each_instant_of_a_period_fires_once(seen: Callable[[str], None]) -> None:
-    fleet = Fleet(1, EPOCH + 0.5, (Repeatable(task="tick", every=PERIOD),))
+    fleet = Fleet(1, EPOCH + 0.5, (Repeatable(task="tick", every=PERIOD),), 5)
     fleet.play(HOURS * 3_600)
     count = int(HOURS * 3_600 // PERIOD)
     assert fleet.fired("tick") == [EPOCH + PERIOD * n for n in range(1, count + 1)]
@@ -129,7 +131,7 @@ def test_each_instant_fires_once_when_clocks_change(
     night: str, seen: Callable[[str], None]
 ) -> None:
     midnight, fixed = NIGHTS[night]
-    fleet = Fleet(2, midnight.timestamp() + FROM * 60 + 0.5, CRONS)
+    fleet = Fleet(2, midnight.timestamp() + FROM * 60 + 0.5, CRONS, 3)
     fleet.play((TO - FROM) * 60)
 
     def minutes(name: str) -> list[float]:
