@@ -248,7 +248,7 @@ class InMemoryBackend(BaseBackend):
             queue=queue,
             id=row.id,
             token=row.token,
-            payload=row.payload,
+            payload=row.payload[: self.payload_limit + 1],
             failures=row.failures,
             crashes=row.crashes,
             solo=row.solo,

@@ -125,11 +125,25 @@ async def test_ids_of_any_printable_characters(backend: BaseBackend, id: str) ->
 async def test_payloads_are_kept_byte_by_byte(backend: BaseBackend, payload: bytes) -> None:
     await backend.add(QUEUE, [job("a", payload=payload)])
     assert (await record(backend, "a")).payload == payload
+    backend.payload_limit = len(payload)
     [claim] = await take(backend)
     assert claim.payload == payload
     await apply(backend, succeeded(claim, b"\x00\xff" + payload))
     ended = await record(backend, "a")
     assert (ended.payload, ended.result) == (payload, b"\x00\xff" + payload)
+
+
+async def test_of_a_payload_over_the_limit_a_claim_brings_no_more_than_shows_it(
+    backend: BaseBackend,
+) -> None:
+    backend.payload_limit = 1_000
+    for id, size in (("at", 1_000), ("over", 1_001), ("far", 1_000_000)):
+        await backend.add(QUEUE, [job(id, payload=b"x" * size)])
+    claims = await backend.claim(QUEUE, 3, 0.0, "w")
+    assert [len(claim.payload) for claim in claims] == [1_000, 1_001, 1_001]
+    for others in ((await backend.expired(QUEUE)).claims, await backend.held(QUEUE, "w")):
+        assert [len(claim.payload) for claim in others] == [1_000, 1_001, 1_001]
+    assert [len(r.payload) for r in await backend.list(QUEUE, State.ACTIVE)][2] == 1_000_000
 
 
 async def test_nothing_to_add_is_no_error(backend: BaseBackend) -> None:

@@ -54,6 +54,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "python_path": ["/srv"],
         "shutdown_timeout": 1,
         "control_socket": "/run/b.sock",
+        "control_group": "operate",
         "log_level": "debug",
         "log_format": "json",
         "lease": 10,
