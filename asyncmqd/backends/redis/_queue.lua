@@ -14,7 +14,8 @@
 --   paused, schedules, schedule:<name>
 --   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]
-local found = redis.call('GET', base .. 'layout')
+-- Keys that belong to no queue end otherwise, and have no neighbours in their slot.
+local found = base:sub(-1) == ':' and redis.call('GET', base .. 'layout')
 if found and found ~= LAYOUT then
   return redis.error_reply('LAYOUT ' .. found)
 end
