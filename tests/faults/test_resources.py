@@ -149,8 +149,9 @@ def test_full_log(scene: Scene, figure):
 @pytest.mark.row("F72", "jobs cancelled and removed while they are claimed, run and settled")
 def test_meddling(scene: Scene, figure):
     many, draw = scaled(200, 5_000), random.Random(4)
-    daemon = scene.daemon(queue="concurrency = 5\nretries = 1\n").start()
-    ids = scene.enqueue(many, task="nap", args=[0.005], batch=10, pause=0.01)
+    daemon = scene.daemon(queue="concurrency = 5\nretries = 1\n")
+    ids = scene.enqueue(many, task="nap", args=[0.005])
+    scene.enqueued()
     answers: dict[str, int] = {}
 
     async def meddle(backend: BaseBackend) -> None:
@@ -164,10 +165,11 @@ def test_meddling(scene: Scene, figure):
             (answer,) = map(str, await backend.remove(QUEUE, [id]))
         answers[answer] = answers.get(answer, 0) + 1
 
-    while not (scene.ran(b"began") and scene.is_quiet()):
+    for _ in range(20):  # while they wait
         scene.store.do(meddle)
-    scene.enqueued()
-    scene.until_quiet()
+    daemon.start()
+    while not scene.is_quiet():
+        scene.store.do(meddle)
     assert daemon.stop() == 0
     records = scene.store.do(lambda backend: backend.get(QUEUE, ids))
     assert {r.state for r in records if r is not None} <= TERMINAL
