@@ -56,6 +56,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mounts = [item for item in others if item.get_closest_marker("mounts")]
         config.hook.pytest_deselected(items=mounts)
         others = [item for item in others if item not in mounts]
+    for item in boxed:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(120))  # the first one installs asyncmqd as well
     items[:] = [*boxed, *others]
 
 

@@ -55,8 +55,8 @@ SQLITE = mutations(
         ),
         (
             "moves.sql",
-            "FROM jobs WHERE queue = ? AND place = ?\nORDER BY rank, seq LIMIT ?;",
-            "FROM jobs WHERE queue = ? AND place = ?\nORDER BY seq LIMIT ?;",
+            "FROM jobs WHERE queue = ?1 AND place = ?2\nORDER BY rank, seq LIMIT ?3;",
+            "FROM jobs WHERE queue = ?1 AND place = ?2\nORDER BY seq LIMIT ?3;",
             "adding",
         ),
         (
@@ -81,8 +81,8 @@ SQLITE = mutations(
         ),
         (
             "reading.sql",
-            "AND place = ? AND rank <= ?\nORDER BY rank, seq LIMIT ?;",
-            "AND place = ? AND rank > ? - 1000000000\nORDER BY rank, seq LIMIT ?;",
+            "AND place = ?2 AND rank <= ?3\nORDER BY rank, seq LIMIT ?4;",
+            "AND place = ?2 AND rank > ?3 - 1000000000\nORDER BY rank, seq LIMIT ?4;",
             "leases",
         ),
         ("reading.sql", "substr(worker, 1, length(?3)) = ?3", "worker = ?3", "leases"),
