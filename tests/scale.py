@@ -1,5 +1,7 @@
 """How much a test does: little at each push, what it promises when asked for.
 
+Limits of time are wide in the short form, for other tests use the machine beside it.
+
 ASYNCMQD_TEST_SCALE is `short` (the default, `make test`), `full` (`make faults`) or `soak`.
 """
 

@@ -18,7 +18,7 @@ from tests.daemon.harness import Daemon, Store, until
 pytestmark = pytest.mark.mounts
 
 MAIL = "[queues.mail]\nconcurrency = 20\n"
-BACK = 3.0  # seconds, of which the daemon sleeps at most two between its tries
+BACK = 10.0  # seconds; of the three that it takes alone the daemon may sleep two
 
 
 async def add_until_full(store: BaseBackend) -> tuple[list[str], str]:

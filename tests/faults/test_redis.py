@@ -21,7 +21,7 @@ SLOTS = 10
 QUEUE_OPTIONS = f"concurrency = {SLOTS}\n"
 JOBS = scaled(150, 3_000)
 ROUNDS = scaled(1, 10)
-BACK_AT_WORK = 3.0  # seconds after the server is back
+BACK_AT_WORK = scaled(9.0, 3.0)  # seconds after the server is back; see tests/scale.py
 LOG_LINES = 20  # that an outage may cost, beside those of jobs
 
 
@@ -168,15 +168,16 @@ def outage_lines(events: list[dict]) -> int:
 @pytest.mark.row("F12", "Redis stalled beyond the lease while jobs run")
 def test_stalled_under_long_jobs(redis_scene: Scene, server: RedisServer, figure):
     """All leases are over when it wakes, and their holders are alive: they get time to say so."""
-    scene, rounds = redis_scene, scaled(1, 10)
-    daemons = [scene.daemon(name, queue=QUEUE_OPTIONS, top=TOP).start() for name in "ab"]
+    scene, rounds, lease = redis_scene, scaled(1, 10), 3.0  # a third of it is the time they get
+    top = f"lease = {lease}\nhang_limit = 60\n"
+    daemons = [scene.daemon(name, queue=QUEUE_OPTIONS, top=top).start() for name in "ab"]
     ids = scene.store.add(QUEUE, "hold", [f"j{n}" for n in range(2 * SLOTS)])
     until(lambda: scene.ran(b"began") == len(ids))
     for _ in range(rounds):
         server.freeze()
-        time.sleep(scaled(1.5, 3) * LEASE)  # the time is what is tested
+        time.sleep(scaled(1.5, 3) * lease)  # the time is what is tested
         server.thaw()
-        later = scene.store.do(lambda backend: backend.now()) + LEASE
+        later = scene.store.do(lambda backend: backend.now()) + lease
         until(lambda: scene.store.do(lambda backend: backend.now()) > later)  # noqa: B023
     daemons[0].open_gate()
     scene.until_quiet()

@@ -22,7 +22,7 @@ from tests.faults.proxy import BOTH, Proxy
 from tests.scale import scaled
 from tests.servers import RedisServer
 
-BACK_AT_WORK = 5.0  # seconds after the promotion
+BACK_AT_WORK = scaled(15.0, 5.0)  # seconds after the promotion; see tests/scale.py
 DOWN_AFTER = 500  # milliseconds until a silent master counts as dead
 
 
