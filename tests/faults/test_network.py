@@ -23,7 +23,7 @@ SLOTS = 10
 TOP = "lease = 1"
 ROUNDS = scaled(1, 10)
 # Seconds until a connection that leads nowhere is replaced, and work goes on.
-DETECTION = scaled(5.0, 10.0)
+DETECTION = scaled(15.0, 10.0)
 LATENCY = scaled(0.1, 0.8)  # seconds at most
 LATE = f"network: 0 to {LATENCY:g} s"
 PATIENCE = scaled(["tests.faults.impatient", "ledger"], ["ledger"])

@@ -6,7 +6,9 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration
@@ -16,6 +18,7 @@ from asyncmqd.backends.sqlite.errors import busy, is_busy, translated
 from asyncmqd.domain import clock
 
 Step = Callable[[sqlite3.Connection], None]
+_Result = TypeVar("_Result")
 
 STEPS: dict[int, Step] = {}
 """By the layout that each leads to, from the one before. Layout 1 was the first.
@@ -35,14 +38,15 @@ def migrate(file: database.DatabaseFile) -> Migration | None:
     StoreRefused.
     """
     try:
-        with contextlib.closing(file.open_any()) as connection:
+        # Opening is refused, too, while another process makes a restored file a WAL one.
+        with contextlib.closing(_patiently(file.path, file.open_any)) as connection:
             return _migrate(file, connection)
     except sqlite3.Error as error:
         raise translated(file.path, error) or error from error
 
 
 def _migrate(file: database.DatabaseFile, connection: sqlite3.Connection) -> Migration | None:
-    _lock(file.path, connection)
+    _patiently(file.path, partial(connection.execute, "BEGIN IMMEDIATE"))
     try:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         own = database.LAYOUT
@@ -63,19 +67,18 @@ def _migrate(file: database.DatabaseFile, connection: sqlite3.Connection) -> Mig
     return Migration(found, own, str(backup))
 
 
-def _lock(path: Path, connection: sqlite3.Connection) -> None:
+def _patiently(path: Path, action: Callable[[], _Result]) -> _Result:
+    """Do it once no other process is in the way. Raises StoreError after `BUSY_LIMIT`."""
     deadline = clock.monotonic() + BUSY_LIMIT
     while True:
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            return action()
         except sqlite3.OperationalError as error:
             if not is_busy(error):
                 raise
             if clock.monotonic() > deadline:
                 raise busy(path) from error
             time.sleep(_BUSY_PAUSE)
-        else:
-            return
 
 
 def _save(file: database.DatabaseFile, found: int) -> Path:
