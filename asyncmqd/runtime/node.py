@@ -174,6 +174,13 @@ class Node:
             self.observer.event("daemon.recovered")
             self._wake_all()
 
+    def note_reply(self, took: float) -> None:
+        """A look at the store took so many seconds. A stall that nobody took for an outage is one
+        to the leases all the same: their holders could not renew them meanwhile.
+        """
+        if took > self.lease / RENEWALS:
+            self._recovered_at = asyncio.get_running_loop().time()
+
     @property
     def may_recover(self) -> bool:
         """Whether leases that ended are to be believed.

@@ -67,8 +67,10 @@ class Scanner:
 
     async def look(self) -> float:
         """Do what is due now; the loop time at which something may be due again."""
+        asked = self._loop.time()
         outlook = await self._outlook()
         seen = self._loop.time()
+        self.node.note_reply(seen - asked)
         self._note_pause(outlook.paused)
         moved = await self._promote(outlook) + await self._recover(outlook)
         if known := self.node.known(outlook.shelves):
