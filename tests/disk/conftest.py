@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +10,6 @@ import pytest
 
 from tests.daemon.conftest import daemon as daemon  # noqa: PLC0414 - a fixture is found by name
 from tests.daemon.conftest import place as place  # noqa: PLC0414
-
-SCALE = os.environ.get("ASYNCMQD_TEST_SCALE", "short")
-"""`short` in `make test`, `full` and `soak` where minutes and hours are given."""
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pytest
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.settle import Policy, Retention, Succeeded, settle
 from tests.daemon.harness import Daemon
-from tests.disk.conftest import SCALE
+from tests.scale import scaled
 from tests.stores.make import expected, load_sqlite, sqlite_store
 from tests.stores.sample import shown
 
-FLIPS = {"short": 60, "full": 500}.get(SCALE, 5_000)
+FLIPS = scaled(60, 500, 5_000)
 CUTS = (1, 99, 100, 511, 4_095, 4_096, 4_097, 12_288)
 
 

@@ -14,11 +14,12 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from tests.daemon.harness import Daemon, Store, until
+from tests.scale import scaled
 
 pytestmark = pytest.mark.mounts
 
 MAIL = "[queues.mail]\nconcurrency = 20\n"
-BACK = 10.0  # seconds; of the three that it takes alone the daemon may sleep two
+BACK = scaled(10.0, 3.0)  # seconds, of which the daemon sleeps at most two between its tries
 
 
 async def add_until_full(store: BaseBackend) -> tuple[list[str], str]:

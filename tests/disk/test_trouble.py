@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.harness import Daemon, Store, until
-from tests.disk.conftest import SCALE
+from tests.scale import scaled
 
 MAIL = "[queues.mail]\nconcurrency = 10\n"
-DETECTED = 15.0  # seconds; 5 are promised, and in `make test` others use the machine, too
-LOCKED, LEASE = (3, 4) if SCALE == "short" else (10, 15)  # seconds
+DETECTED = scaled(15.0, 5.0)  # seconds; see tests/scale.py
+LOCKED, LEASE = scaled((3, 4), (10, 15))  # seconds
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ asyncio.run(main())
 
 def test_kill_9_during_checkpoints_damages_nothing(path: Path, seen: Callable[[str], None]) -> None:
     """F26: what was accepted is there, and the file is whole, whenever the process dies."""
-    rounds = {"short": 4, "full": 40}.get(SCALE, 200)
+    rounds = scaled(4, 40, 200)
     store = Store(f"sqlite://{path}")
     accepted: set[str] = set()
     for number in range(rounds):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +9,16 @@ import pytest
 
 from tests.contract.conftest import open_store, server, store_url
 from tests.daemon.conftest import daemon, place
+from tests.scale import scaled
 
 __all__ = ["daemon", "open_store", "place", "seen", "server", "store_url"]
 
-SCALE = os.environ.get("ASYNCMQD_TEST_SCALE", "short")
 CORPUS = Path(__file__).parent / "corpus"
 
 
 def count(*, short: int, full: int) -> int:
     """How many inputs to try: ten times `full` in a soak."""
-    return {"short": short, "full": full, "soak": 10 * full}[SCALE]
+    return scaled(short, full, 10 * full)
 
 
 def corpus(kind: str) -> dict[str, bytes]:

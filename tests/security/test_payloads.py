@@ -30,7 +30,8 @@ from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
-from tests.security.conftest import SCALE, corpus, count
+from tests.scale import scaled
+from tests.security.conftest import corpus, count
 
 MALFORMED = count(short=500, full=10_000)
 GOOD_EVERY = 50
@@ -193,7 +194,7 @@ def test_f39_a_payload_over_the_limit_is_refused_at_enqueue():
             encode_spec(spec)
 
 
-HUGE = (20 if SCALE == "short" else 100) * 1024 * 1024
+HUGE = scaled(20, 100) * 1024 * 1024
 
 
 @pytest.mark.parametrize("store_url", ["sqlite", "valkey9"], indirect=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.scale import SCALE
 from tests.simulation.plan import draw_plan
 from tests.simulation.simulation import Report, Simulation
 
-SCALE = os.environ.get("ASYNCMQD_TEST_SCALE", "short")
 COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")

@@ -18,7 +18,8 @@ from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
-from tests.simulation.seeds import SCALE, play
+from tests.scale import SCALE
+from tests.simulation.seeds import play
 
 _apply = InMemoryBackend._apply
 _exchange = ClaimLoop._exchange

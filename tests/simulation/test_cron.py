@@ -9,10 +9,10 @@ import pytest
 
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.runtime.options import WorkerOptions
+from tests.scale import SCALE
 from tests.simulation.judge import Judge
 from tests.simulation.loop import SimLoop
 from tests.simulation.process import LEASE, Process
-from tests.simulation.seeds import SCALE
 from tests.simulation.server import Server
 from tests.simulation.tasks import Tasks
 from tests.simulation.world import EPOCH, World

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from asyncmqd.daemon.client import ask
 from tests.daemon.harness import LIMIT, Store, until
-from tests.systemd.box import Box, Follower
+from tests.systemd.box import Box, Follower, event_of
 
 APPLICATION = "/srv/app"  # where the box shows tests/daemon/app
 
@@ -141,14 +140,10 @@ class Service:
         """Let the jobs that hold go on."""
         self.box.path(self.environ["GATE"]).touch()
 
-    def enter(self, *words: str) -> list[dict[str, Any]]:
+    def logged(self, *words: str) -> list[dict[str, Any]]:
         """The unit's events of these names, in order."""
-        return [json.loads(e["MESSAGE"]) for e in self.entries() if _event(e) in words]
-
-
-def _event(entry: dict[str, Any]) -> str:
-    message = entry["MESSAGE"]
-    return json.loads(message).get("event", "") if message.startswith("{") else ""
+        events = map(event_of, self.entries())
+        return [event for event in events if event.get("event") in words]
 
 
 def _number_inside(pid: int) -> str:

@@ -170,5 +170,5 @@ def test_kills_lose_and_charge_nothing_and_leave_the_neighbour_alone(load, servi
     neighbour.open_gate()
     until(lambda: len(neighbour.lines()) == 3)
     assert neighbour.tally("began") == dict.fromkeys(["n1", "n2", "n3"], 1)
-    assert not neighbour.enter("job.lease_lost", "job.recovered")
+    assert not neighbour.logged("job.lease_lost", "job.recovered")
     seen(f"redeploy: jobs on {kind} that a living neighbour held meanwhile: each ran once")

@@ -99,7 +99,7 @@ def test_signals_that_come_together_share_reloads(service, seen):
         daemon.configure(f"[queues.mail]\nconcurrency = {concurrency}\n")
         os.kill(pid, signal.SIGHUP)
     until(lambda: daemon.status()["queues"]["mail"]["concurrency"] == 40)
-    reloads = len(daemon.enter("daemon.reloaded"))
+    reloads = len(daemon.logged("daemon.reloaded"))
     assert reloads <= 20
     seen(f"check 4: 40 HUPs, the file changed before each: {reloads} reloads, the last one serves")
 
@@ -115,6 +115,6 @@ def test_what_needs_a_restart_is_named(service, seen):
     line = "! lease: 15.0 -> 20.0 (needs a restart of the daemon)"
     assert line in planned
     assert line in answered
-    logged = daemon.enter("daemon.reloaded")[-1]
+    logged = daemon.logged("daemon.reloaded")[-1]
     assert logged["needs_restart"] == ["lease"], json.dumps(logged)
     seen(f"check 4: plan, reload and log name it: {line}")

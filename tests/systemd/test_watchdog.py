@@ -31,7 +31,7 @@ def test_a_hung_loop_is_told_of_then_restarted_and_its_job_recovered(service, se
     journal = [e["MESSAGE"] for e in daemon.box.journal("-u", daemon.unit)]
     (dump,) = [line for line in journal if "ledger.py" in line and "in block" in line]
     assert any("Watchdog timeout (limit 3s)" in line for line in journal)
-    count = len(daemon.enter("loop.blocked"))
+    count = len(daemon.logged("loop.blocked"))
     seen(
         f"check 5: a blocked loop with WatchdogSec=3: {count} x loop.blocked, the first after"
         f" {blocked['blocked_ms']} ms (job hung, task block, at {blocked['stack'][0]});"
@@ -86,6 +86,6 @@ def test_too_many_stuck_functions_end_in_a_restart_by_systemd(service, seen):
     until(lambda: daemon.pid not in {0, first})
     daemon.wait_for_state("active")
     assert daemon.show("NRestarts")["NRestarts"] == "1"
-    told = daemon.enter("job.overstayed")[0]
+    told = daemon.logged("job.overstayed")[0]
     assert any(line.endswith(" hold_thread") for line in told["stack"])
-    seen(f"watchdog: stuck_limit = 2: {daemon.enter('daemon.restarting')[0]['error']}; restarted")
+    seen(f"watchdog: stuck_limit = 2: {daemon.logged('daemon.restarting')[0]['error']}; restarted")
