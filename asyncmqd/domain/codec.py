@@ -117,11 +117,16 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
         raise CorruptPayload("expected a job id and a task name")
     if not 0 <= spec.priority <= LOWEST_PRIORITY:
         raise CorruptPayload(f"priority: expected 0 to {LOWEST_PRIORITY}, got {spec.priority}")
+    if (spec.retries, spec.timeout, spec.ttl) != (None, None, None):
+        _check_numbers(spec)
+    return spec
+
+
+def _check_numbers(spec: JobSpec) -> None:
     for name in ("retries", "timeout", "ttl"):
         value = getattr(spec, name)
         if value is not None and not 0 <= value <= MAX_DELAY:
             raise CorruptPayload(f"{name}: expected 0 to {MAX_DELAY:.0f}, got {value!r}")
-    return spec
 
 
 def decode(data: bytes) -> Any:

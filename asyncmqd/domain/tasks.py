@@ -109,6 +109,8 @@ class TaskDef:
 
         Raises BadArguments, naming the argument, if they do not fit.
         """
+        if not args and not kwargs and not self._least:
+            return args, kwargs
         if self._is_plain(args, kwargs):
             return [
                 self._typed_one(name, value) if name in self.hints else value

@@ -6,12 +6,13 @@ Logs and counters hang here and nowhere else, so that they cannot disagree.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
-from asyncmqd.observe.log import LEVELS, logs, own_event
+from asyncmqd.observe.log import LEVELS, logs, own_event, own_events
 
 EDGE_EVENTS = {
     "succeed": "job.completed",
@@ -55,9 +56,15 @@ EVENT_LEVELS = {
 
 _DEBUG, _INFO = LEVELS["debug"], LEVELS["info"]
 
+Applied = tuple[Change, Claim, str, float | None]
+"""A change that a store has applied, the claim before it, the task's name, the run's seconds."""
+
 
 def _rank(event: str) -> int:
     return LEVELS[EVENT_LEVELS[event]] if event in EVENT_LEVELS else _INFO
+
+
+_RANKS = {event: _rank(event) for event in EDGE_EVENTS.values()}
 
 
 class Observer:
@@ -80,23 +87,36 @@ class Observer:
         self, change: Change, claim: Claim, task: str, duration: float | None = None
     ) -> None:
         """A change was applied; `duration` is the run's, in seconds."""
-        self.totals[claim.queue, change.edge] += 1
-        event = EDGE_EVENTS.get(change.edge)
-        if event is None:
-            return
-        fields = job_fields(claim, task)
-        if duration is not None:
-            fields["duration_ms"] = round(duration * 1000, 3)
-        if change.error:
-            fields.update(_error_fields(decode_failure(change.error), change.edge))
-        if change.edge == "retry":
-            fields["retry_in"] = round(change.delay, 3)
-        own_event(_rank(event), event, fields)
+        self.changes([(change, claim, task, duration)])
+
+    def changes(self, applied: Iterable[Applied]) -> None:
+        """A batch of changes was applied."""
+        events = []
+        for change, claim, task, duration in applied:
+            self.totals[claim.queue, change.edge] += 1
+            event = EDGE_EVENTS.get(change.edge)
+            if event is not None:
+                fields = _change_fields(change, claim, task, duration)
+                events.append((_RANKS[event], event, fields))
+        own_events(events)
 
     def about(self, claim: Claim, task: str, event: str, reason: str, **fields: Any) -> None:
         """Something befell a run: `job.lease_lost`, `job.cancelled` or `job.overstayed`."""
         self.totals[claim.queue, event] += 1
         self.event(event, **job_fields(claim, task), reason=reason, **fields)
+
+
+def _change_fields(
+    change: Change, claim: Claim, task: str, duration: float | None
+) -> dict[str, Any]:
+    fields = job_fields(claim, task)
+    if duration is not None:
+        fields["duration_ms"] = round(duration * 1000, 3)
+    if change.error:
+        fields.update(_error_fields(decode_failure(change.error), change.edge))
+    if change.edge == "retry":
+        fields["retry_in"] = round(change.delay, 3)
+    return fields
 
 
 def job_fields(claim: Claim, task: str) -> dict[str, Any]:

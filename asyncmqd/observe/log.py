@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TextIO
 
@@ -44,6 +44,10 @@ class Render(Protocol):
 
     def __call__(self, event: dict[str, Any], job: Mapping[str, Any], *, ours: bool) -> bytes:
         """`job` has the fields of the job that the event belongs to, if any."""
+
+
+OwnEvent = tuple[int, str, dict[str, Any]]
+"""Its level, its name, its fields."""
 
 
 class _Log(NamedTuple):
@@ -85,12 +89,25 @@ def own_event(level: int, event: str, fields: dict[str, Any]) -> None:
     It takes the short way: building a line through structlog's processors costs 6 us, a fifth of
     all that a job of no work costs.
     """
+    if "exc_info" in fields:
+        fields = _with_traceback(fields)
+    own_events([(level, event, fields)])
+
+
+def own_events(events: Iterable[OwnEvent]) -> None:
+    """Log events of ours, in one go."""
     if _log is None:
-        logger().log(level, event, **fields)
-    elif level >= _log.level:
-        if "exc_info" in fields:
-            fields = _with_traceback(fields)
-        _log.writer.write(_log.render(_event(level, event, fields), fields, ours=True))
+        for level, event, fields in events:
+            logger().log(level, event, **fields)
+        return
+    least, render = _log.level, _log.render
+    lines = [
+        render(_event(level, event, fields), fields, ours=True)
+        for level, event, fields in events
+        if level >= least
+    ]
+    if lines:
+        _log.writer.write(*lines)
 
 
 def _event(level: int, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from asyncmqd.domain import clock
 from asyncmqd.observe.outlets import Outlet
@@ -52,19 +52,19 @@ class LineWriter:
         self._home: asyncio.AbstractEventLoop | None = None  # the loop that wrote last
         self._alarm: asyncio.AbstractEventLoop | None = None  # which will try again by itself
 
-    def write(self, line: bytes) -> None:
-        """Take a line with its newline, or an entry of the journal. Never raises, never waits."""
+    def write(self, *lines: bytes) -> None:
+        """Take lines with their newlines, or entries of the journal. Never raises, never waits."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._write_at_once(line)
+            self._write_at_once(lines)
             return
         with self._lock:
-            size = self._size + len(line)
+            size = self._size + sum(map(len, lines))
             if size > self._limit or self.dropped != self._told:
-                self._take(line)
+                self._take(lines)
             else:  # the usual case, of every line of every job
-                self._lines.append(line)
+                self._lines += lines
                 self._size = size
             if self._due is loop:
                 return
@@ -86,9 +86,9 @@ class LineWriter:
 
     # ------------------------------------------------------------------ when to write
 
-    def _write_at_once(self, line: bytes) -> None:
+    def _write_at_once(self, lines: Iterable[bytes]) -> None:
         with self._lock:
-            self._take(line)
+            self._take(lines)
             self._send()
             home = self._home
             if self._stalled and home is not None and self._alarm is not home:
@@ -114,7 +114,11 @@ class LineWriter:
 
     # ------------------------------------------------------------------ what to write
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._take_one(line)
+
+    def _take_one(self, line: bytes) -> None:
         if self._is_full(line) and not self._untold():
             self._send()  # perhaps it was only a long turn
         if self._untold():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from functools import partial
 
 import msgspec
 
@@ -27,6 +26,7 @@ from asyncmqd.domain.settle import (
     note_progress,
     settle,
 )
+from asyncmqd.observe.events import Applied
 from asyncmqd.runtime.execute import Execution, decide
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
@@ -291,7 +291,7 @@ class ClaimLoop:
                 self._count_starts(room, 1, self.limiter)
                 self._start(claim)
             else:
-                change = settle(claim, Released(), self.execution.options.policy(None, None), 0.0)
+                change = settle(claim, Released(), self.execution.policy(None, None), 0.0)
                 self._finished.append((Run(claim, self._loop.time()), change))
         self._unsure = False
 
@@ -326,6 +326,7 @@ class ClaimLoop:
             self.node.explain(former)
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
+        run.on_progress = self._report
         self.running[claim.id] = run
         self.node.leases.hold(run)
         work = self._run_suspect(run) if is_suspect(claim) else self._run(run)
@@ -333,7 +334,7 @@ class ClaimLoop:
 
     async def _run(self, run: Run) -> None:
         run.begun = True
-        outcome = await self.execution.execute(run, partial(self._report, run))
+        outcome = await self.execution.execute(run)
         self._hand_over(run, outcome)
 
     async def _run_suspect(self, run: Run) -> None:
@@ -371,7 +372,7 @@ class ClaimLoop:
         """A run has ended: decide, and leave the change for the next round trip."""
         if run.ended:  # it overstayed its stop, and was settled without
             return
-        run.ended = True
+        run.end()
         run.duration = self._loop.time() - run.started
         if self.running.get(run.id) is run:
             del self.running[run.id]
@@ -399,12 +400,14 @@ class ClaimLoop:
         self._hand_over(run, self.execution.stopped(run))
 
     def _note_answers(self, settled: list[_Settled], answers: list[Answer]) -> None:
+        applied: list[Applied] = []
         for (run, change), answer in zip(settled, answers, strict=False):
             if answer in {"applied", "already"}:
                 self.node.leases.drop(run)
-                self.node.observer.change(change, run.claim, run.task_name, run.duration)
+                applied.append((change, run.claim, run.task_name, run.duration))
             else:
                 self.node.explain(run)
+        self.node.observer.changes(applied)
 
     def _report(self, run: Run, progress: bytes) -> None:
         """Progress of a run, from whatever thread."""

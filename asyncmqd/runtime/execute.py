@@ -25,6 +25,7 @@ from asyncmqd.domain.settle import (
     Crashed,
     Expired,
     Outcome,
+    Policy,
     Raised,
     Refused,
     Released,
@@ -43,6 +44,7 @@ from asyncmqd.runtime.threads import Threads
 
 _HERE = str(Path(__file__).parent)
 _MESSAGE_LIMIT = 2_000  # characters of an error message that are kept
+_POLICIES = 1_000  # that are kept: `retries` of a job may be any number
 _TRACEBACK_LIMIT = 16_000  # characters of a traceback: the end of it says most
 
 
@@ -55,19 +57,35 @@ class Execution:
 
     def __init__(self, options: WorkerOptions, node: Node) -> None:
         self.options = options
+        self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
         self.observer = node.observer
         self.registry = node.registry
         self.threads = Threads(node.overstays)
         self.processes = Processes(node.registry, node.backend.secret_url)
 
-    async def execute(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
+    def change(self, options: WorkerOptions) -> None:
+        """Run by other limits from the next job on."""
+        self.options = options
+        self._policies.clear()
+
+    def policy(self, task: TaskDef | None, retries: int | None) -> Policy:
+        """`WorkerOptions.policy`, made once for each task."""
+        key = ("" if task is None else task.name, retries)
+        known = self._policies.get(key)
+        if known is None:
+            if len(self._policies) >= _POLICIES:
+                self._policies.clear()
+            known = self._policies[key] = self.options.policy(task, retries)
+        return known
+
+    async def execute(self, run: Run) -> Outcome | None:
         """Run the claimed job; None when the claim was lost, and nothing may be written.
 
-        `report` is called with encoded progress. Never raises what the task raised.
+        Never raises what the task raised.
         """
         run.begun = True
         try:
-            return self._prepare(run) or await self._call_in_time(run, report)
+            return self._prepare(run) or await self._call_in_time(run)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - of ours, or of a value's own code
@@ -77,7 +95,7 @@ class Execution:
 
     def _prepare(self, run: Run) -> Outcome | None:
         """Decode, look up, check the age. An outcome here means that the task is not called."""
-        run.policy = self.options.policy(None, None)
+        run.policy = self.policy(None, None)
         try:
             spec = decode_spec(run.claim.payload, self.options.payload_limit)
         except CorruptPayload as error:
@@ -87,12 +105,12 @@ class Execution:
         if task is None:
             return Unknown(spec.task)
         run.task = task
-        run.policy = self.options.policy(task, spec.retries)
+        run.policy = self.policy(task, spec.retries)
         if spec.ttl and run.claim.age >= spec.ttl:
             return Expired()
         return None
 
-    async def _call_in_time(self, run: Run, report: Callable[[bytes], None]) -> Outcome | None:
+    async def _call_in_time(self, run: Run) -> Outcome | None:
         spec, task = run.spec, run.task
         assert spec is not None
         assert task is not None
@@ -103,7 +121,7 @@ class Execution:
             timer = asyncio.get_running_loop().call_later(limit, run.stop, "timeout")
         try:
             failpoint("starting")
-            value = await self._call(run, task, spec, limit, report)
+            value = await self._call(run, task, spec, limit)
         except BaseException as error:  # noqa: BLE001 - SystemExit of a task must not end the daemon
             return self._raised(run, error)
         finally:
@@ -114,14 +132,7 @@ class Execution:
             return self.stopped(run)
         return self._succeeded(value)
 
-    async def _call(
-        self,
-        run: Run,
-        task: TaskDef,
-        spec: JobSpec,
-        limit: float | None,
-        report: Callable[[bytes], None],
-    ) -> Any:
+    async def _call(self, run: Run, task: TaskDef, spec: JobSpec, limit: float | None) -> Any:
         context = JobContext(
             id=run.claim.id,
             queue=run.claim.queue,
@@ -129,7 +140,7 @@ class Execution:
             attempt=run.attempt,
             worker=run.claim.worker,
             time_limit=limit,
-            report=report,
+            report=run.report,
         )
         enter(context)
         if (task.options.executor or self.options.executor) == "process":

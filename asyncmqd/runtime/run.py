@@ -14,6 +14,8 @@ from asyncmqd.observe.events import job_fields
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
 
+_NO_POLICY = Policy()
+
 StopReason = Literal["timeout", "lost", "released"]
 
 
@@ -27,8 +29,9 @@ class Run:
         "duration",
         "ended",
         "explained",
-        "held",
+        "id",
         "on_overstay",
+        "on_progress",
         "policy",
         "progress",
         "spec",
@@ -40,10 +43,11 @@ class Run:
 
     def __init__(self, claim: Claim, started: float) -> None:
         self.claim = claim
+        self.id = claim.id  # the job's
         self.started = started  # loop time
         self.spec: JobSpec | None = None
         self.task: TaskDef | None = None
-        self.policy = Policy()
+        self.policy = _NO_POLICY
         self.progress: bytes | None = None  # reported, not stored yet
         self.stop_reason: StopReason | None = None
         self.begun = False  # its task has made its first step
@@ -51,14 +55,14 @@ class Run:
         self.explained = False  # the log says why its claim was lost
         self.duration = 0.0  # seconds
         self.on_overstay: Callable[[Run], None] | None = None
+        self.on_progress: Callable[[Run, bytes], None] | None = None  # in whatever thread
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.thread_id: int | None = None  # of the thread that runs a plain function
-        self.held = Held(claim.queue, claim.id, claim.token)
 
     @property
-    def id(self) -> str:
-        """The job's id."""
-        return self.claim.id
+    def held(self) -> Held:
+        """The claim, for whoever renews it; most runs end before anybody does."""
+        return Held(self.claim.queue, self.id, self.claim.token)
 
     @property
     def attempt(self) -> int:
@@ -74,6 +78,18 @@ class Run:
     def fields(self) -> dict[str, Any]:
         """What names it in the log."""
         return job_fields(self.claim, self.task_name)
+
+    def report(self, progress: bytes) -> None:
+        """Progress of the task, encoded. From any thread."""
+        if self.on_progress is not None:
+            self.on_progress(self, progress)
+
+    def end(self) -> None:
+        """What its task does from now on counts no more."""
+        self.ended = True
+        # The task's context knows the run. Without this each job would leave a circle of some fifty
+        # objects to the garbage collector, which then takes a tenth of a busy loop.
+        self.asyncio_task = None
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run. The first reason stands: a timeout is one even if the claim is lost."""

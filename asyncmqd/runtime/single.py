@@ -23,7 +23,7 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
     run = Run(claim, loop.time())
     notes: set[asyncio.Task[object]] = set()
 
-    def report(progress: bytes) -> None:
+    def report(_: Run, progress: bytes) -> None:
         loop.call_soon_threadsafe(note, progress)
 
     def note(progress: bytes) -> None:
@@ -31,12 +31,13 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
             apply = node.backend.apply(claim.queue, [note_progress(claim, progress)])
             notes.add(loop.create_task(apply))
 
+    run.on_progress = report
     node.leases.hold(run)
-    run.asyncio_task = loop.create_task(execution.execute(run, report))
+    run.asyncio_task = loop.create_task(execution.execute(run))
     try:
         outcome = await _outcome(run, execution)
     finally:
-        run.ended = True
+        run.end()
         await asyncio.gather(*notes, return_exceptions=True)
         await execution.close()
     run.duration = loop.time() - run.started

@@ -128,7 +128,8 @@ class Worker:
         limits = ("rate_limit", "rate_interval", "burst")
         if any(getattr(options, key) != getattr(self.options, key) for key in limits):
             self._change_limits(options)
-        self.options = self._scanner.options = self._execution.options = options
+        self.options = self._scanner.options = options
+        self._execution.change(options)
         self._let_in(options.payload_limit)
         if isinstance(self._slots, OwnSlots):
             self._slots.resize(options.concurrency)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,11 +12,10 @@ import pytest
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
-from asyncmqd.domain.change import Change
-from asyncmqd.domain.job import Claim, Record
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.observe.events import EDGE_EVENTS, Observer
+from asyncmqd.observe.events import EDGE_EVENTS, Applied, Observer
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
@@ -33,12 +32,11 @@ class Memory(Observer):
     def event(self, name: str, **fields: Any) -> None:
         self.events.append((name, fields))
 
-    def change(
-        self, change: Change, claim: Claim, task: str, duration: float | None = None
-    ) -> None:
-        self.totals[claim.queue, change.edge] += 1
-        fields = {"job_id": claim.id, "task": task, "attempt": claim.attempt}
-        self.events.append((EDGE_EVENTS.get(change.edge, change.edge), fields))
+    def changes(self, applied: Iterable[Applied]) -> None:
+        for change, claim, task, _ in applied:
+            self.totals[claim.queue, change.edge] += 1
+            fields = {"job_id": claim.id, "task": task, "attempt": claim.attempt}
+            self.events.append((EDGE_EVENTS.get(change.edge, change.edge), fields))
 
     def names(self) -> list[str]:
         return [name for name, _ in self.events]

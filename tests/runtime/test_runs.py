@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from dataclasses import dataclass
@@ -456,3 +457,20 @@ def _register_for_the_child() -> None:
 
 
 _register_for_the_child()
+
+
+@virtual
+async def test_jobs_leave_nothing_to_the_garbage_collector(bench: Bench) -> None:
+    async def noop() -> str:
+        return current_job().id
+
+    bench.task(noop)
+    async with bench.worker():
+        await bench.ended(await bench.add("noop"))  # what is made once is there from now on
+        gc.collect()
+        gc.disable()
+        try:
+            await bench.ended(*[await bench.add("noop") for _ in range(100)])
+            assert gc.collect() < 100
+        finally:
+            gc.enable()

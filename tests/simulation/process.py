@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.domain.change import Change
-from asyncmqd.domain.job import Claim
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.events import Applied, Observer
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
@@ -33,10 +31,9 @@ class Quiet(Observer):
         self.events[name] += 1
         assert name not in BAD_EVENTS, (name, fields)
 
-    def change(
-        self, change: Change, claim: Claim, task: str, duration: float | None = None
-    ) -> None:
-        self.totals[claim.queue, change.edge] += 1
+    def changes(self, applied: Iterable[Applied]) -> None:
+        for change, claim, _, _ in applied:
+            self.totals[claim.queue, change.edge] += 1
 
 
 class Process:

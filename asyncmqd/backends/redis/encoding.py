@@ -77,19 +77,39 @@ _EDGE_ARGS = {name: _edge_args(edge) for name, edge in EDGES.items()}
 
 def apply_args(changes: Sequence[Change]) -> list[Argument]:
     """Of apply.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
-    kinds: dict[tuple[Argument, ...], int] = {}
+    kinds: dict[tuple[Any, ...], tuple[int, Change]] = {}  # its number, and the first of the kind
     rows: list[Argument] = []
     for change in changes:
-        number = kinds.setdefault(_kind_args(change), len(kinds) + 1)
-        left = _left_args(change)
-        rows += (number, change.id, change.token, len(left), *left)
-    return [_whom_to_wake(changes), len(kinds), *(arg for kind in kinds for arg in kind), *rows]
+        number, _ = kinds.setdefault(_kind(change), (len(kinds) + 1, change))
+        if change.error is change.result is change.progress is None:
+            rows += (number, change.id, change.token, 0)
+        else:
+            left = _left_args(change)
+            rows += (number, change.id, change.token, len(left), *left)
+    firsts = [first for _, first in kinds.values()]
+    heads = [arg for first in firsts for arg in _kind_args(first)]
+    return [_whom_to_wake(firsts), len(kinds), *heads, *rows]
 
 
 def _whom_to_wake(changes: Sequence[Change]) -> str:
     if any(change.place for change in changes):
         return "all"  # a shelved job needs one that knows its task, and nobody here knows who does
     return "one" if any(change.path.target is State.WAITING for change in changes) else "none"
+
+
+def _kind(change: Change) -> tuple[Any, ...]:
+    """What `_kind_args` depends on."""
+    return (
+        change.edge,
+        change.place,
+        change.outside,
+        change.lapsed,
+        change.delay,
+        change.keep,
+        change.failures,
+        change.crashes,
+        change.solo,
+    )
 
 
 def _kind_args(change: Change) -> tuple[Argument, ...]:
