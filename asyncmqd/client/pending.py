@@ -13,9 +13,9 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.job import Job
+from asyncmqd.client.outbox import batches, outbox, send
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT, encode_spec
-from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import (
     DEFAULT_PRIORITY,
     JOB_ID,
@@ -24,8 +24,6 @@ from asyncmqd.domain.job import (
     JobSpec,
     NewJob,
 )
-
-BULK = 1_000  # jobs a round trip
 
 Result = TypeVar("Result")
 
@@ -111,17 +109,21 @@ def pending(
 
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:
-    """Add jobs to one queue, a thousand a round trip. All are encoded before the first is sent."""
+    """Add jobs to one queue, in order. All are encoded before the first is sent."""
     new = [job.new() for job in jobs]
     created: list[bool] = []
-    for start in range(0, len(new), BULK):
-        failpoint("adding")
-        created += await backend.add(queue, new[start : start + BULK])
-        failpoint("added")
+    for batch in batches(new):
+        created += await send(backend, queue, batch)
     return [
         Job(queue, job.spec, backend, created=is_new)
         for job, is_new in zip(jobs, created, strict=True)
     ]
+
+
+async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job:
+    """Add a job to a queue; concurrent calls share a round trip."""
+    created = await outbox(backend, queue).add(backend, job.new())
+    return Job(queue, job.spec, backend, created=created)
 
 
 class Enqueuing(Coroutine[Any, Any, Result]):

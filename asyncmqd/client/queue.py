@@ -9,7 +9,7 @@ from typing import Any
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import resolve, run_sync
 from asyncmqd.client.job import Job
-from asyncmqd.client.pending import CallOptions, Enqueuing, PendingJob, add_all, pending
+from asyncmqd.client.pending import CallOptions, Enqueuing, PendingJob, add_all, add_one, pending
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.job import Counts
 from asyncmqd.domain.schedule import Repeatable, check, seconds
@@ -65,12 +65,12 @@ class Queue:
         (`CallOptions`). Raises like `Task.enqueue`.
         """
         call = CallOptions(delay=delay, **options)
-        return Enqueuing(self._add([self._pending(task, args, kwargs or {}, call)]))
+        return Enqueuing(self._add(self._pending(task, args, kwargs or {}, call)))
 
     def add_sync(self, task: Task[Any, Any] | str, *args: Any, **options: Any) -> Job:
         """`add` for code without an event loop; blocks until the job is safe in the store."""
         kwargs = options.pop("kwargs", None) or {}
-        return run_sync(self._add([self._pending(task, args, kwargs, CallOptions(**options))]))
+        return run_sync(self._add(self._pending(task, args, kwargs, CallOptions(**options))))
 
     def _pending(
         self,
@@ -96,11 +96,11 @@ class Queue:
             ttl=declared.ttl,
         )
 
-    async def _add(self, jobs: list[PendingJob]) -> Job:
-        return (await add_all(self.backend, self.name, jobs))[0]
+    async def _add(self, job: PendingJob) -> Job:
+        return await add_one(self.backend, self.name, job)
 
     def add_bulk(self, jobs: Iterable[PendingJob]) -> Enqueuing[list[Job]]:
-        """Enqueue many jobs made by `task.job(...)`: one round trip for each 1,000."""
+        """Enqueue many jobs made by `task.job(...)`, in order: one round trip for each 10,000."""
         return Enqueuing(add_all(self.backend, self.name, list(jobs)))
 
     def add_repeatable(

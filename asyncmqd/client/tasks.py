@@ -15,7 +15,7 @@ from asyncmqd.client.pending import (
     CallOptions,
     Enqueuing,
     PendingJob,
-    add_all,
+    add_one,
     pending,
 )
 from asyncmqd.domain.retry import Backoff
@@ -106,7 +106,7 @@ class Task(Generic[Params, Result]):
 
     async def _add(self, job: PendingJob) -> Job:
         queue = job.queue or self.definition.options.queue
-        return (await add_all(resolve(self._backend), queue, [job]))[0]
+        return await add_one(resolve(self._backend), queue, job)
 
 
 @overload

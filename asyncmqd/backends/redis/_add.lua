@@ -1,15 +1,38 @@
--- File a new job behind the others of its priority, or with a delay (microseconds) among the
--- delayed ones. False, and nothing is changed, if the queue has its id. `priority` has 3 digits.
-local function add(now, waiting, delayed, id, priority, delay, payload)
-  local job = string.format('%016d', now) .. priority .. payload
-  if redis.call('SETNX', base .. 'job:' .. id, job) == 0 then
-    return false
+-- File new jobs, in order, behind the others of their priority, or with a delay (microseconds) among
+-- the delayed ones. ARGV from `at` on: waiting place, delayed place, then of each job: id, priority
+-- (3 digits), delay, payload. Of each job 1, or 0 if the queue has its id already.
+
+-- The strings of the jobs as arguments of MSETNX, and whether an id comes twice.
+local function job_strings(at, now)
+  local strings, seen, twice = {}, {}, false
+  for arg = at, #ARGV, 4 do
+    local id = ARGV[arg]
+    twice, seen[id] = twice or seen[id], true
+    -- A microsecond more for each keeps jobs of the same delay in order.
+    local added = string.format('%016d', now + (arg - at) / 4)
+    strings[#strings + 1] = base .. 'job:' .. id
+    strings[#strings + 1] = added .. ARGV[arg + 1] .. ARGV[arg + 3]
   end
-  local number = redis.call('INCR', base .. 'seq')
-  if delay > 0 then
-    redis.call('ZADD', base .. delayed, now + delay, id)
-  else
-    redis.call('ZADD', base .. waiting, priority * 2 ^ 44 + number, id)
+  return strings, twice
+end
+
+local function add(at)
+  local waiting, delayed, first, now = ARGV[at], ARGV[at + 1], at + 2, clock()
+  local strings, twice = job_strings(first, now)
+  local count, answers = #strings / 2, {}
+  -- Ids are hardly ever known already: one command for all, and one for each only if that fails.
+  local fresh = not twice and redis.call('MSETNX', unpack(strings)) == 1
+  local before = redis.call('INCRBY', base .. 'seq', count) - count
+  for number = 1, count do
+    local arg, key = first + 4 * number - 4, strings[2 * number - 1]
+    local delay = tonumber(ARGV[arg + 2])
+    answers[number] = fresh and 1 or redis.call('SETNX', key, strings[2 * number])
+    if answers[number] == 1 and delay > 0 then
+      enter(delayed, now + number - 1 + delay, ARGV[arg])
+    elseif answers[number] == 1 then
+      enter(waiting, ARGV[arg + 1] * 2 ^ 44 + before + number, ARGV[arg])
+    end
   end
-  return true
+  write_lines()
+  return answers
 end

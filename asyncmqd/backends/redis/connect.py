@@ -47,6 +47,7 @@ from asyncmqd.backends.redis.scripts import WAIT, Command, teach
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
 SENTINEL_TIMEOUT = 0.5
+_PIECE = 64 * 1024  # bytes that are packed before they are sent
 FAULTS = (RedisError, RedisClusterException, OSError)  # of which TimeoutError is one
 _REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
 
@@ -163,8 +164,8 @@ class Single(Link):
         connection = self._idle.pop() if self._idle else self._connect()
         try:
             await _freshen(connection)
-            written = b"".join(map(_pack, commands))
-            await connection.send_packed_command(written, check_health=False)
+            for packed in _packed(commands):
+                await connection.send_packed_command(packed, check_health=False)
             replies = [await _reply(connection) for _ in commands]
         except BaseException as error:
             # A reply to what was cut short must never be read as the reply to something else.
@@ -192,6 +193,21 @@ class Single(Link):
     async def _drop_idle(self) -> None:
         while self._idle:
             await self._idle.pop().disconnect(nowait=True)
+
+
+def _packed(commands: Sequence[Command]) -> Iterator[bytes]:
+    """As they are sent: few in one piece, many in several, so that the server begins with the first
+    while the others are being packed.
+    """
+    pieces, size = [], 0
+    for command in commands:
+        pieces.append(_pack(command))
+        size += len(pieces[-1])
+        if size >= _PIECE:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
 
 
 async def _freshen(connection: AbstractConnection) -> None:

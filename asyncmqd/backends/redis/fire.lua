@@ -1,8 +1,7 @@
 -- Add the job of an instant of a schedule, once for ever, and wake one waiting instance.
--- needs: _add _wake
+-- needs: _lines _add _wake
 -- KEYS: the base of the queue
--- ARGV: name, instant (seconds), then nothing (the instant is skipped), or: waiting place, delayed
---       place, id, priority (3 digits), delay (microseconds), payload
+-- ARGV: name, instant (seconds), then nothing (the instant is skipped), or a job, see _add.lua
 -- returns: 1, or 0 if the instant or a later one was fired, or the schedule is paused or gone
 local key = base .. 'schedule:' .. ARGV[1]
 local known = redis.call('HMGET', key, 'last', 'paused')
@@ -11,7 +10,7 @@ if not known[1] or known[2] or tonumber(known[1]) >= tonumber(ARGV[2]) then
 end
 redis.call('HSET', key, 'last', ARGV[2])
 if ARGV[3] then
-  add(clock(), ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8])
+  add(3)
   wake()
 end
 return 1
