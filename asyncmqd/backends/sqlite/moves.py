@@ -8,6 +8,7 @@ statements a job.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -31,6 +32,10 @@ _FOR_EVER = 2**62  # a rank that none exceeds
 _WAITING, _DELAYED, _ACTIVE = map(str, (State.WAITING, State.DELAYED, State.ACTIVE))
 
 _state_of = functools.lru_cache(maxsize=1_000)(state_of)
+
+
+_CHANGED = ("failures", "crashes", "solo", "error", "result", "progress")
+_changed = operator.attrgetter(*_CHANGED)
 
 
 class Row(msgspec.Struct):
@@ -63,8 +68,7 @@ class Row(msgspec.Struct):
 
     def set(self, change: Change) -> None:
         """Take over the values of a change."""
-        for field in ("failures", "crashes", "solo", "error", "result", "progress"):
-            value = getattr(change, field)
+        for field, value in zip(_CHANGED, _changed(change), strict=True):
             if value is not None:
                 setattr(self, field, value)
         if change.result is not None:
