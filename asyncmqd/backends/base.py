@@ -167,7 +167,10 @@ class BaseBackend(abc.ABC):
         lease: float,
         worker: str,
     ) -> Turn:
-        """`apply(changes)`, then `claim(...)`, in one round trip. `limit` 0 claims nothing."""
+        """`apply(changes)`, then `claim(...)`. `limit` 0 claims nothing.
+
+        It is one round trip for up to a page of each. When it fails, part of it may be done.
+        """
 
     async def claim(self, queue: str, limit: int, lease: float, worker: str) -> list[Claim]:
         """Take up to `limit` waiting jobs, best priority first, oldest first within one.

@@ -11,7 +11,7 @@ import pytest
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
 from asyncmqd.backends.redis import RedisBackend, connect, leases
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import Policy, Succeeded, settle
+from asyncmqd.domain.settle import Policy, Released, Succeeded, settle
 from tests.eventually import eventually
 from tests.servers import KINDS, RedisServer
 
@@ -55,13 +55,25 @@ async def test_forgotten_scripts_are_sent_again_and_nothing_else_is(kind, tmp_pa
         assert await store.add(QUEUE, jobs("a", "b", "c")) == [True] * 3
         [claim] = await store.claim(QUEUE, 1, LEASE, "w")
         client.script_flush()
-        # Teach it one of the two scripts that a turn needs: the other alone is missing.
-        await store.claim("other", 1, LEASE, "w")
         turn = await store.turn(QUEUE, [settle(claim, Succeeded(), Policy(), 0)], 1, LEASE, "w")
         assert turn.answers == ["applied"]
         assert [each.id for each in turn.claims] == ["b"]
         counts = (await store.counts([QUEUE]))[QUEUE]
         assert (counts.waiting, counts.active, counts.completed) == (1, 1, 1)
+
+
+async def test_a_turn_applies_before_it_claims_whatever_a_server_has_forgotten(server, store):
+    """It knows what a claim needs and not what a change needs, if those are two scripts."""
+    ids = [f"j{number:03}" for number in range(700)]  # more than a page
+    await store.add(QUEUE, jobs(*ids))
+    claims = await store.claim(QUEUE, len(ids), LEASE, "w")
+    with server.client() as client:
+        client.script_flush()
+    assert await store.claim("other", 1, LEASE, "w") == []
+    changes = [settle(claim, Released(), Policy(), 0) for claim in claims]
+    turn = await store.turn(QUEUE, changes, len(ids), LEASE, "w")
+    assert turn.answers == ["applied"] * len(ids)
+    assert [claim.id for claim in turn.claims] == ids
 
 
 async def test_the_lease_thread_survives_forgotten_scripts(server, store):

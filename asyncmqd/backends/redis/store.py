@@ -143,37 +143,20 @@ class RedisBackend(BaseBackend):
         lease: float,
         worker: str,
     ) -> Turn:
-        applies = [
-            self._call("apply", queue, *encoding.apply_args(page))
-            for page in pages([change.id for change in changes], changes)
-        ]
-        claims = [
-            self._claim(queue, min(PAGE, limit - at), lease, worker) for at in range(0, limit, PAGE)
-        ]
-        if not applies and not claims:
-            return Turn([], [])
-        replies = await self._run(*applies, *claims)
-        answers: list[Answer] = [
-            encoding.ANSWERS[number] for reply in replies[: len(applies)] for number in reply
-        ]
+        answers: list[Answer] = []
         taken: list[Claim] = []
-        for now, rows in replies[len(applies) :]:
+        for page, room in encoding.steps(changes, limit):
+            now, numbers, rows = await self._one(
+                "turn", queue, *self._claim_args(room, lease, worker), *encoding.change_args(page)
+            )
+            answers += [encoding.ANSWERS[number] for number in numbers]
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken)
 
-    def _claim(self, queue: str, limit: int, lease: float, worker: str) -> Command:
+    def _claim_args(self, limit: int, lease: float, worker: str) -> tuple[Argument, ...]:
         channel = self._wakeups.channel
-        return self._call(
-            "claim",
-            queue,
-            State.WAITING,
-            State.ACTIVE,
-            limit,
-            micros(lease),
-            worker,
-            channel,
-            self._most,
-        )
+        places = (State.WAITING, State.ACTIVE)
+        return (*places, limit, micros(lease), worker, channel, self._most)
 
     @property
     def _most(self) -> int:
