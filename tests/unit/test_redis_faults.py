@@ -227,6 +227,59 @@ async def test_a_full_server_refuses_new_jobs_and_still_gives_out_old_ones(tmp_p
         assert (await store.counts([QUEUE]))[QUEUE].waiting == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_may_delete_jobs_is_refused_unless_the_url_allows_it(
+    kind, tmp_path, opened
+):
+    limits = {"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}
+    with RedisServer(kind, tmp_path, options=limits) as server, server.client() as client:
+        with pytest.raises(StoreRefused, match=r"allkeys-lru: .* noeviction, or .*allow_eviction"):
+            await opened(server.url).add(QUEUE, jobs("a"))
+        allowed = opened(f"{server.url}?allow_eviction=true")
+        await allowed.add(QUEUE, jobs("a"))
+        assert any("allkeys-lru" in each for each in await allowed.warnings())
+        assert await allowed.danger() == ""
+        client.config_set("maxmemory-policy", "volatile-lru")
+        store = opened(server.url)
+        await store.add(QUEUE, jobs("b"))
+        client.config_set("maxmemory-policy", "allkeys-random")
+        assert "allkeys-random" in await store.danger()
+        client.config_set("maxmemory", "0")
+        assert await store.danger() == ""
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "volatile-random"])
+async def test_policies_that_spare_jobs_do(policy, tmp_path, opened):
+    limits = {"maxmemory": "4mb", "maxmemory-policy": policy}
+    with RedisServer("valkey9", tmp_path, options=limits) as server:
+        store = opened(server.url)
+        added = await fill(store)
+        assert 0 < len(added) < 10_000
+        assert all(await store.get(QUEUE, added))
+
+
+async def fill(store: RedisBackend) -> list[str]:
+    """Add jobs until the server is full; those that it took."""
+    added: list[str] = []
+    with suppress(StoreError):
+        for number in range(10_000):
+            await store.add(QUEUE, [NewJob(id=f"j{number}", payload=b"x" * 1_000)])
+            added.append(f"j{number}")
+    return added
+
+
+async def test_without_the_right_to_ask_it_is_not_known(tmp_path, opened):
+    options = {
+        "user app": "on >pw ~* &* +@all -info",
+        "maxmemory": "100mb",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    with RedisServer("redis8", tmp_path, options=options) as server:
+        store = opened(server.url.replace("://", "://app:pw@"))
+        await store.add(QUEUE, jobs("a"))
+        assert "INFO" in (await store.warnings())[0]
+
+
 async def test_warnings(server, store):
     assert await store.warnings() == []
     with server.client() as client:

@@ -15,13 +15,14 @@ from asyncmqd.backends.base import (
     Outlook,
     ScheduleRecord,
     StoreError,
+    StoreRefused,
     Turn,
     WorkerRecord,
 )
 from asyncmqd.backends.redis import address, encoding, migration
 from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
-from asyncmqd.backends.redis.health import concerns
+from asyncmqd.backends.redis.health import concerns, danger
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
 from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, call
 from asyncmqd.backends.redis.wakeups import Wakeups
@@ -81,7 +82,16 @@ class RedisBackend(BaseBackend):
 
     async def connect(self) -> None:
         await migration.check(self._link, self.url, self._prefix)
+        await self._check_eviction()
         self._connected = True
+
+    async def _check_eviction(self) -> None:
+        try:
+            reason = await self.danger()
+        except StoreRefused:  # INFO is forbidden: `warnings` says so
+            return
+        if reason:
+            raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
 
     async def migrate(self) -> Migration | None:
         return await migration.migrate(self._link, self.url, self._prefix)
@@ -94,7 +104,15 @@ class RedisBackend(BaseBackend):
 
     async def warnings(self) -> list[str]:
         await self._run()
-        return concerns(await self._link.info("memory"), await self._link.info("persistence"))
+        try:
+            return concerns(await self._link.info("memory"), await self._link.info("persistence"))
+        except StoreRefused:
+            return ["the user may not call INFO: whether the server may delete jobs is not known"]
+
+    async def danger(self) -> str:
+        if self._address.allow_eviction:
+            return ""
+        return danger(await self._link.info("memory"))
 
     # ------------------------------------------------------------- the way of a job
 
