@@ -71,11 +71,11 @@ def parse(url: str) -> Address:
     `unix://[user:password@]/path/of/socket[?db=1]`,
     `redis+sentinel://[user:password@]host[:port],.../service[/db]` and
     `redis+cluster://[user:password@]host[:port],...`. Options of all: `prefix` of all keys
-    (`asyncmq`), `max_connections` (10), `allow_eviction` (`false`): whether to use a server that may
-    delete jobs when its memory is full. Of all but Cluster: `min_replicas` (0) that must have a job
-    before its enqueue returns. With TLS: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
-    `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`); Sentinel and Cluster need
-    `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
+    (`asyncmq`), `max_connections` (10), `allow_eviction` (`false`): whether to use a server
+    that may delete jobs when its memory is full. Of all but Cluster:
+    `min_replicas` (0) that must have a job before its enqueue returns. With TLS: `ssl_ca_certs`,
+    `ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`);
+    Sentinel and Cluster need `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
     """
     parts = _split(url)
     if parts.scheme not in _OPTIONS:
