@@ -148,6 +148,13 @@ class BaseBackend(abc.ABC):
     async def warnings(self) -> list[str]:
         """What an administrator should know about the store's set-up; empty if all is well."""
 
+    async def danger(self) -> str:
+        """Why jobs that the store has are not safe in it now; empty if they are.
+
+        Asked again and again, for a server's set-up may change. Raises StoreError.
+        """
+        return ""
+
     # ------------------------------------------------------------- the way of a job
 
     @abc.abstractmethod
@@ -167,7 +174,10 @@ class BaseBackend(abc.ABC):
         lease: float,
         worker: str,
     ) -> Turn:
-        """`apply(changes)`, then `claim(...)`, in one round trip. `limit` 0 claims nothing."""
+        """`apply(changes)`, then `claim(...)`. `limit` 0 claims nothing.
+
+        It is one round trip for up to a page of each. When it fails, part of it may be done.
+        """
 
     async def claim(self, queue: str, limit: int, lease: float, worker: str) -> list[Claim]:
         """Take up to `limit` waiting jobs, best priority first, oldest first within one.

@@ -132,7 +132,7 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
         print(f"       {about['refusal']}")
     if about["needs_restart"]:
         print(f"       restart needed for {', '.join(about['needs_restart'])}")
-    print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DOES NOT ANSWER'}")
+    print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
     if store["trouble"]:
         print(f"       {store['trouble']}")
     if lost := result["log"]["dropped"]:

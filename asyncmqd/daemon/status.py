@@ -75,7 +75,7 @@ class Status:
             f"completed: {self._total('succeed')}, failed: {self._total('fail')}",
             f"configuration: {configuration.generation}",
         ]
-        if not self._node.healthy:
+        if self._node.trouble:
             parts.insert(0, f"degraded: {self._node.trouble}")
         if configuration.refusal:
             parts.insert(0, configuration.refusal)
@@ -107,7 +107,7 @@ class Status:
             },
             "store": {
                 "url": configuration.settings.backend_shown,
-                "healthy": self._node.healthy,
+                "healthy": not self._node.trouble,
                 "trouble": self._node.trouble,
             },
             "running": self._supervisor.running,

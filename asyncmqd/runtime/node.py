@@ -95,7 +95,8 @@ class Node:
         self.workers: dict[str, list[Member]] = {}
         self.suspects: set[tuple[str, str]] = set()  # that run now: at most one
         self.healthy = True
-        self.trouble = ""  # why the store's last call failed, while it is not healthy
+        self._failure = ""  # why the store's last call failed, while it is not healthy
+        self._danger = ""  # why jobs are not safe in the store, though it answers
         self._recovered_at = -1e9  # loop time
         self._tasks: list[asyncio.Task[None]] = []
         self._listener: asyncio.Task[None] | None = None
@@ -157,7 +158,7 @@ class Node:
 
     def store_failed(self, error: StoreError) -> None:
         """A call failed: one log line at the first of them."""
-        self.trouble = str(error)
+        self._failure = str(error)
         if self.healthy:
             self.healthy = False
             self.observer.event("daemon.degraded", error=str(error))
@@ -169,10 +170,25 @@ class Node:
         """A call succeeded: one log line at the first after an outage."""
         if not self.healthy:
             self.healthy = True
-            self.trouble = ""
+            self._failure = self._danger = ""  # what is wrong still is told anew
             self._recovered_at = asyncio.get_running_loop().time()
             self.observer.event("daemon.recovered")
             self._wake_all()
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the store; empty if all is well."""
+        return self._failure or self._danger
+
+    async def _look_for_danger(self) -> None:
+        """One log line when jobs are no longer safe in the store, and one when they are again."""
+        with contextlib.suppress(StoreError):  # others tell that it fails
+            danger = await self.backend.danger()
+            if danger and danger != self._danger:
+                self.observer.event("daemon.degraded", error=danger)
+            elif self._danger and not danger:
+                self.observer.event("daemon.recovered")
+            self._danger = danger
 
     def note_reply(self, took: float) -> None:
         """A look at the store took so many seconds. A stall that nobody took for an outage is one
@@ -258,6 +274,7 @@ class Node:
         self._beat_now.clear()
         await self.backend.beat(self.id, self._info(), BEAT_TTL)
         self.store_answered()
+        await self._look_for_danger()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
                 await self._beat_now.wait()

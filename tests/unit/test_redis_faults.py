@@ -11,7 +11,7 @@ import pytest
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
 from asyncmqd.backends.redis import RedisBackend, connect, leases
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import Policy, Succeeded, settle
+from asyncmqd.domain.settle import Policy, Released, Succeeded, settle
 from tests.eventually import eventually
 from tests.servers import KINDS, RedisServer
 
@@ -55,13 +55,25 @@ async def test_forgotten_scripts_are_sent_again_and_nothing_else_is(kind, tmp_pa
         assert await store.add(QUEUE, jobs("a", "b", "c")) == [True] * 3
         [claim] = await store.claim(QUEUE, 1, LEASE, "w")
         client.script_flush()
-        # Teach it one of the two scripts that a turn needs: the other alone is missing.
-        await store.claim("other", 1, LEASE, "w")
         turn = await store.turn(QUEUE, [settle(claim, Succeeded(), Policy(), 0)], 1, LEASE, "w")
         assert turn.answers == ["applied"]
         assert [each.id for each in turn.claims] == ["b"]
         counts = (await store.counts([QUEUE]))[QUEUE]
         assert (counts.waiting, counts.active, counts.completed) == (1, 1, 1)
+
+
+async def test_a_turn_applies_before_it_claims_whatever_a_server_has_forgotten(server, store):
+    """It knows what a claim needs and not what a change needs, if those are two scripts."""
+    ids = [f"j{number:03}" for number in range(700)]  # more than a page
+    await store.add(QUEUE, jobs(*ids))
+    claims = await store.claim(QUEUE, len(ids), LEASE, "w")
+    with server.client() as client:
+        client.script_flush()
+    assert await store.claim("other", 1, LEASE, "w") == []
+    changes = [settle(claim, Released(), Policy(), 0) for claim in claims]
+    turn = await store.turn(QUEUE, changes, len(ids), LEASE, "w")
+    assert turn.answers == ["applied"] * len(ids)
+    assert [claim.id for claim in turn.claims] == ids
 
 
 async def test_the_lease_thread_survives_forgotten_scripts(server, store):
@@ -213,6 +225,59 @@ async def test_a_full_server_refuses_new_jobs_and_still_gives_out_old_ones(tmp_p
             await store.add(QUEUE, jobs("b"))
         client.config_set("maxmemory", "0")
         assert (await store.counts([QUEUE]))[QUEUE].waiting == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_may_delete_jobs_is_refused_unless_the_url_allows_it(
+    kind, tmp_path, opened
+):
+    limits = {"maxmemory": "100mb", "maxmemory-policy": "allkeys-lru"}
+    with RedisServer(kind, tmp_path, options=limits) as server, server.client() as client:
+        with pytest.raises(StoreRefused, match=r"allkeys-lru: .* noeviction, or .*allow_eviction"):
+            await opened(server.url).add(QUEUE, jobs("a"))
+        allowed = opened(f"{server.url}?allow_eviction=true")
+        await allowed.add(QUEUE, jobs("a"))
+        assert any("allkeys-lru" in each for each in await allowed.warnings())
+        assert await allowed.danger() == ""
+        client.config_set("maxmemory-policy", "volatile-lru")
+        store = opened(server.url)
+        await store.add(QUEUE, jobs("b"))
+        client.config_set("maxmemory-policy", "allkeys-random")
+        assert "allkeys-random" in await store.danger()
+        client.config_set("maxmemory", "0")
+        assert await store.danger() == ""
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "volatile-random"])
+async def test_policies_that_spare_jobs_do(policy, tmp_path, opened):
+    limits = {"maxmemory": "4mb", "maxmemory-policy": policy}
+    with RedisServer("valkey9", tmp_path, options=limits) as server:
+        store = opened(server.url)
+        added = await fill(store)
+        assert 0 < len(added) < 10_000
+        assert all(await store.get(QUEUE, added))
+
+
+async def fill(store: RedisBackend) -> list[str]:
+    """Add jobs until the server is full; those that it took."""
+    added: list[str] = []
+    with suppress(StoreError):
+        for number in range(10_000):
+            await store.add(QUEUE, [NewJob(id=f"j{number}", payload=b"x" * 1_000)])
+            added.append(f"j{number}")
+    return added
+
+
+async def test_without_the_right_to_ask_it_is_not_known(tmp_path, opened):
+    options = {
+        "user app": "on >pw ~* &* +@all -info",
+        "maxmemory": "100mb",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    with RedisServer("redis8", tmp_path, options=options) as server:
+        store = opened(server.url.replace("://", "://app:pw@"))
+        await store.add(QUEUE, jobs("a"))
+        assert "INFO" in (await store.warnings())[0]
 
 
 async def test_warnings(server, store):

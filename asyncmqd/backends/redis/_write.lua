@@ -1,4 +1,4 @@
--- What a change writes beside the lines; `runs` and `bytes` are written by apply.lua at the end.
+-- What a change writes beside the lines; `runs` and `bytes` are written by turn.lua at the end.
 local bytes, packed = 0, {}
 
 -- Write error, result or progress. The first two are part of the job's size.

@@ -51,6 +51,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = DEFAULT_PREFIX
     max_connections: int = MAX_CONNECTIONS
     min_replicas: int = 0  # that must have a job before its enqueue returns
+    allow_eviction: bool = False  # whether to work with a server that may delete jobs
 
     def __repr__(self) -> str:
         return f"Address({self.url!r})"
@@ -70,10 +71,11 @@ def parse(url: str) -> Address:
     `unix://[user:password@]/path/of/socket[?db=1]`,
     `redis+sentinel://[user:password@]host[:port],.../service[/db]` and
     `redis+cluster://[user:password@]host[:port],...`. Options of all: `prefix` of all keys
-    (`asyncmq`), `max_connections` (10). Of all but Cluster: `min_replicas` (0) that must have a job
-    before its enqueue returns. With TLS: `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile`,
-    `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`); Sentinel and Cluster need
-    `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
+    (`asyncmq`), `max_connections` (10), `allow_eviction` (`false`): whether to use a server
+    that may delete jobs when its memory is full. Of all but Cluster:
+    `min_replicas` (0) that must have a job before its enqueue returns. With TLS: `ssl_ca_certs`,
+    `ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`);
+    Sentinel and Cluster need `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
     """
     parts = _split(url)
     if parts.scheme not in _OPTIONS:
@@ -107,6 +109,7 @@ def parse(url: str) -> Address:
             shown, "max_connections", options.get("max_connections", str(MAX_CONNECTIONS)), 1
         ),
         min_replicas=_number(shown, "min_replicas", options.get("min_replicas", "0"), 0),
+        allow_eviction=_flag(shown, "allow_eviction", options.get("allow_eviction", "false")),
     )
 
 
@@ -148,7 +151,7 @@ def _without_secrets(parts: SplitResult) -> str:
 
 
 def _known_options(scheme: str) -> tuple[str, ...]:
-    return ("prefix", "max_connections", *_OPTIONS[scheme])
+    return ("prefix", "max_connections", "allow_eviction", *_OPTIONS[scheme])
 
 
 def _options(parts: SplitResult, shown: str) -> dict[str, str]:

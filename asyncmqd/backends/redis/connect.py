@@ -261,6 +261,7 @@ class Clustered(Link):
                 nodes = client.get_primaries()
                 return [await _raw_info(node, section) for node in nodes]
         except FAULTS as error:
+            await self.close()  # it may have asked one who is no master any more
             told = self.error(error)
             raise told from told.__cause__
 

@@ -75,8 +75,24 @@ def _edge_args(edge: Edge) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
 _EDGE_ARGS = {name: _edge_args(edge) for name, edge in EDGES.items()}
 
 
-def apply_args(changes: Sequence[Change]) -> list[Argument]:
-    """Of apply.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
+def steps(changes: Sequence[Change], limit: int) -> Iterator[tuple[Sequence[Change], int]]:
+    """Calls of turn.lua, one after the other: the changes of each and how many jobs it takes.
+
+    Mostly it is one. All changes come before the first job is taken.
+    """
+    *earlier, last = [*pages([change.id for change in changes], changes)] or [()]
+    for page in earlier:
+        yield page, 0
+    if last or limit:
+        yield last, min(limit, PAGE)
+    for at in range(PAGE, limit, PAGE):
+        yield (), min(limit - at, PAGE)
+
+
+def change_args(changes: Sequence[Change]) -> list[Argument]:
+    """Of turn.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
+    if not changes:
+        return []
     kinds: dict[tuple[Any, ...], tuple[int, Change]] = {}  # its number, and the first of the kind
     rows: list[Argument] = []
     for change in changes:
@@ -143,7 +159,7 @@ def held_args(held: Sequence[Held]) -> list[Argument]:
 
 
 def claims(queue: str, now: int, rows: Sequence[Sequence[Any]]) -> list[Claim]:
-    """From claim.lua and active.lua."""
+    """From turn.lua and active.lua."""
     return [_claim(queue, now, *row) for row in rows]
 
 

@@ -17,9 +17,18 @@ def _fields(answer: bytes) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
+def danger(memory: Sequence[bytes]) -> str:
+    """Why some master may delete jobs at any moment; empty if none may. From answers to INFO."""
+    for fields in map(_fields, memory):
+        if fields.get("maxmemory", "0") != "0":
+            return "".join(_of_memory(fields))
+    return ""
+
+
 def _of_memory(fields: dict[str, str]) -> Iterable[str]:
-    policy = fields.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
+    # The volatile policies delete only keys that have a time to live, and jobs have none.
+    policy = fields.get("maxmemory_policy", "")
+    if policy.startswith("allkeys"):
         yield (
             f"maxmemory-policy is {policy}: the server may delete jobs when its memory is full;"
             " set it to noeviction"

@@ -15,13 +15,14 @@ from asyncmqd.backends.base import (
     Outlook,
     ScheduleRecord,
     StoreError,
+    StoreRefused,
     Turn,
     WorkerRecord,
 )
 from asyncmqd.backends.redis import address, encoding, migration
 from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
-from asyncmqd.backends.redis.health import concerns
+from asyncmqd.backends.redis.health import concerns, danger
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
 from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, call
 from asyncmqd.backends.redis.wakeups import Wakeups
@@ -81,7 +82,16 @@ class RedisBackend(BaseBackend):
 
     async def connect(self) -> None:
         await migration.check(self._link, self.url, self._prefix)
+        await self._check_eviction()
         self._connected = True
+
+    async def _check_eviction(self) -> None:
+        try:
+            reason = await self.danger()
+        except StoreRefused:  # INFO is forbidden: `warnings` says so
+            return
+        if reason:
+            raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
 
     async def migrate(self) -> Migration | None:
         return await migration.migrate(self._link, self.url, self._prefix)
@@ -94,7 +104,15 @@ class RedisBackend(BaseBackend):
 
     async def warnings(self) -> list[str]:
         await self._run()
-        return concerns(await self._link.info("memory"), await self._link.info("persistence"))
+        try:
+            return concerns(await self._link.info("memory"), await self._link.info("persistence"))
+        except StoreRefused:
+            return ["the user may not call INFO: whether the server may delete jobs is not known"]
+
+    async def danger(self) -> str:
+        if self._address.allow_eviction:
+            return ""
+        return danger(await self._link.info("memory"))
 
     # ------------------------------------------------------------- the way of a job
 
@@ -143,37 +161,20 @@ class RedisBackend(BaseBackend):
         lease: float,
         worker: str,
     ) -> Turn:
-        applies = [
-            self._call("apply", queue, *encoding.apply_args(page))
-            for page in pages([change.id for change in changes], changes)
-        ]
-        claims = [
-            self._claim(queue, min(PAGE, limit - at), lease, worker) for at in range(0, limit, PAGE)
-        ]
-        if not applies and not claims:
-            return Turn([], [])
-        replies = await self._run(*applies, *claims)
-        answers: list[Answer] = [
-            encoding.ANSWERS[number] for reply in replies[: len(applies)] for number in reply
-        ]
+        answers: list[Answer] = []
         taken: list[Claim] = []
-        for now, rows in replies[len(applies) :]:
+        for page, room in encoding.steps(changes, limit):
+            now, numbers, rows = await self._one(
+                "turn", queue, *self._claim_args(room, lease, worker), *encoding.change_args(page)
+            )
+            answers += [encoding.ANSWERS[number] for number in numbers]
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken)
 
-    def _claim(self, queue: str, limit: int, lease: float, worker: str) -> Command:
+    def _claim_args(self, limit: int, lease: float, worker: str) -> tuple[Argument, ...]:
         channel = self._wakeups.channel
-        return self._call(
-            "claim",
-            queue,
-            State.WAITING,
-            State.ACTIVE,
-            limit,
-            micros(lease),
-            worker,
-            channel,
-            self._most,
-        )
+        places = (State.WAITING, State.ACTIVE)
+        return (*places, limit, micros(lease), worker, channel, self._most)
 
     @property
     def _most(self) -> int:

@@ -1,0 +1,38 @@
+-- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
+-- carries the token and stands in one of the edge's sources. Both are one script because a server may
+-- have forgotten one of two: the jobs would be taken before the changes are sent in full.
+-- needs: _runs _lines _shelves _wake _judge _write _change _changes _take
+-- KEYS: the base of the queue
+-- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
+--       channel of the instance (empty if it does not listen), the most bytes of a job's string to
+--       return; then, if there are changes, whom to wake (none, one, all) and the changes, see
+--       _changes.lua; no id comes twice, for all jobs are read before the first one is written
+-- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job; the claims: id, run,
+--       string of the job
+local function apply_all()
+  local changes, ids, places = read_changes()
+  local answers, moved, runs, where, scores = {}, false, read_runs(ids), locate(ids, places)
+  for number, change in ipairs(changes) do
+    local run, place = runs[number], where[number]
+    local answer = judge(change, run, place, scores[number])
+    if answer == 0 then
+      moved = true
+      apply(change, run, place)
+    end
+    answers[number] = answer
+  end
+  write_lines()
+  if #packed > 0 then
+    redis.call('HSET', base .. 'runs', unpack(packed))
+  end
+  if bytes ~= 0 then
+    redis.call('INCRBY', base .. 'bytes', bytes)
+  end
+  if moved and ARGV[8] ~= 'none' then
+    wake(ARGV[8] == 'all')
+  end
+  return answers
+end
+
+local answers, limit = ARGV[8] and apply_all() or {}, tonumber(ARGV[3])
+return {now, answers, limit > 0 and take(limit) or {}}
