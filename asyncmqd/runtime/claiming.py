@@ -23,7 +23,6 @@ from asyncmqd.domain.settle import (
     Outcome,
     Released,
     is_suspect,
-    mark_solo,
     note_progress,
     settle,
 )
@@ -33,6 +32,7 @@ from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.slots import LANES, Slots
+from asyncmqd.runtime.trial import ClaimLost, on_trial
 
 BATCH = 1_000  # jobs that one round trip brings at most
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
@@ -154,7 +154,7 @@ class ClaimLoop:
         except Exception as error:  # noqa: BLE001 - we are failing already
             self.node.observer.event("queue.not_handed_back", queue=self.queue, error=str(error))
         for run in held:
-            self.node.leases.drop(run)
+            self.node.let_go(run)
 
     async def _turn_for_ever(self, lane: int) -> None:
         while (room := await self._something_to_do()) is not None:
@@ -193,7 +193,7 @@ class ClaimLoop:
 
     def _reserve(self, limit: int = BATCH) -> int:
         """Take free slots, and a token for each."""
-        if self.draining:
+        if self.draining or self.node.gate.closed:
             return 0
         slots = self.slots.take(min(self.slots.share, limit))
         if self.limiter is None or not slots:
@@ -276,7 +276,7 @@ class ClaimLoop:
         if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
             # The store is gone and so is our time. Leases will bring the jobs back.
             for run, _ in self._finished:
-                self.node.leases.drop(run)
+                self.node.let_go(run)
             self._finished.clear()
             self._unsure = False
         await self.node.pause(self._failures)
@@ -307,7 +307,8 @@ class ClaimLoop:
     async def _start_all(self, claims: list[Claim], took: float) -> None:
         if claims and took > self.node.lease / 2:
             claims = await self._still_held(claims)
-        for claim in claims:
+        # Suspects first: a trial needs a process in which nothing has begun yet.
+        for claim in sorted(claims, key=is_suspect, reverse=True):
             self._start(claim)
 
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
@@ -332,36 +333,23 @@ class ClaimLoop:
         run.asyncio_task = self._loop.create_task(work)
 
     async def _run(self, run: Run) -> None:
-        run.begun = True
+        if not self.node.gate.admits(run):
+            self._hand_over(run, Released())
+            return
         outcome = await self.execution.execute(run, partial(self._report, run))
         self._hand_over(run, outcome)
 
     async def _run_suspect(self, run: Run) -> None:
-        """A job that was on board at two crashes runs when no other such job does."""
-        run.begun = True
-        key = (self.queue, run.id)
-        if self.node.suspects:
+        """A job that was on board at two crashes has to wait for its turn to be tried."""
+        if not self.node.gate.close(run):
             self._hand_over(run, Released(SUSPECT_PAUSE))
             return
-        self.node.suspects.add(key)
         try:
-            await self._run_marked(run)
-        finally:
-            self.node.suspects.discard(key)
-
-    async def _run_marked(self, run: Run) -> None:
-        mark = mark_solo(run.claim)
-        # From now on the store may have the mark, even if no reply tells so: whoever hands the job
-        # back has to take it off, or a crash in which it only waited would convict it.
-        run.claim = msgspec.structs.replace(run.claim, solo=True)
-        try:
-            (answer,) = await self.node.backend.apply(self.queue, [mark])
+            async with on_trial(self.node, run):
+                await self._run(run)
         except StoreError:
             self._hand_over(run, Released(SUSPECT_PAUSE))
-            return
-        if answer == "applied":
-            await self._run(run)
-        else:
+        except ClaimLost:
             self.node.explain(run)
             self._hand_over(run, None)
 
@@ -401,7 +389,7 @@ class ClaimLoop:
     def _note_answers(self, settled: list[_Settled], answers: list[Answer]) -> None:
         for (run, change), answer in zip(settled, answers, strict=False):
             if answer in {"applied", "already"}:
-                self.node.leases.drop(run)
+                self.node.let_go(run)
                 self.node.observer.change(change, run.claim, run.task_name, run.duration)
             else:
                 self.node.explain(run)

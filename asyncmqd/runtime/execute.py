@@ -57,6 +57,7 @@ class Execution:
         self.options = options
         self.observer = node.observer
         self.registry = node.registry
+        self.gate = node.gate
         self.threads = Threads(node.overstays)
         self.processes = Processes(node.registry, node.backend.secret_url)
 
@@ -66,12 +67,15 @@ class Execution:
         `report` is called with encoded progress. Never raises what the task raised.
         """
         run.begun = True
+        self.gate.enter(run)
         try:
             return self._prepare(run) or await self._call_in_time(run, report)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - of ours, or of a value's own code
             return Refused(failure_of(error))
+        finally:
+            self.gate.leave(run)
 
     # ------------------------------------------------------------------ steps
 
