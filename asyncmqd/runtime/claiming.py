@@ -239,13 +239,14 @@ class ClaimLoop:
             raise
         self._failures = 0
         self.node.store_answered()
-        self._count_starts(room, len(reply.claims), limiter)
+        suspects = sum(map(is_suspect, reply.claims))  # not started yet: they wait for their turn
+        self._count_starts(room - suspects, len(reply.claims) - suspects, limiter)
         self._note_answers(settled, reply.answers)
         if room and len(reply.claims) == room:
             self._hungry = True
         elif room:
             self.scanner.ring()  # what woke us may have been a delayed job
-        await self._start_all(reply.claims, self._loop.time() - began)
+        await self._start_all(reply.claims, self._loop.time() - began, limiter)
 
     async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
         settled, self._finished = self._finished, []
@@ -288,8 +289,9 @@ class ClaimLoop:
             if claim.worker != self.name or self.node.leases.holds(claim):
                 continue
             if room := self._reserve(1):
-                self._count_starts(room, 1, self.limiter)
-                self._start(claim)
+                started = 0 if is_suspect(claim) else room
+                self._count_starts(started, started, self.limiter)
+                self._start(claim, self.limiter)
             else:
                 change = settle(claim, Released(), self.execution.options.policy(None, None), 0.0)
                 self._finished.append((Run(claim, self._loop.time()), change))
@@ -304,23 +306,28 @@ class ClaimLoop:
             limiter.start(started)
             limiter.refund(room - started)
 
-    async def _start_all(self, claims: list[Claim], took: float) -> None:
+    async def _start_all(
+        self, claims: list[Claim], took: float, limiter: RateLimiter | None
+    ) -> None:
         if claims and took > self.node.lease / 2:
-            claims = await self._still_held(claims)
+            claims = await self._still_held(claims, limiter)
         # Suspects first: a trial needs a process in which nothing has begun yet.
         for claim in sorted(claims, key=is_suspect, reverse=True):
-            self._start(claim)
+            self._start(claim, limiter)
 
-    async def _still_held(self, claims: list[Claim]) -> list[Claim]:
+    async def _still_held(self, claims: list[Claim], limiter: RateLimiter | None) -> list[Claim]:
         """The reply took so long (a stalled store, a stopped process) that leases may be over."""
         try:
             kept = await self.node.leases.check(claims)
         except StoreError:
             kept = [True] * len(claims)  # not known: fenced all the same
-        self.slots.give(kept.count(False))
+        lost = [claim for claim, is_kept in zip(claims, kept, strict=True) if not is_kept]
+        self.slots.give(len(lost))
+        if limiter is not None:
+            limiter.refund(sum(map(is_suspect, lost)))
         return [claim for claim, is_kept in zip(claims, kept, strict=True) if is_kept]
 
-    def _start(self, claim: Claim) -> None:
+    def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
         former = self.running.get(claim.id)
         if former is not None:  # we had lost it without noticing, and claimed it anew
             former.stop("lost")
@@ -329,7 +336,11 @@ class ClaimLoop:
         run.on_overstay = self._settle_without
         self.running[claim.id] = run
         self.node.leases.hold(run)
-        work = self._run_suspect(run) if is_suspect(claim) else self._run(run)
+        if is_suspect(claim):
+            run.reserved = limiter
+            work = self._run_suspect(run)
+        else:
+            work = self._run(run)
         run.asyncio_task = self._loop.create_task(work)
 
     async def _run(self, run: Run) -> None:
@@ -346,6 +357,7 @@ class ClaimLoop:
             return
         try:
             async with on_trial(self.node, run):
+                run.use_token()
                 await self._run(run)
         except StoreError:
             self._hand_over(run, Released(SUSPECT_PAUSE))
@@ -361,6 +373,7 @@ class ClaimLoop:
             return
         run.ended = True
         run.duration = self._loop.time() - run.started
+        run.refund_token()
         if self.running.get(run.id) is run:
             del self.running[run.id]
         unsaved = self._noted.get(run.id) is run
