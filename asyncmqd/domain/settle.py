@@ -11,8 +11,10 @@ from asyncmqd.domain.job import MAX_DELAY, Claim, Failure, Record
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, Reject, Retry
 from asyncmqd.domain.states import EDGES, shelf
 
-SUSPECT_AT = 2  # crashes after which a job runs alone in its process
+SUSPECT_AT = 2  # crashes after which a job is tried: it runs alone in its process
 CRASH_LIMIT = 3  # the crash that ends a suspect
+TRIAL = 10.0  # seconds that a suspect is alone at first; four times that after each further crash
+LONGEST_TRIAL = 3_600.0  # seconds
 SUSPECT_PAUSE = 1.0  # seconds that a suspect is put off while another one runs
 ORPHAN_RETENTION = 7 * 86_400.0  # seconds that a record is kept whose queue nobody configures
 
@@ -137,19 +139,21 @@ def _may_retry(error: BaseException, policy: Policy) -> bool:
 
 
 def _crashed(claim: Claim, crash: Crashed, policy: Policy) -> Change:
-    """One crash only brings the job back. At two it is a suspect and runs alone; a crash in such
-    a run proves it guilty. A suspect that merely waited beside another one is not charged.
+    """One crash only brings the job back. At two it is a suspect and is tried; a crash while it is
+    alone proves it guilty. A crash while others ran too proves nothing, but makes its next trial
+    longer, so that a job that kills late is found all the same.
     """
     crashes = claim.crashes + 1
     guilty = crashes >= CRASH_LIMIT and (claim.solo or crash.alone)
-    failure = Failure("Crashed", f"{crash.reason} (crash {crashes} of {CRASH_LIMIT})")
+    count = f"{crashes} of {CRASH_LIMIT}" if crashes <= CRASH_LIMIT else crashes
+    failure = Failure("Crashed", f"{crash.reason} (crash {count})")
     if guilty:
         change = _dead(claim, "quarantine", failure, policy, crashes=crashes)
     else:
         change = _change(
             claim,
             "recover",
-            crashes=min(crashes, CRASH_LIMIT - 1),
+            crashes=crashes,
             solo=False,
             error=encode_failure(failure),
         )
@@ -207,13 +211,21 @@ def _change(
 
 
 def is_suspect(claim: Claim) -> bool:
-    """Whether the job was on board at so many crashes that it must run alone."""
+    """Whether the job was on board at so many crashes that it must be tried."""
     return claim.crashes >= SUSPECT_AT
 
 
-def mark_solo(claim: Claim) -> Change:
-    """The mark on a suspect before it runs, so that a crash in this very run convicts it."""
-    return _change(claim, "note", solo=True)
+def trial_time(claim: Claim) -> float:
+    """Seconds that a suspect is alone in its process, if it runs so long; and those before, in
+    which what runs there may end.
+    """
+    further = min(max(claim.crashes - SUSPECT_AT, 0), 8)
+    return min(TRIAL * 4.0**further, LONGEST_TRIAL)
+
+
+def mark_solo(claim: Claim, solo: bool = True) -> Change:
+    """The mark of a suspect that is alone in its process (a crash then convicts it), or its end."""
+    return msgspec.structs.replace(_change(claim, "note"), solo=solo)
 
 
 def note_progress(claim: Claim, progress: bytes) -> Change:

@@ -22,7 +22,6 @@ from asyncmqd.domain.settle import (
     Outcome,
     Released,
     is_suspect,
-    mark_solo,
     note_progress,
     settle,
 )
@@ -33,6 +32,7 @@ from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.slots import LANES, Slots
+from asyncmqd.runtime.trial import ClaimLost, on_trial
 
 BATCH = 1_000  # jobs that one round trip brings at most
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
@@ -154,7 +154,7 @@ class ClaimLoop:
         except Exception as error:  # noqa: BLE001 - we are failing already
             self.node.observer.event("queue.not_handed_back", queue=self.queue, error=str(error))
         for run in held:
-            self.node.leases.drop(run)
+            self.node.let_go(run)
 
     async def _turn_for_ever(self, lane: int) -> None:
         while (room := await self._something_to_do()) is not None:
@@ -193,7 +193,7 @@ class ClaimLoop:
 
     def _reserve(self, limit: int = BATCH) -> int:
         """Take free slots, and a token for each."""
-        if self.draining:
+        if self.draining or self.node.gate.closed:
             return 0
         slots = self.slots.take(min(self.slots.share, limit))
         if self.limiter is None or not slots:
@@ -239,13 +239,14 @@ class ClaimLoop:
             raise
         self._failures = 0
         self.node.store_answered()
-        self._count_starts(room, len(reply.claims), limiter)
+        suspects = sum(map(is_suspect, reply.claims))  # not started yet: they wait for their turn
+        self._count_starts(room - suspects, len(reply.claims) - suspects, limiter)
         self._note_answers(settled, reply.answers)
         if room and len(reply.claims) == room:
             self._hungry = True
         elif room:
             self.scanner.ring()  # what woke us may have been a delayed job
-        await self._start_all(reply.claims, self._loop.time() - began)
+        await self._start_all(reply.claims, self._loop.time() - began, limiter)
 
     async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
         settled, self._finished = self._finished, []
@@ -276,7 +277,7 @@ class ClaimLoop:
         if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
             # The store is gone and so is our time. Leases will bring the jobs back.
             for run, _ in self._finished:
-                self.node.leases.drop(run)
+                self.node.let_go(run)
             self._finished.clear()
             self._unsure = False
         await self.node.pause(self._failures)
@@ -288,8 +289,9 @@ class ClaimLoop:
             if claim.worker != self.name or self.node.leases.holds(claim):
                 continue
             if room := self._reserve(1):
-                self._count_starts(room, 1, self.limiter)
-                self._start(claim)
+                started = 0 if is_suspect(claim) else room
+                self._count_starts(started, started, self.limiter)
+                self._start(claim, self.limiter)
             else:
                 change = settle(claim, Released(), self.execution.policy(None, None), 0.0)
                 self._finished.append((Run(claim, self._loop.time()), change))
@@ -304,22 +306,28 @@ class ClaimLoop:
             limiter.start(started)
             limiter.refund(room - started)
 
-    async def _start_all(self, claims: list[Claim], took: float) -> None:
+    async def _start_all(
+        self, claims: list[Claim], took: float, limiter: RateLimiter | None
+    ) -> None:
         if claims and took > self.node.lease / 2:
-            claims = await self._still_held(claims)
-        for claim in claims:
-            self._start(claim)
+            claims = await self._still_held(claims, limiter)
+        # Suspects first: a trial needs a process in which nothing has begun yet.
+        for claim in sorted(claims, key=is_suspect, reverse=True):
+            self._start(claim, limiter)
 
-    async def _still_held(self, claims: list[Claim]) -> list[Claim]:
+    async def _still_held(self, claims: list[Claim], limiter: RateLimiter | None) -> list[Claim]:
         """The reply took so long (a stalled store, a stopped process) that leases may be over."""
         try:
             kept = await self.node.leases.check(claims)
         except StoreError:
             kept = [True] * len(claims)  # not known: fenced all the same
-        self.slots.give(kept.count(False))
+        lost = [claim for claim, is_kept in zip(claims, kept, strict=True) if not is_kept]
+        self.slots.give(len(lost))
+        if limiter is not None:
+            limiter.refund(sum(map(is_suspect, lost)))
         return [claim for claim, is_kept in zip(claims, kept, strict=True) if is_kept]
 
-    def _start(self, claim: Claim) -> None:
+    def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
         former = self.running.get(claim.id)
         if former is not None:  # we had lost it without noticing, and claimed it anew
             former.stop("lost")
@@ -329,40 +337,32 @@ class ClaimLoop:
         run.on_progress = self._report
         self.running[claim.id] = run
         self.node.leases.hold(run)
-        work = self._run_suspect(run) if is_suspect(claim) else self._run(run)
+        if is_suspect(claim):
+            run.reserved = limiter
+            work = self._run_suspect(run)
+        else:
+            work = self._run(run)
         run.asyncio_task = self._loop.create_task(work)
 
     async def _run(self, run: Run) -> None:
-        run.begun = True
+        if not self.node.gate.admits(run):
+            self._hand_over(run, Released())
+            return
         outcome = await self.execution.execute(run)
         self._hand_over(run, outcome)
 
     async def _run_suspect(self, run: Run) -> None:
-        """A job that was on board at two crashes runs when no other such job does."""
-        run.begun = True
-        key = (self.queue, run.id)
-        if self.node.suspects:
+        """A job that was on board at two crashes has to wait for its turn to be tried."""
+        if not self.node.gate.close(run):
             self._hand_over(run, Released(SUSPECT_PAUSE))
             return
-        self.node.suspects.add(key)
         try:
-            await self._run_marked(run)
-        finally:
-            self.node.suspects.discard(key)
-
-    async def _run_marked(self, run: Run) -> None:
-        mark = mark_solo(run.claim)
-        # From now on the store may have the mark, even if no reply tells so: whoever hands the job
-        # back has to take it off, or a crash in which it only waited would convict it.
-        run.claim = msgspec.structs.replace(run.claim, solo=True)
-        try:
-            (answer,) = await self.node.backend.apply(self.queue, [mark])
+            async with on_trial(self.node, run):
+                run.use_token()
+                await self._run(run)
         except StoreError:
             self._hand_over(run, Released(SUSPECT_PAUSE))
-            return
-        if answer == "applied":
-            await self._run(run)
-        else:
+        except ClaimLost:
             self.node.explain(run)
             self._hand_over(run, None)
 
@@ -374,6 +374,7 @@ class ClaimLoop:
             return
         run.end()
         run.duration = self._loop.time() - run.started
+        run.refund_token()
         if self.running.get(run.id) is run:
             del self.running[run.id]
         unsaved = self._noted.get(run.id) is run
@@ -403,7 +404,7 @@ class ClaimLoop:
         applied: list[Applied] = []
         for (run, change), answer in zip(settled, answers, strict=False):
             if answer in {"applied", "already"}:
-                self.node.leases.drop(run)
+                self.node.let_go(run)
                 applied.append((change, run.claim, run.task_name, run.duration))
             else:
                 self.node.explain(run)

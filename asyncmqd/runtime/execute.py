@@ -60,6 +60,7 @@ class Execution:
         self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
         self.observer = node.observer
         self.registry = node.registry
+        self.gate = node.gate
         self.threads = Threads(node.overstays)
         self.processes = Processes(node.registry, node.backend.secret_url)
 
@@ -84,12 +85,15 @@ class Execution:
         Never raises what the task raised.
         """
         run.begun = True
+        self.gate.enter(run)
         try:
             return self._prepare(run) or await self._call_in_time(run)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - of ours, or of a value's own code
             return Refused(failure_of(error))
+        finally:
+            self.gate.leave(run)
 
     # ------------------------------------------------------------------ steps
 

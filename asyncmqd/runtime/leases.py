@@ -85,9 +85,20 @@ class Leases:
             return []
         return list(self._runs.values())
 
+    def _pause(self, took: float) -> float:
+        """Seconds until the next try, after one that took so long.
+
+        One whose reply is lost takes until its time limit: the next is in time only if it follows
+        at once.
+        """
+        return max(0.0, self._lease / RENEWALS - took)
+
     async def _renew_in_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         while True:
-            await asyncio.sleep(self._lease / RENEWALS)
+            await asyncio.sleep(self._pause(loop.time() - began))
+            began = loop.time()
             runs = list(self._runs.values())
             if not runs:
                 continue
@@ -99,7 +110,9 @@ class Leases:
 
     def _renew_in_thread(self, extend: Extender) -> None:
         assert self._loop is not None
-        while not self._stopped.wait(self._lease / RENEWALS):
+        began = clock.monotonic()
+        while not self._stopped.wait(self._pause(clock.monotonic() - began)):
+            began = clock.monotonic()
             runs = self._due()
             try:
                 self._loop.call_soon_threadsafe(self._note_pulse)

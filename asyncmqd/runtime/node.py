@@ -27,6 +27,7 @@ from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.gate import Gate
 from asyncmqd.runtime.leases import RENEWALS, Leases
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
@@ -93,7 +94,7 @@ class Node:
         self.overstays = Overstays(self.observer)
         self.leases = Leases(backend, lease, hang_limit, self._on_lost)
         self.workers: dict[str, list[Member]] = {}
-        self.suspects: set[tuple[str, str]] = set()  # that run now: at most one
+        self.gate = Gate(self.overstays, self._wake_all)
         self.healthy = True
         self._failure = ""  # why the store's last call failed, while it is not healthy
         self._danger = ""  # why jobs are not safe in the store, though it answers
@@ -297,9 +298,14 @@ class Node:
             run.stop("lost")
             self.explain(run)
 
+    def let_go(self, run: Run) -> None:
+        """Its claim is over: the store has what became of it, or never will."""
+        self.leases.drop(run)
+        self.gate.end_turn(run)
+
     def explain(self, run: Run) -> None:
         """Log why a claim is not ours any more: once, and when the store has said it."""
-        self.leases.drop(run)
+        self.let_go(run)
         if not run.explained:
             run.explained = True
             task = asyncio.create_task(self._explain(run))

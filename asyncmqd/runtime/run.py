@@ -11,6 +11,7 @@ from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.domain.settle import Policy
 from asyncmqd.domain.tasks import TaskDef
 from asyncmqd.observe.events import job_fields
+from asyncmqd.runtime.limiter import RateLimiter
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
 
@@ -34,6 +35,7 @@ class Run:
         "on_progress",
         "policy",
         "progress",
+        "reserved",
         "spec",
         "started",
         "stop_reason",
@@ -58,6 +60,7 @@ class Run:
         self.on_progress: Callable[[Run, bytes], None] | None = None  # in whatever thread
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.thread_id: int | None = None  # of the thread that runs a plain function
+        self.reserved: RateLimiter | None = None  # keeps a token for it until it begins
 
     @property
     def held(self) -> Held:
@@ -90,6 +93,18 @@ class Run:
         # The task's context knows the run. Without this each job would leave a circle of some fifty
         # objects to the garbage collector, which then takes a tenth of a busy loop.
         self.asyncio_task = None
+
+    def use_token(self) -> None:
+        """It begins: the token that was kept for it is spent."""
+        if self.reserved is not None:
+            self.reserved.start()
+            self.reserved = None
+
+    def refund_token(self) -> None:
+        """It is over: a token that is still kept for it is given back."""
+        if self.reserved is not None:
+            self.reserved.refund(1)
+            self.reserved = None
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run. The first reason stands: a timeout is one even if the claim is lost."""

@@ -31,9 +31,13 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
             apply = node.backend.apply(claim.queue, [note_progress(claim, progress)])
             notes.add(loop.create_task(apply))
 
+    async def execute() -> Outcome | None:
+        await node.gate.wait()
+        return await execution.execute(run)
+
     run.on_progress = report
     node.leases.hold(run)
-    run.asyncio_task = loop.create_task(execution.execute(run))
+    run.asyncio_task = loop.create_task(execute())
     try:
         outcome = await _outcome(run, execution)
     finally:
@@ -67,7 +71,7 @@ async def _outcome(run: Run, execution: Execution) -> Outcome | None:
 async def _write(node: Node, run: Run, change: Change) -> None:
     (answer,) = await node.backend.apply(run.claim.queue, [change])
     if answer in {"applied", "already"}:
-        node.leases.drop(run)
+        node.let_go(run)
         node.observer.change(change, run.claim, run.task_name, run.duration)
     else:
         node.explain(run)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.backends.base import StoreError, Turn
+from asyncmqd.backends.base import Held, StoreError, Turn
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import SUSPECT_AT
@@ -94,3 +94,26 @@ async def test_one_late_reply_does_not_delay_a_schedule_for_half_a_minute(bench:
         await asyncio.sleep(12)
     assert len(late) >= 8
     assert max(late[1:]) < 0.1, late
+
+
+class LosesARenewal(InMemoryBackend):
+    """Of the first renewal nothing comes back, which takes long to learn."""
+
+    lost = False
+
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        if not self.lost:
+            self.lost = True
+            await asyncio.sleep(8)
+            raise StoreError("no reply")
+        return await super().extend(held, lease)
+
+
+@virtual
+async def test_one_lost_renewal_costs_no_lease(bench: Bench) -> None:
+    bench.backend = LosesARenewal(now=store_clock)
+    bench.task(asyncio.sleep, name="long")
+    id = await bench.add("long", 30)
+    async with bench.worker(), bench.worker(bench.node()):
+        (record,) = await bench.ended(id)
+    assert (record.state, record.token) == (State.COMPLETED, 1)

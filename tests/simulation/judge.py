@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob
-from asyncmqd.domain.settle import SUSPECT_AT
 from asyncmqd.domain.states import State, state_of
 from tests.simulation.world import World
 
@@ -98,11 +97,9 @@ class Judge:
         self.relaxed = True
 
     def note_end(self, process: Any) -> None:
-        """A process is no more. If a suspect killed it, by which: they run one at a time."""
+        """A process is no more. If a job killed it, by which."""
         cause, _, id = process.cause.partition(" ")
-        lives = [life for (_, each), life in self.history.lives.items() if each == id]
-        suspected = any(life.crashes >= SUSPECT_AT for life in lives)
-        self.ends[process.name] = (self.world.now, id if suspected else cause)
+        self.ends[process.name] = (self.world.now, id or cause)
 
     @property
     def last_death(self) -> float:
@@ -196,16 +193,19 @@ class Judge:
             check(change.failures is None, "attempt charged for no failure", change, life)
         if change.edge in {"recover", "quarantine"}:
             crashes = life.crashes if change.crashes is None else change.crashes
-            check(crashes in {life.crashes + 1, 2}, "crashes", crashes, "after", life)
+            check(crashes == life.crashes + 1, "crashes", crashes, "after", life)
         if change.edge == "quarantine":
             self._check_conviction(change, life)
 
     def _check_conviction(self, change: Change, life: Life) -> None:
-        """No suspect pays for another one, whose run killed the process of both."""
+        """Nobody pays for another job, whose run killed the process of both."""
         self.convicts.add(change.id)
-        moment, cause = self.ends.get(life.holder.partition("#")[0], (math.inf, ""))
-        innocent = life.due > moment and cause not in {"", "injected", "poison", change.id}
+        holder = life.holder.partition("#")[0]
+        moment, cause = self.ends.get(holder, (math.inf, ""))
+        innocent = life.due > moment and cause not in {"", "injected", change.id}
         check(self.relaxed or not innocent, "convicted for", cause, change, life)
+        beside = +self.processes[holder].executing - Counter([change.id])
+        check(self.relaxed or not beside, "convicted beside", beside, change, life)
 
     def _move(self, change: Change, life: Life) -> None:
         life.token += change.outside

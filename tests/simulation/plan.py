@@ -98,6 +98,33 @@ def draw_plan(seed: int) -> Plan:
     )
 
 
+def draw_poisoned_plan(seed: int) -> Plan:
+    """A world with two or three poison jobs that kill at different ages, and innocents beside."""
+    rng = random.Random(f"poisoned {seed}")
+    queues = ("a", "b")[: rng.choice((1, 2))]
+    length = rng.uniform(5, 15)
+    innocents = (("quick", ()), ("sleepy", (0.3,)), ("sleepy", (2.0,)), ("slow", ()))
+    orders = [
+        Order(rng.uniform(0, length), rng.choice(queues), *rng.choice(innocents), 4, 0.0, 5)
+        for _ in range(rng.randint(4, 10))
+    ]
+    for _ in range(rng.choice((2, 2, 3))):
+        at, after = rng.uniform(0, length), rng.choice((0.05, 0.5, 3.0))
+        orders.append(Order(at, rng.choice(queues), "poison", (after,), 1, 0.0, 5))
+    others = frozenset(rng.sample(("loss", "stall", "cut", "stop", "kill", "pause"), 1))
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((1, 1, 2)),
+        queues=queues,
+        concurrency=rng.choice((3, 10, 20)),
+        rate=None,
+        every=rng.choice((None, 1.0)),
+        faults=frozenset({"poison"}) | rng.choice((NONE, NONE, others)),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
 def _draw_order(rng: random.Random, queues: tuple[str, ...], length: float) -> Order:
     ((task, args, _),) = rng.choices(_KINDS, [weight for *_, weight in _KINDS])
     return Order(

@@ -67,6 +67,7 @@ class Process:
         self.cause = ""
         self.ended = False  # in good order
         self.ready = False
+        self.executing: Counter[str] = Counter()  # runs of each job, as its task sees it
         self._registry = registry
         self._queues = queues
         self._on_end = on_end
@@ -146,7 +147,8 @@ class Process:
         assert self.node is not None
         found: dict[str, Any] = {
             "leases": self.node.leases._runs,
-            "suspects": self.node.suspects,
+            "suspect": self.node.gate.suspect,
+            "inside": self.node.gate._inside,
             "explaining": self.node._explaining,
             "overstays": self.node.overstays._timers,
         }

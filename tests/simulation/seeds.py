@@ -7,24 +7,33 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.scale import SCALE
-from tests.simulation.plan import draw_plan
+from tests.simulation.plan import Plan, draw_plan, draw_poisoned_plan
 from tests.simulation.simulation import Report, Simulation
 
 COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
+POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
 def play(seed: int) -> Report:
     """One world. Raises AssertionError that tells how to play it again."""
-    plan = draw_plan(seed)
+    return _play(draw_plan(seed), "one_seed")
+
+
+def play_poisoned(seed: int) -> Report:
+    """One world with several poison jobs. Raises AssertionError that tells how to play it again."""
+    return _play(draw_poisoned_plan(seed), "one_poisoned_seed")
+
+
+def _play(plan: Plan, test: str) -> Report:
     try:
         return Simulation(plan).run()
     except AssertionError as error:
         faults = ", ".join(sorted(plan.faults)) or "none"
         raise AssertionError(
-            f"{error}\nworld {seed}, with these faults: {faults}; play it again:"
-            f" SEED={seed} python -m pytest tests/simulation -k one_seed"
+            f"{error}\nworld {plan.seed}, with these faults: {faults}; play it again:"
+            f" SEED={plan.seed} python -m pytest tests/simulation -k {test}"
         ) from error
 
 

@@ -19,7 +19,13 @@ from tests.simulation.plan import Order, Plan
 from tests.simulation.process import LEASE, Process
 from tests.simulation.server import RemoteStore, Server
 from tests.simulation.tasks import Tasks
-from tests.simulation.verdict import check_calm, check_fates, check_rate, check_schedule
+from tests.simulation.verdict import (
+    check_calm,
+    check_fates,
+    check_poison,
+    check_rate,
+    check_schedule,
+)
 from tests.simulation.world import World
 
 PATIENCE = 10 * LEASE  # seconds after the last fault in which every job has to end
@@ -216,6 +222,7 @@ class Simulation:
         queues = self.server.backend._store.queues
         self.judge.check_end(queues)
         check_fates(self, queues)
+        check_poison(self)
         check_schedule(self)
         check_rate(self)
         check_calm(self, queues)

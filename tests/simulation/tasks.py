@@ -50,7 +50,11 @@ class Tasks:
             job, loop = current_job(), SimLoop.running()
             self.judge.runs[job.id] += 1
             self.judge.starts.append((loop.owner.name, job.queue, loop.time()))
-            return await task(*args)
+            loop.owner.executing[job.id] += 1
+            try:
+                return await task(*args)
+            finally:
+                loop.owner.executing[job.id] -= 1
 
         self.registry.add(TaskDef(run, name, TaskOptions(backoff=PAUSE, **options)))
 
@@ -116,9 +120,9 @@ class Tasks:
     async def perishable(self) -> None:
         """Is not started any more after its ttl."""
 
-    async def poison(self) -> None:
-        """Kills the process that runs it."""
-        await asyncio.sleep(0.05)
+    async def poison(self, after: float = 0.05) -> None:
+        """Kills the process that runs it, so many seconds after its start."""
+        await asyncio.sleep(after)
         process = SimLoop.running().owner
         process.kill(f"poison {current_job().id}")
         await asyncio.get_running_loop().create_future()

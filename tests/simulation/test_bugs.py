@@ -14,6 +14,7 @@ from asyncmqd.domain import clock, settle
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.runtime import claiming
 from asyncmqd.runtime.claiming import ClaimLoop
+from asyncmqd.runtime.gate import Gate
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.scanner import Scanner
@@ -139,6 +140,16 @@ def suspects_side_by_side(patch: Patch) -> None:
     patch.setattr(claiming, "is_suspect", lambda _: False)
 
 
+def tried_beside_others(patch: Patch) -> None:
+    """A suspect is marked though others run, and others begin beside it."""
+
+    async def quiet(self: Any, limit: float) -> bool:
+        self.open()
+        return True
+
+    patch.setattr(Gate, "quiet", quiet)
+
+
 def starts_not_counted(patch: Patch) -> None:
     """A rate limiter refills what it gave out."""
 
@@ -161,6 +172,7 @@ BUGS = {
     slots_forgotten: 0,
     crash_charged_as_failure: 1,
     suspects_side_by_side: 1,
+    tried_beside_others: 5,
     starts_not_counted: 4,
 }
 

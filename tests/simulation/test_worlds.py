@@ -9,7 +9,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation.seeds import COUNT, SHARES, play, regressions, summary
+from tests.simulation.seeds import (
+    COUNT,
+    POISONED,
+    SHARES,
+    play,
+    play_poisoned,
+    regressions,
+    summary,
+)
 
 
 @pytest.mark.timeout(3_600)
@@ -17,6 +25,22 @@ from tests.simulation.seeds import COUNT, SHARES, play, regressions, summary
 def test_many_seeds(share: int, seen: Callable[[str], None]) -> None:
     reports = [play(seed) for seed in range(share, COUNT, SHARES)]
     seen(f"simulation {share + 1} of {SHARES}: {summary(reports)}, 0 rules broken")
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("share", range(2))
+def test_many_poisoned_seeds(share: int, seen: Callable[[str], None]) -> None:
+    """Two or three poison jobs, and innocents that are on board at their crashes."""
+    reports = [play_poisoned(seed) for seed in range(share, POISONED, 2)]
+    seen(
+        f"simulation with several poison jobs {share + 1} of 2: {summary(reports)},"
+        " 0 innocents convicted"
+    )
+
+
+def test_one_poisoned_seed() -> None:
+    """The poisoned world of SEED in the environment, or the first."""
+    play_poisoned(int(os.environ.get("SEED", "0")))
 
 
 def test_one_seed() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from asyncmqd.domain.codec import decode_spec
+from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
+from tests.simulation.faults import SLOW
 from tests.simulation.judge import check
 
 if TYPE_CHECKING:
@@ -31,6 +33,15 @@ def check_fates(sim: Simulation, queues: Any) -> None:
             check(row.place in fates, task, id, "became", row.place, row.error.decode())
             if task == "quick" and row.place == State.COMPLETED:
                 check(row.result == f'"{id}"'.encode(), id, "has the result", row.result)
+
+
+def check_poison(sim: Simulation) -> None:
+    """A poison job costs three crashes at most, where what runs beside it ends in time."""
+    if sim.plan.faults & SLOW or sim.judge.relaxed:
+        return
+    crashes = Counter(cause for _, cause in sim.judge.ends.values())
+    for id in crashes.keys() - {"", "injected"}:
+        check(crashes[id] <= CRASH_LIMIT, id, "killed", crashes[id], "processes")
 
 
 def check_rate(sim: Simulation) -> None:
