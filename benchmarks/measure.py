@@ -117,6 +117,9 @@ class Bench:
         """Enqueue the jobs; what the store takes for each, and how fast it went."""
         empty = self._store.stored()
         took = self._programs.produce("fill", self.work.jobs, str(self.count), limit=limit)
+        streams = any(look[0].startswith("XINFO") for look in self._looks)
+        if not streams and self._store.left(self._looks) != self.count:  # a stream has no group yet
+            raise MeasurementFailed("the store counts other jobs than were enqueued")
         return {
             "stored_per_job": (self._store.stored() - empty) / self.count,
             "fill_rate": self.count / took["seconds"],

@@ -59,9 +59,11 @@ class Programs:
             )
         except subprocess.TimeoutExpired:
             took = f"took more than {limit:.0f} s"
-            raise MeasurementFailed(f"{' '.join(arguments)} {took}") from None
+            raise MeasurementFailed(f"{' '.join(arguments)}: {took}") from None
         if done.returncode:
-            raise MeasurementFailed(f"{' '.join(arguments)}: {done.stderr[-2000:]}")
+            error = done.stderr.strip()[-2000:]
+            last = error.rpartition("\n")[2] or f"exit code {done.returncode}"
+            raise MeasurementFailed(f"{' '.join(arguments)}: {last}\n{error}")
         answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return answer
 

@@ -36,6 +36,7 @@ class Results:
     values: Table = field(default_factory=dict)
     counts: Table = field(default_factory=dict)  # of jobs
     notes: Table = field(default_factory=dict)  # why a peer has no values, or what was odd
+    seconds: float = 0.0  # that all of it took
 
     def add(self, work: str, peer: str, count: int, values: dict[str, float]) -> None:
         self.values.setdefault(work, {}).setdefault(peer, []).append(values)
@@ -59,7 +60,8 @@ class Results:
 
 def tables(results: Results) -> str:
     """What was measured on what, where we lose, and a table for each piece of work."""
-    parts = ["\n".join(f"- {name}: {text}" for name, text in results.machine.items())]
+    facts = results.machine | {"took": f"{results.seconds / 60:.0f} minutes"}
+    parts = ["\n".join(f"- {name}: {text}" for name, text in facts.items())]
     parts.append("\n".join(["### Where asyncmqd loses", "", *_losses(results)]))
     parts += [_table(work, results) for work in WORKS if results.values.get(work.name)]
     return "\n\n".join(parts)

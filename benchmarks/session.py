@@ -36,45 +36,49 @@ class Session:
     ) -> None:
         self._wanted = wanted
         self._results = results
-        self._pairs = _with_environments(pairs, results)
+        self._pairs = _possible(pairs, results)
         self._failures: Counter[tuple[str, str]] = Counter()
 
     def measure(self) -> None:
         """Do all that is wanted and not there yet; what was measured is in the file at any time."""
-        began = time.monotonic()
+        turns = [
+            (run, work, peer)
+            for run in range(self._wanted.runs)
+            for work, peer in self._pairs  # in turn, so that all see the same weather
+            if run >= len(self._results.column(work.name, peer.name, work.column))
+        ]
+        if not turns:
+            return
         with (
             tempfile.TemporaryDirectory(prefix="bench") as place,
             RedisServer(self._wanted.server, Path(place), tcp=True) as server,
         ):
             self._results.machine = self._machine(server)
-            for run in range(self._wanted.runs):
-                for work, peer in self._pairs:  # in turn, so that all see the same weather
-                    self._one(work, peer, run, server)
-                    took = (time.monotonic() - began) / 60
-                    self._results.machine["values"] = self._values(took)
-                    self._save()
+            for run, work, peer in turns:
+                began = time.monotonic()
+                self._one(run, work, peer, server)
+                self._results.seconds += time.monotonic() - began
+                self._save()
 
-    def _one(self, work: Work, peer: Peer, run: int, server: RedisServer) -> None:
-        done = len(self._results.values.get(work.name, {}).get(peer.name, []))
-        if done > run or self._failures[work.name, peer.name] >= TRIES:
+    def _one(self, run: int, work: Work, peer: Peer, server: RedisServer) -> None:
+        """Measure once, or note why not."""
+        if self._failures[work.name, peer.name] >= TRIES:
             return
-        reason = self._left_out(work, peer)
-        if reason:
+        if reason := self._too_slow(work, peer):
             self._results.note(work.name, peer.name, f"left out: {reason}")
             return
         began = time.monotonic()
         try:
             shown = self._measured(work, peer, server)
-        except MeasurementFailed as error:  # one peer's trouble must not cost the others' figures
+        except Exception as error:  # one peer's trouble must not cost the others' figures
             self._failures[work.name, peer.name] += 1
-            self._results.note(work.name, peer.name, f"failed: {str(error).splitlines()[0]}")
-            shown = f"failed: {error}"
+            shown = f"failed: {error if isinstance(error, MeasurementFailed) else repr(error)}"
+            self._results.note(work.name, peer.name, shown.splitlines()[0])
         took = time.monotonic() - began
         print(f"{run + 1}: {work.title}: {peer.name}: {shown} ({took:.1f} s)", flush=True)
 
-    def _left_out(self, work: Work, peer: Peer) -> str | None:
-        if work.name in peer.lacks:
-            return peer.lacks[work.name]
+    def _too_slow(self, work: Work, peer: Peer) -> str | None:
+        """Whether this run has shown that the peer cannot even enqueue the jobs in time."""
         rate = self._results.median("bulk", peer.name, "rate")
         if work.kind == "backlog" and rate:
             seconds = work.jobs_for(peer, self._wanted.scale) / rate
@@ -107,9 +111,6 @@ class Session:
         unfinished.write_text(json.dumps(self._results.as_json(), indent=1) + "\n")
         unfinished.rename(path)
 
-    def _values(self, minutes: float) -> str:
-        return f"medians of {self._wanted.runs}, measured in {minutes:.0f} minutes"
-
     def _machine(self, server: RedisServer) -> dict[str, str]:
         with server.client() as client:
             version = client.info("server")["redis_version"]
@@ -118,33 +119,37 @@ class Session:
             print(f"the machine is busy (load {load:.1f}): do not trust these figures")
         facts = Path("/proc/cpuinfo").read_text().splitlines()
         model = [line.split(":")[1].strip() for line in facts if "model name" in line]
+        resumed = f"{self._results.machine['when']}, resumed " if self._results.machine else ""
         peers = dict.fromkeys(each for _, peer in self._pairs for each in peer.requirements)
         return {
-            "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+            "when": resumed + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
             "command": " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
             "machine": f"{model[0] if model else platform.machine()}, {os.cpu_count()} cores,"
             f" Linux {platform.release()}, load {load:.1f} at the start",
             "software": f"Python {platform.python_version()}, Redis {version}"
             f" ({self._wanted.server}, no persistence), commit {_commit()}",
             "peers": ", ".join(peers),
+            "values": f"medians of {self._wanted.runs}",
         }
 
 
-def _with_environments(
-    pairs: Sequence[tuple[Work, Peer]], results: Results
-) -> list[tuple[Work, Peer]]:
-    """The pairs whose peer can run here; for the others, why not."""
-    missing: dict[str, str] = {}
+def _possible(pairs: Sequence[tuple[Work, Peer]], results: Results) -> list[tuple[Work, Peer]]:
+    """The pairs that can be measured here; why the others cannot goes into the results."""
+    missing: dict[Peer, str] = {}
     for peer in dict.fromkeys(peer for _, peer in pairs):
         try:
             environments.prepare(peer)
         except environments.Unavailable as reason:
             print(f"{peer.name} is left out: {reason}", flush=True)
-            missing[peer.name] = f"left out: {reason}"
+            missing[peer] = str(reason)
+    possible = []
     for work, peer in pairs:
-        if peer.name in missing:
-            results.note(work.name, peer.name, missing[peer.name])
-    return [(work, peer) for work, peer in pairs if peer.name not in missing]
+        reason = missing.get(peer) or peer.lacks.get(work.name)
+        if reason:
+            results.note(work.name, peer.name, f"left out: {reason}")
+        else:
+            possible.append((work, peer))
+    return possible
 
 
 def load(path: Path) -> Results:
