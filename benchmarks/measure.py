@@ -16,7 +16,7 @@ from stores import Store
 from work import Work
 
 REST = 0.5  # seconds for a worker to become idle
-IDLE = 3.0  # seconds for which an idle worker is watched
+IDLE = 2.0  # seconds for which an idle worker is watched
 WARM_UP = 20  # samples that do not count
 FILL_LIMIT = 60.0  # seconds that a peer has to enqueue a million jobs
 BACKLOG_SPAN = 2.0  # seconds of draining a backlog that is too long to drain

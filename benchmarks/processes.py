@@ -18,7 +18,6 @@ import psutil
 from peers import PROGRAMS, Peer, daemon_config
 
 LIMIT = 60.0  # seconds that any one step of a measurement may take
-STOPPING = 3.0  # seconds that a worker gets to end by itself; the store is emptied anyway
 LOOK = 0.005  # seconds between looks at what the jobs have noted
 
 
@@ -85,10 +84,7 @@ class Programs:
         try:
             yield Worker(psutil.Process(process.pid), self.place, log)
         finally:
-            process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOPPING)
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # at once, for all that it has is emptied
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 

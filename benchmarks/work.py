@@ -9,26 +9,39 @@ from dataclasses import dataclass
 from typing import Literal
 
 from peers import (
+    ARQ,
     BARE,
     BULLMQ,
     DRAMATIQ,
+    HUEY,
     HUEY_SQLITE,
     OURS,
     OURS_NORMAL,
     OURS_SQLITE,
     REFERENCE,
     SAQ,
+    TASKIQ,
     Peer,
 )
 
 Kind = Literal["enqueue", "drain", "due", "latency", "delayed", "backlog", "claims"]
 
-FILLED = ("cpu_us", "server_us_per_job", "commands_per_job", "reads_per_job", "stored_per_job")
+# Of the measured values of a kind: the one that is compared with its unit, and the others shown.
+MAIN: dict[Kind, tuple[str, str]] = {
+    "enqueue": ("rate", "jobs/s"),
+    "drain": ("rate", "jobs/s"),
+    "due": ("rate", "jobs/s"),
+    "backlog": ("rate", "jobs/s"),
+    "latency": ("p50", "ms"),
+    "delayed": ("p50", "ms"),
+    "claims": ("p99", "ms"),
+}
+USED = ("cpu_us", "server_us_per_job", "commands_per_job", "reads_per_job")
 COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "enqueue": ("cpu_us", "server_us_per_job", "commands_per_job", "reads_per_job"),
-    "drain": (*FILLED, "rss_mb"),
-    "due": (*FILLED[:-1], "rss_mb"),
-    "backlog": (*FILLED, "rss_mb"),
+    "enqueue": USED,
+    "drain": (*USED, "stored_per_job", "rss_mb"),
+    "due": (*USED, "rss_mb"),
+    "backlog": (*USED, "stored_per_job", "rss_mb"),
     "latency": ("p95", "p99", "max", "idle_cpu", "idle_commands", "rss_mb"),
     "delayed": ("p95", "p99", "max"),
     "claims": ("p50", "p95", "max"),
@@ -45,12 +58,18 @@ class Work:
     jobs: str  # the producer's verb, or the jobs that it makes
     count: int  # of jobs, for a peer whose share is 1
     least: int = 200  # jobs that a slow peer gets, whatever its share
-    column: str = "rate"  # of the measured values, the one that is compared
-    unit: str = "jobs/s"
     runs: int = 1  # of each job
     also: tuple[str, ...] = ()  # further columns
     quick: tuple[Peer, ...] = ()  # who takes part in the short run
     only: tuple[Peer, ...] = ()  # who is measured at all; empty: everybody
+
+    @property
+    def column(self) -> str:
+        return MAIN[self.kind][0]
+
+    @property
+    def unit(self) -> str:
+        return MAIN[self.kind][1]
 
     @property
     def more_is_better(self) -> bool:
@@ -67,11 +86,9 @@ class Work:
         return max(round(wanted * scale / 100) * 100, 100)
 
 
-def _drain(name: str, title: str, jobs: str, count: int, **rest: object) -> Work:
-    return Work(name, title, "drain", jobs, count, **rest)  # type: ignore[arg-type]
-
-
-_ms = {"column": "p50", "unit": "ms"}
+MAIN_PEERS = (OURS, OURS_SQLITE, OURS_NORMAL, BULLMQ, DRAMATIQ, HUEY_SQLITE, REFERENCE)
+OURSELVES = (OURS, OURS_SQLITE)
+FILL = ("fill_rate",)
 
 WORKS = (
     Work(
@@ -81,7 +98,7 @@ WORKS = (
         "single",
         3_000,
         least=3_000,
-        quick=(OURS, OURS_SQLITE, BULLMQ, SAQ, REFERENCE),
+        quick=(OURS, SAQ, ARQ),
     ),
     Work(
         "together",
@@ -89,74 +106,55 @@ WORKS = (
         "enqueue",
         "together",
         30_000,
-        quick=(OURS, OURS_SQLITE, BULLMQ, SAQ, REFERENCE),
+        quick=(OURS, BULLMQ, SAQ),
     ),
+    Work("bulk", "Enqueue in bulk", "enqueue", "bulk", 50_000, quick=(OURS, BULLMQ)),
+    Work("drain", "Drain of no-op jobs, 100 slots", "drain", "noop", 20_000, quick=MAIN_PEERS),
     Work(
-        "bulk",
-        "Enqueue in bulk",
-        "enqueue",
-        "bulk",
-        50_000,
-        quick=(OURS, OURS_SQLITE, BULLMQ, REFERENCE),
-    ),
-    _drain(
-        "drain",
-        "Drain of no-op jobs, 100 slots",
-        "noop",
-        20_000,
-        quick=(OURS, OURS_SQLITE, OURS_NORMAL, BULLMQ, DRAMATIQ, HUEY_SQLITE, REFERENCE),
-    ),
-    _drain(
         "sleep",
         "Jobs that sleep 10 ms, 100 slots",
+        "drain",
         "nap",
         10_000,
         quick=(OURS, BULLMQ, DRAMATIQ, BARE),
     ),
-    _drain("threads", "Plain functions, in threads", "plain", 10_000),
-    _drain("mixed", "Mixed priorities, no-op jobs", "mixed", 10_000),
-    _drain("queues", "200 queues at once, no-op jobs", "queues", 10_000),
-    _drain(
+    Work("threads", "Plain functions, in threads", "drain", "plain", 10_000),
+    Work("mixed", "Mixed priorities, no-op jobs", "drain", "mixed", 10_000),
+    Work("queues", "200 queues at once, no-op jobs", "drain", "queues", 10_000),
+    Work(
         "payload100",
         "Payloads of 100 B, no-op jobs",
+        "drain",
         "weigh-100",
         10_000,
         least=1_000,
-        also=("fill_rate",),
-        quick=(OURS, BULLMQ, SAQ),
+        also=FILL,
+        quick=(OURS, TASKIQ, HUEY),
     ),
-    _drain(
-        "payload10k", "Payloads of 10 kB, no-op jobs", "weigh-10000", 5_000, also=("fill_rate",)
-    ),
-    _drain(
+    Work("payload10k", "Payloads of 10 kB, no-op jobs", "drain", "weigh-10000", 5_000, also=FILL),
+    Work(
         "payload200k",
         "Payloads of 200 kB, no-op jobs",
+        "drain",
         "weigh-200000",
         500,
         least=100,
-        also=("fill_rate", "peak_mb"),
+        also=(*FILL, "peak_mb"),
     ),
-    _drain("retries", "Retries: every first run fails", "flaky", 5_000, runs=2),
-    _drain("limited", "With rate limits on, none reached", "noop", 20_000),
+    Work("retries", "Retries: every first run fails", "drain", "flaky", 5_000, runs=2),
+    Work("limited", "With rate limits on, none reached", "drain", "noop", 20_000),
     Work("due", "Delayed jobs, all due at once", "due", "due", 3_000, least=100),
-    Work("delayed", "Delayed jobs, spread: late by", "delayed", "delayed", 100, **_ms),  # type: ignore[arg-type]
-    Work(
-        "latency",
-        "Enqueue to start, idle worker",
-        "latency",
-        "paced",
-        200,
-        quick=(OURS, OURS_SQLITE, SAQ, BULLMQ),
-        **_ms,  # type: ignore[arg-type]
-    ),
+    Work("delayed", "Delayed jobs, spread: late by", "delayed", "delayed", 100),
+    Work("latency", "Enqueue to start, idle worker", "latency", "paced", 200, quick=(OURS, SAQ)),
     Work("backlog", "Drain with a million no-op jobs waiting", "backlog", "noop", 1_000_000),
-    _drain(
+    Work(
         "long",
         "100,000 no-op jobs, and the memory of the daemon",
+        "drain",
         "noop",
         100_000,
         also=("half_mb",),
-        only=(OURS, OURS_SQLITE),
+        only=OURSELVES,
         quick=(OURS,),
     ),
     Work(
@@ -165,9 +163,7 @@ WORKS = (
         "claims",
         "",
         1_000,
-        column="p99",
-        unit="ms",
-        only=(OURS, OURS_SQLITE),
+        only=OURSELVES,
         quick=(OURS,),
     ),
     Work(
@@ -176,9 +172,7 @@ WORKS = (
         "claims",
         "",
         1_000_000,
-        column="p99",
-        unit="ms",
-        only=(OURS, OURS_SQLITE),
+        only=OURSELVES,
         quick=(OURS,),
     ),
 )

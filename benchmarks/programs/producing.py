@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol
 import marks
 
 TOGETHER = 100  # enqueue calls in flight
-PAUSE = 0.02  # seconds between jobs for an idle worker
+PAUSE = 0.012  # seconds between jobs for an idle worker
 EARLIEST, LATEST = 1.0, 2.0  # seconds by which jobs are delayed
-UNTIL_DUE = 3.0  # seconds in which the jobs are enqueued that are all due at one moment
+UNTIL_DUE = 2.0  # seconds in which the jobs are enqueued that are all due at one moment
 
 
 class Order(NamedTuple):

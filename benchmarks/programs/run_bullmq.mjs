@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const require = createRequire(join(process.env.BENCH_MODULES, 'package.json'));
 const { Queue, Worker } = require('bullmq');
 
-const QUEUE = 'bench', SLOTS = 100, NAP = 10, PAUSE = 20, TOGETHER = 100, LIMIT = 1_000_000;
-const [EARLIEST, LATEST, UNTIL_DUE] = [1000, 2000, 3000];  // ms
+const QUEUE = 'bench', SLOTS = 100, NAP = 10, PAUSE = 12, TOGETHER = 100, LIMIT = 1_000_000;
+const [EARLIEST, LATEST, UNTIL_DUE] = [1000, 2000, 2000];  // ms
 const work = process.env.BENCH_WORK;
 const MANY = Array.from({ length: 200 }, (_, number) => `q${number}`);
 const queues = work === 'queues' ? MANY : [QUEUE];

@@ -18,7 +18,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob
 
 AT_ONCE = 10
-CLAIMS = 2_000
+CLAIMS = 1_000
 WARM_UP = 100
 PAGE = 1_000
 LEASE = 60.0  # seconds
