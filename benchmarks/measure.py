@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from peers import QUEUE, QUEUES, Peer
+from peers import Peer
 from processes import LIMIT, LOOK, MeasurementFailed, Programs, Worker
+from programs.marks import QUEUE, QUEUES
 from stores import Store
 from work import Work
 

@@ -8,13 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-PROGRAMS = Path(__file__).parent / "programs"
-QUEUE = "bench"
-QUEUES = tuple(f"q{number}" for number in range(200))
-SLOTS = 100
-LIMIT = 1_000_000  # jobs a second: a rate limit that is kept and never reached
-LEVELS = ("first", "second", "third")
+from programs.marks import LEVELS, LIMIT, QUEUE, QUEUES, SLOTS
 
+PROGRAMS = Path(__file__).parent / "programs"
 REDIS_PY = ("redis[hiredis]==8.1.0",)
 ASYNCIO = (*REDIS_PY, "uvloop==0.23.0")
 

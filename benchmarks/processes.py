@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from peers import PROGRAMS, Peer, daemon_config
 
-LIMIT = 60.0  # seconds that any one step of a measurement may take
+LIMIT = 40.0  # seconds that any one step of a measurement may take
 LOOK = 0.005  # seconds between looks at what the jobs have noted
 
 

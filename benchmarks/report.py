@@ -95,7 +95,7 @@ def _ratio(work: Work, peer: Peer, results: Results) -> float | None:
 def _beats(column: str, work: Work, peer: Peer, results: Results) -> bool:
     theirs = results.median(work.name, peer.name, column)
     ours = results.median(work.name, _ours(peer).name, column)
-    if theirs is None or ours is None:
+    if theirs is None or ours is None or number(theirs) == number(ours):
         return False
     return theirs > ours if column in RATES else theirs < ours
 

@@ -73,7 +73,7 @@ class Session:
         except Exception as error:  # one peer's trouble must not cost the others' figures
             self._failures[work.name, peer.name] += 1
             shown = f"failed: {error if isinstance(error, MeasurementFailed) else repr(error)}"
-            self._results.note(work.name, peer.name, shown.splitlines()[0])
+            self._results.note(work.name, peer.name, shown.splitlines()[0].rstrip(":"))
         took = time.monotonic() - began
         print(f"{run + 1}: {work.title}: {peer.name}: {shown} ({took:.1f} s)", flush=True)
 

@@ -79,4 +79,4 @@ def _jobs(answer: Any) -> int:
         raise answer
     if isinstance(answer, int):
         return answer
-    return sum(group["pending"] + (group["lag"] or 0) for group in answer)
+    return sum(group["pending"] + (group.get("lag") or 0) for group in answer)

@@ -15,7 +15,7 @@ import marks
 TOGETHER = 100  # enqueue calls in flight
 PAUSE = 0.012  # seconds between jobs for an idle worker
 EARLIEST, LATEST = 1.0, 2.0  # seconds by which jobs are delayed
-UNTIL_DUE = 2.0  # seconds in which the jobs are enqueued that are all due at one moment
+UNTIL_DUE = 2.0  # seconds at least, in which jobs are enqueued that are all due at one moment
 
 
 class Order(NamedTuple):
@@ -106,8 +106,11 @@ async def _delayed(peer: Peer, count: int) -> None:
 
 
 async def _due(peer: Peer, count: int) -> float:
-    """Enqueue jobs that are all due at one moment, which is returned in ns of CLOCK_MONOTONIC."""
-    due = time.monotonic() + UNTIL_DUE
+    """Enqueue jobs that are all due at one moment, which is returned in ns of CLOCK_MONOTONIC.
+
+    It is a whole second of the wall clock, for some peers know no finer ones.
+    """
+    due = time.monotonic() + UNTIL_DUE + -(time.time() + UNTIL_DUE) % 1
 
     async def lane(number: int) -> None:
         for _ in range(number, count, TOGETHER):
@@ -115,7 +118,7 @@ async def _due(peer: Peer, count: int) -> float:
 
     await asyncio.gather(*(lane(number) for number in range(TOGETHER)))
     if time.monotonic() > due:
-        raise SystemExit(f"enqueuing {count} delayed jobs took more than {UNTIL_DUE} s")
+        raise SystemExit(f"enqueuing {count} delayed jobs took longer than their delay")
     return due * 1e9
 
 

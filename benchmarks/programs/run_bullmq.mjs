@@ -106,9 +106,10 @@ async function produce([kind, ...rest]) {
       }
     },
     due: async (count) => {
-      const due = now() + UNTIL_DUE * 1e6;
+      const wait = UNTIL_DUE + 1000 - (Date.now() + UNTIL_DUE) % 1000;  // until a whole second
+      const due = now() + wait * 1e6;
       await lanes(count, () => queue.add('noop', {}, { delay: Math.round((due - now()) / 1e6) }));
-      if (now() > due) throw new Error('enqueuing took too long');
+      if (now() > due) throw new Error('enqueuing the jobs took longer than their delay');
       return { due };
     },
   };

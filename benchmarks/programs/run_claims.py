@@ -37,7 +37,7 @@ def succeeded(claim: Claim) -> Change:
 
 async def main() -> None:
     backend = Queue(marks.QUEUE, marks.url()).backend
-    for _ in range(int(sys.argv[1]) // PAGE):
+    for _ in range(max(int(sys.argv[1]) // PAGE, 1)):
         await backend.add(marks.QUEUE, jobs(PAGE))
     changes: list[Change] = []
     samples = []
