@@ -7,7 +7,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test check bench faults soak mutations docs format clean
+.PHONY: help run install uninstall wheels test check bench bench-peers faults soak mutations docs \
+    format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -15,7 +16,7 @@ INSTALL = $(PYTHON) -B packaging/install.py
 PLACE = --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.run  ## Start the daemon with the example application, until Ctrl-C
 	@PYTHONPATH=examples $(BIN)/python -m dropfolder.demo
@@ -46,8 +47,11 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 	$(BIN)/python docs/make_states.py --check
 	$(BIN)/python docs/make_man.py --check
 
-bench: .venv/.bench  ## Measure against other queues, side by side (needs network at first)
+bench: .venv/.bench  ## Measure against the main other queues (BENCH="--work drain"; network at first)
 	$(BIN)/python benchmarks/run.py $(BENCH)
+
+bench-peers: .venv/.bench  ## Measure all works against all other queues, in half an hour or so
+	$(BIN)/python benchmarks/run.py --all $(BENCH)
 
 faults: .venv/.test  ## Inject faults at their full counts; one line a row of the catalogue
 	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest tests/faults -n 2 --timeout=1800 -q $(PYTEST)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from peers import BULLMQ, OURS, OURS_SQLITE, REFERENCE
-from report import Results
+from peers import BARE, BULLMQ, HUEY_SQLITE, OTHERS, OURS, OURS_NORMAL, OURS_SQLITE, REFERENCE, Peer
+from report import Results, number
+
+Figure = Callable[[Results], tuple[float, str] | None]  # a value, and whom it was compared with
+
+PURE_PYTHON = tuple(peer for peer in OTHERS if peer.core in ("python", "asyncio"))
+ASYNCIO = tuple(peer for peer in OTHERS if peer.core == "asyncio")
 
 
 @dataclass(frozen=True)
@@ -14,50 +19,107 @@ class Goal:
     """A figure and its limit."""
 
     text: str
-    figure: Callable[[Results], float | None]
+    figure: Figure
     limit: float
     at_least: bool
     unit: str = ""
 
     def line(self, results: Results) -> tuple[str, bool | None]:
         """The goal as a row of the report, and whether it is met."""
-        figure = self.figure(results)
-        if figure is None:
-            return f"| {self.text} | {self._bound} | not measured | |", None
+        wanted = f"{'at least' if self.at_least else 'at most'} {self.limit:g}{self.unit}"
+        found = self.figure(results)
+        if found is None:
+            return f"| {self.text} | {wanted} | not measured | |", None
+        figure, whom = found
         met = figure >= self.limit if self.at_least else figure <= self.limit
         verdict = "met" if met else "**missed**"
-        return f"| {self.text} | {self._bound} | {figure:.2f}{self.unit} | {verdict} |", met
-
-    @property
-    def _bound(self) -> str:
-        return f"{'at least' if self.at_least else 'at most'} {self.limit:g}{self.unit}"
+        measured = f"{number(figure)}{self.unit}{f' ({whom})' if whom else ''}"
+        return f"| {self.text} | {wanted} | {measured} | {verdict} |", met
 
 
-def ratio(work: str, ours: str, theirs: str) -> Callable[[Results], float | None]:
+def ratio(work: str, ours: Peer, theirs: Peer, column: str = "rate") -> Figure:
     """Our median divided by theirs."""
+    return best(work, ours, [theirs], column)
 
-    def figure(results: Results) -> float | None:
-        a, b = results.median(work, ours, "rate"), results.median(work, theirs, "rate")
-        return None if a is None or b is None else a / b
+
+def best(work: str, ours: Peer, group: Collection[Peer], column: str = "rate") -> Figure:
+    """Our median divided by that of the best of a group."""
+
+    def figure(results: Results) -> tuple[float, str] | None:
+        mine = results.median(work, ours.name, column)
+        medians = {peer.name: results.median(work, peer.name, column) for peer in group}
+        measured = {name: median for name, median in medians.items() if median}
+        if mine is None or not measured:
+            return None
+        pick = max if column == "rate" else min
+        whom = pick(measured, key=lambda name: measured[name])
+        return mine / measured[whom], whom
 
     return figure
 
 
-def value(work: str, peer: str, column: str) -> Callable[[Results], float | None]:
+def value(work: str, peer: Peer, column: str) -> Figure:
     """A median as it is."""
-    return lambda results: results.median(work, peer, column)
+
+    def figure(results: Results) -> tuple[float, str] | None:
+        median = results.median(work, peer.name, column)
+        return None if median is None else (median, "")
+
+    return figure
+
+
+def between(first: tuple[str, str], second: tuple[str, str], *, divided: bool) -> Figure:
+    """How two of our medians, each of a work and a column, differ."""
+
+    def figure(results: Results) -> tuple[float, str] | None:
+        a, b = (results.median(work, OURS.name, column) for work, column in (first, second))
+        if a is None or b is None:
+            return None
+        return (a / b if divided else a - b), ""
+
+    return figure
 
 
 GOALS = (
-    Goal("drain on Redis / BullMQ", ratio("drain", OURS.name, BULLMQ.name), 1.0, True),
-    Goal("drain on Redis / reference", ratio("drain", OURS.name, REFERENCE.name), 10.0, True),
-    *(
-        Goal(f"{title}, {peer.name}", value(work, peer.name, column), limit, False, " ms")
-        for peer in (OURS, OURS_SQLITE)
-        for work, title, column, limit in (
-            ("latency", "enqueue to start, median", "p50", 5.0),
-            ("latency", "enqueue to start, 99 of 100", "p99", 10.0),
-            ("delayed", "latest of 100 delayed jobs", "max", 20.0),
-        )
+    Goal("drain / BullMQ", ratio("drain", OURS, BULLMQ), 1.5, True),
+    Goal("drain / best pure-Python peer", best("drain", OURS, PURE_PYTHON), 4, True),
+    Goal("drain / reference", ratio("drain", OURS, REFERENCE), 15, True),
+    Goal("drain, CPU a job", value("drain", OURS, "cpu_us"), 35, False, " µs"),
+    Goal("sleeping jobs / bare loop", ratio("sleep", OURS, BARE), 0.9, True),
+    Goal("sleeping jobs / best peer", best("sleep", OURS, OTHERS), 1.1, True),
+    Goal("bulk enqueue / BullMQ", ratio("bulk", OURS, BULLMQ), 4, True),
+    Goal("one at a time / fastest asyncio peer", best("single", OURS, ASYNCIO), 1.2, True),
+    Goal("100 in flight / fastest asyncio peer", best("together", OURS, ASYNCIO), 5, True),
+    Goal("latency p50 / best asyncio peer", best("latency", OURS, ASYNCIO, "p50"), 0.8, False),
+    Goal(
+        "latency, p99 above p50",
+        between(("latency", "p99"), ("latency", "p50"), divided=False),
+        1,
+        False,
+        " ms",
+    ),
+    Goal("SQLite drain / huey on SQLite", ratio("drain", OURS_SQLITE, HUEY_SQLITE), 3, True),
+    Goal("SQLite drain, NORMAL / Redis", ratio("drain", OURS_NORMAL, OURS), 0.5, True),
+    Goal("a waiting job of 100 B", value("payload100", OURS, "stored_per_job"), 400, False, " B"),
+    Goal(
+        "a waiting job of 100 B / leanest peer",
+        best("payload100", OURS, OTHERS, "stored_per_job"),
+        1,
+        False,
+    ),
+    Goal("drain, requests a job", value("drain", OURS, "reads_per_job"), 0.05, False),
+    Goal("RSS after 100,000 jobs", value("long", OURS, "rss_mb"), 65, False, " MB"),
+    Goal(
+        "RSS, growth in the second 50,000",
+        between(("long", "rss_mb"), ("long", "half_mb"), divided=False),
+        1,
+        False,
+        " MB",
+    ),
+    Goal(
+        "claim p99, a million waiting / a thousand",
+        between(("claims1m", "p99"), ("claims1k", "p99"), divided=True),
+        1.5,
+        False,
     ),
 )

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from peers import BULLMQ, PEERS, REFERENCE, Peer
+from peers import OTHERS, OURS, OURS_SQLITE, PEERS, Peer
 from work import WORKS, Work
 
-COLUMNS = {
-    "enqueue": ("commands_per_job", "reads_per_job", "server_us_per_job"),
-    "drain": ("cpu_us", "server_us_per_job", "commands_per_job", "reads_per_job", "rss_mb"),
-    "latency": ("p95", "p99", "max"),
-}
 TITLES = {
-    "cpu_us": "worker CPU µs/job",
+    "cpu_us": "CPU µs/job",
     "server_us_per_job": "Redis CPU µs/job",
     "commands_per_job": "commands/job",
     "reads_per_job": "requests/job",
+    "stored_per_job": "stored B/job",
+    "fill_rate": "in bulk jobs/s",
     "rss_mb": "RSS MB",
+    "half_mb": "RSS MB half-way",
+    "peak_mb": "most RSS MB",
+    "idle_cpu": "idle CPU ms/s",
+    "idle_commands": "idle commands/s",
 }
+RATES = ("rate", "fill_rate")  # more of these is better, of all others less
+
+Table = dict[str, dict[str, Any]]
 
 
 @dataclass
 class Results:
     """All values of a session: by work, then by peer, one entry a run."""
 
-    machine: dict[str, str]
-    values: dict[str, dict[str, list[dict[str, float]]]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(list))
-    )
+    machine: dict[str, str] = field(default_factory=dict)
+    values: Table = field(default_factory=dict)
+    counts: Table = field(default_factory=dict)  # of jobs
+    notes: Table = field(default_factory=dict)  # why a peer has no values, or what was odd
+    seconds: float = 0.0  # that all of it took
 
-    def add(self, work: str, peer: str, values: dict[str, float]) -> None:
-        self.values[work][peer].append(values)
+    def add(self, work: str, peer: str, count: int, values: dict[str, float]) -> None:
+        self.values.setdefault(work, {}).setdefault(peer, []).append(values)
+        self.counts.setdefault(work, {})[peer] = count
+
+    def note(self, work: str, peer: str, text: str) -> None:
+        self.notes.setdefault(work, {})[peer] = text
 
     def column(self, work: str, peer: str, column: str) -> list[float]:
         """One value of each run."""
@@ -47,32 +55,69 @@ class Results:
         return statistics.median(found) if found else None
 
     def as_json(self) -> dict[str, Any]:
-        return {"machine": self.machine, "values": self.values}
+        return vars(self)
 
 
 def tables(results: Results) -> str:
-    """One table for each piece of work, in Markdown."""
-    parts = [_machine(results)]
+    """What was measured on what, where we lose, and a table for each piece of work."""
+    facts = results.machine | {"took": f"{results.seconds / 60:.0f} minutes"}
+    parts = ["\n".join(f"- {name}: {text}" for name, text in facts.items())]
+    parts.append("\n".join(["### Where asyncmqd loses", "", *_losses(results)]))
     parts += [_table(work, results) for work in WORKS if results.values.get(work.name)]
     return "\n\n".join(parts)
 
 
-def _machine(results: Results) -> str:
-    return "\n".join(f"- {name}: {text}" for name, text in results.machine.items())
+def _losses(results: Results) -> list[str]:
+    lines = []
+    for work in WORKS:
+        better = [
+            f"{peer.name} {_ratio(work, peer, results):.2f}"
+            for peer in _ranked(work, results)
+            if peer in OTHERS and _beats(work.column, work, peer, results)
+        ]
+        if better:
+            less = "" if work.more_is_better else " (less is better)"
+            lines.append(f"- {work.title}, times asyncmqd{less}: {', '.join(better)}")
+    return lines or ["Nowhere in this run."]
+
+
+def _ours(peer: Peer) -> Peer:
+    """Whom a peer is compared with: like with like, a server with a server, a file with a file."""
+    return OURS_SQLITE if peer.store == "sqlite" else OURS
+
+
+def _ratio(work: Work, peer: Peer, results: Results) -> float | None:
+    mine = results.median(work.name, peer.name, work.column)
+    ours = results.median(work.name, _ours(peer).name, work.column)
+    return mine / ours if mine is not None and ours else None
+
+
+def _beats(column: str, work: Work, peer: Peer, results: Results) -> bool:
+    theirs = results.median(work.name, peer.name, column)
+    ours = results.median(work.name, _ours(peer).name, column)
+    if theirs is None or ours is None or number(theirs) == number(ours):
+        return False
+    return theirs > ours if column in RATES else theirs < ours
 
 
 def _table(work: Work, results: Results) -> str:
-    others = COLUMNS[work.kind]
-    main = f"{work.unit}" if work.column == "rate" else f"{work.column} {work.unit}"
-    head = ["", main, "least to most", f"/ {BULLMQ.name}", f"/ {REFERENCE.name}"]
-    head += [TITLES.get(name, f"{name} {work.unit}") for name in others]
-    rows = [_row(work, peer, others, results) for peer in _ranked(work, results)]
-    lines = [f"### {work.title} ({work.count:,} jobs)", "", *_markdown([head, *rows])]
+    main = work.unit if work.column == "rate" else f"{work.column} {work.unit}"
+    head = ["", "jobs", main, "least to most", "/ ours"]
+    head += [TITLES.get(name, f"{name} {work.unit}") for name in work.columns]
+    rows = [_row(work, peer, results) for peer in _ranked(work, results)]
+    used = [at for at in range(len(head)) if at < 3 or any(row[at] for row in rows)]
+    shown = [[row[at] for at in used] for row in [head, *rows]]
+    lines = [f"### {work.title}", "", *_markdown(shown)]
+    notes = results.notes.get(work.name, {})
+    if notes:
+        lines += ["", *(f"- {peer}: {text}" for peer, text in notes.items())]
     return "\n".join(lines)
 
 
 def _ranked(work: Work, results: Results) -> list[Peer]:
-    measured = [peer for peer in PEERS if results.values[work.name].get(peer.name)]
+    measured = [
+        peer for peer in PEERS if results.median(work.name, peer.name, work.column) is not None
+    ]
     return sorted(
         measured,
         key=lambda peer: results.median(work.name, peer.name, work.column) or 0.0,
@@ -80,17 +125,26 @@ def _ranked(work: Work, results: Results) -> list[Peer]:
     )
 
 
-def _row(work: Work, peer: Peer, others: Sequence[str], results: Results) -> list[str]:
+def _row(work: Work, peer: Peer, results: Results) -> list[str]:
     values = results.column(work.name, peer.name, work.column)
-    mine = statistics.median(values)
-    cells = [peer.name, number(mine), f"{number(min(values))} to {number(max(values))}"]
-    for other in (BULLMQ, REFERENCE):
-        theirs = results.median(work.name, other.name, work.column)
-        cells.append("" if not theirs else f"{mine / theirs:.2f}")
-    for column in others:
-        median = results.median(work.name, peer.name, column)
-        cells.append("" if median is None else number(median))
-    return cells
+    ratio = _ratio(work, peer, results)
+    cells = [
+        peer.name,
+        f"{results.counts[work.name][peer.name]:,}",
+        _cell(work.column, work, peer, results),
+        f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else "",
+        "" if ratio is None else f"{ratio:.2f}",
+    ]
+    return cells + [_cell(column, work, peer, results) for column in work.columns]
+
+
+def _cell(column: str, work: Work, peer: Peer, results: Results) -> str:
+    """A median; in bold where a peer beats us."""
+    median = results.median(work.name, peer.name, column)
+    if median is None:
+        return ""
+    beats = peer in OTHERS and _beats(column, work, peer, results)
+    return f"**{number(median)}**" if beats else number(median)
 
 
 def number(value: float) -> str:
@@ -100,7 +154,7 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _markdown(rows: list[list[str]]) -> list[str]:
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"

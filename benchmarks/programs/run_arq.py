@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import marks
 import producing
 import uvloop
-from arq import Worker, create_pool
+from arq import Retry, Worker, create_pool
 from arq.connections import ArqRedis, RedisSettings
 
 
@@ -25,18 +26,25 @@ async def stamp(_context: object, reference: int) -> None:
     marks.sample(reference)
 
 
+async def weigh(_context: object, blob: str) -> None:
+    assert blob
+    marks.begin()
+
+
+async def flaky(_context: object, number: int) -> None:
+    if marks.fails(number):
+        raise Retry  # any other error is final
+
+
 class Producer:
     def __init__(self, pool: ArqRedis) -> None:
         self.pool = pool
 
-    async def one(self, name: str, *args: int) -> None:
-        await self.pool.enqueue_job(name, *args)
+    async def one(self, order: producing.Order) -> None:
+        await self.pool.enqueue_job(order.task, *order.args, _defer_by=order.delay or None)
 
-    async def many(self, name: str, count: int) -> None:
-        await producing.gathered([self.pool.enqueue_job(name) for _ in range(count)], 100)
-
-    async def later(self, delay: float, name: str, *args: int) -> None:
-        await self.pool.enqueue_job(name, *args, _defer_by=delay)
+    async def many(self, orders: Sequence[producing.Order]) -> None:
+        await producing.gathered([self.one(order) for order in orders], 100)
 
 
 async def main() -> None:
@@ -44,7 +52,8 @@ async def main() -> None:
     if sys.argv[1] == "produce":
         await producing.produce(Producer(await create_pool(settings)))
     else:
-        worker = Worker([noop, nap, stamp], redis_settings=settings, max_jobs=marks.SLOTS)
+        tasks = [noop, nap, stamp, weigh, flaky]
+        worker = Worker(tasks, redis_settings=settings, max_jobs=marks.SLOTS)
         await worker.async_run()
 
 

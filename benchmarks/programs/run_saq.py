@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 
 import marks
 import producing
@@ -23,8 +24,22 @@ async def nap(_context: object) -> None:
     await asyncio.sleep(marks.NAP)
 
 
-async def stamp(_context: object, *, reference: int) -> None:
-    marks.sample(reference)
+def plain(_context: object) -> None:
+    marks.begin()
+
+
+async def stamp(_context: object, *, argument: int) -> None:
+    marks.sample(argument)
+
+
+async def weigh(_context: object, *, argument: str) -> None:
+    assert argument
+    marks.begin()
+
+
+async def flaky(_context: object, *, argument: int) -> None:
+    if marks.fails(argument):
+        raise RuntimeError("the first run fails")
 
 
 def queue() -> RedisQueue:
@@ -40,21 +55,24 @@ class Producer:
     def __init__(self) -> None:
         self.queue = queue()
 
-    async def one(self, name: str, *args: int) -> None:
-        await self.queue.enqueue(name, **dict(zip(("reference",), args, strict=False)))
+    async def one(self, order: producing.Order) -> None:
+        options: dict[str, object] = dict(zip(("argument",), order.args, strict=False))
+        if order.delay:  # it takes whole seconds only
+            options["scheduled"] = round(time.time() + order.delay)
+        if order.task == "flaky":
+            options["retries"] = 3
+        await self.queue.enqueue(order.task, **options)
 
-    async def many(self, name: str, count: int) -> None:
-        await producing.gathered([self.queue.enqueue(name) for _ in range(count)])
-
-    async def later(self, delay: float, name: str, *args: int) -> None:
-        await self.queue.enqueue(name, scheduled=round(time.time() + delay), reference=args[0])
+    async def many(self, orders: Sequence[producing.Order]) -> None:
+        await producing.gathered([self.one(order) for order in orders])
 
 
 async def main() -> None:
     if sys.argv[1] == "produce":
         await producing.produce(Producer())
     else:
-        await Worker(queue(), functions=[noop, nap, stamp], concurrency=marks.SLOTS).start()
+        tasks = [noop, nap, plain, stamp, weigh, flaky]
+        await Worker(queue(), functions=tasks, concurrency=marks.SLOTS).start()
 
 
 if __name__ == "__main__":

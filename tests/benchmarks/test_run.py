@@ -1,0 +1,99 @@
+"""`make bench` itself, as a process: it measures, keeps what it has, judges and goes on.
+
+Other queues are not installed here: all that is measured is ours.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+OURS = ["--peer", "asyncmqd", "--work", "drain", "--scale", "0.01"]
+
+
+def bench(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def written(path: Path, values: dict, machine: dict | None = None) -> Path:
+    """The values of a run that has ended."""
+    counts = {work: dict.fromkeys(peers, 100) for work, peers in values.items()}
+    path.write_text(json.dumps({"machine": machine or {}, "values": values, "counts": counts}))
+    return path
+
+
+def test_it_measures_every_run_and_counts_what_was_done(tmp_path):
+    path = tmp_path / "results.json"
+    ended = bench(path, *OURS, "--runs", "2")
+    assert "Drain of no-op jobs, 100 slots" in ended.stdout, ended.stderr
+    runs = json.loads(path.read_text())["values"]["drain"]["asyncmqd"]
+    assert len(runs) == 2
+    for run in runs:
+        assert run["more_runs"] == 0
+        assert run["rate"] > 0
+        assert run["stored_per_job"] > 0
+        assert 0 < run["reads_per_job"] < 1
+
+
+def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
+    path = tmp_path / "results.json"
+    command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *OURS, "--runs", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stdout:
+                if line.startswith("2: "):  # the second value; the first is in the file
+                    break
+            process.send_signal(signal.SIGTERM)
+            output, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 1
+    assert "stopped: --resume goes on from here" in output
+    kept = json.loads(path.read_text())["values"]["drain"]["asyncmqd"]
+    ended = bench(path, *OURS, "--resume", "--runs", str(len(kept) + 1))
+    assert "Drain of no-op jobs" in ended.stdout, ended.stderr
+    runs = json.loads(path.read_text())["values"]["drain"]["asyncmqd"]
+    assert runs[:-1] == kept
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict", "code"), [(16_000.0, "met", 0), (14_000.0, "**missed**", 1)]
+)
+def test_goals_are_ratios_of_medians_and_a_missed_one_is_the_exit_code(
+    tmp_path, ours, verdict, code
+):
+    drain = {
+        "asyncmqd": [{"rate": 1.0}, {"rate": ours}, {"rate": 90_000.0}],
+        "bullmq": [{"rate": 10_000.0}],
+    }
+    path = written(tmp_path / "results.json", {"drain": drain})
+    ended = bench(path, *OURS, "--resume", "--runs", "0")
+    row = f"| drain / BullMQ | at least 1.5 | {ours / 10_000:.2f} (bullmq) | {verdict} |"
+    assert row in ended.stdout
+    assert ended.returncode == code
+
+
+def test_the_report_says_where_we_lose(tmp_path):
+    single = {"asyncmqd": [{"rate": 4_000.0}], "huey": [{"rate": 5_000.0}]}
+    path = written(tmp_path / "results.json", {"single": single})
+    ended = bench(path, *OURS, "--resume", "--runs", "0")
+    assert "- Enqueue, one at a time, times asyncmqd: huey 1.25" in ended.stdout
+
+
+def test_a_python_that_is_too_old_for_a_peer_is_named(tmp_path):
+    program = "import environments; environments._python((3, 99))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=BENCHMARKS,
+        env=os.environ | {"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "needs Python 3.99, but this is 3." in ended.stderr
