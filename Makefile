@@ -7,7 +7,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test check bench bench-peers faults soak mutations docs \
+.PHONY: help run install uninstall wheels test check bench bench-peers bench-scale faults soak mutations docs \
     format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
@@ -52,6 +52,9 @@ bench: .venv/.bench  ## Measure against the main other queues (BENCH="--work dra
 
 bench-peers: .venv/.bench  ## Measure all works against all other queues, in half an hour or so
 	$(BIN)/python benchmarks/run.py --all $(BENCH)
+
+bench-scale: .venv/.bench  ## Measure how cost grows with backlog, queues and daemons
+	$(BIN)/python benchmarks/scale.py $(BENCH)
 
 faults: .venv/.test  ## Inject faults at their full counts; one line a row of the catalogue
 	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest tests/faults -n 2 --timeout=1800 -q $(PYTEST)
