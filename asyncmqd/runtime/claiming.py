@@ -241,12 +241,14 @@ class ClaimLoop:
         self.node.store_answered()
         suspects = sum(map(is_suspect, reply.claims))  # not started yet: they wait for their turn
         self._count_starts(room - suspects, len(reply.claims) - suspects, limiter)
-        self._note_answers(settled, reply.answers)
         if room and len(reply.claims) == room:
             self._hungry = True
         elif room:
             self.scanner.ring()  # what woke us may have been a delayed job
         await self._start_all(reply.claims, self._loop.time() - began, limiter)
+        if reply.claims:
+            await asyncio.sleep(0)  # they begin now: counting and logging what has ended can wait
+        self._note_answers(settled, reply.answers)
 
     async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
         settled, self._finished = self._finished, []
