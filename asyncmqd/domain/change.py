@@ -54,4 +54,4 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def target(self) -> str:
         """The place that the job goes to."""
-        return self.place or self.path.target
+        return self.place or self.path.place

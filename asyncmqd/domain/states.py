@@ -48,15 +48,12 @@ class Edge(msgspec.Struct, frozen=True):
     target: State
     rank: Rank
     meaning: str
-
-    @property
-    def revives(self) -> bool:
-        """Whether it leads out of an ended state: the job's age then counts from now."""
-        return self.sources <= TERMINAL
+    revives: bool  # it leads out of an ended state: the job's age then counts from now
+    place: str  # the target as plain text
 
 
 def _edge(name: str, sources: frozenset[State], target: State, rank: Rank, meaning: str) -> Edge:
-    return Edge(name, sources, target, rank, meaning)
+    return Edge(name, sources, target, rank, meaning, sources <= TERMINAL, str(target))
 
 
 _WAITING = frozenset({State.WAITING})

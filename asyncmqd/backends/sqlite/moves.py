@@ -2,13 +2,15 @@
 
 Decisions are made on rows in memory, as in the store in memory, and each row is written once:
 reading all rows of a batch by one statement and writing them by another costs a third of two
-statements a job.
+statements a job. It also lets go of Python's lock once, not at each row, so that the event loop
+works on meanwhile.
 """
 
 from __future__ import annotations
 
 import functools
 import operator
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction, is_pause
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import EDGES, Rank, State, shelf, state_of
+from asyncmqd.domain.states import EDGES, TERMINAL, Edge, Rank, State, shelf, state_of
 
 _SQL = queries.load("moves.sql")
 _EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
@@ -31,11 +33,15 @@ _FOR_EVER = 2**62  # a rank that none exceeds
 # Plain text: the enumeration's members would pass through the adapters of sqlite3, row by row.
 _WAITING, _DELAYED, _ACTIVE = map(str, (State.WAITING, State.DELAYED, State.ACTIVE))
 
+_ENDED = frozenset(map(str, TERMINAL))
+_TAIL, _KEPT = Rank.TAIL, Rank.KEPT  # an enumeration's members are slow to get
+
 _state_of = functools.lru_cache(maxsize=1_000)(state_of)
 
 
-_CHANGED = ("failures", "crashes", "solo", "error", "result", "progress")
-_changed = operator.attrgetter(*_CHANGED)
+_VALUES = ("failures", "crashes", "solo", "error", "result", "progress")
+_NOTHING = (None,) * len(_VALUES)
+_values_of = operator.attrgetter(*_VALUES)
 
 
 class Row(msgspec.Struct):
@@ -66,9 +72,17 @@ class Row(msgspec.Struct):
     def size(self) -> int:
         return self.payload_size + self.result_size + self.error_size
 
+    @property
+    def keeps_its_values(self) -> bool:
+        """Whether nothing waits to be written but where it stands."""
+        return self.created is None and _values_of(self) == _NOTHING
+
     def set(self, change: Change) -> None:
         """Take over the values of a change."""
-        for field, value in zip(_CHANGED, _changed(change), strict=True):
+        values = _values_of(change)
+        if values == _NOTHING:
+            return
+        for field, value in zip(_VALUES, values, strict=True):
             if value is not None:
                 setattr(self, field, value)
         if change.result is not None:
@@ -102,12 +116,25 @@ class Jobs:
         return [Row(*row) for row in rows]
 
     def save(self, rows: Iterable[Row]) -> None:
-        self._tx.executemany(_SQL["save"], map(_values, rows))
+        """Write rows; those that ended alike, which are most, by one statement for all."""
+        alike: defaultdict[tuple[str | int | None, ...], dict[int, int]] = defaultdict(dict)
+        others = []
+        for row in rows:
+            if row.kept_in is not None and row.keeps_its_values:
+                end = row.place, row.rank, row.kept_in, row.kept_until, row.token
+                alike[end][row.number] = row.seq
+            else:
+                others.append(_values(row))
+        for values, seqs in alike.items():
+            self._tx.execute(_SQL["save_ended"], (*values, _json(seqs)))
+        if others:
+            self._tx.executemany(_SQL["save"], others)
 
     def delete(self, rows: Sequence[Row]) -> int:
         for row in rows:
             self._leave(row)
-        self._tx.executemany(_SQL["delete"], [(row.number,) for row in rows])
+        if rows:
+            self._tx.execute(_SQL["delete"], (_json([row.number for row in rows]),))
         return len(rows)
 
     # ------------------------------------------------------------------ moves
@@ -116,7 +143,7 @@ class Jobs:
         """Take the row from its line and put it into the line of `place`."""
         self._leave(row)
         row.place, row.rank, row.seq = place, rank, seq
-        if _state_of(place) is State.WAITING:
+        if place.startswith(_WAITING):  # or a shelf of it
             row.stood = seq
         self._tx.count(self._queue, place, 1)
 
@@ -143,7 +170,11 @@ class Jobs:
 
 
 def _array(ids: Iterable[str]) -> str:
-    return msgspec.json.encode(list(dict.fromkeys(ids))).decode()
+    return _json(list(dict.fromkeys(ids)))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _values(row: Row) -> tuple[object, ...]:
@@ -203,45 +234,45 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
     moved: dict[str, Row] = {}
     answers: list[Answer] = []
     for change in changes:
-        row = rows.get(change.id)
-        answer = _judge(tx, row, change)
+        row, path = rows.get(change.id), change.path
+        answer = _judge(tx, row, change, path)
         answers.append(answer)
         if row is not None and answer == "applied":
             moved[row.id] = row
-            _place(jobs, tx, row, change)
-            if change.path.target is State.WAITING:
+            _place(jobs, tx, row, change, path)
+            if path.place == _WAITING:
                 tx.woken.add(queue)
     if moved:
         jobs.save(moved.values())
     return answers
 
 
-def _judge(tx: Transaction, row: Row | None, change: Change) -> Answer:
+def _judge(tx: Transaction, row: Row | None, change: Change, path: Edge) -> Answer:
     if row is None:
         return "gone"
     if row.token != change.token:
         return "stale"
-    if _state_of(row.place) not in change.path.sources:
+    if _state_of(row.place) not in path.sources:
         return "already"
     if change.lapsed and row.rank > tx.since_boot:
         return "stale"
     return "applied"
 
 
-def _place(jobs: Jobs, tx: Transaction, row: Row, change: Change) -> None:
+def _place(jobs: Jobs, tx: Transaction, row: Row, change: Change, path: Edge) -> None:
     row.token += change.outside
-    path, target = change.path, change.target
+    target = change.place or path.place
     if path.revives:
         row.created = tx.time
     if target != row.place:
-        if path.rank is Rank.TAIL:
+        if path.rank is _TAIL:
             jobs.move_to_tail(row)
-        elif path.rank is Rank.KEPT:
-            jobs.move_back(row, str(target))
+        elif path.rank is _KEPT:
+            jobs.move_back(row, target)
         else:
-            jobs.move(row, str(target), tx.time + micros(change.delay), tx.next())
+            jobs.move(row, target, tx.time + micros(change.delay), tx.next())
     row.set(change)
-    if path.target.terminal:
+    if path.place in _ENDED:
         jobs.keep(row, change.keep)
 
 
@@ -252,13 +283,14 @@ def claim(
     if limit <= 0 or is_paused(tx, queue):
         return []
     place, end = str(EDGES["claim"].target), tx.since_boot + micros(lease)
-    taken, writes = [], []
+    taken, numbers = [], []
     for row in tx.execute(_SQL["next"], (queue, _WAITING, limit, most)).fetchall():
         number, id, token, *rest = row
         taken.append(claim_of(tx, queue, (id, token + 1, *rest, worker)))
-        writes.append((place, end, tx.next(), token + 1, tx.time, worker, number))
+        numbers.append(number)
     if taken:
-        tx.executemany(_SQL["claim"], writes)
+        first = tx.next(len(taken))
+        tx.execute(_SQL["claim"], (place, end, first, tx.time, worker, _json(numbers)))
         tx.count(queue, _WAITING, -len(taken))
         tx.count(queue, place, len(taken))
     return taken
@@ -287,14 +319,15 @@ def extend(tx: Transaction, held: Sequence[Held], lease: float) -> list[bool]:
         queue: Jobs(tx, queue).load(each.id for each in held if each.queue == queue)
         for queue in {each.queue for each in held}
     }
-    answers, writes = [], []
+    answers, numbers = [], []
     for each in held:
         row = rows[each.queue].get(each.id)
         holds = row is not None and row.token == each.token and row.place == _ACTIVE
         answers.append(holds)
         if row is not None and holds:
-            writes.append((end, tx.next(), row.number))
-    tx.executemany(_SQL["extend"], writes)
+            numbers.append(row.number)
+    if numbers:
+        tx.execute(_SQL["extend"], (end, tx.next(len(numbers)), _json(numbers)))
     return answers
 
 

@@ -67,9 +67,15 @@ UPDATE jobs SET
     progress = coalesce(?, progress)
 WHERE number = ?;
 
+-- name: save_ended
+-- place, rank, kept_in, kept_until, token, JSON object of seq by number: jobs that ended alike
+UPDATE jobs SET
+    place = ?, rank = ?, kept_in = ?, kept_until = ?, token = ?, seq = ended.value
+FROM json_each(?) AS ended WHERE number = CAST(ended.key AS INTEGER);
+
 -- name: delete
--- number
-DELETE FROM jobs WHERE number = ?;
+-- JSON array of numbers
+DELETE FROM jobs WHERE number IN (SELECT value FROM json_each(?));
 
 -- name: next
 -- queue, waiting place, limit, most bytes of a payload: a longer one is not loaded
@@ -80,13 +86,14 @@ FROM jobs WHERE queue = ?1 AND place = ?2
 ORDER BY rank, seq LIMIT ?3;
 
 -- name: claim
--- active place, end of the lease, seq, token, started, worker, number
-UPDATE jobs SET place = ?, rank = ?, seq = ?, token = ?, started = ?, worker = ?
-WHERE number = ?;
+-- active place, end of the lease, the first seq, started, worker, JSON array of numbers
+UPDATE jobs SET
+    place = ?, rank = ?, seq = ? + taken.key, token = token + 1, started = ?, worker = ?
+FROM json_each(?) AS taken WHERE number = taken.value;
 
 -- name: extend
--- end of the lease, seq, number
-UPDATE jobs SET rank = ?, seq = ? WHERE number = ?;
+-- end of the lease, the first seq, JSON array of numbers
+UPDATE jobs SET rank = ?, seq = ? + held.key FROM json_each(?) AS held WHERE number = held.value;
 
 -- name: tally
 -- queue, line, jobs and bytes to add

@@ -65,10 +65,11 @@ class Transaction(Snapshot):
         if not self.anchor.goes_on_from(known):  # who only reads is to know it too
             save_clock(self.execute, self.anchor, self.sequence)
 
-    def next(self) -> int:
-        """The number of this move: those that come later are greater."""
-        self.sequence += 1
-        return self.sequence
+    def next(self, count: int = 1) -> int:
+        """The number of this move, or of the first of so many; later ones have greater numbers."""
+        first = self.sequence + 1
+        self.sequence += count
+        return first
 
     def count(self, queue: str, line: str, jobs: int, size: int = 0) -> None:
         """Note that so many jobs entered a line, or left it (negative)."""
