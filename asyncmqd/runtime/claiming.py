@@ -9,6 +9,7 @@ jobs that nobody would run: it is told to drain instead.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from functools import partial
 
@@ -285,9 +286,12 @@ class ClaimLoop:
 
     async def _find_unknown_claims(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""
-        for claim in await self.node.backend.held(self.queue, self.name):
-            if claim.worker != self.name or self.node.leases.holds(claim):
-                continue
+        held = await self.node.backend.held(self.queue, self.name)
+        mine = (claim for claim in held if claim.worker == self.name)
+        unknown = [claim for claim in mine if not self.node.leases.holds(claim)]
+        # Renewed at once: while we waited for the reply, their leases have almost run out.
+        kept = await self.node.leases.check(unknown) if unknown else []
+        for claim in itertools.compress(unknown, kept):
             if room := self._reserve(1):
                 started = 0 if is_suspect(claim) else room
                 self._count_starts(started, started, self.limiter)

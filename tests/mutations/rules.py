@@ -49,6 +49,12 @@ RULES = [
         "asyncmqd/runtime/gate.py",
         "        return not (self._inside or self._overstays)\n",
         "        return True\n",
+        ("tests/runtime/test_trials.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/gate.py",
+        "self.suspect, self.closed = suspect, True",
+        "self.suspect, self.closed = suspect, False",
         WORLDS,
     ),
     Mutation(

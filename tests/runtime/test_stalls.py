@@ -1,4 +1,4 @@
-"""A store that stands still for a while: leases end meanwhile, and none of their holders is dead."""
+"""A store that stands still for a while: leases end meanwhile, and their holders live."""
 
 from __future__ import annotations
 
