@@ -75,6 +75,7 @@ class ClaimLoop:
         self._retired = False  # others are woken instead of us
         self._bell = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -140,8 +141,9 @@ class ClaimLoop:
             await self._give_up()
             raise
         finally:
-            if self._alarm is not None:
-                self._alarm.cancel()
+            for timer in (self._alarm, self._stop):
+                if timer is not None:  # it would keep all of this alive until then
+                    timer.cancel()
 
     async def _give_up(self) -> None:
         """An error of ours ends this loop: hand back what it holds, or at least let it run out."""
@@ -430,7 +432,7 @@ class ClaimLoop:
         """Claim no more; in `timeout` seconds hand back what still runs."""
         self._deadline = self._loop.time() + timeout
         if timeout > 0:
-            self._loop.call_later(timeout, self._hand_back)
+            self._stop = self._loop.call_later(timeout, self._hand_back)
         else:
             self._hand_back()
         self._bell.set()
