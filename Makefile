@@ -63,7 +63,7 @@ soak: .venv/.test  ## Search longer: 2,000 random examples for 60, 100,000 simul
 	ASYNCMQD_TEST_SCALE=soak \
 	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
 
-mutations: .venv/.test  ## Put bugs into the stores, one by one, and see that the tests notice each
+mutations: .venv/.test  ## Put bugs into the code, one by one, and see that the tests notice each
 	$(BIN)/python -m tests.mutations.run $(MUTATIONS)
 
 docs: .venv/.test  ## Write the generated parts of docs/ anew

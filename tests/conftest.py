@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, told here because --strict-markers wants to know them."""
     config.addinivalue_line("markers", "row(id, fault): a row of the catalogue of faults")
+
+
+@pytest.fixture
+def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say what a test saw: a line that is printed at the end of the run."""
+    return lambda text: record_property("seen", text)
 
 
 BOXED = Path(__file__).parent / "systemd"

@@ -9,6 +9,7 @@ jobs that nobody would run: it is told to drain instead.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 
 import msgspec
@@ -74,6 +75,7 @@ class ClaimLoop:
         self._retired = False  # others are woken instead of us
         self._bell = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
+        self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -139,8 +141,9 @@ class ClaimLoop:
             await self._give_up()
             raise
         finally:
-            if self._alarm is not None:
-                self._alarm.cancel()
+            for timer in (self._alarm, self._stop):
+                if timer is not None:  # it would keep all of this alive until then
+                    timer.cancel()
 
     async def _give_up(self) -> None:
         """An error of ours ends this loop: hand back what it holds, or at least let it run out."""
@@ -287,9 +290,12 @@ class ClaimLoop:
 
     async def _find_unknown_claims(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""
-        for claim in await self.node.backend.held(self.queue, self.name):
-            if claim.worker != self.name or self.node.leases.holds(claim):
-                continue
+        held = await self.node.backend.held(self.queue, self.name)
+        mine = (claim for claim in held if claim.worker == self.name)
+        unknown = [claim for claim in mine if not self.node.leases.holds(claim)]
+        # Renewed at once: while we waited for the reply, their leases have almost run out.
+        kept = await self.node.leases.check(unknown) if unknown else []
+        for claim in itertools.compress(unknown, kept):
             if room := self._reserve(1):
                 started = 0 if is_suspect(claim) else room
                 self._count_starts(started, started, self.limiter)
@@ -431,7 +437,7 @@ class ClaimLoop:
         """Claim no more; in `timeout` seconds hand back what still runs."""
         self._deadline = self._loop.time() + timeout
         if timeout > 0:
-            self._loop.call_later(timeout, self._hand_back)
+            self._stop = self._loop.call_later(timeout, self._hand_back)
         else:
             self._hand_back()
         self._bell.set()

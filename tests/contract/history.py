@@ -30,6 +30,9 @@ class History:
         if isinstance(command, model.Turn):
             self._check_turn(command, reply, before, snapshot)
         self._check_ends(command, old, new)
+        self._check_ids(command, reply, old)
+        self._check_attempts(command, old, new)
+        self._check_due(command, old, new)
         fire = model.plain(command)
         if isinstance(fire, model.Fire) and reply not in (False, [False, False]):
             assert reply in (True, [True, False]), "an instant fired twice"
@@ -78,6 +81,47 @@ class History:
             if old[id].state in TERMINAL:
                 for field in SETTLED:
                     assert getattr(new[id], field) == getattr(old[id], field), field
+
+    @staticmethod
+    def _check_ids(command: model.Command, reply: Any, old: dict[str, Record]) -> None:
+        """An id is taken as long as the queue has a job of it, ended or not, and no longer."""
+        add = model.plain(command)
+        if not isinstance(add, model.Add):
+            return
+        first, *again = reply if isinstance(command, model.LostReply) else [reply]
+        taken = set(old)
+        for job, is_new in zip(add.jobs, first, strict=True):
+            assert is_new is (job.id not in taken), "taken, or not free again"
+            taken.add(job.id)
+        assert again in ([], [[False] * len(add.jobs)])
+
+    @staticmethod
+    def _check_attempts(
+        command: model.Command, old: dict[str, Record], new: dict[str, Record]
+    ) -> None:
+        """Failures and crashes are counted apart, and only where a decision says so."""
+        for field in ("failures", "crashes"):
+            for id in old.keys() & new.keys():
+                said = {
+                    getattr(each.change, field)
+                    for each in model.decisions(command)
+                    if each.change.id == id
+                }
+                assert getattr(new[id], field) in {getattr(old[id], field), *said}, field
+
+    @staticmethod
+    def _check_due(command: model.Command, old: dict[str, Record], new: dict[str, Record]) -> None:
+        """Nothing comes back before its time: `due` is counted in units of FAR from now."""
+        decided: dict[str, list[float]] = {}
+        for each in model.decisions(command):
+            decided.setdefault(each.change.id, []).append(each.change.delay)
+        for id in old.keys() & new.keys():
+            before, after = old[id], new[id]
+            if before.state is State.DELAYED and (before.due or 0) > 0 and id not in decided:
+                assert after.state is State.DELAYED, "promoted before it was due"
+            if id in decided and before.state is not after.state is State.DELAYED:
+                delays = {round(delay / model.FAR) for delay in decided[id]}
+                assert after.due in delays, "due at another time"
 
 
 def jobs_in(snapshot: dict[str, Any] | None) -> dict[str, Record]:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -14,6 +15,9 @@ from asyncmqd.backends.factory import open_backend
 from tests.contract.commands import ADDS, commands
 from tests.contract.model import Add
 from tests.contract.play import Play
+from tests.scale import SCALE
+
+PLAYS = 30  # on each store in the short form: every step is compared three times over
 
 
 @pytest.mark.timeout(600)  # a failure is shrunk for up to five minutes before it is told
@@ -22,7 +26,8 @@ def test_a_store_behaves_like_the_model(store_url: str) -> None:
     queues = (f"q{number}" for number in itertools.count())
     with asyncio.Runner() as runner:
         try:
-            run_state_machine_as_test(lambda: _Machine(runner, store, next(queues)))
+            tries = settings(max_examples=PLAYS) if SCALE == "short" else settings()
+            run_state_machine_as_test(lambda: _Machine(runner, store, next(queues)), settings=tries)
         finally:
             runner.run(store.close())
 

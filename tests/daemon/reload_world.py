@@ -344,6 +344,8 @@ class World:
         assert worker is not None
         if counts.active != keeper.running or not all(self.began[id] for id in worker.running):
             return False  # a claim is under way, or a thread is about to begin
+        if any(self.ran[id] for id in worker.running):
+            return False  # its function has returned, and its run is about to end
         if not serves(keeper):
             return keeper.running > 0
         limited = worker.limiter is not None and worker.limiter.wait_time() > 0

@@ -27,9 +27,3 @@ def mount(place: Path) -> Iterator[Callable[[str], Path]]:
     yield make
     for disk in mounted:
         subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-@pytest.fixture
-def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Notes what a check saw; it is printed at the end of the run."""
-    return lambda text: record_property("seen", text)

@@ -17,6 +17,22 @@ MEMORY = mutations(
     (
         _edit("if job.id in queue.rows:", "if False:", "adding"),
         _edit("            row.token += 1\n", "", "claiming fencing"),
+        # These three are wrong in the model and in the store alike: only rules notice.
+        _edit(
+            "row.worker, row.started = worker, now",
+            "row.worker, row.started, row.failures = worker, now, row.failures + 1",
+            "model",
+        ),
+        _edit(
+            "if job.id in queue.rows:",
+            "if job.id in queue.rows and not state_of(queue.rows[job.id].place).terminal:",
+            "model",
+        ),
+        _edit(
+            "queue.move(row, change.target, (now + change.delay, queue.next()))",
+            "queue.move(row, change.target, (now, queue.next()))",
+            "model",
+        ),
         _edit("        if row.token != change.token:\n", "        if False:\n", "fencing"),
         _edit("if state_of(row.place) not in change.path.sources:", "if False:", "fencing"),
         _edit("if change.lapsed and row.rank > now:", "if False:", "leases"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.once import make_once, shared_directory
 
 ROOT = Path(__file__).parents[2]
 NOT_SOURCE = shutil.ignore_patterns(".*", "tests", "benchmarks", "__pycache__", "var", "dist")
@@ -68,17 +69,16 @@ def copy_source(directory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def staged(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Installation:
-    """An installation for looking only. Whoever comes first makes it, and the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    installation = Installation(shared / "staged")
-    with (shared / "staged.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not installation.stage.exists():
-            subprocess.run(["make", "-C", ROOT, "-s", ".venv/.wheels"], check=True)
-            copy_source(installation.source)
-            installation.install()
-    return installation
+    """An installation for looking only."""
+    shared = shared_directory(tmp_path_factory, worker_id)
+    return Installation(make_once(shared / "staged", _install))
+
+
+def _install(directory: Path) -> None:
+    subprocess.run(["make", "-C", ROOT, "-s", ".venv/.wheels"], check=True)
+    installation = Installation(directory)
+    copy_source(installation.source)
+    installation.install()
 
 
 @pytest.fixture

@@ -107,8 +107,8 @@ async def test_a_suspect_runs_unmarked_beside_what_does_not_end(scene: Scene) ->
         suspect = await scene.add("suspect", SUSPECT_AT)
         await scene.add("beside")
         assert await scene.begins("suspect") - since == pytest.approx(TRIAL, abs=0.1)
-        await scene.begins("beside")
         assert not await scene.marked(suspect)
+        await scene.begins("beside")
         for end in scene.ends.values():
             end.set()
         await scene.bench.ended(suspect)

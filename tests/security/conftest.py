@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.contract.conftest import open_store, server, store_url
 from tests.daemon.conftest import daemon, place
 from tests.scale import scaled
 
-__all__ = ["daemon", "open_store", "place", "seen", "server", "store_url"]
+__all__ = ["daemon", "open_store", "place", "server", "store_url"]
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -24,9 +21,3 @@ def count(*, short: int, full: int) -> int:
 def corpus(kind: str) -> dict[str, bytes]:
     """Inputs that are nasty, or that failed once, by the name of their file."""
     return {path.name: path.read_bytes() for path in sorted((CORPUS / kind).iterdir())}
-
-
-@pytest.fixture
-def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Notes a line that is printed when all tests are done."""
-    return lambda text: record_property("seen", text)

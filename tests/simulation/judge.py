@@ -19,6 +19,8 @@ from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.states import State, state_of
 from tests.simulation.world import World
 
+BACKOFF = 0.4  # seconds between attempts
+AFTER = 0.2  # seconds, where a task says when
 ACTIVE, WAITING, DELAYED = State.ACTIVE, State.WAITING, State.DELAYED
 
 
@@ -156,6 +158,8 @@ class Judge:
         if life.state is ACTIVE:
             self._check_right(sender, change, life)
         self._check_counters(change, life)
+        if change.edge == "retry":
+            check(change.delay in {BACKOFF, AFTER}, "another pause than was asked for:", change)
         self._move(change, life)
         self.edges[change.edge] += 1
 

@@ -10,11 +10,9 @@ from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.retry import Fixed, Reject, Retry
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime.context import current_job
-from tests.simulation.judge import Judge
+from tests.simulation.judge import AFTER, BACKOFF, Judge
 from tests.simulation.loop import SimLoop
 from tests.simulation.process import LEASE
-
-PAUSE = Fixed(0.4)  # seconds between attempts
 
 
 class Tasks:
@@ -56,7 +54,13 @@ class Tasks:
             finally:
                 loop.owner.executing[job.id] -= 1
 
-        self.registry.add(TaskDef(run, name, TaskOptions(backoff=PAUSE, **options)))
+        self.registry.add(TaskDef(run, name, TaskOptions(backoff=Fixed(BACKOFF), **options)))
+
+    def attempts(self, task: str) -> int:
+        """How often a job of the task may fail."""
+        definition = self.registry.get(task)
+        assert definition is not None
+        return 1 + (definition.options.retries or 0)
 
     # ------------------------------------------------------------------ well-behaved
 
@@ -98,7 +102,7 @@ class Tasks:
 
     async def again(self) -> None:
         if current_job().attempt == 1:
-            raise Retry(after=0.2)
+            raise Retry(after=AFTER)
 
     async def broken(self) -> None:
         raise ValueError("never")

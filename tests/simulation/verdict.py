@@ -31,6 +31,8 @@ def check_fates(sim: Simulation, queues: Any) -> None:
             if id in sim.judge.convicts:
                 fates.add("failed")
             check(row.place in fates, task, id, "became", row.place, row.error.decode())
+            most = sim.tasks.attempts(task)
+            check(row.failures <= most, task, id, "failed", row.failures, "times of", most)
             if task == "quick" and row.place == State.COMPLETED:
                 check(row.result == f'"{id}"'.encode(), id, "has the result", row.result)
 

@@ -71,9 +71,3 @@ def small_disk(place: Path) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True)
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-@pytest.fixture
-def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Notes what a check saw; it is printed at the end of the run."""
-    return lambda text: record_property("seen", text)

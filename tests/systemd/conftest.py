@@ -1,8 +1,7 @@
-"""Boxes with asyncmqd installed in them, one for each test, and what was seen in them."""
+"""Boxes with asyncmqd installed in them, one for each test."""
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.daemon.harness import APPLICATION as APPLICATION_HERE
+from tests.once import make_once, shared_directory
 from tests.servers import RedisServer
 from tests.systemd.box import Box
 from tests.systemd.service import APPLICATION, Service
@@ -33,19 +33,17 @@ OFFLINE = f"WHEELS={SOURCE}/.venv/wheels"
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """What `make install` lays down. Whoever comes first makes it, in a box; the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    made = shared / "installed"
-    with (shared / "installed.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            subprocess.run(["make", "-C", ROOT, "-s", ".venv/.wheels"], check=True)
-            (shared / "box").mkdir()
-            made.mkdir()
-            with bare_box(shared / "box", {"/srv/tree": made}) as box:
-                box.run(*INSTALL, OFFLINE, "DESTDIR=/srv/tree")
-    return made
+    """What `make install` lays down, made in a box."""
+    return make_once(shared_directory(tmp_path_factory, worker_id) / "installed", _install) / "tree"
+
+
+def _install(directory: Path) -> None:
+    subprocess.run(["make", "-C", ROOT, "-s", ".venv/.wheels"], check=True)
+    tree, place = directory / "tree", directory / "box"
+    tree.mkdir()
+    place.mkdir()
+    with bare_box(place, {"/srv/tree": tree}) as box:
+        box.run(*INSTALL, OFFLINE, "DESTDIR=/srv/tree")
 
 
 def bare_box(place: Path, shown: Mapping[str, Path]) -> Box:
@@ -102,9 +100,3 @@ def server(place: Path) -> Iterator[RedisServer]:
     directory = place / "shared"
     with RedisServer("valkey9", directory, options={"unixsocketperm": "777"}) as running:
         yield running
-
-
-@pytest.fixture
-def seen(record_property: Callable[[str, Any], None]) -> Callable[[str], None]:
-    """Says what a check saw: `make test` prints it at its end."""
-    return lambda text: record_property("seen", text)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import pytest
 
 from tests.daemon.harness import until
+from tests.scale import scaled
 from tests.systemd.conftest import REDIS
 from tests.systemd.service import Service
 
 PENDING = 1_000  # jobs that run or wait at each restart
 SLOTS = 100
-RESTARTS, KILLS = 50, 10
+RESTARTS, KILLS = scaled(10, 50), scaled(4, 10)  # at four kills there are suspects, too
 CONFIG = f"[queues.mail]\nconcurrency = {SLOTS}\n"
 
 

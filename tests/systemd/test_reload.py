@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.daemon.harness import until
+from tests.scale import scaled
 from tests.systemd.conftest import NAMES
 
-ROUNDS = 100
-DAEMONS = 10  # beside each other: most of a reload is waiting for the loop
+DAEMONS = scaled(4, 10)  # beside each other: most of a reload is waiting for the loop
+ROUNDS = scaled(6, 10)  # of each
+UNDER_LOAD = scaled(15, 50)
 
 
 @pytest.mark.timeout(240)
@@ -27,7 +29,7 @@ def test_no_reload_returns_early_however_slow_the_loop_is(service, seen):
         daemon.store.add("mail", "lag", ["l"])
         until(lambda: daemon.lines("began"))
         took = []
-        for concurrency in range(11, 11 + ROUNDS // DAEMONS):
+        for concurrency in range(11, 11 + ROUNDS):
             daemon.configure(f"[queues.mail]\nconcurrency = {concurrency}\n")
             began = time.monotonic()
             daemon.reload()
@@ -77,7 +79,7 @@ def test_reloads_under_load_lose_nothing_and_run_nothing_twice(service, seen):
     daemon.configure("[queues.mail]\nconcurrency = 20\n")
     daemon.start()
     ids = []
-    for round in range(50):
+    for round in range(UNDER_LOAD):
         ids += daemon.store.add("mail", "mark", [f"{round}-{n}" for n in range(40)])
         queues = f"[queues.mail]\nconcurrency = {20 + round % 3}\n"
         daemon.configure(queues + ("[queues.other]\n" if round % 2 else ""))
@@ -85,7 +87,7 @@ def test_reloads_under_load_lose_nothing_and_run_nothing_twice(service, seen):
     until(lambda: daemon.store.counts("mail").waiting == 0)
     until(lambda: len(daemon.lines()) >= len(ids))
     assert daemon.tally() == dict.fromkeys(ids, 1)
-    seen(f"check 4: 50 reloads while {len(ids)} jobs ran: each ran once")
+    seen(f"check 4: {UNDER_LOAD} reloads while {len(ids)} jobs ran: each ran once")
 
 
 def test_signals_that_come_together_share_reloads(service, seen):

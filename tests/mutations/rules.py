@@ -1,0 +1,78 @@
+"""Bugs in what decides and what starts: the simulation plays the real thing, and must notice."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation
+
+WORLDS = ("tests/simulation/test_worlds.py",)
+
+STALLED = ("tests/runtime/test_stalls.py::test_after_a_stall_holders_get_time_to_renew",)
+
+RULES = [
+    Mutation(
+        "asyncmqd/domain/settle.py",
+        "    failures = claim.failures + 1\n",
+        "    failures = claim.failures + claim.crashes + 1\n",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/domain/settle.py",
+        "if failures > policy.retries or",
+        "if failures > policy.retries + 1 or",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/domain/settle.py",
+        "delay=min(pause, MAX_DELAY) if pause > 0 else 0.0,",
+        "delay=0.0,",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/domain/settle.py",
+        "crashes >= CRASH_LIMIT and (claim.solo or crash.alone)",
+        "crashes >= CRASH_LIMIT",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/limiter.py",
+        "        self._tokens -= count\n",
+        "        self._tokens -= count / 2\n",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/limiter.py",
+        "math.floor(self._tokens - self._reserved + _EPSILON)",
+        "math.floor(self._tokens + _EPSILON)",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/gate.py",
+        "        return not (self._inside or self._overstays)\n",
+        "        return True\n",
+        ("tests/runtime/test_trials.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/gate.py",
+        "self.suspect, self.closed = suspect, True",
+        "self.suspect, self.closed = suspect, False",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/leases.py",
+        "return max(0.0, self._lease / RENEWALS - took)",
+        "return self._lease / RENEWALS",
+        WORLDS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/node.py",
+        "        return self.healthy and since > self.lease / RENEWALS\n",
+        "        return self.healthy\n",
+        STALLED,
+    ),
+    Mutation(
+        "asyncmqd/runtime/node.py",
+        "        if took > self.lease / RENEWALS:\n",
+        "        if took > 10 * self.lease:\n",
+        STALLED,
+    ),
+]
