@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -169,11 +170,9 @@ def _redis(client: object) -> Store:
 
 
 def _commit() -> str:
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        check=False,
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-    )
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "describe", "--always", "--dirty"]
+    asked = subprocess.run(command, check=False, cwd=HERE, capture_output=True, text=True)
     return asked.stdout.strip() or "unknown"
