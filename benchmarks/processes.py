@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 from peers import PROGRAMS, Peer, daemon_config
+from servers import die_with_parent
 
 LIMIT = 60.0  # seconds that any one step of a measurement may take
 LOOK = 0.005  # seconds between looks at what the jobs have noted
@@ -80,6 +81,7 @@ class Programs:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it only calls prctl
             )
         try:
             yield Worker(psutil.Process(process.pid), self.place, log)
