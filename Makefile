@@ -50,7 +50,7 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 bench: .venv/.bench  ## Measure against the main other queues (BENCH="--work drain"; network at first)
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
-bench-peers: .venv/.bench  ## Measure all works against all other queues, in half an hour or so
+bench-peers: .venv/.bench  ## Measure all works against all other queues, in less than an hour
 	$(BIN)/python benchmarks/run.py --all $(BENCH)
 
 bench-scale: .venv/.bench  ## Measure how cost grows with backlog, queues and daemons

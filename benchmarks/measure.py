@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from peers import Peer
-from processes import LIMIT, LOOK, MeasurementFailed, Programs, Worker
+from processes import LOOK, MeasurementFailed, Programs, Worker
 from programs.marks import QUEUE, QUEUES
 from stores import Store
 from work import Work
@@ -19,7 +19,6 @@ from work import Work
 REST = 0.5  # seconds for a worker to become idle
 IDLE = 2.0  # seconds for which an idle worker is watched
 WARM_UP = 20  # samples that do not count
-FILL_LIMIT = 60.0  # seconds that a peer has to enqueue a million jobs
 BACKLOG_SPAN = 2.0  # seconds of draining a backlog that is too long to drain
 
 Values = dict[str, float]
@@ -61,7 +60,7 @@ class Bench:
         return {"rate": self.count / took["seconds"], "cpu_us": _us(took, self.count)} | used
 
     def _drain(self) -> Values:
-        values = self._fill(LIMIT)
+        values = self._fill()
         if self.work.jobs == "flaky":
             (self._programs.place / "failed").write_bytes(bytes(self.count))
         before = self._store.counters()
@@ -101,7 +100,7 @@ class Bench:
             return _spread(sorted(worker.samples(self.count)))
 
     def _backlog(self) -> Values:
-        values = self._fill(FILL_LIMIT)
+        values = self._fill()
         before = self._store.counters()
         with self._programs.worker() as worker:
             started = worker.started()
@@ -114,10 +113,10 @@ class Bench:
 
     # ------------------------------------------------------------------ steps of them
 
-    def _fill(self, limit: float) -> Values:
+    def _fill(self) -> Values:
         """Enqueue the jobs; what the store takes for each, and how fast it went."""
         empty = self._store.stored()
-        took = self._programs.produce("fill", self.work.jobs, str(self.count), limit=limit)
+        took = self._programs.produce("fill", self.work.jobs, str(self.count))
         streams = any(look[0].startswith("XINFO") for look in self._looks)
         if not streams and self._store.left(self._looks) != self.count:  # a stream has no group yet
             raise MeasurementFailed("the store counts other jobs than were enqueued")
@@ -182,6 +181,3 @@ def _spread(samples: Sequence[int]) -> Values:
         "p99": samples[len(samples) * 99 // 100] / 1e6,
         "max": samples[-1] / 1e6,
     }
-
-
-__all__ = ["FILL_LIMIT", "Bench", "MeasurementFailed", "Values"]

@@ -58,16 +58,20 @@ class Results:
         return vars(self)
 
 
+def facts(results: Results) -> str:
+    """What was measured on what, and when."""
+    told = results.machine | {"took": f"{results.seconds / 60:.0f} minutes"}
+    return "\n".join(f"- {name}: {text}" for name, text in told.items())
+
+
 def tables(results: Results) -> str:
-    """What was measured on what, where we lose, and a table for each piece of work."""
-    facts = results.machine | {"took": f"{results.seconds / 60:.0f} minutes"}
-    parts = ["\n".join(f"- {name}: {text}" for name, text in facts.items())]
-    parts.append("\n".join(["### Where asyncmqd loses", "", *_losses(results)]))
-    parts += [_table(work, results) for work in WORKS if results.values.get(work.name)]
-    return "\n\n".join(parts)
+    """One table for each piece of work, in Markdown."""
+    shown = [_table(work, results) for work in WORKS if results.values.get(work.name)]
+    return "\n\n".join(shown)
 
 
-def _losses(results: Results) -> list[str]:
+def losses(results: Results) -> list[str]:
+    """The works in which a peer is better than we are, and how much."""
     lines = []
     for work in WORKS:
         better = [

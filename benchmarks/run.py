@@ -19,7 +19,7 @@ from pathlib import Path
 import environments
 from goals import GOALS
 from peers import PEERS, Peer
-from report import Results, tables
+from report import Results, facts, losses, tables
 from servers import KINDS
 from session import Session, load
 from work import WORKS, Work
@@ -85,9 +85,16 @@ def _takes_part(work: Work, peer: Peer, wanted: argparse.Namespace) -> bool:
 
 def _report(results: Results) -> tuple[str, bool]:
     judged = [goal.line(results) for goal in GOALS]
-    lines = ["### Goals", "", "| | wanted | measured | |", "|-|-:|-:|-|"]
-    lines += [line for line, _ in judged]
-    return tables(results) + "\n\n" + "\n".join(lines), all(met is not False for _, met in judged)
+    goals = [
+        "### Goals",
+        "",
+        "| | wanted | measured | |",
+        "|-|-:|-:|-|",
+        *(row for row, _ in judged),
+    ]
+    lost = ["### Where asyncmqd loses", "", *losses(results)]
+    parts = [facts(results), "\n".join(goals), "\n".join(lost), tables(results)]
+    return "\n\n".join(parts), all(met is not False for _, met in judged)
 
 
 def _write(text: str) -> None:

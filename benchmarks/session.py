@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import environments
-from measure import FILL_LIMIT, Bench, MeasurementFailed
+from measure import Bench
 from peers import Peer
-from processes import Programs
+from processes import LIMIT, MeasurementFailed, Programs
 from report import Results, number
 from servers import RedisServer
 from stores import Redis, Sqlite, Store
@@ -82,7 +83,7 @@ class Session:
         rate = self._results.median("bulk", peer.name, "rate")
         if work.kind == "backlog" and rate:
             seconds = work.jobs_for(peer, self._wanted.scale) / rate
-            if seconds > FILL_LIMIT:
+            if seconds > LIMIT:
                 return f"enqueuing them would take it {seconds:,.0f} s"
         return None
 
@@ -119,11 +120,12 @@ class Session:
             print(f"the machine is busy (load {load:.1f}): do not trust these figures")
         facts = Path("/proc/cpuinfo").read_text().splitlines()
         model = [line.split(":")[1].strip() for line in facts if "model name" in line]
+        arguments = [each for each in sys.argv[1:] if each != "--resume"]
         resumed = f"{self._results.machine['when']}, resumed " if self._results.machine else ""
         peers = dict.fromkeys(each for _, peer in self._pairs for each in peer.requirements)
         return {
             "when": resumed + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "command": " ".join(["python", "benchmarks/run.py", *sys.argv[1:]]),
+            "command": " ".join(["python", "benchmarks/run.py", *arguments]),
             "machine": f"{model[0] if model else platform.machine()}, {os.cpu_count()} cores,"
             f" Linux {platform.release()}, load {load:.1f} at the start",
             "software": f"Python {platform.python_version()}, Redis {version}"
@@ -153,10 +155,14 @@ def _possible(pairs: Sequence[tuple[Work, Peer]], results: Results) -> list[tupl
 
 
 def load(path: Path) -> Results:
-    """What a run that was stopped has measured. Exits when there is none."""
+    """What a run that was stopped has measured, but for failures. Exits when there is none."""
     if not path.exists():
         raise SystemExit(f"--resume: expected the values of a run in {path}, found no such file")
-    return Results(**json.loads(path.read_text()))
+    results = Results(**json.loads(path.read_text()))
+    for work, notes in results.notes.items():
+        kept = {peer: text for peer, text in notes.items() if not text.startswith("failed")}
+        results.notes[work] = kept
+    return results
 
 
 def _redis(client: object) -> Store:
@@ -164,11 +170,9 @@ def _redis(client: object) -> Store:
 
 
 def _commit() -> str:
-    asked = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        check=False,
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-    )
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    command = [git, "describe", "--always", "--dirty"]
+    asked = subprocess.run(command, check=False, cwd=HERE, capture_output=True, text=True)
     return asked.stdout.strip() or "unknown"

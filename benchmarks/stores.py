@@ -46,10 +46,9 @@ class Redis:
         }
 
     def stored(self) -> int:
-        """Without what clients and scripts take: a script's garbage is no job's."""
-        info: dict[str, Any] = self._client.info("memory")
-        rest = ("mem_clients_normal", "used_memory_scripts", "used_memory_vm_total")
-        return int(info["used_memory"] - sum(info.get(name, 0) for name in rest))
+        """After the scripts are thrown away, for their garbage is no job's."""
+        self._client.script_flush("SYNC")
+        return int(self._client.info("memory")["used_memory"])
 
 
 class Sqlite:

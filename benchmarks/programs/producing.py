@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import random
 import sys
@@ -67,7 +68,8 @@ async def _timed(call: Awaitable[Any], answer: dict[str, float]) -> None:
 
 def _orders(shape: str, count: int) -> list[Order]:
     if shape.startswith("weigh-"):
-        blob = "x" * int(shape.removeprefix("weigh-"))
+        size = int(shape.removeprefix("weigh-"))
+        blob = base64.b64encode(random.randbytes(size)).decode()[:size]  # nothing to compress
         return [Order("weigh", (blob,))] * count
     if shape == "mixed":
         return [Order("noop", level=number % len(marks.LEVELS)) for number in range(count)]

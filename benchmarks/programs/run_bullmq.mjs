@@ -1,4 +1,5 @@
 // BullMQ on Node: marks.py and producing.py once more, for it cannot import them.
+import { randomBytes } from 'node:crypto';
 import { linkSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -62,7 +63,8 @@ const OPTIONS = { removeOnComplete: true, removeOnFail: 1000 };
 
 function orders(shape, count) {
   if (shape.startsWith('weigh-')) {
-    const blob = 'x'.repeat(Number(shape.slice('weigh-'.length)));
+    const size = Number(shape.slice('weigh-'.length));
+    const blob = randomBytes(size).toString('base64').slice(0, size);  // nothing to compress
     return Array.from({ length: count }, () => ({ name: 'weigh', data: { blob } }));
   }
   const order = {

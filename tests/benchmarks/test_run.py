@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(180)  # seconds; every run starts a server and a daemon
+
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 OURS = ["--peer", "asyncmqd", "--work", "drain", "--scale", "0.01"]
 
 
-def bench(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def bench(path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    env = os.environ | environ
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def written(path: Path, values: dict, machine: dict | None = None) -> Path:
@@ -84,6 +87,14 @@ def test_the_report_says_where_we_lose(tmp_path):
     path = written(tmp_path / "results.json", {"single": single})
     ended = bench(path, *OURS, "--resume", "--runs", "0")
     assert "- Enqueue, one at a time, times asyncmqd: huey 1.25" in ended.stdout
+
+
+def test_a_peer_that_cannot_run_here_is_named_and_the_others_go_on(tmp_path):
+    path = tmp_path / "results.json"
+    ended = bench(path, *OURS, "--runs", "1", "--peer", "bullmq", PATH=str(tmp_path))
+    assert "bullmq is left out: node and npm are not installed" in ended.stdout, ended.stderr
+    assert "- bullmq: left out: node and npm are not installed" in ended.stdout
+    assert len(json.loads(path.read_text())["values"]["drain"]["asyncmqd"]) == 1
 
 
 def test_a_python_that_is_too_old_for_a_peer_is_named(tmp_path):
