@@ -199,7 +199,11 @@ class Daemon:
     async def _stop(self) -> None:
         self._status.phase = "draining"
         self._systemd.stopping(self._status.line())
-        self._observer.event("daemon.draining", running=self._supervisor.running)
+        self._observer.event(
+            "daemon.draining",
+            running=self._supervisor.running,
+            unsaved=self._supervisor.unsaved or None,
+        )
         await self._reloader.stop()
         await self._supervisor.stop()
         await self._control.stop()
