@@ -14,7 +14,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.job import Job
 from asyncmqd.domain import clock
-from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT, encode_spec
+from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import (
     DEFAULT_PRIORITY,
@@ -71,11 +71,11 @@ class PendingJob(msgspec.Struct, frozen=True):
     spec: JobSpec
     delay: float = 0.0
 
-    def new(self) -> NewJob:
-        """Encoded for the store. Raises NotSerialisable or PayloadTooLarge."""
+    def new(self, payload_limit: int) -> NewJob:
+        """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
         return NewJob(
             id=self.spec.id,
-            payload=encode_spec(self.spec, DEFAULT_PAYLOAD_LIMIT),
+            payload=encode_spec(self.spec, payload_limit),
             priority=self.spec.priority,
             delay=self.delay,
         )
@@ -112,7 +112,7 @@ def pending(
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:
     """Add jobs to one queue, a thousand a round trip. All are encoded before the first is sent."""
-    new = [job.new() for job in jobs]
+    new = [job.new(backend.payload_limit) for job in jobs]
     created: list[bool] = []
     for start in range(0, len(new), BULK):
         failpoint("adding")

@@ -48,6 +48,7 @@ class Daemon:
         self._backend = backend
         self._systemd = systemd
         self._observer = observer
+        backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
         self._node = Node(
             backend,
             instance=instance,
