@@ -82,6 +82,7 @@ def start(
         complain("no --tasks: jobs are put aside for workers that know their tasks")
 
     async def work(store: BaseBackend) -> None:
+        connect(store)  # now with the payload limit of the configuration
         await run_worker(
             queue,
             store,

@@ -29,9 +29,6 @@ def store_in(path: Path) -> StoreKeys:
         raise ConfigErrors(errors)
     keys = merged(layers)
     url, limit = keys.get("backend"), keys.get("payload_limit")
-    return StoreKeys(
-        url if isinstance(url, str) else None,
-        limit
-        if isinstance(limit, int)
-        else DEFAULT_PAYLOAD_LIMIT,  # the daemon tells what is wrong
-    )
+    if not isinstance(limit, int):  # if it is wrong, the daemon says so
+        limit = DEFAULT_PAYLOAD_LIMIT
+    return StoreKeys(url if isinstance(url, str) else None, limit)
