@@ -115,7 +115,8 @@ class BaseBackend(abc.ABC):
     # Whether all who use the store are on this host, so that a daemon may migrate it at its start.
     one_host = False
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT
-    """Of a longer payload a claim brings just so much that it is seen to be too long (bytes)."""
+    """Bytes of a payload that producers may add with this instance. Of a longer one a claim brings
+    just so much that it is seen to be too long."""
 
     @property
     def secret_url(self) -> str:

@@ -58,10 +58,10 @@ def enqueue(
         )
     except ValueError as error:
         raise Misuse(str(error).replace("job_id:", "--id:")) from None
-    job = _checked(pending(_task(task), _array(args), _object(kwargs), options))
+    job = pending(_task(task), _array(args), _object(kwargs), options)
 
     async def work(store: BaseBackend) -> None:
-        [added] = await add_all(store, queue, [job])
+        [added] = await _added(store, queue, job)
         if not added.created:
             complain(f"job {added.id}: queue {queue} has it already, nothing was enqueued")
         print(added.id, flush=True)
@@ -71,15 +71,13 @@ def enqueue(
     with_store(context, work)
 
 
-def _checked(job: PendingJob) -> PendingJob:
-    """The job itself, if it can be stored: known before a store is contacted."""
+async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job]:
     try:
-        job.new()
+        return await add_all(store, queue, [job])
     except NotSerialisable as error:
         raise Misuse(f"--{error}") from None
     except PayloadTooLarge as error:
         raise CommandError(str(error)) from None
-    return job
 
 
 async def _result(job: Job, timeout: float | None) -> Any:

@@ -15,6 +15,7 @@ from asyncmqd.cli.output import show_json, show_table
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import repeatable_of, schedule_view
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
+from asyncmqd.domain.codec import PayloadTooLarge
 from asyncmqd.domain.schedule import Repeatable
 
 app = group("Look at schedules, and run, pause, resume or remove them.")
@@ -71,7 +72,10 @@ async def _enqueue(store: BaseBackend, queue: str, name: str) -> str:
     spec = repeatable_of(await _found(store, queue, name))
     if spec is None:
         raise CommandError(f"schedule {name} of queue {queue}: its stored text cannot be read")
-    [job] = await add_all(store, queue, [_job_of(spec)])
+    try:
+        [job] = await add_all(store, queue, [_job_of(spec)])
+    except PayloadTooLarge as error:
+        raise CommandError(str(error)) from None
     return job.spec.id
 
 

@@ -15,6 +15,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.cli.errors import Misconfigured, Misuse
 from asyncmqd.client.connection import CONFIG_FILE
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 Result = TypeVar("Result")
 
@@ -26,23 +27,23 @@ class Target(msgspec.Struct, frozen=True):
     config: Path | None = None
 
     @property
-    def url(self) -> str:
-        """The store's URL, secrets included. Raises Misconfigured.
+    def keys(self) -> tuple[str, int]:
+        """The store's URL, secrets included, and the payload limit. Raises Misconfigured.
 
         Options win over the environment: whoever types `--config` means that store, even in a
         shell whose ASYNCMQD_BACKEND points elsewhere.
         """
         environ = os.environ
         if self.backend is not None:
-            return self.backend
+            return self.backend, DEFAULT_PAYLOAD_LIMIT
         if self.config is not None:
-            return _url_in(self.config)
+            return _keys_in(self.config)
         if url := environ.get("ASYNCMQD_BACKEND"):
-            return url
+            return url, DEFAULT_PAYLOAD_LIMIT
         if file := environ.get("ASYNCMQD_CONFIG"):
-            return _url_in(Path(file))
+            return _keys_in(Path(file))
         if CONFIG_FILE.exists():
-            return _url_in(CONFIG_FILE)
+            return _keys_in(CONFIG_FILE)
         raise Misconfigured(
             "no store is configured: expected --backend URL, --config FILE, ASYNCMQD_BACKEND,"
             f" ASYNCMQD_CONFIG or {CONFIG_FILE}, got none of them"
@@ -50,31 +51,34 @@ class Target(msgspec.Struct, frozen=True):
 
     def open(self) -> BaseBackend:
         """The store; nothing is contacted yet. Raises Misuse or Misconfigured."""
-        url, wrong = self.url, Misconfigured if self.backend is None else Misuse
+        url, payload_limit = self.keys
+        wrong = Misconfigured if self.backend is None else Misuse
         if url.startswith("memory:"):
             raise wrong(
                 "backend: expected a store that processes share (sqlite:///path, redis://, ...),"
                 " got memory://, which is empty in every process"
             )
         try:
-            return open_backend(url)
+            store = open_backend(url)
         except ValueError as error:
             raise wrong(_without_secrets(url, error)) from None
+        store.payload_limit = payload_limit
+        return store
 
 
-def _url_in(path: Path) -> str:
-    """The key `backend` of a file and its drop-ins, as the daemon reads them."""
+def _keys_in(path: Path) -> tuple[str, int]:
+    """`backend` and `payload_limit` of a file and its drop-ins, as the daemon reads them."""
     # Imported here, because with a URL at hand nobody should pay for the configuration's models.
     from asyncmqd.config import ConfigErrors
-    from asyncmqd.config.backend import backend_in
+    from asyncmqd.config.backend import store_in
 
     try:
-        url = backend_in(path)
+        keys = store_in(path)
     except ConfigErrors as errors:
         raise Misconfigured(str(errors)) from None
-    if url is None:
+    if keys.url is None:
         raise Misconfigured(f"{path}:1: backend: expected the URL of a store, got none")
-    return url
+    return keys.url, keys.payload_limit
 
 
 def _without_secrets(url: str, error: ValueError) -> str:

@@ -76,12 +76,13 @@ def start(
 
     target = target_of(context)
     target.open()  # a URL that names no store is refused before application code runs
-    connect(target.url)  # what modules and jobs enqueue goes to the same store
+    connect(target.keys[0])  # what modules and jobs enqueue goes to the same store
     import_tasks(tasks or ())
     if not tasks:
         complain("no --tasks: jobs are put aside for workers that know their tasks")
 
     async def work(store: BaseBackend) -> None:
+        connect(store)  # now with the payload limit of the configuration
         await run_worker(
             queue,
             store,

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 CONFIG_FILE = Path("/etc/asyncmq/queues.toml")
 
@@ -28,9 +29,9 @@ class NotConfigured(RuntimeError):
 
 
 _default: str | BaseBackend | None = None
-_instances: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, BaseBackend]] = (
-    WeakKeyDictionary()
-)
+_instances: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, dict[tuple[str, int], BaseBackend]  # by URL and payload limit
+] = WeakKeyDictionary()
 
 
 def connect(backend: str | BaseBackend | None = None) -> BaseBackend:
@@ -38,6 +39,7 @@ def connect(backend: str | BaseBackend | None = None) -> BaseBackend:
 
     `backend` is a URL or an instance; None means the one that is configured: `connect`'s last,
     then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
+    From a file comes its `payload_limit`, too; elsewhere that is 256 KiB.
     Nothing is contacted yet. Raises NotConfigured, or ValueError for a URL that names no store.
     """
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
@@ -55,50 +57,60 @@ def resolve(backend: str | BaseBackend | None) -> BaseBackend:
         return _instance(backend)
     if isinstance(_default, BaseBackend):
         return _for_this_loop(_default)
-    return _instance(_default or configured_url())
+    return _instance(_default) if _default else _instance(*configured())
 
 
-def configured_url() -> str:
-    """The URL that environment or configuration name. Raises NotConfigured."""
+def configured() -> tuple[str, int]:
+    """The URL that environment or configuration name, and the payload limit that goes with it.
+
+    Raises NotConfigured.
+    """
     if url := os.environ.get("ASYNCMQD_BACKEND"):
-        return url
+        return url, DEFAULT_PAYLOAD_LIMIT
     path = Path(os.environ.get("ASYNCMQD_CONFIG", CONFIG_FILE))
-    url = _url_in(path) if path.exists() else None
+    url, limit = _keys_in(path) if path.exists() else (None, 0)
     if url is None:
         raise NotConfigured(
             "no store is configured: expected connect(URL), ASYNCMQD_BACKEND,"
             f" or the key `backend` in {path}"
         )
-    return url
+    return url, limit
 
 
-def _url_in(path: Path) -> str | None:
+def _keys_in(path: Path) -> tuple[str | None, int]:
     # Imported here, for it brings the configuration's models along.
     from asyncmqd.config import ConfigErrors
-    from asyncmqd.config.backend import backend_in
+    from asyncmqd.config.backend import store_in
 
     try:
-        return backend_in(path)
+        return store_in(path)
     except ConfigErrors as errors:
         raise NotConfigured(str(errors)) from None
 
 
-def _instance(url: str) -> BaseBackend:
+def _instance(url: str, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> BaseBackend:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        return open_backend(url)
+        return _opened(url, payload_limit)
     known = _instances.setdefault(loop, {})
-    if url not in known:
-        known[url] = open_backend(url)
-    return known[url]
+    key = (url, payload_limit)
+    if key not in known:
+        known[key] = _opened(url, payload_limit)
+    return known[key]
+
+
+def _opened(url: str, payload_limit: int) -> BaseBackend:
+    backend = open_backend(url)
+    backend.payload_limit = payload_limit
+    return backend
 
 
 def _for_this_loop(backend: BaseBackend) -> BaseBackend:
     """The instance itself on its own loop and where any loop will do, else one of this loop."""
     if isinstance(backend, InMemoryBackend) or not _loop.is_running_here():
         return backend
-    return _instance(backend.secret_url)
+    return _instance(backend.secret_url, backend.payload_limit)
 
 
 class _BackgroundLoop:

@@ -15,7 +15,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, outbox, send
 from asyncmqd.domain import clock
-from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT, encode_spec
+from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import (
     DEFAULT_PRIORITY,
     JOB_ID,
@@ -69,11 +69,11 @@ class PendingJob(msgspec.Struct, frozen=True):
     spec: JobSpec
     delay: float = 0.0
 
-    def new(self) -> NewJob:
-        """Encoded for the store. Raises NotSerialisable or PayloadTooLarge."""
+    def new(self, payload_limit: int) -> NewJob:
+        """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
         return NewJob(
             id=self.spec.id,
-            payload=encode_spec(self.spec, DEFAULT_PAYLOAD_LIMIT),
+            payload=encode_spec(self.spec, payload_limit),
             priority=self.spec.priority,
             delay=self.delay,
         )
@@ -110,7 +110,7 @@ def pending(
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:
     """Add jobs to one queue, in order. All are encoded before the first is sent."""
-    new = [job.new() for job in jobs]
+    new = [job.new(backend.payload_limit) for job in jobs]
     created: list[bool] = []
     for batch in batches(new):
         created += await send(backend, queue, batch)
@@ -122,7 +122,7 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
 
 async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job:
     """Add a job to a queue; concurrent calls share a round trip."""
-    created = await outbox(backend, queue).add(backend, job.new())
+    created = await outbox(backend, queue).add(backend, job.new(backend.payload_limit))
     return Job(queue, job.spec, backend, created=created)
 
 

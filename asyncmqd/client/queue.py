@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.connection import resolve, run_sync
+from asyncmqd.client.connection import NotConfigured, resolve, run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.pending import CallOptions, Enqueuing, PendingJob, add_all, add_one, pending
 from asyncmqd.client.tasks import Task
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
-from asyncmqd.domain.schedule import Repeatable, check, seconds
+from asyncmqd.domain.schedule import Repeatable, check, check_size, seconds
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, check_queue_name
 
@@ -118,7 +119,8 @@ class Queue:
         """Declare a schedule for `run`: `every` (seconds, or text like "5m") or `cron`.
 
         It fires once for each instant over all workers that declare it. Its identity is (queue,
-        `name`), by default the task's name. Raises ValueError, naming the key that is wrong.
+        `name`), by default the task's name. Raises ValueError, naming the key that is wrong,
+        PayloadTooLarge if its jobs would be, and NotSerialisable.
         """
         repeatable = check(
             Repeatable(
@@ -132,8 +134,16 @@ class Queue:
                 **options,
             )
         )
+        check_size(repeatable, self._payload_limit)
         self.repeatables = [r for r in self.repeatables if r.key != repeatable.key] + [repeatable]
         return repeatable
+
+    @property
+    def _payload_limit(self) -> int:
+        try:
+            return self.backend.payload_limit
+        except NotConfigured:  # a schedule may be declared before the store is named
+            return DEFAULT_PAYLOAD_LIMIT
 
     # ------------------------------------------------------------------ looking
 

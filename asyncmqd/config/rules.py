@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from asyncmqd.config.errors import Path
 from asyncmqd.config.models import Settings
 from asyncmqd.config.values import Kind, shown
+from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+from asyncmqd.domain.schedule import Repeatable, check_size
 
 Finding = tuple[Path, str]
 
@@ -32,11 +36,12 @@ def omissions(data: dict[str, Any]) -> Iterator[Finding]:
 
 def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     """What cannot be true together."""
-    lease, hang_limit = _seconds(data, "lease"), _seconds(data, "hang_limit")
+    lease, hang_limit = _number(data, "lease"), _number(data, "hang_limit")
     if lease is not None and hang_limit is not None and hang_limit <= lease:
         key = "hang_limit" if "hang_limit" in data else "lease"
         got = f"hang_limit {hang_limit:g} and lease {lease:g}"
         yield (key,), f"expected hang_limit above lease, got {got}"
+    yield from _oversized(data)
     seen: dict[tuple[Path, str], Path] = {}
     for path, repeatable in _repeatables(data):
         if repeatable.get("every") is not None and repeatable.get("cron") is not None:
@@ -47,6 +52,22 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
             first = seen[path[:-1], name][-1]
             got = f"{shown(name)} like repeatables[{first}]"
             yield (*path, key), f"expected a name of its own in this queue, got {got}"
+
+
+def _oversized(data: dict[str, Any]) -> Iterator[Finding]:
+    """Schedules whose jobs no store would take."""
+    limit = _number(data, "payload_limit")
+    for path, repeatable in _repeatables(data):
+        keys = {
+            key: repeatable[key] for key in ("task", "name", "args", "kwargs") if key in repeatable
+        }
+        try:
+            check_size(msgspec.convert(keys, Repeatable), int(limit or 0))
+        except PayloadTooLarge as error:
+            if limit is not None:
+                yield path, str(error).partition(": ")[2] + " (payload_limit)"
+        except (msgspec.ValidationError, NotSerialisable):
+            pass  # what is wrong with a value is said elsewhere
 
 
 def _repeatables(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -63,7 +84,7 @@ def _table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _seconds(data: dict[str, Any], key: str) -> float | None:
+def _number(data: dict[str, Any], key: str) -> float | None:
     """The value of a top-level key or its default; None if it is wrong, which is said elsewhere."""
     field = Settings.model_fields[key]
     [kind] = [known for known in field.metadata if isinstance(known, Kind)]

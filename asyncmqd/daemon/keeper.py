@@ -86,6 +86,11 @@ class Keeper:
         return 0 if self.worker is None else len(self.worker.running)
 
     @property
+    def unsaved(self) -> int:
+        """Jobs that have ended, and of which the store does not know it yet."""
+        return 0 if self.worker is None else self.worker.unsaved
+
+    @property
     def last_progress(self) -> float:
         """Loop time at which the worker was last seen alive."""
         if self.worker is None:

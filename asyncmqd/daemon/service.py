@@ -48,6 +48,7 @@ class Daemon:
         self._backend = backend
         self._systemd = systemd
         self._observer = observer
+        backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
         self._node = Node(
             backend,
             instance=instance,
@@ -199,7 +200,11 @@ class Daemon:
     async def _stop(self) -> None:
         self._status.phase = "draining"
         self._systemd.stopping(self._status.line())
-        self._observer.event("daemon.draining", running=self._supervisor.running)
+        self._observer.event(
+            "daemon.draining",
+            running=self._supervisor.running,
+            unsaved=self._supervisor.unsaved or None,
+        )
         await self._reloader.stop()
         await self._supervisor.stop()
         await self._control.stop()

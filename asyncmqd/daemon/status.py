@@ -63,7 +63,9 @@ class Status:
     def line(self) -> str:
         """One line of live numbers."""
         if self.phase == "draining":
-            return f"draining, {self._supervisor.running} left"
+            unsaved = self._supervisor.unsaved
+            waits = f", {unsaved} ended that the store does not know of" if unsaved else ""
+            return f"draining, {self._supervisor.running} left{waits}"
         if self.phase == "starting":
             waits = "" if self._node.healthy else f", waiting for the store: {self._node.trouble}"
             return f"starting{waits}"

@@ -62,6 +62,11 @@ class Supervisor:
         """Jobs that run now, in all queues."""
         return sum(keeper.running for keeper in self.keepers.values())
 
+    @property
+    def unsaved(self) -> int:
+        """Jobs that have ended, and of which the store does not know it yet, in all queues."""
+        return sum(keeper.unsaved for keeper in self.keepers.values())
+
     def runs(self) -> list[Run]:
         """The runs that are under way, in the order of their queues' names."""
         workers = (keeper.worker for _, keeper in sorted(self.keepers.items()))

@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec
+
 MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
 LEAST_PERIOD = 0.01  # seconds
 LONGEST_PERIOD = 10_000 * 86_400.0  # seconds: whoever asks for more meant something else
@@ -55,6 +58,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 _decoder = msgspec.json.Decoder(Repeatable)
+_LONGEST_INSTANT = 9_999_999_999.0  # Unix seconds; one with as many digits as there will be
 
 
 def seconds(value: float | str) -> float:
@@ -125,6 +129,33 @@ def check(repeatable: Repeatable) -> Repeatable:
         check_cron(repeatable.cron or "")
         check_timezone(repeatable.timezone)
     return repeatable
+
+
+def check_size(repeatable: Repeatable, payload_limit: int) -> Repeatable:
+    """The schedule itself, if a store that takes so many bytes takes its jobs.
+
+    Raises PayloadTooLarge, which is a ValueError, and NotSerialisable.
+    """
+    encode_spec(job_of(repeatable, _LONGEST_INSTANT), payload_limit)
+    return repeatable
+
+
+def job_of(
+    repeatable: Repeatable, instant: float, priority: int | None = None, ttl: float | None = None
+) -> JobSpec:
+    """The job of an instant. `priority` and `ttl` are the task's own, if the schedule has none."""
+    own = DEFAULT_PRIORITY if priority is None else priority
+    return JobSpec(
+        id=f"{repeatable.key}@{round(instant * 1000)}",
+        task=repeatable.task,
+        args=repeatable.args,
+        kwargs=repeatable.kwargs,
+        priority=own if repeatable.priority is None else repeatable.priority,
+        retries=repeatable.retries,
+        timeout=repeatable.timeout,
+        ttl=ttl if repeatable.ttl is None else repeatable.ttl,
+        schedule=repeatable.key,
+    )
 
 
 def decode_schedule(spec: bytes) -> Repeatable:

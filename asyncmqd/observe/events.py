@@ -38,6 +38,7 @@ EVENT_LEVELS = {
     "job.overstayed": "warning",
     "queue.crashed": "error",
     "queue.not_handed_back": "error",
+    "queue.ends_not_stored": "error",
     "scanner.crashed": "error",
     "schedule.skipped": "warning",
     "schedule.restored": "warning",

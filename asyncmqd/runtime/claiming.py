@@ -126,6 +126,11 @@ class ClaimLoop:
         self._bell.set()
 
     @property
+    def unsaved(self) -> int:
+        """Jobs that have ended, and of which the store does not know it yet."""
+        return len(self._finished)
+
+    @property
     def busy_since(self) -> float | None:
         """Loop time at which the longest round trip under way began; None if there is none."""
         return min(self._lanes.values(), default=None)
@@ -280,13 +285,21 @@ class ClaimLoop:
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
         if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
-            # The store is gone and so is our time. Leases will bring the jobs back.
-            for run, _ in self._finished:
-                self.node.let_go(run)
-            self._finished.clear()
-            self._unsure = False
+            self._abandon(error)
+            return
         await self.node.pause(self._failures)
         self._failures += 1
+
+    def _abandon(self, error: StoreError) -> None:
+        """The store is gone and so is our time. Leases will bring the jobs back."""
+        if self._finished:
+            self.node.observer.event(
+                "queue.ends_not_stored", queue=self.queue, jobs=self.unsaved, error=str(error)
+            )
+        for run, _ in self._finished:
+            self.node.let_go(run)
+        self._finished.clear()
+        self._unsure = False
 
     async def _find_unknown_claims(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""

@@ -15,8 +15,9 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import resolve
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.schedule import Repeatable, check, seconds
+from asyncmqd.domain.schedule import Repeatable, check, check_size, seconds
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import shared_node
 from asyncmqd.runtime.options import Scanner, WorkerOptions
@@ -57,6 +58,7 @@ async def run_worker(
     - `scanners`: own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
     - `retries` and `timeout` (seconds): for tasks that do not say.
     """
+    store = resolve(backend)
     options = WorkerOptions(
         concurrency=concurrency,
         rate_limit=rate_limit,
@@ -66,10 +68,11 @@ async def run_worker(
         drain_timeout=drain_timeout,
         retries=retries,
         timeout=timeout,
-        repeatables=as_repeatables(repeatables or ()),
+        payload_limit=store.payload_limit,
+        repeatables=as_repeatables(repeatables or (), store.payload_limit),
         scanners=tuple(scanners),
     )
-    async with shared_node(resolve(backend)) as node:
+    async with shared_node(store) as node:
         await Worker(queue_name, node, options).run()
 
 
@@ -114,8 +117,9 @@ async def process_job(
     `delayed_job_scanner` does.
     """
     slots = SharedSlots(limiter)
-    options = WorkerOptions(drain_timeout=drain_timeout)
-    async with shared_node(resolve(backend)) as node:
+    store = resolve(backend)
+    options = WorkerOptions(drain_timeout=drain_timeout, payload_limit=store.payload_limit)
+    async with shared_node(store) as node:
         try:
             await Worker(queue_name, node, options, slots=slots, limiter=rate_limiter).run_claims()
         finally:
@@ -133,8 +137,9 @@ async def handle_job(
     """
     if not isinstance(raw_job, Claim):
         raise TypeError(f"raw_job: expected a Claim, got {type(raw_job).__name__}")
-    async with shared_node(resolve(backend)) as node:
-        await run_one(node, raw_job, WorkerOptions())
+    store = resolve(backend)
+    async with shared_node(store) as node:
+        await run_one(node, raw_job, WorkerOptions(payload_limit=store.payload_limit))
 
 
 async def delayed_job_scanner(
@@ -159,14 +164,21 @@ async def repeatable_scheduler(
 
     `interval` is accepted for the guide's sake: the scheduler sleeps until the next instant.
     """
-    options = WorkerOptions(repeatables=as_repeatables(jobs))
-    async with shared_node(resolve(backend)) as node:
+    store = resolve(backend)
+    options = WorkerOptions(repeatables=as_repeatables(jobs, store.payload_limit))
+    async with shared_node(store) as node:
         await Worker(queue_name, node, options).run_scheduler()
 
 
-def as_repeatables(values: Sequence[Repeatable | Mapping[str, Any]]) -> tuple[Repeatable, ...]:
-    """Schedules from dicts with the keys of `queues.toml`. Raises ValueError naming the key."""
-    return tuple(_as_repeatable(value) for value in values)
+def as_repeatables(
+    values: Sequence[Repeatable | Mapping[str, Any]], payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+) -> tuple[Repeatable, ...]:
+    """Schedules from dicts with the keys of `queues.toml`.
+
+    Raises ValueError naming the key, PayloadTooLarge if a schedule's jobs would have more than
+    `payload_limit` bytes, and NotSerialisable.
+    """
+    return tuple(check_size(_as_repeatable(value), payload_limit) for value in values)
 
 
 def _as_repeatable(value: Repeatable | Mapping[str, Any]) -> Repeatable:

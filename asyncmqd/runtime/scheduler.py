@@ -14,13 +14,14 @@ from collections.abc import Sequence
 import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
-from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
-from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec, NewJob
+from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.schedule import (
     MISSED_LIMIT,
     Repeatable,
     decode_schedule,
+    job_of,
     latest_instant,
     next_instant,
 )
@@ -125,7 +126,7 @@ class Scheduler:
 
     async def _fire(self, repeatable: Repeatable, name: str, instant: float, now: float) -> None:
         missed = now - instant > MISSED_LIMIT
-        job = None if missed else self._job(repeatable, name, instant)
+        job = None if missed else self._job(repeatable, instant)
         failpoint("firing")
         fired = await self.node.backend.fire(self.queue, name, instant, job)
         failpoint("fired")
@@ -134,7 +135,7 @@ class Scheduler:
             self._read_at = -math.inf  # another daemon was first, or it was paused: read anew
             return
         self.node.observer.event(
-            "schedule.skipped" if missed else "schedule.fired",
+            "schedule.skipped" if job is None else "schedule.fired",
             queue=self.queue,
             schedule=name,
             task=repeatable.task,
@@ -146,23 +147,24 @@ class Scheduler:
     def _now(self) -> float:
         return asyncio.get_running_loop().time() + self._offset
 
-    def _job(self, repeatable: Repeatable, name: str, instant: float) -> NewJob:
+    def _job(self, repeatable: Repeatable, instant: float) -> NewJob | None:
+        """The job of an instant; None if it cannot be stored, which is logged.
+
+        Declarations are checked, but the one that counts may be of a daemon with another limit.
+        """
         task = self.node.registry.get(repeatable.task)
-        priority = repeatable.priority
-        if priority is None:
-            priority = task.options.priority if task is not None else DEFAULT_PRIORITY
-        ttl = repeatable.ttl
-        if ttl is None and task is not None:
-            ttl = task.options.ttl
-        spec = JobSpec(
-            id=f"{name}@{round(instant * 1000)}",
-            task=repeatable.task,
-            args=repeatable.args,
-            kwargs=repeatable.kwargs,
-            priority=priority,
-            retries=repeatable.retries,
-            timeout=repeatable.timeout,
-            ttl=ttl,
-            schedule=name,
+        options = None if task is None else task.options
+        spec = job_of(
+            repeatable,
+            instant,
+            None if options is None else options.priority,
+            None if options is None else options.ttl,
         )
-        return NewJob(id=spec.id, payload=encode_spec(spec), priority=priority)
+        try:
+            payload = encode_spec(spec, self.node.backend.payload_limit)
+        except (NotSerialisable, PayloadTooLarge) as error:
+            self.node.observer.event(
+                "schedule.failed", queue=self.queue, schedule=repeatable.key, error=str(error)
+            )
+            return None
+        return NewJob(id=spec.id, payload=payload, priority=spec.priority)

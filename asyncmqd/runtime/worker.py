@@ -171,6 +171,11 @@ class Worker:
         return self._claims.running
 
     @property
+    def unsaved(self) -> int:
+        """Jobs that have ended, and of which the store does not know it yet."""
+        return self._claims.unsaved
+
+    @property
     def draining(self) -> bool:
         """Whether it claims no more jobs."""
         return self._claims.draining

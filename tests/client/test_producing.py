@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -332,3 +333,32 @@ def test_the_public_names_are_there() -> None:
     ]
     assert set(promised) <= set(asyncmqd.__all__)
     assert all(hasattr(asyncmqd, name) for name in asyncmqd.__all__)
+
+
+async def test_the_payload_limit_of_the_file_is_that_of_who_is_configured_by_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "queues.toml"
+    monkeypatch.setenv("ASYNCMQD_CONFIG", str(file))
+    url = f"sqlite://{tmp_path}/jobs.db"
+    file.write_text(f'backend = "{url}"\npayload_limit = 2_000\n')
+    small, large = "x" * 1_000, "x" * 3_000
+    async with closing_of(connect()) as store:
+        await Queue("math").add("t", small)
+        with pytest.raises(PayloadTooLarge, match="at most 2000 bytes, got 3"):
+            await Queue("math").add("t", large)
+        with pytest.raises(PayloadTooLarge, match="at most 2000 bytes"):
+            Queue("math").add_repeatable("t", every=5, args=[large])
+        file.write_text(f'backend = "{url}"\npayload_limit = 400_000\n')
+        async with closing_of(connect()):
+            await Queue("math").add("t", "x" * 300_000)
+        await Queue("math", url).add("t", large)
+        with pytest.raises(PayloadTooLarge, match="at most 262144 bytes"):
+            await Queue("math", url).add("t", "x" * 300_000)
+        assert (await store.counts(["math"]))["math"].waiting == 3
+
+
+@asynccontextmanager
+async def closing_of(store: BaseBackend) -> AsyncIterator[BaseBackend]:
+    yield store
+    await store.close()

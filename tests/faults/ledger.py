@@ -84,7 +84,7 @@ class Verdict:
     attempted: int
     accepted: int
     executed: int
-    lost: list[str]  # accepted, and never run to the end or in no end state
+    lost: list[str]  # accepted, and never run to the end or in another state; with that state
     unexpected: list[str]  # run, though nobody tried to enqueue them
     doubled: int  # runs to the end beyond the first, over all jobs
     recovered: int  # jobs that were taken from a dead holder
@@ -112,12 +112,14 @@ def judge(
     runs = daemons[0].tally()
     records = records_of(store, sorted(accepted))
     ended = {each.id for each in records if each.state == end}
+    lost = sorted(accepted - ended | (accepted - runs.keys()))
+    states = {each.id: f"{each.state}, {each.crashes} crashes" for each in records}
     events = [event for daemon in daemons for event in daemon.history]
     return Verdict(
         attempted=len(attempted),
         accepted=len(accepted),
         executed=len(runs),
-        lost=sorted(accepted - ended | (accepted - runs.keys())),
+        lost=[f"{id} ({states.get(id, 'gone')}, {runs[id]} runs)" for id in lost],
         unexpected=sorted(runs.keys() - attempted),
         doubled=runs.total() - len(runs),
         recovered=len({e["job_id"] for e in events if e["event"] == "job.recovered"}),

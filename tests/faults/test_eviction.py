@@ -94,8 +94,8 @@ def test_evicted(redis_scene: Scene, server: RedisServer, figure):
     limit(server, "allkeys-random", ROOM)
     ids = scene.enqueue(JOBS, url=url)
     scene.enqueued()
+    limit(server, "noeviction")  # when nothing is left to delete, the server refuses, too
     scene.until_quiet()
-    limit(server, "noeviction")
     after = scene.enqueue(20, prefix="after")
     until(lambda: {each.id for each in records_of(scene.store, after) if each.finished} == {*after})
     assert daemon.stop() == 0

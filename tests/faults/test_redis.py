@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -205,6 +206,30 @@ def test_back_with_all_slots_taken(redis_scene: Scene, server: RedisServer, figu
     took = time.monotonic() - began
     assert took < BACK_AT_WORK
     figure(f"noticed after {took:.2f} s (at most {BACK_AT_WORK:g})")
+
+
+@pytest.mark.row("F18", "Redis refuses the ends of jobs while the daemon stops")
+@pytest.mark.parametrize("back", [True, False], ids=["back in time", "for good"])
+def test_ends_that_nobody_takes(redis_scene: Scene, server: RedisServer, back: bool, figure):
+    """They are worth the time that running jobs would get, and the log tells what is given up."""
+    top = f"shutdown_timeout = {60 if back else 0.5}\n"
+    daemon = redis_scene.daemon(queue="concurrency = 2\n", top=top).start()
+    redis_scene.store.add(QUEUE, "hold", ["a", "b"])
+    until(lambda: redis_scene.ran(b"began") == 2)
+    with server.client() as client:
+        client.replicaof("127.0.0.1", "1")  # nobody is there
+        daemon.open_gate()
+        daemon.wait_for("daemon.degraded")
+        redis_scene.until_ran(2)
+        began = time.monotonic()
+        daemon.signal(signal.SIGTERM)
+        daemon.wait_for("daemon.draining")
+        client.replicaof(*(("NO", "ONE") if back else ("127.0.0.1", "1")))
+    assert daemon.wait() == 0
+    given_up = daemon.all("queue.ends_not_stored")
+    assert [each["jobs"] for each in given_up] == ([] if back else [2])
+    assert len(daemon.all("job.completed")) == (2 if back else 0)
+    figure(f"left after {time.monotonic() - began:.1f} s; {0 if back else 2} ends given up, told")
 
 
 @pytest.mark.row("F16", "Redis out of memory: a producer is told")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncmqd import repeatable_scheduler
@@ -172,8 +173,27 @@ async def test_the_guides_scheduler_takes_dicts_and_queues_keep_theirs(bench: Be
         ({"task": "t", "cron": "* * *"}, "expected 5 fields"),
         ({"task": "t", "cron": "0 3 * * *", "timezone": "Mars/Base"}, "expected a time zone"),
         ({"task": "t", "every": 1, "args": "x"}, "repeatable t: Expected `array`"),
+        ({"task": "t", "every": 1, "args": ["x" * 262_144]}, "at most 262144 bytes, got 262"),
     ],
 )
 def test_a_wrong_repeatable_is_said_to_be_wrong(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_repeatables([bad])
+
+
+@virtual
+async def test_a_schedule_of_another_daemon_whose_jobs_are_too_large_is_skipped(
+    bench: Bench,
+) -> None:
+    """The other daemon has a higher limit, and its declaration is the newest."""
+    ticks = ticker(bench)
+    mine = Repeatable(task="tick", name="both", every=10.0)
+    theirs = msgspec.structs.replace(mine, args=["x" * bench.backend.payload_limit])
+    async with bench.worker(repeatables=(mine, Repeatable(task="tick", every=15.0))):
+        await asyncio.sleep(1)
+        await bench.backend.declare("q", {"both": msgspec.json.encode(theirs)}, True)
+        await asyncio.sleep(64)
+    names = bench.observer.names()
+    assert "scanner.crashed" not in names
+    assert 2 <= names.count("schedule.failed") == names.count("schedule.skipped") <= 4
+    assert {15.0, 30.0, 45.0, 60.0} <= {round(tick) for tick in ticks}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.config import ConfigErrors, load
-from asyncmqd.config.backend import backend_in
+from asyncmqd.config.backend import store_in
 from asyncmqd.config.trust import file_problem
 
 ADMIN = 12_345  # a group, and a user, of no name
@@ -65,7 +65,7 @@ def test_files_that_others_can_write_are_refused(config, drop_in, mode, group, w
     path.chmod(mode)
     refusal = f"{path}:1: toml: expected a file that {wanted}, got mode {got}"
     assert errors(config) == ([refusal] if wanted else [])
-    assert backend_in(config) == "sqlite:///x/jobs.db", "an application may read it all the same"
+    assert store_in(config).url == "sqlite:///x/jobs.db", "an application may read it all the same"
 
 
 def test_a_file_of_a_deployment_user_is_fine_and_so_is_its_private_group(config):

@@ -6,6 +6,7 @@ its middle and goes no further.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -17,6 +18,7 @@ from asyncmqd.backends.redis import migration as redis_migration
 from asyncmqd.backends.redis import scripts
 from asyncmqd.backends.redis.connect import Link
 from asyncmqd.backends.sqlite import file, migration
+from asyncmqd.domain.states import State
 
 PAGE = 4  # jobs: so small that the sample has several
 
@@ -44,13 +46,14 @@ def _give_tenants_in_sqlite(connection: sqlite3.Connection) -> None:
 
 
 async def _give_tenants_in_redis(link: Link, base: str) -> None:
-    cursor = b"0"
-    while True:
-        command = ("SCAN", cursor, "MATCH", f"{base}job:*".replace("{", "[{]"), "COUNT", PAGE)
-        [[cursor, keys]] = await link.run(command)
-        ids = [key.decode().removeprefix(f"{base}job:") for key in keys]
-        if ids:
-            await link.run(("HSET", f"{base}tenants", *(x for i in ids for x in (i, f"of {i}"))))
+    # By the lines, for SCAN walks through one node, and a cluster has several.
+    [shelves] = await link.run(("SMEMBERS", f"{base}shelves"))
+    for place in (*State, *(shelf.decode() for shelf in shelves)):
+        for begin in itertools.count(0, PAGE):
+            page = ("ZRANGE", f"{base}{place}", begin, begin + PAGE - 1)
+            [ids] = await link.run(page)
+            if not ids:
+                break
+            tenants = [each for id in ids for each in (id, b"of " + id)]
+            await link.run(("HSET", f"{base}tenants", *tenants))
             _hold()
-        if cursor == b"0":
-            return

@@ -16,6 +16,7 @@ import pytest
 from asyncmqd.backends.base import StoreError, StoreOutdated, StoreRefused
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
+from tests.cluster import Cluster
 from tests.daemon.harness import Daemon, Store, until
 from tests.servers import RedisServer
 from tests.stores import sample
@@ -269,6 +270,27 @@ def check_tenants(redis: RedisServer) -> None:
         for queue in sample.QUEUES:
             ids = {job["id"] for jobs in wanted[queue]["jobs"].values() for job in jobs}
             assert {key.decode() for key in client.hkeys(f"asyncmq:{{{queue}}}:tenants")} == ids
+
+
+async def test_a_cluster_is_migrated_by_the_command(
+    place: Path, migrate: Migrate, seen: Callable[[str], None]
+) -> None:
+    """On all of its nodes: a queue is shut to the older release wherever it lives."""
+    names = [f"q{number}" for number in range(12)]
+    with Cluster("redis8", place) as cluster:
+        assert {cluster.owner(name) for name in names} == {*cluster.masters}
+        old = RedisBackend(cluster.url)
+        for name in names:
+            await old.add(name, [sample.job(f"j{number}") for number in range(6)])
+        assert end(migrate(cluster.url)) == (0, "migrated from layout 1 to 2\n")
+        assert end(migrate(cluster.url)) == (0, "the store has the layout of this release\n")
+        for name in names:
+            with pytest.raises(StoreRefused, match="expected layout 1, got 2"):
+                await old.claim(name, 1, 60.0, "w")
+            with cluster.owner(name).client() as client:
+                assert client.hlen(f"asyncmq:{{{name}}}:tenants") == 6
+        await old.close()
+    seen(f"migration, cluster: {len(names)} queues on 3 masters, all shut to the older release")
 
 
 def test_a_daemon_leaves_the_moment_to_the_administrator(

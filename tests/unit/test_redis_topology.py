@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
-from tests.eventually import eventually
+from tests.cluster import Cluster
 from tests.servers import RedisServer, free_port
 
 QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
 LEASE = 60.0
-SLOTS = (0, 5_461, 10_922, 16_384)
 
 
 def start(stack: ExitStack, directory: Path, **kwargs) -> RedisServer:
@@ -36,34 +35,9 @@ def sentinel_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[list[RedisServer]]:
-    with ExitStack() as stack:
-        bus = [free_port() for _ in range(3)]
-        nodes = [
-            start(
-                stack,
-                tmp_path / str(number),
-                options={"cluster-enabled": "yes", "cluster-port": str(port)},
-            )
-            for number, port in enumerate(bus)
-        ]
-        for number, node in enumerate(nodes):
-            first, last = SLOTS[number], SLOTS[number + 1] - 1
-            with node.client() as client:
-                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
-                for other, port in zip(nodes, bus, strict=True):
-                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, port)
-        await eventually(lambda: _agree(nodes))
-        yield nodes
-
-
-async def _agree(nodes: list[RedisServer]) -> bool:
-    for node in nodes:
-        with node.client() as client:
-            known = client.execute_command("CLUSTER", "INFO")
-        if b"cluster_state:ok" not in known or b"cluster_known_nodes:3" not in known:
-            return False
-    return True
+def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
+    with Cluster("redis8", tmp_path) as running:
+        yield running.nodes
 
 
 async def whole_way(store: RedisBackend, other: RedisBackend) -> None:

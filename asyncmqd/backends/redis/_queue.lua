@@ -1,7 +1,8 @@
 -- What every script starts with.
 --
 -- KEYS[1], the base of a queue, is the beginning of all its keys: `asyncmq:{mail}:`. The keys of
--- jobs cannot be listed beforehand, for a claim learns them here; the tag keeps them in one slot.
+-- jobs cannot be listed beforehand, for a claim learns them here; the tag keeps them in one slot. The
+-- last of KEYS is `<base>guard`, which does not exist, see `call` in scripts.py.
 --   job:<id>    string: when it was added (16 digits, microseconds), its priority (3), the payload
 --   runs        hash of the jobs that were claimed, see _runs.lua
 --   left:<id>   hash: the error, result and progress that runs left, if any

@@ -270,7 +270,7 @@ class Clustered(Link):
         return {node.name: _maker(node) for node in nodes}
 
     async def distrust(self) -> None:
-        pass  # its connections cannot be told from those in use; a call that hangs is given up
+        await self.close()  # and learn anew who the masters are
 
     async def close(self) -> None:
         client, self._client = self._client, None

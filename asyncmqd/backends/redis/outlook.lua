@@ -9,8 +9,8 @@ local function first(place)
 end
 
 local reply = {clock()}
-for _, queue in ipairs(KEYS) do
-  base = queue
+for number = 1, #KEYS - 1 do
+  base = KEYS[number]
   local paused = redis.call('EXISTS', base .. 'paused') == 1
   reply[#reply + 1] = {
     paused and 0 or redis.call('ZCARD', base .. ARGV[1]), first(ARGV[2]), first(ARGV[3]),

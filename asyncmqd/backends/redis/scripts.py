@@ -39,8 +39,15 @@ def _read(name: str) -> str:
 
 
 def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Command:
-    """The command that runs a script, if the server has it."""
+    """The command that runs a script, if the server has it.
+
+    The last key of a queue's script does not exist. While a slot moves from one node of a cluster
+    to another, a script that names one key alone would run where half of the queue's keys are
+    missing: jobs would be lost. One with two keys is refused there until the move is over.
+    """
     keys = tuple(keys)
+    if keys[0].endswith(":"):
+        keys = (*keys, f"{keys[0]}guard")
     return ("EVALSHA", _sha(name), len(keys), *keys, *args)
 
 

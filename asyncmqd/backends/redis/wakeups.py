@@ -65,6 +65,7 @@ class Wakeups:
                 return False
             if self._ears:  # one broke, and what broke it may have hit the others too
                 await self._link.distrust()
+                masters = await self._link.masters()
             await self.close()
             async with asyncio.timeout(COMMAND_TIMEOUT):
                 for name, make in masters.items():
@@ -73,6 +74,7 @@ class Wakeups:
         except BaseException as error:
             await self.close()
             if isinstance(error, FAULTS):
+                await self._link.distrust()  # it may have named a master that is none any more
                 told = self._link.error(error)
                 raise told from told.__cause__
             raise
