@@ -14,17 +14,19 @@ import uvloop
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
-from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config import ConfigErrors, Settings, load
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.instance import CannotStart, Instance
 from asyncmqd.daemon.reloading import Configuration
 from asyncmqd.daemon.service import Daemon
+from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.journal import is_journal
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
+from asyncmqd.runtime.node import Node
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
 """Exit codes; systemd does not restart a service that ends with 78."""
@@ -71,17 +73,29 @@ def _run(
         raise application.refusal(settings, {("backend",): str(error)}) from None
     application.extend_path(settings)
     scanners = application.load(settings)
-    configuration = Configuration(config, dict(environ), settings, scanners)
+    configuration = Configuration(config, dict(environ), settings)
 
     async def serve() -> int:
-        backend = open_backend(settings.backend_url)
-        daemon = Daemon(configuration, backend, instance.id, systemd, Observer(), set_level)
+        node = _node(settings, instance.id)
+        serving = OwnProcess(node, settings, application, scanners)
+        daemon = Daemon(configuration, serving, systemd, set_level)
+        serving.on_overstays = daemon.restart
         return await daemon.run(signals)
 
     _tame_collector()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     return loop.run_until_complete(serve())
+
+
+def _node(settings: Settings, instance: str) -> Node:
+    return Node(
+        open_backend(settings.backend_url),
+        instance=instance,
+        lease=settings.lease,
+        hang_limit=settings.hang_limit,
+        observer=Observer(),
+    )
 
 
 def _tame_collector() -> None:
