@@ -40,6 +40,7 @@ class Daemon:
         settings, observer = configuration.settings, serving.node.observer
         self._configuration = configuration
         self._serving = serving
+        serving.on_overstays = self._restart
         self._backend = serving.node.backend
         self._systemd = systemd
         self._observer = observer
@@ -145,11 +146,11 @@ class Daemon:
     # ------------------------------------------------------------------ stopping
 
     async def _stop(self) -> None:
-        await self._serving.refresh()
         self._status.phase = "draining"
         self._systemd.stopping(self._status.line())
-        self._observer.event("daemon.draining", running=self._serving.report().running)
         await self._reloader.stop()
+        await self._serving.drain()
+        self._observer.event("daemon.draining", running=self._serving.report().running)
         await self._serving.stop()
         await self._control.stop()
         await self._serving.leave()
@@ -161,7 +162,7 @@ class Daemon:
         asyncio.get_running_loop().call_later(HURRY_LIMIT, self._commands.put_nowait, Command.LEAVE)
         await self._serving.hand_back()
 
-    def restart(self, reason: str) -> None:
+    def _restart(self, reason: str) -> None:
         """Drain, and end with 1 to be started anew."""
         if self._status.phase == "ready":
             self._observer.event("daemon.restarting", error=reason)

@@ -29,6 +29,7 @@ class Serving(Protocol):
     """What the daemon needs of those who run the jobs."""
 
     node: Node  # the store, its health, and the observer
+    on_overstays: Callable[[str], None]  # called with the reason when only a new process helps
 
     async def start(self, settings: Settings) -> None:
         """Serve; returns once all queues are served. Raises CannotStart and StoreRefused."""
@@ -42,8 +43,11 @@ class Serving(Protocol):
     async def applied(self) -> None:
         """Wait until everybody has what was last applied."""
 
+    async def drain(self) -> None:
+        """Begin to drain all queues; returns when no jobs are claimed any more."""
+
     async def stop(self) -> None:
-        """Drain all queues at the same time, each for its own drain_timeout."""
+        """Drain all queues at the same time, each for its own drain_timeout, to the end."""
 
     async def hand_back(self) -> None:
         """After `stop`: wait for no job any more."""
@@ -77,8 +81,7 @@ class Serving(Protocol):
 class OwnProcess:
     """Serves in this process. `scanners` are those that the first settings name.
 
-    A queue that makes no progress for `settings.hang_limit` seconds is stuck. `on_overstays` is
-    called with the reason when a new process is needed to end threads that nobody can stop.
+    A queue that makes no progress for `settings.hang_limit` seconds is stuck.
     """
 
     def __init__(
@@ -121,6 +124,11 @@ class OwnProcess:
     async def applied(self) -> None:
         """Nothing to wait for."""
 
+    async def drain(self) -> None:
+        """See `Serving`."""
+        for keeper in self.supervisor.keepers.values():
+            keeper.stop()
+
     async def stop(self) -> None:
         """See `Serving`."""
         await self.supervisor.stop()
@@ -154,7 +162,7 @@ class OwnProcess:
             failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
             overstayed=len(self.node.overstays),
             dropped=dropped(),
-            trouble=self.node.trouble,
+            trouble="" if self.node.healthy else self.node.trouble or "it does not answer",
             stuck=sorted(self._stuck),
         )
 
