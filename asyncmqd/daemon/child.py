@@ -21,6 +21,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config import Settings
+from asyncmqd.config.errors import dotted
 from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon.application import Application, Problems
 from asyncmqd.daemon.loop import run_loop
@@ -219,6 +220,10 @@ class Child:
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""
         self._settings = settings
+        # A reload may have come since the application was imported.
+        if problems := await self._prepare(settings):
+            return _told(problems)
+        connect(self._own.node.backend)  # what jobs enqueue goes where they came from
         try:
             await reach_store(self._own.node)
         except StoreError as error:
@@ -237,6 +242,7 @@ class Child:
     async def _apply(self, settings: Settings) -> Problems:
         # A child that was not there yet when the others prepared has something to import.
         if problems := await self._prepare(settings):
+            self.end(_told(problems))
             return problems
         self._settings = settings
         set_level(settings.log_level)
@@ -257,3 +263,7 @@ class Child:
         await self._own.stop()
         await self._own.leave()
         self._leave(OK)
+
+
+def _told(problems: Problems) -> str:
+    return "; ".join(f"{dotted(path)}: {problem}" for path, problem in problems.items())

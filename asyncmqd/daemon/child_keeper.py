@@ -16,6 +16,7 @@ from asyncmqd.daemon.instance import CannotStart
 from asyncmqd.daemon.orders import Answer
 from asyncmqd.daemon.process import ABORT_LIMIT, ChildGone, ChildProcess
 from asyncmqd.daemon.report import Report, history, total
+from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.domain import clock
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.spawn import exit_name
@@ -72,6 +73,8 @@ class ChildKeeper:
         """Have the child drain and end, and no other follow; it answers once it claims no more."""
         self._stopping.set()
         if self.child is None:
+            if self.task is not None:  # it takes back what the last one held, or rests
+                asyncio.get_running_loop().call_later(CLOSE_LIMIT, self.task.cancel)
             return None
         if self.child.loaded:
             return self.child.ask("stop")
@@ -185,7 +188,9 @@ class ChildKeeper:
         stopping = self._stopping.is_set()
         self._tell("process.ended", error=error, restart_in=None if stopping else round(pause, 3))
         self.restarts += not stopping
-        await self._take_back()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT if stopping else None):
+                await self._take_back()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stopping.wait()
@@ -197,8 +202,8 @@ class ChildKeeper:
             try:
                 await self._node.take_back(f"{self.number}/", "its process died")
             except StoreError:  # whether it is away is told by the children that live
-                if self._stopping.is_set():
-                    return  # the daemon's next life takes it back
+                if self._stopping.is_set():  # the daemon's next life takes it back
+                    return
                 await self._node.pause(failures)
                 failures += 1
             else:

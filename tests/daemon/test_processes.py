@@ -113,14 +113,18 @@ def test_a_schedule_fires_once(daemon, store):
     assert len(d.all("schedule.fired")) == len({e["job_id"] for e in d.all("schedule.fired")})
 
 
+SCANNER = """
+import asyncio, os, pathlib
+
+async def scan(queue, *, backend, interval):
+    with pathlib.Path('scanners').open('a') as file:
+        file.write(f'{os.getpid()}\\n')
+    await asyncio.Event().wait()
+"""
+
+
 def test_a_custom_scanner_runs_once(daemon, file, place):
-    (place / "inbox.py").write_text(
-        "import asyncio, os, pathlib\n"
-        "async def scan(queue, *, backend, interval):\n"
-        "    with pathlib.Path('scanners').open('a') as file:\n"
-        "        file.write(f'{os.getpid()}\\n')\n"
-        "    await asyncio.Event().wait()\n"
-    )
+    (place / "inbox.py").write_text(SCANNER)
     queues = '[queues.mail]\nscanners = ["inbox:scan"]\n'
     d = daemon(file.url, queues, top=THREE).start()
     until((place / "scanners").exists)
@@ -309,17 +313,19 @@ def test_a_child_that_does_not_end_is_killed_after_the_deadline(daemon, file, mo
     assert file.get("mail", "stuck").state == "waiting", "its job came back at once"
 
 
-def test_no_child_outlives_its_killed_parent(daemon, file):
-    d = daemon(file.url, MAIL, top=TWO).start()
-    ids = file.add("mail", "hold", [f"{n}" for n in range(10)])
-    until(lambda: len(d.lines("began")) == 10)
+def test_no_child_outlives_its_killed_parent(daemon, store):
+    d = daemon(store.url, MAIL, top=TWO).start()
+    ids = store.add("mail", "hold", [f"{n}" for n in range(8)])
+    until(lambda: len(d.lines("began")) == 8)
     pids = children_of(d)
+    ids += store.add("mail", "block", ["x"])  # its child cannot notice by itself
+    until(lambda: len(d.lines("began")) == 9)
     d.kill()
     until(lambda: all(map(gone, pids)))
     d.start()
-    assert d.all("daemon.ready")[0]["recovered"] == 10
+    assert d.all("daemon.ready")[0]["recovered"] == 9
     d.open_gate()
-    until(lambda: len(d.lines()) == 10)
+    until(lambda: len(d.lines()) == 9)
     assert d.tally() == dict.fromkeys(ids, 1)
 
 
@@ -356,6 +362,42 @@ def test_a_reload_changes_shares_in_place(daemon, file):
     assert children_of(d) == pids
     assert sorted(runners(d).values()) == [3, 4]
     assert len(d.all("daemon.reloaded")) == 1
+
+
+SLOW = """
+import os, pathlib, time
+pathlib.Path(f'importing-{os.getpid()}').touch()
+while pathlib.Path('wait').exists(): time.sleep(0.01)
+"""
+
+
+def test_a_child_that_starts_during_a_reload_serves_what_that_brought(daemon, file, place):
+    (place / "slow.py").write_text(SLOW)
+    (place / "inbox.py").write_text(SCANNER)
+    d = daemon(file.url, MAIL, top=TWO, tasks=["slow", "ledger"]).start()
+    (place / "wait").touch()
+    for pid in children_of(d):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(list(place.glob("importing-*"))) == 4)
+    d.configure('[queues.more]\nscanners = ["inbox:scan"]\n', TWO)
+    assert d.ask("reload")["generation"] == 2
+    (place / "wait").unlink()
+    d.wait_for("process.started", count=4)
+    file.add("more", "mark", ["m"])
+    until(lambda: d.lines(queue="more") == ["m"])
+    until((place / "scanners").exists)
+    assert set(d.ask("status")["queues"]) == {"more"}
+
+
+def test_an_idle_daemon_stops_though_the_store_hangs_and_a_child_has_died(daemon, server):
+    d = daemon(server.url, MAIL, top=TWO).start()
+    server.freeze()
+    os.kill(children_of(d)[0], signal.SIGKILL)
+    d.wait_for("process.ended")
+    began = time.monotonic()
+    assert d.stop() == 0
+    assert time.monotonic() - began < 20  # and not for the 30 s that jobs would get
+    server.thaw()
 
 
 def test_a_reload_says_that_processes_need_a_restart(daemon, file):
