@@ -100,7 +100,7 @@ def _log_to(hello: Hello, settings: Settings) -> None:
         setup(settings.log_level, hello.log_format)
     else:
         os.set_inheritable(hello.log_fd, False)
-        setup(settings.log_level, hello.log_format, os.fdopen(hello.log_fd, "w"))
+        setup(settings.log_level, hello.log_format, os.fdopen(hello.log_fd, "w", closefd=False))
     capture_prints()
 
 

@@ -50,6 +50,7 @@ class ChildKeeper:
         self._spawn = spawn
         self._settings = settings
         self._ready = False
+        self._failed = False  # nobody keeps a child any more
         self._stopping = asyncio.Event()
 
     # ------------------------------------------------------------------ from outside
@@ -68,6 +69,7 @@ class ChildKeeper:
     def start(self) -> None:
         """Have the child serve, and keep one serving."""
         self.task = asyncio.create_task(self._keep(), name=f"process {self.number}")
+        self.task.add_done_callback(self._check)
 
     def stop(self) -> asyncio.Future[Answer] | None:
         """Have the child drain and end, and no other follow; it answers once it claims no more."""
@@ -117,12 +119,23 @@ class ChildKeeper:
 
     def is_well(self, limit: float) -> bool:
         """Whether the child is, or is being replaced."""
+        if self._failed:
+            return False
         child = self.child
         if child is None or not child.loaded:
             return True
         return clock.monotonic() - child.last_well < limit + 2 * ABORT_LIMIT
 
     # ------------------------------------------------------------------ inside
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """A keeper that failed is a bug: the watchdog is not fed any more."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._failed = True
+        self._tell("process.failed", error=f"{type(error).__name__}: {error}", exc_info=error)
+        if not self.first_ready.done():
+            self.first_ready.set_exception(error)
 
     async def _keep(self) -> None:
         deaths = 0

@@ -21,6 +21,7 @@ from asyncmqd.daemon.relay import relayed_format
 from asyncmqd.daemon.report import QueueReport, Report, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.daemon.supervisor import OVERTIME
+from asyncmqd.observe.log import dropped
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
@@ -157,6 +158,7 @@ class Children:
         """See `Serving`."""
         live = [keeper.child.report for keeper in self._keepers if keeper.child is not None]
         whole = total([*live, *(keeper.past for keeper in self._keepers)])
+        whole.dropped += dropped()  # what they wrote, and we could not pass on
         served = {queue for report in live for queue in report.queues}
         configured = self._settings.queues
         whole.queues = {

@@ -107,7 +107,7 @@ class Daemon:
         )
         await self._control.start()
         connect(self._backend)  # what jobs enqueue goes where they came from
-        # Only then are we ready: whoever waits for that may count on both.
+        # Before anybody serves: what a dead former self held must not be taken for a living one's.
         recovered = await reach_store(self._serving.node)
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)
