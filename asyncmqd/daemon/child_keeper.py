@@ -143,6 +143,8 @@ class ChildKeeper:
             began = clock.monotonic()
             error = await self._live()
             if error is None:
+                if not self._stopping.is_set():
+                    await self._take_back()  # what it could not hand back
                 continue
             lasted = clock.monotonic() - began
             deaths = 1 if lasted > STEADY else deaths + 1
