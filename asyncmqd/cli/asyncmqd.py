@@ -135,9 +135,19 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
     if store["trouble"]:
         print(f"       {store['trouble']}")
+    for process in result["processes"]:
+        print(f"process {_process(process)}")
     if lost := result["log"]["dropped"]:
         print(f"log    {lost} lines dropped: nobody read them in time")
     _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
+
+
+def _process(process: dict[str, Any]) -> str:
+    about = f"{process['number']}: {process['phase']}"
+    if process["pid"] is not None:
+        about += f", pid {process['pid']}, up {_duration(process['uptime'])}"
+    about += f", running {process['running']}"
+    return about + (f", restarted {process['restarts']} times" if process["restarts"] else "")
 
 
 _HEADINGS = ("queue", "running", "rate", "waiting", "delayed", "failed", "done", "")

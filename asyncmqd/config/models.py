@@ -81,11 +81,11 @@ class QueueSettings(_Table):
     """One `[queues.NAME]`, with what `[defaults]` says merged in."""
 
     concurrency: Annotated[int, whole(1, 10_000, "jobs")] = Field(
-        default=10, description="Jobs that run at the same time, in this process."
+        default=10, description="Jobs that run at the same time, in this daemon."
     )
     rate_limit: Annotated[float | None, number(0, _MOST_STARTS, "starts", optional=True)] = Field(
         default=None,
-        description="Starts per `rate_interval`, in this process; 0 pauses; unset: no limit.",
+        description="Starts per `rate_interval`, in this daemon; 0 pauses; unset: no limit.",
     )
     rate_interval: Annotated[float, period(LEAST_PERIOD)] = Field(
         default=1.0, description="The time that `rate_limit` counts in."
@@ -155,6 +155,10 @@ class Settings(_Table):
     )
     python_path: tuple[Annotated[Path, values.DIRECTORY], ...] = Field(
         default=(), description="Absolute directories in which `tasks` and `scanners` are found."
+    )
+    processes: Annotated[int, whole(1, 256, "processes")] = Field(
+        default=1,
+        description="Processes that run jobs, for more than one core; 1: the daemon itself.",
     )
     shutdown_timeout: Annotated[float, period()] = Field(
         default=30.0, description="What running jobs get at SIGTERM."

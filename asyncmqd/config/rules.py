@@ -42,6 +42,10 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
         got = f"hang_limit {hang_limit:g} and lease {lease:g}"
         yield (key,), f"expected hang_limit above lease, got {got}"
     yield from _oversized(data)
+    processes, backend = data.get("processes"), data.get("backend")
+    if isinstance(processes, int) and processes > 1 and f"{backend}".startswith("memory:"):
+        got = f"{shown(processes)} with {shown(backend)}, which one process has for itself"
+        yield ("processes",), f"expected 1, or a store that processes can share, got {got}"
     seen: dict[tuple[Path, str], Path] = {}
     for path, repeatable in _repeatables(data):
         if repeatable.get("every") is not None and repeatable.get("cron") is not None:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import faulthandler
-import gc
 import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import NoReturn
 
-import uvloop
-
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
-from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config import ConfigErrors, Settings, load
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.instance import CannotStart, Instance
+from asyncmqd.daemon.loop import run_loop
 from asyncmqd.daemon.reloading import Configuration
 from asyncmqd.daemon.service import Daemon
+from asyncmqd.daemon.serving import OwnProcess, Serving
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.journal import is_journal
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
+from asyncmqd.observe.writer import LineWriter
+from asyncmqd.runtime.node import Node
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
 """Exit codes; systemd does not restart a service that ends with 78."""
@@ -59,7 +59,7 @@ def _run(
     config: Path, environ: MutableMapping[str, str], signals: Signals, systemd: Systemd
 ) -> int:
     settings = load(config, environ)
-    setup(settings.log_level, settings.log_format)
+    writer = setup(settings.log_level, settings.log_format)
     capture_prints()
     systemd.extend("starting: importing the application")
     instance = Instance(settings.control_socket)
@@ -69,29 +69,55 @@ def _run(
         connect(settings.backend_url)  # modules may ask for their queue's store while imported
     except ValueError as error:
         raise application.refusal(settings, {("backend",): str(error)}) from None
-    application.extend_path(settings)
-    scanners = application.load(settings)
-    configuration = Configuration(config, dict(environ), settings, scanners)
+    configuration = Configuration(config, dict(environ), settings)
+    if settings.processes == 1:
+        application.extend_path(settings)
+        scanners = application.load(settings)
 
     async def serve() -> int:
-        backend = open_backend(settings.backend_url)
-        daemon = Daemon(configuration, backend, instance.id, systemd, Observer(), set_level)
-        return await daemon.run(signals)
+        node = _node(settings, instance.id)
+        serving: Serving
+        if settings.processes == 1:
+            serving = OwnProcess(node, settings, application, scanners)
+        else:
+            serving = await _load_children(node, configuration, application, systemd, writer)
+        return await Daemon(configuration, serving, systemd, set_level).run(signals)
 
-    _tame_collector()
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop.run_until_complete(serve())
+    return run_loop(serve())
 
 
-def _tame_collector() -> None:
-    """What is loaded by now stays for good, so that collecting garbage need not walk through it.
+async def _load_children(
+    node: Node,
+    configuration: Configuration,
+    application: Application,
+    systemd: Systemd,
+    writer: LineWriter,
+) -> Serving:
+    # A daemon of one process does without their code.
+    from asyncmqd.daemon.children import Children
 
-    Jobs make few cycles; with the default thresholds the collector takes a tenth of a busy loop.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    children = Children(
+        node,
+        configuration.path,
+        configuration.settings,
+        application,
+        systemd.watchdog_limit,
+        writer,
+    )
+    await children.load()
+    return children
+
+
+def _node(settings: Settings, instance: str) -> Node:
+    backend = open_backend(settings.backend_url)
+    backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
+    return Node(
+        backend,
+        instance=instance,
+        lease=settings.lease,
+        hang_limit=settings.hang_limit,
+        observer=Observer(),
+    )
 
 
 def _complain(text: str, environ: Mapping[str, str]) -> None:

@@ -19,6 +19,9 @@ from asyncmqd.runtime.options import Scanner
 Scanners = Mapping[str, Scanner]
 """Custom scanners by their `module:function`."""
 
+Problems = Mapping[KeyPath, str]
+"""What is wrong, by the path of the key."""
+
 
 class Application:
     """Imports what `tasks` and `scanners` name. Problems carry the place of the key."""
@@ -34,6 +37,13 @@ class Application:
 
     def load(self, settings: Settings, *, tasks: bool = True) -> Scanners:
         """Import tasks and scanners. Raises ConfigErrors naming all that cannot be had."""
+        scanners, problems = self.attempt(settings, tasks=tasks)
+        if problems:
+            raise self.refusal(settings, problems)
+        return scanners
+
+    def attempt(self, settings: Settings, *, tasks: bool = True) -> tuple[Scanners, Problems]:
+        """The same, with what cannot be had by the places of their keys."""
         problems: dict[KeyPath, str] = {}
         if tasks:
             for index, name in enumerate(settings.tasks):
@@ -48,14 +58,14 @@ class Application:
             except ValueError as error:
                 problems[path] = str(error)
         if problems:
-            raise self.refusal(settings, {**problems, **_unreadable(settings)})
-        return scanners
+            problems |= _unreadable(settings)
+        return scanners, problems
 
-    def refusal(self, settings: Settings, problems: Mapping[KeyPath, str]) -> ConfigErrors:
+    def refusal(self, settings: Settings, problems: Problems) -> ConfigErrors:
         """Problems that only use could show, as errors at the places of their keys."""
         return ConfigErrors(self._errors(settings, problems))
 
-    def _errors(self, settings: Settings, problems: Mapping[KeyPath, str]) -> Iterator[ConfigError]:
+    def _errors(self, settings: Settings, problems: Problems) -> Iterator[ConfigError]:
         # Only needed here, and too slow to import at every start.
         from asyncmqd.config.environment import read_variables
         from asyncmqd.config.files import read_files

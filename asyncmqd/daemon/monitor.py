@@ -95,7 +95,7 @@ class LoopMonitor:
 
 
 # Where our code calls the job's, and where the process enters the loop.
-_CALL = re.compile(r"/runtime/execute\.py:\d+ _call$|/daemon/app\.py:\d+ _run$")
+_CALL = re.compile(r"/runtime/execute\.py:\d+ _call$|/daemon/loop\.py:\d+ run_loop$")
 
 _owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
 

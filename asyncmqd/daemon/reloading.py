@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from asyncmqd.config import ConfigErrors, Plan, Settings, diff, load
-from asyncmqd.daemon.application import Application, Scanners
 from asyncmqd.daemon.control import Refused
 from asyncmqd.daemon.forecast import Forecaster
-from asyncmqd.daemon.supervisor import Supervisor, wanted_options
+from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
@@ -26,12 +25,9 @@ _Answer = asyncio.Future[dict[str, Any]]
 class Configuration:
     """What the daemon runs with, and where it came from."""
 
-    def __init__(
-        self, path: Path, environ: Mapping[str, str], settings: Settings, scanners: Scanners
-    ) -> None:
+    def __init__(self, path: Path, environ: Mapping[str, str], settings: Settings) -> None:
         self.path = path
         self.settings = settings  # keys that need a restart have the values from the start
-        self.scanners = scanners
         self.generation = 1  # rises by one at each reload that is applied
         self.loaded_at = clock.utc_now()
         self.refusal = ""  # the first error of the last reload, if that was refused
@@ -44,17 +40,10 @@ class Configuration:
         new = await asyncio.to_thread(load, self.path, self._environ)
         return new, diff(self.settings, new)
 
-    async def import_scanners(self, new: Settings) -> Scanners:
-        """The scanners that the new settings name. Raises ConfigErrors and TimeoutError."""
-        application = Application(self.path, self._environ)
-        async with asyncio.timeout(IMPORT_LIMIT):
-            return await asyncio.to_thread(application.load, new, tasks=False)
-
-    def take(self, new: Settings, plan: Plan, scanners: Scanners) -> None:
+    def take(self, new: Settings, plan: Plan) -> None:
         """Run with the new settings, but for what only a restart can change."""
         kept = {change.key: change.old for change in plan.restart}
         self.settings = new.model_copy(update=kept)
-        self.scanners = scanners
         self.generation += 1
         self.loaded_at = clock.utc_now()
         self.refusal = ""
@@ -71,14 +60,14 @@ class Reloader:
     def __init__(
         self,
         configuration: Configuration,
-        supervisor: Supervisor,
+        serving: Serving,
         forecaster: Forecaster,
         systemd: Systemd,
         observer: Observer,
         set_log_level: Callable[[str], None],
     ) -> None:
         self._configuration = configuration
-        self._supervisor = supervisor
+        self._serving = serving
         self._forecaster = forecaster
         self._systemd = systemd
         self._observer = observer
@@ -140,19 +129,24 @@ class Reloader:
             outcome = self._refuse([f"the scanners are not imported after {IMPORT_LIMIT:g} s"])
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
             outcome = self._refuse([f"{type(error).__name__}: {error}"])
-        _settle(asking, outcome)
+        try:
+            if not isinstance(outcome, Refused):
+                await self._serving.applied()
+        finally:  # when a stop cuts that short, too: it was applied
+            _settle(asking, outcome)
         # Even after a refusal: systemd waits for the end of the reload, whatever that is.
         self._systemd.ready(self._configuration.refusal or "reloaded")
 
     async def _reload(self) -> dict[str, Any]:
         configuration = self._configuration
         new, plan = await configuration.look()
-        scanners = await configuration.import_scanners(new)
+        async with asyncio.timeout(IMPORT_LIMIT):
+            await self._serving.prepare(new)
         forecast = await self._forecaster.of(plan)
         # From here on nothing waits, so that a stop finds all of it done or nothing.
-        configuration.take(new, plan, scanners)
+        configuration.take(new, plan)
         self._set_log_level(new.log_level)
-        self._supervisor.apply(wanted_options(configuration.settings, scanners))
+        self._serving.apply(configuration.settings)
         self._observer.event(
             "daemon.reloaded",
             generation=configuration.generation,
@@ -166,7 +160,7 @@ class Reloader:
             "lines": forecast.lines,
             "warnings": forecast.warnings,
             "needs_restart": list(configuration.needs_restart),
-            "draining": sorted({*plan.removed, *self._supervisor.draining}),
+            "draining": sorted({*plan.removed, *self._serving.report().draining}),
         }
 
     def _refuse(self, errors: list[str]) -> Refused:

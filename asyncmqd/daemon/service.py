@@ -7,10 +7,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 import asyncmqd
-from asyncmqd.backends.base import BaseBackend, StoreError, StoreOutdated, StoreRefused
+from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
@@ -18,16 +16,14 @@ from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.instance import CannotStart
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.reloading import Configuration, Reloader
+from asyncmqd.daemon.serving import CLOSE_LIMIT, Serving
 from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
-from asyncmqd.daemon.supervisor import Supervisor, wanted_options
+from asyncmqd.daemon.store import reach_store
 from asyncmqd.daemon.systemd import Systemd
-from asyncmqd.observe.events import Observer
-from asyncmqd.runtime.node import Node
 
 STATUS_EVERY = 1.0  # seconds between looks at the status line; it is sent when it has changed
 HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
-CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
 LAST_COMMANDS = {Command.STOP, Command.FAILED, Command.RESTART}
 
 
@@ -37,40 +33,28 @@ class Daemon:
     def __init__(
         self,
         configuration: Configuration,
-        backend: BaseBackend,
-        instance: str,
+        serving: Serving,
         systemd: Systemd,
-        observer: Observer,
         set_log_level: Callable[[str], None],
     ) -> None:
-        settings = configuration.settings
+        settings, observer = configuration.settings, serving.node.observer
         self._configuration = configuration
-        self._backend = backend
+        self._serving = serving
+        serving.on_overstays = self._restart
+        self._backend = serving.node.backend
         self._systemd = systemd
         self._observer = observer
-        backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
-        self._node = Node(
-            backend,
-            instance=instance,
-            lease=settings.lease,
-            hang_limit=settings.hang_limit,
-            observer=observer,
-        )
-        self._supervisor = Supervisor(self._node)
-        self._status = Status(self._node, self._supervisor, configuration, instance)
-        self._forecaster = Forecaster(backend)
+        self._status = Status(serving, configuration)
+        self._forecaster = Forecaster(self._backend)
         self._reloader = Reloader(
-            configuration, self._supervisor, self._forecaster, systemd, observer, set_log_level
+            configuration, serving, self._forecaster, systemd, observer, set_log_level
         )
-        self._monitor = LoopMonitor(observer, self._supervisor.runs)
-        self._node.overstays.on_more = self._consider_restart
+        self._monitor = LoopMonitor(observer, serving.runs)
         self._control = Control(
             settings.control_socket, self, group_operates=settings.control_group == "operate"
         )
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
-        self._entered = False
-        self._stuck: set[str] = set()  # queues whose worker makes no progress
 
     # ------------------------------------------------------------------ life
 
@@ -78,7 +62,7 @@ class Daemon:
         """Start, serve until told to stop, stop. The exit code."""
         signals.attach(self._commands)
         self._monitor.start()
-        for duty in (self._tell_status(), self._systemd.feed(lambda: not self._stuck)):
+        for duty in (self._tell_status(), self._systemd.feed(lambda: self._serving.is_well)):
             self._tasks.append(asyncio.create_task(duty))
             self._tasks[-1].add_done_callback(self._check_duty)
         start = asyncio.create_task(self._start())
@@ -103,7 +87,7 @@ class Daemon:
             case Command.RELOAD:
                 self._reloader.request()
             case Command.DUMP:
-                self._status.dump()
+                self._tasks.append(asyncio.create_task(self._status.dump()))
             case Command.STOP:
                 self._tasks.append(asyncio.create_task(self._hurry()))
             case _:
@@ -119,16 +103,15 @@ class Daemon:
             version=asyncmqd.__version__,
             config=str(self._configuration.path),
             store=settings.backend_shown,
-            worker=self._node.id,
+            worker=self._serving.node.id,
         )
         await self._control.start()
         connect(self._backend)  # what jobs enqueue goes where they came from
-        recovered = await self._reach_store()
-        await self._node.__aenter__()
-        self._entered = True
+        # Before anybody serves: what a dead former self held must not be taken for a living one's.
+        recovered = await reach_store(self._serving.node)
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)
-        self._supervisor.apply(wanted_options(settings, self._configuration.scanners))
+        await self._serving.start(self._configuration.settings)
         self._reloader.start()
         self._status.phase = "ready"
         self._systemd.ready(self._status.line())
@@ -155,41 +138,6 @@ class Daemon:
             self._observer.event("daemon.failed", error=str(error), exc_info=error)
             self._commands.put_nowait(Command.FAILED)
 
-    async def _reach_store(self) -> int:
-        """Connect and take back what our dead former self held, as often as it takes.
-
-        Only then are we ready: whoever waits for that may count on both.
-        """
-        failures = 0
-        while True:
-            try:
-                await self._connect()
-                recovered = await self._node.take_back()
-            except StoreRefused:
-                raise
-            except StoreError as error:
-                self._node.store_failed(error)
-                await self._node.pause(failures)
-                failures += 1
-            else:
-                self._node.store_answered()
-                return recovered
-
-    async def _connect(self) -> None:
-        """Connect. A store that only this host uses is brought to our layout first.
-
-        On a server, daemons of the older release may be at work on other hosts: there it is the
-        administrator who says when.
-        """
-        try:
-            await self._backend.connect()
-        except StoreOutdated:
-            if not self._backend.one_host:
-                raise
-            if done := await self._backend.migrate():
-                self._observer.event("store.migrated", **msgspec.structs.asdict(done))
-            await self._backend.connect()
-
     async def _warnings(self) -> list[str]:
         with contextlib.suppress(StoreError):
             return await self._backend.warnings()
@@ -200,57 +148,37 @@ class Daemon:
     async def _stop(self) -> None:
         self._status.phase = "draining"
         self._systemd.stopping(self._status.line())
-        self._observer.event(
-            "daemon.draining",
-            running=self._supervisor.running,
-            unsaved=self._supervisor.unsaved or None,
-        )
         await self._reloader.stop()
-        await self._supervisor.stop()
+        await self._serving.drain()
+        report = self._serving.report()
+        self._observer.event(
+            "daemon.draining", running=report.running, unsaved=report.unsaved or None
+        )
+        await self._serving.stop()
         await self._control.stop()
-        await self._let_go()
+        await self._serving.leave()
         for task in self._tasks:
             task.cancel()
-
-    async def _let_go(self) -> None:
-        with contextlib.suppress(TimeoutError, StoreError):
-            async with asyncio.timeout(CLOSE_LIMIT):
-                if self._entered:
-                    await self._node.__aexit__()
-                await self._backend.close()
 
     async def _hurry(self) -> None:
         """The second TERM: hand back, and leave even if that cannot be done."""
         asyncio.get_running_loop().call_later(HURRY_LIMIT, self._commands.put_nowait, Command.LEAVE)
-        await self._supervisor.hand_back()
+        await self._serving.hand_back()
+
+    def _restart(self, reason: str) -> None:
+        """Drain, and end with 1 to be started anew."""
+        if self._status.phase == "ready":
+            self._observer.event("daemon.restarting", error=reason)
+            self._commands.put_nowait(Command.RESTART)
 
     # ------------------------------------------------------------------ standing duties
 
     async def _tell_status(self) -> None:
         while True:
-            self._note_stuck()
+            self._serving.look_after()
             tell = self._systemd.status if self._status.phase == "ready" else self._systemd.extend
             tell(self._status.line())
             await asyncio.sleep(STATUS_EVERY)
-
-    def _note_stuck(self) -> None:
-        """Find the queues whose worker makes no progress: the watchdog is not fed meanwhile.
-
-        A store that is down is no such case: its calls hang, and a restart would mend nothing.
-        """
-        limit = self._configuration.settings.hang_limit
-        stuck = set(self._supervisor.stuck(limit)) if self._node.healthy else set()
-        for queue in sorted(stuck - self._stuck):
-            self._observer.event("queue.stuck", queue=queue, error=f"no progress for {limit:g} s")
-        self._stuck = stuck
-
-    def _consider_restart(self, overstayed: int) -> None:
-        """End in order before threads that nobody can stop have gathered without end."""
-        limit = self._configuration.settings.stuck_limit
-        if limit and overstayed >= limit and self._status.phase == "ready":
-            reason = f"{overstayed} plain functions overstay: only a new process ends their threads"
-            self._observer.event("daemon.restarting", error=reason)
-            self._commands.put_nowait(Command.RESTART)
 
     # ------------------------------------------------------------------ the control socket
 

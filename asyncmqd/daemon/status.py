@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 import asyncmqd
 from asyncmqd.backends.base import StoreError
-from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.daemon.reloading import Configuration
-from asyncmqd.daemon.supervisor import Supervisor
+from asyncmqd.daemon.serving import Serving
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
-from asyncmqd.observe.log import dropped
-from asyncmqd.runtime.node import Node
-from asyncmqd.runtime.stacks import stack_of
 
 MINUTE = 60.0  # seconds
 COUNT_LIMIT = 1.0  # seconds that the store gets to count jobs; a status must come all the same
@@ -46,14 +41,11 @@ class Pace:
 class Status:
     """Puts together what is known, without ever waiting long for the store."""
 
-    def __init__(
-        self, node: Node, supervisor: Supervisor, configuration: Configuration, instance: str
-    ) -> None:
+    def __init__(self, serving: Serving, configuration: Configuration) -> None:
         self.phase = "starting"  # then ready, then draining
-        self._node = node
-        self._supervisor = supervisor
+        self._serving = serving
+        self._node = serving.node
         self._configuration = configuration
-        self._instance = instance
         self._began = clock.monotonic()
         self._pace = Pace()
         self._counting: asyncio.Task[dict[str, Counts]] | None = None
@@ -62,19 +54,20 @@ class Status:
 
     def line(self) -> str:
         """One line of live numbers."""
+        report = self._serving.report()
         if self.phase == "draining":
-            unsaved = self._supervisor.unsaved
+            unsaved = report.unsaved
             waits = f", {unsaved} ended that the store does not know of" if unsaved else ""
-            return f"draining, {self._supervisor.running} left{waits}"
+            return f"draining, {report.running} left{waits}"
         if self.phase == "starting":
             waits = "" if self._node.healthy else f", waiting for the store: {self._node.trouble}"
             return f"starting{waits}"
         configuration = self._configuration
-        self._pace.note(self._total("succeed") + self._total("fail"))
+        self._pace.note(report.completed + report.failed)
         parts = [
-            f"queues: {len(self._supervisor.keepers)}, running: {self._supervisor.running}",
+            f"queues: {len(report.queues)}, running: {report.running}",
             f"done per minute: {self._pace.per_minute()}",
-            f"completed: {self._total('succeed')}, failed: {self._total('fail')}",
+            f"completed: {report.completed}, failed: {report.failed}",
             f"configuration: {configuration.generation}",
         ]
         if self._node.trouble:
@@ -83,22 +76,18 @@ class Status:
             parts.insert(0, configuration.refusal)
         return "; ".join(parts)
 
-    def _total(self, edge: str, queue: str | None = None) -> int:
-        totals = self._node.observer.totals
-        return sum(n for (q, e), n in totals.items() if e == edge and queue in {None, q})
-
     # ------------------------------------------------------------------ for people
 
     async def snapshot(self) -> dict[str, Any]:
         """Everything, as JSON values."""
-        counts = await self._counts()
-        configuration = self._configuration
+        _, counts = await asyncio.gather(self._serving.refresh(), self._counts())
+        report, configuration = self._serving.report(), self._configuration
         return {
             "pid": os.getpid(),
             "version": asyncmqd.__version__,
             "phase": self.phase,
             "uptime": round(clock.monotonic() - self._began, 3),
-            "instance": self._instance,
+            "instance": self._node.instance,
             "worker": self._node.id,
             "config": {
                 "file": str(configuration.path),
@@ -112,28 +101,15 @@ class Status:
                 "healthy": not self._node.trouble,
                 "trouble": self._node.trouble,
             },
-            "running": self._supervisor.running,
+            "running": report.running,
             "done_per_minute": self._pace.per_minute(),
-            "overstayed": len(self._node.overstays),
-            "log": {"dropped": dropped()},
+            "overstayed": report.overstayed,
+            "log": {"dropped": report.dropped},
+            "processes": self._serving.processes(),
             "queues": {
-                queue: self._queue(keeper, counts)
-                for queue, keeper in sorted(self._supervisor.keepers.items())
+                name: {**msgspec.structs.asdict(queue), "jobs": _plain(counts.get(name))}
+                for name, queue in sorted(report.queues.items())
             },
-        }
-
-    def _queue(self, keeper: Keeper, counts: Mapping[str, Counts]) -> dict[str, Any]:
-        counted = counts.get(keeper.queue)
-        return {
-            "concurrency": keeper.options.concurrency,
-            "running": keeper.running,
-            "rate_limit": keeper.options.rate_limit,
-            "draining": keeper.draining or not keeper.wanted,
-            "restarts": keeper.restarts,
-            "completed": self._total("succeed", keeper.queue),
-            "failed": self._total("fail", keeper.queue),
-            "retried": self._total("retry", keeper.queue),
-            "jobs": None if counted is None else msgspec.to_builtins(counted),
         }
 
     async def _counts(self) -> dict[str, Counts]:
@@ -143,7 +119,7 @@ class Status:
         who ask again wait for the same one.
         """
         if self._counting is None or self._counting.done():
-            queues = list(self._supervisor.keepers)
+            queues = list(self._serving.report().queues)
             self._counting = asyncio.create_task(self._node.backend.counts(queues))
             self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
         counting = self._counting  # by the time it returns, somebody may have begun another
@@ -157,23 +133,20 @@ class Status:
 
     # ------------------------------------------------------------------ for the log
 
-    def dump(self) -> None:
+    async def dump(self) -> None:
         """Log the state, and where each running job is."""
-        keepers = sorted(self._supervisor.keepers.items())
+        await self._serving.refresh()
         self._node.observer.event(
             "daemon.state",
             phase=self.phase,
             healthy=self._node.healthy,
             queues={
-                queue: {"running": keeper.running, "draining": keeper.draining}
-                for queue, keeper in keepers
+                name: {"running": queue.running, "draining": queue.draining}
+                for name, queue in sorted(self._serving.report().queues.items())
             },
         )
-        now = asyncio.get_running_loop().time()
-        for run in self._supervisor.runs():
-            self._node.observer.event(
-                "job.stack",
-                **run.fields,
-                running_ms=round((now - run.started) * 1000),
-                stack=stack_of(run),
-            )
+        self._serving.dump()
+
+
+def _plain(counted: Counts | None) -> Any:
+    return None if counted is None else msgspec.to_builtins(counted)

@@ -30,7 +30,8 @@ class Systemd:
         self._owed: deque[str] = deque()
         self._failing = False
         self._notifier: sdnotify.SystemdNotifier | None = None
-        self.watchdog = _watchdog(environ)  # seconds between signs of life; None: nobody watches
+        self.watchdog_limit = _watchdog_limit(environ)  # seconds without a sign of life; or None
+        self.watchdog = self.watchdog_limit and self.watchdog_limit / _SHARE  # seconds between two
         # A loop that is blocked for as long as the watchdog allows cannot ask again meanwhile.
         self._extension = max(EXTENSION, 1.5 * _SHARE * (self.watchdog or 0.0))
         self._told = ""  # the last status line
@@ -118,13 +119,13 @@ def _connected(observer: Observer) -> sdnotify.SystemdNotifier | None:
     return notifier
 
 
-def _watchdog(environ: MutableMapping[str, str]) -> float | None:
-    """Seconds between signs of life, if systemd expects them, and from this very process."""
+def _watchdog_limit(environ: MutableMapping[str, str]) -> float | None:
+    """What systemd allows, if it expects signs of life, and from this very process."""
     meant = environ.get("WATCHDOG_PID")
     period = environ.get("WATCHDOG_USEC", "")
     if (meant and meant != str(os.getpid())) or not period.isdecimal() or int(period) == 0:
         return None
-    return int(period) / 1e6 / _SHARE
+    return int(period) / 1e6
 
 
 def _status(text: str) -> str:

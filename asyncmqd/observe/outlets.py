@@ -19,6 +19,8 @@ _SEND_BUFFER = 8 * 1024 * 1024  # bytes; the kernel gives less if its limit is l
 class Outlet(Protocol):
     """Takes lines, each with its newline, or entries of the journal."""
 
+    shared: bool  # whether children that inherit the descriptor may write there, too, line by line
+
     def send(self, lines: list[bytes]) -> int:
         """How many bytes of them were taken, at least one; without waiting.
 
@@ -66,6 +68,8 @@ class File:
     def __init__(self, fd: int, *, own: bool = False) -> None:
         self._fd = fd
         self._own = own
+        # The kernel lets one writer of a description at a time into a file.
+        self.shared = not own
 
     def send(self, lines: list[bytes]) -> int:
         """See `Outlet`."""
@@ -86,6 +90,7 @@ class Shared:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self.shared = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 
@@ -103,6 +108,7 @@ class Stream:
     """A stream socket."""
 
     def __init__(self, line: socket.socket) -> None:
+        self.shared = False
         self._socket = line
 
     def send(self, lines: list[bytes]) -> int:
@@ -118,6 +124,7 @@ class Datagrams:
     """A socket that takes each line as a message of its own."""
 
     def __init__(self, line: socket.socket, send: Callable[[bytes, int], int]) -> None:
+        self.shared = True
         self._socket = line
         self._send = send
 

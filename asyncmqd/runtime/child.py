@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import importlib
 import inspect
 import logging
@@ -34,9 +33,9 @@ from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.execute import failure_of
 from asyncmqd.runtime.processes import Call, Hello, Reply
+from asyncmqd.runtime.spawn import die_with_parent
 
 _HEADER = struct.Struct("!I")
-_PR_SET_PDEATHSIG = 1
 
 
 class _Line:
@@ -85,7 +84,7 @@ class _Records(logging.Handler):
 
 def main() -> None:
     """Serve the parent until it closes the socket."""
-    _die_with_parent()
+    die_with_parent()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when a run ends
     line = _Line(int(sys.argv[1]))
@@ -96,13 +95,6 @@ def main() -> None:
         while True:
             _serve(line, msgspec.json.decode(line.receive(), type=Call))
     os._exit(0)  # threads that the application left behind must not keep the child
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
 
 
 def _prepare(line: _Line) -> None:

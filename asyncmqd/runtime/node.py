@@ -327,16 +327,17 @@ class Node:
 
     # ------------------------------------------------------------------ former selves
 
-    async def take_back(self) -> int:
+    async def take_back(self, part: str = "", reason: str = "its daemon died") -> int:
         """Recover the claims of this instance's former lives; how many.
 
-        Only for an instance whose former self is known to be dead. Raises StoreError.
+        `part` narrows it to one of its processes. Only for those that are known to be dead, for
+        that `reason`. Raises StoreError.
         """
         recovered = 0
         for queue in await self.backend.queues():
-            held = await self.backend.held(queue, f"{self.instance}/")
+            held = await self.backend.held(queue, f"{self.instance}/{part}")
             claims = [claim for claim in held if not claim.worker.startswith(self.id)]
-            recovered += await self.recover(queue, claims, Crashed("its daemon died"), Policy())
+            recovered += await self.recover(queue, claims, Crashed(reason), Policy())
         return recovered
 
     async def recover(

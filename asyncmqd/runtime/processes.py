@@ -11,7 +11,6 @@ import os
 import socket
 import struct
 import sys
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,17 +20,11 @@ from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, log_line
 from asyncmqd.runtime.context import JobContext
+from asyncmqd.runtime.spawn import command, exit_name
 
 _HEADER = struct.Struct("!I")
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
 _START_LIMIT = 60.0  # seconds for a child to import the application
-# Not `-m`: what `make install` lays down is on no path that an interpreter looks at by itself, and
-# a PYTHONPATH would be inherited by whatever programs the jobs start.
-_BOOT = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1));"
-    " from asyncmqd.runtime.child import main; main()"
-)
-_PACKAGES = str(Path(__file__).parents[2])  # the directory that holds this very asyncmqd
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY")
 
 
@@ -172,12 +165,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *(["-I"] if sys.flags.isolated else []),
-                "-c",
-                _BOOT,
-                _PACKAGES,
-                str(theirs.fileno()),
+                *command("asyncmqd.runtime.child", str(theirs.fileno())),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=2,  # what slips past Python's own streams must not mix with the log lines
                 pass_fds=[theirs.fileno()],
@@ -222,7 +210,7 @@ class _Child:
             return msgspec.json.decode(await self._reader.readexactly(size), type=Reply)
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await self._process.wait()
-            raise ChildCrashed(f"the child process ended with {_name_of(code)}") from None
+            raise ChildCrashed(f"the child process ended with {exit_name(code)}") from None
 
     async def kill(self) -> None:
         """End the child at once."""
@@ -230,14 +218,3 @@ class _Child:
             self._process.kill()
         self._writer.close()
         await self._process.wait()
-
-
-def _name_of(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    import signal
-
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"

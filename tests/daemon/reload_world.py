@@ -23,10 +23,11 @@ import msgspec
 
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.config import load
+from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.daemon.reloading import Configuration, Reloader
-from asyncmqd.daemon.supervisor import Supervisor, wanted_options
+from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Counts, JobSpec, NewJob
@@ -264,12 +265,13 @@ class World:
             node.registry.add(TaskDef(function, name, TaskOptions(executor="thread")))
         self.write(document)
         settings = load(self.path, {})
-        self.supervisor = Supervisor(node)
-        self.configuration = Configuration(self.path, {}, settings, {})
-        self.supervisor.apply(wanted_options(settings, {}))
+        serving = OwnProcess(node, settings, Application(self.path, {}), {})
+        self.supervisor = serving.supervisor
+        self.configuration = Configuration(self.path, {}, settings)
+        serving.apply(settings)
         self.reloader = Reloader(
             self.configuration,
-            self.supervisor,
+            serving,
             Forecaster(node.backend),
             Systemd({}, node.observer),
             node.observer,

@@ -10,10 +10,11 @@ import pytest
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config import load
 from asyncmqd.daemon import reloading
+from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.control import Refused
 from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.reloading import Configuration, Reloader
-from asyncmqd.daemon.supervisor import Supervisor
+from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.node import Node
@@ -31,21 +32,20 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def configuration(config: Path) -> Configuration:
-    return Configuration(config, {}, load(config, {}), {})
+    return Configuration(config, {}, load(config, {}))
 
 
 @pytest.fixture
-async def reloader(configuration: Configuration):
+async def reloader(config: Path, configuration: Configuration):
     observer, backend = Observer(), InMemoryBackend()
-    supervisor = Supervisor(Node(backend, observer=observer))
+    node = Node(backend, observer=observer)
+    serving = OwnProcess(node, configuration.settings, Application(config, {}), {})
     systemd = Systemd({}, observer)
-    made = Reloader(
-        configuration, supervisor, Forecaster(backend), systemd, observer, lambda _: None
-    )
+    made = Reloader(configuration, serving, Forecaster(backend), systemd, observer, lambda _: None)
     made.start()
     yield made
     await made.stop()
-    await supervisor.stop()
+    await serving.stop()
 
 
 async def test_nobody_is_answered_before_the_configuration_serves(

@@ -183,7 +183,7 @@ async def _reload(w: World, old: Document, new: Document) -> Document:
 
 def _state(w: World) -> tuple[Any, ...]:
     configuration = w.configuration
-    kept = (configuration.settings, configuration.generation, configuration.scanners)
+    kept = (configuration.settings, configuration.generation)
     return (*kept, configuration.needs_restart, len(w.log_levels))
 
 

@@ -52,6 +52,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "backend": "redis://localhost",
         "tasks": ["a.b"],
         "python_path": ["/srv"],
+        "processes": 2,
         "shutdown_timeout": 1,
         "control_socket": "/run/b.sock",
         "control_group": "operate",

@@ -1,0 +1,271 @@
+"""What runs in a child process of the daemon: its share of the queues, served as it is told.
+
+`process.py` starts it, with the number of a socket's descriptor; it dies with its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.client.connection import connect
+from asyncmqd.config import Settings
+from asyncmqd.config.errors import dotted
+from asyncmqd.config.transfer import unpacked
+from asyncmqd.daemon.application import Application, Problems
+from asyncmqd.daemon.loop import run_loop
+from asyncmqd.daemon.monitor import LoopMonitor
+from asyncmqd.daemon.orders import Answer, Hello, Order, read_frame, receive_frame
+from asyncmqd.daemon.protocol import pack
+from asyncmqd.daemon.serving import OwnProcess
+from asyncmqd.daemon.shares import share_of
+from asyncmqd.daemon.signals import SIGNALS
+from asyncmqd.daemon.store import reach_store
+from asyncmqd.observe.events import Observer
+from asyncmqd.observe.log import finish, set_level, setup
+from asyncmqd.observe.prints import capture_prints
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.spawn import die_with_parent
+
+OK, FAILED = 0, 1
+
+
+def main() -> None:
+    """Be a child; ends the process."""
+    die_with_parent()
+    for number in SIGNALS:
+        # They are for the parent; not ignored, which programs that jobs start would inherit.
+        signal.signal(number, lambda *_: None)
+    faulthandler.enable()  # the parent's SIGABRT then shows where the loop was stuck
+    line = socket.socket(fileno=int(sys.argv[1]))
+    line.set_inheritable(False)
+    code = FAILED
+    try:
+        code = _serve(line)
+    finally:
+        finish()
+        # A plain function that never returns holds a thread, and an ordinary exit would wait.
+        os._exit(code)
+
+
+def _serve(line: socket.socket) -> int:
+    hello = msgspec.json.decode(receive_frame(line), type=Hello)
+    settings = unpacked(bytes(hello.settings))
+    sys.path[:] = hello.path
+    _log_to(hello, settings)
+    connect(settings.backend_url)  # modules may ask for their queue's store while imported
+    application = Application(Path(hello.config), os.environ)
+    application.extend_path(settings)
+    scanners, problems = application.attempt(settings)
+    line.sendall(pack(Answer(problems=list(problems.items()))))
+
+    async def serve() -> int:
+        observer = ChildObserver(hello.number)
+        backend = open_backend(settings.backend_url)
+        backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
+        node = Node(
+            backend,
+            # Its claims begin with the daemon's instance too, which takes back all of them.
+            instance=f"{hello.instance}/{hello.number}",
+            lease=settings.lease,
+            hang_limit=settings.hang_limit,
+            observer=observer,
+        )
+        own = OwnProcess(
+            node,
+            settings,
+            application,
+            scanners,
+            lambda wanted: share_of(wanted, hello.number, hello.processes),
+        )
+        child = Child(own, settings, application, hello.beat)
+        observer.on_health = child.beat
+        own.on_overstays = child.end
+        return await child.run(line)
+
+    return run_loop(serve())
+
+
+def _log_to(hello: Hello, settings: Settings) -> None:
+    if hello.log_fd is None:
+        setup(settings.log_level, hello.log_format)
+    else:
+        os.set_inheritable(hello.log_fd, False)
+        setup(settings.log_level, hello.log_format, os.fdopen(hello.log_fd, "w", closefd=False))
+    capture_prints()
+
+
+class ChildObserver(Observer):
+    """Says which process an event comes from, and leaves it to the daemon to tell of the store."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.on_health: Callable[[], None] = lambda: None
+        self._number = number
+
+    def event(self, name: str, **fields: Any) -> None:
+        """See `Observer`."""
+        if name in {"daemon.degraded", "daemon.recovered"}:
+            self.on_health()
+        else:
+            super().event(name, process=self._number, **fields)
+
+
+class Child:
+    """Obeys the parent until it says stop, or is gone."""
+
+    def __init__(
+        self, own: OwnProcess, settings: Settings, application: Application, beat: float
+    ) -> None:
+        self._own = own
+        self._settings = settings
+        self._application = application
+        self._beat_every = beat
+        self._started = False
+        self._starting: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._one_change = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def run(self, line: socket.socket) -> int:
+        """Serve; the exit code."""
+        reader, self._writer = await asyncio.open_connection(sock=line)
+        monitor = LoopMonitor(self._own.node.observer, self._own.runs)
+        monitor.start()
+        self._begin(self._beat())
+        self._begin(self._read(reader))
+        code = await self._ended
+        monitor.stop()
+        return code
+
+    def _begin(self, work: Any) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """A child that lost one of its duties is of no use: the parent starts another."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._own.node.observer.event("process.failed", error=str(error), exc_info=error)
+            self._leave(FAILED)
+
+    def _leave(self, code: int) -> None:
+        if not self._ended.done():
+            self._ended.set_result(code)
+
+    # ------------------------------------------------------------------ the parent
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.json.Decoder(Order)
+        try:
+            while True:
+                order = decoder.decode(await read_frame(reader))
+                task = self._begin(self._obey(order))
+                if order.name == "serve":
+                    self._starting = task
+        except (EOFError, OSError):
+            self._leave(FAILED)  # without its parent nobody knows of it
+
+    def beat(self) -> None:
+        """Say how it goes, unasked."""
+        self._tell(Answer(report=self._own.report()))
+
+    async def _beat(self) -> None:
+        while True:
+            self._own.look_after()
+            self.beat()
+            await asyncio.sleep(self._beat_every)
+
+    def _tell(self, answer: Answer) -> None:
+        if self._writer is not None:
+            self._writer.write(pack(answer))
+
+    # ------------------------------------------------------------------ orders
+
+    async def _obey(self, order: Order) -> None:
+        problems: Problems = {}
+        error = ""
+        match order.name:
+            case "serve":
+                error = await self._start(unpacked(bytes(order.settings)))
+            case "prepare":
+                problems = await self._prepare(unpacked(bytes(order.settings)))
+            case "apply":
+                problems = await self._apply(unpacked(bytes(order.settings)))
+            case "dump":
+                self._own.dump()
+            case "stop":
+                self.end()
+                await self._own.drain()
+            case "hand_back":
+                await self._own.hand_back()
+            case "report":
+                pass
+        report = self._own.report()
+        self._tell(Answer(order.id, error, list(problems.items()), report))
+
+    async def _start(self, settings: Settings) -> str:
+        """Serve as soon as the store lets us; why it does not, if it never will."""
+        self._settings = settings
+        # A reload may have come since the application was imported.
+        if problems := await self._prepare(settings):
+            return _told(problems)
+        connect(self._own.node.backend)  # what jobs enqueue goes where they came from
+        try:
+            await reach_store(self._own.node)
+        except StoreError as error:
+            return str(error)
+        self._started = True
+        await self._own.start(self._settings)  # which may be newer by now
+        return ""
+
+    async def _prepare(self, settings: Settings) -> Problems:
+        async with self._one_change:
+            load = self._application.attempt
+            scanners, problems = await asyncio.to_thread(load, settings, tasks=False)
+            self._own.scanners = {**self._own.scanners, **scanners}
+            return problems
+
+    async def _apply(self, settings: Settings) -> Problems:
+        # A child that was not there yet when the others prepared has something to import.
+        if problems := await self._prepare(settings):
+            self.end(_told(problems))
+            return problems
+        self._settings = settings
+        set_level(settings.log_level)
+        if self._started and self._stopping is None:
+            self._own.apply(settings)
+        return {}
+
+    def end(self, reason: str = "") -> None:
+        """Drain, and leave; for a `reason` of its own, another child is to follow."""
+        if self._stopping is None:
+            if reason:
+                self._own.node.observer.event("process.restarting", error=reason)
+            self._stopping = self._begin(self._stop())
+
+    async def _stop(self) -> None:
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+        await self._own.stop()
+        await self._own.leave()
+        self._leave(OK)
+
+
+def _told(problems: Problems) -> str:
+    return "; ".join(f"{dotted(path)}: {problem}" for path, problem in problems.items())

@@ -1,0 +1,212 @@
+"""Serves the queues by child processes, each with its share of every limit."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.config import Settings
+from asyncmqd.config.transfer import packed
+from asyncmqd.daemon.application import Application
+from asyncmqd.daemon.child_keeper import ChildKeeper
+from asyncmqd.daemon.orders import Answer, Hello
+from asyncmqd.daemon.process import ChildProcess
+from asyncmqd.daemon.relay import relayed_format
+from asyncmqd.daemon.report import QueueReport, Report, total
+from asyncmqd.daemon.serving import CLOSE_LIMIT
+from asyncmqd.daemon.supervisor import OVERTIME
+from asyncmqd.observe.log import dropped
+from asyncmqd.observe.writer import LineWriter
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.run import Run
+
+ASK_LIMIT = 1.0  # seconds that children get to say what they do; the last word counts otherwise
+APPLY_LIMIT = 5.0  # seconds that they get to say that they serve a new configuration
+LEAVE_LIMIT = 1.0 + CLOSE_LIMIT  # seconds past all drains that they get to end
+
+BEAT = 1.0  # seconds between signs of life of a child, if the watchdog allows so many
+
+
+class Children:
+    """The children of this process. It runs no job and imports no code of the application.
+
+    `node` is never entered: it is what the daemon says of the store, and takes back what dead
+    children held. A child without a sign of life for `hang_limit` seconds is killed; None: nobody
+    looks. `log` is where their lines go.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: Path,
+        settings: Settings,
+        application: Application,
+        hang_limit: float | None,
+        log: LineWriter,
+    ) -> None:
+        self.node = node
+        self.on_overstays: Callable[[str], None] = lambda _: None  # a child is replaced alone
+        self._config = config
+        self._settings = settings
+        self._application = application
+        self._hang_limit = hang_limit
+        self._log = log
+        self._applying: list[asyncio.Future[Answer]] = []
+        self._keepers = [
+            ChildKeeper(number, node, self._spawn, lambda: self._settings)
+            for number in range(1, settings.processes + 1)
+        ]
+
+    async def _spawn(self, number: int) -> ChildProcess:
+        settings = self._settings
+        direct = self._log.outlet.shared
+        hello = Hello(
+            number=number,
+            processes=settings.processes,
+            instance=self.node.instance,
+            path=sys.path,
+            config=str(self._config),
+            settings=msgspec.Raw(packed(settings)),
+            log_fd=None,
+            log_format=settings.log_format if direct else relayed_format(settings.log_format),
+            beat=BEAT if self._hang_limit is None else min(BEAT, self._hang_limit / 3),
+        )
+        child = await ChildProcess.start(hello, None if direct else self._log)
+        child.on_report = self._note_health
+        return child
+
+    # ------------------------------------------------------------------ serving
+
+    async def load(self) -> None:
+        """Have all children import the application. Raises ConfigErrors and CannotStart."""
+        loading = (keeper.load() for keeper in self._keepers)
+        for problems in await asyncio.gather(*loading):
+            if problems:
+                raise self._application.refusal(self._settings, problems)
+
+    async def start(self, settings: Settings) -> None:
+        """See `Serving`."""
+        self._settings = settings
+        for keeper in self._keepers:
+            keeper.start()
+        await asyncio.gather(*(keeper.first_ready for keeper in self._keepers))
+
+    async def prepare(self, settings: Settings) -> None:
+        """Have all children import the scanners that the settings name."""
+        data = packed(settings)
+        asked = [child.ask("prepare", data) for child in self._loaded()]
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(answer, Answer) and answer.problems:
+                raise self._application.refusal(settings, dict(answer.problems))
+
+    def apply(self, settings: Settings) -> None:
+        """See `Serving`. A child that starts just then is told as well."""
+        self._settings = settings
+        data = packed(settings)
+        self._applying = [child.ask("apply", data) for child in self._loaded()]
+
+    async def applied(self) -> None:
+        """See `Serving`. One that hangs is not waited for."""
+        await _wait(self._applying, APPLY_LIMIT)
+
+    async def drain(self) -> None:
+        """See `Serving`. One that hangs is not waited for."""
+        await _wait(filter(None, [keeper.stop() for keeper in self._keepers]), ASK_LIMIT)
+
+    async def stop(self) -> None:
+        """See `Serving`. A child that does not end in time is killed."""
+        tasks = [keeper.task for keeper in self._keepers if keeper.task is not None]
+        await _wait(tasks, self._longest_drain() + OVERTIME + LEAVE_LIMIT)
+        for keeper in self._keepers:
+            keeper.kill()
+        await _wait(tasks, LEAVE_LIMIT)
+
+    def _longest_drain(self) -> float:
+        settings = self._settings
+        own = (queue.drain_timeout for queue in settings.queues.values())
+        return max(settings.shutdown_timeout if each is None else each for each in own)
+
+    async def hand_back(self) -> None:
+        """See `Serving`."""
+        await _wait([child.ask("hand_back") for child in self._loaded()], ASK_LIMIT)
+
+    async def leave(self) -> None:
+        """See `Serving`."""
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await self.node.backend.close()
+        except (TimeoutError, StoreError):
+            return
+
+    def _loaded(self) -> list[ChildProcess]:
+        children = (keeper.child for keeper in self._keepers)
+        return [child for child in children if child is not None and child.loaded]
+
+    # ------------------------------------------------------------------ looking
+
+    async def refresh(self) -> None:
+        """See `Serving`."""
+        await _wait([child.ask("report") for child in self._loaded()], ASK_LIMIT)
+
+    def report(self) -> Report:
+        """See `Serving`."""
+        live = [keeper.child.report for keeper in self._keepers if keeper.child is not None]
+        whole = total([*live, *(keeper.past for keeper in self._keepers)])
+        whole.dropped += dropped()  # what they wrote, and we could not pass on
+        served = {queue for report in live for queue in report.queues}
+        configured = self._settings.queues
+        whole.queues = {
+            name: whole.queues.get(name, QueueReport()) for name in served | configured.keys()
+        }
+        for name, queue in whole.queues.items():
+            if name in configured:  # shares may not add up again to the very number
+                queue.rate_limit = configured[name].rate_limit
+        return whole
+
+    def processes(self) -> list[dict[str, Any]]:
+        """See `Serving`."""
+        return [keeper.status() for keeper in self._keepers]
+
+    def runs(self) -> list[Run]:
+        """None: this process runs no jobs."""
+        return []
+
+    def dump(self) -> None:
+        """See `Serving`."""
+        for child in self._loaded():
+            child.ask("dump")
+
+    # ------------------------------------------------------------------ health
+
+    def look_after(self) -> None:
+        """See `Serving`."""
+        if self._hang_limit is not None:
+            for keeper in self._keepers:
+                keeper.end_if_hung(self._hang_limit)
+
+    @property
+    def is_well(self) -> bool:
+        """See `Serving`: also while a child that hangs is being replaced, but not for long."""
+        limit = self._hang_limit
+        return limit is None or all(keeper.is_well(limit) for keeper in self._keepers)
+
+    def _note_health(self) -> None:
+        """Tell of the store once for all: it is away while any child misses it."""
+        trouble = next(filter(None, (child.report.trouble for child in self._loaded())), "")
+        if trouble:
+            self.node.store_failed(StoreError(trouble))
+        else:
+            self.node.store_answered()
+
+
+async def _wait(futures: Iterable[asyncio.Future[Any]], limit: float) -> None:
+    """Until all are done, whatever came of them, for `limit` seconds at most."""
+    waiting = list(futures)
+    if waiting:
+        await asyncio.wait(waiting, timeout=limit)

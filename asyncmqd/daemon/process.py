@@ -1,0 +1,164 @@
+"""`ChildProcess`: the daemon's end of one child, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import socket
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable
+
+import msgspec
+
+from asyncmqd.daemon.orders import Answer, Hello, Order, OrderName, read_frame
+from asyncmqd.daemon.protocol import pack
+from asyncmqd.daemon.relay import LogRelay
+from asyncmqd.daemon.report import Report
+from asyncmqd.domain import clock
+from asyncmqd.observe.writer import LineWriter
+from asyncmqd.runtime.spawn import command
+
+ABORT_LIMIT = 2.0  # seconds between SIGABRT, which shows the stack, and SIGKILL
+LAST_LINES = 1.0  # seconds after its end in which a child's log is read
+
+
+class ChildGone(Exception):
+    """The child ended, or its socket did, before it answered."""
+
+
+class ChildProcess:
+    """A running child. Orders go to it in their order; each is answered by a future."""
+
+    def __init__(self, process: Process, number: int) -> None:
+        self.pid = process.pid
+        self.report = Report()
+        self.loaded = False  # it has imported the application
+        self.last_well = self.began = clock.monotonic()
+        self.aborted = False
+        self._process = process
+        self._number = number
+        self._ids = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._writer: asyncio.StreamWriter | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self.on_report: Callable[[], None] = lambda: None  # called when `report` is new
+        self._relay: LogRelay | None = None
+        self._log: asyncio.ReadTransport | None = None
+
+    @classmethod
+    async def start(cls, hello: Hello, log: LineWriter | None) -> ChildProcess:
+        """Start one. `log` takes its lines; None: it has a way of its own."""
+        ours, theirs = socket.socketpair()
+        log_end, log_fd = os.pipe() if log is not None else (None, None)
+        passed = [fd for fd in (theirs.fileno(), log_fd) if fd is not None]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command("asyncmqd.daemon.child", str(theirs.fileno())),
+                f"asyncmqd: process {hello.number} of {hello.processes}",  # for those who run ps
+                stdin=DEVNULL,
+                pass_fds=passed,
+            )
+        finally:
+            theirs.close()
+            if log_fd is not None:
+                os.close(log_fd)
+        child = cls(process, hello.number)
+        if log is not None and log_end is not None:
+            await child._read_log(log_end, log)
+        await child._open(ours, msgspec.structs.replace(hello, log_fd=log_fd))
+        return child
+
+    async def _read_log(self, fd: int, log: LineWriter) -> None:
+        loop = asyncio.get_running_loop()
+        stream = os.fdopen(fd, "rb", buffering=0)
+        self._log, self._relay = await loop.connect_read_pipe(lambda: LogRelay(log), stream)
+
+    async def _open(self, line: socket.socket, hello: Hello) -> None:
+        reader, self._writer = await asyncio.open_connection(sock=line)
+        self._asked[0] = asyncio.get_running_loop().create_future()
+        self._listening = asyncio.create_task(self._listen(reader))
+        self._writer.write(pack(hello))
+
+    # ------------------------------------------------------------------ asking
+
+    async def load(self) -> Answer:
+        """What importing the application came to. Raises ChildGone."""
+        answer = await self._asked[0]
+        self.loaded = True
+        self.last_well = clock.monotonic()
+        return answer
+
+    def ask(self, name: OrderName, settings: bytes = b"null") -> asyncio.Future[Answer]:
+        """Give an order. The future raises ChildGone if no answer will come."""
+        id = next(self._ids)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        # Not everybody who gives an order waits for the answer.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._asked[id] = answer
+        if self._writer is None or self._listening is None or self._listening.done():
+            self._give_up()
+        else:
+            self._writer.write(pack(Order(id, name, msgspec.Raw(settings))))
+        return answer
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        decoder = msgspec.json.Decoder(Answer)
+        try:
+            while True:
+                self._take(decoder.decode(await read_frame(reader)))
+        except (EOFError, OSError, msgspec.DecodeError):
+            return
+        finally:
+            self._give_up()
+
+    def _take(self, answer: Answer) -> None:
+        if answer.report is not None:
+            self.report = answer.report
+            if not answer.report.stuck:
+                self.last_well = clock.monotonic()
+            self.on_report()
+        asked = self._asked.pop(answer.id, None)
+        if asked is not None and not asked.done():
+            asked.set_result(answer)
+
+    def _give_up(self) -> None:
+        asked, self._asked = self._asked, {}
+        for answer in asked.values():
+            if not answer.done():
+                answer.set_exception(ChildGone(f"process {self._number} has ended"))
+
+    # ------------------------------------------------------------------ ending
+
+    def abort(self) -> None:
+        """End one that does nothing any more: it shows its stacks on standard error."""
+        self.aborted = True
+        self._signal(signal.SIGABRT)
+        asyncio.get_running_loop().call_later(ABORT_LIMIT, self.kill)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait for its end, and for its last log lines; the exit code, negative for a signal."""
+        code = await self._process.wait()
+        if self._relay is not None and self._log is not None:
+            # A fork of it may hold the pipe; nobody waits for that.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LINES):
+                    await self._relay.ended.wait()
+            self._log.close()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+        if self._writer is not None:
+            self._writer.close()
+        return code

@@ -1,0 +1,95 @@
+"""What one process says of itself: the numbers behind `status`, the status line and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+
+class QueueReport(msgspec.Struct, kw_only=True):
+    """One queue, as one process serves it, or as all of them do together."""
+
+    concurrency: int = 0
+    running: int = 0
+    unsaved: int = 0  # ended, and the store does not know it yet
+    rate_limit: float | None = None
+    draining: bool = False
+    restarts: int = 0  # of its worker, after crashes
+    completed: int = 0  # since the start, like the next two
+    failed: int = 0
+    retried: int = 0
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """One process, or all of them together."""
+
+    queues: dict[str, QueueReport] = {}  # those that drain included
+    completed: int = 0  # since the start, of all queues there were
+    failed: int = 0
+    overstayed: int = 0  # plain functions that were told to end and did not
+    dropped: int = 0  # log lines
+    trouble: str = ""  # what is wrong with the store; empty if all is well
+    stuck: list[str] = []  # queues that make no progress
+
+    @property
+    def running(self) -> int:
+        """Jobs that run now."""
+        return sum(queue.running for queue in self.queues.values())
+
+    @property
+    def unsaved(self) -> int:
+        """Jobs that have ended, and of which the store does not know it yet."""
+        return sum(queue.unsaved for queue in self.queues.values())
+
+    @property
+    def draining(self) -> list[str]:
+        """Queues that claim no more jobs but still run some, or are about to stop."""
+        return sorted(name for name, queue in self.queues.items() if queue.draining)
+
+
+def total(reports: Iterable[Report]) -> Report:
+    """The reports of several processes as one."""
+    whole = Report()
+    for report in reports:
+        for name, queue in report.queues.items():
+            present = whole.queues.get(name)
+            whole.queues[name] = queue if present is None else _together(present, queue)
+        whole.completed += report.completed
+        whole.failed += report.failed
+        whole.overstayed += report.overstayed
+        whole.dropped += report.dropped
+        whole.trouble = whole.trouble or report.trouble
+        whole.stuck = sorted({*whole.stuck, *report.stuck})
+    return whole
+
+
+def history(report: Report) -> Report:
+    """What stays true of a process that has ended: what its jobs came to."""
+    ended = {
+        name: QueueReport(
+            restarts=queue.restarts,
+            completed=queue.completed,
+            failed=queue.failed,
+            retried=queue.retried,
+        )
+        for name, queue in report.queues.items()
+    }
+    return Report(
+        queues=ended, completed=report.completed, failed=report.failed, dropped=report.dropped
+    )
+
+
+def _together(one: QueueReport, other: QueueReport) -> QueueReport:
+    rates = [each.rate_limit for each in (one, other) if each.rate_limit is not None]
+    return QueueReport(
+        concurrency=one.concurrency + other.concurrency,
+        running=one.running + other.running,
+        unsaved=one.unsaved + other.unsaved,
+        rate_limit=sum(rates) if rates else None,
+        draining=one.draining or other.draining,
+        restarts=one.restarts + other.restarts,
+        completed=one.completed + other.completed,
+        failed=one.failed + other.failed,
+        retried=one.retried + other.retried,
+    )

@@ -1,0 +1,227 @@
+"""Who serves the queues: this very process, or children of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.config import Settings
+from asyncmqd.daemon.application import Application, Scanners
+from asyncmqd.daemon.keeper import Keeper
+from asyncmqd.daemon.report import QueueReport, Report
+from asyncmqd.daemon.supervisor import Supervisor, wanted_options
+from asyncmqd.observe.log import dropped
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.stacks import stack_of
+
+CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+
+Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
+"""What one process serves of what the daemon serves."""
+
+
+class Serving(Protocol):
+    """What the daemon needs of those who run the jobs."""
+
+    node: Node  # the store, its health, and the observer
+    on_overstays: Callable[[str], None]  # called with the reason when only a new process helps
+
+    async def start(self, settings: Settings) -> None:
+        """Serve; returns once all queues are served. Raises CannotStart and StoreRefused."""
+
+    async def prepare(self, settings: Settings) -> None:
+        """Whatever may fail or take long before `apply`. Raises ConfigErrors."""
+
+    def apply(self, settings: Settings) -> None:
+        """Serve like this from now on; it was prepared. Nothing waits in here."""
+
+    async def applied(self) -> None:
+        """Wait until everybody has what was last applied."""
+
+    async def drain(self) -> None:
+        """Begin to drain all queues; returns when no jobs are claimed any more."""
+
+    async def stop(self) -> None:
+        """Drain all queues at the same time, each for its own drain_timeout, to the end."""
+
+    async def hand_back(self) -> None:
+        """After `stop`: wait for no job any more."""
+
+    async def leave(self) -> None:
+        """Say goodbye to the store."""
+
+    async def refresh(self) -> None:
+        """Have `report` tell of now; what cannot be had soon stays as it was."""
+
+    def report(self) -> Report:
+        """The present numbers."""
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The child processes, as JSON values."""
+
+    def runs(self) -> list[Run]:
+        """The runs that are under way in this process."""
+
+    def dump(self) -> None:
+        """Log where each running job is."""
+
+    def look_after(self) -> None:
+        """To be called each second: find what hangs."""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the watchdog may be fed."""
+
+
+class OwnProcess:
+    """Serves in this process. `scanners` are those that the first settings name.
+
+    A queue that makes no progress for `settings.hang_limit` seconds is stuck.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        settings: Settings,
+        application: Application,
+        scanners: Scanners,
+        share: Share = lambda options: options,
+    ) -> None:
+        self.node = node
+        self.supervisor = Supervisor(node)
+        self.scanners = scanners
+        self.on_overstays: Callable[[str], None] = lambda _: None
+        self._settings = settings
+        self._application = application
+        self._share = share
+        self._entered = False
+        self._stuck: set[str] = set()
+        node.overstays.on_more = self._count_overstays
+
+    # ------------------------------------------------------------------ serving
+
+    async def start(self, settings: Settings) -> None:
+        """See `Serving`."""
+        await self.node.__aenter__()
+        self._entered = True
+        self.apply(settings)
+
+    async def prepare(self, settings: Settings) -> None:
+        """Import the scanners that the settings name."""
+        load = self._application.load
+        self.scanners = {**self.scanners, **await asyncio.to_thread(load, settings, tasks=False)}
+
+    def apply(self, settings: Settings) -> None:
+        """See `Serving`."""
+        self._settings = settings
+        self.supervisor.apply(self._share(wanted_options(settings, self.scanners)))
+
+    async def applied(self) -> None:
+        """Nothing to wait for."""
+
+    async def drain(self) -> None:
+        """See `Serving`."""
+        for keeper in self.supervisor.keepers.values():
+            keeper.stop()
+
+    async def stop(self) -> None:
+        """See `Serving`."""
+        await self.supervisor.stop()
+
+    async def hand_back(self) -> None:
+        """See `Serving`."""
+        await self.supervisor.hand_back()
+
+    async def leave(self) -> None:
+        """See `Serving`."""
+        with contextlib.suppress(TimeoutError, StoreError):
+            async with asyncio.timeout(CLOSE_LIMIT):
+                if self._entered:
+                    await self.node.__aexit__()
+                await self.node.backend.close()
+
+    # ------------------------------------------------------------------ looking
+
+    async def refresh(self) -> None:
+        """Nothing to do: the report is made when it is asked for."""
+
+    def report(self) -> Report:
+        """See `Serving`."""
+        totals, draining = self.node.observer.totals, set(self.supervisor.draining)
+        return Report(
+            queues={
+                queue: self._queue(keeper, draining=queue in draining)
+                for queue, keeper in sorted(self.supervisor.keepers.items())
+            },
+            completed=sum(count for (_, edge), count in totals.items() if edge == "succeed"),
+            failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
+            overstayed=len(self.node.overstays),
+            dropped=dropped(),
+            trouble=self.node.trouble or ("" if self.node.healthy else "it does not answer"),
+            stuck=sorted(self._stuck),
+        )
+
+    def _queue(self, keeper: Keeper, *, draining: bool) -> QueueReport:
+        totals, queue = self.node.observer.totals, keeper.queue
+        return QueueReport(
+            concurrency=keeper.options.concurrency,
+            running=keeper.running,
+            unsaved=keeper.unsaved,
+            rate_limit=keeper.options.rate_limit,
+            draining=draining,
+            restarts=keeper.restarts,
+            completed=totals[queue, "succeed"],
+            failed=totals[queue, "fail"],
+            retried=totals[queue, "retry"],
+        )
+
+    def processes(self) -> list[dict[str, Any]]:
+        """There are no children."""
+        return []
+
+    def runs(self) -> list[Run]:
+        """See `Serving`."""
+        return self.supervisor.runs()
+
+    def dump(self) -> None:
+        """See `Serving`."""
+        now = asyncio.get_running_loop().time()
+        for run in self.runs():
+            self.node.observer.event(
+                "job.stack",
+                **run.fields,
+                running_ms=round((now - run.started) * 1000),
+                stack=stack_of(run),
+            )
+
+    # ------------------------------------------------------------------ health
+
+    def look_after(self) -> None:
+        """Find the queues whose worker makes no progress: the watchdog is not fed meanwhile.
+
+        A store that is down is no such case: its calls hang, and a restart would mend nothing.
+        """
+        limit = self._settings.hang_limit
+        stuck = set(self.supervisor.stuck(limit)) if self.node.healthy else set()
+        for queue in sorted(stuck - self._stuck):
+            error = f"no progress for {limit:g} s"
+            self.node.observer.event("queue.stuck", queue=queue, error=error)
+        self._stuck = stuck
+
+    @property
+    def is_well(self) -> bool:
+        """See `Serving`."""
+        return not self._stuck
+
+    def _count_overstays(self, count: int) -> None:
+        """End in order before threads that nobody can stop have gathered without end."""
+        limit = self._settings.stuck_limit
+        if limit and count >= limit:
+            self.on_overstays(
+                f"{count} plain functions overstay: only a new process ends their threads"
+            )

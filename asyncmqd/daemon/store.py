@@ -1,0 +1,46 @@
+"""Getting to the store, as often as it takes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend, StoreError, StoreOutdated, StoreRefused
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.node import Node
+
+
+async def reach_store(node: Node) -> int:
+    """Connect, and take back what dead former selves of the node held; how many jobs.
+
+    Tries until the store answers. Raises StoreRefused if it does not want us.
+    """
+    failures = 0
+    while True:
+        try:
+            await _connect(node.backend, node.observer)
+            recovered = await node.take_back()
+        except StoreRefused:
+            raise
+        except StoreError as error:
+            node.store_failed(error)
+            await node.pause(failures)
+            failures += 1
+        else:
+            node.store_answered()
+            return recovered
+
+
+async def _connect(backend: BaseBackend, observer: Observer) -> None:
+    """Connect. A store that only this host uses is brought to our layout first.
+
+    On a server, daemons of the older release may be at work on other hosts: there it is the
+    administrator who says when.
+    """
+    try:
+        await backend.connect()
+    except StoreOutdated:
+        if not backend.one_host:
+            raise
+        if done := await backend.migrate():
+            observer.event("store.migrated", **msgspec.structs.asdict(done))
+        await backend.connect()

@@ -1,0 +1,43 @@
+"""How children of ours are started: as new interpreters, which die with their parent.
+
+A fork would carry over threads that are not there, and locks that they held.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+# Not `-m`: what `make install` lays down is on no path that an interpreter looks at by itself, and
+# a PYTHONPATH would be inherited by whatever programs the jobs start.
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {module} import main; main()"
+_PACKAGES = str(Path(__file__).parents[2])  # the directory that holds this very asyncmqd
+_PR_SET_PDEATHSIG = 1
+
+
+def command(module: str, *arguments: str) -> list[str]:
+    """The command line of an interpreter that calls `main` of the module."""
+    isolated = ["-I"] if sys.flags.isolated else []
+    boot = _BOOT.format(module=module)
+    return [sys.executable, *isolated, "-c", boot, _PACKAGES, *arguments]
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent dies; to be called first thing in a child."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the call
+        os._exit(1)
+
+
+def exit_name(code: int) -> str:
+    """A return code as people say it: `exit code 1`, `signal SIGKILL`."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,489 @@
+"""`processes = N`: one daemon to everybody outside, children that run its jobs inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.daemon.harness import Daemon, Notified, Store, until
+
+MAIL = "[queues.mail]\nconcurrency = 10\n"
+TWO, THREE = "processes = 2\n", "processes = 3\n"
+
+
+pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
+
+
+@pytest.fixture
+def file(place: Path) -> Store:
+    """A store for tests that do not differ by the store."""
+    return Store(f"sqlite://{place}/jobs.db")
+
+
+def children_of(d: Daemon) -> list[int]:
+    return [each["pid"] for each in d.ask("status")["processes"]]
+
+
+def runners(d: Daemon, word: str = "began") -> Counter[int]:
+    """How many lines of the ledger each process wrote."""
+    lines = (line.split() for line in d.ledger.read_text().splitlines())
+    return Counter(int(line[4]) for line in lines if line[0] == word)
+
+
+def most_at_once(d: Daemon) -> int:
+    """Jobs that ran at the same time, at the worst moment, by the ledger."""
+    lines = (line.split() for line in d.ledger.read_text().splitlines())
+    steps = sorted((float(line[5]), -1 if line[0] == "ran" else 1) for line in lines)
+    running = most = 0
+    for _, step in steps:
+        running += step
+        most = max(most, running)
+    return most
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+# ---------------------------------------------------------------------- at work
+
+
+def test_children_drain_a_queue_within_its_limits(daemon, store):
+    d = daemon(store.url, "[queues.mail]\nconcurrency = 5\n", top=THREE).start()
+    ids = store.add("mail", "nap", [f"{n}" for n in range(100)], 0.02)
+    until(lambda: len(d.lines()) == 100)
+    assert len(runners(d)) == 3
+    assert d.pid not in runners(d)
+    assert most_at_once(d) == 5
+    assert d.stop() == 0
+    assert d.tally() == dict.fromkeys(ids, 1)
+    assert store.counts("mail").completed == 100
+    assert d.stderr == ""
+    for event in ("daemon.starting", "daemon.ready", "daemon.draining", "daemon.stopped"):
+        assert len(d.all(event)) == 1
+    assert d.events[-1]["event"] == "daemon.stopped"
+
+
+def test_a_full_queue_runs_its_whole_concurrency(daemon, file):
+    d = daemon(file.url, MAIL, top=THREE).start()
+    file.add("mail", "hold", [f"{n}" for n in range(30)])
+    until(lambda: len(d.lines("began")) == 10)
+    until(lambda: d.ask("status")["running"] == 10)
+    assert sorted(runners(d).values()) == [3, 3, 4]
+    d.open_gate()
+    until(lambda: len(d.lines()) == 30)
+    assert most_at_once(d) == 10
+
+
+def test_small_queues_spread_over_the_children(daemon, server):
+    queues = "".join(f"[queues.q{n}]\nconcurrency = 1\n" for n in range(20))
+    d = daemon(server.url, queues, top=THREE).start()
+    for n in range(20):
+        Store(server.url).add(f"q{n}", "hold", ["a", "b"])
+    until(lambda: len(d.lines("began")) == 20)
+    assert len(runners(d)) == 3
+    d.open_gate()
+    until(lambda: len(d.lines()) == 40)
+
+
+def test_a_rate_limit_is_one_for_all_children(daemon, file):
+    queues = "[queues.mail]\nrate_limit = 6\nrate_interval = 3600\n"
+    d = daemon(file.url, queues, top=THREE).start()
+    file.add("mail", "mark", [f"{n}" for n in range(30)])
+    until(lambda: len(d.lines()) == 6)
+    assert d.ask("status")["queues"]["mail"]["rate_limit"] == 6
+    assert d.stop() == 0
+    assert len(d.lines()) == 6
+
+
+def test_a_schedule_fires_once(daemon, store):
+    queues = '[queues.mail]\n[[queues.mail.repeatables]]\ntask = "mark"\nevery = 1\n'
+    d = daemon(store.url, queues, top=THREE).start()
+    until(lambda: len(d.lines()) >= 3)
+    assert d.stop() == 0
+    assert set(d.tally().values()) == {1}
+    assert len(d.all("schedule.fired")) == len({e["job_id"] for e in d.all("schedule.fired")})
+
+
+SCANNER = """
+import asyncio, os, pathlib
+
+async def scan(queue, *, backend, interval):
+    with pathlib.Path('scanners').open('a') as file:
+        file.write(f'{os.getpid()}\\n')
+    await asyncio.Event().wait()
+"""
+
+
+def test_a_custom_scanner_runs_once(daemon, file, place):
+    (place / "inbox.py").write_text(SCANNER)
+    queues = '[queues.mail]\nscanners = ["inbox:scan"]\n'
+    d = daemon(file.url, queues, top=THREE).start()
+    until((place / "scanners").exists)
+    assert d.stop() == 0
+    assert len((place / "scanners").read_text().splitlines()) == 1
+
+
+def test_status_sums_over_the_children(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    file.add("mail", "mark", [f"{n}" for n in range(20)])
+    until(lambda: d.ask("status")["queues"]["mail"]["completed"] == 20)
+    status = d.ask("status")
+    assert status["pid"] == d.pid
+    assert (status["queues"]["mail"]["concurrency"], status["running"]) == (10, 0)
+    assert status["queues"]["mail"]["jobs"]["completed"] == 20
+    parent = psutil.Process(d.pid)
+    assert sorted(children_of(d)) == sorted(child.pid for child in parent.children())
+    assert [each["queues"] for each in status["processes"]] == [{"mail": 5}, {"mail": 5}]
+    shown = d.cli("status").stdout
+    for each in status["processes"]:
+        assert f"process {each['number']}: ready, pid {each['pid']}, " in shown
+
+
+def test_usr1_shows_the_stacks_of_all_children(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    file.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    d.signal(signal.SIGUSR1)
+    assert d.wait_for("daemon.state")["queues"]["mail"]["running"] == 10
+    d.wait_for("job.stack", count=10)
+    assert {each["process"] for each in d.all("job.stack")} == {1, 2}
+
+
+# ---------------------------------------------------------------------- children that end
+
+
+def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
+    d = daemon(store.url, MAIL, top=TWO).start()
+    store.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    victim, other = children_of(d)
+    began = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(d.lines("began")) == 15)
+    assert time.monotonic() - began < 2 + START_ALLOWANCE
+    assert len(d.all("job.recovered")) == 5
+    ended = d.wait_for("process.ended")
+    assert (ended["process"], ended["error"], ended["level"]) == (1, "signal SIGKILL", "error")
+    assert other in children_of(d)
+    assert victim not in children_of(d)
+    d.open_gate()
+    until(lambda: len(d.lines()) == 10)
+    assert set(d.tally().values()) == {1}
+    assert runners(d)[other] == 5, "the other child's jobs were not touched"
+    # A crash is not an attempt.
+    assert {d.wait_for("job.completed", n + 1)["attempt"] for n in range(10)} == {1}
+    assert d.ask("status")["processes"][0]["restarts"] == 1
+    assert d.stop() == 0
+
+
+START_ALLOWANCE = 4.0  # seconds: on a loaded machine Python itself takes its time to start
+
+
+def test_a_poison_job_kills_children_three_times_and_never_the_daemon(daemon, store):
+    d = daemon(store.url, MAIL, top=TWO).start()
+    store.add("mail", "hold", ["innocent"])
+    until(lambda: d.lines("began"))
+    store.add("mail", "last_words", ["poison"])
+    d.wait_for("job.quarantined", job_id="poison")
+    assert len(d.all("process.ended", error="signal SIGKILL")) == 3
+    record = store.get("mail", "poison")
+    assert (record.state, record.crashes) == ("failed", 3)
+    d.open_gate()
+    until(lambda: d.lines() == ["innocent"])
+    assert d.process.poll() is None
+    assert d.stop() == 0
+
+
+def test_a_child_whose_loop_is_blocked_is_replaced_and_the_others_work_on(daemon, file, place):
+    notified = Notified(f"{place}/n")
+    environ = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "3000000"}
+    d = daemon(file.url, MAIL, top=TWO, environ=environ).start()
+    file.add("mail", "block", ["stuck"])
+    until(lambda: d.lines("began"))
+    (victim,) = runners(d)
+    ids = file.add("mail", "mark", [f"{n}" for n in range(20)])
+    hung = d.wait_for("process.hung")
+    assert hung["pid"] == victim
+    blocked = d.wait_for("loop.blocked", job_id="stuck")
+    assert any("ledger.py" in line for line in blocked["stack"]), blocked
+    d.open_gate()
+    d.wait_for("process.ended", process=hung["process"], error="signal SIGABRT")
+    until(lambda: set(d.lines()) == {*ids, "stuck"})
+    notified.wait_for("WATCHDOG", 3)
+    assert d.stop() == 0
+    assert "in block" in d.stderr, "faulthandler shows the stack, whatever holds it"
+
+
+def test_a_child_that_is_frozen_is_replaced(daemon, file):
+    environ = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1500000"}
+    d = daemon(file.url, MAIL, top=TWO, environ=environ).start()
+    victim = children_of(d)[0]
+    os.kill(victim, signal.SIGSTOP)
+    d.wait_for("process.hung", pid=victim)
+    d.wait_for("process.started", count=3)
+    assert gone(victim)
+
+
+def test_a_child_with_too_many_overstaying_threads_is_replaced_in_order(daemon, file):
+    top = TWO + "stuck_limit = 2\n"
+    d = daemon(file.url, "[queues.mail]\ntimeout = 0.2\n", top=top).start()
+    file.add("mail", "hold_thread", [f"{n}" for n in range(4)])
+    d.wait_for("process.restarting")
+    d.wait_for("process.started", count=3)
+    assert not d.all("process.ended")
+    assert not d.all("daemon.restarting")
+    d.open_gate()
+
+
+# ---------------------------------------------------------------------- the daemon that ends
+
+
+def test_term_lets_running_jobs_finish_in_all_children(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    ids = file.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    file.add("mail", "mark", ["late"])
+    pids = children_of(d)
+    d.signal(signal.SIGTERM)
+    assert d.wait_for("daemon.draining")["running"] == 10
+    d.open_gate()
+    assert d.wait() == 0
+    assert d.tally() == dict.fromkeys(ids, 1)
+    assert all(map(gone, pids))
+    assert len(d.all("job.completed")) == 10
+    assert file.counts("mail").waiting == 1
+
+
+def test_jobs_beyond_the_deadline_go_back_uncharged(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO + "shutdown_timeout = 0.2\n").start()
+    ids = file.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    assert d.stop() == 0
+    assert not d.all("process.ended")
+    for each in ids:
+        record = file.get("mail", each)
+        assert (record.state, record.attempt, record.crashes) == ("waiting", 1, 0)
+
+
+@pytest.mark.parametrize("task", ["hold", "hold_thread"])
+def test_a_second_term_hands_back_at_once(daemon, file, task):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    ids = file.add("mail", task, [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    d.signal(signal.SIGTERM)
+    d.wait_for("daemon.draining")
+    began = time.monotonic()
+    d.signal(signal.SIGTERM)
+    assert d.wait() == 0
+    assert time.monotonic() - began < 2
+    for each in ids:
+        record = file.get("mail", each)
+        assert (record.state, record.attempt, record.crashes) == ("waiting", 1, 0)
+
+
+def test_a_ctrl_c_for_the_whole_group_is_a_drain(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    ids = file.add("mail", "hold", [f"{n}" for n in range(4)])
+    until(lambda: len(d.lines("began")) == 4)
+    for pid in (*children_of(d), d.pid):
+        os.kill(pid, signal.SIGINT)
+    d.wait_for("daemon.draining")
+    d.open_gate()
+    assert d.wait() == 0
+    assert d.tally() == dict.fromkeys(ids, 1)
+
+
+def test_a_child_that_does_not_end_is_killed_after_the_deadline(daemon, file, monkeypatch):
+    d = daemon(file.url, MAIL, top=TWO + "shutdown_timeout = 0.2\n").start()
+    file.add("mail", "block", ["stuck"])
+    until(lambda: d.lines("began"))
+    d.signal(signal.SIGTERM)
+    ended = d.wait_for("process.ended")
+    assert ended["error"] == "signal SIGKILL"
+    assert d.wait() == 0
+    assert file.get("mail", "stuck").state == "waiting", "its job came back at once"
+
+
+def test_no_child_outlives_its_killed_parent(daemon, store):
+    d = daemon(store.url, MAIL, top=TWO).start()
+    ids = store.add("mail", "hold", [f"{n}" for n in range(8)])
+    until(lambda: len(d.lines("began")) == 8)
+    pids = children_of(d)
+    ids += store.add("mail", "block", ["x"])  # its child cannot notice by itself
+    until(lambda: len(d.lines("began")) == 9)
+    d.kill()
+    until(lambda: all(map(gone, pids)))
+    d.start()
+    assert d.all("daemon.ready")[0]["recovered"] == 9
+    d.open_gate()
+    until(lambda: len(d.lines()) == 9)
+    assert d.tally() == dict.fromkeys(ids, 1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (1, 2), (2, 1)])
+def test_another_number_of_processes_takes_back_all_claims(daemon, store, before, after):
+    d = daemon(store.url, MAIL, top=f"processes = {before}\n").start()
+    ids = store.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    d.kill()
+    d.configure(MAIL, f"processes = {after}\n")
+    d.start()
+    assert d.all("daemon.ready")[0]["recovered"] == 10
+    until(lambda: len(d.lines("began")) == 20)
+    d.open_gate()
+    until(lambda: len(d.lines()) == 10)
+    assert d.tally() == dict.fromkeys(ids, 1)
+
+
+# ---------------------------------------------------------------------- configuration
+
+
+def test_a_reload_changes_shares_in_place(daemon, file):
+    d = daemon(file.url, "[queues.mail]\nconcurrency = 2\n", top=TWO).start()
+    file.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 2)
+    pids = children_of(d)
+    d.configure("[queues.mail]\nconcurrency = 7\n[queues.more]\n", TWO)
+    answer = d.ask("reload")
+    assert answer["generation"] == 2
+    assert d.ask("status")["queues"]["mail"]["concurrency"] == 7
+    until(lambda: len(d.lines("began")) == 7)
+    file.add("more", "mark", ["m"])
+    until(lambda: d.lines(queue="more") == ["m"])
+    assert children_of(d) == pids
+    assert sorted(runners(d).values()) == [3, 4]
+    assert len(d.all("daemon.reloaded")) == 1
+
+
+SLOW = """
+import os, pathlib, time
+pathlib.Path(f'importing-{os.getpid()}').touch()
+while pathlib.Path('wait').exists(): time.sleep(0.01)
+"""
+
+
+def test_a_child_that_starts_during_a_reload_serves_what_that_brought(daemon, file, place):
+    (place / "slow.py").write_text(SLOW)
+    (place / "inbox.py").write_text(SCANNER)
+    d = daemon(file.url, MAIL, top=TWO, tasks=["slow", "ledger"]).start()
+    (place / "wait").touch()
+    for pid in children_of(d):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(list(place.glob("importing-*"))) == 4)
+    d.configure('[queues.more]\nscanners = ["inbox:scan"]\n', TWO)
+    assert d.ask("reload")["generation"] == 2
+    (place / "wait").unlink()
+    d.wait_for("process.started", count=4)
+    file.add("more", "mark", ["m"])
+    until(lambda: d.lines(queue="more") == ["m"])
+    until((place / "scanners").exists)
+    assert set(d.ask("status")["queues"]) == {"more"}
+
+
+def test_an_idle_daemon_stops_though_the_store_hangs_and_a_child_has_died(daemon, server):
+    d = daemon(server.url, MAIL, top=TWO).start()
+    server.freeze()
+    os.kill(children_of(d)[0], signal.SIGKILL)
+    d.wait_for("process.ended")
+    began = time.monotonic()
+    assert d.stop() == 0
+    assert time.monotonic() - began < 20  # and not for the 30 s that jobs would get
+    server.thaw()
+
+
+def test_a_reload_says_that_processes_need_a_restart(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    d.configure(MAIL, THREE)
+    assert "! processes: 2 -> 3 (needs a restart of the daemon)" in d.cli("plan").stdout
+    assert d.ask("reload")["needs_restart"] == ["processes"]
+    assert len(children_of(d)) == 2
+
+
+def test_a_reload_is_refused_for_a_scanner_that_no_child_can_import(daemon, file, place):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    d.configure(MAIL + 'scanners = ["nowhere:scan"]\n', TWO)
+    refused = d.cli("reload")
+    assert refused.returncode == 1
+    assert f"{d.config}:" in refused.stderr
+    assert "queues.mail.scanners[0]: expected a module to import, got 'nowhere'" in refused.stderr
+    (place / "nowhere.py").write_text("async def scan(queue, *, backend, interval): ...\n")
+    assert d.ask("reload")["generation"] == 2
+
+
+def test_an_application_that_cannot_be_imported_is_a_configuration_error(daemon, file, place):
+    (place / "broken.py").write_text("raise RuntimeError('not today')\n")
+    alone = daemon(file.url, MAIL, tasks=["broken"])
+    alone.start(ready=False)
+    assert alone.wait() == 78
+    d = daemon(file.url, MAIL, tasks=["broken"], top=TWO)
+    d.start(ready=False)
+    assert d.wait() == 78
+    assert d.stderr == alone.stderr.replace(":2:", ":2:")
+
+
+def test_a_store_in_memory_is_refused(daemon):
+    d = daemon("memory://x", MAIL, top=TWO)
+    checked = d.cli("check")
+    assert checked.returncode == 78
+    assert checked.stderr == (
+        f"{d.config}:5: processes: expected 1, or a store that processes can share,"
+        " got 2 with 'memory://x', which one process has for itself\n"
+    )
+
+
+# ---------------------------------------------------------------------- store and log
+
+
+def test_an_outage_is_told_once(daemon, server):
+    d = daemon(server.url, MAIL, top=THREE).start()
+    server.stop()
+    d.wait_for("daemon.degraded")
+    server.start()
+    d.wait_for("daemon.recovered")
+    Store(server.url).add("mail", "mark", [f"{n}" for n in range(20)])
+    until(lambda: len(d.lines()) == 20)
+    assert d.stop() == 0
+    assert len(d.all("daemon.degraded")) == len(d.all("daemon.recovered")) == 1
+
+
+def test_term_leaves_while_the_children_wait_for_the_application(daemon, server, place):
+    (place / "endless.py").write_text(
+        "import pathlib, time\npathlib.Path('importing').touch()\nwhile True: time.sleep(60)\n"
+    )
+    d = daemon(server.url, MAIL, tasks=["endless"], top=TWO).start(ready=False)
+    until((place / "importing").exists)
+    began = time.monotonic()
+    assert d.stop() == 0
+    assert time.monotonic() - began < 2
+
+
+def test_long_lines_of_several_children_are_never_torn(daemon, file):
+    """The harness reads a pipe and takes every line for JSON; these exceed PIPE_BUF."""
+    d = daemon(file.url, MAIL, top=THREE).start()
+    file.add("mail", "chatter", [f"{n}" for n in range(8)], 50, 9_000)
+    until(lambda: len(d.lines()) == 8)
+    assert d.stop() == 0
+    told: dict[Any, int] = Counter(e["job_id"] for e in d.events if e["event"][0].isdigit())
+    assert told == {f"{n}": 50 for n in range(8)}
+
+
+def test_nor_are_they_in_a_file(daemon, file, place: Path):
+    d = daemon(file.url, MAIL, top=THREE)
+    log = place / "log"
+    d.command = ("/bin/sh", "-c", f'exec "$0" "$@" >{log}', *d.command)
+    d.start(read=False)
+    file.add("mail", "chatter", [f"{n}" for n in range(8)], 50, 9_000)
+    until(lambda: len(d.lines()) == 8)
+    assert d.stop() == 0
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    told = Counter(e["job_id"] for e in events if e["event"][0].isdigit())
+    assert told == {f"{n}": 50 for n in range(8)}
