@@ -130,11 +130,12 @@ class Leases:
         self._pulse = clock.monotonic()
 
     def _judge(self, runs: list[Run], kept: list[bool]) -> None:
-        # One that was settled while its extension was under way is not lost.
+        # One that was settled while its extension was under way is not lost. Nor is one that has
+        # ended and waits for the reply to its settling: if it is lost, that reply says so.
         lost = [
             run
             for run, is_kept in zip(runs, kept, strict=True)
-            if not is_kept and self._runs.get((run.claim.queue, run.id)) is run
+            if not is_kept and not run.ended and self._runs.get((run.claim.queue, run.id)) is run
         ]
         if lost:
             self._on_lost(lost)

@@ -15,7 +15,7 @@ from tests.scale import scaled
 from tests.servers import RedisServer
 
 JOBS = scaled(4_000, 20_000)
-ROOM = scaled(1_000, 5_000)  # kilobytes for jobs that take about twice as much
+EVICTED, ROOM = 20_000, 2_000  # jobs, and kilobytes for less than half of them
 QUICK = "from asyncmqd.runtime import node\n\nnode.BEAT = 0.2\n"
 
 
@@ -92,7 +92,7 @@ def test_evicted(redis_scene: Scene, server: RedisServer, figure):
     daemon = scene.daemon(queue="concurrency = 10\n", top="lease = 1\n", url=url).start()
     assert scene.store.counts(QUEUE).waiting == 0  # who is connected goes on, too
     limit(server, "allkeys-random", ROOM)
-    ids = scene.enqueue(JOBS, url=url)
+    ids = scene.enqueue(EVICTED, url=url)
     scene.enqueued()
     limit(server, "noeviction")  # when nothing is left to delete, the server refuses, too
     scene.until_quiet()

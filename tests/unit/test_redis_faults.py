@@ -11,7 +11,7 @@ import pytest
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
 from asyncmqd.backends.redis import RedisBackend, connect, leases
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import Policy, Released, Succeeded, settle
+from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
 from tests.eventually import eventually
 from tests.servers import KINDS, RedisServer
 
@@ -297,6 +297,18 @@ async def test_a_payload_that_the_server_lost_is_an_empty_one(server, store):
     [claim] = await store.claim(QUEUE, 1, LEASE, "w")
     assert (claim.payload, claim.token) == (b"", 1)
     assert await store.apply(QUEUE, [settle(claim, Succeeded(), Policy(), 0)]) == ["applied"]
+
+
+async def test_a_claim_of_which_the_server_lost_all_but_its_place_is_recovered(server, store):
+    await store.add(QUEUE, jobs("a"))
+    await store.claim(QUEUE, 1, 0.0, "w")
+    with server.client() as client:
+        assert client.delete(f"asyncmq:{{{QUEUE}}}:runs") == 1
+    [claim] = (await store.expired(QUEUE)).claims
+    assert claim.token == 0
+    crashed = settle(claim, Crashed("its lease ended"), Policy(), 0)
+    assert await store.apply(QUEUE, [crashed]) == ["applied"]
+    assert [each.id for each in await store.claim(QUEUE, 1, LEASE, "w")] == ["a"]
 
 
 async def test_a_waiting_job_takes_at_most_400_bytes(server, store):

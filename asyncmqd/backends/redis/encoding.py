@@ -174,8 +174,9 @@ def _split(job: bytes | None) -> tuple[int | None, int, bytes]:
     return int(head[:16]), int(head[16:]), (job or b"")[HEADER:]
 
 
-def _claim(queue: str, now: int, id: bytes, packed: bytes, job: bytes | None) -> Claim:
-    run, (created, _, payload) = _run(packed), _split(job)
+def _claim(queue: str, now: int, id: bytes, packed: bytes | None, job: bytes | None) -> Claim:
+    run = _run(packed) if packed else _NO_RUN  # a server that evicts may have lost it
+    created, _, payload = _split(job)
     return Claim(
         queue=queue,
         id=id.decode(),
