@@ -1,7 +1,8 @@
 """Shared by all tests: how hard Hypothesis tries, what a machine cannot run, what was seen.
 
 `push` is the same at every run, so that nobody's push fails by chance. `nightly` looks further:
-`pytest --hypothesis-profile=nightly`, or HYPOTHESIS_PROFILE=nightly in the environment.
+`pytest --hypothesis-profile=nightly`, or HYPOTHESIS_PROFILE=nightly in the environment. `verdict`
+ends at the first failure, for those who need no small example of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.systemd.box import missing
 
@@ -30,6 +31,11 @@ settings.register_profile(
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "verdict",
+    parent=settings.get_profile("push"),
+    phases=[phase for phase in Phase if phase not in {Phase.shrink, Phase.explain}],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 

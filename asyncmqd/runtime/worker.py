@@ -64,16 +64,23 @@ class Worker:
         """
         self.node.join(self)
         try:
-            async with asyncio.TaskGroup() as group:
-                for loop in (self._scanner.run, self._scheduler.run):
-                    group.create_task(self._keep_up(loop))
-                for scanner in self.options.scanners:
-                    group.create_task(self._keep_up(partial(self._scan, scanner)))
-                # In this very task, for it is the one whose cancellation means to drain.
-                await self._claims.run()
+            await self._run_loops()
+        except asyncio.CancelledError as error:
+            # The task would keep it, and its traceback all of this: a circle that is there until
+            # the collector comes by, which in a daemon is hours later.
+            raise error.with_traceback(None) from None
         finally:
             self.node.part(self)
             await self._execution.close()
+
+    async def _run_loops(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for loop in (self._scanner.run, self._scheduler.run):
+                group.create_task(self._keep_up(loop))
+            for scanner in self.options.scanners:
+                group.create_task(self._keep_up(partial(self._scan, scanner)))
+            # In this very task, for it is the one whose cancellation means to drain.
+            await self._claims.run()
 
     async def run_claims(self) -> None:
         """Only claim and run, as `process_job` does: others scan and schedule."""

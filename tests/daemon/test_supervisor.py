@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from uuid import uuid4
 
 import pytest
@@ -29,6 +31,13 @@ async def node():
     registry.add(TaskDef(_wait_for_ever, "wait", TaskOptions()))
     async with Node(InMemoryBackend(f"memory://{uuid4()}"), registry=registry) as node:
         yield node
+
+
+@pytest.fixture
+def no_collector():
+    gc.disable()
+    yield
+    gc.enable()
 
 
 async def _one_running(node: Node) -> Supervisor:
@@ -90,3 +99,30 @@ async def test_what_is_unchanged_is_not_touched(node):
     await eventually(served_anew)
     assert supervisor.draining == []
     await asyncio.gather(supervisor.stop(), supervisor.hand_back())
+
+
+async def _serve_and_remove(supervisor: Supervisor) -> list[weakref.ref]:
+    """Have a queue for a moment; what served it."""
+    supervisor.apply({"mail": PATIENT})
+    (keeper,) = supervisor.keepers.values()
+
+    async def claims() -> bool:
+        return keeper.worker is not None and keeper.worker.claiming
+
+    await eventually(claims)
+    served = [weakref.ref(each) for each in (keeper, keeper.worker, keeper.worker._claims)]
+    supervisor.apply({})
+    await keeper.task
+    return served
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_a_removed_queue_leaves_nothing_to_the_collector(node):
+    """A daemon has it run every few hours, and would grow with each reload until then."""
+    supervisor = Supervisor(node)
+    served = await _serve_and_remove(supervisor)
+
+    async def freed() -> bool:
+        return not supervisor.keepers and not any(each() for each in served)
+
+    await eventually(freed, 2.0)

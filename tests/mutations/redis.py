@@ -10,10 +10,11 @@ REDIS = mutations(
     (
         (
             "_add.lua",
-            "if redis.call('SETNX', base .. 'job:' .. id, job) == 0 then",
-            "redis.call('SET', base .. 'job:' .. id, job)\n  if false then",
+            "redis.call('SETNX', key, strings[2 * number])",
+            "redis.call('SET', key, strings[2 * number]) and 1",
             "adding",
         ),
+        ("_add.lua", "local fresh = not twice and ", "local fresh = ", "adding"),
         (
             "_judge.lua",
             "elseif (run and run[TOKEN] or 0) ~= change.token then",

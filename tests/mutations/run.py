@@ -46,7 +46,8 @@ def notice(mutation: Mutation) -> str:
 
 def run_tests(place: Path, tests: tuple[str, ...]) -> tuple[int, str]:
     """Run pytest on the project in `place`: its modules come first on the path."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=verdict"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     try:
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:

@@ -44,3 +44,27 @@ async def test_after_a_stall_holders_get_time_to_renew(bench: Bench) -> None:
         store.wakes = asyncio.get_running_loop().time() + 20  # longer than a lease
         (record,) = await bench.ended(id)
     assert (record.state, record.token, record.crashes) == (State.COMPLETED, 1, 0)
+
+
+class LosesOne(InMemoryBackend):
+    """The first renewal is lost, which its sender learns after six seconds."""
+
+    lost = False
+
+    async def extend(self, held: Any, lease: float) -> list[bool]:
+        if not self.lost:
+            self.lost = True
+            await asyncio.sleep(6)
+            raise StoreError("no reply")
+        return await super().extend(held, lease)
+
+
+@virtual
+async def test_one_lost_renewal_costs_no_lease(bench: Bench) -> None:
+    """Of three tries in a lease the first took more than the time of two: the next is at once."""
+    bench.backend = LosesOne(now=store_clock)
+    bench.task(asyncio.sleep, name="long")
+    id = await bench.add("long", 30)
+    async with bench.worker(), bench.worker(bench.node(), scan_interval=1.0):
+        (record,) = await bench.ended(id)
+    assert (record.state, record.token, record.crashes) == (State.COMPLETED, 1, 0)

@@ -76,6 +76,8 @@ class Fleet:
 
     def _on_end(self, process: Process) -> None:
         self.judge.note_end(process)
+        # Or each wake-up would go to all the thousands that were killed in a day.
+        self.server.clients.remove(process.store)
         self.world.after(self.world.rng.uniform(0.2, 2), self._restart, process.host)
 
     def _restart(self, host: int) -> None:
