@@ -168,7 +168,7 @@ BUGS = {
     instants_without_asking: 2,
     instants_by_the_own_clock: 0,
     lost_reply_forgotten: 95,
-    outcome_forgotten: 9,
+    outcome_forgotten: 12,
     slots_forgotten: 0,
     crash_charged_as_failure: 1,
     suspects_side_by_side: 1,
