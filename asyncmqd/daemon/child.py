@@ -36,14 +36,12 @@ from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.node import Node
-from asyncmqd.runtime.spawn import die_with_parent
 
 OK, FAILED = 0, 1
 
 
 def main() -> None:
     """Be a child; ends the process."""
-    die_with_parent()
     for number in SIGNALS:
         # They are for the parent; not ignored, which programs that jobs start would inherit.
         signal.signal(number, lambda *_: None)

@@ -33,7 +33,6 @@ from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.execute import failure_of
 from asyncmqd.runtime.processes import Call, Hello, Reply
-from asyncmqd.runtime.spawn import die_with_parent
 
 _HEADER = struct.Struct("!I")
 
@@ -84,7 +83,6 @@ class _Records(logging.Handler):
 
 def main() -> None:
     """Serve the parent until it closes the socket."""
-    die_with_parent()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent decides when a run ends
     line = _Line(int(sys.argv[1]))

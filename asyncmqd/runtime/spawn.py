@@ -13,23 +13,29 @@ from pathlib import Path
 
 # Not `-m`: what `make install` lays down is on no path that an interpreter looks at by itself, and
 # a PYTHONPATH would be inherited by whatever programs the jobs start.
-_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from {module} import main; main()"
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1));"
+    " from asyncmqd.runtime.spawn import die_with; die_with(int(sys.argv.pop(1)));"
+    " from {module} import main; main()"
+)
 _PACKAGES = str(Path(__file__).parents[2])  # the directory that holds this very asyncmqd
 _PR_SET_PDEATHSIG = 1
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """The command line of an interpreter that calls `main` of the module."""
+    """The command line of an interpreter that calls `main` of the module, and dies with us."""
     isolated = ["-I"] if sys.flags.isolated else []
     boot = _BOOT.format(module=module)
-    return [sys.executable, *isolated, "-c", boot, _PACKAGES, *arguments]
+    return [sys.executable, *isolated, "-c", boot, _PACKAGES, str(os.getpid()), *arguments]
 
 
-def die_with_parent() -> None:
-    """Be killed when the parent dies; to be called first thing in a child."""
-    parent = os.getppid()
+def die_with(parent: int) -> None:
+    """Be killed when the parent dies.
+
+    It says who it is: asked for here, a parent that died while this interpreter started is not it.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
+    if os.getppid() != parent:
         os._exit(1)
 
 
