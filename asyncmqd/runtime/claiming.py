@@ -108,8 +108,8 @@ class ClaimLoop:
 
     @property
     def claiming(self) -> bool:
-        """Whether it takes jobs: from its start until it drains."""
-        return self._begun and not self.draining
+        """Whether it takes jobs: from its start until it drains, but for the trial of a suspect."""
+        return self._begun and not self._away
 
     def ring(self) -> None:
         """Look again at what there is to do."""
@@ -118,6 +118,8 @@ class ClaimLoop:
     def wake(self) -> None:
         """The queue may have work."""
         self._hungry = True
+        # While a suspect is tried here it is one for others, who are told by retiring anew.
+        self._retired = self._retired and self.draining
         self._bell.set()
 
     def change_limiter(self, limiter: RateLimiter | None) -> None:
@@ -196,12 +198,16 @@ class ClaimLoop:
             await self._bell.wait()
 
     @property
+    def _away(self) -> bool:
+        return self.draining or self.node.gate.closed
+
+    @property
     def _must_retire(self) -> bool:
-        return self.draining and not self._retired and self.node.healthy
+        return self._away and not self._retired and self.node.healthy
 
     def _reserve(self, limit: int = BATCH) -> int:
         """Take free slots, and a token for each."""
-        if self.draining or self.node.gate.closed:
+        if self._away:
             return 0
         slots = self.slots.take(min(self.slots.share, limit))
         if self.limiter is None or not slots:
@@ -234,6 +240,7 @@ class ClaimLoop:
         if self._must_retire:
             self._retired = True  # one attempt: a store that fails must not hold up the drain
             await self.node.retire(self.queue)
+            self._hungry = self._hungry or not self._away  # a claim signs up again
             return
         limiter = self.limiter  # a reload may change it while we wait
         if room:

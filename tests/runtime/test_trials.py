@@ -162,3 +162,30 @@ async def test_a_drain_ends_the_wait_for_quiet(scene: Scene) -> None:
         assert worker.node.gate.closed
     record = await scene.bench.record(suspect)
     assert (record.state, record.solo, worker.node.gate.closed) == (State.WAITING, False, False)
+
+
+class Retiring(InMemoryBackend):
+    """Counts how often it is told to wake others instead."""
+
+    retired = 0
+
+    async def retire(self, queue: str) -> None:
+        self.retired += 1
+
+
+@virtual
+async def test_a_wake_up_goes_to_others_while_a_suspect_is_tried(scene: Scene) -> None:
+    """It would be lost here: a process whose gate is closed claims nothing."""
+    store = scene.bench.backend = Retiring(now=store_clock)
+    await scene.add("suspect", SUSPECT_AT)
+    async with scene.bench.worker(concurrency=5):
+        await scene.begins("suspect")
+        await asyncio.sleep(0.1)
+        assert store.retired == 1
+        await scene.add("other")
+        await asyncio.sleep(0.1)
+        assert store.retired == 2
+        await scene.begins("other")  # once the trial is over
+        for end in scene.ends.values():
+            end.set()
+    assert store.retired == 3  # at the drain

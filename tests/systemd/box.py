@@ -242,6 +242,8 @@ class Follower:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if not line.endswith("\n"):
+                return  # `close` cut it off
             entry = json.loads(line)
             with self._news:
                 self.entries.append(entry)
