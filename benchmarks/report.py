@@ -54,13 +54,21 @@ class Results:
         found = self.column(work, peer, column)
         return statistics.median(found) if found else None
 
+    @property
+    def depth(self) -> str:
+        """How many runs there are of each value: "5", or "1 to 5"."""
+        depths = [len(runs) for peers in self.values.values() for runs in peers.values()]
+        least, most = min(depths, default=0), max(depths, default=0)
+        return f"{most}" if least == most else f"{least} to {most}"
+
     def as_json(self) -> dict[str, Any]:
         return vars(self)
 
 
 def facts(results: Results) -> str:
     """What was measured on what, and when."""
-    told = results.machine | {"took": f"{results.seconds / 60:.0f} minutes"}
+    took = f"{results.seconds / 60:.0f} minutes"
+    told = results.machine | {"values": f"medians of {results.depth} runs", "took": took}
     return "\n".join(f"- {name}: {text}" for name, text in told.items())
 
 

@@ -120,18 +120,20 @@ class Session:
             print(f"the machine is busy (load {load:.1f}): do not trust these figures")
         facts = Path("/proc/cpuinfo").read_text().splitlines()
         model = [line.split(":")[1].strip() for line in facts if "model name" in line]
-        arguments = [each for each in sys.argv[1:] if each != "--resume"]
-        resumed = f"{self._results.machine['when']}, resumed " if self._results.machine else ""
-        peers = dict.fromkeys(each for _, peer in self._pairs for each in peer.requirements)
+        earlier = self._results.machine
+        resumed = f"{earlier['when']}, resumed " if earlier else ""
+        arguments = [each for each in sys.argv[1:] if earlier or each != "--resume"]
+        command = " ".join(["python", "benchmarks/run.py", *arguments])
+        peers = earlier.get("peers", "").split(", ") if earlier else []
+        peers += [each for _, peer in self._pairs for each in peer.requirements]
         return {
             "when": resumed + time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-            "command": " ".join(["python", "benchmarks/run.py", *arguments]),
+            "command": f"{earlier['command']}, then {command}" if earlier else command,
             "machine": f"{model[0] if model else platform.machine()}, {os.cpu_count()} cores,"
             f" Linux {platform.release()}, load {load:.1f} at the start",
             "software": f"Python {platform.python_version()}, Redis {version}"
             f" ({self._wanted.server}, no persistence), commit {_commit()}",
-            "peers": ", ".join(peers),
-            "values": f"medians of {self._wanted.runs}",
+            "peers": ", ".join(dict.fromkeys(peers)),
         }
 
 
