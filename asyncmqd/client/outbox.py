@@ -7,6 +7,7 @@ and then leaves together, so batches grow with the load by themselves, as those 
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
@@ -65,6 +66,8 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - it is theirs who wait for it
             _fail(waiting[sent:], error)
         finally:
+            for _, future in waiting:
+                future.cancel()  # those that have no answer: this very task was cancelled
             # Those who got their reply run now, and what they enqueue next shares a round trip.
             asyncio.get_running_loop().call_soon(self._arrive, backend)
 
@@ -77,10 +80,17 @@ class Outbox:
 def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
     for _, future in waiting:
         if not future.done():
-            # One of its own for each: whoever raises it adds to its traceback.
-            own = type(error)(*error.args)
-            own.__cause__ = error
-            future.set_exception(own)
+            future.set_exception(_own(error))
+
+
+def _own(error: Exception) -> Exception:
+    """One for each caller, who adds to its traceback; a store may raise what cannot be copied."""
+    try:
+        own = copy.copy(error)
+    except Exception:  # noqa: BLE001 - its constructor is not ours
+        return error
+    own.__cause__ = error
+    return own
 
 
 def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:

@@ -90,6 +90,7 @@ def pending(
     ttl: float | None = None,
 ) -> PendingJob:
     """Build a job; `queue`, `priority` and `ttl` are the task's own, where the options say none."""
+    delay = options.delay_seconds
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
         task=task,
@@ -100,12 +101,12 @@ def pending(
         timeout=options.timeout,
         ttl=ttl if options.ttl is None else options.ttl,
     )
-    if spec.ttl is not None and 0 < spec.ttl <= options.delay_seconds:
+    if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(
-            f"ttl: expected more than the delay of {options.delay_seconds:g} s, or the job would"
+            f"ttl: expected more than the delay of {delay:g} s, or the job would"
             f" expire before it may start, got {spec.ttl:g}"
         )
-    return PendingJob(options.queue or queue, spec, options.delay_seconds)
+    return PendingJob(options.queue or queue, spec, delay)
 
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:

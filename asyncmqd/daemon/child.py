@@ -26,7 +26,7 @@ from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon.application import Application, Problems
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.daemon.monitor import LoopMonitor
-from asyncmqd.daemon.orders import Answer, Hello, Order, read_frame, receive_frame
+from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.shares import share_of
@@ -37,7 +37,7 @@ from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.node import Node
 
-OK, FAILED = 0, 1
+FAILED = 1
 
 
 def main() -> None:
@@ -262,7 +262,7 @@ class Child:
             self._starting.cancel()
         await self._own.stop()
         await self._own.leave()
-        self._leave(OK)
+        self._leave(IN_ORDER)
 
 
 def _told(problems: Problems) -> str:

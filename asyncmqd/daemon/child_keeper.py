@@ -13,7 +13,7 @@ from asyncmqd.config.errors import dotted
 from asyncmqd.config.transfer import packed
 from asyncmqd.daemon.application import Problems
 from asyncmqd.daemon.instance import CannotStart
-from asyncmqd.daemon.orders import Answer
+from asyncmqd.daemon.orders import IN_ORDER, Answer
 from asyncmqd.daemon.process import ABORT_LIMIT, ChildGone, ChildProcess
 from asyncmqd.daemon.report import Report, history, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
@@ -159,6 +159,8 @@ class ChildKeeper:
             pass
         except (CannotStart, OSError) as refused:
             error = str(refused)
+            if not self.first_ready.done():
+                self.first_ready.set_exception(CannotStart(error))
             self.kill()
         child = self.child
         if child is None:
@@ -167,7 +169,7 @@ class ChildKeeper:
         self._ready = False
         self.child = None
         self.past = total([self.past, history(child.report)])
-        return error or (exit_name(code) if code else None)
+        return error or (None if code == IN_ORDER else exit_name(code))
 
     async def _bring_up(self) -> None:
         """From nothing, or from a child that was loaded, to one that serves."""
@@ -178,8 +180,6 @@ class ChildKeeper:
         assert child is not None
         answer = await child.ask("serve", packed(self._settings()))
         if answer.error:
-            if not self.first_ready.done():
-                self.first_ready.set_exception(CannotStart(answer.error))
             raise CannotStart(answer.error)
         self._ready = True
         self._tell("process.started", pid=child.pid)

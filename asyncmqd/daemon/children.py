@@ -57,6 +57,7 @@ class Children:
         self._application = application
         self._hang_limit = hang_limit
         self._log = log
+        self._drain_limit = _longest_drain(settings)  # of queues that are gone and drain, too
         self._applying: list[asyncio.Future[Answer]] = []
         self._keepers = [
             ChildKeeper(number, node, self._spawn, lambda: self._settings)
@@ -108,6 +109,7 @@ class Children:
     def apply(self, settings: Settings) -> None:
         """See `Serving`. A child that starts just then is told as well."""
         self._settings = settings
+        self._drain_limit = max(self._drain_limit, _longest_drain(settings))
         data = packed(settings)
         self._applying = [child.ask("apply", data) for child in self._loaded()]
 
@@ -122,15 +124,10 @@ class Children:
     async def stop(self) -> None:
         """See `Serving`. A child that does not end in time is killed."""
         tasks = [keeper.task for keeper in self._keepers if keeper.task is not None]
-        await _wait(tasks, self._longest_drain() + OVERTIME + LEAVE_LIMIT)
+        await _wait(tasks, self._drain_limit + OVERTIME + LEAVE_LIMIT)
         for keeper in self._keepers:
             keeper.kill()
         await _wait(tasks, LEAVE_LIMIT)
-
-    def _longest_drain(self) -> float:
-        settings = self._settings
-        own = (queue.drain_timeout for queue in settings.queues.values())
-        return max(settings.shutdown_timeout if each is None else each for each in own)
 
     async def hand_back(self) -> None:
         """See `Serving`."""
@@ -203,6 +200,11 @@ class Children:
             self.node.store_failed(StoreError(trouble))
         else:
             self.node.store_answered()
+
+
+def _longest_drain(settings: Settings) -> float:
+    own = (queue.drain_timeout for queue in settings.queues.values())
+    return max(settings.shutdown_timeout if each is None else each for each in own)
 
 
 async def _wait(futures: Iterable[asyncio.Future[Any]], limit: float) -> None:

@@ -12,6 +12,8 @@ from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.daemon.protocol import HEADER
 from asyncmqd.daemon.report import Report
 
+IN_ORDER = 100  # exit code of a child that was told to end; 0 is what any job can say by os._exit
+
 OrderName = Literal["serve", "prepare", "apply", "report", "dump", "stop", "hand_back"]
 
 

@@ -261,9 +261,11 @@ class ClaimLoop:
         elif room:
             self.scanner.ring()  # what woke us may have been a delayed job
         await self._start_all(reply.claims, self._loop.time() - began, limiter)
-        if reply.claims:
-            await asyncio.sleep(0)  # they begin now: counting and logging what has ended can wait
-        self._note_answers(settled, reply.answers)
+        try:
+            if reply.claims:
+                await asyncio.sleep(0)  # they begin now: counting and logging what ended can wait
+        finally:
+            self._note_answers(settled, reply.answers)
 
     async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
         settled, self._finished = self._finished, []
@@ -280,7 +282,7 @@ class ClaimLoop:
                 failpoint("settled")
             if reply.claims:
                 failpoint("claimed")
-        except StoreError:
+        except BaseException:  # an error of ours included: what ended must not be renewed for ever
             self._finished = settled + self._finished
             self._noted.update((run.id, run) for run in noted if not run.ended)
             raise

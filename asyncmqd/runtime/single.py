@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Outcome, Released, note_progress
@@ -69,7 +70,11 @@ async def _outcome(run: Run, execution: Execution) -> Outcome | None:
 
 
 async def _write(node: Node, run: Run, change: Change) -> None:
-    (answer,) = await node.backend.apply(run.claim.queue, [change])
+    try:
+        (answer,) = await node.backend.apply(run.claim.queue, [change])
+    except StoreError:
+        node.let_go(run)  # its lease brings the job back
+        raise
     if answer in {"applied", "already"}:
         node.let_go(run)
         node.observer.change(change, run.claim, run.task_name, run.duration)

@@ -203,6 +203,14 @@ def test_a_poison_job_kills_children_three_times_and_never_the_daemon(daemon, st
     assert d.stop() == 0
 
 
+def test_a_child_that_a_job_ends_with_code_0_has_died_all_the_same(daemon, file):
+    d = daemon(file.url, MAIL, top=TWO).start()
+    file.add("mail", "leave", ["poison"])
+    d.wait_for("job.quarantined", job_id="poison")
+    assert len(d.all("process.ended", error="exit code 0")) == 3
+    assert d.stop() == 0
+
+
 def test_a_child_whose_loop_is_blocked_is_replaced_and_the_others_work_on(daemon, file, place):
     notified = Notified(f"{place}/n")
     environ = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "3000000"}

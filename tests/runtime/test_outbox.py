@@ -21,13 +21,13 @@ class Slow(InMemoryBackend):
     def __init__(self) -> None:
         super().__init__(now=store_clock)
         self.trips: list[list[str]] = []
-        self.broken = False
+        self.error: Exception | None = None
 
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
         self.trips.append([job.id for job in jobs])
         await asyncio.sleep(1)
-        if self.broken:
-            raise StoreError("it is down")
+        if self.error is not None:
+            raise self.error
         return await super().add(queue, jobs)
 
 
@@ -81,15 +81,32 @@ async def test_each_caller_learns_whether_its_job_is_new() -> None:
 @virtual
 async def test_a_failure_is_told_to_all_whose_jobs_were_on_the_way_and_to_nobody_else() -> None:
     store = Slow()
-    store.broken = True
+    store.error = StoreError("it is down")
     queue = Queue("q", store)
     calls = [asyncio.ensure_future(queue.add("x")) for _ in range(3)]
     await asyncio.wait(calls)
     errors = [call.exception() for call in calls]
     assert [str(error) for error in errors] == ["it is down"] * 3
     assert len({id(error) for error in errors}) == 3
-    store.broken = False
+    store.error = None
     assert (await queue.add("x")).created
+
+
+class Odd(Exception):
+    """Of a store that is not ours: it is made of other things than it shows."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+@virtual
+async def test_an_error_that_cannot_be_copied_reaches_everybody_too() -> None:
+    store = Slow()
+    store.error = Odd("not", "ours")
+    queue = Queue("q", store)
+    calls = [asyncio.ensure_future(queue.add("x")) for _ in range(3)]
+    await asyncio.wait(calls)
+    assert [str(call.exception()) for call in calls] == ["not ours"] * 3
 
 
 @virtual

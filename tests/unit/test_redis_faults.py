@@ -340,3 +340,11 @@ async def test_silent_processes_leave_nothing_in_the_store(server, store):
     await store.beat("living", b"", LEASE)
     with server.client() as client:
         assert client.hkeys("asyncmq:workers") == [b"living"]
+
+
+async def test_a_spoilt_run_costs_no_job(server, store):
+    """It is read after the jobs were taken from their line, and Redis takes nothing back."""
+    await store.add(QUEUE, jobs("a", "b", "c"))
+    with server.client() as client:
+        client.hset(f"asyncmq:{{{QUEUE}}}:runs", mapping={"a": b"\xc1", "b": b"\x01"})
+    assert [claim.id for claim in await store.claim(QUEUE, 10, LEASE, "w")] == ["a", "b", "c"]

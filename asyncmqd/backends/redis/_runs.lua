@@ -9,11 +9,13 @@ local FAILURES = 6
 local CRASHES = 7
 local SOLO = 8      -- 0 or 1
 
--- The runs of jobs; false for those that have none.
+-- The runs of jobs; false for those that have none. One that is spoilt counts as none: an error here
+-- would cost all jobs that were taken with it, for Redis takes nothing back.
 local function read_runs(ids)
   local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids)) or {}
   for number, packed in ipairs(runs) do
-    runs[number] = packed and cmsgpack.unpack(packed)
+    local whole, run = pcall(cmsgpack.unpack, packed)
+    runs[number] = whole and type(run) == 'table' and tonumber(run[TOKEN]) and run
   end
   return runs
 end

@@ -42,7 +42,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.redis import scripts
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.scripts import WAIT, Command, teach
+from asyncmqd.backends.redis.scripts import WAIT, Command, Late, made, teach
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 COMMAND_TIMEOUT = 5.0  # seconds for one round trip, connecting included
@@ -92,7 +92,7 @@ class Link(abc.ABC):
         self._address = address
         self._free = asyncio.Semaphore(address.max_connections)
 
-    async def run(self, *commands: Command) -> list[Any]:
+    async def run(self, *commands: Command | Late) -> list[Any]:
         """Send commands in one write; the reply to each. Raises StoreError if one of them fails.
 
         A script that a server does not have, because it is new or was told to forget, is sent in
@@ -111,12 +111,12 @@ class Link(abc.ABC):
                 raise told from told.__cause__
         return replies
 
-    async def _send_unknown(self, commands: Sequence[Command], replies: list[Any]) -> None:
+    async def _send_unknown(self, commands: Sequence[Command | Late], replies: list[Any]) -> None:
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:
             # Replicas confirmed what came before those scripts: wait for them anew.
-            unknown += [at for at, command in enumerate(commands) if command[0] == WAIT]
-            again = await self._send([teach(commands[at]) for at in unknown])
+            unknown += [at for at, command in enumerate(commands) if made(command)[0] == WAIT]
+            again = await self._send([teach(made(commands[at])) for at in unknown])
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
 
@@ -125,7 +125,7 @@ class Link(abc.ABC):
         return to_store_error(self._address, error)
 
     @abc.abstractmethod
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command | Late]) -> list[Any]:
         """One reply or exception for each command."""
 
     @abc.abstractmethod
@@ -159,7 +159,7 @@ class Single(Link):
         self._sentinel = sentinel
         self._idle: list[AbstractConnection] = []
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command | Late]) -> list[Any]:
         # Not redis-py's pipeline: it costs three times the CPU of the round trip itself.
         connection = self._idle.pop() if self._idle else self._connect()
         try:
@@ -195,13 +195,13 @@ class Single(Link):
             await self._idle.pop().disconnect(nowait=True)
 
 
-def _packed(commands: Sequence[Command]) -> Iterator[bytes]:
+def _packed(commands: Sequence[Command | Late]) -> Iterator[bytes]:
     """As they are sent: few in one piece, many in several, so that the server begins with the first
     while the others are being packed.
     """
     pieces, size = [], 0
     for command in commands:
-        pieces.append(_pack(command))
+        pieces.append(_pack(made(command)))
         size += len(pieces[-1])
         if size >= _PIECE:
             yield b"".join(pieces)
@@ -245,10 +245,10 @@ class Clustered(Link):
             self._client = self._connect()
         return await self._client.initialize()
 
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command | Late]) -> list[Any]:
         pipeline = (await self._cluster()).pipeline()
         for command in commands:
-            pipeline.execute_command(*command)
+            pipeline.execute_command(*made(command))
         replies = await pipeline.execute(raise_on_error=False)
         if any(isinstance(each, LostConnection | OSError | ClusterDownError) for each in replies):
             await self.close()  # learn anew who the masters are

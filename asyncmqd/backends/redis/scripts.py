@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 
 Argument = str | bytes | int | float
 Command = tuple[Argument, ...]
+Late = Callable[[], Command]
+"""A command that is made when those before it have been sent, so that the server does not wait."""
 
 WAIT = "WAIT"  # for replicas
 
@@ -49,6 +51,11 @@ def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Comma
     if keys[0].endswith(":"):
         keys = (*keys, f"{keys[0]}guard")
     return ("EVALSHA", _sha(name), len(keys), *keys, *args)
+
+
+def made(command: Command | Late) -> Command:
+    """The command itself."""
+    return command() if callable(command) else command
 
 
 def teach(command: Command) -> Command:

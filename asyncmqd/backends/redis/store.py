@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from asyncmqd.backends.base import (
@@ -24,7 +25,7 @@ from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns, danger
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
-from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, call
+from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, Late, call
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
@@ -73,7 +74,7 @@ class RedisBackend(BaseBackend):
     def _call(self, name: str, queue: str, *args: Argument) -> Command:
         return call(name, [self._base(queue)], args)
 
-    async def _run(self, *commands: Command) -> list[Any]:
+    async def _run(self, *commands: Command | Late) -> list[Any]:
         if not self._connected:
             await self.connect()
         return await self._link.run(*commands)
@@ -119,21 +120,17 @@ class RedisBackend(BaseBackend):
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
         if not jobs:
             return []
-        calls = [
-            self._call(
-                "add",
-                queue,
-                State.WAITING,
-                State.DELAYED,
-                *(arg for job in page for arg in encoding.job_args(job)),
-            )
-            for page in (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
-        ]
+        slices = (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
+        calls = [partial(self._add_call, queue, page) for page in slices]
         waits = self._waits()
         _, *replies = await self._run(self._known(queue), *calls, *waits)
         if waits:
             self._check_replicas(replies.pop())
         return [added == 1 for reply in replies for added in reply]
+
+    def _add_call(self, queue: str, jobs: Sequence[NewJob]) -> Command:
+        args = (arg for job in jobs for arg in encoding.job_args(job))
+        return self._call("add", queue, State.WAITING, State.DELAYED, *args)
 
     def _waits(self) -> list[Command]:
         """What has the master answer only when enough replicas have the write before it."""
