@@ -26,6 +26,7 @@ from stores import Redis
 
 from asyncmqd import Queue
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob
 
@@ -135,7 +136,7 @@ async def _claim(backend: BaseBackend, name: str, held: dict[str, list[Change]])
 
 
 def _jobs(count: int) -> list[NewJob]:
-    return [NewJob(id=os.urandom(11).hex(), payload=PAYLOAD) for _ in range(count)]
+    return [NewJob(id=clock.new_id(), payload=PAYLOAD) for _ in range(count)]
 
 
 def _succeeded(claim: Claim) -> Change:
