@@ -10,12 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
-
-import msgspec
 
 from asyncmqd.backends.base import StoreError, Turn
-from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import (
@@ -23,22 +19,20 @@ from asyncmqd.domain.settle import (
     Outcome,
     Released,
     is_suspect,
-    note_progress,
     settle,
 )
-from asyncmqd.observe.events import Applied
 from asyncmqd.runtime.execute import Execution, decide
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.room import NOTHING, Reservation, Room
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
-from asyncmqd.runtime.slots import LANES, Slots
+from asyncmqd.runtime.slots import LANES
 from asyncmqd.runtime.trial import ClaimLost, on_trial
+from asyncmqd.runtime.unsaved import Batch, Unsaved
 
 BATCH = 1_000  # jobs that one round trip brings at most
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
-
-_Settled = tuple[Run, Change]
 
 
 class ClaimLoop:
@@ -49,8 +43,7 @@ class ClaimLoop:
         queue: str,
         node: Node,
         execution: Execution,
-        slots: Slots,
-        limiter: RateLimiter | None,
+        room: Room,
         scanner: Scanner,
         drain_timeout: float,
     ) -> None:
@@ -59,25 +52,22 @@ class ClaimLoop:
         # A name of its own: two workers of one queue must not take each other's claims for lost.
         self.name = node.worker_name()
         self.execution = execution
-        self.slots = slots
-        self.limiter = limiter
+        self.room = room
         self.scanner = scanner
         self.drain_timeout = drain_timeout  # seconds
         self.running: dict[str, Run] = {}
         self._lanes: dict[int, float] = {}  # lanes under way, by the loop time they began
-        self._finished: list[_Settled] = []
-        self._noted: dict[str, Run] = {}  # runs with progress to store
         self._hungry = True  # the queue may have work
+        self._signed_up = False  # the store may have us among those that it wakes
         self._unsure = False  # a reply was lost: the store may hold claims for us
         self._failures = 0  # round trips that failed in a row
         self._deadline: float | None = None  # loop time; set once draining
         self._begun = False
         self._retired = False  # others are woken instead of us
         self._bell = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._unsaved = Unsaved(queue, node, self._bell)
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
 
     # ------------------------------------------------------------------ from outside
 
@@ -111,6 +101,11 @@ class ClaimLoop:
         """Whether it takes jobs: from its start until it drains, but for the trial of a suspect."""
         return self._begun and not self._away
 
+    @property
+    def has_room(self) -> bool:
+        """Whether it would begin a job at once that it got now."""
+        return self.claiming and self.room.left
+
     def ring(self) -> None:
         """Look again at what there is to do."""
         self._bell.set()
@@ -124,13 +119,13 @@ class ClaimLoop:
 
     def change_limiter(self, limiter: RateLimiter | None) -> None:
         """Use this one from the next claim on; tokens reserved from the old one are its own."""
-        self.limiter = limiter
+        self.room.limiter = limiter
         self._bell.set()
 
     @property
     def unsaved(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
-        return len(self._finished)
+        return len(self._unsaved.ended)
 
     @property
     def busy_since(self) -> float | None:
@@ -148,9 +143,9 @@ class ClaimLoop:
             await self._give_up()
             raise
         finally:
-            for timer in (self._alarm, self._stop):
-                if timer is not None:  # it would keep all of this alive until then
-                    timer.cancel()
+            self.room.call_no_more()
+            if self._stop is not None:
+                self._stop.cancel()
 
     async def _give_up(self) -> None:
         """An error of ours ends this loop: hand back what it holds, or at least let it run out."""
@@ -158,7 +153,7 @@ class ClaimLoop:
         self._hand_back()
         if tasks := [run.asyncio_task for run in runs if run.asyncio_task is not None]:
             await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
-        held = [*runs, *(run for run, _ in self._finished)]
+        held = [*runs, *(run for run, _ in self._unsaved.ended)]
         try:
             await self._exchange(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
@@ -167,34 +162,38 @@ class ClaimLoop:
             self.node.let_go(run)
 
     async def _turn_for_ever(self, lane: int) -> None:
-        while (room := await self._something_to_do()) is not None:
+        while (reserved := await self._something_to_do()) is not None:
             self._lanes[lane] = self._loop.time()
             try:
-                await self._turn(room, self._lanes[lane])
+                await self._turn(reserved, self._lanes[lane])
             except StoreError as error:
                 await self._after_failure(error)
             finally:
                 del self._lanes[lane]
                 self._bell.set()  # the other lane may have waited for us
 
-    async def _something_to_do(self) -> int | None:
-        """Wait for settled jobs or for work to claim; how many to claim, None when drained."""
+    async def _something_to_do(self) -> Reservation | None:
+        """Wait for settled jobs or for work to claim, and keep room for it; None when drained."""
         while True:
             alone = not self._lanes
-            if alone and (self._unsure or self._must_retire):
-                return 0
+            if alone and (self._unsure or self._must_retire or self._must_pass_on):
+                return NOTHING
             # Beside a round trip that is under way, only a full share is worth another one. A claim
             # that began before the drain must have come back before we retire: it may sign us up.
+            slots = self.room.slots
             in_pairs = not (self._unsure or self.draining)
-            may_go = alone or (in_pairs and self.slots.free >= self.slots.share)
-            room = self._reserve() if may_go else 0
-            if may_go and (self._finished or self._noted or (room and self._hungry)):
-                return room
-            self._unreserve(room)
+            may_go = alone or (in_pairs and slots.free >= slots.share)
+            reserved = self._reserve(BATCH) if may_go else NOTHING
+            if may_go and (self._unsaved or (reserved.number and self._hungry)):
+                return reserved
+            if reserved.number:
+                self.room.use(reserved)
             if self.draining and alone and not self.running:
                 return None
             self._bell.clear()
-            self._set_alarm()
+            self.room.call_no_more()
+            if self._hungry and not self.draining:
+                self.room.call_when_left(self.ring)
             await self._bell.wait()
 
     @property
@@ -205,110 +204,93 @@ class ClaimLoop:
     def _must_retire(self) -> bool:
         return self._away and not self._retired and self.node.healthy
 
-    def _reserve(self, limit: int = BATCH) -> int:
-        """Take free slots, and a token for each."""
-        if self._away:
-            return 0
-        slots = self.slots.take(min(self.slots.share, limit))
-        if self.limiter is None or not slots:
-            return slots
-        room = self.limiter.reserve(slots)
-        self.slots.give(slots - room)
-        return room
+    @property
+    def _must_pass_on(self) -> bool:
+        """Whether the store woke us for a job that would have to wait here, not elsewhere.
 
-    def _unreserve(self, room: int) -> None:
-        if room:
-            self._count_starts(room, 0, self.limiter)
+        We had room when we signed up. Then a reload lowered a limit, or others took shared slots.
+        """
+        return self._signed_up and self._hungry and not self.has_room and self.node.healthy
 
-    def _set_alarm(self) -> None:
-        """Ring when a slot or a token that the queue waits for is there."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        if not self._hungry or self.draining:
-            return
-        self.slots.call_when_free(self.ring)
-        pause = 0.0 if self.limiter is None else self.limiter.wait_time()
-        if 0 < pause < float("inf"):
-            self._alarm = self._loop.call_later(pause, self.ring)
+    def _reserve(self, limit: int) -> Reservation:
+        return NOTHING if self._away else self.room.reserve(limit)
 
-    async def _turn(self, room: int, began: float) -> None:
-        """One round trip: settle what has ended, claim up to `room` jobs, start them."""
+    async def _turn(self, reserved: Reservation, began: float) -> None:
+        """One round trip: settle what has ended, claim jobs for the room reserved, start them."""
         if self._unsure:
             await self._find_unknown_claims()
             return
         if self._must_retire:
             self._retired = True  # one attempt: a store that fails must not hold up the drain
             await self.node.retire(self.queue)
+            self._signed_up = False
             self._hungry = self._hungry or not self._away  # a claim signs up again
             return
-        limiter = self.limiter  # a reload may change it while we wait
+        if not reserved.number and self._must_pass_on:
+            await self.node.pass_on(self.queue)
+            self._signed_up = False
+            return
+        room = reserved.number
         if room:
             self._hungry = False  # a wake-up that comes while we wait says otherwise
         try:
-            settled, reply = await self._exchange(room)
+            batch, reply = await self._exchange(room)
         except StoreError:
-            self._count_starts(room, 0, limiter)
+            self.room.use(reserved)
             self._unsure = self._unsure or room > 0
             self._hungry = True
             raise
         self._failures = 0
         self.node.store_answered()
         suspects = sum(map(is_suspect, reply.claims))  # not started yet: they wait for their turn
-        self._count_starts(room - suspects, len(reply.claims) - suspects, limiter)
-        if room and len(reply.claims) == room:
-            self._hungry = True
-        elif room:
-            self.scanner.ring()  # what woke us may have been a delayed job
-        await self._start_all(reply.claims, self._loop.time() - began, limiter)
+        self.room.use(reserved, len(reply.claims) - suspects, suspects)
+        if room:
+            self._note_filling(room, len(reply.claims))
+        await self._start_all(reply.claims, self._loop.time() - began, reserved.limiter)
         try:
             if reply.claims:
                 await asyncio.sleep(0)  # they begin now: counting and logging what ended can wait
         finally:
-            self._note_answers(settled, reply.answers)
+            self._unsaved.note_answers(batch, reply.answers)
 
-    async def _exchange(self, room: int) -> tuple[list[_Settled], Turn]:
-        settled, self._finished = self._finished, []
-        noted, self._noted = list(self._noted.values()), {}
-        changes = [change for _, change in settled]
-        changes += [note_progress(run.claim, run.progress or b"") for run in noted]
+    def _note_filling(self, room: int, brought: int) -> None:
+        """A claim that comes back short signs us up to be woken, a full one signs us off."""
+        if brought == room:
+            self._hungry = True
+            # Of two at once nobody knows which was the last: then we may be signed up still.
+            self._signed_up = self._signed_up and len(self._lanes) > 1
+        else:
+            self._signed_up = True
+            self.scanner.ring()  # what woke us may have been a delayed job
+
+    async def _exchange(self, room: int) -> tuple[Batch, Turn]:
+        batch = self._unsaved.take()
         try:
-            if changes:
+            if batch.changes:
                 failpoint("settling")
             reply = await self.node.backend.turn(
-                self.queue, changes, room, self.node.lease, self.name
+                self.queue, batch.changes, room, self.node.lease, self.name
             )
-            if changes:
+            if batch.changes:
                 failpoint("settled")
             if reply.claims:
                 failpoint("claimed")
         except BaseException:  # an error of ours included: what ended must not be renewed for ever
-            self._finished = settled + self._finished
-            self._noted.update((run.id, run) for run in noted if not run.ended)
+            self._unsaved.put_back(batch)
             raise
-        return settled, reply
+        return batch, reply
 
     async def _after_failure(self, error: StoreError) -> None:
         self.node.store_failed(error)
-        if self._deadline is not None and not (self.running or self._finished):
+        if self._deadline is not None and not (self.running or self._unsaved.ended):
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
         if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
-            self._abandon(error)
+            self._unsaved.abandon(error)
+            self._unsure = False
             return
         await self.node.pause(self._failures)
         self._failures += 1
-
-    def _abandon(self, error: StoreError) -> None:
-        """The store is gone and so is our time. Leases will bring the jobs back."""
-        if self._finished:
-            self.node.observer.event(
-                "queue.ends_not_stored", queue=self.queue, jobs=self.unsaved, error=str(error)
-            )
-        for run, _ in self._finished:
-            self.node.let_go(run)
-        self._finished.clear()
-        self._unsure = False
 
     async def _find_unknown_claims(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""
@@ -318,23 +300,16 @@ class ClaimLoop:
         # Renewed at once: while we waited for the reply, their leases have almost run out.
         kept = await self.node.leases.check(unknown) if unknown else []
         for claim in itertools.compress(unknown, kept):
-            if room := self._reserve(1):
-                started = 0 if is_suspect(claim) else room
-                self._count_starts(started, started, self.limiter)
-                self._start(claim, self.limiter)
+            reserved = self._reserve(1)
+            if reserved.number:
+                self.room.use(reserved, *((0, 1) if is_suspect(claim) else (1, 0)))
+                self._start(claim, reserved.limiter)
             else:
                 change = settle(claim, Released(), self.execution.policy(None, None), 0.0)
-                self._finished.append((Run(claim, self._loop.time()), change))
+                self._unsaved.add_end(Run(claim, self._loop.time()), change)
         self._unsure = False
 
     # ------------------------------------------------------------------ starting
-
-    def _count_starts(self, room: int, started: int, limiter: RateLimiter | None) -> None:
-        """Of `room` slots and tokens that were reserved, `started` are used."""
-        self.slots.give(room - started)
-        if limiter is not None:
-            limiter.start(started)
-            limiter.refund(room - started)
 
     async def _start_all(
         self, claims: list[Claim], took: float, limiter: RateLimiter | None
@@ -352,7 +327,7 @@ class ClaimLoop:
         except StoreError:
             kept = [True] * len(claims)  # not known: fenced all the same
         lost = [claim for claim, is_kept in zip(claims, kept, strict=True) if not is_kept]
-        self.slots.give(len(lost))
+        self.room.slots.give(len(lost))
         if limiter is not None:
             limiter.refund(sum(map(is_suspect, lost)))
         return [claim for claim, is_kept in zip(claims, kept, strict=True) if is_kept]
@@ -364,7 +339,7 @@ class ClaimLoop:
             self.node.explain(former)
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
-        run.on_progress = self._report
+        run.on_progress = self._unsaved.report
         self.running[claim.id] = run
         self.node.leases.hold(run)
         if is_suspect(claim):
@@ -407,17 +382,12 @@ class ClaimLoop:
         run.refund_token()
         if self.running.get(run.id) is run:
             del self.running[run.id]
-        unsaved = self._noted.get(run.id) is run
-        if unsaved:
-            del self._noted[run.id]
-        self.slots.give()
+        self.room.slots.give()
         if outcome is not None:
             change = decide(run, outcome)
-            if unsaved:
-                change = msgspec.structs.replace(change, progress=run.progress)
             if change.edge in {"retry", "defer"}:
                 self.scanner.expect(change.delay)
-            self._finished.append((run, change))
+            self._unsaved.add_end(run, change)
         self._bell.set()
 
     def _settle_without(self, run: Run) -> None:
@@ -429,29 +399,6 @@ class ClaimLoop:
             reason = run.stop_reason or ""
             self.node.observer.about(run.claim, run.task_name, "job.overstayed", reason)
         self._hand_over(run, self.execution.stopped(run))
-
-    def _note_answers(self, settled: list[_Settled], answers: list[Answer]) -> None:
-        applied: list[Applied] = []
-        for (run, change), answer in zip(settled, answers, strict=False):
-            if answer in {"applied", "already"}:
-                self.node.let_go(run)
-                applied.append((change, run.claim, run.task_name, run.duration))
-            else:
-                self.node.explain(run)
-        self.node.observer.changes(applied)
-
-    def _report(self, run: Run, progress: bytes) -> None:
-        """Progress of a run, from whatever thread."""
-        if threading.get_ident() == self._thread:
-            self._note(run, progress)
-        else:
-            self._loop.call_soon_threadsafe(self._note, run, progress)
-
-    def _note(self, run: Run, progress: bytes) -> None:
-        if not run.ended:
-            run.progress = progress
-            self._noted[run.id] = run
-            self._bell.set()
 
     # ------------------------------------------------------------------ draining
 

@@ -57,6 +57,10 @@ class Member(Protocol):
         """Whether it takes jobs."""
 
     @property
+    def has_room(self) -> bool:
+        """Whether it would begin a job at once that it got now."""
+
+    @property
     def last_tidied(self) -> float:
         """Loop time at which the retention limits were last applied."""
 
@@ -149,6 +153,14 @@ class Node:
         Raises StoreError.
         """
         if not any(worker.claiming for worker in self.workers.get(queue, ())):
+            await self.backend.retire(queue)
+
+    async def pass_on(self, queue: str) -> None:
+        """A worker that was woken has no room left: have others woken, unless one here has some.
+
+        Raises StoreError.
+        """
+        if not any(worker.has_room for worker in self.workers.get(queue, ())):
             await self.backend.retire(queue)
 
     def known(self, tasks: Sequence[str]) -> list[str]:

@@ -53,6 +53,11 @@ class Watch:
         self._woken.set()
 
     @property
+    def has_room(self) -> bool:
+        """Whether it would begin a job at once that it got now."""
+        return self.claiming and not self.running
+
+    @property
     def last_tidied(self) -> float:
         """Loop time at which the retention limits were last applied."""
         return self._scanner.last_tidied

@@ -13,6 +13,7 @@ from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import Scanner as CustomScanner
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.room import Room
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
@@ -49,8 +50,7 @@ class Worker:
             queue,
             node,
             self._execution,
-            self._slots,
-            limiter or _limiter_of(options),
+            Room(self._slots, limiter or _limiter_of(options)),
             self._scanner,
             options.drain_timeout,
         )
@@ -150,7 +150,7 @@ class Worker:
         backend.payload_limit = max(backend.payload_limit, payload_limit)
 
     def _change_limits(self, options: WorkerOptions) -> None:
-        limiter = self._claims.limiter
+        limiter = self._claims.room.limiter
         if limiter is None or options.rate_limit is None:
             self._claims.change_limiter(_limiter_of(options))
         else:
@@ -170,7 +170,7 @@ class Worker:
     @property
     def limiter(self) -> RateLimiter | None:
         """What limits its starts now; another worker of the queue may take it over."""
-        return self._claims.limiter
+        return self._claims.room.limiter
 
     @property
     def running(self) -> dict[str, Run]:
@@ -191,6 +191,11 @@ class Worker:
     def claiming(self) -> bool:
         """Whether it takes jobs."""
         return self._claims.claiming
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it would begin a job at once that it got now."""
+        return self._claims.has_room
 
     @property
     def last_tidied(self) -> float:

@@ -200,7 +200,7 @@ def in_force(worker: Worker) -> Table:
         limits = {"rate_limit": limiter.rate, "rate_interval": limiter.interval}
         limits["burst"] = limiter._burst
     return {
-        "concurrency": claims.slots.size,  # type: ignore[attr-defined]
+        "concurrency": claims.room.slots.size,  # type: ignore[attr-defined]
         "drain_timeout": claims.drain_timeout,
         "retries": execution.retries,
         "timeout": execution.timeout,
@@ -351,7 +351,7 @@ class World:
         if not serves(keeper):
             return keeper.running > 0
         limited = worker.limiter is not None and worker.limiter.wait_time() > 0
-        return not counts.waiting or limited or not worker._claims.slots.free
+        return not counts.waiting or limited or not worker._claims.room.slots.free
 
     def served(self) -> dict[str, Served]:
         """What serves the queues now, those that drain included."""

@@ -10,7 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from asyncmqd import delayed_job_scanner, process_job, run_worker, start_worker, worker_loop
+from asyncmqd import (
+    current_job,
+    delayed_job_scanner,
+    process_job,
+    run_worker,
+    start_worker,
+    worker_loop,
+)
 from asyncmqd.backends import InMemoryBackend, StoreError
 from asyncmqd.backends.base import Turn
 from asyncmqd.client import Queue
@@ -289,6 +296,35 @@ async def test_after_an_outage_work_goes_on_within_five_seconds(bench: Bench) ->
     assert bench.observer.names().count("daemon.degraded") == 1
     assert bench.observer.names().count("daemon.recovered") == 1
     assert "job.recovered" not in bench.observer.names()
+
+
+class LosesProgress(Flaky):
+    """The first round trip that carries progress takes two seconds, and fails."""
+
+    async def turn(
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+    ) -> Turn:
+        if not self.down and any(change.edge == "note" for change in changes):
+            self.down = True
+            await asyncio.sleep(2)
+            self.down = False
+            raise StoreError("lost on its way")
+        return await super().turn(queue, changes, limit, lease, worker)
+
+
+@virtual
+async def test_an_end_takes_progress_along_that_is_on_its_way(bench: Bench) -> None:
+    bench.backend = LosesProgress()
+
+    async def work() -> None:
+        current_job().progress("half")
+        await asyncio.sleep(1)
+
+    bench.task(work)
+    id = await bench.add("work")
+    async with bench.worker():
+        (record,) = await bench.ended(id)
+    assert record.progress == b'"half"'
 
 
 @virtual

@@ -155,10 +155,10 @@ class Process:
         for worker in self.workers:
             loop = worker._claims
             found[f"{worker.queue} running"] = loop.running
-            found[f"{worker.queue} finished"] = loop._finished
-            found[f"{worker.queue} noted"] = loop._noted
+            found[f"{worker.queue} finished"] = loop._unsaved.ended
+            found[f"{worker.queue} noted"] = loop._unsaved.progressed
             found[f"{worker.queue} unsure"] = loop._unsure
-            found[f"{worker.queue} slots"] = loop.slots.taken
-            if loop.limiter is not None:
-                found[f"{worker.queue} tokens"] = loop.limiter._reserved
+            found[f"{worker.queue} slots"] = loop.room.slots.taken
+            if loop.room.limiter is not None:
+                found[f"{worker.queue} tokens"] = loop.room.limiter._reserved
         return [f"{self.name}: {name}: {value!r}" for name, value in found.items() if value]

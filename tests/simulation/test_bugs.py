@@ -17,6 +17,7 @@ from asyncmqd.runtime.claiming import ClaimLoop
 from asyncmqd.runtime.gate import Gate
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.room import Reservation, Room
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
 from tests.scale import SCALE
@@ -24,7 +25,7 @@ from tests.simulation.seeds import play
 
 _apply = InMemoryBackend._apply
 _exchange = ClaimLoop._exchange
-_count_starts = ClaimLoop._count_starts
+_use = Room.use
 _crashed = settle._crashed
 Patch = pytest.MonkeyPatch
 
@@ -110,7 +111,7 @@ def outcome_forgotten(patch: Patch) -> None:
         try:
             return await _exchange(self, room)
         except StoreError:
-            self._finished = []
+            self._unsaved.ended = []
             raise
 
     patch.setattr(ClaimLoop, "_exchange", exchange)
@@ -119,10 +120,10 @@ def outcome_forgotten(patch: Patch) -> None:
 def slots_forgotten(patch: Patch) -> None:
     """Slots that a claim did not fill are not given back."""
 
-    def count(self: Any, room: int, started: int, limiter: Any) -> None:
-        _count_starts(self, room, started or room, limiter)
+    def use(self: Any, reserved: Reservation, started: int = 0, kept: int = 0) -> None:
+        _use(self, reserved, started or reserved.number - kept, kept)
 
-    patch.setattr(ClaimLoop, "_count_starts", count)
+    patch.setattr(Room, "use", use)
 
 
 def crash_charged_as_failure(patch: Patch) -> None:

@@ -1,0 +1,64 @@
+"""`Room`: what a worker has left for more jobs, slots and tokens of its rate limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.slots import Slots
+
+
+class Reservation(NamedTuple):
+    """Slots that are kept for what a round trip may bring, with a token for each."""
+
+    number: int
+    limiter: RateLimiter | None = None  # whose tokens: a reload may change it meanwhile
+
+
+NOTHING = Reservation(0)
+
+
+class Room:
+    """Slots and tokens are taken together, before a claim, and given back if it brings less."""
+
+    def __init__(self, slots: Slots, limiter: RateLimiter | None) -> None:
+        self.slots = slots
+        self.limiter = limiter  # may be exchanged at any time
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def left(self) -> bool:
+        """Whether one more job could begin now."""
+        return self.slots.free > 0 and (self.limiter is None or not self.limiter.wait_time())
+
+    def reserve(self, limit: int) -> Reservation:
+        """Take free slots, at most the share of one round trip, and a token for each."""
+        number = self.slots.take(min(self.slots.share, limit))
+        if self.limiter is None or not number:
+            return Reservation(number, self.limiter)
+        tokens = self.limiter.reserve(number)
+        self.slots.give(number - tokens)
+        return Reservation(tokens, self.limiter)
+
+    def use(self, reserved: Reservation, started: int = 0, kept: int = 0) -> None:
+        """Jobs that start now, jobs that keep their slot and token until they do; no more came."""
+        unused = reserved.number - started - kept
+        self.slots.give(unused)
+        if reserved.limiter is not None:
+            reserved.limiter.start(started)
+            reserved.limiter.refund(unused)
+
+    def call_when_left(self, callback: Callable[[], None]) -> None:
+        """Call when a slot or a token that is missing now may be there; once, if at all."""
+        self.slots.call_when_free(callback)
+        pause = 0.0 if self.limiter is None else self.limiter.wait_time()
+        if 0 < pause < float("inf"):
+            self._alarm = asyncio.get_running_loop().call_later(pause, callback)
+
+    def call_no_more(self) -> None:
+        """Forget the call: it would keep all that it knows alive until then."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None

@@ -1,0 +1,106 @@
+"""`Unsaved`: the ends and the progress of runs that the store has not been told of yet."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.settle import note_progress
+from asyncmqd.observe.events import Applied
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.run import Run
+
+
+class Batch(NamedTuple):
+    """What one round trip carries."""
+
+    ended: list[tuple[Run, Change]]
+    progressed: list[Run]
+    changes: list[Change]  # of both, in this order
+
+
+class Unsaved:
+    """Gathers what happens to the runs of one worker while a round trip is under way.
+
+    `bell` is set when there is progress to carry; who adds an end sets it himself.
+    """
+
+    def __init__(self, queue: str, node: Node, bell: asyncio.Event) -> None:
+        self.queue = queue
+        self.node = node
+        self.ended: list[tuple[Run, Change]] = []
+        self.progressed: dict[str, Run] = {}
+        self._bell = bell
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def __bool__(self) -> bool:
+        return bool(self.ended or self.progressed)
+
+    def add_end(self, run: Run, change: Change) -> None:
+        """A run has ended so. Progress that the store may not have yet goes with it."""
+        if run.progress is not None:
+            self.progressed.pop(run.id, None)
+            change = msgspec.structs.replace(change, progress=run.progress)
+        self.ended.append((run, change))
+
+    def report(self, run: Run, progress: bytes) -> None:
+        """Progress of a run, from whatever thread."""
+        if threading.get_ident() == self._thread:
+            self._add_progress(run, progress)
+        else:
+            self._loop.call_soon_threadsafe(self._add_progress, run, progress)
+
+    def _add_progress(self, run: Run, progress: bytes) -> None:
+        if not run.ended:
+            run.progress = progress
+            self.progressed[run.id] = run
+            self._bell.set()
+
+    def take(self) -> Batch:
+        """All there is, for a round trip to carry."""
+        ended, self.ended = self.ended, []
+        progressed = [*self.progressed.values()]
+        self.progressed = {}
+        changes = [change for _, change in ended]
+        changes += [note_progress(run.claim, run.progress or b"") for run in progressed]
+        return Batch(ended, progressed, changes)
+
+    def put_back(self, batch: Batch) -> None:
+        """The round trip failed: the next one carries it again, or what is newer."""
+        self.ended = batch.ended + self.ended
+        for run in batch.progressed:
+            if not run.ended:  # an end took it along
+                self.progressed[run.id] = run
+
+    def note_answers(self, batch: Batch, answers: Sequence[Answer]) -> None:
+        """What the store made of a batch: let go of what is settled, explain what was refused."""
+        applied: list[Applied] = []
+        for (run, change), answer in zip(batch.ended, answers, strict=False):
+            if answer in {"applied", "already"}:
+                self.node.let_go(run)
+                applied.append((change, run.claim, run.task_name, run.duration))
+            else:
+                self.node.explain(run)
+        self.node.observer.changes(applied)
+        rest = slice(len(batch.ended), None)
+        for run, change, answer in zip(
+            batch.progressed, batch.changes[rest], answers[rest], strict=False
+        ):
+            if answer == "applied" and run.progress is change.progress:
+                run.progress = None  # unless there is newer by now
+
+    def abandon(self, error: Exception) -> None:
+        """The store is gone, and so is our time. Leases will bring the jobs back."""
+        if self.ended:
+            self.node.observer.event(
+                "queue.ends_not_stored", queue=self.queue, jobs=len(self.ended), error=str(error)
+            )
+        for run, _ in self.ended:
+            self.node.let_go(run)
+        self.ended.clear()
