@@ -1,9 +1,12 @@
 -- Add jobs, in order, and wake one waiting instance.
 -- needs: _lines _add _wake
--- KEYS: the base of the queue
--- ARGV: see _add.lua
+-- KEYS: the base of the queue; the set of all queues, but not in a cluster, where it has another slot
+-- ARGV: name of the queue, then see _add.lua
 -- returns: of each job 1, or 0 if the queue has its id already
-local answers = add(1)
+if #KEYS == 3 then
+  redis.call('SADD', KEYS[2], ARGV[1])
+end
+local answers = add(2)
 for _, answer in ipairs(answers) do
   if answer == 1 then
     wake()

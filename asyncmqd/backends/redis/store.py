@@ -123,14 +123,18 @@ class RedisBackend(BaseBackend):
         slices = (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
         calls = [partial(self._add_call, queue, page) for page in slices]
         waits = self._waits()
-        _, *replies = await self._run(self._known(queue), *calls, *waits)
+        known = [self._known(queue)] if self._link.clustered else []
+        replies = (await self._run(*known, *calls, *waits))[len(known) :]
         if waits:
             self._check_replicas(replies.pop())
         return [added == 1 for reply in replies for added in reply]
 
     def _add_call(self, queue: str, jobs: Sequence[NewJob]) -> Command:
         args = (arg for job in jobs for arg in encoding.job_args(job))
-        return self._call("add", queue, State.WAITING, State.DELAYED, *args)
+        keys = [self._base(queue)]
+        if not self._link.clustered:
+            keys.append(self._queues)
+        return call("add", keys, (queue, State.WAITING, State.DELAYED, *args))
 
     def _waits(self) -> list[Command]:
         """What has the master answer only when enough replicas have the write before it."""
@@ -146,9 +150,13 @@ class RedisBackend(BaseBackend):
             )
 
     def _known(self, queue: str) -> Command:
-        # In the same write as what fills the queue, and at each time: in a cluster no script can do
-        # it, and an instance that remembered would not notice that the store was flushed.
-        return ("SADD", f"{self._prefix}:queues", queue)
+        # In the same write as what fills the queue, and at each time: an instance that remembered
+        # would not notice that the store was flushed.
+        return ("SADD", self._queues, queue)
+
+    @property
+    def _queues(self) -> str:
+        return f"{self._prefix}:queues"
 
     async def turn(
         self,
