@@ -82,27 +82,27 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # ------------------------------------------------------------------ turned by the world
 
-    @property
     def next_moment(self) -> float:
         """When it has something to do, on the world's clock; infinity if never by itself."""
         if self._ready:
             return self._paused_until
-        while self._scheduled and self._scheduled[0]._cancelled:
-            heapq.heappop(self._scheduled)._scheduled = False
-        if not self._scheduled:
+        timers = self._scheduled
+        while timers and timers[0]._cancelled:
+            heapq.heappop(timers)._scheduled = False
+        if not timers:
             return math.inf
-        due = (self._scheduled[0]._when - self._offset) / self._rate
-        return max(due + _TICK, self._paused_until)
+        due = (timers[0]._when - self._offset) / self._rate + _TICK
+        return max(self._paused_until, due)
 
     def turn(self) -> None:
         """Run once what is ready now, as `run_forever` would, in a drawn order."""
-        end = self.time()
-        while self._scheduled and self._scheduled[0]._when <= end:
-            handle = heapq.heappop(self._scheduled)
-            handle._scheduled = False
-            self._ready.append(handle)
-        handles = list(self._ready)
+        timers, handles = self._scheduled, list(self._ready)
         self._ready.clear()
+        end = self.time() if timers else 0.0
+        while timers and timers[0]._when <= end:
+            handle = heapq.heappop(timers)
+            handle._scheduled = False
+            handles.append(handle)
         if len(handles) > 1:
             self._rng.shuffle(handles)
         self.turns += 1

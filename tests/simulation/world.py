@@ -56,23 +56,33 @@ class World:
         self.run(lambda: False, seconds)
 
     def _step(self, end: float) -> bool:
-        """Do one thing that is due, or go to the next moment; False if that is after `end`."""
+        """Do the next thing, at its moment; False if that is after `end`. Events come first."""
         if self._events and self._events[0][0] <= self.now:
-            _, _, callback, args = heapq.heappop(self._events)
-            callback(*args)
+            self._happen()
             return True
         soonest, ready = self._events[0][0] if self._events else math.inf, []
         for loop in self.loops:
-            moment = max(loop.next_moment, self.now)
+            moment = loop.next_moment()
+            if moment < self.now:
+                moment = self.now
             if moment < soonest:
                 soonest, ready = moment, [loop]
             elif moment == soonest:
                 ready.append(loop)
-        self.now = min(soonest, end)
-        if soonest <= end and ready:
+        if soonest > end:
+            self.now = end
+            return False
+        self.now = soonest
+        if ready:
             self.turns += 1
             (ready[0] if len(ready) == 1 else self.rng.choice(ready)).turn()
-        return soonest <= end
+        else:
+            self._happen()
+        return True
+
+    def _happen(self) -> None:
+        _, _, callback, args = heapq.heappop(self._events)
+        callback(*args)
 
     # ------------------------------------------------------------------ chance and identity
 
