@@ -21,6 +21,7 @@ from asyncmqd.domain.job import JOB_ID, LOWEST_PRIORITY, MAX_DELAY, JobSpec
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
 MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at about a thousand
 
+_LONG = 1_000  # bytes
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -144,7 +145,7 @@ def _decoded(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
 
 
 def _too_deep(data: bytes) -> bool:
-    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+    if _count(data, b"[") + _count(data, b"{") <= MAX_DEPTH:
         return False
     # By bytes methods only: a loop or a regular expression takes longer than the decoding.
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
@@ -156,6 +157,17 @@ def _too_deep(data: bytes) -> bool:
             return False  # nothing is left, or what has no end, which the decoder will not take
         brackets = left
     return bool(brackets)
+
+
+def _count(data: bytes, byte: bytes) -> int:
+    """How often the byte occurs; of a long text no more than `MAX_DEPTH` + 1 are counted."""
+    if len(data) < _LONG:
+        return data.count(byte)
+    # `count` looks at one byte at a time, `find` at many: eight times as fast for 200 kB of text.
+    count, at = 0, data.find(byte)
+    while at >= 0 and count <= MAX_DEPTH:
+        count, at = count + 1, data.find(byte, at + 1)
+    return count
 
 
 def _refuse_twins(data: bytes) -> None:

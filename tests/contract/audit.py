@@ -84,3 +84,4 @@ async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     jobs, left = f"{base}job:".encode(), f"{base}left:".encode()
     assert {key.removeprefix(jobs) for key in keys if key.startswith(jobs)} == ids
     assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids
+    assert not any(key.startswith(f"{base}part:".encode()) for key in keys), "sent ahead in vain"

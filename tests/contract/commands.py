@@ -63,10 +63,11 @@ _fields = st.fixed_dictionaries(
     },
 )
 _keeps = st.sampled_from([None, 0.0, FAR, 2 * FAR])
+_payloads = st.one_of(_bytes, st.just(b"x" * 20_000))  # large enough for its own way in a store
 _jobs = st.builds(
     NewJob,
     id=_ids,
-    payload=_bytes,
+    payload=_payloads,
     priority=st.sampled_from([5, 5, 5, 0, 255]),
     delay=st.sampled_from([0.0, 0.0, 0.0, 10 * FAR, 20 * FAR]),
 )

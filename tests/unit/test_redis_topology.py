@@ -11,6 +11,7 @@ import pytest
 
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.redis.large import PIECE
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from tests.cluster import Cluster
@@ -18,6 +19,7 @@ from tests.servers import RedisServer, free_port
 
 QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
 LEASE = 60.0
+LARGE = b"x" * 2 * PIECE
 
 
 def start(stack: ExitStack, directory: Path, **kwargs) -> RedisServer:
@@ -45,11 +47,14 @@ async def whole_way(store: RedisBackend, other: RedisBackend) -> None:
     assert await store.wait(QUEUES, 10) == set(QUEUES)
     for queue in QUEUES:
         assert await store.claim(queue, 1, LEASE, "w") == []
-        assert await other.add(queue, [NewJob(id="a", payload=b"{}")]) == [True]
+        jobs = [NewJob(id=id, payload=LARGE) for id in "ab"]
+        assert await other.add(queue, jobs) == [True, True]
     woken: set[str] = set()
     while woken != set(QUEUES):
         woken |= await store.wait(QUEUES, 10)
-    claims = [(await store.claim(queue, 5, LEASE, "w"))[0] for queue in QUEUES]
+    claims = [(await store.claim(queue, 1, LEASE, "w"))[0] for queue in QUEUES]
+    seconds = [(await store.claim(queue, 1, LEASE, "w"))[0] for queue in QUEUES]
+    assert {claim.payload for claim in (*claims, *seconds)} == {LARGE}
     held = [Held(each.queue, each.id, each.token) for each in claims]
     assert await store.extend(held, LEASE) == [True] * len(held)
     assert await asyncio.to_thread(store.extender(), held, LEASE) == [True] * len(held)

@@ -1,6 +1,7 @@
 -- File new jobs, in order, behind the others of their priority, or with a delay (microseconds) among
 -- the delayed ones. ARGV from `at` on: waiting place, delayed place, then of each job: id, priority
--- (3 digits), delay, payload. Of each job 1, or 0 if the queue has its id already.
+-- (3 digits), delay, payload. A payload that is the very `mark`, if there is one, was sent ahead to
+-- the key `<mark><id>`, see large.py. Of each job 1, or 0 if the queue has its id already.
 
 -- The strings of the jobs as arguments of MSETNX, and whether an id comes twice.
 local function job_strings(at, now)
@@ -16,17 +17,50 @@ local function job_strings(at, now)
   return strings, twice
 end
 
-local function add(at)
+-- Before anything is written: a script that fails in its middle leaves half of it behind.
+local function check_sent_ahead(at, mark)
+  for arg = at, #ARGV, 4 do
+    local part, key = base .. mark .. ARGV[arg], base .. 'job:' .. ARGV[arg]
+    if ARGV[arg + 3] == mark and redis.call('EXISTS', part, key) == 0 then
+      error('a payload that was sent ahead is gone: no job was added')
+    end
+  end
+end
+
+-- A payload that was sent ahead becomes the string of its job.
+local function rename(part, key, head)
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('DEL', part)
+    return 0
+  end
+  redis.call('RENAME', part, key)
+  redis.call('PERSIST', key)
+  redis.call('SETRANGE', key, 0, head)
+  return 1
+end
+
+-- One job whose id may be known.
+local function file(arg, mark, key, string)
+  if mark ~= '' and ARGV[arg + 3] == mark then
+    return rename(base .. mark .. ARGV[arg], key, string:sub(1, 19))
+  end
+  return redis.call('SETNX', key, string)
+end
+
+local function add(at, mark)
   local waiting, delayed, first, now = ARGV[at], ARGV[at + 1], at + 2, clock()
   local strings, twice = job_strings(first, now)
+  if mark ~= '' then
+    check_sent_ahead(first, mark)
+  end
   local count, answers = #strings / 2, {}
   -- Ids are hardly ever known already: one command for all, and one for each only if that fails.
-  local fresh = not twice and redis.call('MSETNX', unpack(strings)) == 1
+  local fresh = not twice and mark == '' and redis.call('MSETNX', unpack(strings)) == 1
   local before = redis.call('INCRBY', base .. 'seq', count) - count
   for number = 1, count do
     local arg, key = first + 4 * number - 4, strings[2 * number - 1]
     local delay = tonumber(ARGV[arg + 2])
-    answers[number] = fresh and 1 or redis.call('SETNX', key, strings[2 * number])
+    answers[number] = fresh and 1 or file(arg, mark, key, strings[2 * number])
     if answers[number] == 1 and delay > 0 then
       enter(delayed, now + number - 1 + delay, ARGV[arg])
     elseif answers[number] == 1 then

@@ -1,11 +1,11 @@
--- The arguments of turn.lua, from the ninth on. First the number of kinds of change, and of each:
+-- The arguments of turn.lua, from the tenth on. First the number of kinds of change, and of each:
 -- rank of its edge, whether that leads out of an ended state (0, 1), whether shelves are among its
 -- sources (0, 1), target place, whether that is a shelf (0, 1), whether to raise the token (0, 1),
 -- whether the lease must have ended (0, 1), delay and how long the job is kept (microseconds; -1 by
 -- number, -2 not at all), new failures, crashes and solo (empty: as they are), the number of the
 -- edge's sources, the sources. Then of each change: number of its kind, id, token, the number of
 -- further arguments, fields of `left:<id>` and their values.
-local at = 9
+local at = 10
 
 local function read_kind()
   local rank, ended, shelved, place, shelf, outside, lapsed = unpack(ARGV, at + 1, at + 7)
@@ -27,7 +27,7 @@ end
 -- The kinds, and all places that are sources of one.
 local function read_kinds()
   local kinds, places, seen = {}, {}, {}
-  for number = 1, tonumber(ARGV[9]) do
+  for number = 1, tonumber(ARGV[10]) do
     kinds[number] = read_kind()
     for place in pairs(kinds[number].sources) do
       places[#places + 1], seen[place] = not seen[place] and place or nil, true

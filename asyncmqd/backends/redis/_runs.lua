@@ -30,13 +30,23 @@ local function cut(job, most)
   return job and #job > tonumber(most) and string.sub(job, 1, most) or job
 end
 
--- Of each job: id, its run, and its string, which is false if the store lost it.
-local function read_claims(ids, runs)
+-- The first bytes of each string. A script copies a long string three times.
+local function read_pieces(keys, bytes)
+  local pieces = {}
+  for number, key in ipairs(keys) do
+    pieces[number] = redis.call('GETRANGE', key, 0, bytes - 1)
+  end
+  return pieces
+end
+
+-- Of each job: id, its run, and its string, or if `piece` is given so many bytes of it. The string is
+-- false or empty if the store lost it.
+local function read_claims(ids, runs, piece)
   local claims, keys = {}, {}
   for number, id in ipairs(ids) do
     keys[number] = base .. 'job:' .. id
   end
-  local jobs = #ids > 0 and redis.call('MGET', unpack(keys))
+  local jobs = piece and read_pieces(keys, piece) or #ids > 0 and redis.call('MGET', unpack(keys))
   for number, id in ipairs(ids) do
     claims[number] = {id, runs[number], jobs[number]}
   end

@@ -10,7 +10,7 @@ if not known[1] or known[2] or tonumber(known[1]) >= tonumber(ARGV[2]) then
 end
 redis.call('HSET', key, 'last', ARGV[2])
 if ARGV[3] then
-  add(3)
+  add(3, '')
   wake()
 end
 return 1

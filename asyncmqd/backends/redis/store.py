@@ -20,7 +20,7 @@ from asyncmqd.backends.base import (
     Turn,
     WorkerRecord,
 )
-from asyncmqd.backends.redis import address, encoding, migration
+from asyncmqd.backends.redis import address, encoding, large, migration
 from asyncmqd.backends.redis.connect import Link, link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns, danger
@@ -49,6 +49,7 @@ class RedisBackend(BaseBackend):
         self._secret_url = url
         self.url = self._address.url
         self._leases = LeaseClient(self._address)
+        self._pieces = large.Pieces(self._run)
         self._prefix = self._address.prefix
         self._renew()
 
@@ -120,21 +121,23 @@ class RedisBackend(BaseBackend):
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
         if not jobs:
             return []
+        mark, ahead = large.sent_ahead(self._base(queue), jobs)
+        if self._link.clustered:
+            ahead.append(partial(self._known, queue))
         slices = (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
-        calls = [partial(self._add_call, queue, page) for page in slices]
+        calls = [partial(self._add_call, queue, mark, page) for page in slices]
         waits = self._waits()
-        known = [self._known(queue)] if self._link.clustered else []
-        replies = (await self._run(*known, *calls, *waits))[len(known) :]
+        replies = (await self._run(*ahead, *calls, *waits))[len(ahead) :]
         if waits:
             self._check_replicas(replies.pop())
         return [added == 1 for reply in replies for added in reply]
 
-    def _add_call(self, queue: str, jobs: Sequence[NewJob]) -> Command:
-        args = (arg for job in jobs for arg in encoding.job_args(job))
+    def _add_call(self, queue: str, mark: str, jobs: Sequence[NewJob]) -> Command:
+        args = (arg for job in jobs for arg in large.args_of(job, mark))
         keys = [self._base(queue)]
         if not self._link.clustered:
             keys.append(self._queues)
-        return call("add", keys, (queue, State.WAITING, State.DELAYED, *args))
+        return call("add", keys, (queue, mark, State.WAITING, State.DELAYED, *args))
 
     def _waits(self) -> list[Command]:
         """What has the master answer only when enough replicas have the write before it."""
@@ -170,16 +173,23 @@ class RedisBackend(BaseBackend):
         taken: list[Claim] = []
         for page, room in encoding.steps(changes, limit):
             now, numbers, rows = await self._one(
-                "turn", queue, *self._claim_args(room, lease, worker), *encoding.change_args(page)
+                "turn",
+                queue,
+                *self._claim_args(queue, room, lease, worker),
+                *encoding.change_args(page),
             )
             answers += [encoding.ANSWERS[number] for number in numbers]
+            rows = await self._pieces.complete(queue, self._base(queue), rows, self._most)
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken)
 
-    def _claim_args(self, limit: int, lease: float, worker: str) -> tuple[Argument, ...]:
+    def _claim_args(
+        self, queue: str, limit: int, lease: float, worker: str
+    ) -> tuple[Argument, ...]:
         channel = self._wakeups.channel
         places = (State.WAITING, State.ACTIVE)
-        return (*places, limit, micros(lease), worker, channel, self._most)
+        amount = (self._most, self._pieces.of(queue))
+        return (*places, limit, micros(lease), worker, channel, *amount)
 
     @property
     def _most(self) -> int:

@@ -5,8 +5,9 @@
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to
---       return; then, if there are changes, whom to wake (none, one, all) and the changes, see
---       _changes.lua; no id comes twice, for all jobs are read before the first one is written
+--       return, how many of them to read (empty: all); then, if there are changes, whom to wake (none,
+--       one, all) and the changes, see _changes.lua; no id comes twice, for all jobs are read before
+--       the first one is written
 -- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job; the claims: id, run,
 --       string of the job
 local function apply_all()
@@ -28,11 +29,11 @@ local function apply_all()
   if bytes ~= 0 then
     redis.call('INCRBY', base .. 'bytes', bytes)
   end
-  if moved and ARGV[8] ~= 'none' then
-    wake(ARGV[8] == 'all')
+  if moved and ARGV[9] ~= 'none' then
+    wake(ARGV[9] == 'all')
   end
   return answers
 end
 
-local answers, limit = ARGV[8] and apply_all() or {}, tonumber(ARGV[3])
+local answers, limit = ARGV[9] and apply_all() or {}, tonumber(ARGV[3])
 return {now, answers, limit > 0 and take(limit) or {}}

@@ -1,0 +1,71 @@
+"""Large payloads go past the scripts, which copy a string when it comes and when it goes.
+
+On its way in, a payload is set as a key of its own, `part:<mark>:<id>`, which `add.lua` renames in
+the same write. If that does not happen, it is gone after a minute. The mark is drawn for each call,
+for two callers may add a job of the same id.
+
+On its way out, a claim brings the beginning, and a plain command the whole. That is a second round
+trip, so it is done where the last claim of the queue has brought a large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+from asyncmqd.backends.redis.encoding import HEADER, job_args
+from asyncmqd.backends.redis.scripts import Argument, Command, Late
+from asyncmqd.domain import clock
+from asyncmqd.domain.job import NewJob
+
+Rows = list[list[Any]]
+"""Of each claimed job: id, run, string; see turn.lua."""
+
+PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
+_KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
+_NO_HEADER = b" " * HEADER  # add.lua writes it
+
+
+def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
+    """The mark of these jobs, and the commands that send large payloads; empty without such."""
+    large = [job for job in jobs if len(job.payload) > PIECE]
+    mark = f"part:{clock.nonce()}:" if large else ""
+    return mark, [partial(_set, f"{base}{mark}{job.id}", job) for job in large]
+
+
+def args_of(job: NewJob, mark: str) -> tuple[Argument, ...]:
+    """Of add.lua: in the place of a payload that was sent ahead stands the mark."""
+    args = job_args(job)
+    return args if len(job.payload) <= PIECE else (*args[:-1], mark)
+
+
+def _set(key: str, job: NewJob) -> Command:
+    # Of two jobs of one id in one call the first counts.
+    return ("SET", key, _NO_HEADER + job.payload, "NX", "PX", _KEPT)
+
+
+class Pieces:
+    """Knows the queues whose jobs are large, and completes what their claims bring."""
+
+    def __init__(self, run: Callable[..., Awaitable[list[Any]]]) -> None:
+        self._run = run  # sends commands
+        self._large: set[str] = set()  # queues
+
+    def of(self, queue: str) -> int | str:
+        """How many bytes of each job's string a claim reads; empty for all."""
+        return PIECE if queue in self._large else ""
+
+    async def complete(self, queue: str, base: str, rows: Rows, most: int) -> Rows:
+        """A claim's rows, with up to `most` bytes of each string. Raises StoreError."""
+        if queue in self._large:
+            cut = [row for row in rows if len(row[2]) == PIECE]
+            keys = [f"{base}job:{row[0].decode()}" for row in cut]
+            whole = await self._run(*(("GETRANGE", key, 0, most - 1) for key in keys))
+            for row, string in zip(cut, whole, strict=True):
+                row[2] = string
+        if any(len(row[2] or b"") > PIECE for row in rows):
+            self._large.add(queue)
+        elif rows:
+            self._large.discard(queue)
+        return rows

@@ -1,0 +1,109 @@
+"""Large payloads in Redis: past the scripts on their way in and out, and nothing left behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.redis import RedisBackend, large
+from asyncmqd.backends.redis.large import PIECE
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.settle import Policy, Succeeded, settle
+from tests.eventually import eventually
+from tests.servers import KINDS, RedisServer
+
+QUEUE = "mail"
+LEASE = 60.0
+PREFIX = "asyncmq:{mail}:"
+
+
+def job(id: str, size: int, **options: float) -> NewJob:
+    return NewJob(id=id, payload=id[:1].encode() * size, **options)
+
+
+@pytest.fixture(params=KINDS)
+def server(request, tmp_path) -> Iterator[RedisServer]:
+    with RedisServer(request.param, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def store(server: RedisServer) -> AsyncIterator[RedisBackend]:
+    store = RedisBackend(server.url)
+    yield store
+    await store.close()
+
+
+def parts(server: RedisServer) -> list[bytes]:
+    with server.client() as client:
+        return list(client.keys(f"{PREFIX}part:*"))
+
+
+SIZES = (PIECE - 20, PIECE - 19, PIECE - 18, PIECE, PIECE + 1, 10 * PIECE, 2, 10 * PIECE)
+
+
+async def test_each_size_comes_back_whole_whatever_was_claimed_before(server, store):
+    jobs = [job(f"{letter}1", size) for letter, size in zip("abcdefgh", SIZES, strict=True)]
+    assert await store.add(QUEUE, [*jobs, job("late", 2 * PIECE, delay=100)]) == [True] * 9
+    assert parts(server) == []
+    with server.client() as client:
+        assert client.ttl(f"{PREFIX}job:h1") == -1
+    for expected in jobs:
+        [claim] = await store.claim(QUEUE, 1, LEASE, "w")
+        assert (claim.id, claim.payload) == (expected.id, expected.payload)
+    [late] = await store.get(QUEUE, ["late"])
+    assert late is not None
+    assert late.payload == b"l" * 2 * PIECE
+
+
+async def test_many_at_once_and_small_ones_between(store):
+    jobs = [job(f"j{number:03}", 2 * PIECE if number % 3 else 5) for number in range(60)]
+    await store.add(QUEUE, jobs)
+    taken = [claim for _ in range(6) for claim in await store.claim(QUEUE, 10, LEASE, "w")]
+    assert [(claim.id, claim.payload) for claim in taken] == [(j.id, j.payload) for j in jobs]
+    done = [settle(claim, Succeeded(), Policy(), 0) for claim in taken]
+    assert await store.apply(QUEUE, done) == ["applied"] * 60
+    usage = sum(len(each.payload) for each in jobs)
+    [size] = await store._run(("GET", f"{PREFIX}bytes"))
+    assert int(size) == usage, "the size of a job is that of all of its payload"
+
+
+async def test_of_two_of_one_id_the_first_stays(server, store):
+    first, second = job("a", 2 * PIECE), NewJob(id="a", payload=b"x" * 3 * PIECE)
+    assert await store.add(QUEUE, [first, second]) == [True, False]
+    assert await store.add(QUEUE, [second, job("b", 5)]) == [False, True]
+    [kept] = await store.get(QUEUE, ["a"])
+    assert kept is not None
+    assert kept.payload == first.payload
+    assert parts(server) == []
+
+
+async def test_a_server_that_forgot_its_scripts_keeps_what_was_sent_ahead(server, store):
+    await store.add(QUEUE, [job("a", 5)])
+    with server.client() as client:
+        client.script_flush()
+    assert await store.add(QUEUE, [job("b", 2 * PIECE)]) == [True]
+    assert parts(server) == []
+
+
+async def test_without_its_payload_no_job_is_added(server, store, monkeypatch):
+    """A server that is told to evict may take it."""
+    monkeypatch.setattr(large, "_set", lambda key, _job: ("SET", f"{key}:elsewhere", b"", "PX", 1))
+    with pytest.raises(StoreError, match="sent ahead is gone"):
+        await store.add(QUEUE, [job("a", 5), job("b", 2 * PIECE)])
+    assert await store.get(QUEUE, ["a", "b"]) == [None, None]
+    assert (await store.counts([QUEUE]))[QUEUE].waiting == 0
+
+
+async def test_what_was_sent_ahead_does_not_stay(server, store, monkeypatch):
+    """The connection may break between the two, and nobody asks again."""
+    monkeypatch.setattr(large, "_KEPT", 1)
+    _, commands = large.sent_ahead(PREFIX, [job("a", 2 * PIECE)])
+    await store._run(*commands)
+
+    async def gone() -> bool:
+        return parts(server) == []
+
+    await eventually(gone)
