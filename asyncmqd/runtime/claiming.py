@@ -242,11 +242,9 @@ class ClaimLoop:
             raise
         self._failures = 0
         self.node.store_answered()
-        suspects = sum(map(is_suspect, reply.claims))  # not started yet: they wait for their turn
-        self.room.use(reserved, len(reply.claims) - suspects, suspects)
         if room:
             self._note_filling(room, len(reply.claims))
-        await self._start_all(reply.claims, self._loop.time() - began, reserved.limiter)
+        await self._start_all(reply.claims, reserved, self._loop.time() - began)
         try:
             if reply.claims:
                 await asyncio.sleep(0)  # they begin now: counting and logging what ended can wait
@@ -311,26 +309,23 @@ class ClaimLoop:
 
     # ------------------------------------------------------------------ starting
 
-    async def _start_all(
-        self, claims: list[Claim], took: float, limiter: RateLimiter | None
-    ) -> None:
+    async def _start_all(self, claims: list[Claim], reserved: Reservation, took: float) -> None:
         if claims and took > self.node.lease / 2:
-            claims = await self._still_held(claims, limiter)
+            claims = await self._still_held(claims)
+        # Not before: starts that are counted while the store is asked make room for others.
+        suspects = sum(map(is_suspect, claims))  # not started yet: they wait for their turn
+        self.room.use(reserved, len(claims) - suspects, suspects)
         # Suspects first: a trial needs a process in which nothing has begun yet.
         for claim in sorted(claims, key=is_suspect, reverse=True):
-            self._start(claim, limiter)
+            self._start(claim, reserved.limiter)
 
-    async def _still_held(self, claims: list[Claim], limiter: RateLimiter | None) -> list[Claim]:
+    async def _still_held(self, claims: list[Claim]) -> list[Claim]:
         """The reply took so long (a stalled store, a stopped process) that leases may be over."""
         try:
             kept = await self.node.leases.check(claims)
         except StoreError:
-            kept = [True] * len(claims)  # not known: fenced all the same
-        lost = [claim for claim, is_kept in zip(claims, kept, strict=True) if not is_kept]
-        self.room.slots.give(len(lost))
-        if limiter is not None:
-            limiter.refund(sum(map(is_suspect, lost)))
-        return [claim for claim, is_kept in zip(claims, kept, strict=True) if is_kept]
+            return claims  # not known: fenced all the same
+        return [*itertools.compress(claims, kept)]
 
     def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
         former = self.running.get(claim.id)

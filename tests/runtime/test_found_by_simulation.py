@@ -117,3 +117,39 @@ async def test_one_lost_renewal_costs_no_lease(bench: Bench) -> None:
     async with bench.worker(), bench.worker(bench.node()):
         (record,) = await bench.ended(id)
     assert (record.state, record.token) == (State.COMPLETED, 1)
+
+
+class Stalls(InMemoryBackend):
+    """The reply to its first claim takes most of the lease, and the next renewal five seconds."""
+
+    stalled = False
+
+    async def turn(
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+    ) -> Turn:
+        turn = await super().turn(queue, changes, limit, lease, worker)
+        if turn.claims and not self.stalled:
+            self.stalled = True
+            await asyncio.sleep(0.6 * lease)
+        return turn
+
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        await asyncio.sleep(5)
+        return await super().extend(held, lease)
+
+
+@virtual
+async def test_starts_count_when_they_happen_not_when_the_store_is_asked_about_them(
+    bench: Bench,
+) -> None:
+    bench.backend = Stalls(now=store_clock)
+    begun: list[float] = []
+
+    async def mark() -> None:
+        begun.append(asyncio.get_running_loop().time())
+
+    bench.task(mark)
+    ids = [await bench.add("mark") for _ in range(6)]
+    async with bench.worker(rate_limit=2, concurrency=4):
+        await bench.ended(*ids)
+    assert begun[2] - begun[0] > 0.45, "a burst of two, then one in half a second"
