@@ -140,7 +140,11 @@ HUEY = Peer(
     "huey",
     "python",
     "run_huey.py",
-    left=(("LLEN", "huey.redis.$queue"), ("ZCARD", "huey.schedule.$queue")),
+    left=(
+        ("LLEN", "huey.redis.$queue"),
+        ("ZCARD", "huey.redis.$queue"),  # with priorities
+        ("ZCARD", "huey.schedule.$queue"),
+    ),
     requirements=("huey==3.5.4", *REDIS_PY, "gevent==26.9.0"),
     share=0.2,
     lacks={"together": BLOCKS, "queues": ONE_QUEUE},

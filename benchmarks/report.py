@@ -101,13 +101,15 @@ def _ours(peer: Peer) -> Peer:
 def _ratio(work: Work, peer: Peer, results: Results) -> float | None:
     mine = results.median(work.name, peer.name, work.column)
     ours = results.median(work.name, _ours(peer).name, work.column)
-    return mine / ours if mine is not None and ours else None
+    return mine / ours if mine is not None and mine >= 0 and ours else None
 
 
 def _beats(column: str, work: Work, peer: Peer, results: Results) -> bool:
     theirs = results.median(work.name, peer.name, column)
     ours = results.median(work.name, _ours(peer).name, column)
     if theirs is None or ours is None or number(theirs) == number(ours):
+        return False
+    if theirs < 0:  # jobs that ran before they were due, a store that shrank meanwhile
         return False
     return theirs > ours if column in RATES else theirs < ours
 
@@ -132,7 +134,7 @@ def _ranked(work: Work, results: Results) -> list[Peer]:
     ]
     return sorted(
         measured,
-        key=lambda peer: results.median(work.name, peer.name, work.column) or 0.0,
+        key=lambda peer: abs(results.median(work.name, peer.name, work.column) or 0.0),
         reverse=work.more_is_better,
     )
 

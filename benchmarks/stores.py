@@ -73,7 +73,8 @@ class Sqlite:
 def _jobs(answer: Any) -> int:
     """Jobs that an answer speaks of: a number, or the groups of a stream."""
     if isinstance(answer, redis.ResponseError):
-        if "no such key" in str(answer):
+        # A stream that nobody has made yet, or a key that has another type with priorities.
+        if "no such key" in str(answer) or str(answer).startswith("WRONGTYPE"):
             return 0
         raise answer
     if isinstance(answer, int):

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import dramatiq
 import marks
+import plain
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.rate_limits import WindowRateLimiter
 from dramatiq.rate_limits.backends import RedisBackend
@@ -23,42 +23,12 @@ dramatiq.set_broker(broker)
 limiter = WindowRateLimiter(RedisBackend(url=marks.url()), "limit", limit=marks.LIMIT, window=1)
 
 
-def noop() -> None:
-    marks.begin()
-
-
 def limited() -> None:
     with limiter.acquire():
         marks.begin()
 
 
-def nap() -> None:
-    marks.begin()
-    time.sleep(marks.NAP)
-
-
-def stamp(reference: int) -> None:
-    marks.sample(reference)
-
-
-def weigh(blob: str) -> None:
-    assert blob
-    marks.begin()
-
-
-def flaky(number: int) -> None:
-    if marks.fails(number):
-        raise RuntimeError("the first run fails")
-
-
-FUNCTIONS = {
-    "noop": limited if marks.work() == "limited" else noop,
-    "nap": nap,
-    "plain": noop,
-    "stamp": stamp,
-    "weigh": weigh,
-    "flaky": flaky,
-}
+FUNCTIONS = plain.FUNCTIONS | ({"noop": limited} if marks.work() == "limited" else {})
 
 
 def _actors() -> dict[tuple[str, str, int | None], Any]:
@@ -72,12 +42,12 @@ def _actors() -> dict[tuple[str, str, int | None], Any]:
     if marks.work() == "mixed":
         for level, words in enumerate(marks.LEVELS):
             actors["noop", marks.QUEUE, level] = dramatiq.actor(
-                noop, actor_name=words, queue_name=marks.QUEUE, priority=level
+                plain.noop, actor_name=words, queue_name=marks.QUEUE, priority=level
             )
     if marks.work() == "queues":
         for queue in marks.queues():
             actors["noop", queue, None] = dramatiq.actor(
-                noop, actor_name=f"noop-{queue}", queue_name=queue
+                plain.noop, actor_name=f"noop-{queue}", queue_name=queue
             )
     return actors
 

@@ -22,10 +22,10 @@ if sys.argv[1] == "work" and KIND == "greenlet":
 
     monkey.patch_all()
 
-import time  # noqa: E402 - as gevent asks, its patches come first
-from collections.abc import Sequence  # noqa: E402
+from collections.abc import Sequence  # noqa: E402 - as gevent asks, its patches come first
 from typing import Any  # noqa: E402
 
+import plain  # noqa: E402
 from huey import PriorityRedisHuey, RedisHuey, SqliteHuey  # noqa: E402
 
 
@@ -41,48 +41,17 @@ huey = _huey()
 limit = huey.rate_limit("limit", limit=marks.LIMIT, per=1)
 
 
-@huey.task()
-def noop() -> None:
-    marks.begin()
+def _tasks() -> dict[str, Any]:
+    functions = dict(plain.FUNCTIONS)
+    if marks.work() == "limited":
+        functions["noop"] = limit(plain.noop)
+    return {
+        name: huey.task(name=name, retries=3 if name == "flaky" else 0)(function)
+        for name, function in functions.items()
+    }
 
 
-@huey.task()
-@limit
-def limited() -> None:
-    marks.begin()
-
-
-@huey.task()
-def nap() -> None:
-    marks.begin()
-    time.sleep(marks.NAP)
-
-
-@huey.task()
-def stamp(reference: int) -> None:
-    marks.sample(reference)
-
-
-@huey.task()
-def weigh(blob: str) -> None:
-    assert blob
-    marks.begin()
-
-
-@huey.task(retries=3)
-def flaky(number: int) -> None:
-    if marks.fails(number):
-        raise RuntimeError("the first run fails")
-
-
-TASKS = {
-    "noop": limited if marks.work() == "limited" else noop,
-    "nap": nap,
-    "plain": noop,
-    "stamp": stamp,
-    "weigh": weigh,
-    "flaky": flaky,
-}
+TASKS = _tasks()
 
 
 class Producer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -14,32 +13,6 @@ from redis import Redis
 from rq import Queue, Retry, SimpleWorker
 
 PAGE = 1_000
-
-
-def noop() -> None:
-    marks.begin()
-
-
-def nap() -> None:
-    marks.begin()
-    time.sleep(marks.NAP)
-
-
-def stamp(reference: int) -> None:
-    marks.sample(reference)
-
-
-def weigh(blob: str) -> None:
-    assert blob
-    marks.begin()
-
-
-def flaky(number: int) -> None:
-    if marks.fails(number):
-        raise RuntimeError("the first run fails")
-
-
-FUNCTIONS = ("noop", "nap", "stamp", "weigh", "flaky")
 NAMES = marks.LEVELS if marks.work() == "mixed" else marks.queues()
 
 
@@ -71,7 +44,7 @@ def _name(order: Any) -> str:
 
 
 def _path(order: Any) -> str:
-    return f"run_rq.{order.task}"
+    return f"plain.{order.task}"
 
 
 def _retry(order: Any) -> Retry | None:
