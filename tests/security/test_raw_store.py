@@ -25,10 +25,8 @@ GOOD = [f"good-{number}" for number in range(20)]
 
 
 async def _with_good_ones(backend, ids: list[str], size: int = 0) -> None:
-    payload = encode_spec(JobSpec(id="a", task="good"))
-    large = encode_spec(JobSpec(id="a", task="good", args=["x" * size] * (size > 0)))
-    await backend.add("q", [NewJob(id=id, payload=payload) for id in GOOD])
-    await backend.add("q", [NewJob(id=id, payload=large) for id in ids])
+    payload = encode_spec(JobSpec(id="a", task="good", args=["x" * size]))
+    await backend.add("q", [NewJob(id=id, payload=payload) for id in [*ids, *GOOD]])
 
 
 @pytest.fixture(params=["redis6", "valkey9"])
