@@ -40,7 +40,7 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
 
 def _audit_sqlite(view: Snapshot, queue: str) -> None:
     rows = view.execute(
-        "SELECT place, kept_in, length(payload) + length(result) + length(error) FROM jobs"
+        "SELECT place, kept_in, length(payload) + large + length(result) + length(error) FROM jobs"
         " WHERE queue = ?",
         (queue,),
     ).fetchall()
@@ -55,6 +55,9 @@ def _audit_sqlite(view: Snapshot, queue: str) -> None:
         assert count == jobs.pop(line, 0), line
         assert size == sizes[line], line
     assert not jobs
+    apart = view.execute("SELECT job, length(payload) FROM large_payloads").fetchall()
+    large = view.execute("SELECT number, large FROM jobs WHERE large").fetchall()
+    assert sorted(apart) == sorted(large), "a large payload without its job, or a job without its"
 
 
 async def _audit_redis(store: RedisBackend, queue: str) -> None:

@@ -44,6 +44,7 @@ Known = dict[str, Record]  # the jobs that are there when a command is drawn
 _EDGES = [EDGES[name] for name in sorted(EDGES.keys() - VERBS)]
 _ids = st.sampled_from(IDS)
 _bytes = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50])
+_payloads = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50, b"x" * 5_000, b"x" * 20_000])
 _pages = st.sampled_from([500, 1, 2])
 _leases = st.sampled_from([FAR, 0.0, 3 * FAR])
 _behind = st.sampled_from([0] * 8 + [1, -1])
@@ -63,7 +64,6 @@ _fields = st.fixed_dictionaries(
     },
 )
 _keeps = st.sampled_from([None, 0.0, FAR, 2 * FAR])
-_payloads = st.one_of(_bytes, st.just(b"x" * 20_000))  # large enough for its own way in a store
 _jobs = st.builds(
     NewJob,
     id=_ids,
@@ -138,7 +138,7 @@ _PRUNES = st.builds(
     st.builds(
         Retention,
         keep_completed=st.sampled_from([1_000, 0, 1, 2]),
-        keep_bytes=st.sampled_from([1 << 30, 0, 1, 60, 120]),
+        keep_bytes=st.sampled_from([1 << 30, 0, 1, 60, 120, 5_060]),
     ),
     _pages,
 )

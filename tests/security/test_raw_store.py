@@ -24,8 +24,8 @@ GARBAGE = [b"", b"x", b"\xff" * 40, b"9" * 400, b"-" * 18, b"0" * 16 + b"abc{}",
 GOOD = [f"good-{number}" for number in range(20)]
 
 
-async def _with_good_ones(backend, ids: list[str]) -> None:
-    payload = encode_spec(JobSpec(id="a", task="good"))
+async def _with_good_ones(backend, ids: list[str], size: int = 0) -> None:
+    payload = encode_spec(JobSpec(id="a", task="good", args=["x" * size]))
     await backend.add("q", [NewJob(id=id, payload=payload) for id in [*ids, *GOOD]])
 
 
@@ -52,6 +52,23 @@ async def test_jobs_overwritten_in_redis(redis, registry):
 
 
 VALUES = ["'text'", "''", "5", "-1.5", "x''", "x'ff'", "'[[['"]
+
+
+async def test_large_jobs_overwritten_in_sqlite(tmp_path, registry):
+    backend = open_backend(f"sqlite://{tmp_path}/jobs.db")
+    ids = [f"bad-{number}" for number in range(len(VALUES))]
+    await _with_good_ones(backend, [*ids, "gone"], 5_000)
+    place = "job = (SELECT number FROM jobs WHERE id = ?)"
+    with sqlite3.connect(tmp_path / "jobs.db") as connection:
+        for id, value in zip(ids, VALUES, strict=True):
+            connection.execute(f"UPDATE large_payloads SET payload = {value} WHERE {place}", (id,))
+        connection.execute(f"DELETE FROM large_payloads WHERE {place}", ("gone",))
+    connection.close()
+    await run_dry(backend, registry)
+    assert {r.state for r in await records_of(backend, GOOD)} == {State.COMPLETED}
+    assert {r.state for r in await records_of(backend, [*ids, "gone"])} == {State.FAILED}
+    assert await backend.remove("q", ids) == [True] * len(ids)
+    await backend.close()
 
 
 async def test_jobs_overwritten_in_sqlite(tmp_path, registry):

@@ -1,7 +1,7 @@
 """Write the sample in the layout of this release, to be kept for all later ones.
 
 `python -m tests.stores.make` writes tests/stores/{sqlite,redis}-<layout> with what they show, once
-for each layout: a store that was kept is never written anew.
+for each layout: a store that was kept is never written anew, also when the sample has grown since.
 """
 
 from __future__ import annotations
@@ -114,6 +114,10 @@ def _commands(client: redis.Redis, key: bytes) -> Iterator[tuple[bytes, ...]]:
 
 
 if __name__ == "__main__":
-    for make in (_make_sqlite, _make_redis):
-        with tempfile.TemporaryDirectory() as directory:
-            make(Path(directory))
+    for name, make in (
+        (f"sqlite-{database.LAYOUT}", _make_sqlite),
+        (f"redis-{scripts.LAYOUT}", _make_redis),
+    ):
+        if not (KEPT / f"{name}.json").exists():
+            with tempfile.TemporaryDirectory() as directory:
+                make(Path(directory))

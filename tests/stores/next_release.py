@@ -1,7 +1,7 @@
-"""The release after this one, as far as stores go: the same code with a layout 2 and the way there.
+"""The release after this one, as far as stores go: the same code, a new layout, and the way there.
 
-Layout 2 gives every job a tenant. Set MIGRATION_HOLD to a path, and a migration makes that file in
-its middle and goes no further.
+That layout gives every job a tenant. Set MIGRATION_HOLD to a path, and a migration makes that file
+in its middle and goes no further.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from asyncmqd.backends.redis.connect import Link
 from asyncmqd.backends.sqlite import file, migration
 from asyncmqd.domain.states import State
 
+SQLITE, REDIS = file.LAYOUT, scripts.LAYOUT  # of this release
 PAGE = 4  # jobs: so small that the sample has several
 
 
 def install(set_attribute: Callable[[Any, str, Any], object] = setattr) -> None:
     """Make this process one of the next release, before it opens a store."""
-    set_attribute(file, "LAYOUT", 2)
-    set_attribute(migration, "STEPS", {2: _give_tenants_in_sqlite})
-    set_attribute(scripts, "LAYOUT", 2)
-    set_attribute(redis_migration, "STEPS", {2: _give_tenants_in_redis})
+    steps = migration.STEPS | {SQLITE + 1: _give_tenants_in_sqlite}
+    set_attribute(file, "LAYOUT", SQLITE + 1)
+    set_attribute(migration, "STEPS", steps)
+    redis_steps = redis_migration.STEPS | {REDIS + 1: _give_tenants_in_redis}
+    set_attribute(scripts, "LAYOUT", REDIS + 1)
+    set_attribute(redis_migration, "STEPS", redis_steps)
     scripts._sha.cache_clear()
 
 

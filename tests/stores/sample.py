@@ -17,7 +17,8 @@ LEASE = 3_600.0  # seconds
 
 def payload(id: str) -> bytes:
     """A job that a later release wrote: with two fields that this one does not know."""
-    spec = {"id": id, "task": "mark", "args": [], "trace": "00-4bf92f", "tenant": {"name": "é"}}
+    args = ["x" * 3_000] if id.startswith("large") else []
+    spec = {"id": id, "task": "mark", "args": args, "trace": "00-4bf92f", "tenant": {"name": "é"}}
     return msgspec.json.encode(spec)
 
 
@@ -55,6 +56,7 @@ async def fill(store: BaseBackend) -> None:
             await store.apply("mail", [change(again, "defer", delay=1_000.0)])
     await store.add("mail", [job("low", 200), job("first", 0), job("second", 0), job("later", 5)])
     await store.add("mail", [job("delayed", 7, delay=7_200.0)])
+    await store.add("mail", [job("large", 201), job("large and delayed", 7, delay=9_000.0)])
     await store.add("reports", [job("report")])
     await store.pause("reports", True)
     await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.redis import RedisBackend, scripts
 from asyncmqd.backends.sqlite import file
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import State
+from tests.contract.audit import audit
 from tests.stores.make import KEPT, expected, load_redis, load_sqlite, sqlite_store
 from tests.stores.sample import change, payload, shown
 
@@ -21,6 +23,8 @@ SQLITE = sorted(path.stem for path in KEPT.glob("sqlite-*.sql"))
 REDIS = sorted(path.stem for path in KEPT.glob("redis-*.jsonl"))
 KINDS = ("redis6", "redis8", "valkey9")
 STORES = [*((name, "") for name in SQLITE), *((name, kind) for name in REDIS for kind in KINDS)]
+
+LENGTHS = "SELECT length(payload) FROM large_payloads ORDER BY 1"
 
 
 @pytest.fixture(params=STORES, ids=lambda each: " ".join(each).strip())
@@ -55,8 +59,9 @@ async def test_every_job_is_as_it_was(store: BaseBackend, request: pytest.Fixtur
     assert await shown(store) == wanted
 
 
-async def test_every_job_goes_on(store: BaseBackend) -> None:
+async def test_every_job_goes_on(store: BaseBackend, request: pytest.FixtureRequest) -> None:
     """Whatever led to its state, a job of an older release can be led on from it."""
+    (name, _) = request.node.callspec.params["store"]
     waiting = [each.id for each in await store.list("mail", State.WAITING)]
     claims = await store.claim("mail", 100, 60.0, "w")
     assert [claim.id for claim in claims] == waiting[: len(claims)]
@@ -75,8 +80,38 @@ async def test_every_job_goes_on(store: BaseBackend) -> None:
     hurried = [change(each, "hurry", outside=True) for each in delayed]
     assert await store.apply("mail", hurried) == ["applied"] * len(delayed)
     total = (await store.counts(["mail"]))["mail"].waiting
-    assert total == sum(len(jobs) for jobs in expected("sqlite-1")["mail"]["jobs"].values())
+    assert total == sum(len(jobs) for jobs in expected(name)["mail"]["jobs"].values())
     assert len(await store.claim("mail", 100, 60.0, "w")) == total
+
+
+async def test_the_large_payloads_of_layout_1_are_set_apart(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    load_sqlite("sqlite-1", path)
+    payloads = {"first": b"x" * 1_000, "succeed": b"y" * 1_001, "delayed": b"z" * 200_000}
+    with closing(sqlite3.connect(path)) as connection:
+        for id, large in payloads.items():
+            connection.execute("UPDATE jobs SET payload = ? WHERE id = ?", (large, id))
+        connection.execute(
+            "UPDATE tallies SET bytes = bytes + ? WHERE line = '#expiry'",
+            (1_001 - len(payload("succeed")),),
+        )
+        connection.commit()
+    opened = sqlite_store(path)
+    await opened.migrate()
+    assert {id: each and each.payload for id, each in await found(opened, payloads)} == payloads
+    await audit(opened, "mail")
+    assert await opened._read(lambda view: view.execute(LENGTHS).fetchall()) == [
+        (1_001,),
+        (200_000,),
+    ]
+    assert await opened.remove("mail", list(payloads)) == [True] * 3
+    await audit(opened, "mail")
+    assert await opened._read(lambda view: view.execute(LENGTHS).fetchall()) == []
+    await opened.close()
+
+
+async def found(store: BaseBackend, ids: Iterable[str]) -> list[tuple[str, Record | None]]:
+    return list(zip(ids, await store.get("mail", list(ids)), strict=True))
 
 
 @pytest.mark.parametrize("name", SQLITE)

@@ -1,4 +1,4 @@
-"""From this release to the next: the way of a store from layout 1 to 2, and what goes wrong."""
+"""From this release to the next: the way of a store to the layout after ours, and its mishaps."""
 
 # ruff: noqa: ASYNC240 - a test has its loop for itself
 
@@ -21,30 +21,45 @@ from tests.daemon.harness import Daemon, Store, until
 from tests.servers import RedisServer
 from tests.stores import sample
 from tests.stores.make import expected, load_redis, load_sqlite, sqlite_store
+from tests.stores.next_release import REDIS, SQLITE
 
 Migrate = Callable[..., "subprocess.Popen[str]"]
 MAIL = "[queues.mail]\n"
-OLDER = "expected layout 2, got 1, which an older release wrote: run `asyncmq store migrate`"
-NEWER = (
-    "expected layout 1, got 2, which a newer release wrote: use that release,"
-    " or a backup of layout 1"
-)
+KEPT = f"sqlite-{SQLITE}"  # of the layout of this release, as in REDIS_KEPT
+REDIS_KEPT = f"redis-{REDIS}"
+COPY = f"jobs.db.layout-{SQLITE}"
+
+
+def older(own: int) -> str:
+    """What the next release says of a store of this one's layout."""
+    return (
+        f"expected layout {own + 1}, got {own}, which an older release wrote:"
+        " run `asyncmq store migrate`"
+    )
+
+
+def newer(own: int) -> str:
+    """What this release says of a store of the next one's layout."""
+    return (
+        f"expected layout {own}, got {own + 1}, which a newer release wrote: use that release,"
+        f" or a backup of layout {own}"
+    )
 
 
 @pytest.fixture
 def path(place: Path) -> Path:
-    """A database of layout 1 that holds the sample."""
-    load_sqlite("sqlite-1", place / "jobs.db")
+    """A database of our layout that holds the sample."""
+    load_sqlite(KEPT, place / "jobs.db")
     return place / "jobs.db"
 
 
 @pytest.fixture(params=["redis6", "redis8", "valkey9"])
 def redis(request: pytest.FixtureRequest, server: Callable[[str], RedisServer]) -> RedisServer:
-    """A server whose keys are of layout 1 and hold the sample."""
+    """A server whose keys are of our layout and hold the sample."""
     running = server(request.param)
     running.flush()
     with running.client() as client:
-        load_redis("redis-1", client)
+        load_redis(REDIS_KEPT, client)
     return running
 
 
@@ -78,26 +93,26 @@ async def test_only_who_is_told_to_migrates(path: Path, next_release: None) -> N
     with pytest.raises(StoreOutdated) as raised:
         await store.counts(["mail"])
     await store.close()
-    assert str(raised.value) == f"{path}: {OLDER}"
-    assert layout(path) == 1
+    assert str(raised.value) == f"{path}: {older(SQLITE)}"
+    assert layout(path) == SQLITE
 
 
 async def test_the_command_migrates_after_a_backup(path: Path, migrate: Migrate) -> None:
-    backup = path.with_name("jobs.db.layout-1")
+    backup = path.with_name(COPY)
     assert end(migrate(f"sqlite://{path}")) == (
         0,
-        f"migrated from layout 1 to 2; as it was: {backup}\n",
+        f"migrated from layout {SQLITE} to {SQLITE + 1}; as it was: {backup}\n",
     )
     assert end(migrate(f"sqlite://{path}")) == (0, "the store has the layout of this release\n")
-    assert (layout(path), layout(backup)) == (2, 1)
-    assert await shows(sqlite_store(backup)) == expected("sqlite-1")
+    assert (layout(path), layout(backup)) == (SQLITE + 1, SQLITE)
+    assert await shows(sqlite_store(backup)) == expected(KEPT)
 
 
 async def test_a_migrated_store_shows_the_same(path: Path, next_release: None) -> None:
     store = sqlite_store(path)
     assert await store.migrate() is not None
     assert await store.migrate() is None
-    assert await shows(store) == expected("sqlite-1")
+    assert await shows(store) == expected(KEPT)
 
 
 async def test_this_release_refuses_the_next_ones_store(path: Path, migrate: Migrate) -> None:
@@ -118,7 +133,7 @@ def test_two_who_migrate_at_once_are_one_migration(path: Path, migrate: Migrate)
         "migrated from layout",
         *["the store has the la"] * 3,
     ]
-    assert layout(path.with_name("jobs.db.layout-1")) == 1
+    assert layout(path.with_name(COPY)) == SQLITE
 
 
 async def test_kill_9_in_the_middle_leaves_the_store_as_it_was(
@@ -128,13 +143,13 @@ async def test_kill_9_in_the_middle_leaves_the_store_as_it_was(
     until((place / "held").exists)
     killed.kill()
     killed.wait()
-    path.with_name("jobs.db.layout-1.part").touch()  # as if killed while it made the backup
-    assert layout(path) == 1
-    assert await shows(sqlite_store(path)) == expected("sqlite-1")
+    path.with_name(f"{COPY}.part").touch()  # as if killed while it made the backup
+    assert layout(path) == SQLITE
+    assert await shows(sqlite_store(path)) == expected(KEPT)
     code, text = end(migrate(f"sqlite://{path}"))
     assert (code, text[:20]) == (0, "migrated from layout")
-    assert layout(path) == 2
-    seen("migration, SQLite: kill -9 in its middle: layout 1 as it was; the next one completes")
+    assert layout(path) == SQLITE + 1
+    seen("migration, SQLite: kill -9 in its middle: its layout as it was; the next one completes")
 
 
 @pytest.mark.mounts
@@ -144,7 +159,7 @@ async def test_a_full_disk_leaves_the_store_as_it_was(
 ) -> None:
     """So many KB are free beside a store of 700 KB: less than a copy, or a copy and little more."""
     path = small_disk / "jobs.db"
-    load_sqlite("sqlite-1", path)
+    load_sqlite(KEPT, path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE jobs SET error = zeroblob(35000)")
         connection.commit()
@@ -155,12 +170,12 @@ async def test_a_full_disk_leaves_the_store_as_it_was(
     with pytest.raises(StoreError, match="the disk is full") as raised:
         await store.migrate()
     assert path.read_bytes() == before
-    assert path.with_name("jobs.db.layout-1").exists() is (done == "a step"), raised.value
-    assert not path.with_name("jobs.db.layout-1.part").exists()
+    assert path.with_name(COPY).exists() is (done == "a step"), raised.value
+    assert not path.with_name(f"{COPY}.part").exists()
     (small_disk / "ballast").unlink()
     assert await store.migrate() is not None
     await store.close()
-    assert layout(path) == 2
+    assert layout(path) == SQLITE + 1
     seen(f"migration, SQLite: disk full in {done}: refused, the file unchanged to the byte")
 
 
@@ -180,16 +195,16 @@ def test_a_daemon_migrates_its_store_and_goes_on(
     Store(url).add("mail", "mark", ["a", "b"])
     later = daemon(url, MAIL, tasks=[as_next_release, "ledger"]).start()
     told = later.wait_for("store.migrated")
-    assert (told["before"], told["after"]) == (1, 2)
-    assert told["backup"] == f"{place}/jobs.db.layout-1"
+    assert (told["before"], told["after"]) == (SQLITE, SQLITE + 1)
+    assert told["backup"] == f"{place}/{COPY}"
     until(lambda: sorted(later.lines()) == ["a", "b"])
     assert later.stop() == 0
-    assert Store(f"sqlite://{place}/jobs.db.layout-1").counts("mail").waiting == 2
+    assert Store(f"sqlite://{place}/{COPY}").counts("mail").waiting == 2
     # And back again: this release says what is the matter, and nobody has to read a traceback.
     refused = daemon(url, MAIL).start(ready=False)
     assert refused.wait() == 1
     [failed] = refused.all("daemon.failed")
-    assert failed["error"] == f"{place}/jobs.db: {NEWER}"
+    assert failed["error"] == f"{place}/jobs.db: {newer(SQLITE)}"
     assert "exc_info" not in failed
 
 
@@ -202,7 +217,7 @@ def test_a_daemon_whose_store_is_migrated_beneath_it_stops_writing(
     until(lambda: current.lines("began"))
     assert end(migrate(url))[0] == 0
     current.open_gate()
-    assert NEWER in current.wait_for("daemon.degraded")["error"]
+    assert newer(SQLITE) in current.wait_for("daemon.degraded")["error"]
     current.kill()
     with closing(sqlite3.connect(place / "jobs.db")) as connection:
         row = connection.execute("SELECT place, token, result FROM jobs").fetchone()
@@ -214,17 +229,19 @@ def test_a_daemon_whose_store_is_migrated_beneath_it_stops_writing(
 
 async def test_redis_is_migrated_by_the_command(redis: RedisServer, migrate: Migrate) -> None:
     old = RedisBackend(redis.url)
-    assert await sample.shown(old) == expected("redis-1")
-    assert end(migrate(redis.url)) == (0, "migrated from layout 1 to 2\n")
+    assert await sample.shown(old) == expected(REDIS_KEPT)
+    assert end(migrate(redis.url)) == (0, f"migrated from layout {REDIS} to {REDIS + 1}\n")
     assert end(migrate(redis.url)) == (0, "the store has the layout of this release\n")
     # Who was connected all the while writes nothing any more.
-    with pytest.raises(StoreRefused, match="expected layout 1, got 2: the store was migrated"):
+    with pytest.raises(
+        StoreRefused, match=f"expected layout {REDIS}, got {REDIS + 1}: the store was migrated"
+    ):
         await old.add("mail", [sample.job("late")])
     await old.close()
     with pytest.raises(StoreRefused) as raised:
         await old.connect()
     await old.close()
-    assert NEWER in str(raised.value)
+    assert newer(REDIS) in str(raised.value)
     check_tenants(redis)
 
 
@@ -232,9 +249,9 @@ async def test_a_migrated_redis_shows_the_same(redis: RedisServer, next_release:
     store = RedisBackend(redis.url)
     with pytest.raises(StoreOutdated) as raised:
         await store.counts(["mail"])
-    assert OLDER in str(raised.value)
+    assert older(REDIS) in str(raised.value)
     assert await store.migrate() is not None
-    assert await shows(store) == expected("redis-1")
+    assert await shows(store) == expected(REDIS_KEPT)
 
 
 async def test_a_killed_migration_of_redis_is_begun_anew(
@@ -253,19 +270,19 @@ async def test_a_killed_migration_of_redis_is_begun_anew(
     killed.kill()
     killed.wait()
     with redis.client() as client:
-        assert client.get("asyncmq:layout") == b"1"
+        assert client.get("asyncmq:layout") == b"%d" % REDIS
         assert 0 < client.pttl("asyncmq:migrating") <= 60_000
         client.delete("asyncmq:migrating")  # as those 60 s would
-    assert end(migrate(redis.url)) == (0, "migrated from layout 1 to 2\n")
+    assert end(migrate(redis.url)) == (0, f"migrated from layout {REDIS} to {REDIS + 1}\n")
     check_tenants(redis)
     seen("migration, Redis: kill -9 in its middle: older clients shut out, the next one completes")
 
 
 def check_tenants(redis: RedisServer) -> None:
-    """Layout 2 is complete, and the jobs are there."""
-    wanted = expected("redis-1")
+    """The next layout is complete, and the jobs are there."""
+    wanted = expected(REDIS_KEPT)
     with redis.client() as client:
-        assert client.get("asyncmq:layout") == b"2"
+        assert client.get("asyncmq:layout") == b"%d" % (REDIS + 1)
         assert not client.exists("asyncmq:migrating")
         for queue in sample.QUEUES:
             ids = {job["id"] for jobs in wanted[queue]["jobs"].values() for job in jobs}
@@ -282,10 +299,10 @@ async def test_a_cluster_is_migrated_by_the_command(
         old = RedisBackend(cluster.url)
         for name in names:
             await old.add(name, [sample.job(f"j{number}") for number in range(6)])
-        assert end(migrate(cluster.url)) == (0, "migrated from layout 1 to 2\n")
+        assert end(migrate(cluster.url)) == (0, f"migrated from layout {REDIS} to {REDIS + 1}\n")
         assert end(migrate(cluster.url)) == (0, "the store has the layout of this release\n")
         for name in names:
-            with pytest.raises(StoreRefused, match="expected layout 1, got 2"):
+            with pytest.raises(StoreRefused, match=f"expected layout {REDIS}, got {REDIS + 1}"):
                 await old.claim(name, 1, 60.0, "w")
             with cluster.owner(name).client() as client:
                 assert client.hlen(f"asyncmq:{{{name}}}:tenants") == 6
@@ -300,7 +317,7 @@ def test_a_daemon_leaves_the_moment_to_the_administrator(
     later = daemon(redis.url, MAIL, tasks=[as_next_release, "ledger"]).start(ready=False)
     assert later.wait() == 1
     [failed] = later.all("daemon.failed")
-    assert OLDER in failed["error"]
+    assert older(REDIS) in failed["error"]
     assert end(migrate(redis.url))[0] == 0
     later.kill()
     later.start()

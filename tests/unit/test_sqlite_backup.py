@@ -141,7 +141,8 @@ async def test_the_tallies_are_what_a_count_finds(backend: SQLiteBackend) -> Non
     await backend.prune("mail", Retention(keep_bytes=50_000))
     found = await backend._read(
         lambda view: view.execute(
-            "SELECT place, kept_in, length(payload) + length(result) + length(error) FROM jobs"
+            "SELECT place, kept_in, length(payload) + large + length(result) + length(error)"
+            " FROM jobs"
         ).fetchall()
     )
     jobs, size = Counter[str](), Counter[str]()

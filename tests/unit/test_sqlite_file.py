@@ -18,6 +18,7 @@ from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import SQLiteBackend, queries
 from asyncmqd.backends.sqlite.address import parse
 from asyncmqd.backends.sqlite.errors import translated
+from asyncmqd.backends.sqlite.file import LAYOUT
 from asyncmqd.backends.sqlite.health import file_system
 from asyncmqd.domain.job import NewJob
 
@@ -142,9 +143,12 @@ async def test_a_newer_layout_is_refused(path: Path) -> None:
     await backend.connect()
     await backend.close()
     newer = sqlite3.connect(path)
-    newer.execute("PRAGMA user_version = 2")
+    newer.execute(f"PRAGMA user_version = {LAYOUT + 1}")
     newer.close()
-    assert "expected layout 1, got 2, which a newer release wrote" in await refusal(path)
+    assert (
+        f"expected layout {LAYOUT}, got {LAYOUT + 1}, which a newer release wrote"
+        in await refusal(path)
+    )
 
 
 async def test_an_empty_file_becomes_a_store(path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-_TABLES = ("store", "jobs", "tallies", "paused", "schedules", "workers")
+_TABLES = ("store", "jobs", "large_payloads", "tallies", "paused", "schedules", "workers")
 
 
 def damage(connection: sqlite3.Connection) -> str | None:

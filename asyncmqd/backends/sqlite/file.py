@@ -17,7 +17,7 @@ from asyncmqd.backends.sqlite.room import log_limit
 from asyncmqd.backends.sqlite.transaction import save_clock
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
-LAYOUT = 1  # of the tables, as `PRAGMA user_version`; see migration.py
+LAYOUT = 2  # of the tables, as `PRAGMA user_version`; see migration.py
 
 _SMALLEST = 512  # bytes: a database has at least one page
 

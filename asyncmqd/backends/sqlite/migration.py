@@ -20,7 +20,23 @@ from asyncmqd.domain import clock
 Step = Callable[[sqlite3.Connection], None]
 _Result = TypeVar("_Result")
 
-STEPS: dict[int, Step] = {}
+
+def _set_large_payloads_apart(connection: sqlite3.Connection) -> None:
+    """From 1 to 2: a payload of more than 1,000 bytes goes to a table of its own."""
+    connection.execute(
+        "CREATE TABLE large_payloads (job INTEGER PRIMARY KEY, payload BLOB NOT NULL)"
+    )
+    connection.execute("ALTER TABLE jobs ADD COLUMN large INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        "INSERT INTO large_payloads (job, payload)"
+        " SELECT number, payload FROM jobs WHERE length(payload) > 1000"
+    )
+    connection.execute(
+        "UPDATE jobs SET large = length(payload), payload = x'' WHERE length(payload) > 1000"
+    )
+
+
+STEPS: dict[int, Step] = {2: _set_large_payloads_apart}
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 
 A step runs inside a transaction and neither begins nor ends one. tests/stores keeps a store of each

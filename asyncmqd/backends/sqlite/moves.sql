@@ -28,28 +28,33 @@ SELECT jobs.id FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: insert
--- queue, id, place, rank, seq, stood, priority, created, payload
-INSERT INTO jobs (queue, id, place, rank, seq, stood, priority, created, payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- queue, id, place, rank, seq, stood, priority, created, payload, bytes of one that stands apart
+INSERT INTO jobs (queue, id, place, rank, seq, stood, priority, created, payload, large)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_large
+-- payload, queue, id
+INSERT INTO large_payloads (job, payload)
+SELECT number, ? FROM jobs WHERE queue = ? AND id = ?;
 
 -- name: rows
 -- JSON array of ids, queue
 SELECT number, jobs.id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), length(result), length(error)
+    length(payload), large, length(result), length(error)
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: rows_in
 -- queue, place, highest rank, limit
 SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), length(result), length(error)
+    length(payload), large, length(result), length(error)
 FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
 ORDER BY rank, seq LIMIT ?;
 
 -- name: rows_kept
 -- queue, line, lowest and highest rank in it, limit
 SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), length(result), length(error)
+    length(payload), large, length(result), length(error)
 FROM jobs WHERE queue = ? AND kept_in = ? AND kept_until >= ? AND kept_until <= ?
 ORDER BY kept_until, seq LIMIT ?;
 
@@ -77,12 +82,19 @@ FROM json_each(?) AS ended WHERE number = CAST(ended.key AS INTEGER);
 -- JSON array of numbers
 DELETE FROM jobs WHERE number IN (SELECT value FROM json_each(?));
 
+-- name: delete_large
+-- JSON array of numbers
+DELETE FROM large_payloads WHERE job IN (SELECT value FROM json_each(?));
+
 -- name: next
 -- queue, waiting place, limit, most bytes of a payload: a longer one is not loaded
+-- `iif` spares jobs with small payloads the search for one that stands apart.
 SELECT number, id, token,
-    CASE WHEN length(payload) > ?4 THEN zeroblob(?4 + 1) ELSE CAST(payload AS BLOB) END,
+    CASE WHEN length(jobs.payload) > ?4 OR length(apart.payload) > ?4 THEN zeroblob(?4 + 1)
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     failures, crashes, solo, created
-FROM jobs WHERE queue = ?1 AND place = ?2
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = ?1 AND place = ?2
 ORDER BY rank, seq LIMIT ?3;
 
 -- name: claim

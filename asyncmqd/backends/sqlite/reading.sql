@@ -1,20 +1,25 @@
 -- Statements that only read. Parameters are listed in their order. Casts cost nothing; what a hand put
 -- into the file as text or a number would otherwise come out as that, and hide all other rows.
+-- `apart` is a payload that does not stand in its job's row: see `next` in moves.sql.
 
 -- name: lapsed
 -- queue, active place, since boot, limit, most bytes of a payload: a longer one is not loaded
 SELECT id, token,
-    CASE WHEN length(payload) > ?5 THEN zeroblob(?5 + 1) ELSE CAST(payload AS BLOB) END,
+    CASE WHEN length(jobs.payload) > ?5 OR length(apart.payload) > ?5 THEN zeroblob(?5 + 1)
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     failures, crashes, solo, created, worker
-FROM jobs WHERE queue = ?1 AND place = ?2 AND rank <= ?3
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = ?1 AND place = ?2 AND rank <= ?3
 ORDER BY rank, seq LIMIT ?4;
 
 -- name: held
 -- queue, active place, beginning of the worker's name, most bytes of a payload
 SELECT id, token,
-    CASE WHEN length(payload) > ?4 THEN zeroblob(?4 + 1) ELSE CAST(payload AS BLOB) END,
+    CASE WHEN length(jobs.payload) > ?4 OR length(apart.payload) > ?4 THEN zeroblob(?4 + 1)
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     failures, crashes, solo, created, worker
-FROM jobs WHERE queue = ?1 AND place = ?2
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = ?1 AND place = ?2
     AND substr(worker, 1, length(?3)) = ?3
 ORDER BY rank, seq;
 
@@ -24,23 +29,29 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 
 -- name: records
 -- JSON array of ids, queue
-SELECT jobs.id, place, rank, CAST(payload AS BLOB), priority, token, failures, crashes, solo,
-    created, started, worker, CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
+SELECT jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
+    failures, crashes, solo, created, started, worker,
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
 FROM json_each(?) AS wanted
-CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
+CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
+LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
 
 -- name: page
 -- queue, place, limit, offset
-SELECT id, place, rank, CAST(payload AS BLOB), priority, token, failures, crashes, solo,
-    created, started, worker, CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
-FROM jobs WHERE queue = ? AND place = ?
+SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
+    failures, crashes, solo, created, started, worker,
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = ? AND place = ?
 ORDER BY rank, seq LIMIT ? OFFSET ?;
 
 -- name: page_backwards
 -- queue, place, limit, offset
-SELECT id, place, rank, CAST(payload AS BLOB), priority, token, failures, crashes, solo,
-    created, started, worker, CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
-FROM jobs WHERE queue = ? AND place = ?
+SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
+    failures, crashes, solo, created, started, worker,
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
 
 -- name: queues

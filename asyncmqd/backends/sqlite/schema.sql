@@ -1,4 +1,4 @@
--- The tables of a store, layout 1 (`user_version` of the file).
+-- The tables of a store, layout 2 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -13,8 +13,8 @@ CREATE TABLE store (
     sequence   INTEGER NOT NULL
 );
 
--- The payload stands in the same row as what changes at each move: one write and one read a job
--- are worth more than the copy of a large payload.
+-- A small payload stands in the same row as what changes at each move: one write and one read a
+-- job. A large one would be written anew at each move, and stands in `large_payloads`.
 CREATE TABLE jobs (
     number     INTEGER PRIMARY KEY,
     queue      TEXT NOT NULL,
@@ -38,7 +38,14 @@ CREATE TABLE jobs (
     error      BLOB NOT NULL DEFAULT x'',
     result     BLOB NOT NULL DEFAULT x'',
     progress   BLOB NOT NULL DEFAULT x'',
+    large      INTEGER NOT NULL DEFAULT 0, -- bytes of a payload in `large_payloads`; 0: it is here
     UNIQUE (queue, id)
+);
+
+-- Written when the job is added, deleted with it, and never in between.
+CREATE TABLE large_payloads (
+    job     INTEGER PRIMARY KEY,   -- its number
+    payload BLOB NOT NULL
 );
 
 -- The line of every place, in one index.

@@ -1,0 +1,212 @@
+"""The rows of jobs: read by one statement for all of a batch, moved in memory, written once."""
+
+from __future__ import annotations
+
+import operator
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.clock import micros
+from asyncmqd.backends.sqlite.transaction import Transaction
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import State
+
+_SQL = queries.load("moves.sql")
+
+LARGE = 1_000
+"""Bytes: a longer payload stands apart. Measured in docs/decisions/large-payloads.md; another limit
+needs no other layout, since each row tells where its payload is."""
+
+EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
+COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
+_FOR_EVER = 2**62  # a rank that none exceeds
+
+# Plain text: the enumeration's members would pass through the adapters of sqlite3, row by row.
+WAITING, DELAYED, ACTIVE = map(str, (State.WAITING, State.DELAYED, State.ACTIVE))
+
+_VALUES = ("failures", "crashes", "solo", "error", "result", "progress")
+_NOTHING = (None,) * len(_VALUES)
+_values_of = operator.attrgetter(*_VALUES)
+
+
+class Row(msgspec.Struct):
+    """What moves of a job, and the new values that wait to be written (None: as it was)."""
+
+    number: int
+    id: str
+    place: str
+    rank: int
+    seq: int
+    stood: int
+    kept_in: str | None
+    kept_until: int | None
+    priority: int
+    token: int
+    payload_size: int  # of one that stands in this row
+    large_size: int  # of one in `large_payloads`
+    result_size: int
+    error_size: int
+    created: int | None = None
+    failures: int | None = None
+    crashes: int | None = None
+    solo: bool | None = None
+    error: bytes | None = None
+    result: bytes | None = None
+    progress: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        return self.payload_size + self.large_size + self.result_size + self.error_size
+
+    @property
+    def keeps_its_values(self) -> bool:
+        """Whether nothing waits to be written but where it stands."""
+        return self.created is None and _values_of(self) == _NOTHING
+
+    def set(self, change: Change) -> None:
+        """Take over the values of a change."""
+        values = _values_of(change)
+        if values == _NOTHING:
+            return
+        for field, value in zip(_VALUES, values, strict=True):
+            if value is not None:
+                setattr(self, field, value)
+        if change.result is not None:
+            self.result_size = len(change.result)
+        if change.error is not None:
+            self.error_size = len(change.error)
+
+
+class Jobs:
+    """The jobs of one queue in one transaction."""
+
+    def __init__(self, tx: Transaction, queue: str) -> None:
+        self._tx = tx
+        self._queue = queue
+
+    # ------------------------------------------------------------------ rows
+
+    def load(self, ids: Iterable[str]) -> dict[str, Row]:
+        """Those of these jobs that exist, by id."""
+        rows = self._tx.execute(_SQL["rows"], (array(ids), self._queue))
+        return {row[1]: Row(*row) for row in rows}
+
+    def first(self, place: str, limit: int, until: int = _FOR_EVER) -> list[Row]:
+        """The first jobs of a place whose rank is not above `until`."""
+        rows = self._tx.execute(_SQL["rows_in"], (self._queue, place, until, limit))
+        return [Row(*row) for row in rows]
+
+    def first_kept(self, line: str, limit: int, begin: int = 0, end: int = _FOR_EVER) -> list[Row]:
+        """The ended jobs that would be deleted first, with a rank from `begin` to `end`."""
+        rows = self._tx.execute(_SQL["rows_kept"], (self._queue, line, begin, end, limit))
+        return [Row(*row) for row in rows]
+
+    def add(self, jobs: Sequence[NewJob]) -> None:
+        """File new jobs. A large payload stands apart, where no move of its job copies it."""
+        self._tx.executemany(_SQL["insert"], [self._new(job) for job in jobs])
+        large = [(job.payload, self._queue, job.id) for job in jobs if len(job.payload) > LARGE]
+        if large:
+            self._tx.executemany(_SQL["insert_large"], large)
+
+    def _new(self, job: NewJob) -> tuple[object, ...]:
+        place, rank = WAITING, job.priority
+        if job.delay > 0:
+            place, rank = DELAYED, self._tx.time + micros(job.delay)
+        seq = self._tx.next()
+        self._tx.count(self._queue, place, 1)
+        payload, large = job.payload, 0
+        if len(payload) > LARGE:
+            payload, large = b"", len(payload)
+        file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
+        return *file, payload, large
+
+    def save(self, rows: Iterable[Row]) -> None:
+        """Write rows; those that ended alike, which are most, by one statement for all."""
+        alike: defaultdict[tuple[str | int | None, ...], dict[int, int]] = defaultdict(dict)
+        others = []
+        for row in rows:
+            if row.kept_in is not None and row.keeps_its_values:
+                end = row.place, row.rank, row.kept_in, row.kept_until, row.token
+                alike[end][row.number] = row.seq
+            else:
+                others.append(_values(row))
+        for values, seqs in alike.items():
+            self._tx.execute(_SQL["save_ended"], (*values, as_json(seqs)))
+        if others:
+            self._tx.executemany(_SQL["save"], others)
+
+    def delete(self, rows: Sequence[Row]) -> int:
+        for row in rows:
+            self._leave(row)
+        if rows:
+            self._tx.execute(_SQL["delete"], (as_json([row.number for row in rows]),))
+        large = [row.number for row in rows if row.large_size]
+        if large:
+            self._tx.execute(_SQL["delete_large"], (as_json(large),))
+        return len(rows)
+
+    # ------------------------------------------------------------------ moves
+
+    def move(self, row: Row, place: str, rank: int, seq: int) -> None:
+        """Take the row from its line and put it into the line of `place`."""
+        self._leave(row)
+        row.place, row.rank, row.seq = place, rank, seq
+        if place.startswith(WAITING):  # or a shelf of it
+            row.stood = seq
+        self._tx.count(self._queue, place, 1)
+
+    def move_to_tail(self, row: Row) -> None:
+        self.move(row, WAITING, row.priority, self._tx.next())
+
+    def move_back(self, row: Row, place: str) -> None:
+        """To where it stood when it was last claimed."""
+        self.move(row, place, row.priority, row.stood)
+
+    def keep(self, row: Row, keep: float | None) -> None:
+        """Note how many seconds an ended row is kept; None means by number."""
+        if keep is None:
+            row.kept_in, row.kept_until = COUNTED, row.rank
+        else:
+            row.kept_in, row.kept_until = EXPIRY, self._tx.time + micros(keep)
+        self._tx.count(self._queue, row.kept_in, 1, row.size)
+
+    def _leave(self, row: Row) -> None:
+        self._tx.count(self._queue, row.place, -1)
+        if row.kept_in is not None:
+            self._tx.count(self._queue, row.kept_in, -1, -row.size)
+            row.kept_in = row.kept_until = None
+
+
+def array(ids: Iterable[str]) -> str:
+    """Ids as a parameter of a statement: a JSON array, each once."""
+    return as_json(list(dict.fromkeys(ids)))
+
+
+def as_json(value: Any) -> str:
+    """A parameter that carries many values."""
+    return msgspec.json.encode(value).decode()
+
+
+def _values(row: Row) -> tuple[object, ...]:
+    return (
+        row.place,
+        row.rank,
+        row.seq,
+        row.stood,
+        row.kept_in,
+        row.kept_until,
+        row.token,
+        row.created,
+        row.failures,
+        row.crashes,
+        row.solo,
+        row.error,
+        row.result,
+        row.progress,
+        row.number,
+    )
