@@ -87,7 +87,7 @@ def _serve(line: socket.socket) -> int:
             scanners,
             lambda wanted: share_of(wanted, hello.number, hello.processes),
         )
-        child = Child(own, settings, application, hello.beat)
+        child = Child(own, settings, hello.beat)
         observer.on_health = child.beat
         own.on_overstays = child.end
         return await child.run(line)
@@ -123,18 +123,14 @@ class ChildObserver(Observer):
 class Child:
     """Obeys the parent until it says stop, or is gone."""
 
-    def __init__(
-        self, own: OwnProcess, settings: Settings, application: Application, beat: float
-    ) -> None:
+    def __init__(self, own: OwnProcess, settings: Settings, beat: float) -> None:
         self._own = own
-        self._settings = settings
-        self._application = application
+        self._wanted = self._settings = settings  # those of the last order, and those in force
         self._beat_every = beat
         self._started = False
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._one_change = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -202,7 +198,7 @@ class Child:
             case "serve":
                 error = await self._start(unpacked(bytes(order.settings)))
             case "prepare":
-                problems = await self._prepare(unpacked(bytes(order.settings)))
+                problems = await self._own.import_scanners(unpacked(bytes(order.settings)))
             case "apply":
                 problems = await self._apply(unpacked(bytes(order.settings)))
             case "dump":
@@ -219,9 +215,9 @@ class Child:
 
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""
-        self._settings = settings
+        self._wanted = self._settings = settings
         # A reload may have come since the application was imported.
-        if problems := await self._prepare(settings):
+        if problems := await self._own.import_scanners(settings):
             return _told(problems)
         connect(self._own.node.backend)  # what jobs enqueue goes where they came from
         try:
@@ -232,16 +228,14 @@ class Child:
         await self._own.start(self._settings)  # which may be newer by now
         return ""
 
-    async def _prepare(self, settings: Settings) -> Problems:
-        async with self._one_change:
-            load = self._application.attempt
-            scanners, problems = await asyncio.to_thread(load, settings, tasks=False)
-            self._own.scanners = {**self._own.scanners, **scanners}
-            return problems
-
     async def _apply(self, settings: Settings) -> Problems:
+        # No lock: an import that hangs would keep out the very reload that does without it.
+        self._wanted = settings
         # A child that was not there yet when the others prepared has something to import.
-        if problems := await self._prepare(settings):
+        problems = await self._own.import_scanners(settings)
+        if self._wanted is not settings:  # a later order came meanwhile
+            return {}
+        if problems:
             self.end(_told(problems))
             return problems
         self._settings = settings

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
-from asyncmqd.daemon.application import Application, Scanners
+from asyncmqd.daemon.application import Application, Problems, Scanners
 from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
@@ -20,6 +20,7 @@ from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
 
 Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
 """What one process serves of what the daemon serves."""
@@ -112,9 +113,16 @@ class OwnProcess:
         self.apply(settings)
 
     async def prepare(self, settings: Settings) -> None:
-        """Import the scanners that the settings name."""
-        load = self._application.load
-        self.scanners = {**self.scanners, **await asyncio.to_thread(load, settings, tasks=False)}
+        """See `Serving`."""
+        if problems := await self.import_scanners(settings):
+            raise self._application.refusal(settings, problems)
+
+    async def import_scanners(self, settings: Settings) -> Problems:
+        """Import the scanners that are new in these settings; what is wrong with them."""
+        attempt = self._application.attempt_scanners
+        scanners, problems = await attempt(settings, self.scanners, IMPORT_LIMIT)
+        self.scanners = {**self.scanners, **scanners}
+        return problems
 
     def apply(self, settings: Settings) -> None:
         """See `Serving`."""
