@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.daemon.family import MAIL, SCANNER, THREE, TWO, children_of, gone, runners
-from tests.daemon.harness import Daemon, Notified, Store, until
+from tests.daemon.harness import LIMIT, Daemon, Notified, Store, until
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
@@ -217,6 +217,38 @@ def test_a_child_with_too_many_overstaying_threads_is_replaced_in_order(daemon, 
     assert not d.all("process.ended")
     assert not d.all("daemon.restarting")
     d.open_gate()
+
+
+FORKS = """
+import os, pathlib, signal, time
+if pathlib.Path('wait').exists():
+    if os.fork() == 0:  # what is forked holds the socket, and the log
+        signal.alarm(30)
+        while pathlib.Path('wait').exists(): time.sleep(0.01)
+        os._exit(0)
+    os._exit(3)
+"""
+
+
+def test_a_child_that_dies_while_it_starts_is_seen_though_a_fork_of_it_lives(daemon, file, place):
+    (place / "forks.py").write_text(FORKS)
+    d = daemon(file.url, MAIL, tasks=["forks", "ledger"], top=TWO).start()
+    (place / "wait").touch()
+    os.kill(children_of(d)[0], signal.SIGKILL)
+    d.wait_for("process.ended", error="exit code 3")
+    (place / "wait").unlink()
+    d.wait_for("process.started", count=3)
+    assert d.stop() == 0
+
+
+def test_so_it_is_at_the_start_of_the_daemon(daemon, file, place):
+    (place / "forks.py").write_text(FORKS)
+    (place / "wait").touch()
+    d = daemon(file.url, MAIL, tasks=["forks", "ledger"], top=TWO).start(ready=False)
+    assert d.process.wait(LIMIT) == 1
+    (place / "wait").unlink()
+    d.wait()
+    assert "exit code 3 while it was started\n" in d.stderr
 
 
 # ---------------------------------------------------------------------- the daemon that ends
