@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -28,7 +29,7 @@ from asyncmqd.daemon.loop import run_loop
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
 from asyncmqd.daemon.protocol import pack
-from asyncmqd.daemon.serving import OwnProcess
+from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.shares import share_of
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
@@ -143,7 +144,17 @@ class Child:
         self._begin(self._read(reader))
         code = await self._ended
         monitor.stop()
+        await self._say_last()
         return code
+
+    async def _say_last(self) -> None:
+        """What all jobs came to, those of the drain included: nobody can ask any more."""
+        self._tell(Answer(report=self._own.last_report()))
+        assert self._writer is not None
+        self._writer.close()
+        with contextlib.suppress(TimeoutError, OSError):  # the parent hangs, or is gone
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await self._writer.wait_closed()
 
     def _begin(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
 from asyncmqd.daemon.application import Application, Problems, Scanners
@@ -174,15 +176,29 @@ class OwnProcess:
             stuck=sorted(self._stuck),
         )
 
+    def last_report(self) -> Report:
+        """The same with all queues there ever were: `report` forgets those that have drained."""
+        report, totals = self.report(), self.node.observer.totals
+        for queue in {*self.supervisor.past_restarts, *(queue for queue, _ in totals)}:
+            report.queues.setdefault(queue, self._history(queue))
+        return report
+
     def _queue(self, keeper: Keeper, *, draining: bool) -> QueueReport:
-        totals, queue = self.node.observer.totals, keeper.queue
-        return QueueReport(
+        past = self._history(keeper.queue)
+        return msgspec.structs.replace(
+            past,
             concurrency=keeper.options.concurrency,
             running=keeper.running,
             unsaved=keeper.unsaved,
             rate_limit=keeper.options.rate_limit,
             draining=draining,
-            restarts=keeper.restarts,
+            restarts=past.restarts + keeper.restarts,
+        )
+
+    def _history(self, queue: str) -> QueueReport:
+        totals = self.node.observer.totals
+        return QueueReport(
+            restarts=self.supervisor.past_restarts[queue],
             completed=totals[queue, "succeed"],
             failed=totals[queue, "fail"],
             retried=totals[queue, "retry"],

@@ -219,6 +219,19 @@ def test_a_child_with_too_many_overstaying_threads_is_replaced_in_order(daemon, 
     d.open_gate()
 
 
+def test_what_the_last_jobs_of_a_child_came_to_is_counted(daemon, file):
+    queues = MAIL + "[queues.threads]\ntimeout = 0.2\n"
+    d = daemon(file.url, queues, top=TWO + "stuck_limit = 1\n").start()
+    file.add("mail", "hold", [f"{n}" for n in range(10)])
+    until(lambda: len(d.lines("began")) == 10)
+    file.add("threads", "hold_thread", ["overstays"])
+    d.wait_for("process.restarting")
+    d.open_gate()  # those of the child that drains end, and it leaves at once
+    d.wait_for("process.started", count=3)
+    until(lambda: d.ask("status")["queues"]["mail"]["running"] == 0)
+    assert d.ask("status")["queues"]["mail"]["completed"] == 10
+
+
 FORKS = """
 import os, pathlib, signal, time
 if pathlib.Path('wait').exists():
