@@ -105,6 +105,11 @@ class ChildKeeper:
 
     # ------------------------------------------------------------------ health
 
+    def forgive(self, seconds: float) -> None:
+        """Do not count so many of the last seconds."""
+        if self.child is not None:
+            self.child.last_well = min(clock.monotonic(), self.child.last_well + seconds)
+
     def end_if_hung(self, limit: float) -> None:
         """Kill the child if it gave no good sign of life for `limit` seconds."""
         child = self.child

@@ -19,8 +19,9 @@ from asyncmqd.daemon.orders import Answer, Hello
 from asyncmqd.daemon.process import ChildProcess
 from asyncmqd.daemon.relay import relayed_format
 from asyncmqd.daemon.report import QueueReport, Report, total
-from asyncmqd.daemon.serving import CLOSE_LIMIT, IMPORT_LIMIT
+from asyncmqd.daemon.serving import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
 from asyncmqd.daemon.supervisor import OVERTIME
+from asyncmqd.domain import clock
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.node import Node
@@ -59,6 +60,7 @@ class Children:
         self._hang_limit = hang_limit
         self._log = log
         self._drain_limit = _longest_drain(settings)  # of queues that are gone and drain, too
+        self._looked = clock.monotonic()
         self._applying: list[asyncio.Future[Answer]] = []
         self._keepers = [
             ChildKeeper(number, node, self._spawn, lambda: self._settings)
@@ -195,9 +197,15 @@ class Children:
     # ------------------------------------------------------------------ health
 
     def look_after(self) -> None:
-        """See `Serving`."""
-        if self._hang_limit is not None:
-            for keeper in self._keepers:
+        """See `Serving`. What passed while this process itself stood still counts for nobody.
+
+        Signs of life may lie unread, and whatever stopped us may have stopped the children, too.
+        """
+        now = clock.monotonic()
+        missed, self._looked = max(0.0, now - self._looked - LOOK_EVERY), now
+        for keeper in self._keepers:
+            keeper.forgive(missed)
+            if self._hang_limit is not None:
                 keeper.end_if_hung(self._hang_limit)
 
     @property

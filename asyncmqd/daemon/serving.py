@@ -22,6 +22,7 @@ from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line
 IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
 
 Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
@@ -74,7 +75,7 @@ class Serving(Protocol):
         """Log where each running job is."""
 
     def look_after(self) -> None:
-        """To be called each second: find what hangs."""
+        """To be called every LOOK_EVERY seconds: find what hangs."""
 
     @property
     def is_well(self) -> bool:
