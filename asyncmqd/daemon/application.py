@@ -101,6 +101,11 @@ class Application:
             yield ConfigError(place, dotted(path), problem)
 
 
+def told(problems: Problems) -> str:
+    """All of it in one line, for a log."""
+    return "; ".join(f"{dotted(path)}: {problem}" for path, problem in problems.items())
+
+
 def named_scanners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     """The custom scanners that the settings name, each with the path of its key."""
     for queue, options in settings.queues.items():

@@ -22,9 +22,8 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config import Settings
-from asyncmqd.config.errors import dotted
 from asyncmqd.config.transfer import unpacked
-from asyncmqd.daemon.application import Application, Problems
+from asyncmqd.daemon.application import Application, Problems, told
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
@@ -229,7 +228,7 @@ class Child:
         self._wanted = self._settings = settings
         # A reload may have come since the application was imported.
         if problems := await self._own.import_scanners(settings):
-            return _told(problems)
+            return told(problems)
         connect(self._own.node.backend)  # what jobs enqueue goes where they came from
         try:
             await reach_store(self._own.node)
@@ -247,7 +246,7 @@ class Child:
         if self._wanted is not settings:  # a later order came meanwhile
             return {}
         if problems:
-            self.end(_told(problems))
+            self.end(told(problems))
             return problems
         self._settings = settings
         set_level(settings.log_level)
@@ -268,7 +267,3 @@ class Child:
         await self._own.stop()
         await self._own.leave()
         self._leave(IN_ORDER)
-
-
-def _told(problems: Problems) -> str:
-    return "; ".join(f"{dotted(path)}: {problem}" for path, problem in problems.items())
