@@ -32,6 +32,27 @@ def test_a_reload_changes_shares_in_place(daemon, file):
     assert len(d.all("daemon.reloaded")) == 1
 
 
+def test_a_child_that_is_left_nothing_of_a_queue_drains_it_alone(daemon, file):
+    queues = "[queues.mail]\ndrain_timeout = 0.2\nconcurrency = "
+    d = daemon(file.url, f"{queues}2\n", top=TWO).start()
+    ids = file.add("mail", "hold", ["a", "b"])
+    until(lambda: len(runners(d)) == 2)
+    pids = children_of(d)
+    d.configure(f"{queues}1\n", TWO)
+    d.ask("reload")
+    until(lambda: file.counts("mail").waiting == 1)
+
+    def shares() -> list[dict[str, int]]:
+        return [each["queues"] for each in d.ask("status")["processes"]]
+
+    until(lambda: sorted(shares(), key=len) == [{}, {"mail": 1}])
+    d.open_gate()
+    d.wait_for("job.completed", count=2)
+    assert d.tally() == dict.fromkeys(ids, 1)
+    assert set(runners(d, "ran")) == {pids[shares().index({"mail": 1})]}
+    assert {e["attempt"] for e in d.all("job.completed")} == {1}
+
+
 SLOW = """
 import os, pathlib, time
 pathlib.Path(f'importing-{os.getpid()}').touch()
