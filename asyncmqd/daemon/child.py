@@ -148,12 +148,14 @@ class Child:
 
     async def _say_last(self) -> None:
         """What all jobs came to, those of the drain included: nobody can ask any more."""
-        self._tell(Answer(report=self._own.last_report()))
-        assert self._writer is not None
-        self._writer.close()
+        writer, self._writer = self._writer, None  # nothing may follow
+        if writer is None or writer.is_closing():
+            return
+        writer.write(pack(Answer(report=self._own.last_report())))
+        writer.close()
         with contextlib.suppress(TimeoutError, OSError):  # the parent hangs, or is gone
             async with asyncio.timeout(CLOSE_LIMIT):
-                await self._writer.wait_closed()
+                await writer.wait_closed()
 
     def _begin(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
