@@ -28,7 +28,7 @@ class NotConfigured(RuntimeError):
     """No store was named: neither in code, nor by the environment, nor by a configuration file."""
 
 
-_default: str | BaseBackend | None = None
+_default: tuple[str, int] | BaseBackend | None = None  # a URL and its payload limit, or an instance
 _instances: WeakKeyDictionary[
     asyncio.AbstractEventLoop, dict[tuple[str, int], BaseBackend]  # by URL and payload limit
 ] = WeakKeyDictionary()
@@ -45,8 +45,14 @@ def connect(backend: str | BaseBackend | None = None) -> BaseBackend:
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
     chosen = resolve(backend)
     if backend is not None:
-        _default = backend
+        _default = (backend, DEFAULT_PAYLOAD_LIMIT) if isinstance(backend, str) else backend
     return chosen
+
+
+def connect_within(url: str, payload_limit: int) -> None:
+    """The same for a process whose jobs have loops of their own: each opens the store anew."""
+    global _default  # noqa: PLW0603 - the same
+    _default = url, payload_limit
 
 
 def resolve(backend: str | BaseBackend | None) -> BaseBackend:
@@ -57,7 +63,7 @@ def resolve(backend: str | BaseBackend | None) -> BaseBackend:
         return _instance(backend)
     if isinstance(_default, BaseBackend):
         return _for_this_loop(_default)
-    return _instance(_default) if _default else _instance(*configured())
+    return _instance(*(_default or configured()))
 
 
 def configured() -> tuple[str, int]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from asyncmqd.config import ConfigError, ConfigErrors, Settings
 from asyncmqd.config.errors import Path as KeyPath
@@ -21,6 +24,8 @@ Scanners = Mapping[str, Scanner]
 
 Problems = Mapping[KeyPath, str]
 """What is wrong, by the path of the key."""
+
+Found = TypeVar("Found")
 
 
 class Application:
@@ -35,31 +40,43 @@ class Application:
         named = [str(each) for each in settings.python_path]
         sys.path[:0] = [each for each in named if each not in sys.path]
 
-    def load(self, settings: Settings, *, tasks: bool = True) -> Scanners:
+    def load(self, settings: Settings) -> Scanners:
         """Import tasks and scanners. Raises ConfigErrors naming all that cannot be had."""
-        scanners, problems = self.attempt(settings, tasks=tasks)
+        scanners, problems = self.attempt(settings)
         if problems:
             raise self.refusal(settings, problems)
         return scanners
 
-    def attempt(self, settings: Settings, *, tasks: bool = True) -> tuple[Scanners, Problems]:
+    def attempt(self, settings: Settings) -> tuple[Scanners, Problems]:
         """The same, with what cannot be had by the places of their keys."""
         problems: dict[KeyPath, str] = {}
-        if tasks:
-            for index, name in enumerate(settings.tasks):
-                if (reason := _import(name)) is not None:
-                    problems["tasks", index] = (
-                        f"expected a module to import, got {name!r}: {reason}"
-                    )
-        scanners: dict[str, Scanner] = {}
-        for path, name in _named_scanners(settings):
-            try:
-                scanners[name] = _find_scanner(name)
-            except ValueError as error:
-                problems[path] = str(error)
+        for index, name in enumerate(settings.tasks):
+            if (reason := _import(name)) is not None:
+                problems["tasks", index] = f"expected a module to import, got {name!r}: {reason}"
+        scanners, missing = _find_scanners(named_scanners(settings))
+        problems |= missing
         if problems:
             problems |= _unreadable(settings)
         return scanners, problems
+
+    async def attempt_scanners(
+        self, settings: Settings, known: Scanners, limit: float
+    ) -> tuple[Scanners, Problems]:
+        """Import the scanners that are not known, beside the event loop, in `limit` seconds.
+
+        In a thread of its own: an import that never comes back would keep one of the few that
+        `asyncio.to_thread` has, and with them whatever else needs one.
+        """
+        new = [(path, name) for path, name in named_scanners(settings) if name not in known]
+        if not new:
+            return {}, {}
+        try:
+            async with asyncio.timeout(limit):
+                scanners, problems = await _in_thread(lambda: _find_scanners(new))
+        except TimeoutError:
+            late = f"which is not imported after {limit:g} s"
+            return {}, {path: f"expected a scanner, got {name!r}, {late}" for path, name in new}
+        return scanners, {**problems, **(_unreadable(settings) if problems else {})}
 
     def refusal(self, settings: Settings, problems: Problems) -> ConfigErrors:
         """Problems that only use could show, as errors at the places of their keys."""
@@ -84,10 +101,44 @@ class Application:
             yield ConfigError(place, dotted(path), problem)
 
 
-def _named_scanners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+def told(problems: Problems) -> str:
+    """All of it in one line, for a log."""
+    return "; ".join(f"{dotted(path)}: {problem}" for path, problem in problems.items())
+
+
+def named_scanners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    """The custom scanners that the settings name, each with the path of its key."""
     for queue, options in settings.queues.items():
         for index, name in enumerate(options.scanners):
             yield ("queues", queue, "scanners", index), name
+
+
+def _find_scanners(
+    named: Iterable[tuple[KeyPath, str]],
+) -> tuple[dict[str, Scanner], dict[KeyPath, str]]:
+    scanners: dict[str, Scanner] = {}
+    problems: dict[KeyPath, str] = {}
+    for path, name in named:
+        try:
+            scanners[name] = _find_scanner(name)
+        except ValueError as error:
+            problems[path] = str(error)
+    return scanners, problems
+
+
+async def _in_thread(call: Callable[[], Found]) -> Found:
+    """What the call returns. When cancelled, its thread goes on alone, for nobody."""
+    found: Future[Found] = Future()
+    found.set_running_or_notify_cancel()  # nobody can cancel what a thread is at
+
+    def work() -> None:
+        try:
+            found.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="asyncmqd-import", daemon=True).start()
+    return await asyncio.wrap_future(found)
 
 
 def _unreadable(settings: Settings) -> dict[KeyPath, str]:

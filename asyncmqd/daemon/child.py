@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -21,14 +22,13 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config import Settings
-from asyncmqd.config.errors import dotted
 from asyncmqd.config.transfer import unpacked
-from asyncmqd.daemon.application import Application, Problems
+from asyncmqd.daemon.application import Application, Problems, told
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
 from asyncmqd.daemon.protocol import pack
-from asyncmqd.daemon.serving import OwnProcess
+from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.shares import share_of
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
@@ -87,7 +87,7 @@ def _serve(line: socket.socket) -> int:
             scanners,
             lambda wanted: share_of(wanted, hello.number, hello.processes),
         )
-        child = Child(own, settings, application, hello.beat)
+        child = Child(own, settings, hello.beat)
         observer.on_health = child.beat
         own.on_overstays = child.end
         return await child.run(line)
@@ -123,18 +123,14 @@ class ChildObserver(Observer):
 class Child:
     """Obeys the parent until it says stop, or is gone."""
 
-    def __init__(
-        self, own: OwnProcess, settings: Settings, application: Application, beat: float
-    ) -> None:
+    def __init__(self, own: OwnProcess, settings: Settings, beat: float) -> None:
         self._own = own
-        self._settings = settings
-        self._application = application
+        self._wanted = self._settings = settings  # those of the last order, and those in force
         self._beat_every = beat
         self._started = False
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._one_change = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -147,7 +143,19 @@ class Child:
         self._begin(self._read(reader))
         code = await self._ended
         monitor.stop()
+        await self._say_last()
         return code
+
+    async def _say_last(self) -> None:
+        """What all jobs came to, those of the drain included: nobody can ask any more."""
+        writer, self._writer = self._writer, None  # nothing may follow
+        if writer is None or writer.is_closing():
+            return
+        writer.write(pack(Answer(report=self._own.last_report())))
+        writer.close()
+        with contextlib.suppress(TimeoutError, OSError):  # the parent hangs, or is gone
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await writer.wait_closed()
 
     def _begin(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -202,7 +210,7 @@ class Child:
             case "serve":
                 error = await self._start(unpacked(bytes(order.settings)))
             case "prepare":
-                problems = await self._prepare(unpacked(bytes(order.settings)))
+                problems = await self._own.import_scanners(unpacked(bytes(order.settings)))
             case "apply":
                 problems = await self._apply(unpacked(bytes(order.settings)))
             case "dump":
@@ -219,10 +227,10 @@ class Child:
 
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""
-        self._settings = settings
+        self._wanted = self._settings = settings
         # A reload may have come since the application was imported.
-        if problems := await self._prepare(settings):
-            return _told(problems)
+        if problems := await self._own.import_scanners(settings):
+            return told(problems)
         connect(self._own.node.backend)  # what jobs enqueue goes where they came from
         try:
             await reach_store(self._own.node)
@@ -232,17 +240,15 @@ class Child:
         await self._own.start(self._settings)  # which may be newer by now
         return ""
 
-    async def _prepare(self, settings: Settings) -> Problems:
-        async with self._one_change:
-            load = self._application.attempt
-            scanners, problems = await asyncio.to_thread(load, settings, tasks=False)
-            self._own.scanners = {**self._own.scanners, **scanners}
-            return problems
-
     async def _apply(self, settings: Settings) -> Problems:
+        # No lock: an import that hangs would keep out the very reload that does without it.
+        self._wanted = settings
         # A child that was not there yet when the others prepared has something to import.
-        if problems := await self._prepare(settings):
-            self.end(_told(problems))
+        problems = await self._own.import_scanners(settings)
+        if self._wanted is not settings:  # a later order came meanwhile
+            return {}
+        if problems:
+            self.end(told(problems))
             return problems
         self._settings = settings
         set_level(settings.log_level)
@@ -263,7 +269,3 @@ class Child:
         await self._own.stop()
         await self._own.leave()
         self._leave(IN_ORDER)
-
-
-def _told(problems: Problems) -> str:
-    return "; ".join(f"{dotted(path)}: {problem}" for path, problem in problems.items())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
-from asyncmqd.config.errors import dotted
 from asyncmqd.config.transfer import packed
-from asyncmqd.daemon.application import Problems
+from asyncmqd.daemon.application import Problems, told
 from asyncmqd.daemon.instance import CannotStart
 from asyncmqd.daemon.orders import IN_ORDER, Answer
 from asyncmqd.daemon.process import ABORT_LIMIT, ChildGone, ChildProcess
@@ -24,6 +23,13 @@ from asyncmqd.runtime.spawn import exit_name
 LOAD_LIMIT = 60.0  # seconds that a child has to import the application
 FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0  # seconds before a child that died again is started anew
 STEADY = 60.0  # seconds after which a death counts as the first again
+
+
+class _Death(NamedTuple):
+    """The end of a child that did not leave in order."""
+
+    error: str  # why
+    age: float  # seconds that it took, from its start on
 
 
 class ChildKeeper:
@@ -58,13 +64,11 @@ class ChildKeeper:
     async def load(self) -> Problems:
         """Start the first child; what is wrong with the application. Raises CannotStart."""
         try:
-            return await self._load()
+            return await self._import()
         except ChildGone:
             assert self.child is not None
             ended = exit_name(await self.child.ended())
             raise CannotStart(f"process {self.number}: {ended} while it was started") from None
-        except OSError as error:
-            raise CannotStart(f"process {self.number} cannot be started: {error}") from None
 
     def start(self) -> None:
         """Have the child serve, and keep one serving."""
@@ -105,6 +109,11 @@ class ChildKeeper:
 
     # ------------------------------------------------------------------ health
 
+    def forgive(self, seconds: float) -> None:
+        """Do not count so many of the last seconds."""
+        if self.child is not None:
+            self.child.last_well = min(clock.monotonic(), self.child.last_well + seconds)
+
     def end_if_hung(self, limit: float) -> None:
         """Kill the child if it gave no good sign of life for `limit` seconds."""
         child = self.child
@@ -140,63 +149,73 @@ class ChildKeeper:
     async def _keep(self) -> None:
         deaths = 0
         while not self._stopping.is_set():
-            began = clock.monotonic()
-            error = await self._live()
-            if error is None:
-                if not self._stopping.is_set():
-                    await self._take_back()  # what it could not hand back
-                continue
-            lasted = clock.monotonic() - began
-            deaths = 1 if lasted > STEADY else deaths + 1
-            await self._follow(error, 0.0 if deaths == 1 else _pause(deaths - 1))
+            death = await self._live()
+            if death is not None:
+                deaths = 1 if death.age > STEADY else deaths + 1
+                await self._follow(death.error, _pause(deaths))
+            elif not self._stopping.is_set():
+                await self._take_back()  # what it could not hand back
 
-    async def _live(self) -> str | None:
-        """One child from its start to its end; why it ended, if that was not in order."""
-        error = ""
-        try:
-            await self._bring_up()
-        except ChildGone:
-            pass
-        except (CannotStart, OSError) as refused:
-            error = str(refused)
-            if not self.first_ready.done():
-                self.first_ready.set_exception(CannotStart(error))
+    async def _live(self) -> _Death | None:
+        """One child from its start to its end; None: it left in order."""
+        began = clock.monotonic()
+        refusal = await self._bring_up()
+        if refusal:
             self.kill()
+            if not self.first_ready.done():
+                self.first_ready.set_exception(CannotStart(refusal))
+        error = await self._see_off()
+        if refusal or error:
+            return _Death(refusal or error, clock.monotonic() - began)
+        return None
+
+    async def _bring_up(self) -> str:
+        """Have a child serve; why none can. Empty: it serves, or has ended, as its code tells."""
+        try:
+            if self.child is None and (problems := await self._import()):
+                return told(problems)
+            return await self._serve()
+        except CannotStart as reason:
+            return str(reason)
+        except ChildGone:
+            return ""
+
+    async def _import(self) -> Problems:
+        """Start a child; what keeps it from the application. Raises CannotStart and ChildGone."""
+        try:
+            self.child = await self._spawn(self.number)
+            if self._stopping.is_set():
+                self.child.kill()
+            async with asyncio.timeout(LOAD_LIMIT):
+                return dict((await self.child.load()).problems)
+        except TimeoutError:
+            reason = f"the application is not imported after {LOAD_LIMIT:g} s"
+            raise CannotStart(f"process {self.number}: {reason}") from None
+        except OSError as error:
+            raise CannotStart(f"process {self.number} cannot be started: {error}") from None
+
+    async def _serve(self) -> str:
+        """Have the child that has imported it serve; why it cannot. Raises ChildGone."""
+        child = self.child
+        assert child is not None
+        answer = await child.ask("serve", packed(self._settings()))
+        if not answer.error:
+            self._ready = True
+            self._tell("process.started", pid=child.pid)
+            if not self.first_ready.done():
+                self.first_ready.set_result(None)
+        return answer.error
+
+    async def _see_off(self) -> str:
+        """Wait for the child's end, and keep its numbers; what it died of, if it did."""
         child = self.child
         if child is None:
-            return error
+            return ""
         code = await child.ended()
         self._ready = False
         self.child = None
         self.past = total([self.past, history(child.report)])
-        return error or (None if code == IN_ORDER else exit_name(code))
-
-    async def _bring_up(self) -> None:
-        """From nothing, or from a child that was loaded, to one that serves."""
-        if self.child is None and (problems := await self._load()):
-            wrong = (f"{dotted(path)}: {problem}" for path, problem in problems.items())
-            raise CannotStart("; ".join(wrong))
-        child = self.child
-        assert child is not None
-        answer = await child.ask("serve", packed(self._settings()))
-        if answer.error:
-            raise CannotStart(answer.error)
-        self._ready = True
-        self._tell("process.started", pid=child.pid)
-        if not self.first_ready.done():
-            self.first_ready.set_result(None)
-
-    async def _load(self) -> Problems:
-        self.child = await self._spawn(self.number)
-        if self._stopping.is_set():
-            self.child.kill()
-        try:
-            async with asyncio.timeout(LOAD_LIMIT):
-                answer = await self.child.load()
-        except TimeoutError:
-            reason = f"the application is not imported after {LOAD_LIMIT:g} s"
-            raise CannotStart(f"process {self.number}: {reason}") from None
-        return dict(answer.problems)
+        return "" if code == IN_ORDER else exit_name(code)
 
     async def _follow(self, error: str, pause: float) -> None:
         """After a death: tell of it, bring its jobs back, and rest before the next start."""
@@ -228,7 +247,9 @@ class ChildKeeper:
         self._node.observer.event(event, process=self.number, **fields)
 
 
-def _pause(again: int) -> float:
-    """Seconds after so many deaths that followed soon on another, with jitter."""
-    bound = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(again - 1, 10))
+def _pause(deaths: int) -> float:
+    """Seconds until the next start after so many deaths, one soon after the other, with jitter."""
+    if deaths == 1:
+        return 0.0
+    bound = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(deaths - 2, 10))
     return bound * (0.5 + clock.draw() / 2)

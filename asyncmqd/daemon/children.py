@@ -13,20 +13,22 @@ import msgspec
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
 from asyncmqd.config.transfer import packed
-from asyncmqd.daemon.application import Application
+from asyncmqd.daemon.application import Application, named_scanners
 from asyncmqd.daemon.child_keeper import ChildKeeper
 from asyncmqd.daemon.orders import Answer, Hello
 from asyncmqd.daemon.process import ChildProcess
 from asyncmqd.daemon.relay import relayed_format
 from asyncmqd.daemon.report import QueueReport, Report, total
-from asyncmqd.daemon.serving import CLOSE_LIMIT
+from asyncmqd.daemon.serving import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
 from asyncmqd.daemon.supervisor import OVERTIME
+from asyncmqd.domain import clock
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
 
 ASK_LIMIT = 1.0  # seconds that children get to say what they do; the last word counts otherwise
+PREPARE_LIMIT = IMPORT_LIMIT + ASK_LIMIT  # seconds; a child tells by itself what takes too long
 APPLY_LIMIT = 5.0  # seconds that they get to say that they serve a new configuration
 LEAVE_LIMIT = 1.0 + CLOSE_LIMIT  # seconds past all drains that they get to end
 
@@ -58,6 +60,7 @@ class Children:
         self._hang_limit = hang_limit
         self._log = log
         self._drain_limit = _longest_drain(settings)  # of queues that are gone and drain, too
+        self._looked = clock.monotonic()
         self._applying: list[asyncio.Future[Answer]] = []
         self._keepers = [
             ChildKeeper(number, node, self._spawn, lambda: self._settings)
@@ -99,12 +102,24 @@ class Children:
         await asyncio.gather(*(keeper.first_ready for keeper in self._keepers))
 
     async def prepare(self, settings: Settings) -> None:
-        """Have all children import the scanners that the settings name."""
+        """Have all children import the scanners that are new.
+
+        A child that says nothing of them, because it hangs or ended, does not keep the others from
+        the reload; if all do, these scanners may be why.
+        """
+        known = {name for _, name in named_scanners(self._settings)}
+        new = [(path, name) for path, name in named_scanners(settings) if name not in known]
+        if not new:
+            return
         data = packed(settings)
         asked = [child.ask("prepare", data) for child in self._loaded()]
-        for answer in await asyncio.gather(*asked, return_exceptions=True):
-            if isinstance(answer, Answer) and answer.problems:
-                raise self._application.refusal(settings, dict(answer.problems))
+        await _wait(asked, PREPARE_LIMIT)
+        answers = [each.result() for each in asked if each.done() and not each.exception()]
+        problems = [dict(answer.problems) for answer in answers if answer.problems]
+        if asked and not answers:
+            problems.append({path: _unanswered(name) for path, name in new})
+        if problems:
+            raise self._application.refusal(settings, problems[0])
 
     def apply(self, settings: Settings) -> None:
         """See `Serving`. A child that starts just then is told as well."""
@@ -182,9 +197,15 @@ class Children:
     # ------------------------------------------------------------------ health
 
     def look_after(self) -> None:
-        """See `Serving`."""
-        if self._hang_limit is not None:
-            for keeper in self._keepers:
+        """See `Serving`. What passed while this process itself stood still counts for nobody.
+
+        Signs of life may lie unread, and whatever stopped us may have stopped the children, too.
+        """
+        now = clock.monotonic()
+        missed, self._looked = max(0.0, now - self._looked - LOOK_EVERY), now
+        for keeper in self._keepers:
+            keeper.forgive(missed)
+            if self._hang_limit is not None:
                 keeper.end_if_hung(self._hang_limit)
 
     @property
@@ -200,6 +221,10 @@ class Children:
             self.node.store_failed(StoreError(trouble))
         else:
             self.node.store_answered()
+
+
+def _unanswered(name: str) -> str:
+    return f"expected a scanner, got {name!r}, at which every process hung or ended"
 
 
 def _longest_drain(settings: Settings) -> float:

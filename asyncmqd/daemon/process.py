@@ -10,6 +10,7 @@ import signal
 import socket
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -22,7 +23,7 @@ from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.spawn import command
 
 ABORT_LIMIT = 2.0  # seconds between SIGABRT, which shows the stack, and SIGKILL
-LAST_LINES = 1.0  # seconds after its end in which a child's log is read
+LAST_WORDS = 1.0  # seconds after its end in which a child's reports and log lines are read
 
 
 class ChildGone(Exception):
@@ -44,6 +45,7 @@ class ChildProcess:
         self._asked: dict[int, asyncio.Future[Answer]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[int] | None = None
         self.on_report: Callable[[], None] = lambda: None  # called when `report` is new
         self._relay: LogRelay | None = None
         self._log: asyncio.ReadTransport | None = None
@@ -80,6 +82,7 @@ class ChildProcess:
         reader, self._writer = await asyncio.open_connection(sock=line)
         self._asked[0] = asyncio.get_running_loop().create_future()
         self._listening = asyncio.create_task(self._listen(reader))
+        self._ending = asyncio.create_task(self._end(self._listening))
         self._writer.write(pack(hello))
 
     # ------------------------------------------------------------------ asking
@@ -148,17 +151,22 @@ class ChildProcess:
                 self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Wait for its end, and for its last log lines; the exit code, negative for a signal."""
+        """Wait for its end, and for its last words; the exit code, negative for a signal."""
+        assert self._ending is not None
+        return await asyncio.shield(self._ending)
+
+    async def _end(self, listening: asyncio.Task[None]) -> int:
         code = await self._process.wait()
-        if self._relay is not None and self._log is not None:
-            # A fork of it may hold the pipe; nobody waits for that.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST_LINES):
-                    await self._relay.ended.wait()
+        last: list[asyncio.Task[Any]] = [listening]
+        if self._relay is not None:
+            last.append(asyncio.create_task(self._relay.ended.wait()))
+        # Not until both are closed: a fork of it may hold them, and live on.
+        await asyncio.wait(last, timeout=LAST_WORDS)
+        for each in last:
+            each.cancel()
+        await asyncio.wait(last)
+        if self._log is not None:
             self._log.close()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
         if self._writer is not None:
             self._writer.close()
         return code

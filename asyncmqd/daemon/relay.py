@@ -13,6 +13,8 @@ import os
 from asyncmqd.observe.log import Format
 from asyncmqd.observe.writer import LineWriter
 
+PART_LIMIT = 1024 * 1024  # bytes of a line that wait for its end
+
 
 def relayed_format(format: Format) -> Format:
     """What a child, which writes into a pipe, is told of the format."""
@@ -22,18 +24,33 @@ def relayed_format(format: Format) -> Format:
 
 
 class LogRelay(asyncio.Protocol):
-    """Takes what a child writes, and passes on each line once it is whole."""
+    """Takes what a child writes, and passes on each line once it is whole.
+
+    Of a line that does not end, each `PART_LIMIT` bytes become a line of their own. Our own lines
+    are shorter by far; a fork of the child may write anything.
+    """
 
     def __init__(self, writer: LineWriter) -> None:
         self.ended = asyncio.Event()
         self._writer = writer
-        self._rest = b""
+        self._begun = bytearray()  # a line whose end has not come
 
     def data_received(self, data: bytes) -> None:
         """Some lines came, or parts of them."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._writer.write(line + b"\n")
+        *ends, begun = data.split(b"\n")  # of the new data only: the others were looked through
+        for end in ends:
+            self._gather(end)
+            self._pass_on()
+        self._gather(begun)
+
+    def _gather(self, part: bytes) -> None:
+        if self._begun and len(self._begun) + len(part) > PART_LIMIT:
+            self._pass_on()
+        self._begun += part
+
+    def _pass_on(self) -> None:
+        self._writer.write(bytes(self._begun) + b"\n")
+        self._begun.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The child is gone. A line that it had no time to finish is none."""

@@ -17,8 +17,6 @@ from asyncmqd.observe.events import Observer
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
 
-IMPORT_LIMIT = 20.0  # seconds; whoever asked for the reload waits for a minute
-
 _Answer = asyncio.Future[dict[str, Any]]
 
 
@@ -125,8 +123,6 @@ class Reloader:
             outcome = await self._reload()
         except ConfigErrors as errors:
             outcome = self._refuse([str(each) for each in errors.errors])
-        except TimeoutError:
-            outcome = self._refuse([f"the scanners are not imported after {IMPORT_LIMIT:g} s"])
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
             outcome = self._refuse([f"{type(error).__name__}: {error}"])
         try:
@@ -140,8 +136,7 @@ class Reloader:
     async def _reload(self) -> dict[str, Any]:
         configuration = self._configuration
         new, plan = await configuration.look()
-        async with asyncio.timeout(IMPORT_LIMIT):
-            await self._serving.prepare(new)
+        await self._serving.prepare(new)
         forecast = await self._forecaster.of(plan)
         # From here on nothing waits, so that a stop finds all of it done or nothing.
         configuration.take(new, plan)

@@ -16,13 +16,12 @@ from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.instance import CannotStart
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.reloading import Configuration, Reloader
-from asyncmqd.daemon.serving import CLOSE_LIMIT, Serving
+from asyncmqd.daemon.serving import CLOSE_LIMIT, LOOK_EVERY, Serving
 from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
 from asyncmqd.daemon.store import reach_store
 from asyncmqd.daemon.systemd import Systemd
 
-STATUS_EVERY = 1.0  # seconds between looks at the status line; it is sent when it has changed
 HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
 LAST_COMMANDS = {Command.STOP, Command.FAILED, Command.RESTART}
 
@@ -178,7 +177,7 @@ class Daemon:
             self._serving.look_after()
             tell = self._systemd.status if self._status.phase == "ready" else self._systemd.extend
             tell(self._status.line())
-            await asyncio.sleep(STATUS_EVERY)
+            await asyncio.sleep(LOOK_EVERY)
 
     # ------------------------------------------------------------------ the control socket
 

@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
+
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
-from asyncmqd.daemon.application import Application, Scanners
+from asyncmqd.daemon.application import Application, Problems, Scanners
 from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
@@ -20,6 +22,8 @@ from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line
+IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
 
 Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
 """What one process serves of what the daemon serves."""
@@ -71,7 +75,7 @@ class Serving(Protocol):
         """Log where each running job is."""
 
     def look_after(self) -> None:
-        """To be called each second: find what hangs."""
+        """To be called every LOOK_EVERY seconds: find what hangs."""
 
     @property
     def is_well(self) -> bool:
@@ -112,9 +116,16 @@ class OwnProcess:
         self.apply(settings)
 
     async def prepare(self, settings: Settings) -> None:
-        """Import the scanners that the settings name."""
-        load = self._application.load
-        self.scanners = {**self.scanners, **await asyncio.to_thread(load, settings, tasks=False)}
+        """See `Serving`."""
+        if problems := await self.import_scanners(settings):
+            raise self._application.refusal(settings, problems)
+
+    async def import_scanners(self, settings: Settings) -> Problems:
+        """Import the scanners that are new in these settings; what is wrong with them."""
+        attempt = self._application.attempt_scanners
+        scanners, problems = await attempt(settings, self.scanners, IMPORT_LIMIT)
+        self.scanners = {**self.scanners, **scanners}
+        return problems
 
     def apply(self, settings: Settings) -> None:
         """See `Serving`."""
@@ -166,15 +177,29 @@ class OwnProcess:
             stuck=sorted(self._stuck),
         )
 
+    def last_report(self) -> Report:
+        """The same with all queues there ever were: `report` forgets those that have drained."""
+        report, totals = self.report(), self.node.observer.totals
+        for queue in {*self.supervisor.past_restarts, *(queue for queue, _ in totals)}:
+            report.queues.setdefault(queue, self._history(queue))
+        return report
+
     def _queue(self, keeper: Keeper, *, draining: bool) -> QueueReport:
-        totals, queue = self.node.observer.totals, keeper.queue
-        return QueueReport(
+        past = self._history(keeper.queue)
+        return msgspec.structs.replace(
+            past,
             concurrency=keeper.options.concurrency,
             running=keeper.running,
             unsaved=keeper.unsaved,
             rate_limit=keeper.options.rate_limit,
             draining=draining,
-            restarts=keeper.restarts,
+            restarts=past.restarts + keeper.restarts,
+        )
+
+    def _history(self, queue: str) -> QueueReport:
+        totals = self.node.observer.totals
+        return QueueReport(
+            restarts=self.supervisor.past_restarts[queue],
             completed=totals[queue, "succeed"],
             failed=totals[queue, "fail"],
             retried=totals[queue, "retry"],

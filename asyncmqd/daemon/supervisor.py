@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 
 from asyncmqd.config import Settings
@@ -21,6 +22,7 @@ class Supervisor:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.keepers: dict[str, Keeper] = {}  # those that drain included
+        self.past_restarts: Counter[str] = Counter()  # of workers, by queues that are gone
 
     def apply(self, wanted: Mapping[str, WorkerOptions]) -> None:
         """Serve these queues, like this, and no others. Returns at once: removed ones drain."""
@@ -42,6 +44,7 @@ class Supervisor:
     def _forget(self, keeper: Keeper) -> None:
         if self.keepers.get(keeper.queue) is keeper:
             del self.keepers[keeper.queue]
+        self.past_restarts[keeper.queue] += keeper.restarts
 
     async def stop(self) -> None:
         """Drain all queues at the same time, each for its own drain_timeout."""

@@ -22,7 +22,7 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.client.connection import connect
+from asyncmqd.client.connection import connect_within
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode
 from asyncmqd.domain.job import Failure
@@ -90,8 +90,14 @@ def main() -> None:
     logging.getLogger().handlers = [_Records(line)]
     with contextlib.suppress(EOFError, ConnectionError):
         _prepare(line)
+        store: tuple[str, int] | None = None
         while True:
-            _serve(line, msgspec.json.decode(line.receive(), type=Call))
+            call = msgspec.json.decode(line.receive(), type=Call)
+            # Once for each place: a job may have connected to another since.
+            if store != (call.backend_url, call.payload_limit) and call.backend_url:
+                store = call.backend_url, call.payload_limit
+                connect_within(*store)
+            _serve(line, call)
     os._exit(0)  # threads that the application left behind must not keep the child
 
 
@@ -104,8 +110,6 @@ def _prepare(line: _Line) -> None:
             importlib.import_module(module)
         if hello.main is not None:
             runpy.run_path(hello.main, run_name="__asyncmqd_main__")
-        if hello.backend_url:
-            connect(hello.backend_url)
     except BaseException as error:  # noqa: BLE001 - the parent reports it with the job
         line.send(Reply(done=True, failure=failure_of(error)))
         raise EOFError from None

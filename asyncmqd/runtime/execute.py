@@ -62,7 +62,7 @@ class Execution:
         self.registry = node.registry
         self.gate = node.gate
         self.threads = Threads(node.overstays)
-        self.processes = Processes(node.registry, node.backend.secret_url)
+        self.processes = Processes(node.registry, node.backend)
 
     def change(self, options: WorkerOptions) -> None:
         """Run by other limits from the next job on."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
@@ -50,12 +51,11 @@ class EncodedResult:
 
 
 class Hello(msgspec.Struct):
-    """The first frame to a child: what to import, and where jobs are enqueued to."""
+    """The first frame to a child: what to import."""
 
     modules: list[str]
     path: list[str]
     main: str | None  # the script that `__main__` is, when tasks are defined in it
-    backend_url: str
     log_level: int  # less than this is not logged
 
 
@@ -67,6 +67,8 @@ class Call(msgspec.Struct):
     attempt: int
     worker: str
     time_limit: float | None
+    backend_url: str  # where it enqueues to
+    payload_limit: int  # bytes, of what it enqueues; a reload may have changed it
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
@@ -84,9 +86,9 @@ class Reply(msgspec.Struct, omit_defaults=True):
 class Processes:
     """The children of one worker: as many as run at once, kept for the next job."""
 
-    def __init__(self, registry: Registry, backend_url: str) -> None:
+    def __init__(self, registry: Registry, backend: BaseBackend) -> None:
         self._registry = registry
-        self._backend_url = backend_url
+        self._backend = backend
         self._idle: list[_Child] = []
         self._all: set[_Child] = set()
 
@@ -98,7 +100,7 @@ class Processes:
         """
         child = self._idle.pop() if self._idle else await self._start()
         try:
-            reply = await child.call(spec, context)
+            reply = await child.call(spec, context, self._backend)
         except BaseException:
             self._all.discard(child)
             await child.kill()
@@ -114,7 +116,7 @@ class Processes:
         if "__main__" in modules:
             modules.remove("__main__")
             main = getattr(sys.modules["__main__"], "__file__", None)
-        child = await _Child.start(Hello(modules, sys.path, main, self._backend_url, least_level()))
+        child = await _Child.start(Hello(modules, sys.path, main, least_level()))
         self._all.add(child)
         return child
 
@@ -185,11 +187,21 @@ class _Child:
             raise ChildFailed(ready.failure)
         return child
 
-    async def call(self, spec: JobSpec, context: JobContext) -> Reply:
+    async def call(self, spec: JobSpec, context: JobContext, backend: BaseBackend) -> Reply:
         """Run one job; log lines and progress that come before its end are passed on."""
         ends = context.deadline
         limit = None if ends is None else ends.timestamp()
-        self._send(Call(spec, context.queue, context.attempt, context.worker, limit))
+        self._send(
+            Call(
+                spec,
+                context.queue,
+                context.attempt,
+                context.worker,
+                limit,
+                backend.secret_url,
+                backend.payload_limit,
+            )
+        )
         while not (reply := await self._receive()).done:
             if reply.log is not None:
                 level, event = reply.log.pop("level"), reply.log.pop("event")

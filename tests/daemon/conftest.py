@@ -42,6 +42,12 @@ def store(request: pytest.FixtureRequest, place: Path) -> Store:
 
 
 @pytest.fixture
+def file(place: Path) -> Store:
+    """A store for tests that do not differ by the store."""
+    return Store(f"sqlite://{place}/jobs.db")
+
+
+@pytest.fixture
 def daemon(place: Path) -> Iterator[Callable[..., Daemon]]:
     """Makes daemons; those that still run at the end of the test are killed."""
     made: list[Daemon] = []

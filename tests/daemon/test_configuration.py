@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from asyncmqd import __version__
+from tests.daemon.harness import Store
 
 MAIL = "[queues.mail]\nconcurrency = 3\n"
 
@@ -125,3 +126,40 @@ def test_without_a_command_it_is_the_daemon(daemon):
             if b"daemon.ready" in line:
                 process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
+
+
+LARGE = """
+from asyncmqd import Queue, task
+
+@task(name="large", executor="process")
+def large(size):
+    Queue("parked").add_sync("elsewhere", "x" * size)
+
+@task(name="large_async", executor="process")
+async def large_async(size):
+    await Queue("parked").add("elsewhere", "x" * size)
+
+@task(name="large_here")
+async def large_here(size):
+    await Queue("parked").add("elsewhere", "x" * size)
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_jobs_enqueue_has_the_payload_limit_of_the_file(daemon, place, processes):
+    (place / "large.py").write_text(LARGE)
+    top = f"processes = {processes}\npayload_limit = "
+    queues = MAIL + "retries = 0\n"
+    store = Store(f"sqlite://{place}/jobs.db")
+    d = daemon(store.url, queues, tasks=["ledger", "large"], top=f"{top}300_000\n").start()
+    tasks = ("large", "large_async", "large_here")
+    for time, limit in enumerate((300_000, 400_000), 1):
+        d.configure(queues, f"{top}{limit}\n")
+        d.ask("reload")
+        for task in tasks:
+            store.add("mail", task, [f"{task}-{limit}"], limit - 1_000)
+            store.add("mail", task, [f"{task}-{limit}-beyond"], limit)
+        d.wait_for("job.completed", count=3 * time)
+        d.wait_for("job.failed", count=3 * time)
+    assert {e["job_id"].endswith("-beyond") for e in d.all("job.failed")} == {True}
+    assert store.counts("parked").waiting == 6

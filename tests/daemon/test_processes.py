@@ -13,29 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.daemon.harness import Daemon, Notified, Store, until
-
-MAIL = "[queues.mail]\nconcurrency = 10\n"
-TWO, THREE = "processes = 2\n", "processes = 3\n"
-
+from tests.daemon.family import MAIL, SCANNER, THREE, TWO, children_of, gone, runners
+from tests.daemon.harness import Daemon, Store, until
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
-
-
-@pytest.fixture
-def file(place: Path) -> Store:
-    """A store for tests that do not differ by the store."""
-    return Store(f"sqlite://{place}/jobs.db")
-
-
-def children_of(d: Daemon) -> list[int]:
-    return [each["pid"] for each in d.ask("status")["processes"]]
-
-
-def runners(d: Daemon, word: str = "began") -> Counter[int]:
-    """How many lines of the ledger each process wrote."""
-    lines = (line.split() for line in d.ledger.read_text().splitlines())
-    return Counter(int(line[4]) for line in lines if line[0] == word)
 
 
 def most_at_once(d: Daemon) -> int:
@@ -47,10 +28,6 @@ def most_at_once(d: Daemon) -> int:
         running += step
         most = max(most, running)
     return most
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 # ---------------------------------------------------------------------- at work
@@ -113,16 +90,6 @@ def test_a_schedule_fires_once(daemon, store):
     assert len(d.all("schedule.fired")) == len({e["job_id"] for e in d.all("schedule.fired")})
 
 
-SCANNER = """
-import asyncio, os, pathlib
-
-async def scan(queue, *, backend, interval):
-    with pathlib.Path('scanners').open('a') as file:
-        file.write(f'{os.getpid()}\\n')
-    await asyncio.Event().wait()
-"""
-
-
 def test_a_custom_scanner_runs_once(daemon, file, place):
     (place / "inbox.py").write_text(SCANNER)
     queues = '[queues.mail]\nscanners = ["inbox:scan"]\n'
@@ -156,100 +123,6 @@ def test_usr1_shows_the_stacks_of_all_children(daemon, file):
     assert d.wait_for("daemon.state")["queues"]["mail"]["running"] == 10
     d.wait_for("job.stack", count=10)
     assert {each["process"] for each in d.all("job.stack")} == {1, 2}
-
-
-# ---------------------------------------------------------------------- children that end
-
-
-def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
-    d = daemon(store.url, MAIL, top=TWO).start()
-    store.add("mail", "hold", [f"{n}" for n in range(10)])
-    until(lambda: len(d.lines("began")) == 10)
-    victim, other = children_of(d)
-    began = time.monotonic()
-    os.kill(victim, signal.SIGKILL)
-    until(lambda: len(d.lines("began")) == 15)
-    assert time.monotonic() - began < 2 + START_ALLOWANCE
-    assert len(d.all("job.recovered")) == 5
-    ended = d.wait_for("process.ended")
-    assert (ended["process"], ended["error"], ended["level"]) == (1, "signal SIGKILL", "error")
-    assert other in children_of(d)
-    assert victim not in children_of(d)
-    d.open_gate()
-    until(lambda: len(d.lines()) == 10)
-    assert set(d.tally().values()) == {1}
-    assert runners(d)[other] == 5, "the other child's jobs were not touched"
-    # A crash is not an attempt.
-    assert {d.wait_for("job.completed", n + 1)["attempt"] for n in range(10)} == {1}
-    assert d.ask("status")["processes"][0]["restarts"] == 1
-    assert d.stop() == 0
-
-
-START_ALLOWANCE = 4.0  # seconds: on a loaded machine Python itself takes its time to start
-
-
-def test_a_poison_job_kills_children_three_times_and_never_the_daemon(daemon, store):
-    d = daemon(store.url, MAIL, top=TWO).start()
-    store.add("mail", "hold", ["innocent"])
-    until(lambda: d.lines("began"))
-    store.add("mail", "last_words", ["poison"])
-    d.wait_for("job.quarantined", job_id="poison")
-    assert len(d.all("process.ended", error="signal SIGKILL")) == 3
-    record = store.get("mail", "poison")
-    assert (record.state, record.crashes) == ("failed", 3)
-    d.open_gate()
-    until(lambda: d.lines() == ["innocent"])
-    assert d.process.poll() is None
-    assert d.stop() == 0
-
-
-def test_a_child_that_a_job_ends_with_code_0_has_died_all_the_same(daemon, file):
-    d = daemon(file.url, MAIL, top=TWO).start()
-    file.add("mail", "leave", ["poison"])
-    d.wait_for("job.quarantined", job_id="poison")
-    assert len(d.all("process.ended", error="exit code 0")) == 3
-    assert d.stop() == 0
-
-
-def test_a_child_whose_loop_is_blocked_is_replaced_and_the_others_work_on(daemon, file, place):
-    notified = Notified(f"{place}/n")
-    environ = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "3000000"}
-    d = daemon(file.url, MAIL, top=TWO, environ=environ).start()
-    file.add("mail", "block", ["stuck"])
-    until(lambda: d.lines("began"))
-    (victim,) = runners(d)
-    ids = file.add("mail", "mark", [f"{n}" for n in range(20)])
-    hung = d.wait_for("process.hung")
-    assert hung["pid"] == victim
-    blocked = d.wait_for("loop.blocked", job_id="stuck")
-    assert any("ledger.py" in line for line in blocked["stack"]), blocked
-    d.open_gate()
-    d.wait_for("process.ended", process=hung["process"], error="signal SIGABRT")
-    until(lambda: set(d.lines()) == {*ids, "stuck"})
-    notified.wait_for("WATCHDOG", 3)
-    assert d.stop() == 0
-    assert "in block" in d.stderr, "faulthandler shows the stack, whatever holds it"
-
-
-def test_a_child_that_is_frozen_is_replaced(daemon, file):
-    environ = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1500000"}
-    d = daemon(file.url, MAIL, top=TWO, environ=environ).start()
-    victim = children_of(d)[0]
-    os.kill(victim, signal.SIGSTOP)
-    d.wait_for("process.hung", pid=victim)
-    d.wait_for("process.started", count=3)
-    assert gone(victim)
-
-
-def test_a_child_with_too_many_overstaying_threads_is_replaced_in_order(daemon, file):
-    top = TWO + "stuck_limit = 2\n"
-    d = daemon(file.url, "[queues.mail]\ntimeout = 0.2\n", top=top).start()
-    file.add("mail", "hold_thread", [f"{n}" for n in range(4)])
-    d.wait_for("process.restarting")
-    d.wait_for("process.started", count=3)
-    assert not d.all("process.ended")
-    assert not d.all("daemon.restarting")
-    d.open_gate()
 
 
 # ---------------------------------------------------------------------- the daemon that ends
@@ -352,51 +225,6 @@ def test_another_number_of_processes_takes_back_all_claims(daemon, store, before
     assert d.tally() == dict.fromkeys(ids, 1)
 
 
-# ---------------------------------------------------------------------- configuration
-
-
-def test_a_reload_changes_shares_in_place(daemon, file):
-    d = daemon(file.url, "[queues.mail]\nconcurrency = 2\n", top=TWO).start()
-    file.add("mail", "hold", [f"{n}" for n in range(10)])
-    until(lambda: len(d.lines("began")) == 2)
-    pids = children_of(d)
-    d.configure("[queues.mail]\nconcurrency = 7\n[queues.more]\n", TWO)
-    answer = d.ask("reload")
-    assert answer["generation"] == 2
-    assert d.ask("status")["queues"]["mail"]["concurrency"] == 7
-    until(lambda: len(d.lines("began")) == 7)
-    file.add("more", "mark", ["m"])
-    until(lambda: d.lines(queue="more") == ["m"])
-    assert children_of(d) == pids
-    assert sorted(runners(d).values()) == [3, 4]
-    assert len(d.all("daemon.reloaded")) == 1
-
-
-SLOW = """
-import os, pathlib, time
-pathlib.Path(f'importing-{os.getpid()}').touch()
-while pathlib.Path('wait').exists(): time.sleep(0.01)
-"""
-
-
-def test_a_child_that_starts_during_a_reload_serves_what_that_brought(daemon, file, place):
-    (place / "slow.py").write_text(SLOW)
-    (place / "inbox.py").write_text(SCANNER)
-    d = daemon(file.url, MAIL, top=TWO, tasks=["slow", "ledger"]).start()
-    (place / "wait").touch()
-    for pid in children_of(d):
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: len(list(place.glob("importing-*"))) == 4)
-    d.configure('[queues.more]\nscanners = ["inbox:scan"]\n', TWO)
-    assert d.ask("reload")["generation"] == 2
-    (place / "wait").unlink()
-    d.wait_for("process.started", count=4)
-    file.add("more", "mark", ["m"])
-    until(lambda: d.lines(queue="more") == ["m"])
-    until((place / "scanners").exists)
-    assert set(d.ask("status")["queues"]) == {"more"}
-
-
 def test_an_idle_daemon_stops_though_the_store_hangs_and_a_child_has_died(daemon, server):
     d = daemon(server.url, MAIL, top=TWO).start()
     server.freeze()
@@ -406,46 +234,6 @@ def test_an_idle_daemon_stops_though_the_store_hangs_and_a_child_has_died(daemon
     assert d.stop() == 0
     assert time.monotonic() - began < 20  # and not for the 30 s that jobs would get
     server.thaw()
-
-
-def test_a_reload_says_that_processes_need_a_restart(daemon, file):
-    d = daemon(file.url, MAIL, top=TWO).start()
-    d.configure(MAIL, THREE)
-    assert "! processes: 2 -> 3 (needs a restart of the daemon)" in d.cli("plan").stdout
-    assert d.ask("reload")["needs_restart"] == ["processes"]
-    assert len(children_of(d)) == 2
-
-
-def test_a_reload_is_refused_for_a_scanner_that_no_child_can_import(daemon, file, place):
-    d = daemon(file.url, MAIL, top=TWO).start()
-    d.configure(MAIL + 'scanners = ["nowhere:scan"]\n', TWO)
-    refused = d.cli("reload")
-    assert refused.returncode == 1
-    assert f"{d.config}:" in refused.stderr
-    assert "queues.mail.scanners[0]: expected a module to import, got 'nowhere'" in refused.stderr
-    (place / "nowhere.py").write_text("async def scan(queue, *, backend, interval): ...\n")
-    assert d.ask("reload")["generation"] == 2
-
-
-def test_an_application_that_cannot_be_imported_is_a_configuration_error(daemon, file, place):
-    (place / "broken.py").write_text("raise RuntimeError('not today')\n")
-    alone = daemon(file.url, MAIL, tasks=["broken"])
-    alone.start(ready=False)
-    assert alone.wait() == 78
-    d = daemon(file.url, MAIL, tasks=["broken"], top=TWO)
-    d.start(ready=False)
-    assert d.wait() == 78
-    assert d.stderr == alone.stderr.replace(":2:", ":2:")
-
-
-def test_a_store_in_memory_is_refused(daemon):
-    d = daemon("memory://x", MAIL, top=TWO)
-    checked = d.cli("check")
-    assert checked.returncode == 78
-    assert checked.stderr == (
-        f"{d.config}:5: processes: expected 1, or a store that processes can share,"
-        " got 2 with 'memory://x', which one process has for itself\n"
-    )
 
 
 # ---------------------------------------------------------------------- store and log

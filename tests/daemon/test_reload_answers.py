@@ -9,7 +9,7 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config import load
-from asyncmqd.daemon import reloading
+from asyncmqd.daemon import serving
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.control import Refused
 from asyncmqd.daemon.forecast import Forecaster
@@ -72,7 +72,7 @@ async def test_nobody_is_answered_before_the_configuration_serves(
 async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(
     config, configuration, reloader, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(reloading, "IMPORT_LIMIT", 0.05)
+    monkeypatch.setattr(serving, "IMPORT_LIMIT", 0.05)
     monkeypatch.syspath_prepend(tmp_path)
     leave = tmp_path / "leave"
     (tmp_path / "endless_scanner.py").write_text(
@@ -80,7 +80,9 @@ async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(
     )
     good = config.read_text()
     config.write_text(f'{HEAD}[queues.mail]\nscanners = ["endless_scanner:scan"]\n')
-    with pytest.raises(Refused, match=r"the scanners are not imported after 0\.05 s"):
+    with pytest.raises(
+        Refused, match=r"'endless_scanner:scan', which is not imported after 0\.05 s"
+    ):
         async with asyncio.timeout(LIMIT):
             await reloader.request()
     config.write_text(good)
