@@ -1,5 +1,5 @@
 -- Add the job of an instant of a schedule, once for ever, and wake one waiting instance.
--- needs: _lines _add _wake
+-- needs: _lines _large _add _wake
 -- KEYS: the base of the queue
 -- ARGV: name, instant (seconds), then nothing (the instant is skipped), or a job, see _add.lua
 -- returns: 1, or 0 if the instant or a later one was fired, or the schedule is paused or gone
