@@ -19,8 +19,8 @@ from asyncmqd.domain.states import State
 _SQL = queries.load("moves.sql")
 
 LARGE = 1_000
-"""Bytes: a longer payload stands apart. Measured in docs/decisions/sqlite-large-payloads.md; another
-limit needs no other layout, since each row tells where its payload is."""
+"""Bytes: a longer payload stands apart, see docs/decisions/sqlite-large-payloads.md. Another limit
+needs no other layout, since each row tells where its payload is."""
 
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
