@@ -156,7 +156,7 @@ class ChildKeeper:
         try:
             await self._bring_up()
         except ChildGone:
-            pass
+            pass  # how it ended is read below, as that of a child which was up
         except (CannotStart, OSError) as refused:
             error = str(refused)
             if not self.first_ready.done():
