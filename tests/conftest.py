@@ -66,7 +66,9 @@ LONG = (
     "faults/test_replicas.py",
     "faults/test_cluster.py",
     "daemon/test_life.py",
-    "simulation/test_worlds.py",
+    "simulation",
+    "contract/test_model.py",
+    "unit/test_schedule_dst.py",
 )
 
 
