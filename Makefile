@@ -34,7 +34,9 @@ wheels:  ## Gather in WHEELS all that `make install WHEELS=...` needs on a host 
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check \
 	    --wheel-dir '$(or $(WHEELS),dist/wheels)' . hatchling
 
-# More processes than cores: many tests wait for processes that they started.
+# More processes than cores: many tests wait for processes that they started. All of them read the
+# same compiled files, also where the environment forbids to write some.
+test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=4, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 

@@ -51,13 +51,31 @@ def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None
     return lambda text: record_property("seen", text)
 
 
-BOXED = Path(__file__).parent / "systemd"
+HERE = Path(__file__).parent
+BOXED = HERE / "systemd"
+# What takes longest, one after the other. The first two also make what others look at afterwards.
+LONG = (
+    "systemd/test_install.py",
+    "packaging/test_life.py",
+    "daemon/test_reload_properties.py",
+    "examples/test_demo.py",
+    "systemd/test_redeploy.py",
+    "systemd/test_reload.py",
+    "systemd/test_watchdog.py",
+    "systemd",
+    "faults/test_replicas.py",
+    "faults/test_cluster.py",
+    "daemon/test_life.py",
+    "simulation",
+    "contract/test_model.py",
+    "unit/test_schedule_dst.py",
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what this machine cannot run: the tests that boot a systemd, without root.
 
-    Where they can, they come first: the longest last would leave the other processes idle.
+    Of the others the longest come first: at the end they would leave the other processes idle.
     """
     boxed = [item for item in items if item.path.is_relative_to(BOXED)]
     others = [item for item in items if not item.path.is_relative_to(BOXED)]
@@ -71,7 +89,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in boxed:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(120))  # the first one installs asyncmqd as well
-    items[:] = [*boxed, *others]
+    items[:] = _dealt([*boxed, *others], int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """The same items, so that each process begins with its share of the long ones.
+
+    `--dist worksteal` gives each process an equal part of the list, and whoever has done its own
+    takes from the end of another's.
+    """
+    ranks = {item: _rank(item.path) for item in items}
+    long = sorted((item for item in items if ranks[item] < len(LONG)), key=ranks.__getitem__)
+    short = [item for item in items if ranks[item] == len(LONG)]
+    dealt: list[pytest.Item] = []
+    for number in range(processes):
+        share = long[number::processes]
+        size = (len(items) - len(dealt)) // (processes - number)
+        rest = max(0, size - len(share))
+        dealt += [*share, *short[:rest]]
+        del short[:rest]
+    return dealt + short
+
+
+def _rank(path: Path) -> int:
+    ranks = (rank for rank, name in enumerate(LONG) if path.is_relative_to(HERE / name))
+    return next(ranks, len(LONG))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -61,7 +61,7 @@ class Gate:
                     self._left.clear()
                     await self._left.wait()
         except TimeoutError:
-            pass
+            pass  # the answer says what still runs: it may have left in this very moment
         return not (self._inside or self._overstays)
 
     def open(self) -> None:

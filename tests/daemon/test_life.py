@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.daemon.harness import Store, until
+from tests.scale import scaled
 
 MAIL = "[queues.mail]\nconcurrency = 10\n"
 
@@ -81,13 +82,14 @@ def test_two_signals_in_one_moment_are_two(daemon, store):
     assert time.monotonic() - began < 3  # far from the 30 s of shutdown_timeout
 
 
+@pytest.mark.timeout(120)
 def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
     d = daemon(server.url, MAIL)
     began = time.monotonic()
     d.start()
     whole = time.monotonic() - began
     d.kill()
-    rounds, reached = 25, 0
+    rounds, reached = scaled(13, 50), 0
     for step in range(rounds):
         d.start(ready=False)
         time.sleep(1.3 * whole * step / rounds)  # the moment is what is tested

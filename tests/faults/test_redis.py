@@ -99,7 +99,7 @@ class Full(Outage):
     def inject(self) -> None:
         with self.server.client() as client:
             client.config_set("maxmemory", "1kb")
-            time.sleep(scaled(0.5, 10.0))
+            time.sleep(scaled(0.5, 10.0))  # the time is what is tested
             client.config_set("maxmemory", "0")
 
 
@@ -107,7 +107,7 @@ class ReadOnly(Outage):
     def inject(self) -> None:
         with self.server.client() as client:
             client.replicaof("127.0.0.1", "1")  # nobody is there
-            time.sleep(scaled(0.5, 5.0))
+            time.sleep(scaled(0.5, 5.0))  # the time is what is tested
             client.replicaof("NO", "ONE")
 
 

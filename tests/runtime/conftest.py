@@ -12,10 +12,10 @@ import pytest
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
-from asyncmqd.domain.job import Record
+from asyncmqd.domain.job import Claim, Record
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.observe.events import EDGE_EVENTS, Applied, Observer
+from asyncmqd.observe.events import EDGE_EVENTS, Applied, Observer, job_fields
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
@@ -31,6 +31,10 @@ class Memory(Observer):
 
     def event(self, name: str, **fields: Any) -> None:
         self.events.append((name, fields))
+
+    def started(self, claim: Claim, task: str) -> None:
+        """Remembered at any level of the log, which another test may have set."""
+        self.event("job.started", **job_fields(claim, task))
 
     def changes(self, applied: Iterable[Applied]) -> None:
         for change, claim, task, _ in applied:

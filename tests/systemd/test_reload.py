@@ -16,8 +16,8 @@ from tests.scale import scaled
 from tests.systemd.conftest import NAMES
 
 DAEMONS = scaled(4, 10)  # beside each other: most of a reload is waiting for the loop
-ROUNDS = scaled(6, 10)  # of each
-UNDER_LOAD = scaled(15, 50)
+ROUNDS = scaled(3, 10)  # of each
+UNDER_LOAD = scaled(8, 50)
 
 
 @pytest.mark.timeout(240)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
 from asyncmqd.backends.redis import RedisBackend, connect, leases
@@ -90,12 +91,21 @@ async def test_the_lease_thread_survives_forgotten_scripts(server, store):
     assert await asyncio.to_thread(extend, held, LEASE) == [True, False, False]
 
 
-async def test_a_cancelled_call_leaves_its_reply_to_nobody(server, opened):
+async def test_a_cancelled_call_leaves_its_reply_to_nobody(server, opened, monkeypatch):
+    sent = asyncio.Event()
+    send = AbstractConnection.send_packed_command
+
+    async def send_and_tell(*args, **options):
+        await send(*args, **options)
+        sent.set()
+
     store = opened(f"{server.url}?max_connections=1")
     await store.add(QUEUE, jobs("a"))
     server.freeze()
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send_and_tell)
     call = asyncio.create_task(store.queues())
-    await asyncio.sleep(0.05)  # long enough to have sent it; the server cannot answer
+    async with asyncio.timeout(10):
+        await sent.wait()  # the server has the request, and cannot answer
     call.cancel()
     with suppress(asyncio.CancelledError):
         await call
