@@ -228,6 +228,7 @@ class Child:
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""
         self._wanted = self._settings = settings
+        set_level(settings.log_level)
         # A reload may have come since the application was imported.
         if problems := await self._own.import_scanners(settings):
             return told(problems)

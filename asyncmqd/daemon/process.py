@@ -63,6 +63,11 @@ class ChildProcess:
                 stdin=DEVNULL,
                 pass_fds=passed,
             )
+        except BaseException:
+            ours.close()
+            if log_end is not None:
+                os.close(log_end)
+            raise
         finally:
             theirs.close()
             if log_fd is not None:

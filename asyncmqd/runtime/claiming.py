@@ -235,10 +235,12 @@ class ClaimLoop:
             self._hungry = False  # a wake-up that comes while we wait says otherwise
         try:
             batch, reply = await self._exchange(room)
-        except StoreError:
-            self.room.use(reserved)
-            self._unsure = self._unsure or room > 0
-            self._hungry = True
+        except BaseException as error:
+            self.room.use(reserved)  # also when this loop ends: others may share the slots
+            if isinstance(error, StoreError):
+                self._unsure = self._unsure or room > 0
+                self._signed_up = self._signed_up or room > 0
+                self._hungry = True
             raise
         self._failures = 0
         self.node.store_answered()

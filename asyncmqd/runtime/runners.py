@@ -97,7 +97,9 @@ async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) 
     async with shared_node(store) as node, Watch(queue_name, node, worker_id) as watch:
 
         async def step() -> None:
-            await handle_job(queue_name, await watch.claim(), store)
+            claim = await watch.claim()
+            with watch.busy_with(claim):
+                await handle_job(queue_name, claim, store)
             node.store_answered()
 
         await node.persistently(step)

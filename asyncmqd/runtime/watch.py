@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -47,6 +48,15 @@ class Watch:
         with contextlib.suppress(StoreError):  # then others look by themselves, by and by
             await self.node.retire(self.queue)
         self.node.part(self)
+
+    @contextlib.contextmanager
+    def busy_with(self, claim: Claim) -> Iterator[None]:
+        """Meanwhile it has no room for another job."""
+        self.running[claim.id] = claim
+        try:
+            yield
+        finally:
+            del self.running[claim.id]
 
     def wake(self) -> None:
         """The queue may have work."""

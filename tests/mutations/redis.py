@@ -9,9 +9,9 @@ REDIS = mutations(
     "redis8",
     (
         (
-            "_add.lua",
-            "redis.call('SETNX', key, strings[2 * number])",
-            "redis.call('SET', key, strings[2 * number]) and 1",
+            "_large.lua",
+            "redis.call('SETNX', key, string)",
+            "redis.call('SET', key, string) and 1",
             "adding",
         ),
         ("_add.lua", "local fresh = not twice and ", "local fresh = ", "adding"),

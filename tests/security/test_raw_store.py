@@ -54,6 +54,22 @@ async def test_jobs_overwritten_in_redis(redis, registry):
 VALUES = ["'text'", "''", "5", "-1.5", "x''", "x'ff'", "'[[['"]
 
 
+@pytest.mark.parametrize("size", [10, 40_000], ids=["small", "large"])
+async def test_jobs_of_another_type_in_redis(redis, registry, size):
+    """A script fails at them in its middle, and Redis takes nothing back: all would be lost."""
+    backend = open_backend(redis.url)
+    await _with_good_ones(backend, ["hash", "list"], size)
+    with redis.client() as client:
+        client.delete("asyncmq:{q}:job:hash", "asyncmq:{q}:job:list")
+        client.hset("asyncmq:{q}:job:hash", "field", "value")
+        client.rpush("asyncmq:{q}:job:list", "value")
+    await run_dry(backend, registry)
+    assert {r.state for r in await records_of(backend, GOOD)} == {State.COMPLETED}
+    counts = (await backend.counts(["q"]))["q"]
+    assert (counts.failed, counts.waiting, counts.active) == (2, 0, 0)
+    await backend.close()
+
+
 async def test_large_jobs_overwritten_in_sqlite(tmp_path, registry):
     backend = open_backend(f"sqlite://{tmp_path}/jobs.db")
     ids = [f"bad-{number}" for number in range(len(VALUES))]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.redis import RedisBackend, large
 from asyncmqd.backends.redis.large import PIECE
+from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.retry import Retry
 from asyncmqd.domain.settle import Policy, Succeeded, settle
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
 from tests.servers import KINDS, RedisServer
 
@@ -56,6 +66,77 @@ async def test_each_size_comes_back_whole_whatever_was_claimed_before(server, st
     [late] = await store.get(QUEUE, ["late"])
     assert late is not None
     assert late.payload == b"l" * 2 * PIECE
+
+
+async def test_a_claim_is_completed_by_what_was_asked_when_it_was_sent():
+    """Two overlap: the other one, which comes back first, says that the queue has no large jobs."""
+
+    async def fetch(*commands):
+        return [b"x" * 2 * PIECE for _ in commands]
+
+    pieces = large.Pieces(fetch)
+    await pieces.complete(QUEUE, PREFIX, [[b"a", None, b"x" * 2 * PIECE]], "", 9 * PIECE)
+    asked = pieces.of(QUEUE)
+    await pieces.complete(QUEUE, PREFIX, [[b"b", None, b"small"]], pieces.of(QUEUE), 9 * PIECE)
+    rows = [[b"c", None, b"x" * PIECE]]
+    await pieces.complete(QUEUE, PREFIX, rows, asked, 9 * PIECE)
+    assert rows[0][2] == b"x" * 2 * PIECE
+
+
+class Work:
+    """A task that takes a payload, and fails once for every third job."""
+
+    def __init__(self) -> None:
+        self.runs: Counter[int] = Counter()
+
+    async def __call__(self, text: str, number: int) -> None:
+        self.runs[number] += 1
+        if number % 3 == 0 and self.runs[number] == 1:
+            raise Retry(after=0)
+
+
+async def worked_off(store: RedisBackend, sizes: Sequence[int], concurrency: int) -> Work:
+    """Run jobs of these sizes until none is left."""
+    work, registry = Work(), Registry()
+    registry.add(TaskDef(work.__call__, "work", TaskOptions(retries=3)))
+    jobs = [
+        pending("work", ["x" * size, number], {}, CallOptions())
+        for number, size in enumerate(sizes)
+    ]
+    await add_all(store, QUEUE, jobs)
+    async with Node(store, registry=registry) as node:
+        running = asyncio.create_task(
+            Worker(QUEUE, node, WorkerOptions(concurrency=concurrency)).run()
+        )
+
+        async def done() -> bool:
+            return (await store.counts([QUEUE]))[QUEUE].completed == len(sizes)
+
+        await eventually(done)
+        running.cancel()
+        await asyncio.wait([running])
+    return work
+
+
+async def test_claims_that_overlap_on_a_queue_of_all_sizes(store):
+    draw = random.Random(7)
+    sizes = [2 * PIECE if draw.random() < 0.1 else 10 for _ in range(1_000)]
+    work = await worked_off(store, sizes, concurrency=16)
+    assert set(work.runs) == set(range(1_000))
+
+
+async def test_a_claim_whose_second_part_fails_is_one_whose_reply_was_lost(store, monkeypatch):
+    complete, claims = store._pieces.complete, itertools.count()
+
+    async def fails_twice(queue, base, rows, piece, most):
+        if rows and next(claims) in {2, 4}:
+            raise StoreError("the connection is lost")
+        await complete(queue, base, rows, piece, most)
+
+    monkeypatch.setattr(store._pieces, "complete", fails_twice)
+    work = await worked_off(store, [2 * PIECE] * 40, concurrency=4)
+    assert {count for number, count in work.runs.items() if number % 3} == {1}
+    assert {count for number, count in work.runs.items() if not number % 3} == {2}
 
 
 async def test_many_at_once_and_small_ones_between(store):

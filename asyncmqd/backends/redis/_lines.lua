@@ -35,6 +35,6 @@ end
 
 -- The score behind all waiting jobs of its priority: 8 bits of priority, 44 bits of sequence.
 local function tail(id)
-  local priority = tonumber(redis.call('GETRANGE', base .. 'job:' .. id, 16, 18)) or 0
+  local priority = tonumber(redis.pcall('GETRANGE', base .. 'job:' .. id, 16, 18)) or 0
   return priority * 2 ^ 44 + redis.call('INCR', base .. 'seq')
 end

@@ -10,7 +10,7 @@
 --   shelves     set of the places that are shelves
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end
 --   counted     sorted set of the ended jobs that are kept by number, oldest first
---   part:<mark>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
+--   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   paused, schedules, schedule:<name>

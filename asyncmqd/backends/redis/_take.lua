@@ -11,25 +11,20 @@ local function note_waiter(full, channel)
   end
 end
 
-local function length_of(claim, piece)
-  if claim[3] and #claim[3] < (tonumber(piece) or math.huge) then
-    return #claim[3]
-  end
-  return redis.call('STRLEN', base .. 'job:' .. claim[1])
-end
-
 -- The claims: id, run, string of the job.
 local function take(limit)
-  local lease, worker, channel, most, piece = unpack(ARGV, 4, 8)
+  local lease, worker, channel, most = unpack(ARGV, 4, 7)
+  local piece = tonumber(ARGV[8])
   local paused = redis.call('EXISTS', base .. 'paused') == 1
   local popped = paused and {} or redis.call('ZPOPMIN', base .. ARGV[1], limit)
   local ids, ends, taken = {}, {}, {}
   for at = 1, #popped, 2 do
     ids[#ids + 1], ends[at], ends[at + 1] = popped[at], now + lease + at, popped[at]
   end
-  local claims = read_claims(ids, read_runs(ids), tonumber(piece))
+  local claims = read_claims(ids, read_runs(ids), piece)
   for number, claim in ipairs(claims) do
-    local run = claim[2] or new_run(length_of(claim, piece) - 19)
+    local size = #claim[3] == piece and string_size(claim[1]) or #claim[3]
+    local run = claim[2] or new_run(size - 19)
     run[TOKEN], run[ORDER] = run[TOKEN] + 1, tonumber(popped[2 * number])
     run[STARTED], run[WORKER] = now, worker
     claim[2], claim[3] = cmsgpack.pack(run), cut(claim[3], most)

@@ -1,11 +1,11 @@
 """Large payloads go past the scripts, which copy a string when it comes and when it goes.
 
-On its way in, a payload is set as a key of its own, `part:<mark>:<id>`, which `add.lua` renames in
-the same write. If that does not happen, it is gone after a minute. The mark is drawn for each call,
-for two callers may add a job of the same id.
+On its way in, a payload is set as a key of its own, `part:<nonce>:<id>`, which `add.lua` renames in
+the same write. If that does not happen, it is gone after a minute. Each call draws a nonce, for two
+callers may add a job of the same id.
 
 On its way out, a claim brings the beginning, and a plain command the whole. That is a second round
-trip, so it is done where the last claim of the queue has brought a large one.
+trip, so it is done while claims of the queue bring large ones.
 """
 
 from __future__ import annotations
@@ -56,16 +56,19 @@ class Pieces:
         """How many bytes of each job's string a claim reads; empty for all."""
         return PIECE if queue in self._large else ""
 
-    async def complete(self, queue: str, base: str, rows: Rows, most: int) -> Rows:
-        """A claim's rows, with up to `most` bytes of each string. Raises StoreError."""
-        if queue in self._large:
-            cut = [row for row in rows if len(row[2]) == PIECE]
+    async def complete(
+        self, queue: str, base: str, rows: Rows, piece: int | str, most: int
+    ) -> None:
+        """Bring up to `most` bytes of each string of a claim's rows. Raises StoreError.
+
+        `piece` is what `of` said when the claim was sent: another one may have come back meanwhile.
+        """
+        if cut := [row for row in rows if len(row[2]) == piece]:
             keys = [f"{base}job:{row[0].decode()}" for row in cut]
             whole = await self._run(*(("GETRANGE", key, 0, most - 1) for key in keys))
             for row, string in zip(cut, whole, strict=True):
                 row[2] = string
-        if any(len(row[2] or b"") > PIECE for row in rows):
+        if any(len(row[2]) > PIECE for row in rows):
             self._large.add(queue)
         elif rows:
             self._large.discard(queue)
-        return rows

@@ -172,24 +172,22 @@ class RedisBackend(BaseBackend):
         answers: list[Answer] = []
         taken: list[Claim] = []
         for page, room in encoding.steps(changes, limit):
+            piece = self._pieces.of(queue)
+            claim_args = self._claim_args(room, lease, worker, piece)
             now, numbers, rows = await self._one(
-                "turn",
-                queue,
-                *self._claim_args(queue, room, lease, worker),
-                *encoding.change_args(page),
+                "turn", queue, *claim_args, *encoding.change_args(page)
             )
             answers += [encoding.ANSWERS[number] for number in numbers]
-            rows = await self._pieces.complete(queue, self._base(queue), rows, self._most)
+            await self._pieces.complete(queue, self._base(queue), rows, piece, self._most)
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken)
 
     def _claim_args(
-        self, queue: str, limit: int, lease: float, worker: str
+        self, limit: int, lease: float, worker: str, piece: int | str
     ) -> tuple[Argument, ...]:
         channel = self._wakeups.channel
         places = (State.WAITING, State.ACTIVE)
-        amount = (self._most, self._pieces.of(queue))
-        return (*places, limit, micros(lease), worker, channel, *amount)
+        return (*places, limit, micros(lease), worker, channel, self._most, piece)
 
     @property
     def _most(self) -> int:
