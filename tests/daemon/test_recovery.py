@@ -57,7 +57,7 @@ def test_a_frozen_daemon_overwrites_nothing(daemon, store):
     frozen.signal(signal.SIGSTOP)
     other = daemon(store.url, MANY, name="two", top=top).start()
     until(lambda: len(other.lines("began")) == 20)
-    assert len(other.all("job.recovered")) == 10
+    until(lambda: len(other.all("job.recovered")) == 10)
     frozen.signal(signal.SIGCONT)
     for each in ids:
         frozen.wait_for("job.lease_lost", job_id=each)

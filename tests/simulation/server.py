@@ -79,7 +79,7 @@ class Server:
         if self.down:
             self.world.after(self._travel(), call.fail, "connection refused")
         elif self.world.chance(self.loss):
-            self.world.after(self._patience(), call.fail, "request lost")
+            call.lose(self._patience(), "request lost")
         else:
             self.world.after(self._travel(), self._deliver, call, self._life)
 
@@ -94,7 +94,7 @@ class Server:
             return
         result = self._apply(call)
         if life != self._life or self.world.chance(self.loss):
-            self.world.after(self._patience(), call.fail, "reply lost")
+            call.lose(self._patience(), "reply lost")
         else:
             self.world.after(self._travel(), self._answer, call, result, life)
 
@@ -149,7 +149,18 @@ class Call:
 
     def fail(self, reason: str) -> None:
         """It never will."""
+        self._note_failure()
+        self._raise(reason)
+
+    def lose(self, patience: float, reason: str) -> None:
+        """The same, which its sender learns in so many seconds."""
+        self._note_failure()
+        self.client.server.world.after(patience, self._raise, reason)
+
+    def _note_failure(self) -> None:
         self.client.failures.append(self.client.server.world.now)
+
+    def _raise(self, reason: str) -> None:
         self._tell(lambda: self.future.set_exception(StoreError(f"{self.verb}: {reason}")))
 
     def _tell(self, tell: Callable[[], None]) -> None:
