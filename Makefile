@@ -4,6 +4,8 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 WORKERS ?= 4
 BIN := .venv/bin
+FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py \
+    tests/systemd/test_redeploy.py tests/systemd/test_reload.py tests/simulation/test_bugs.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -59,7 +61,7 @@ bench-scale: .venv/.bench  ## Measure how cost grows with backlog, queues and da
 	$(BIN)/python benchmarks/scale.py $(BENCH)
 
 faults: .venv/.test  ## Inject faults at their full counts; one line a row of the catalogue
-	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest tests/faults -n 2 --timeout=1800 -q $(PYTEST)
+	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest $(FAULTS) -n 2 --timeout=1800 -q $(PYTEST)
 
 soak: .venv/.test  ## Search longer: 2,000 random examples for 60, 100,000 simulated worlds for 500
 	ASYNCMQD_TEST_SCALE=soak \

@@ -1,5 +1,5 @@
 -- A page of the active jobs, by the end of their leases.
--- needs: _runs
+-- needs: _runs _claims
 -- KEYS: the base of the queue
 -- ARGV: active place, from which end on, until which end ('now' for those that have ended), page,
 --       the most bytes of a job's string to return
