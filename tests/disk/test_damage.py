@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.backends.sqlite.file import LAYOUT
 from asyncmqd.domain.settle import Policy, Retention, Succeeded, settle
 from tests.daemon.harness import Daemon
 from tests.scale import scaled
 from tests.stores.make import expected, load_sqlite, sqlite_store
 from tests.stores.sample import shown
 
+NEWEST = f"sqlite-{LAYOUT}"  # of the kept stores: all others are refused for their layout alone
 FLIPS = scaled(60, 500, 5_000)
 CUTS = (1, 99, 100, 511, 4_095, 4_096, 4_097, 12_288)
 
@@ -23,7 +25,7 @@ CUTS = (1, 99, 100, 511, 4_095, 4_096, 4_097, 12_288)
 @pytest.fixture
 def whole(tmp_path: Path) -> bytes:
     """The bytes of a sound store that holds the sample."""
-    load_sqlite("sqlite-1", tmp_path / "whole.db")
+    load_sqlite(NEWEST, tmp_path / "whole.db")
     return (tmp_path / "whole.db").read_bytes()
 
 
@@ -40,7 +42,7 @@ async def use(path: Path) -> str:
         )
     finally:
         await store.close()
-    return "as it was" if found == expected("sqlite-1") else "other values"
+    return "as it was" if found == expected(NEWEST) else "other values"
 
 
 async def _work(store: BaseBackend) -> None:
@@ -70,7 +72,14 @@ async def test_wrong_bytes_are_refused_in_words(
             raise AssertionError(f"byte {at}: {type(error).__name__}: {error}") from error
         path.unlink(missing_ok=True)
     assert set(outcomes) <= {"as it was", "refused", "other values"}
+    assert outcomes["as it was"] > FLIPS / 10, "most bits of a page are free, so this must occur"
     seen(f"F29 {FLIPS} x one wrong bit: {dict(outcomes)}, 0 errors that are not the store's own")
+
+
+async def test_a_schema_that_is_no_text_is_refused(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "jobs.db"
+    path.write_bytes(whole.replace(b"CREATE TABLE jobs", b"CREATE TABL\xa0 jobs", 1))
+    assert await use(path) == "refused"
 
 
 @pytest.mark.parametrize("size", CUTS)

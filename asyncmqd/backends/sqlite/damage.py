@@ -18,7 +18,7 @@ def damage(connection: sqlite3.Connection) -> str | None:
         if found != "ok":
             return str(found)
         return next(filter(None, (_wrong_value(connection, table) for table in _TABLES)), None)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter for what it cannot repeat
         return str(error)
 
 

@@ -12,7 +12,7 @@ from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
-from asyncmqd.backends.sqlite.errors import DAMAGED
+from asyncmqd.backends.sqlite.errors import DAMAGED, damaged
 from asyncmqd.backends.sqlite.room import log_limit
 from asyncmqd.backends.sqlite.transaction import save_clock
 
@@ -94,6 +94,9 @@ class DatabaseFile:
         except OSError as error:
             connection.close()
             raise StoreError(f"{self.path}: it cannot be opened: {error.strerror}") from None
+        except UnicodeDecodeError:  # sqlite3 repeats what it cannot read, in an error of its own
+            connection.close()
+            raise damaged(self.path, "its schema is no text") from None
         except BaseException:
             connection.close()
             raise
