@@ -75,4 +75,30 @@ RULES = [
         "        if took > 10 * self.lease:\n",
         STALLED,
     ),
+    Mutation(
+        "asyncmqd/runtime/claiming.py",
+        "return self._signed_up and self._hungry and",
+        "return False and",
+        ("tests/runtime/test_passing_on.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming.py",
+        "            claims = await self._still_held(claims)\n",
+        "            self.room.use(reserved, len(claims))\n"
+        "            claims = await self._still_held(claims)\n"
+        "            reserved = NOTHING\n",
+        ("tests/runtime/test_found_by_simulation.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/unsaved.py",
+        "        if run.progress is not None:\n",
+        "        if run.id in self.progressed:\n",
+        ("tests/runtime/test_workers.py",),
+    ),
+    Mutation(
+        "asyncmqd/backends/redis/large.py",
+        "if len(row[2]) == piece]",
+        "if len(row[2]) == self.of(queue)]",
+        ("tests/unit/test_redis_large.py",),
+    ),
 ]
