@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import marks
+import plain
 from celery import Celery
 
 app = Celery("run_celery", broker=marks.url())
@@ -24,43 +24,13 @@ app.conf.update(
     worker_send_task_events=False,
 )
 LIMIT = f"{marks.LIMIT}/s" if marks.work() == "limited" else None
-
-
-@app.task(name="noop", rate_limit=LIMIT)
-def noop() -> None:
-    marks.begin()
-
-
-@app.task(name="nap")
-def nap() -> None:
-    marks.begin()
-    time.sleep(marks.NAP)
-
-
-@app.task(name="stamp")
-def stamp(reference: int) -> None:
-    marks.sample(reference)
-
-
-@app.task(name="weigh")
-def weigh(blob: str) -> None:
-    assert blob
-    marks.begin()
-
-
-@app.task(name="flaky", autoretry_for=(RuntimeError,), max_retries=3, default_retry_delay=0)
-def flaky(number: int) -> None:
-    if marks.fails(number):
-        raise RuntimeError("the first run fails")
-
-
+OPTIONS: dict[str, dict[str, Any]] = {
+    "noop": {"rate_limit": LIMIT},
+    "flaky": {"autoretry_for": (RuntimeError,), "max_retries": 3, "default_retry_delay": 0},
+}
 TASKS = {
-    "noop": noop,
-    "nap": nap,
-    "plain": noop,
-    "stamp": stamp,
-    "weigh": weigh,
-    "flaky": flaky,
+    name: app.task(name=name, **OPTIONS.get(name, {}))(function)
+    for name, function in plain.FUNCTIONS.items()
 }
 PRIORITIES = (0, 3, 6)
 

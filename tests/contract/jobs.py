@@ -17,6 +17,8 @@ from asyncmqd.domain.settle import (
     Retention,
     Succeeded,
     Unknown,
+    hurry,
+    replay,
     settle,
 )
 from asyncmqd.domain.states import State
@@ -116,3 +118,14 @@ async def later(backend: BaseBackend) -> None:
     before = await backend.now()
     while await backend.now() < before + 0.001:
         pass
+
+
+async def back_to_waiting(backend: BaseBackend) -> None:
+    """Bring job "a" to where it can be claimed; if it is shelved, it is for the task `mod.f`."""
+    found = await record(backend, "a")
+    if found.state is State.DELAYED:
+        assert await apply(backend, hurry(found)) == ["applied"]
+    elif found.state.terminal:
+        assert await apply(backend, replay(found)) == ["applied"]
+    elif found.place != State.WAITING:
+        assert await backend.unshelve(QUEUE, ["mod.f"]) == 1

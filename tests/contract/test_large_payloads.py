@@ -9,7 +9,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import Retention, cancel, hurry, note_progress, replay
+from asyncmqd.domain.settle import Retention, cancel, note_progress, replay
 from asyncmqd.domain.states import State
 from tests.contract.audit import audit
 from tests.contract.conftest import Opener
@@ -18,6 +18,7 @@ from tests.contract.jobs import (
     QUEUE,
     WORKER,
     apply,
+    back_to_waiting,
     crashed,
     failed,
     ids,
@@ -125,16 +126,6 @@ async def test_no_move_changes_a_large_payload(backend: BaseBackend) -> None:
         await check(backend, "a")
         await back_to_waiting(backend)
         await check(backend, "a")
-
-
-async def back_to_waiting(backend: BaseBackend) -> None:
-    found = await record(backend, "a")
-    if found.state is State.DELAYED:
-        assert await apply(backend, hurry(found)) == ["applied"]
-    elif found.state.terminal:
-        assert await apply(backend, replay(found)) == ["applied"]
-    elif found.place != State.WAITING:
-        assert await backend.unshelve(QUEUE, ["mod.f"]) == 1
 
 
 async def test_a_lapsed_claim_has_its_large_payload(backend: BaseBackend) -> None:

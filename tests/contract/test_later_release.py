@@ -8,11 +8,11 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import cancel, hurry, note_progress, replay
-from asyncmqd.domain.states import State
+from asyncmqd.domain.settle import cancel, note_progress, replay
 from tests.contract.jobs import (
     QUEUE,
     apply,
+    back_to_waiting,
     crashed,
     failed,
     record,
@@ -55,16 +55,6 @@ async def test_unknown_fields_outlive_every_move(backend: BaseBackend) -> None:
         await check(backend)
         await back_to_waiting(backend)
         await check(backend)
-
-
-async def back_to_waiting(backend: BaseBackend) -> None:
-    found = await record(backend, "a")
-    if found.state is State.DELAYED:
-        assert await apply(backend, hurry(found)) == ["applied"]
-    elif found.state.terminal:
-        assert await apply(backend, replay(found)) == ["applied"]
-    elif found.place != State.WAITING:
-        assert await backend.unshelve(QUEUE, ["mod.f"]) == 1
 
 
 async def test_an_ended_and_replayed_job_is_whole(backend: BaseBackend) -> None:

@@ -27,9 +27,13 @@ _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
 _NO_HEADER = b" " * HEADER  # add.lua writes it
 
 
+def _is_large(job: NewJob) -> bool:
+    return len(job.payload) > PIECE
+
+
 def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
     """The mark of these jobs, and the commands that send large payloads; empty without such."""
-    large = [job for job in jobs if len(job.payload) > PIECE]
+    large = [job for job in jobs if _is_large(job)]
     mark = f"part:{clock.nonce()}:" if large else ""
     return mark, [partial(_set, f"{base}{mark}{job.id}", job) for job in large]
 
@@ -37,7 +41,7 @@ def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
 def args_of(job: NewJob, mark: str) -> tuple[Argument, ...]:
     """Of add.lua: in the place of a payload that was sent ahead stands the mark."""
     args = job_args(job)
-    return args if len(job.payload) <= PIECE else (*args[:-1], mark)
+    return (*args[:-1], mark) if _is_large(job) else args
 
 
 def _set(key: str, job: NewJob) -> Command:
