@@ -67,8 +67,8 @@ SQLITE = mutations(
         ),
         (
             "moves.sql",
-            "WHERE queue = ?1 AND place = ?2\nORDER BY rank, seq LIMIT ?3;",
-            "WHERE queue = ?1 AND place = ?2\nORDER BY seq LIMIT ?3;",
+            "WHERE queue = :queue AND place = :place\nORDER BY rank, seq LIMIT :limit;",
+            "WHERE queue = :queue AND place = :place\nORDER BY seq LIMIT :limit;",
             "adding",
         ),
         (
@@ -103,7 +103,7 @@ SQLITE = mutations(
             "SET large = 1, payload",
             "tests/stores/test_kept.py",
         ),
-        ("standing.sql", "AND last < ?3", "AND last <= ?3", "schedules"),
+        ("standing.sql", "AND last < :instant", "AND last <= :instant", "schedules"),
         ("standing.sql", " AND NOT paused", "", "schedules"),
         (
             "standing.sql",
@@ -113,11 +113,16 @@ SQLITE = mutations(
         ),
         (
             "reading.sql",
-            "AND place = ?2 AND rank <= ?3\nORDER BY rank, seq LIMIT ?4;",
-            "AND place = ?2 AND rank > ?3 - 1000000000\nORDER BY rank, seq LIMIT ?4;",
+            "AND rank <= :since_boot\nORDER BY rank, seq LIMIT :page;",
+            "AND rank > :since_boot - 1000000000\nORDER BY rank, seq LIMIT :page;",
             "leases",
         ),
-        ("reading.sql", "substr(worker, 1, length(?3)) = ?3", "worker = ?3", "leases"),
+        (
+            "reading.sql",
+            "substr(worker, 1, length(:worker)) = :worker",
+            "worker = :worker",
+            "leases",
+        ),
         ("writer.py", "        if view.woken:\n", "        if False:\n", "waking"),
         (
             "transaction.py",

@@ -116,7 +116,8 @@ def claim(
         return []
     place, end = str(EDGES["claim"].target), tx.since_boot + micros(lease)
     taken, numbers = [], []
-    for row in tx.execute(_SQL["next"], (queue, WAITING, limit, most)).fetchall():
+    wanted = {"queue": queue, "place": WAITING, "limit": limit, "most": most}
+    for row in tx.execute(_SQL["next"], wanted).fetchall():
         number, id, token, *rest = row
         taken.append(claim_of(tx, queue, (id, token + 1, *rest, worker)))
         numbers.append(number)

@@ -1,4 +1,5 @@
--- Statements that write jobs. Parameters are listed in their order.
+-- Statements that write jobs. Parameters are listed in their order, or named where one stands
+-- twice.
 
 -- name: clock
 -- The clock and the last number.
@@ -15,9 +16,9 @@ ON CONFLICT (one) DO UPDATE SET
     sequence = excluded.sequence;
 
 -- name: end_leases
--- active place: since_boot counts anew after a reboot, and no process outlived it.
+-- `place` is the active one: since_boot counts anew after a reboot, and no process outlived it.
 UPDATE jobs SET rank = 0
-WHERE queue IN (SELECT queue FROM tallies WHERE line = ?1 AND jobs > 0) AND place = ?1;
+WHERE queue IN (SELECT queue FROM tallies WHERE line = :place AND jobs > 0) AND place = :place;
 
 -- name: forget_workers
 DELETE FROM workers;
@@ -87,15 +88,15 @@ DELETE FROM jobs WHERE number IN (SELECT value FROM json_each(?));
 DELETE FROM large_payloads WHERE job IN (SELECT value FROM json_each(?));
 
 -- name: next
--- queue, waiting place, limit, most bytes of a payload: a longer one is not loaded
+-- `place` is the waiting one, `most` the bytes of a payload: a longer one is not loaded
 -- `iif` spares jobs with small payloads the search for one that stands apart.
 SELECT number, id, token,
-    CASE WHEN length(jobs.payload) > ?4 OR length(apart.payload) > ?4 THEN zeroblob(?4 + 1)
+    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     failures, crashes, solo, created
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
-WHERE queue = ?1 AND place = ?2
-ORDER BY rank, seq LIMIT ?3;
+WHERE queue = :queue AND place = :place
+ORDER BY rank, seq LIMIT :limit;
 
 -- name: claim
 -- active place, end of the lease, the first seq, started, worker, JSON array of numbers

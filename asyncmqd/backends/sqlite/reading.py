@@ -25,14 +25,16 @@ def now(view: Snapshot) -> float:
 
 def expired(view: Snapshot, queue: str, page: int, most: int) -> Lapsed:
     """See `BaseBackend.expired`."""
-    rows = view.execute(_SQL["lapsed"], (queue, State.ACTIVE, view.since_boot, page, most))
+    wanted = {"queue": queue, "place": State.ACTIVE, "since_boot": view.since_boot}
+    rows = view.execute(_SQL["lapsed"], {**wanted, "page": page, "most": most})
     claims = [claim_of(view, queue, row) for row in rows]
     return Lapsed(claims, more=len(claims) >= page)
 
 
 def held(view: Snapshot, queue: str, worker: str, most: int) -> list[Claim]:
     """See `BaseBackend.held`."""
-    rows = view.execute(_SQL["held"], (queue, State.ACTIVE, worker, most))
+    wanted = {"queue": queue, "place": State.ACTIVE, "worker": worker, "most": most}
+    rows = view.execute(_SQL["held"], wanted)
     return [claim_of(view, queue, row) for row in rows]
 
 

@@ -1,26 +1,27 @@
--- Statements that only read. Parameters are listed in their order. Casts cost nothing; what a hand put
--- into the file as text or a number would otherwise come out as that, and hide all other rows.
+-- Statements that only read. Parameters are listed in their order, or named where one stands twice.
+-- Casts cost nothing; what a hand put into the file as text or a number would otherwise come out as
+-- that, and hide all other rows.
 -- `apart` is a payload that does not stand in its job's row: see `next` in moves.sql.
 
 -- name: lapsed
--- queue, active place, since boot, limit, most bytes of a payload: a longer one is not loaded
+-- `place` is the active one, `most` the bytes of a payload: a longer one is not loaded
 SELECT id, token,
-    CASE WHEN length(jobs.payload) > ?5 OR length(apart.payload) > ?5 THEN zeroblob(?5 + 1)
+    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     failures, crashes, solo, created, worker
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
-WHERE queue = ?1 AND place = ?2 AND rank <= ?3
-ORDER BY rank, seq LIMIT ?4;
+WHERE queue = :queue AND place = :place AND rank <= :since_boot
+ORDER BY rank, seq LIMIT :page;
 
 -- name: held
--- queue, active place, beginning of the worker's name, most bytes of a payload
+-- `place` is the active one, `worker` the beginning of a name, `most` the bytes of a payload
 SELECT id, token,
-    CASE WHEN length(jobs.payload) > ?4 OR length(apart.payload) > ?4 THEN zeroblob(?4 + 1)
+    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     failures, crashes, solo, created, worker
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
-WHERE queue = ?1 AND place = ?2
-    AND substr(worker, 1, length(?3)) = ?3
+WHERE queue = :queue AND place = :place
+    AND substr(worker, 1, length(:worker)) = :worker
 ORDER BY rank, seq;
 
 -- name: first_rank

@@ -17,9 +17,10 @@ def declare(tx: Transaction, queue: str, specs: dict[str, bytes], fresh: bool) -
     """See `BaseBackend.declare`."""
     now = seconds(tx.time)
     for name, spec in specs.items():
-        tx.execute(_SQL["declare"], (queue, name, spec, tx.time, now))
+        one = {"queue": queue, "name": name, "spec": spec, "time": tx.time}
+        tx.execute(_SQL["declare"], {**one, "now": now})
         if fresh:
-            tx.execute(_SQL["replace_spec"], (queue, name, spec, tx.time))
+            tx.execute(_SQL["replace_spec"], one)
     return now
 
 
@@ -41,7 +42,8 @@ def schedules(view: Snapshot, queue: str) -> list[ScheduleRecord]:
 
 def fire(tx: Transaction, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
     """See `BaseBackend.fire`."""
-    if not tx.execute(_SQL["fire"], (queue, name, float(instant))).rowcount:
+    one = {"queue": queue, "name": name, "instant": float(instant)}
+    if not tx.execute(_SQL["fire"], one).rowcount:
         return False
     if job is not None:
         moves.add(tx, queue, [job])
@@ -62,7 +64,7 @@ def edit_schedule(
 def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> None:
     """See `BaseBackend.beat`."""
     until = tx.since_boot + micros(ttl)
-    tx.execute(_SQL["beat"], (worker, info, tx.time, until))
+    tx.execute(_SQL["beat"], {"id": worker, "info": info, "time": tx.time, "until": until})
     tx.execute(_SQL["drop_silent"], (tx.since_boot,))
 
 

@@ -1,14 +1,16 @@
--- Statements about schedules and workers. Parameters are listed in their order.
+-- Statements about schedules and workers. Parameters are listed in their order, or named where one
+-- stands twice.
 
 -- name: declare
--- queue, name, spec, now, now in seconds. A new one starts at now.
-INSERT INTO schedules (queue, name, spec, declared, seen, last) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
+-- `time` is now, and `now` the same in seconds. A new one starts at now.
+INSERT INTO schedules (queue, name, spec, declared, seen, last)
+VALUES (:queue, :name, :spec, :time, :time, :now)
 ON CONFLICT (queue, name) DO UPDATE SET seen = excluded.seen;
 
 -- name: replace_spec
--- queue, name, spec, now
-UPDATE schedules SET spec = ?3, declared = ?4
-WHERE queue = ?1 AND name = ?2 AND spec <> ?3;
+-- `time` is now
+UPDATE schedules SET spec = :spec, declared = :time
+WHERE queue = :queue AND name = :name AND spec <> :spec;
 
 -- name: schedules
 -- queue
@@ -16,9 +18,9 @@ SELECT name, spec, declared, seen, last, paused
 FROM schedules WHERE queue = ? ORDER BY name;
 
 -- name: fire
--- queue, name, instant: changes nothing if that or a later one fired
-UPDATE schedules SET last = ?3
-WHERE queue = ?1 AND name = ?2 AND last < ?3 AND NOT paused;
+-- Changes nothing if that instant or a later one fired.
+UPDATE schedules SET last = :instant
+WHERE queue = :queue AND name = :name AND last < :instant AND NOT paused;
 
 -- name: pause_schedule
 -- paused, queue, name
@@ -29,8 +31,8 @@ UPDATE schedules SET paused = ? WHERE queue = ? AND name = ?;
 DELETE FROM schedules WHERE queue = ? AND name = ?;
 
 -- name: beat
--- id, info, now, end of its listing
-INSERT INTO workers (id, info, started, seen, until) VALUES (?1, ?2, ?3, ?3, ?4)
+-- `time` is now, `until` the end of its listing
+INSERT INTO workers (id, info, started, seen, until) VALUES (:id, :info, :time, :time, :until)
 ON CONFLICT (id) DO UPDATE SET info = excluded.info, seen = excluded.seen, until = excluded.until;
 
 -- name: drop_silent
