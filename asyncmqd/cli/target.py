@@ -14,6 +14,7 @@ import typer
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.cli.errors import Misconfigured, Misuse
+from asyncmqd.cli.identity import work_as_owner
 from asyncmqd.client.connection import CONFIG_FILE
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
@@ -50,7 +51,10 @@ class Target(msgspec.Struct, frozen=True):
         )
 
     def open(self) -> BaseBackend:
-        """The store; nothing is contacted yet. Raises Misuse or Misconfigured."""
+        """The store; nothing is contacted yet. Raises Misuse or Misconfigured.
+
+        Root works as the owner of a SQLite store from here on.
+        """
         url, payload_limit = self.keys
         wrong = Misconfigured if self.backend is None else Misuse
         if url.startswith("memory:"):
@@ -62,6 +66,7 @@ class Target(msgspec.Struct, frozen=True):
             store = open_backend(url)
         except ValueError as error:
             raise wrong(_without_secrets(url, error)) from None
+        work_as_owner(url)
         store.payload_limit = payload_limit
         return store
 

@@ -44,7 +44,9 @@ def back_up(
             f"{part}: another backup is under way, or was cut off: remove it"
         ) from None
     except OSError as error:
-        raise StoreError(f"{part}: it cannot be written: {error.strerror}") from None
+        raise StoreError(
+            f"{part}: it cannot be written by user {os.geteuid()}: {error.strerror}"
+        ) from None
     try:
         _copy(open_source, part, progress, abandoned)
         os.replace(part, target)

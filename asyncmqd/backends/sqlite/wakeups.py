@@ -14,11 +14,18 @@ import asyncio
 import contextlib
 import os
 import socket
-import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.wake_directory import (
+    Identity,
+    directory_of,
+    identity,
+    made,
+    opened,
+    socket_in,
+)
 from asyncmqd.domain import clock
 
 # A socket holds at least ten unread datagrams (net.unix.max_dgram_qlen). Who finds as many may
@@ -29,45 +36,36 @@ _MANY = 1_000  # queues that nobody here waits for are not remembered for ever
 _SIZE = 512  # bytes; the longest queue name has 128
 
 
-def directory_of(database: Path) -> Path:
-    """Where the sockets are."""
-    return database.with_name(f"{database.name}-wake")
-
-
-@contextlib.contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
 def _datagrams() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 def ring(database: Path, queues: Iterable[str]) -> None:
     """Wake all who wait for jobs; whoever cannot be reached looks again by itself."""
-    with contextlib.suppress(OSError), _opened(directory_of(database)) as fd:
+    with contextlib.suppress(OSError), opened(database) as directory:
         # Listed anew each time: it takes microseconds, and the time of the last change is too
         # coarse to tell that a listing is still true.
-        names = os.listdir(fd)
+        names = os.listdir(directory)
         if names:
             with _datagrams() as sender:
                 for name in names:
-                    _send(sender, fd, name, queues)
+                    _send(sender, directory, name, queues)
 
 
-def _send(sender: socket.socket, fd: int, name: str, queues: Iterable[str]) -> None:
-    try:
-        for queue in queues:
-            sender.sendto(queue.encode(), f"/proc/self/fd/{fd}/{name}")
-    except ConnectionRefusedError:  # its process died without closing it
-        with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=fd)
-    except OSError:
-        pass  # full: it will look at all queues; or it is being closed; or not ours to reach
+def _send(sender: socket.socket, directory: int, name: str, queues: Iterable[str]) -> None:
+    with contextlib.suppress(OSError):  # it has just been closed
+        fd = socket_in(directory, name)
+        if fd is None:
+            return  # no sleeper put it there
+        try:
+            for queue in queues:
+                sender.sendto(queue.encode(), f"/proc/self/fd/{fd}")
+        except ConnectionRefusedError:  # its process died without closing it
+            os.unlink(name, dir_fd=directory)
+        except OSError:
+            pass  # full: it will look at all queues; or it is being closed; or not ours to reach
+        finally:
+            os.close(fd)
 
 
 class Listener:
@@ -79,8 +77,9 @@ class Listener:
 
     def __init__(self, database: Path, look: Callable[[], None] = lambda: None) -> None:
         self._look = look
-        self._directory = directory_of(database)
-        self._name = clock.nonce()
+        self._database = database
+        self._path = directory_of(database) / clock.nonce()
+        self._identity: Identity | None = None  # of the socket's name, which others may remove
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._event = asyncio.Event()
@@ -96,6 +95,9 @@ class Listener:
         deadline = asyncio.get_running_loop().time() + timeout
         while not (self._missed or self._woken & wanted):
             self._look()
+            if identity(self._path) != self._identity:  # the directory was removed, or its names
+                self.close()
+                return await self.wait(queues, timeout)
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return set()
@@ -116,8 +118,10 @@ class Listener:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.remove_reader(listener)
         listener.close()
-        with contextlib.suppress(OSError):
-            os.unlink(self._directory / self._name)
+        name = self._path.name
+        with contextlib.suppress(OSError), opened(self._database) as directory:
+            if identity(name, directory) == self._identity:
+                os.unlink(name, dir_fd=directory)
 
     def abandon(self) -> None:
         """Let go of the socket in a fork; the name and the event loop are another process's."""
@@ -128,27 +132,18 @@ class Listener:
 
     def _listen(self) -> None:
         listener = _datagrams()
+        name = self._path.name
         try:
-            self._make_directory()
-            with _opened(self._directory) as fd:
-                listener.bind(f"/proc/self/fd/{fd}/{self._name}")
-                os.chmod(self._name, 0o660, dir_fd=fd)  # all who may write the file may knock
+            with made(self._database) as fd:
+                listener.bind(f"/proc/self/fd/{fd}/{name}")
+                os.chmod(name, 0o660, dir_fd=fd)  # all who may write the file may knock
+                self._identity = identity(name, fd)
         except OSError as error:
             listener.close()
-            raise StoreError(f"{self._directory}: nothing can wait there: {error}") from error
+            raise StoreError(f"{self._path.parent}: nothing can wait there: {error}") from error
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(listener, self._receive, listener)
         self._socket = listener
-
-    def _make_directory(self) -> None:
-        """Open to whom the database's own directory is open."""
-        mode = _mode(self._directory.parent)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(self._directory, mode & 0o777)
-            # The bit that hands the group down is inherited, and a hardened unit (with
-            # RestrictSUIDSGID) may not even name it: so no chmod that is not needed.
-            if _mode(self._directory) != mode:
-                os.chmod(self._directory, mode)
 
     def _receive(self, listener: socket.socket) -> None:
         received = 0
@@ -161,7 +156,3 @@ class Listener:
             self._woken.clear()
         if received:
             self._event.set()
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(os.stat(path).st_mode)
