@@ -9,8 +9,8 @@ FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py \
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test check bench bench-peers bench-scale faults soak mutations docs \
-    format clean
+.PHONY: help run install uninstall wheels test test-pythons test-systemd check bench bench-peers \
+    bench-scale faults soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -18,7 +18,7 @@ INSTALL = $(PYTHON) -B packaging/install.py
 PLACE = --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.run  ## Start the daemon with the example application, until Ctrl-C
 	@PYTHONPATH=examples $(BIN)/python -m dropfolder.demo
@@ -41,6 +41,13 @@ wheels:  ## Gather in WHEELS all that `make install WHEELS=...` needs on a host 
 test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=4, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
+
+test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is found (PYTHONS="path ...")
+	@PYTHONS='$(PYTHONS)' $(PYTHON) -m tests.pythons WORKERS=$(WORKERS) $(if $(PYTEST),PYTEST='$(PYTEST)')
+
+test-systemd: .venv/.test .venv/.wheels  ## Run tests/systemd with another systemd (ROOT=directory)
+	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' \
+	$(BIN)/python -m pytest tests/systemd -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 	$(BIN)/python -m ruff format --check .

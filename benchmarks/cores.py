@@ -62,14 +62,14 @@ class Drain(NamedTuple):
 
 def main() -> int:
     """Measure, print."""
-    from servers import KINDS, RedisServer
+    from servers import KINDS, USUAL, RedisServer
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--micro", type=int, default=200, help="microseconds that a job computes")
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--server", choices=KINDS, default="redis8")
+    parser.add_argument("--server", choices=KINDS, default=USUAL)
     wanted = parser.parse_args()
     rounds = _rounds(wanted.micro / 1e6)
     drains: dict[int, list[Drain]] = {number: [] for number in wanted.processes}

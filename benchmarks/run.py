@@ -20,7 +20,7 @@ import environments
 from goals import GOALS
 from peers import PEERS, Peer
 from report import Results, facts, losses, tables
-from servers import KINDS
+from servers import KINDS, USUAL
 from session import Session, load
 from work import WORKS, Work
 
@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--work", action="append", choices=works, help="only this; repeatable")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of jobs, to try")
     parser.add_argument("--resume", action="store_true", help="keep what --json has already")
-    parser.add_argument("--server", choices=KINDS, default="redis8", help="default redis8")
+    parser.add_argument("--server", choices=KINDS, default=USUAL, help=f"default {USUAL}")
     parser.add_argument("--json", type=Path, default=environments.HOME / "results.json")
     parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
     return parser.parse_args()

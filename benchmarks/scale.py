@@ -21,7 +21,7 @@ from pathlib import Path
 import drawing
 import fleet
 import plan
-from servers import KINDS, RedisServer
+from servers import KINDS, USUAL, RedisServer
 from stores import Redis
 
 from asyncmqd import Queue
@@ -64,7 +64,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--server", choices=KINDS, default="redis8", help="default redis8")
+    parser.add_argument("--server", choices=KINDS, default=USUAL, help=f"default {USUAL}")
     parser.add_argument("--short", action="store_true", help="a tenth of everything: to try it")
     parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
     return parser.parse_args()

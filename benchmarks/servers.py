@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.servers import KINDS, RedisServer, die_with_parent
+from tests.servers import KINDS, USUAL, RedisServer, die_with_parent
 
-__all__ = ["KINDS", "RedisServer", "die_with_parent"]
+__all__ = ["KINDS", "USUAL", "RedisServer", "die_with_parent"]

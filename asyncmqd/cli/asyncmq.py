@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.cli import jobs, queues, schedules, store, workers
+from asyncmqd.cli import jobs, queues, schedules, store, streams, workers
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
@@ -64,7 +64,8 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: run a command, and turn whatever goes wrong into one line and a code."""
-    sys.exit(_run(arguments))
+    streams.prepare()
+    sys.exit(streams.flushed(_run(arguments)))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -89,6 +90,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return FAILED
     except typer.TyperException as error:
         return _misused(error)
+    except BrokenPipeError:  # of standard output; one to the store is a StoreError
+        return FAILED
     except Exception as error:  # noqa: BLE001 - people get a line, with the place for a report
         place = traceback.extract_tb(error.__traceback__)[-1]
         complain(f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})")

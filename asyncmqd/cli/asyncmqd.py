@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from asyncmqd.cli import streams
 from asyncmqd.cli.completion import answer_shells
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
@@ -37,8 +38,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 def main() -> None:
     """The entry point."""
+    streams.prepare()
     answer_shells()
-    app(prog_name="asyncmqd")
+    try:
+        app(prog_name="asyncmqd")
+    except SystemExit as end:
+        sys.exit(streams.flushed(end.code if isinstance(end.code, int) else FAILED))
 
 
 def _show_version(wanted: bool) -> None:

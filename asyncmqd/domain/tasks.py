@@ -7,6 +7,7 @@ says so.
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,14 @@ from asyncmqd.domain.job import DEFAULT_PRIORITY, LOWEST_PRIORITY, QUEUE_NAME
 from asyncmqd.domain.retry import Backoff
 
 ExecutorKind = Literal["thread", "process"]
+
+# From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
+# checkers only, are no names yet. The signature is read without them.
+_UNEVALUATED: dict[str, Any] = {}
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+    _UNEVALUATED["annotation_format"] = annotationlib.Format.STRING
 
 
 class BadArguments(ValueError):
@@ -74,7 +83,7 @@ class TaskDef:
         self.name = name
         self.options = options
         self.is_async = inspect.iscoroutinefunction(function)
-        self._signature = inspect.signature(function)
+        self._signature = inspect.signature(function, **_UNEVALUATED)
         self._positional, self._least = _positional(self._signature)
 
     @cached_property

@@ -18,7 +18,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.cli.asyncmq import main
 from tests.contract.conftest import server as server  # noqa: PLC0414 - a fixture is found by name
-from tests.servers import RedisServer
+from tests.servers import USUAL, RedisServer
 
 APPLICATION = Path(__file__).parent / "app"
 SCRIPT = Path(sys.executable).with_name("asyncmq")  # what pip installed
@@ -50,7 +50,7 @@ class Answer:
 Operator = Callable[..., Answer]
 
 
-@pytest.fixture(params=["sqlite", "redis8"])
+@pytest.fixture(params=["sqlite", USUAL])
 def store_url(
     request: pytest.FixtureRequest, tmp_path: Path, server: Callable[[str], RedisServer]
 ) -> str:

@@ -14,6 +14,13 @@ from hypothesis import strategies as st
 from asyncmqd.cli.output import printable, rfc3339, show_table
 from tests.cli.conftest import SCRIPT, Operator
 
+
+@pytest.fixture
+def buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output leaves when the buffer is full, and at the end, as for most users."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
@@ -56,17 +63,45 @@ def test_piped_tables_have_as_many_words_as_columns(capsys: pytest.CaptureFixtur
 
 
 @ONE_STORE
+@pytest.mark.parametrize("count", [1, 50])
 def test_a_reader_that_leaves_is_no_disaster(
-    asyncmq: Operator, spawn: Callable[..., subprocess.Popen[str]]
+    asyncmq: Operator, spawn: Callable[..., subprocess.Popen[str]], count: int, buffered: None
 ) -> None:
-    asyncmq("enqueue", "t")
+    for number in range(count):  # what is in the buffer yet at the end, and what is more than that
+        asyncmq("enqueue", "t", "--id", f"{number:0>200}")
     ours, theirs = os.pipe()
     os.close(ours)
     process = spawn("job", "list", stdout=theirs)
     os.close(theirs)
     _, err = process.communicate()
-    assert process.returncode == 1
-    assert "Traceback" not in err
+    assert (process.returncode, err) == (1, "")
+
+
+def test_the_daemon_s_command_ends_as_quietly(buffered: None) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [SCRIPT.with_name("asyncmqd"), "--version"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, text=True)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@ONE_STORE
+@pytest.mark.parametrize(
+    ("redirected", "outcome"),
+    [
+        ("> /dev/full", (1, "standard output: No space left on device\n")),
+        (">&-", (0, "")),
+        ("2>&-", (0, "")),
+    ],
+)
+def test_output_that_cannot_be_written(
+    asyncmq: Operator, store_url: str, redirected: str, outcome: tuple[int, str], buffered: None
+) -> None:
+    asyncmq("enqueue", "t")
+    command = f'"{SCRIPT}" --backend "{store_url}" job list {redirected}'
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == outcome
 
 
 @ONE_STORE

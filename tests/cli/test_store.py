@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Operator
-from tests.servers import RedisServer, free_port
+from tests.servers import USUAL, RedisServer, free_port
 
 SECRET = "s3cr3t"
 
@@ -30,7 +30,7 @@ def test_info_counts_jobs_and_warns(asyncmq: Operator, store_url: str) -> None:
 
 def test_no_secret_is_shown(run: Operator, tmp_path: Path) -> None:
     options = {"requirepass": SECRET}
-    with RedisServer("redis8", tmp_path, tcp=True, options=options) as server:
+    with RedisServer(USUAL, tmp_path, tcp=True, options=options) as server:
         url = f"redis://:{SECRET}@127.0.0.1:{server.port}/0"
         for arguments in (["store", "info"], ["store", "info", "--json"]):
             answer = run("--backend", url, *arguments)
@@ -190,6 +190,6 @@ def test_backup_into_nowhere_is_one_line(run: Operator, tmp_path: Path) -> None:
 def test_backup_of_a_server_is_the_servers_business(
     run: Operator, tmp_path: Path, server: Callable[[str], RedisServer]
 ) -> None:
-    answer = run("--backend", server("redis8").url, "store", "backup", str(tmp_path / "x"))
+    answer = run("--backend", server(USUAL).url, "store", "backup", str(tmp_path / "x"))
     assert answer.code == 1
     assert "expected a store on sqlite:///path" in answer.err

@@ -14,9 +14,9 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.memory import forget
-from tests.servers import RedisServer
+from tests.servers import KINDS, RedisServer
 
-STORES = ("memory", "sqlite", "redis6", "redis8", "valkey9")
+STORES = ("memory", "sqlite", *KINDS)
 
 Opener = Callable[[], Awaitable[BaseBackend]]
 

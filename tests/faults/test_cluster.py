@@ -14,6 +14,7 @@ from tests.daemon.harness import until
 from tests.faults.conftest import Scene
 from tests.faults.ledger import QUEUE
 from tests.scale import scaled
+from tests.servers import NEW_KINDS
 
 JOBS = scaled(300, 3_000)
 ROUNDS = scaled(2, 10)
@@ -36,7 +37,7 @@ def at_work(scene: Scene, jobs: int) -> None:
 
 
 @pytest.mark.row("F19", "the slot of a queue moves under load")
-@pytest.mark.parametrize("cluster", ["redis8", "valkey9"], indirect=True)
+@pytest.mark.parametrize("cluster", NEW_KINDS, indirect=True)
 def test_slot_moves(cluster: Cluster, place: Path, figure):
     """Half of a queue's keys are on one node and half on the other: nobody works on a half."""
     with closing(Scene(place, cluster.url)) as scene:
@@ -65,7 +66,7 @@ def test_slot_moves(cluster: Cluster, place: Path, figure):
 
 
 @pytest.mark.row("F19", "a master of the cluster dies and its replica is promoted")
-@pytest.mark.parametrize("cluster", ["redis8", "valkey9"], indirect=True)
+@pytest.mark.parametrize("cluster", NEW_KINDS, indirect=True)
 def test_master_lost(cluster: Cluster, place: Path, figure):
     """What the replica had not got is lost; all else ends, and work goes on by itself."""
     with closing(Scene(place, cluster.url)) as scene:

@@ -17,7 +17,7 @@ from tests.faults.conftest import Scene
 from tests.faults.ledger import QUEUE
 from tests.faults.proxy import BOTH, Proxy
 from tests.scale import scaled
-from tests.servers import RedisServer
+from tests.servers import USUAL, RedisServer
 
 SLOTS = 10
 TOP = "lease = 1"
@@ -33,7 +33,7 @@ PATIENCE = scaled(["tests.faults.impatient", "ledger"], ["ledger"])
 def server(place: Path) -> Iterator[RedisServer]:
     directory = place / "redis"
     directory.mkdir()
-    with RedisServer("redis8", directory, tcp=True) as running:
+    with RedisServer(USUAL, directory, tcp=True) as running:
         yield running
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tests.mutations.mutation import mutations
+from tests.servers import USUAL
 
 REDIS = mutations(
     "redis/",
-    "redis8",
+    USUAL,
     (
         (
             "_large.lua",

@@ -16,12 +16,12 @@ from asyncmqd.backends.sqlite import file
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import State
 from tests.contract.audit import audit
+from tests.servers import KINDS
 from tests.stores.make import KEPT, expected, load_redis, load_sqlite, sqlite_store
 from tests.stores.sample import change, payload, shown
 
 SQLITE = sorted(path.stem for path in KEPT.glob("sqlite-*.sql"))
 REDIS = sorted(path.stem for path in KEPT.glob("redis-*.jsonl"))
-KINDS = ("redis6", "redis8", "valkey9")
 STORES = [*((name, "") for name in SQLITE), *((name, kind) for name in REDIS for kind in KINDS)]
 
 LENGTHS = "SELECT length(payload) FROM large_payloads ORDER BY 1"

@@ -18,7 +18,7 @@ from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from tests.cluster import Cluster
 from tests.daemon.harness import Daemon, Store, until
-from tests.servers import RedisServer
+from tests.servers import KINDS, USUAL, RedisServer
 from tests.stores import sample
 from tests.stores.make import expected, load_redis, load_sqlite, sqlite_store
 from tests.stores.next_release import REDIS, SQLITE
@@ -53,7 +53,7 @@ def path(place: Path) -> Path:
     return place / "jobs.db"
 
 
-@pytest.fixture(params=["redis6", "redis8", "valkey9"])
+@pytest.fixture(params=KINDS)
 def redis(request: pytest.FixtureRequest, server: Callable[[str], RedisServer]) -> RedisServer:
     """A server whose keys are of our layout and hold the sample."""
     running = server(request.param)
@@ -294,7 +294,7 @@ async def test_a_cluster_is_migrated_by_the_command(
 ) -> None:
     """On all of its nodes: a queue is shut to the older release wherever it lives."""
     names = [f"q{number}" for number in range(12)]
-    with Cluster("redis8", place) as cluster:
+    with Cluster(USUAL, place) as cluster:
         assert {cluster.owner(name) for name in names} == {*cluster.masters}
         old = RedisBackend(cluster.url)
         for name in names:

@@ -3,7 +3,7 @@
 #
 # Runs as PID 1 of new pid, mount, ipc, uts, net and cgroup namespaces, so whatever it mounts is gone
 # with it. Arguments: a directory to work in, then HOST=INSIDE pairs of directories to show in the
-# box. All else of the host's files is seen as it is, and written to in memory only.
+# box. All else of the files of $BOX_LOWER is seen as it is, and written to in memory only.
 set -eu
 place=$1
 shift
@@ -12,7 +12,7 @@ ip link set lo up
 mount -t tmpfs -o mode=755 box "$place"
 cd "$place"
 mkdir changes work root
-mount -t overlay -o "lowerdir=/,upperdir=$place/changes,workdir=$place/work" box root
+mount -t overlay -o "lowerdir=$BOX_LOWER,upperdir=$place/changes,workdir=$place/work" box root
 cd root
 
 mount -t proc proc proc

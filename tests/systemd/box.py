@@ -4,6 +4,9 @@ It needs root and a systemd on the host, and nothing else: no container engine, 
 terminal. Inside, the host's files are there, and what is written to them stays in memory. Outside,
 the test reads and writes the box's files through `/proc/PID/root`, and runs commands in it.
 
+With ASYNCMQD_TEST_ROOT, the path of another root file system (`make test-systemd ROOT=...`), its
+files are those that are seen inside, and its systemd is booted.
+
 The box dies with the test process, however that ends. What is known not to work in it: limits of
 memory and of tasks, where the host still has version 1 control groups.
 """
@@ -27,7 +30,7 @@ from tests.servers import die_with_parent
 
 _numbers = itertools.count(1)
 BOOT = Path(__file__).with_name("boot.sh")
-SYSTEMD = Path("/lib/systemd/systemd")
+LOWER = Path(os.environ.get("ASYNCMQD_TEST_ROOT", "/"))
 BOOT_LIMIT = 20.0  # seconds; a loaded machine needs one
 COMMAND_LIMIT = 180.0  # seconds: `make install` on a loaded machine
 UNIT_PATH = "/run/box:/etc/systemd/system:/usr/local/lib/systemd/system"
@@ -46,9 +49,10 @@ def missing() -> str:
     """Why no box can be booted here; empty if it can."""
     if os.geteuid() != 0:
         return "not root"
-    if not SYSTEMD.exists():
-        return f"no {SYSTEMD}"
-    for tool in ("unshare", "nsenter", "ip", "journalctl", "systemd-analyze"):
+    for inside in ("usr/lib/systemd/systemd", "usr/bin/journalctl", "usr/bin/systemd-analyze"):
+        if not (LOWER / inside).exists():
+            return f"no {LOWER / inside}"
+    for tool in ("unshare", "nsenter", "ip"):
         if shutil.which(tool) is None:
             return f"no {tool}"
     probe = subprocess.run(
@@ -99,7 +103,7 @@ class Box:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, "BOX_UNIT_PATH": UNIT_PATH},
+                env={**os.environ, "BOX_UNIT_PATH": UNIT_PATH, "BOX_LOWER": str(LOWER)},
                 preexec_fn=enter_cgroup,  # noqa: PLW1509 - it calls nothing that takes a lock
                 start_new_session=True,
             )

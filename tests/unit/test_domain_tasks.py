@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -163,6 +164,26 @@ def test_a_hint_that_cannot_be_resolved_leaves_values_plain() -> None:
     task = task_of(function)
     assert carried(task, MOMENT) == (["2026-03-29T01:30:00Z"], {})
     assert task.returns is None
+
+
+def test_a_hint_may_name_what_is_defined_below_or_for_type_checkers_only() -> None:
+    # From 3.14 on that needs no import from the future, and the hints are evaluated when read.
+    source = """
+def early(day: Day) -> None: ...
+def typed(number: int, path: Path) -> None: ...
+from datetime import date as Day
+"""
+    if sys.version_info < (3, 14):
+        source = f"from __future__ import annotations\n{source}"
+    names: dict[str, Any] = {"__name__": "module"}
+    exec(compile(source, "module.py", "exec", dont_inherit=True), names)
+    day = date(2026, 3, 29)
+    early = task_of(names["early"])
+    assert carried(early, day) == ([day], {})
+    typed = task_of(names["typed"])
+    assert carried(typed, 1, "/srv") == ([1, "/srv"], {})
+    with pytest.raises(TypeError, match="missing a required argument: 'path'"):
+        typed.check_call((1,), {})
 
 
 def test_a_task_knows_what_it_returns() -> None:

@@ -14,7 +14,7 @@ from asyncmqd.backends.redis import RedisBackend, connect, leases
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
 from tests.eventually import eventually
-from tests.servers import KINDS, RedisServer
+from tests.servers import KINDS, USUAL, RedisServer
 
 QUEUE = "mail"
 LEASE = 60.0
@@ -26,7 +26,7 @@ def jobs(*ids: str) -> list[NewJob]:
 
 @pytest.fixture
 def server(tmp_path) -> Iterator[RedisServer]:
-    with RedisServer("redis8", tmp_path, tcp=True, appendonly=True) as running:
+    with RedisServer(USUAL, tmp_path, tcp=True, appendonly=True) as running:
         yield running
 
 
@@ -164,7 +164,7 @@ async def test_connections_are_bounded(server, opened):
 
 
 async def test_credentials_that_are_wrong_or_missing_are_refused(tmp_path, opened):
-    with RedisServer("redis8", tmp_path, tcp=True, options={"requirepass": "hunter2"}) as server:
+    with RedisServer(USUAL, tmp_path, tcp=True, options={"requirepass": "hunter2"}) as server:
         path = server.url.removeprefix("unix://")
         over_tcp = server.tcp_url.replace("://", "://:hunter3@")
         wrong = [f"unix://:hunter3@{path}", f"unix://nobody:hunter2@{path}", over_tcp]
@@ -220,14 +220,14 @@ async def test_two_prefixes_are_two_stores(server, opened):
 async def test_a_replica_is_an_error_and_not_a_refusal(server, tmp_path, opened):
     (tmp_path / "replica").mkdir()
     options = {"replicaof": f"127.0.0.1 {server.port}"}
-    with RedisServer("redis8", tmp_path / "replica", options=options) as replica:
+    with RedisServer(USUAL, tmp_path / "replica", options=options) as replica:
         with pytest.raises(StoreError) as caught:
             await opened(replica.url).add(QUEUE, jobs("a"))
         assert not isinstance(caught.value, StoreRefused)
 
 
 async def test_a_full_server_refuses_new_jobs_and_still_gives_out_old_ones(tmp_path, opened):
-    with RedisServer("redis8", tmp_path) as server, server.client() as client:
+    with RedisServer(USUAL, tmp_path) as server, server.client() as client:
         store = opened(server.url)
         await store.add(QUEUE, jobs("a"))
         client.config_set("maxmemory", "1kb")
@@ -284,7 +284,7 @@ async def test_without_the_right_to_ask_it_is_not_known(tmp_path, opened):
         "maxmemory": "100mb",
         "maxmemory-policy": "allkeys-lru",
     }
-    with RedisServer("redis8", tmp_path, options=options) as server:
+    with RedisServer(USUAL, tmp_path, options=options) as server:
         store = opened(server.url.replace("://", "://app:pw@"))
         await store.add(QUEUE, jobs("a"))
         assert "INFO" in (await store.warnings())[0]

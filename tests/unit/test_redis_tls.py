@@ -15,7 +15,7 @@ import pytest
 from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.domain.job import NewJob
-from tests.servers import RedisServer
+from tests.servers import USUAL, RedisServer
 
 CERTIFICATE = Path(__file__).parent / "tls" / "localhost.pem"
 KEY = CERTIFICATE.with_suffix(".key")
@@ -37,7 +37,7 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
     """The address of the proxy."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(CERTIFICATE, KEY)
-    with RedisServer("redis8", tmp_path) as server:
+    with RedisServer(USUAL, tmp_path) as server:
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             inner, outer = await asyncio.open_unix_connection(server.socket)

@@ -15,7 +15,7 @@ from asyncmqd.backends.redis.large import PIECE
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from tests.cluster import Cluster
-from tests.servers import RedisServer, free_port
+from tests.servers import USUAL, RedisServer, free_port
 
 QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
 LEASE = 60.0
@@ -24,7 +24,7 @@ LARGE = b"x" * 2 * PIECE
 
 def start(stack: ExitStack, directory: Path, **kwargs) -> RedisServer:
     directory.mkdir()
-    return stack.enter_context(RedisServer("redis8", directory, tcp=True, **kwargs))
+    return stack.enter_context(RedisServer(USUAL, directory, tcp=True, **kwargs))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def sentinel_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
-    with Cluster("redis8", tmp_path) as running:
+    with Cluster(USUAL, tmp_path) as running:
         yield running.nodes
 
 

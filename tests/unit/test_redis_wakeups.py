@@ -12,7 +12,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.redis import RedisBackend, wakeups
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
-from tests.servers import RedisServer
+from tests.servers import USUAL, RedisServer
 
 QUEUE = "mail"
 LEASE = 60.0
@@ -25,7 +25,7 @@ def jobs(*ids: str) -> list[NewJob]:
 
 @pytest.fixture
 def server(tmp_path) -> Iterator[RedisServer]:
-    with RedisServer("redis8", tmp_path) as running:
+    with RedisServer(USUAL, tmp_path) as running:
         yield running
 
 
