@@ -14,6 +14,7 @@ import typer
 
 from asyncmqd.cli import streams
 from asyncmqd.cli.completion import answer_shells
+from asyncmqd.domain.text import clean, clean_lines
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
@@ -130,20 +131,20 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
         print(json.dumps(result))
         return
     about, store = result["config"], result["store"]
-    print(f"asyncmqd {result['version']}: {result['phase']}, pid {result['pid']}", end=", ")
-    print(f"up {_duration(result['uptime'])}, instance {result['instance']}")
-    print(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
+    began = f"pid {result['pid']}, up {_duration(result['uptime'])}, instance {result['instance']}"
+    _say(f"asyncmqd {result['version']}: {result['phase']}, {began}")
+    _say(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
     if about["refusal"]:
-        print(f"       {about['refusal']}")
+        _say(f"       {about['refusal']}")
     if about["needs_restart"]:
-        print(f"       restart needed for {', '.join(about['needs_restart'])}")
-    print(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
+        _say(f"       restart needed for {', '.join(about['needs_restart'])}")
+    _say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
     if store["trouble"]:
-        print(f"       {store['trouble']}")
+        _say(f"       {store['trouble']}")
     for process in result["processes"]:
-        print(f"process {_process(process)}")
+        _say(f"process {_process(process)}")
     if lost := result["log"]["dropped"]:
-        print(f"log    {lost} lines dropped: nobody read them in time")
+        _say(f"log    {lost} lines dropped: nobody read them in time")
     _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
 
 
@@ -174,11 +175,20 @@ def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     for row in (headings, *rows):
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
+        _say("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def _print_changes(as_json: dict[str, Any] | None, lines: Sequence[str], none: str) -> None:
-    print(json.dumps(as_json) if as_json is not None else "\n".join(lines or [none]))
+    if as_json is not None:
+        print(json.dumps(as_json))
+        return
+    for line in lines or [none]:
+        _say(line)
+
+
+def _say(line: str) -> None:
+    """Print a line: what the daemon says may repeat a server, or text of an application."""
+    print(clean(line))
 
 
 def _duration(seconds: float) -> str:
@@ -208,5 +218,6 @@ def _ask(context: typer.Context, config: Path | None, command: CommandName) -> R
 
 
 def _fail(reason: str) -> NoReturn:
-    print(f"asyncmqd: {reason}", file=sys.stderr)
+    # A refused configuration has a line for each problem.
+    print(f"asyncmqd: {clean_lines(reason)}", file=sys.stderr)
     raise typer.Exit(FAILED)

@@ -16,7 +16,6 @@ from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
 from asyncmqd.cli.output import (
     complain,
     confirm,
-    printable,
     progress,
     show_fields,
     show_json,
@@ -26,6 +25,7 @@ from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import job_view
 from asyncmqd.domain.job import JOB_ID, Record
 from asyncmqd.domain.states import State
+from asyncmqd.domain.text import clean
 
 _PAST = {"retry": "retried", "cancel": "cancelled", "remove": "removed"}
 _DOING = {"retry": "retrying", "cancel": "cancelling", "remove": "removing"}
@@ -127,7 +127,7 @@ def show(
         ]
     )
     for line in (traceback or "").splitlines():
-        print(f"    {printable(line)}")
+        print(f"    {clean(line)}")
 
 
 # ---------------------------------------------------------------------- moving

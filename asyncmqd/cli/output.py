@@ -15,6 +15,7 @@ from typing import Any
 import typer
 
 from asyncmqd.cli.errors import CommandError, Misuse
+from asyncmqd.domain.text import clean
 
 _STYLES = {
     "active": "cyan",
@@ -25,15 +26,6 @@ _STYLES = {
     "cancelled": "dim",
     "PAUSED": "bold yellow",
 }
-
-
-def printable(text: str) -> str:
-    """The text without what could move a cursor or fake a line: such characters are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def rfc3339(seconds: float | None) -> str | None:
@@ -68,7 +60,7 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "-" if value is None or value == "" else printable(str(value))
+    return "-" if value is None or value == "" else clean(str(value))
 
 
 def _joined(row: Sequence[str]) -> list[str]:
@@ -98,7 +90,7 @@ def _show_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def complain(text: str) -> None:
     """One line on standard error."""
-    print(f"asyncmq: {printable(text)}", file=sys.stderr)
+    print(f"asyncmq: {clean(text)}", file=sys.stderr)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from asyncmqd.domain.text import clean
+
 Path = tuple[str | int, ...]
 """The way to a key: ("queues", "reports", "repeatables", 0, "cron")."""
 
@@ -32,8 +34,7 @@ class ConfigError:
 
     def __str__(self) -> str:
         # One problem is one line that a terminal shows as it is, whatever keys and values hold.
-        line = " ".join(f"{self.place}: {self.key}: {self.problem}".split())
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        return clean(" ".join(f"{self.place}: {self.key}: {self.problem}".split()))
 
 
 class ConfigErrors(Exception):

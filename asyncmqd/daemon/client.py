@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import socket
+import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,11 @@ import msgspec
 
 from asyncmqd.config.files import read_files
 from asyncmqd.config.sockets import usual_control_socket
+from asyncmqd.daemon.peers import peer_of
 from asyncmqd.daemon.protocol import HEADER, REPLY_LIMIT, CommandName, Reply, Request, pack
 
 _TIME = struct.Struct("ll")  # seconds and microseconds, as the kernel takes them
+_ROOT = 0
 ANSWER_LIMIT = 60.0  # seconds; a reload imports scanners, all else is quick
 
 
@@ -32,6 +35,7 @@ def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMI
         try:
             line.connect(os.fspath(control_socket))
             line.settimeout(timeout)
+            _see_who_serves(line, control_socket)
             with contextlib.suppress(BrokenPipeError):  # refused before it was asked: it says why
                 line.sendall(pack(Request(command)))
             return _receive(line)
@@ -43,6 +47,23 @@ def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMI
             raise NoDaemon(f"no daemon runs at {control_socket}") from None
         except (OSError, EOFError, msgspec.DecodeError) as error:
             raise NoDaemon(f"the daemon at {control_socket} cannot be asked: {error}") from None
+
+
+def _see_who_serves(line: socket.socket, control_socket: Path) -> None:
+    """Believe root, this user, and whoever owns the directory of the socket. Raises NoDaemon.
+
+    The last only where not everybody can make such a directory: in /tmp anybody comes first.
+    """
+    user, _ = peer_of(line)
+    directory = control_socket.resolve().parent
+    trusted = {_ROOT, os.geteuid()}
+    if not directory.parent.stat().st_mode & stat.S_IWOTH:
+        trusted.add(directory.stat().st_uid)
+    if user not in trusted:
+        raise NoDaemon(
+            f"the daemon at {control_socket} is not believed: expected one of user"
+            f" {', '.join(map(str, sorted(trusted)))}, got one of user {user}"
+        )
 
 
 def _receive(line: socket.socket) -> Reply:

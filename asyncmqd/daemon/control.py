@@ -6,21 +6,19 @@ import asyncio
 import os
 import socket
 import stat
-import struct
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
+from asyncmqd.daemon.answers import SharedAnswers
 from asyncmqd.daemon.instance import CannotStart
+from asyncmqd.daemon.peers import Peer, Peers
 from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
 
 MOST_CLIENTS = 32  # of one user: nobody can keep root from asking by asking for ever
 ASK_LIMIT = 5.0  # seconds that a client has for its request, and for taking the answer
-_SO_PEERGROUPS = 59  # Linux 4.13; the socket module does not name it
-_GROUPS_SIZE = 1024  # bytes: the most that getsockopt gives
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 
 
 class Refused(Exception):
@@ -40,12 +38,12 @@ class Commands(Protocol):
         """Reload, and say what changed. Raises Refused."""
 
 
-class Peer(NamedTuple):
-    """Who asks, and what that user may ask for."""
+class _Client:
+    """One connection."""
 
-    user: int
-    reads: bool
-    operates: bool
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.waits = False  # for an answer that is being made
 
 
 class Control:
@@ -58,14 +56,17 @@ class Control:
         self._commands = commands
         self._group_operates = group_operates
         self._clients: set[asyncio.Task[None]] = set()
-        self._asking: Counter[int] = Counter()  # clients of each user
+        self._asking: defaultdict[int, list[_Client]] = defaultdict(list)  # of each user
+        self._answers = SharedAnswers()
         self._server: asyncio.Server | None = None
-        self._group = -1
 
     # ------------------------------------------------------------------ life
 
-    async def start(self) -> None:
-        """Listen. Call it with the instance's lock held. Raises CannotStart."""
+    async def start(self) -> str:
+        """Listen; what an administrator should know of it. Raises CannotStart.
+
+        Call it with the instance's lock held.
+        """
         _remove_stale(self.path)
         listener = socket.socket(socket.AF_UNIX)
         try:
@@ -78,8 +79,9 @@ class Control:
         except OSError as error:
             listener.close()
             raise CannotStart(f"control_socket: cannot listen at {self.path}: {error}") from None
-        self._group = self.path.stat().st_gid
+        self._peers = Peers(self.path.stat().st_gid, group_operates=self._group_operates)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        return self._peers.warning
 
     async def stop(self) -> None:
         """Listen no more; clients that wait for an answer are cut off."""
@@ -89,6 +91,7 @@ class Control:
         self.path.unlink(missing_ok=True)
         for client in self._clients:
             client.cancel()
+        await self._answers.stop()
         await asyncio.gather(*self._clients, return_exceptions=True)
 
     # ------------------------------------------------------------------ one client
@@ -98,49 +101,63 @@ class Control:
         assert task is not None
         self._clients.add(task)
         try:
-            await self._converse(reader, writer)
+            await self._converse(reader, writer, _Client(task))
         except (OSError, EOFError, TimeoutError):
             return  # it went away, or took too long: its loss
         finally:
             self._clients.discard(task)
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = self._peer(writer.get_extra_info("socket"))
-        self._asking[peer.user] += 1
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: _Client
+    ) -> None:
+        peer = self._peers.of(writer.get_extra_info("socket"))
+        self._asking[peer.user].append(client)
         try:
             refusal = self._refusal(peer)
             if refusal is not None:
                 await _send(writer, Reply(ok=False, error=refusal))
                 return
-            await self._answer_all(reader, writer, peer)
+            await self._answer_all(reader, writer, peer, client)
         finally:
-            self._asking -= Counter([peer.user])
+            if client in self._asking[peer.user]:
+                self._asking[peer.user].remove(client)
 
     async def _answer_all(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        peer: Peer,
+        client: _Client,
     ) -> None:
         while (request := await _receive(reader)) is not None:
             if isinstance(request, Reply):
                 await _send(writer, request)
                 return
-            await _send(writer, await self._answer(request, peer))
-
-    def _peer(self, connection: socket.socket) -> Peer:
-        _, user, group = _CREDENTIALS.unpack(
-            connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
-        if user in {0, os.geteuid()}:
-            return Peer(user, reads=True, operates=True)
-        member = self._group in {group, *_groups(connection)}
-        return Peer(user, reads=member, operates=member and self._group_operates)
+            client.waits = True
+            reply = await self._answer(request, peer)
+            client.waits = False
+            await _send(writer, reply)
 
     def _refusal(self, peer: Peer) -> str | None:
         if not peer.reads:
             return f"user {peer.user} may not ask: expected root, the daemon's user or its group"
-        if self._asking[peer.user] > MOST_CLIENTS:
+        if len(self._asking[peer.user]) > MOST_CLIENTS and not self._cut_off_idle(peer.user):
             return f"more than {MOST_CLIENTS} clients of user {peer.user} ask at the same time"
         return None
+
+    def _cut_off_idle(self, user: int) -> bool:
+        """End the oldest connection of this user that waits for no answer; whether there is one.
+
+        Several people may be one user to us, in a user namespace, and one of them could keep the
+        others out by connections that ask for nothing.
+        """
+        for client in self._asking[user][:-1]:
+            if not client.waits:
+                client.task.cancel()
+                self._asking[user].remove(client)
+                return True
+        return False
 
     async def _answer(self, request: Request, peer: Peer) -> Reply:
         if request.command in OPERATE and not peer.operates:
@@ -152,13 +169,18 @@ class Control:
                 case "ping":
                     return Reply(ok=True)
                 case "status":
-                    return Reply(ok=True, result=await self._commands.status())
+                    return Reply(ok=True, result=await self._shared("status"))
                 case "plan":
-                    return Reply(ok=True, result=await self._commands.plan())
+                    return Reply(ok=True, result=await self._shared("plan"))
                 case "reload":
                     return Reply(ok=True, result=await self._commands.reload())
         except Refused as refusal:
             return Reply(ok=False, error=str(refusal))
+
+    async def _shared(self, command: Literal["status", "plan"]) -> dict[str, Any]:
+        work = self._commands.status if command == "status" else self._commands.plan
+        answer: dict[str, Any] = await self._answers.get(command, work)
+        return answer
 
 
 async def _receive(reader: asyncio.StreamReader) -> Request | Reply | None:
@@ -181,15 +203,6 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
     writer.write(pack(reply))
     async with asyncio.timeout(ASK_LIMIT):
         await writer.drain()
-
-
-def _groups(connection: socket.socket) -> tuple[int, ...]:
-    """The further groups of the peer, as they were when it connected."""
-    try:
-        data = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_SIZE)
-    except OSError:  # more groups than fit, or an old kernel: its main group has to do
-        return ()
-    return struct.unpack(f"{len(data) // 4}I", data)
 
 
 def _remove_stale(path: Path) -> None:

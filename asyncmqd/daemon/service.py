@@ -104,7 +104,8 @@ class Daemon:
             store=settings.backend_shown,
             worker=self._serving.node.id,
         )
-        await self._control.start()
+        if warning := await self._control.start():
+            self._observer.event("daemon.warning", warning=warning)
         connect(self._backend)  # what jobs enqueue goes where they came from
         # Before anybody serves: what a dead former self held must not be taken for a living one's.
         recovered = await reach_store(self._serving.node)

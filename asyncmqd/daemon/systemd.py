@@ -10,6 +10,7 @@ from collections.abc import Callable, MutableMapping
 import sdnotify
 
 from asyncmqd.domain import clock
+from asyncmqd.domain.text import clean
 from asyncmqd.observe.events import Observer
 
 EXTENSION = 15.0  # seconds that each request for more time asks for at least; sent every second
@@ -130,5 +131,5 @@ def _watchdog_limit(environ: MutableMapping[str, str]) -> float | None:
 
 def _status(text: str) -> str:
     # sdnotify encodes as Latin-1 and a newline would begin another assignment.
-    line = " ".join(text.split()).encode("ascii", "backslashreplace").decode()
+    line = clean(" ".join(text.split())).encode("ascii", "backslashreplace").decode()
     return f"STATUS={line[:_STATUS_LIMIT]}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from asyncmqd.domain.text import clean
 from asyncmqd.observe.lines import json_line, text_of
 
 SOCKET = "/run/systemd/journal/socket"
@@ -72,7 +73,5 @@ def _of_event(level: str, event: str) -> bytes:
 
 
 def _field(name: bytes, value: object) -> bytes:
-    data = text_of(value)[:_VALUE_LIMIT].encode("utf-8", "backslashreplace")
-    if b"\n" in data:  # the form that carries its length: what follows can be no field of its own
-        return b"%b\n%b%b\n" % (name, len(data).to_bytes(8, "little"), data)
-    return b"%b=%b\n" % (name, data)
+    # Without a newline, what follows can be no field of its own.
+    return b"%b=%b\n" % (name, clean(text_of(value)[:_VALUE_LIMIT])[:_VALUE_LIMIT].encode())

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.domain.text import clean_json
+
 LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line on a stream into several entries
 _FIELD_LIMITS = (4_000, 400, 40)  # characters that a field of an overlong line keeps
 _ESSENTIAL = ("timestamp", "level", "event", "queue", "worker", "job_id", "task", "attempt")
@@ -19,13 +21,14 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 def json_line(event: Mapping[str, Any]) -> bytes:
     """The line without its newline, with its long fields cut (`"cut": true`) if need be.
 
-    The result is valid JSON, of at most `LINE_LIMIT` bytes, and holds no newline.
+    The result is valid JSON, of at most `LINE_LIMIT` bytes, and holds no newline and nothing else
+    that a terminal would obey.
     """
     try:
-        line = _encoder.encode(event)
+        line = _encoded(event)
     except Exception:  # noqa: BLE001 - a field that JSON cannot carry must not lose the line
         event = {printable(key): _plain(value) for key, value in event.items()}
-        line = _encoder.encode(event)
+        line = _encoded(event)
     return line if len(line) <= LINE_LIMIT else _cut_line(event)
 
 
@@ -40,7 +43,11 @@ def _cut_line(event: Mapping[str, Any]) -> bytes:
 
 def _encode_cut(event: Mapping[str, Any], limit: int) -> bytes:
     fields = {key: _shorten(value, limit) for key, value in event.items()}
-    return _encoder.encode(fields | {"cut": True})
+    return _encoded(fields | {"cut": True})
+
+
+def _encoded(event: Mapping[str, Any]) -> bytes:
+    return clean_json(_encoder.encode(event))
 
 
 def text_of(value: object) -> str:

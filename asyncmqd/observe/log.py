@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TextIO
 
 from asyncmqd.domain import clock
+from asyncmqd.domain.text import clean, clean_lines
 from asyncmqd.observe import journal
 from asyncmqd.observe.lines import json_line
 from asyncmqd.observe.outlets import journal_outlet, outlet_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Format = Literal["auto", "json", "console"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_OF_MANY_LINES = ("exception", "stack")
 _LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
 
 
@@ -268,5 +270,13 @@ class _ConsoleRenderer:
         self._render = structlog.dev.ConsoleRenderer(colors=True, pad_event_to=22)
 
     def __call__(self, event: dict[str, Any], job: Mapping[str, Any], *, ours: bool) -> bytes:  # noqa: ARG002
-        event["timestamp"] = f"{event['timestamp']}"[11:23]
-        return str(self._render(None, "", event)).encode("utf-8", "replace") + b"\n"
+        shown = {key: _clean(key, value) for key, value in event.items()}
+        shown["timestamp"] = f"{event['timestamp']}"[11:23]
+        return str(self._render(None, "", shown)).encode("utf-8", "replace") + b"\n"
+
+
+def _clean(key: str, value: object) -> object:
+    """A field for a terminal. Indented, no line of a traceback looks like an event."""
+    if not isinstance(value, str):
+        return value
+    return clean_lines(value, "  ") if key in _OF_MANY_LINES else clean(value)

@@ -8,10 +8,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from asyncmqd.cli.output import printable, rfc3339, show_table
+from asyncmqd.cli.output import rfc3339, show_table
 from tests.cli.conftest import SCRIPT, Operator
 
 
@@ -22,28 +20,6 @@ def buffered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-
-
-@given(st.text())
-def test_printable_text_has_no_control_characters(text: str) -> None:
-    shown = printable(text)
-    assert shown.isprintable()
-    assert printable(shown) == shown
-    if text.isprintable():
-        assert shown == text
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain ünï 漢字 [bold]", "plain ünï 漢字 [bold]"),
-        ("a\x1b[2J\n\x9b", r"a\x1b[2J\n\x9b"),
-        ("\u202eevil\u2028", r"\u202eevil\u2028"),
-        ("\ud800", r"\ud800"),
-    ],
-)
-def test_printable(text: str, shown: str) -> None:
-    assert printable(text) == shown
 
 
 def test_times_are_rfc_3339_in_utc() -> None:

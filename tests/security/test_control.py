@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import asyncio
+import itertools
 import os
 import random
 import resource
@@ -16,8 +18,10 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from asyncmqd.daemon.client import ask
+from asyncmqd.daemon.answers import SharedAnswers
+from asyncmqd.daemon.client import NoDaemon, ask
 from asyncmqd.daemon.control import MOST_CLIENTS
+from asyncmqd.daemon.peers import Peers
 from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT
 from tests.daemon.harness import until
 from tests.security.conftest import corpus, count
@@ -150,13 +154,13 @@ def test_f55_descriptors_that_are_passed_along_do_not_stay(running):
 
 # Becomes another user by itself: that user may not even be allowed to start our Python.
 ASK = """
-import os, sys
+import os, pathlib, sys
 from asyncmqd.daemon.client import NoDaemon, ask
 user, group, *groups = map(int, sys.argv[2:])
 os.setgroups(groups), os.setgid(group), os.setuid(user)
 for command in ("ping", "status", "plan", "reload"):
     try:
-        reply = ask(sys.argv[1], command)
+        reply = ask(pathlib.Path(sys.argv[1]), command)
         print(command, reply.ok, reply.error)
     except NoDaemon as error:
         print(command, None, error)
@@ -218,7 +222,7 @@ def test_f56_others_cannot_even_connect_and_are_refused_if_the_file_lets_them(op
     assert set(_asked(running, OTHER + 1, OTHER + 1).values()) == {refusal}
 
 
-def test_f56_a_member_who_hogs_the_socket_does_not_keep_root_out(opened):
+def test_f56_a_member_who_hogs_the_socket_does_not_keep_others_out(opened):
     running = opened()
     held = []
     try:
@@ -230,7 +234,102 @@ def test_f56_a_member_who_hogs_the_socket_does_not_keep_root_out(opened):
     finally:
         os.seteuid(0)
         os.setegid(0)
-    assert f"clients of user {OTHER} ask" in _asked(running, OTHER, OTHER)["ping"]
+    assert _asked(running, OTHER, OTHER)["ping"] == "True", "nor others who look like the same user"
     assert ask(running.control, "ping").ok
     for line in held:
         line.close()
+
+
+# Listens like a daemon and answers like one, as a user of its own.
+SQUAT = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+user, path = int(sys.argv[2]), sys.argv[1]
+os.setgroups([]), os.setgid(user), os.setuid(user)
+listener.bind(path)
+os.chmod(path, 0o666)
+listener.listen()
+print("listening", flush=True)
+while True:
+    line, _ = listener.accept()
+    try:
+        line.recv(1000), line.sendall(b"\\0\\0\\0\\x0b{\\"ok\\":true}")
+    except OSError:
+        pass
+"""
+
+
+@pytest.fixture
+def spawned():
+    """Programs in Python that say a line when they are ready, and are ended after the test."""
+    running = []
+
+    def start(code, *arguments):
+        command = [sys.executable, "-c", code, *arguments]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        assert running[-1].stdout.readline()
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def squatter(place, spawned):
+    """Somebody else who listens in a directory of their own; where."""
+    place.chmod(0o755)
+
+    def start(directory):
+        directory.mkdir()
+        os.chown(directory, OTHER, OTHER)
+        path = directory / "control.sock"
+        spawned(SQUAT, str(path), str(OTHER))
+        return path
+
+    return start
+
+
+def test_a_stranger_who_listens_where_everybody_can_is_not_believed(place, squatter):
+    (place / "tmp").mkdir(mode=0o1777)
+    (place / "tmp").chmod(0o1777)
+    path = squatter(place / "tmp" / "asyncmqd-0")
+    with pytest.raises(NoDaemon, match=f"expected one of user 0, got one of user {OTHER}"):
+        ask(path, "ping")
+
+
+def test_the_owner_of_a_directory_that_only_root_can_make_is_believed(squatter, place):
+    assert ask(squatter(place / "asyncmqd"), "ping").ok
+
+
+def test_many_who_ask_for_the_same_share_an_answer():
+    """Each answer was made anew: 32 plans kept the jobs waiting."""
+
+    async def play() -> tuple[list[int], int]:
+        made = itertools.count(1)
+
+        async def work() -> int:
+            number = next(made)
+            await asyncio.sleep(0)
+            return number
+
+        answers = SharedAnswers()
+        first = asyncio.create_task(answers.get("plan", work))
+        await asyncio.sleep(0)
+        later = [asyncio.create_task(answers.get("plan", work)) for _ in range(31)]
+        return await asyncio.gather(first, *later), next(made) - 1
+
+    got, made = asyncio.run(play())
+    assert made == 2
+    assert got == [1, *[2] * 31], "whoever came later is told of what was so when it came"
+
+
+def test_a_group_that_the_namespace_does_not_know_is_nobody_s(place):
+    """All groups that it lacks look like one: everybody would have been a member."""
+    code = (
+        "from asyncmqd.daemon.peers import Peers; print(Peers(65534, group_operates=True).warning)"
+    )
+    alone = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
+    done = subprocess.run(alone, capture_output=True, text=True)
+    assert "no group is let in" in done.stdout, done.stderr
+    assert Peers(65_534, group_operates=True).warning == "", "here it is a group like any other"

@@ -182,8 +182,8 @@ class Unspeakable:
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ("a\nPRIORITY=0\nJOB_ID=b", "a\nPRIORITY=0\nJOB_ID=b"),
-        ("\n", "\n"),
+        ("a\nPRIORITY=0\nJOB_ID=b", "a\\nPRIORITY=0\\nJOB_ID=b"),
+        ("\n", "\\n"),
         ("=", "="),
         (17, "17"),
         ("\udc80", "\\udc80"),

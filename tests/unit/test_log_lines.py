@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncmqd.observe.lines import LINE_LIMIT, json_line
+from asyncmqd.observe.log import _ConsoleRenderer
 
 HEAD = {"timestamp": datetime(2026, 1, 2, tzinfo=UTC), "level": "info", "event": "x"}
 
@@ -87,3 +88,18 @@ def test_a_field_that_json_cannot_carry_loses_neither_the_line_nor_the_other_fie
 @given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.floats(), st.binary())))
 def test_any_text_is_carried(fields):
     line_of(**{"f" + name: value for name, value in fields.items()})
+
+
+def test_a_console_line_is_one_line_and_a_traceback_stands_apart():
+    """An event of the application, or of a job, could fake a line, or turn a terminal's text."""
+    render = _ConsoleRenderer()
+    event = {
+        **HEAD,
+        "event": "a\n00:00:00.000 fake",
+        "user": "\x1b[2J\u202e",
+        "exception": "one\ntwo\x9b",
+    }
+    shown = render(event, {}, ours=False).decode()
+    assert r"a\n00:00:00.000 fake" in shown
+    assert r"\x1b[2J\u202e" in shown
+    assert shown.endswith("  one\n  two\\x9b\n")

@@ -1,0 +1,36 @@
+"""Text of others on its way to a terminal, a log, a journal or a service manager."""
+
+from __future__ import annotations
+
+import json
+
+
+def clean(text: str) -> str:
+    """The text without what could move a cursor, fake a line or turn its direction.
+
+    Such characters are escaped as Python writes them: `\\x1b`, `\\n`, `\\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def clean_lines(text: str, indent: str = "") -> str:
+    """The same for a text of several lines, such as a traceback: its line ends stay."""
+    return "\n".join(indent + clean(line) for line in text.split("\n"))
+
+
+def clean_json(line: bytes) -> bytes:
+    r"""A line of JSON in UTF-8 of the same value and the same cleanliness, with JSON's escapes.
+
+    JSON itself lets everything above U+001F stand as it is: the journal shows a line with U+009F
+    as "blob data", and a terminal obeys it.
+    """
+    if line.isascii() and b"\x7f" not in line:
+        return line
+    text = line.decode()
+    if text.isprintable():
+        return line
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text).encode()
