@@ -15,7 +15,6 @@ import pytest
 from asyncmqd.daemon.client import ask
 from asyncmqd.daemon.control import MOST_CLIENTS
 from asyncmqd.daemon.protocol import REQUEST_LIMIT
-from tests.daemon.harness import until
 
 MAIL = "[queues.mail]\nconcurrency = 3\nrate_limit = 5\n"
 
