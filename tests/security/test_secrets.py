@@ -21,6 +21,7 @@ from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.redis import connect as redis_connect
 from asyncmqd.backends.redis.address import parse
+from asyncmqd.backends.redis.secrets import HIDDEN, without_login
 from asyncmqd.cli.asyncmq import main
 from asyncmqd.config.urls import check_backend
 from asyncmqd.domain.urls import redacted
@@ -122,6 +123,8 @@ def _repeating(data: bytes) -> bytes:
 
 ANSWERS: dict[str, Callable[[bytes], bytes]] = {
     "repeats": _repeating,
+    "cuts what it repeats": lambda data: b"-ERR '%b'\r\n" % data[:-4].replace(b"\r\n", b"' '"),
+    "names the user": lambda _: b"-NOPERM User me has no permissions to run the 'ping' command\r\n",
     "wrong password": lambda _: b"-WRONGPASS invalid username-password pair or user disabled\r\n",
     "moved": lambda _: b"+OK\r\n-MOVED 1 127.0.0.1:1\r\n",
     "repeats in what is no reply": lambda data: b"?" + data + b"\r\n",
@@ -173,7 +176,22 @@ def test_no_error_of_a_server_repeats_the_password(parrot, scheme, answer, monke
     url = f"{scheme}://me:{CANARY}@127.0.0.1:{parrot(ANSWERS[answer])}"
     told = _told(url, with_leases=answer not in SLOW)
     assert "127.0.0.1" in told
-    assert CANARY not in told
+    assert CANARY[:-2] not in told
+    assert "me has" not in told
+
+
+# As Redis escapes what it repeats, as JSON does, as a URL does.
+@pytest.mark.parametrize(
+    "shown", [r"pass\x9c\"\nword", r"pass\u009c\"\nword", "pass%C2%9C%22%0Aword"]
+)
+def test_an_escaped_password_is_one_all_the_same(shown):
+    said = f"unknown command 'AUTH', with args beginning with: '{shown}"
+    assert without_login(said, ['pass\x9c"\nword'], []) == HIDDEN
+
+
+def test_what_repeats_nothing_stays_as_it_is():
+    said = "User *** has no permissions to access the 'name:1' key"
+    assert without_login(said.replace("***", "me"), [CANARY], ["me", "default"]) == said
 
 
 @pytest.mark.parametrize(

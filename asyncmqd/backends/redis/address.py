@@ -8,6 +8,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from asyncmqd.backends.redis.secrets import without_login
+
 DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
 DEFAULT_PREFIX = "asyncmq"
@@ -57,11 +59,12 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return f"Address({self.url!r})"
 
     def hide(self, text: str) -> str:
-        """The text without the passwords."""
-        for login in (self.login, self.sentinel_login):
-            if password := login.get("password"):
-                text = text.replace(password, "***")
-        return text
+        """The text without what it repeats of a login."""
+        logins = (self.login, self.sentinel_login)
+        passwords, users = (
+            [login[key] for login in logins if key in login] for key in ("password", "username")
+        )
+        return without_login(text, passwords, users)
 
 
 def parse(url: str) -> Address:
