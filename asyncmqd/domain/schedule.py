@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.cron import read
 from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec
 
 MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
@@ -23,17 +25,8 @@ LEAST_PERIOD = 0.01  # seconds
 LONGEST_PERIOD = 10_000 * 86_400.0  # seconds: whoever asks for more meant something else
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
-_ANY_DAY = datetime(2024, 1, 1)  # noqa: DTZ001 - croniter walks naive local time
-_CHANGE = timedelta(hours=3)  # more than any clock is ever set back by
-_WORDS = {
-    "@yearly",
-    "@annually",
-    "@monthly",
-    "@weekly",
-    "@daily",
-    "@midnight",
-    "@hourly",
-}
+_DAY = 86_400.0  # seconds: as much as any clock is ever set back by
+_CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, says cron(8)
 
 
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,29 +74,15 @@ def seconds(value: float | str) -> float:
 
 
 def check_cron(expression: str) -> str:
-    """The expression itself. Raises ValueError with the reason if it is not one we promise to keep.
+    """The expression, with single blanks. Raises ValueError with the reason if it cannot be kept.
 
     Five fields (minute first), six (second first) or a word such as @daily. `R` (random) is
     refused: it would be drawn anew in every daemon.
     """
     if not isinstance(expression, str):
         raise ValueError(f"expected a cron expression, got {type(expression).__name__}")
-    fields = expression.split()
-    if expression.strip().lower() in _WORDS:
-        return expression
-    if len(fields) not in {5, 6}:
-        raise ValueError(
-            f"expected 5 fields (minute first) or 6 (second first), got {len(fields)}"
-            f" in {expression!r}"
-        )
-    if re.search(r"(?i)(^|[\s,(])[rh](\(|$|[\s,/])", expression):
-        raise ValueError(f"expected fixed times, got a random or hashed field in {expression!r}")
-    try:
-        next(_cron_walk(expression, _ANY_DAY))
-    except (ValueError, KeyError, StopIteration) as error:
-        reason = str(error) or "no such date"
-        raise ValueError(f"expected a cron expression, got {expression!r}: {reason}") from None
-    return expression
+    read(expression)
+    return " ".join(expression.split())
 
 
 def check_timezone(name: str) -> str:
@@ -120,14 +99,19 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def check(repeatable: Repeatable) -> Repeatable:
-    """The schedule itself. Raises ValueError naming the key that is wrong."""
+    """The schedule, its `cron` with single blanks. Raises ValueError naming the key that is wrong.
+
+    Every schedule comes this way, be it of a file, of code or of the store.
+    """
     if (repeatable.every is None) == (repeatable.cron is None):
         raise ValueError(f"{repeatable.key}: expected either every or cron")
     if repeatable.every is not None:
         seconds(repeatable.every)
     else:
-        check_cron(repeatable.cron or "")
+        cron = check_cron(repeatable.cron or "")
         check_timezone(repeatable.timezone)
+        if cron != repeatable.cron:
+            return msgspec.structs.replace(repeatable, cron=cron)
     return repeatable
 
 
@@ -168,17 +152,22 @@ def decode_schedule(spec: bytes) -> Repeatable:
 
 def next_instant(repeatable: Repeatable, after: float) -> float:
     """The first instant later than `after`; infinity if there is none."""
-    if repeatable.every is not None:
-        return _next_multiple(repeatable.every, after)
-    return next(_cron_instants(repeatable, after), math.inf)
+    return next(instants(repeatable, after), math.inf)
 
 
 def upcoming(repeatable: Repeatable, after: float, count: int) -> list[float]:
     """The first `count` instants later than `after`; fewer if there are no more."""
-    instants: list[float] = []
-    while len(instants) < count and math.isfinite(after := next_instant(repeatable, after)):
-        instants.append(after)
-    return instants
+    return list(islice(instants(repeatable, after), count))
+
+
+def instants(repeatable: Repeatable, after: float) -> Iterator[float]:
+    """The instants later than `after`, in order."""
+    if repeatable.every is None:
+        yield from _cron_instants(repeatable, after)
+        return
+    while True:
+        after = _next_multiple(repeatable.every, after)
+        yield after
 
 
 def local_time(repeatable: Repeatable, instant: float) -> str:
@@ -212,88 +201,55 @@ def _multiple(period: float, count: int) -> float:
 
 
 def _cron_instants(repeatable: Repeatable, after: float) -> Iterator[float]:
-    """The instants of a cron after `after`, by the rule of Vixie cron for clock changes.
+    """The instants of a cron after `after`, by the rules of Debian's cron for clock changes.
 
-    croniter walks naive local time, where no day is special; the zone is applied here, because
-    croniter 7 fires 02:30 twice on the autumn night. Fixed times fire once on each local day: at
-    the gap's end when spring swallows them, at the first of both when autumn repeats them.
-    Expressions with a `*` in the hour field mean real time: nothing for what spring swallows, and
-    both for what autumn repeats.
+    Fixed times fire once on each local day: at the gap's end when spring swallows them, at the
+    first of both when autumn repeats them. Wildcards (`*` at the beginning of the minute or the
+    hour) mean real time: nothing for what spring swallows, and both for what autumn repeats. So
+    does everything where the clock is set by more than three hours: that is a correction.
     """
     zone = _zone(repeatable.timezone)
-    expression = repeatable.cron or ""
-    hourly = _runs_hourly(expression)
-    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None)
-    if _clock_changes_near(after, zone):  # later instants may have earlier local times
-        start -= _CHANGE
+    cron = read(repeatable.cron or "")
+    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - _set_back(after, zone)
     last = after
-    pending: list[float] = []
-    for naive in _cron_walk(expression, start):
-        if hourly and _swallowed(naive, zone):
-            continue
-        horizon = _to_instant(naive, zone, fold=0)
-        while pending and pending[0] <= horizon:
-            instant = pending.pop(0)
-            if instant > last:
+    pending: list[float] = []  # times that are shown again, of which the second counts, too
+    for naive in cron.after(start):
+        first, second = (naive.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+        if second < first:  # the clock jumps over it
+            if cron.wildcard or first - second >= _CORRECTION:
+                continue
+            first = _gap_end(second, first, zone)
+        elif second > first and (cron.wildcard or second - first > _CORRECTION):
+            pending.append(second)
+        while pending and pending[0] <= first:
+            if (instant := pending.pop(0)) > last:
                 last = instant
                 yield instant
-        if horizon > last:
-            last = horizon
-            yield horizon
-        if hourly and (again := _to_instant(naive, zone, fold=1)) > horizon:
-            pending.append(again)
+        if first > last:
+            last = first
+            yield first
 
 
-def _clock_changes_near(moment: float, zone: ZoneInfo) -> bool:
-    around = (moment - _CHANGE.total_seconds(), moment + _CHANGE.total_seconds())
-    before, after = (datetime.fromtimestamp(each, zone).utcoffset() for each in around)
-    return before != after
+def _set_back(moment: float, zone: ZoneInfo) -> timedelta:
+    """How much the clock is about to be set back: what it shows now will be shown again."""
+    now = _offset(moment, zone)
+    back = now - _offset(moment + _DAY, zone)
+    if back > timedelta() and _offset(moment + back.total_seconds(), zone) < now:
+        return back
+    return timedelta()
 
 
-def _runs_hourly(expression: str) -> bool:
-    fields = expression.lower().replace("@hourly", "0 * * * *").split()
-    hour = {5: 1, 6: 2}.get(len(fields))
-    return hour is not None and fields[hour].startswith("*")
+def _offset(moment: float, zone: ZoneInfo) -> timedelta:
+    return datetime.fromtimestamp(moment, zone).utcoffset() or timedelta()
 
 
-def _swallowed(naive: datetime, zone: ZoneInfo) -> bool:
-    """Whether the clock of `zone` never shows this time, because it jumps over it."""
-    local = naive.replace(tzinfo=zone)
-    return local.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != naive
-
-
-def _to_instant(naive: datetime, zone: ZoneInfo, fold: int) -> float:
-    if _swallowed(naive, zone):
-        return _gap_end(naive, zone)
-    return naive.replace(tzinfo=zone, fold=fold).timestamp()
-
-
-def _gap_end(naive: datetime, zone: ZoneInfo) -> float:
-    before = naive.replace(tzinfo=zone, fold=1).timestamp()
-    after = naive.replace(tzinfo=zone, fold=0).timestamp()
-    low, high = min(before, after), max(before, after)
-    offset = datetime.fromtimestamp(low, zone).utcoffset()
+def _gap_end(low: float, high: float, zone: ZoneInfo) -> float:
+    """The instant between these two at which the zone's offset changes."""
+    offset = _offset(low, zone)
     while high - low > 1:
         middle = (low + high) // 2
-        if datetime.fromtimestamp(middle, zone).utcoffset() == offset:
+        if _offset(middle, zone) == offset:
             low = middle
         else:
             high = middle
     return high
-
-
-def _cron_walk(expression: str, start: datetime) -> Iterator[datetime]:
-    # Imported late: it takes 40 ms, and producers have no schedules.
-    from croniter import croniter
-
-    walk = croniter(
-        expression,
-        start,
-        ret_type=datetime,
-        second_at_beginning=len(expression.split()) == 6,
-    )
-    while True:
-        try:
-            yield walk.get_next(datetime)
-        except ValueError:  # no such date within fifty years, such as 30 February
-            return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 from hypothesis import given
@@ -128,6 +131,17 @@ def test_the_latest_instant_is_the_last_one_that_has_come(
         ("0 0 29 2 *", ["02-29 00:00:00", "02-29 00:00:00", "02-29 00:00:00"]),
         ("0 12 * * mon-wed", ["11-25 12:00:00", "11-30 12:00:00", "12-01 12:00:00"]),
         ("0 0 1 * 5", ["11-27 00:00:00", "12-01 00:00:00", "12-04 00:00:00"]),
+        ("0 9-9 * * *", ["11-25 09:00:00", "11-26 09:00:00", "11-27 09:00:00"]),
+        ("0 0 */2 * 1", ["12-07 00:00:00", "12-21 00:00:00", "01-11 00:00:00"]),
+        ("0 0 1-31/2 * 1", ["11-25 00:00:00", "11-27 00:00:00", "11-29 00:00:00"]),
+        ("0 12 * * FRI-MON", ["11-27 12:00:00", "11-28 12:00:00", "11-29 12:00:00"]),
+        ("0 22-1 * * *", ["11-24 22:00:00", "11-24 23:00:00", "11-25 00:00:00"]),
+        ("5/25 12 * * *", ["11-24 12:05:00", "11-24 12:30:00", "11-24 12:55:00"]),
+        ("0 0 ? * 7", ["11-29 00:00:00", "12-06 00:00:00", "12-13 00:00:00"]),
+        ("0 0 L * *", ["11-30 00:00:00", "12-31 00:00:00", "01-31 00:00:00"]),
+        ("0 0 31W * *", ["11-30 00:00:00", "12-31 00:00:00", "01-29 00:00:00"]),
+        ("0 0 1w 8 *", ["08-02 00:00:00", "08-01 00:00:00", "08-01 00:00:00"]),
+        ("0 0 * * fri#3,L5", ["11-27 00:00:00", "12-18 00:00:00", "12-25 00:00:00"]),
         ("@hourly", ["11-24 13:00:00", "11-24 14:00:00", "11-24 15:00:00"]),
         ("@daily", ["11-25 00:00:00", "11-26 00:00:00", "11-27 00:00:00"]),
         ("@Monthly", ["12-01 00:00:00", "01-01 00:00:00", "02-01 00:00:00"]),
@@ -198,15 +212,20 @@ def test_any_text_is_an_expression_or_a_value_error(text: str) -> None:
     assert next_instant(cron(text), NOON) > NOON
 
 
-def test_a_date_that_never_comes_has_no_instant() -> None:
-    assert next_instant(cron("0 0 30 2 *"), NOON) == math.inf
-    assert latest_instant(cron("0 0 30 2 *"), NOON - 60, NOON) is None
+def test_a_date_that_never_comes_is_refused_and_a_rare_one_is_not() -> None:
+    for never in ("0 0 30 2 *", "0 0 31 4,6 *", "0 0 31W 2 *,13", "0 0 32 * *"):
+        with pytest.raises(ValueError, match="expected"):
+            check_cron(never)
+    assert next_times(cron("0 0 29 2 */7"), 1) == ["02-29 00:00:00"], "a Sunday, in 2032"
+
+
+def test_after_the_last_year_there_is_no_instant() -> None:
+    assert next_instant(cron("0 0 1 1 *"), datetime(9999, 6, 1, tzinfo=UTC).timestamp()) == math.inf
 
 
 def test_the_upcoming_instants_are_those_that_follow_each_other() -> None:
     assert upcoming(every(20.0), NOON + 5, 3) == [NOON + 20, NOON + 40, NOON + 60]
     assert upcoming(every(20.0), NOON, 0) == []
-    assert upcoming(cron("0 0 30 2 *"), NOON, 3) == []
 
 
 def test_an_instant_is_shown_on_the_clock_of_its_zone() -> None:
@@ -246,6 +265,25 @@ def test_a_schedule_is_named_after_its_task_unless_it_has_a_name() -> None:
 def test_good_declarations(fields: dict[str, Any]) -> None:
     repeatable = Repeatable(task="t", timezone="Europe/Lisbon", **fields)
     assert check(repeatable) is repeatable
+
+
+@pytest.mark.parametrize("blanks", ["@daily ", " @daily", "\t0 3 * * *", "0  3 * * * "])
+def test_blanks_around_an_expression_are_of_no_account(blanks: str) -> None:
+    kept = " ".join(blanks.split())
+    assert check(Repeatable(task="t", cron=blanks)).cron == kept
+    assert next_instant(cron(blanks), NOON) == next_instant(cron(kept), NOON), "from a store"
+
+
+def test_time_zones_are_there_without_those_of_the_host() -> None:
+    """Debian 13 has `US/Pacific` in a package of its own, which few hosts have."""
+    reset_tzpath(())
+    try:
+        ZoneInfo.clear_cache()
+        assert check_timezone("US/Pacific") == "US/Pacific"
+    finally:
+        reset_tzpath()
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert any(each.startswith("tzdata>") for each in project["dependencies"])
 
 
 @pytest.mark.parametrize(
