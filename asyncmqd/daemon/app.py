@@ -58,7 +58,9 @@ def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
 def _run(
     config: Path, environ: MutableMapping[str, str], signals: Signals, systemd: Systemd
 ) -> int:
-    settings = load(config, environ)
+    given = dict(environ)  # a reload reads it again
+    settings = load(config, given)
+    environ.pop("CREDENTIALS_DIRECTORY", None)  # not for the programs that jobs start
     writer = setup(settings.log_level, settings.log_format)
     capture_prints()
     systemd.extend("starting: importing the application")
@@ -69,7 +71,7 @@ def _run(
         connect(settings.backend_url)  # modules may ask for their queue's store while imported
     except ValueError as error:
         raise application.refusal(settings, {("backend",): str(error)}) from None
-    configuration = Configuration(config, dict(environ), settings)
+    configuration = Configuration(config, given, settings)
     if settings.processes == 1:
         application.extend_path(settings)
         scanners = application.load(settings)

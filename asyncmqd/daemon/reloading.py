@@ -117,21 +117,25 @@ class Reloader:
 
     async def _answer(self, asking: list[_Answer]) -> None:
         self._systemd.reloading()
+        try:
+            outcome = await self._outcome()
+            try:
+                if not isinstance(outcome, Refused):
+                    await self._serving.applied()
+            finally:  # when a stop cuts that short, too: it was applied
+                _settle(asking, outcome)
+        finally:  # systemd waits for the end of the reload, whatever that is, and for ever
+            if not self._stopped:
+                self._systemd.ready(self._configuration.refusal or "reloaded")
+
+    async def _outcome(self) -> dict[str, Any] | Refused:
         self._observer.event("daemon.reloading", config=str(self._configuration.path))
-        outcome: dict[str, Any] | Refused
         try:
-            outcome = await self._reload()
+            return await self._reload()
         except ConfigErrors as errors:
-            outcome = self._refuse([str(each) for each in errors.errors])
+            return self._refuse([str(each) for each in errors.errors])
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
-            outcome = self._refuse([f"{type(error).__name__}: {error}"])
-        try:
-            if not isinstance(outcome, Refused):
-                await self._serving.applied()
-        finally:  # when a stop cuts that short, too: it was applied
-            _settle(asking, outcome)
-        # Even after a refusal: systemd waits for the end of the reload, whatever that is.
-        self._systemd.ready(self._configuration.refusal or "reloaded")
+            return self._refuse([f"{type(error).__name__}: {error}"])
 
     async def _reload(self) -> dict[str, Any]:
         configuration = self._configuration

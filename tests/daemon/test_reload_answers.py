@@ -18,7 +18,21 @@ from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.node import Node
-from tests.eventually import LIMIT
+from tests.eventually import LIMIT, eventually
+
+
+class Listener:
+    """What systemd is told, by the names of the calls."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    def reloading(self) -> None:
+        self._said.append("reloading")
+
+    def ready(self, _status: str) -> None:
+        self._said.append("ready")
+
 
 HEAD = 'backend = "memory://answers"\n'
 
@@ -67,6 +81,22 @@ async def test_nobody_is_answered_before_the_configuration_serves(
     async with asyncio.timeout(LIMIT):
         assert (await answer)["generation"] == 2
     assert configuration.settings.queues["mail"].concurrency == 7
+
+
+async def test_systemd_is_told_that_a_reload_has_ended_however_it_does(
+    config, configuration, reloader, monkeypatch
+):
+    said = []
+    monkeypatch.setattr(reloader, "_systemd", Listener(said))
+
+    async def break_down():
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(reloader._serving, "applied", break_down)
+    answer = reloader.request()
+    await eventually(lambda: "ready" in said)
+    assert answer.done()
+    assert said == ["reloading", "ready"]
 
 
 async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(

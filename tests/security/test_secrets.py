@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import logging
 import os
 import signal
@@ -206,7 +207,7 @@ def test_no_error_on_the_way_to_a_server_repeats_the_password(parrot, url):
 # ---------------------------------------------------------------------- the daemon as a whole
 
 APPLICATION = """
-import logging, os
+import logging, os, subprocess
 from pathlib import Path
 from asyncmqd import task
 
@@ -218,6 +219,7 @@ def env():
 
 @task(name="env_thread")
 def env_thread():
+    print("program", subprocess.run(["env"], capture_output=True, check=True).stdout)
     follow.enqueue_sync()
 
 @task(name="follow", queue="q")
@@ -267,6 +269,7 @@ def test_the_password_of_a_daemon_is_in_nothing_that_it_leaves_behind(daemon, pl
             done = d.cli(command, "--json")
             assert done.returncode == 0, done.stderr
             found[command] = (done.stdout + done.stderr).encode()
+        assert json.loads(found["reload"])["needs_restart"] == [], "it found the credential again"
         for arguments in (["queue", "list"], ["job", "list", "--queue", "q"], ["store", "info"]):
             found["asyncmq " + " ".join(arguments)] = _operator(url, arguments)
         server.stop()
@@ -281,6 +284,8 @@ def test_the_password_of_a_daemon_is_in_nothing_that_it_leaves_behind(daemon, pl
         if path.is_file() and not {"redis", "credentials"} & set(path.parts):
             found[f"file {path.name}"] = path.read_bytes()
     assert b"environment" in found["log"]
+    assert b"program" in found["log"]
+    assert b"CREDENTIALS_DIRECTORY" not in found["log"]
     assert [where for where, data in found.items() if CANARY.encode() in data] == []
     seen(f"F58 canary password: in 0 of {len(found)} places ({', '.join(found)})")
 

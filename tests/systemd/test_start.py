@@ -110,6 +110,35 @@ def test_a_wrong_configuration_is_not_tried_again(service, seen):
     seen(f"check 8: exit 78, NRestarts=0, journal: {said}")
 
 
+UNITS_THAT_CANNOT_START = {  # a drop-in, and what systemd says of it
+    "ReadWritePaths=/srv/missing": "226",
+    "WorkingDirectory=/srv/missing": "200",
+    "ExecStart=\nExecStart=/srv/missing/asyncmqd run": "203",
+    "ExecStart=\nExecStart=/usr/bin/env --ignore-signal=HUP /srv/missing/asyncmqd run": "127",
+    "ExecStart=\nExecStart=/usr/bin/env --ignore-signal=HUP /etc/asyncmq/queues.toml": "126",
+    "LoadCredential=backend_url:/srv/missing": "243",
+    "User=missing": "217",
+    "StandardOutput=append:/srv/missing/log": "209",
+}
+
+
+def test_a_unit_that_cannot_start_is_not_tried_again(service, seen):
+    daemon = service()
+    daemon.configure(MAIL)
+    outcomes = {}
+    for drop_in in UNITS_THAT_CANNOT_START:
+        daemon.drop_in("wrong", f"[Service]\n{drop_in}\n")
+        daemon.start(check=False)
+        daemon.wait_for_state("failed")
+        outcomes[drop_in] = daemon.show("ExecMainStatus")["ExecMainStatus"]
+        assert daemon.show("NRestarts")["NRestarts"] == "0"
+        daemon.box.systemctl("reset-failed", daemon.unit)
+    assert outcomes == UNITS_THAT_CANNOT_START
+    daemon.drop_in("wrong", "")
+    daemon.start()
+    seen(f"start: exit codes {', '.join(outcomes.values())} of a unit: failed, NRestarts=0")
+
+
 def test_check_needs_no_privilege_and_no_network(service, box, seen):
     daemon = service()
     daemon.config = "/srv/queues.toml"  # for /etc/asyncmq is not for everybody to read
