@@ -18,20 +18,22 @@ from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.node import Node
-from tests.eventually import LIMIT, eventually
+from tests.eventually import LIMIT
 
 
 class Listener:
     """What systemd is told, by the names of the calls."""
 
-    def __init__(self, said: list[str]) -> None:
-        self._said = said
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.ready_came = asyncio.Event()
 
     def reloading(self) -> None:
-        self._said.append("reloading")
+        self.said.append("reloading")
 
     def ready(self, _status: str) -> None:
-        self._said.append("ready")
+        self.said.append("ready")
+        self.ready_came.set()
 
 
 HEAD = 'backend = "memory://answers"\n'
@@ -86,17 +88,18 @@ async def test_nobody_is_answered_before_the_configuration_serves(
 async def test_systemd_is_told_that_a_reload_has_ended_however_it_does(
     config, configuration, reloader, monkeypatch
 ):
-    said = []
-    monkeypatch.setattr(reloader, "_systemd", Listener(said))
+    listener = Listener()
+    monkeypatch.setattr(reloader, "_systemd", listener)
 
     async def break_down():
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(reloader._serving, "applied", break_down)
     answer = reloader.request()
-    await eventually(lambda: "ready" in said)
+    async with asyncio.timeout(LIMIT):
+        await listener.ready_came.wait()
     assert answer.done()
-    assert said == ["reloading", "ready"]
+    assert listener.said == ["reloading", "ready"]
 
 
 async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(
