@@ -9,13 +9,13 @@ import typer
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import CommandError, Misuse
-from asyncmqd.cli.options import queue_name, seconds_option
+from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.output import complain, show_json
 from asyncmqd.cli.target import with_store
 from asyncmqd.client.job import Job, JobFailed, JobGone
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
-from asyncmqd.domain.job import LOWEST_PRIORITY
+from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
 
 
 def enqueue(
@@ -29,15 +29,12 @@ def enqueue(
     kwargs: Annotated[str, typer.Option(metavar="JSON", help="By name: a JSON object.")] = "{}",
     delay: Annotated[float | None, seconds_option("Do not run it before.")] = None,
     priority: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, max=LOWEST_PRIORITY, help="Lower runs first; usually 5."),
+        int | None, kind_option(PRIORITY.kind, "0 to 255, lower runs first; usually 5.", "N")
     ] = None,
     id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Enqueued once while the store knows it.")
+        str | None, kind_option(ID.kind, "Enqueued once while the store knows it.", "ID")
     ] = None,
-    retries: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Runs after the first.")
-    ] = None,
+    retries: Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first.", "N")] = None,
     timeout: Annotated[float | None, seconds_option("What one run may take; 0: no limit.")] = None,
     ttl: Annotated[float | None, seconds_option("Do not start it after.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Print the result, too, as JSON.")] = False,
@@ -47,18 +44,13 @@ def enqueue(
 
     Which tasks there are is for the daemon to know: the name is not checked.
     """
+    options = CallOptions(
+        delay=delay, job_id=id, priority=priority, retries=retries, timeout=timeout, ttl=ttl
+    )
     try:
-        options = CallOptions(
-            delay=delay or 0.0,
-            job_id=id,
-            priority=priority,
-            retries=retries,
-            timeout=timeout,
-            ttl=ttl,
-        )
-    except ValueError as error:
-        raise Misuse(str(error).replace("job_id:", "--id:")) from None
-    job = pending(_task(task), _array(args), _object(kwargs), options)
+        job = pending(_task(task), _array(args), _object(kwargs), options)
+    except ValueError as error:  # a ttl that is over before the delay is
+        raise Misuse(f"--{error}") from None
 
     async def work(store: BaseBackend) -> None:
         [added] = await _added(store, queue, job)
@@ -90,9 +82,10 @@ async def _result(job: Job, timeout: float | None) -> Any:
 
 
 def _task(name: str) -> str:
-    if not name.strip():
-        raise Misuse("TASK: expected the name of a task, got an empty one")
-    return name
+    try:
+        return str(TASK.kind.check(name))
+    except ValueError as error:
+        raise Misuse(f"TASK: {error}") from None
 
 
 def _array(text: str) -> list[Any]:

@@ -23,7 +23,8 @@ from asyncmqd.cli.output import (
 )
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import job_view
-from asyncmqd.domain.job import JOB_ID, Record
+from asyncmqd.domain.job import Record
+from asyncmqd.domain.options import ID
 from asyncmqd.domain.states import State
 from asyncmqd.domain.text import clean
 
@@ -35,9 +36,10 @@ app = group("Look at jobs, and retry, cancel or remove them.")
 
 
 def _job_id(text: str) -> str:
-    if not JOB_ID.fullmatch(text):
-        raise typer.BadParameter(f"expected 1 to 128 printable ASCII characters, got {text!r}")
-    return text
+    try:
+        return str(ID.kind.check(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 Ids = Annotated[
@@ -69,7 +71,7 @@ def list_jobs(
         queues = await store.queues() if queue is None else [queue]
         return await _page(store, queues, list(State) if state is None else [state], offset, limit)
 
-    jobs = [job_view(record) for record in with_store(context, page)]
+    jobs = [job_view(record) for record in with_store(context, page, queue)]
     if as_json:
         show_json(jobs)
     else:
@@ -111,7 +113,7 @@ def show(
 ) -> None:
     """Show all that is known of one job."""
 
-    located, problems = with_store(context, lambda store: moving.locate(store, [id], queue))
+    located, problems = with_store(context, lambda store: moving.locate(store, [id], queue), queue)
     if problems:
         raise CommandError(f"job {id}: {problems[id]}")
     job = job_view(located[id])
@@ -209,7 +211,7 @@ def _move_some(context: typer.Context, verb: Verb, ids: list[str], queue: str | 
             outcomes |= await moving.move(store, name, members, verb)
         return outcomes
 
-    outcomes = with_store(context, work)
+    outcomes = with_store(context, work, queue)
     for id in ids:
         if outcomes[id] == DONE:
             print(f"{id} {_PAST[verb]}")
@@ -231,7 +233,7 @@ def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, y
                 advance(len(page))
         return moved, len(ids) - moved
 
-    moved, left = with_store(context, work)
+    moved, left = with_store(context, work, queue)
     print(f"{moved} jobs {_PAST[verb]}")
     if left:
         complain(f"{left} jobs had moved on, or their state does not allow it")

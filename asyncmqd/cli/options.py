@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from asyncmqd.domain.schedule import seconds
+from asyncmqd.domain.options import DELAY, Kind, check_queue_name
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tasks import check_queue_name
 
 
 def group(help: str | None = None) -> typer.Typer:
@@ -17,22 +15,29 @@ def group(help: str | None = None) -> typer.Typer:
     return typer.Typer(help=help, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
-def period(value: str | float) -> float:
-    """Seconds out of "90", "1.5h" or "5m"; a default is a number already."""
+def kind_option(kind: Kind, help: str, metavar: str) -> Any:
+    """An option that takes what `kind` takes, with the words of its errors."""
+
+    def parse(value: Any) -> Any:  # a default comes here, too, and is no text
+        try:
+            return kind.check(_whole_number(value) if metavar == "N" else value)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(parser=parse, metavar=metavar, help=help)
+
+
+def _whole_number(value: Any) -> Any:
+    """The number that a text means; what means none is left for `kind` to refuse."""
     try:
-        return seconds(value)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        return int(value)
+    except ValueError:
+        return value
 
 
-def duration(value: str | float) -> float:
-    """The same, but 0 is one, too."""
-    return 0.0 if value in {0, "0", "0s"} else period(value)
-
-
-def seconds_option(help: str, parser: Callable[[str], float] = duration) -> Any:
+def seconds_option(help: str, kind: Kind = DELAY.kind) -> Any:
     """An option that takes a duration."""
-    return typer.Option(parser=parser, metavar="SECONDS|5m", help=help)
+    return kind_option(kind, help, "SECONDS|5m")
 
 
 def queue_name(text: str) -> str:
@@ -48,8 +53,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 QueueArgument = Annotated[
     str, typer.Argument(parser=queue_name, metavar="QUEUE", help="The queue's name.")
 ]
+# What is in a store can be looked at and purged, whatever its name: `with_store` looks there first.
+StoredQueue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's name.")]
 QueueOption = Annotated[
-    str | None,
-    typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE", help="Only this queue."),
+    str | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Only this queue.")
 ]
 StateOption = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in it.")]

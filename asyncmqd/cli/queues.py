@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from asyncmqd.backends.base import PAGE, BaseBackend
-from asyncmqd.cli.options import AsJson, QueueArgument, Yes, group
+from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group
 from asyncmqd.cli.output import confirm, progress, rfc3339, show_fields, show_json, show_table
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import with_store
@@ -52,12 +52,12 @@ async def _all_queues(store: BaseBackend) -> list[dict[str, Any]]:
 
 
 @app.command()
-def show(context: typer.Context, queue: QueueArgument, as_json: AsJson = False) -> None:
+def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) -> None:
     """Show one queue.
 
     Its jobs by state, what runs next, its workers and schedules.
     """
-    view = with_store(context, lambda store: _one_queue(store, queue))
+    view = with_store(context, lambda store: _one_queue(store, queue), queue)
     if as_json:
         show_json(view)
         return
@@ -117,21 +117,21 @@ def pause(context: typer.Context, queue: QueueArgument) -> None:
 
 
 @app.command()
-def resume(context: typer.Context, queue: QueueArgument) -> None:
+def resume(context: typer.Context, queue: StoredQueue) -> None:
     """Let workers claim again."""
-    with_store(context, lambda store: store.pause(queue, paused=False))
+    with_store(context, lambda store: store.pause(queue, paused=False), queue)
     print(f"{queue} resumed")
 
 
 @app.command()
 def purge(
     context: typer.Context,
-    queue: QueueArgument,
+    queue: StoredQueue,
     state: Annotated[State, typer.Option("--state", "-s", help="Which jobs to delete.")],
     yes: Yes = False,
 ) -> None:
     """Delete all jobs in one state."""
-    deleted = with_store(context, lambda store: _purge(store, queue, state, yes=yes))
+    deleted = with_store(context, lambda store: _purge(store, queue, state, yes=yes), queue)
     print(f"{deleted} jobs removed")
 
 

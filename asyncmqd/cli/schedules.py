@@ -10,7 +10,7 @@ import typer
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.cli.errors import CommandError
-from asyncmqd.cli.options import AsJson, QueueArgument, group, queue_name
+from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, group
 from asyncmqd.cli.output import show_json, show_table
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import repeatable_of, schedule_view
@@ -21,9 +21,7 @@ from asyncmqd.domain.schedule import Repeatable
 app = group("Look at schedules, and run, pause, resume or remove them.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `schedule list` names it.")]
-OneQueue = Annotated[
-    str | None, typer.Argument(parser=queue_name, metavar="QUEUE", help="Only this queue's.")
-]
+OneQueue = Annotated[str | None, typer.Argument(metavar="QUEUE", help="Only this queue's.")]
 
 
 @app.command("list")
@@ -37,7 +35,7 @@ def list_schedules(context: typer.Context, queue: OneQueue = None, as_json: AsJs
             schedule_view(record, now) for name in names for record in await store.schedules(name)
         ]
 
-    schedules = with_store(context, found)
+    schedules = with_store(context, found, queue)
     if as_json:
         show_json(schedules)
     else:
@@ -99,21 +97,21 @@ def _job_of(spec: Repeatable) -> PendingJob:
 
 
 @app.command()
-def pause(context: typer.Context, queue: QueueArgument, name: Name) -> None:
+def pause(context: typer.Context, queue: StoredQueue, name: Name) -> None:
     """Let no instant fire until it is resumed."""
     _edit(context, queue, name, "pause")
     print(f"{name} paused")
 
 
 @app.command()
-def resume(context: typer.Context, queue: QueueArgument, name: Name) -> None:
+def resume(context: typer.Context, queue: StoredQueue, name: Name) -> None:
     """Let instants fire again."""
     _edit(context, queue, name, "resume")
     print(f"{name} resumed")
 
 
 @app.command()
-def remove(context: typer.Context, queue: QueueArgument, name: Name) -> None:
+def remove(context: typer.Context, queue: StoredQueue, name: Name) -> None:
     """Forget a schedule.
 
     A daemon that still declares it brings it back.
@@ -125,5 +123,5 @@ def remove(context: typer.Context, queue: QueueArgument, name: Name) -> None:
 def _edit(
     context: typer.Context, queue: str, name: str, action: Literal["pause", "resume", "remove"]
 ) -> None:
-    if not with_store(context, lambda store: store.edit_schedule(queue, name, action)):
+    if not with_store(context, lambda store: store.edit_schedule(queue, name, action), queue):
         raise _unknown(queue, name)

@@ -17,6 +17,7 @@ from asyncmqd.cli.errors import Misconfigured, Misuse
 from asyncmqd.cli.identity import work_as_owner
 from asyncmqd.client.connection import CONFIG_FILE
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+from asyncmqd.domain.options import QUEUE_NAME, check_queue_name
 
 Result = TypeVar("Result")
 
@@ -103,14 +104,32 @@ def target_of(context: typer.Context) -> Target:
     return target
 
 
-def with_store(context: typer.Context, work: Callable[[BaseBackend], Awaitable[Result]]) -> Result:
-    """Open the store, have `work` done on it, and let go of it again."""
+def with_store(
+    context: typer.Context,
+    work: Callable[[BaseBackend], Awaitable[Result]],
+    queue: str | None = None,
+) -> Result:
+    """Open the store, have `work` done on it, and let go of it again.
+
+    A `queue` whose name no queue may have is taken if the store has it: else raises Misuse.
+    """
 
     async def run() -> Result:
         store = target_of(context).open()
         try:
+            if queue is not None and not QUEUE_NAME.fullmatch(queue):
+                await _check_stored(store, queue)
             return await work(store)
         finally:
             await store.close()
 
     return asyncio.run(run())
+
+
+async def _check_stored(store: BaseBackend, queue: str) -> None:
+    if queue in await store.queues():
+        return
+    try:
+        check_queue_name(queue)
+    except ValueError as error:
+        raise Misuse(str(error)) from None

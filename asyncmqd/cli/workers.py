@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.cli.options import AsJson, QueueArgument, group, period, seconds_option
+from asyncmqd.cli.options import AsJson, QueueArgument, group, seconds_option
 from asyncmqd.cli.output import complain, show_json, show_table
 from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.cli.views import worker_view
+from asyncmqd.domain.options import EVERY
 
 app = group("See the workers, or be one.")
 
@@ -53,7 +54,9 @@ def start(
         float | None,
         typer.Option(metavar="N", min=0, max=1e6, help="Starts per --rate-interval; 0 blocks."),
     ] = None,
-    rate_interval: Annotated[float, seconds_option("What --rate-limit counts in.", period)] = 1.0,
+    rate_interval: Annotated[
+        float, seconds_option("What --rate-limit counts in.", EVERY.kind)
+    ] = 1.0,
     drain_timeout: Annotated[float, seconds_option("What running jobs get at SIGTERM.")] = 30.0,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Coroutine, Iterable
-from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
@@ -16,23 +15,20 @@ from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, outbox, send
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode_spec
-from asyncmqd.domain.job import (
-    DEFAULT_PRIORITY,
-    JOB_ID,
-    LOWEST_PRIORITY,
-    MAX_DELAY,
-    JobSpec,
-    NewJob,
-)
+from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
 
 Result = TypeVar("Result")
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a producer may ask for one job; None leaves it to the task and the queue."""
+    """What a producer may ask for one job; None leaves it to the task and the queue.
+
+    Seconds may also be text like "5m" or a timedelta. Raises ValueError "NAME: expected X, got Y".
+    """
 
     queue: str | None = None
-    delay: float | timedelta = 0.0  # seconds before it may run, up to ten years
+    delay: float | None = None  # seconds before it may run, up to ten years
     job_id: str | None = None  # an id of the producer's own: enqueued once while it is known
     priority: int | None = None  # 0 to 255, lower first
     retries: int | None = None  # runs after the first
@@ -40,23 +36,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
 
     def __post_init__(self) -> None:
-        if not 0 <= self.delay_seconds <= MAX_DELAY:
-            raise ValueError(f"delay: expected 0 to {MAX_DELAY:.0f} seconds, got {self.delay!r}")
-        if self.job_id is not None and not JOB_ID.fullmatch(self.job_id):
-            raise ValueError(
-                f"job_id: expected 1 to 128 printable ASCII characters, got {self.job_id!r}"
-            )
-        if self.priority is not None and not 0 <= self.priority <= LOWEST_PRIORITY:
-            raise ValueError(f"priority: expected 0 to {LOWEST_PRIORITY}, got {self.priority!r}")
-        for name in ("retries", "timeout", "ttl"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise ValueError(f"{name}: expected 0 or more, got {value!r}")
-
-    @property
-    def delay_seconds(self) -> float:
-        """The delay as a number."""
-        return self.delay.total_seconds() if isinstance(self.delay, timedelta) else self.delay
+        keep_checked(self, OF_CALL)
 
 
 NO_OPTIONS = CallOptions()
@@ -90,7 +70,7 @@ def pending(
     ttl: float | None = None,
 ) -> PendingJob:
     """Build a job; `queue`, `priority` and `ttl` are the task's own, where the options say none."""
-    delay = options.delay_seconds
+    delay = options.delay or 0.0
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
         task=task,

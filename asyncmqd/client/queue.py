@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import NotConfigured, resolve, run_sync
 from asyncmqd.client.job import Job
-from asyncmqd.client.pending import CallOptions, Enqueuing, PendingJob, add_all, add_one, pending
+from asyncmqd.client.pending import (
+    NO_OPTIONS,
+    CallOptions,
+    Enqueuing,
+    PendingJob,
+    add_all,
+    add_one,
+    pending,
+)
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
-from asyncmqd.domain.schedule import Repeatable, check, check_size, seconds
+from asyncmqd.domain.options import (
+    OF_CALL,
+    STORED,
+    TASK,
+    Seconds,
+    check_queue_name,
+    refuse_unknown,
+)
+from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tasks import REGISTRY, check_queue_name
+from asyncmqd.domain.tasks import REGISTRY
+
+_OF_ADD = OF_CALL.keys() - {"queue"}  # a queue adds to itself
 
 
 class Queue:
@@ -57,7 +74,6 @@ class Queue:
         task: Task[Any, Any] | str,
         *args: Any,
         kwargs: dict[str, Any] | None = None,
-        delay: float | timedelta = 0.0,
         **options: Any,
     ) -> Enqueuing[Job]:
         """Enqueue a job of `task` (or of the task of that name) here, whatever queue it declares.
@@ -65,34 +81,35 @@ class Queue:
         Keyword arguments of the task go into `kwargs`; all other keywords are options of the job
         (`CallOptions`). Raises like `Task.enqueue`.
         """
-        call = CallOptions(delay=delay, **options)
-        return Enqueuing(self._add(self._pending(task, args, kwargs or {}, call)))
+        return Enqueuing(self._add(self._pending(task, args, kwargs or {}, options)))
 
     def add_sync(self, task: Task[Any, Any] | str, *args: Any, **options: Any) -> Job:
         """`add` for code without an event loop; blocks until the job is safe in the store."""
         kwargs = options.pop("kwargs", None) or {}
-        return run_sync(self._add(self._pending(task, args, kwargs, CallOptions(**options))))
+        return run_sync(self._add(self._pending(task, args, kwargs, options)))
 
     def _pending(
         self,
         task: Task[Any, Any] | str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        options: CallOptions,
+        options: dict[str, Any],
     ) -> PendingJob:
+        refuse_unknown(options, _OF_ADD)
+        call = CallOptions(**options) if options else NO_OPTIONS
         if isinstance(task, Task):
             definition = task.definition
         elif (known := REGISTRY.get(task)) is not None:
             definition = known
         else:  # code of another service: a daemon that knows the name will run it
-            return pending(task, args, kwargs, options)
+            return pending(str(TASK.check(task)), args, kwargs, call)
         definition.check_call(args, kwargs)
         declared = definition.options
         return pending(
             definition.name,
             args,
             kwargs,
-            options,
+            call,
             priority=declared.priority,
             ttl=declared.ttl,
         )
@@ -108,7 +125,7 @@ class Queue:
         self,
         task: Task[Any, Any] | str,
         *,
-        every: float | str | None = None,
+        every: Seconds | None = None,
         cron: str | None = None,
         timezone: str = "UTC",
         name: str = "",
@@ -119,19 +136,20 @@ class Queue:
         """Declare a schedule for `run`: `every` (seconds, or text like "5m") or `cron`.
 
         It fires once for each instant over all workers that declare it. Its identity is (queue,
-        `name`), by default the task's name. Raises ValueError, naming the key that is wrong,
+        `name`), by default the task's name. Its jobs may have `priority`, `retries`, `timeout` and
+        `ttl`. Raises ValueError, naming the key that is wrong, TypeError for what is no option,
         PayloadTooLarge if its jobs would be, and NotSerialisable.
         """
+        refuse_unknown(options, STORED)
         repeatable = check(
             Repeatable(
                 task=task.name if isinstance(task, Task) else task,
                 name=name,
-                every=None if every is None else seconds(every),
                 cron=cron,
                 timezone=timezone,
                 args=list(args),
                 kwargs=kwargs or {},
-                **options,
+                **{**options, "every": every},  # `check` reads the period
             )
         )
         check_size(repeatable, self._payload_limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
@@ -18,7 +18,8 @@ from asyncmqd.client.pending import (
     add_one,
     pending,
 )
-from asyncmqd.domain.retry import Backoff
+from asyncmqd.domain.options import OF_CALL, OF_TASK, Seconds, refuse_unknown
+from asyncmqd.domain.retry import Backoff, exceptions
 from asyncmqd.domain.retry import backoff as to_backoff
 from asyncmqd.domain.tasks import REGISTRY, ExecutorKind, TaskDef, TaskOptions
 
@@ -60,8 +61,9 @@ class Task(Generic[Params, Result]):
     ) -> Task[Params, Result]:
         """This task with other options for the next jobs; see `CallOptions` for their meaning.
 
-        Raises ValueError or TypeError for what is no option or out of range.
+        Raises ValueError for a wrong value and TypeError for what is no option.
         """
+        refuse_unknown(options, OF_CALL)
         return Task(
             self.definition,
             msgspec.structs.replace(self._options, **options),
@@ -119,12 +121,12 @@ def task(
     queue: str = ...,
     name: str | None = ...,
     retries: int | None = ...,
-    timeout: float | None = ...,
-    ttl: float | None = ...,
+    timeout: Seconds | None = ...,
+    ttl: Seconds | None = ...,
     priority: int = ...,
-    backoff: Backoff | float | Callable[[int, BaseException], float] | None = ...,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
-    dont_retry_on: type[BaseException] | tuple[type[BaseException], ...] = ...,
+    backoff: Backoff | Seconds | Callable[[int, BaseException], float] | None = ...,
+    retry_on: type[BaseException] | Iterable[type[BaseException]] = ...,
+    dont_retry_on: type[BaseException] | Iterable[type[BaseException]] = ...,
     executor: ExecutorKind | None = ...,
 ) -> Callable[[Callable[Params, Result]], Task[Params, Result]]: ...
 
@@ -134,9 +136,9 @@ def task(
     /,
     *,
     name: str | None = None,
-    backoff: Backoff | float | Callable[[int, BaseException], float] | None = None,
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = BaseException,
-    dont_retry_on: type[BaseException] | tuple[type[BaseException], ...] = (),
+    backoff: Backoff | Seconds | Callable[[int, BaseException], float] | None = None,
+    retry_on: type[BaseException] | Iterable[type[BaseException]] = BaseException,
+    dont_retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
     **options: Any,
 ) -> Any:
     """Register a function, async or plain, as a task; `@task` and `@task(...)` both work.
@@ -144,14 +146,17 @@ def task(
     - `queue`: where its jobs go (default "default").
     - `name`: what jobs call it (default `module.function`); renaming a function keeps its jobs.
     - `retries`: runs after the first; `backoff`: seconds, `Fixed`, `Exponential` or a function of
-      (failures, error) that returns seconds; `retry_on` and `dont_retry_on`: exception types.
+      (failures, error) that returns seconds; `retry_on` and `dont_retry_on`: an exception type, or
+      several of them.
     - `timeout`: seconds for one run. `ttl`: seconds after which a job is not started any more.
     - `priority`: 0 to 255, lower first (default 5).
     - `executor`: for plain functions, "thread" or "process".
 
-    What is not given is decided by the queue's configuration. Raises ValueError or TypeError for
-    options out of range and for a name that another function has.
+    Seconds may also be text like "5m" or a timedelta. What is not given is decided by the queue's
+    configuration. Raises ValueError for a wrong value and for a name that another function has, and
+    TypeError for what is no option.
     """
+    refuse_unknown(options, {*OF_TASK, "name", "backoff", "retry_on", "dont_retry_on"})
 
     def register(target: Callable[..., Any]) -> Task[Any, Any]:
         definition = TaskDef(
@@ -159,11 +164,9 @@ def task(
             name or f"{target.__module__}.{target.__qualname__}",
             TaskOptions(
                 backoff=None if backoff is None else to_backoff(backoff),
-                retry_on=retry_on if isinstance(retry_on, tuple) else (retry_on,),
-                dont_retry_on=(
-                    dont_retry_on if isinstance(dont_retry_on, tuple) else (dont_retry_on,)
-                ),
-                **options,
+                retry_on=exceptions("retry_on", retry_on),
+                dont_retry_on=exceptions("dont_retry_on", dont_retry_on),
+                **{key: value for key, value in options.items() if value is not None},
             ),
         )
         REGISTRY.add(definition)

@@ -13,15 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from asyncmqd.config import values
 from asyncmqd.config.sockets import default_control_socket
-from asyncmqd.config.values import choice, number, period, whole
+from asyncmqd.config.values import choice, number, of, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
-from asyncmqd.domain.job import LOWEST_PRIORITY
-from asyncmqd.domain.schedule import LEAST_PERIOD, Repeatable
+from asyncmqd.domain.options import EVERY, EXECUTOR, LEAST_PERIOD, PRIORITY, RETRIES, TIMEOUT, TTL
+from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.tasks import ExecutorKind
 from asyncmqd.domain.urls import redacted
 
-_MOST_RETRIES = 1_000_000
 _MOST_KEPT = 10**9
 _MOST_STARTS = 1_000_000
 _KEPT = Retention()
@@ -41,7 +40,7 @@ class RepeatableSettings(_Table):
         default="",
         description="Tells this schedule from the queue's others; empty: the task's name.",
     )
-    every: Annotated[float | None, period(LEAST_PERIOD, optional=True)] = Field(
+    every: Annotated[float | None, of(EVERY.kind, optional=True)] = Field(
         default=None, description="The period. Exactly one of `every` and `cron` is set."
     )
     cron: Annotated[str | None, values.CRON] = Field(
@@ -57,17 +56,17 @@ class RepeatableSettings(_Table):
     kwargs: Annotated[dict[str, Any], values.JSON_TABLE] = Field(
         default_factory=dict, description="Keyword arguments of each job."
     )
-    priority: Annotated[int | None, whole(0, LOWEST_PRIORITY, optional=True)] = Field(
+    priority: Annotated[int | None, of(PRIORITY.kind, optional=True)] = Field(
         default=None, description="Lower runs first. Unset: the task's own."
     )
-    retries: Annotated[int | None, whole(0, _MOST_RETRIES, "runs", optional=True)] = Field(
+    retries: Annotated[int | None, of(RETRIES.kind, optional=True)] = Field(
         default=None, description="Runs after the first. Unset: the task's own, then the queue's."
     )
-    timeout: Annotated[float | None, period(optional=True)] = Field(
+    timeout: Annotated[float | None, of(TIMEOUT.kind, optional=True)] = Field(
         default=None,
         description="What one run may take; 0 is no limit. Unset: the task's, then the queue's.",
     )
-    ttl: Annotated[float | None, period(optional=True)] = Field(
+    ttl: Annotated[float | None, of(TTL.kind, optional=True)] = Field(
         default=None, description="A job not started within it expires. Unset: the task's own."
     )
 
@@ -96,16 +95,16 @@ class QueueSettings(_Table):
     scan_interval: Annotated[float, period(LEAST_PERIOD)] = Field(
         default=1.0, description="The scanner's longest sleep while jobs are delayed or running."
     )
-    retries: Annotated[int, whole(0, _MOST_RETRIES, "runs")] = Field(
+    retries: Annotated[int, of(RETRIES.kind)] = Field(
         default=0, description="Runs after the first, for tasks that do not say."
     )
-    timeout: Annotated[float | None, period(optional=True)] = Field(
+    timeout: Annotated[float | None, of(TIMEOUT.kind, optional=True)] = Field(
         default=None, description="What one run may take, for tasks that do not say; 0 is no limit."
     )
     drain_timeout: Annotated[float | None, period(optional=True)] = Field(
         default=None, description="What running jobs get at a stop; unset: `shutdown_timeout`."
     )
-    executor: Annotated[ExecutorKind, choice("thread", "process")] = Field(
+    executor: Annotated[ExecutorKind, of(EXECUTOR.kind)] = Field(
         default="thread", description="Where plain functions run, for tasks that do not say."
     )
     scanners: tuple[Annotated[str, values.SCANNER], ...] = Field(

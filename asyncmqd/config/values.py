@@ -12,14 +12,12 @@ from pydantic import GetCoreSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from asyncmqd.config.urls import FORMS, check_backend
-from asyncmqd.domain import schedule
+from asyncmqd.domain import options, schedule
 from asyncmqd.domain.codec import NotSerialisable, encode
-from asyncmqd.domain.job import MAX_DELAY, QUEUE_NAME
 from asyncmqd.domain.urls import redacted
 
 _LONGEST_SHOWN = 60  # characters
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_NO_TIME = re.compile(r"\s*0+(\.0+)?\s*(ms|s|m|h|d)?\s*")
 _SOCKET_PATH_LIMIT = 107  # bytes: sun_path of a Unix socket, with its final NUL
 
 
@@ -79,87 +77,39 @@ def shown(value: Any) -> str:
     return "a date or time"
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError
-    return value
-
-
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError
     return value
 
 
+def of(kind: options.Kind, *, optional: bool = False) -> Kind:
+    """A kind of the domain, for a key."""
+    return Kind(kind.expected, kind.read, kind.unit, optional)
+
+
 def whole(low: int, high: int, unit: str = "", *, optional: bool = False) -> Kind:
     """A whole number from `low` to `high`."""
-
-    def read(value: Any) -> int:
-        if not isinstance(_number(value), int) or not low <= value <= high:
-            raise ValueError
-        return int(value)
-
-    return Kind(f"a whole number from {low} to {high}", read, unit, optional)
+    return of(options.whole(low, high, unit), optional=optional)
 
 
 def number(low: float, high: float, unit: str = "", *, optional: bool = False) -> Kind:
     """A number from `low` to `high`, whole or not."""
-
-    def read(value: Any) -> float:
-        if not low <= _number(value) <= high:  # false for NaN
-            raise ValueError
-        return float(value)
-
-    return Kind(f"a number from {low} to {high}", read, unit, optional)
+    return of(options.number(low, high, unit), optional=optional)
 
 
 def period(low: float = 0.0, *, optional: bool = False) -> Kind:
     """Seconds, as a number or as text like "5m": at least `low`, at most ten years."""
-
-    def read(value: Any) -> float:
-        if isinstance(value, str):
-            value = 0.0 if _NO_TIME.fullmatch(value) else schedule.seconds(value)
-        if not low <= _number(value) <= MAX_DELAY:
-            raise ValueError
-        return float(value)
-
-    least = f" of at least {low:g}" if low else ""
-    expected = f"seconds{least} (a number or text like '5m', at most ten years)"
-    # Whatever `seconds` says of a text, this kind's own words name the limits too.
-    return Kind(expected, _without_message(read), "seconds", optional)
-
-
-def _without_message(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def quiet(value: Any) -> Any:
-        try:
-            return read(value)
-        except (ValueError, OverflowError):
-            raise ValueError from None
-
-    return quiet
+    return of(options.period(low), optional=optional)
 
 
 def choice(*names: str) -> Kind:
     """One of some words."""
-
-    def read(value: Any) -> str:
-        if _text(value) not in names:
-            raise ValueError
-        return str(value)
-
-    listed = ", ".join(repr(name) for name in names[:-1])
-    return Kind(f"{listed} or {names[-1]!r}", read)
+    return of(options.choice(*names))
 
 
-def matching(pattern: re.Pattern[str], expected: str, *, optional: bool = False) -> Kind:
-    """Text that a pattern matches from end to end."""
-
-    def read(value: Any) -> str:
-        if not pattern.fullmatch(_text(value)):
-            raise ValueError
-        return str(value)
-
-    return Kind(expected, read, "", optional)
+def _matching(pattern: re.Pattern[str], expected: str) -> Kind:
+    return of(options.matching(pattern, expected))
 
 
 def _absolute(value: Any) -> Path:
@@ -180,15 +130,11 @@ def _socket_path(value: Any) -> Path:
 
 
 def _json_array(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError
-    return list(_carried_by_json(value, "args"))
+    return list(_carried_by_json(options.ARGS.kind.read(value), "args"))
 
 
 def _json_table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError
-    return dict(_carried_by_json(value, "kwargs"))
+    return dict(_carried_by_json(options.KWARGS.kind.read(value), "kwargs"))
 
 
 def _carried_by_json(value: Any, what: str) -> Any:
@@ -206,16 +152,14 @@ def _secret_url(value: Any) -> SecretStr:
     return SecretStr(check_backend(_text(value)))
 
 
-MODULE = matching(_DOTTED, "a dotted module name like 'myapp.tasks'")
-SCANNER = matching(
+MODULE = _matching(_DOTTED, "a dotted module name like 'myapp.tasks'")
+SCANNER = _matching(
     re.compile(rf"{_DOTTED.pattern}:{_DOTTED.pattern}"),
     "module:function like 'myapp.scanners:inbox'",
 )
-QUEUE = matching(
-    QUEUE_NAME, "a queue name of a-z, 0-9, _ and -, which starts with a letter or a digit"
-)
-NAME = matching(re.compile(r"\S(.{0,198}\S)?"), "a name of 1 to 200 characters")
-OPTIONAL_NAME = matching(re.compile(r"(\S(.{0,198}\S)?)?"), "a name of up to 200 characters")
+QUEUE = of(options.QUEUE.kind)
+NAME = of(options.TASK.kind)
+OPTIONAL_NAME = of(options.NAME.kind)
 CRON = Kind(
     "a cron expression like '0 3 * * *'",
     lambda value: schedule.check_cron(_text(value)),
@@ -227,5 +171,5 @@ TIMEZONE = Kind(
 BACKEND = Kind(f"text: {FORMS}", _secret_url)
 DIRECTORY = Kind("an absolute directory like '/srv/myapp'", _absolute)
 SOCKET = Kind("an absolute path like '/run/asyncmqd/control.sock'", _socket_path)
-JSON_ARRAY = Kind("an array of arguments", _json_array)
-JSON_TABLE = Kind("a table of arguments by name", _json_table)
+JSON_ARRAY = Kind(options.ARGS.kind.expected, _json_array)
+JSON_TABLE = Kind(options.KWARGS.kind.expected, _json_table)

@@ -16,12 +16,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asyncmqd.domain.job import JOB_ID, LOWEST_PRIORITY, MAX_DELAY, JobSpec
+from asyncmqd.domain.job import JobSpec
+from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, STORED
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
 MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at about a thousand
 
 _LONG = 1_000  # bytes
+_USUAL = (DEFAULT_PRIORITY, None, None, None)  # what most jobs have for options
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -116,18 +118,19 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
         _refuse_twins(data)
     if not JOB_ID.fullmatch(spec.id) or not spec.task:
         raise CorruptPayload("expected a job id and a task name")
-    if not 0 <= spec.priority <= LOWEST_PRIORITY:
-        raise CorruptPayload(f"priority: expected 0 to {LOWEST_PRIORITY}, got {spec.priority}")
-    if (spec.retries, spec.timeout, spec.ttl) != (None, None, None):
-        _check_numbers(spec)
+    if (spec.priority, spec.retries, spec.timeout, spec.ttl) != _USUAL:
+        _check_options(spec)
     return spec
 
 
-def _check_numbers(spec: JobSpec) -> None:
-    for name in ("retries", "timeout", "ttl"):
-        value = getattr(spec, name)
-        if value is not None and not 0 <= value <= MAX_DELAY:
-            raise CorruptPayload(f"{name}: expected 0 to {MAX_DELAY:.0f}, got {value!r}")
+def _check_options(spec: JobSpec) -> None:
+    try:
+        for name, option in STORED.items():
+            value = getattr(spec, name)
+            if value is not None:
+                option.check(value)
+    except ValueError as error:
+        raise CorruptPayload(str(error)) from None
 
 
 def decode(data: bytes) -> Any:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
+from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.states import State, state_of
-
-DEFAULT_PRIORITY = 5
-LOWEST_PRIORITY = 255
-QUEUE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
-JOB_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII without spaces
-MAX_DELAY = 10 * 366 * 86_400.0  # ten years, in seconds: whoever asks for more meant milliseconds
 
 
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

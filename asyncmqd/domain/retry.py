@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
+
+from asyncmqd.domain.options import (
+    Kind,
+    Option,
+    Seconds,
+    as_seconds,
+    keep_checked,
+    number,
+    period,
+    shown,
+    table_of,
+)
+
+_MOST = 1e100  # what is larger is no number of anything
+_ANY = number(-_MOST, _MOST)
+_AFTER = Option(
+    "after",
+    Kind("seconds (a number or text like '5m')", lambda value: _ANY.read(as_seconds(value))),
+)
+_BACKOFF = Option("backoff", period())
+_OF_FIXED = table_of(Option("delay", period()))
+_OF_EXPONENTIAL = table_of(
+    Option("base", period()),
+    Option("factor", number(0, _MOST)),
+    Option("cap", period()),
+    Option("floor", period()),
+)
 
 
 class Retry(Exception):
     """Raised by a task to ask for another attempt.
 
-    `after` is in seconds, and a negative one means at once; None leaves it to the task's back-off.
-    The attempt is charged like any failed one: when none is left, the job fails. Raises TypeError
-    or ValueError for what is no number of seconds.
+    `after` is in seconds (or text like "5m", or a timedelta), and a negative one means at once;
+    None leaves it to the task's back-off. The attempt is charged like any failed one: when none is
+    left, the job fails. Raises ValueError for what is no number of seconds.
     """
 
-    def __init__(self, message: str = "retry", *, after: float | None = None) -> None:
+    def __init__(self, message: str = "retry", *, after: Seconds | None = None) -> None:
         super().__init__(message)
-        if isinstance(after, bool) or not isinstance(after, int | float | None):
-            raise TypeError(f"after: expected seconds, got {type(after).__name__}")
-        if after is not None and not math.isfinite(after):
-            raise ValueError(f"after: expected seconds, got {after!r}")
-        self.after = after
+        self.after: float | None = None if after is None else _AFTER.check(after)
 
 
 class Reject(Exception):
@@ -33,6 +57,9 @@ class Fixed(msgspec.Struct, frozen=True):
     """The same pause, `delay` seconds, before each further attempt."""
 
     delay: float
+
+    def __post_init__(self) -> None:
+        keep_checked(self, _OF_FIXED)
 
     def pause(self, _failures: int, _error: BaseException, _draw: float) -> float:
         """Seconds until the next attempt."""
@@ -53,6 +80,9 @@ class Exponential(msgspec.Struct, frozen=True):
     jitter: bool = True
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        keep_checked(self, _OF_EXPONENTIAL)
+
     def pause(self, failures: int, _error: BaseException, draw: float) -> float:
         """Seconds until the attempt that follows the `failures`-th failure."""
         try:
@@ -67,6 +97,13 @@ class Custom(msgspec.Struct, frozen=True):
 
     function: Callable[[int, BaseException], float]
 
+    def __post_init__(self) -> None:
+        if not _takes_two(self.function):
+            raise TypeError(
+                "backoff: expected a plain function of (failures, error),"
+                f" got {shown(self.function)}"
+            )
+
     def pause(self, failures: int, error: BaseException, _draw: float) -> float:
         """Seconds until the next attempt; a negative answer means none to wait."""
         return max(0.0, float(self.function(failures, error)))
@@ -77,22 +114,51 @@ DEFAULT_BACKOFF = Exponential()
 
 
 def backoff(
-    value: Backoff | float | Callable[[int, BaseException], float] | None,
+    value: Backoff | Seconds | Callable[[int, BaseException], float] | None,
 ) -> Backoff:
     """What `backoff=` of a task means: seconds, a policy, a function, or the default policy.
 
-    Raises TypeError for anything else and ValueError for negative seconds.
+    Raises ValueError for seconds out of range and TypeError for anything else.
     """
     if value is None:
         return DEFAULT_BACKOFF
     if isinstance(value, Fixed | Exponential | Custom):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"backoff: expected seconds of 0 or more, got {value!r}")
-        return Fixed(float(value))
-    if callable(value):
+    if isinstance(value, int | Seconds) and not isinstance(value, bool):
+        return Fixed(_BACKOFF.check(value))
+    if callable(value) and not isinstance(value, type):
         return Custom(value)
     raise TypeError(
-        f"backoff: expected seconds, Fixed, Exponential or a function, got {type(value).__name__}"
+        f"backoff: expected seconds, Fixed, Exponential or a function, got {shown(value)}"
     )
+
+
+def _takes_two(function: Any) -> bool:
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        return False
+    try:
+        inspect.signature(function).bind(1, ValueError())
+    except TypeError:
+        return False
+    except ValueError:  # a built-in that does not tell
+        pass
+    return True
+
+
+def exceptions(
+    option: str, value: type[BaseException] | Iterable[type[BaseException]]
+) -> tuple[type[BaseException], ...]:
+    """What `retry_on=` and `dont_retry_on=` mean: an exception type, or several in any iterable.
+
+    Raises TypeError for anything else: met at the first failure, it would hide the task's error.
+    """
+    if isinstance(value, type):
+        listed: tuple[Any, ...] = (value,)
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        listed = tuple(value)
+    else:
+        listed = (value,)
+    for each in listed:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise TypeError(f"{option}: expected exception types, got {shown(each)}")
+    return listed

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,13 +19,10 @@ import msgspec
 
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.cron import read
-from asyncmqd.domain.job import DEFAULT_PRIORITY, JobSpec
+from asyncmqd.domain.job import JobSpec
+from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, OF_SCHEDULE, keep_checked
 
 MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
-LEAST_PERIOD = 0.01  # seconds
-LONGEST_PERIOD = 10_000 * 86_400.0  # seconds: whoever asks for more meant something else
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
 _DAY = 86_400.0  # seconds: as much as any clock is ever set back by
 _CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, says cron(8)
 
@@ -54,25 +52,6 @@ _decoder = msgspec.json.Decoder(Repeatable)
 _LONGEST_INSTANT = 9_999_999_999.0  # Unix seconds; one with as many digits as there will be
 
 
-def seconds(value: float | str) -> float:
-    """A period in seconds: a number, or text like "500ms", "30s", "5m", "1.5h", "2d".
-
-    Raises ValueError for anything else, for less than 10 ms and for more than 10,000 days.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"expected seconds or a period like '5m', got {value!r}")
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value)
-        if not match:
-            raise ValueError(f"expected seconds or a period like '5m', got {value!r}")
-        number = float(match[1]) * _UNITS[match[2] or "s"]
-    else:
-        number = value
-    if not LEAST_PERIOD <= number <= LONGEST_PERIOD:
-        raise ValueError(f"expected a period of {LEAST_PERIOD} s to 10,000 days, got {value!r}")
-    return float(number)
-
-
 def check_cron(expression: str) -> str:
     """The expression, with single blanks. Raises ValueError with the reason if it cannot be kept.
 
@@ -99,15 +78,16 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def check(repeatable: Repeatable) -> Repeatable:
-    """The schedule, its `cron` with single blanks. Raises ValueError naming the key that is wrong.
+    """The schedule, with periods in seconds and single blanks in `cron`.
 
-    Every schedule comes this way, be it of a file, of code or of the store.
+    Every schedule comes this way, be it of a file, of code or of the store. Raises ValueError
+    naming the key that is wrong.
     """
+    repeatable = msgspec.structs.replace(repeatable)
+    keep_checked(repeatable, OF_SCHEDULE)
     if (repeatable.every is None) == (repeatable.cron is None):
         raise ValueError(f"{repeatable.key}: expected either every or cron")
-    if repeatable.every is not None:
-        seconds(repeatable.every)
-    else:
+    if repeatable.every is None:
         cron = check_cron(repeatable.cron or "")
         check_timezone(repeatable.timezone)
         if cron != repeatable.cron:
@@ -130,7 +110,7 @@ def job_of(
     """The job of an instant. `priority` and `ttl` are the task's own, if the schedule has none."""
     own = DEFAULT_PRIORITY if priority is None else priority
     return JobSpec(
-        id=f"{repeatable.key}@{round(instant * 1000)}",
+        id=_job_id(repeatable.key, instant),
         task=repeatable.task,
         args=repeatable.args,
         kwargs=repeatable.kwargs,
@@ -140,6 +120,14 @@ def job_of(
         ttl=ttl if repeatable.ttl is None else repeatable.ttl,
         schedule=repeatable.key,
     )
+
+
+def _job_id(key: str, instant: float) -> str:
+    """An id that all daemons make alike; names may hold what ids may not."""
+    id = f"{key}@{round(instant * 1000)}"
+    if JOB_ID.fullmatch(id):
+        return id
+    return f"{sha256(key.encode()).hexdigest()[:32]}@{round(instant * 1000)}"
 
 
 def decode_schedule(spec: bytes) -> Repeatable:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import msgspec
 
 from asyncmqd.domain.change import Change
-from asyncmqd.domain.job import MAX_DELAY, Claim, Failure, Record
+from asyncmqd.domain.job import Claim, Failure, Record
+from asyncmqd.domain.options import MAX_DELAY
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, Reject, Retry
 from asyncmqd.domain.states import EDGES, shelf
 

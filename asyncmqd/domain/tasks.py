@@ -17,7 +17,13 @@ from typing import Any, Literal
 import msgspec
 
 from asyncmqd.domain.codec import convert
-from asyncmqd.domain.job import DEFAULT_PRIORITY, LOWEST_PRIORITY, QUEUE_NAME
+from asyncmqd.domain.options import (
+    DEFAULT_PRIORITY,
+    DEFAULT_QUEUE,
+    OF_TASK,
+    TASK,
+    keep_checked,
+)
 from asyncmqd.domain.retry import Backoff
 
 ExecutorKind = Literal["thread", "process"]
@@ -38,7 +44,7 @@ class BadArguments(ValueError):
 class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a task declares about its jobs. None means that the queue's configuration decides."""
 
-    queue: str = "default"
+    queue: str = DEFAULT_QUEUE
     retries: int | None = None  # runs after the first
     timeout: float | None = None  # seconds for one run; 0 means no limit
     ttl: float | None = None  # seconds after which a job is not started any more; 0: never
@@ -49,30 +55,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     executor: ExecutorKind | None = None  # plain functions: where they run
 
     def __post_init__(self) -> None:
-        check_queue_name(self.queue)
-        _check_number("retries", self.retries, 0)
-        _check_number("timeout", self.timeout, 0)
-        _check_number("ttl", self.ttl, 0)
-        if isinstance(self.priority, bool) or not 0 <= self.priority <= LOWEST_PRIORITY:
-            raise ValueError(f"priority: expected 0 to {LOWEST_PRIORITY}, got {self.priority!r}")
-        if self.executor not in {None, "thread", "process"}:
-            raise ValueError(f"executor: expected 'thread' or 'process', got {self.executor!r}")
-
-
-def _check_number(name: str, value: float | None, least: float) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not least <= value < float("inf"):
-        raise ValueError(f"{name}: expected {least} or more, got {value!r}")
-
-
-def check_queue_name(name: str) -> str:
-    """The name itself. Raises ValueError unless it matches `[a-z0-9][a-z0-9_-]*`."""
-    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
-        raise ValueError(f"queue: expected a name like [a-z0-9][a-z0-9_-]*, got {name!r}")
-    return name
+        keep_checked(self, OF_TASK)
 
 
 class TaskDef:
@@ -80,7 +63,7 @@ class TaskDef:
 
     def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
         self.function = function
-        self.name = name
+        self.name = str(TASK.check(name))
         self.options = options
         self.is_async = inspect.iscoroutinefunction(function)
         self._signature = inspect.signature(function, **_UNEVALUATED)

@@ -11,13 +11,12 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import resolve
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.schedule import Repeatable, check, check_size, seconds
+from asyncmqd.domain.options import refuse_unknown
+from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import shared_node
 from asyncmqd.runtime.options import Scanner, WorkerOptions
@@ -189,9 +188,8 @@ def _as_repeatable(value: Repeatable | Mapping[str, Any]) -> Repeatable:
     fields = dict(value)
     if "task_id" in fields:  # what the guide's library calls it
         fields.setdefault("task", fields.pop("task_id"))
-    if fields.get("every") is not None:
-        fields["every"] = seconds(fields["every"])
     try:
-        return check(msgspec.convert(fields, Repeatable))
-    except msgspec.ValidationError as error:
+        refuse_unknown(fields, Repeatable.__struct_fields__)
+        return check(Repeatable(**{"task": "", **fields}))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"repeatable {fields.get('task', '?')}: {error}") from None

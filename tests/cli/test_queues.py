@@ -72,6 +72,26 @@ def test_show_for_people(asyncmq: Operator) -> None:
     assert schedules.splitlines()[1].endswith("every 60 s")
 
 
+@pytest.mark.parametrize("name", ["E mails", "{mail}", "a\nb"])
+def test_a_queue_of_a_bad_name_can_be_looked_at_and_purged_but_not_added_to(
+    asyncmq: Operator, in_store: InStore, name: str
+) -> None:
+    """Earlier releases stored such names; nobody makes new ones."""
+    in_store(lambda store: store.add(name, [new("a")]))
+    assert [queue["name"] for queue in asyncmq("queue", "list", "--json").json] == [name]
+    assert asyncmq("queue", "show", name, "--json").json["waiting"] == 1
+    assert asyncmq("job", "list", "--queue", name, "--json").json[0]["id"] == "a"
+    assert asyncmq("schedule", "list", name, "--json").json == []
+    for refused in (["enqueue", "t", "--queue", name], ["worker", "start", name]):
+        answer = asyncmq(*refused)
+        assert answer.code == 2
+        assert "expected a queue name of a-z, 0-9, _ and -" in answer.err
+    assert asyncmq("queue", "purge", name, "--state", "waiting", "--yes").out == "1 jobs removed\n"
+    answer = asyncmq("queue", "show", f"{name}!")
+    assert answer.code == 2
+    assert "expected a queue name of a-z, 0-9, _ and -" in answer.err
+
+
 def test_a_queue_that_nobody_used_yet_is_empty(asyncmq: Operator) -> None:
     queue = asyncmq("queue", "show", "unused", "--json").json
     assert [queue[state] for state in STATES] == [0] * 7
@@ -118,7 +138,7 @@ def test_purge_without_a_terminal_needs_a_yes(asyncmq: Operator) -> None:
     [
         (["purge", "mail"], "Missing option '--state'"),
         (["purge", "mail", "--state", "done"], "'done' is not one of 'waiting', 'delayed'"),
-        (["pause", "Mail"], "expected a name like [a-z0-9][a-z0-9_-]*, got 'Mail'"),
+        (["pause", "Mail"], "expected a queue name of a-z, 0-9, _ and -"),
         (["show"], "Missing argument"),
         (["nope"], "No such command 'nope'"),
     ],

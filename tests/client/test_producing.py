@@ -30,6 +30,7 @@ from asyncmqd import (
 )
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.client import connection
+from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.tasks import REGISTRY
 from tests.eventually import eventually
 
@@ -213,12 +214,38 @@ async def test_queue_run_fires_its_repeatables(store: BaseBackend) -> None:
         {"priority": 256},
         {"retries": -1},
         {"timeout": float("nan")},
+        {"queue": "E mails"},
+        {"queue": 5},
         {"unknown": 1},
     ],
 )
-def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        add.options(**options)
+async def test_options_out_of_range_are_refused_and_nothing_is_stored(
+    options: dict[str, Any], store: BaseBackend
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"^{next(iter(options))}: expected"):
+        await add.options(**options).enqueue(1)
+    with pytest.raises((ValueError, TypeError), match=f"^{next(iter(options))}: expected"):
+        await Queue("math").add(add, 1, **options)
+    with pytest.raises((ValueError, TypeError), match=f"^{next(iter(options))}: expected"):
+        await Queue("math").add("other.service", 1, **options)
+    assert await store.queues() == []
+
+
+async def test_seconds_may_be_text_or_a_timedelta(store: BaseBackend) -> None:
+    later = add.options(delay="5m", timeout=timedelta(minutes=1), ttl="1h")
+    job = await later.enqueue(1)
+    [record] = await store.get("math", [job.id])
+    assert record is not None
+    assert record.due == pytest.approx(record.created + 300, abs=0.01)
+    spec = decode_spec(record.payload)
+    assert (spec.timeout, spec.ttl) == (60.0, 3_600.0)
+
+
+@pytest.mark.parametrize("name", ["", " t", "a\n", 5, "x" * 201])
+async def test_a_name_that_no_task_can_have_is_not_enqueued(name: Any, store: BaseBackend) -> None:
+    with pytest.raises(ValueError, match="task: expected a name of 1 to 200 printable characters"):
+        await Queue("math").add(name)
+    assert await store.queues() == []
 
 
 def test_a_job_that_would_expire_before_it_may_start_is_refused() -> None:

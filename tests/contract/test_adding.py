@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.domain.job import LOWEST_PRIORITY
+from asyncmqd.domain.options import LOWEST_PRIORITY
 from asyncmqd.domain.states import State
 from tests.contract.jobs import (
     LONG,

@@ -242,3 +242,15 @@ async def test_looking_at_a_queue_does_not_make_it(backend: BaseBackend) -> None
 async def test_a_shelf_does_not_hide_a_queue(backend: BaseBackend) -> None:
     await apply(backend, shelved(await take_one(backend, "a"), "mod.f"))
     assert await backend.queues() == [QUEUE]
+
+
+@pytest.mark.parametrize("name", ["E mails", "{a}b", "a:b\n", "x" * 300])
+async def test_a_queue_of_any_name_can_be_found_and_purged(backend: BaseBackend, name: str) -> None:
+    """No producer makes such names any more, but a store may have some."""
+    await backend.add(name, [job("a"), job("b", delay=LONG)])
+    assert await backend.queues() == [name]
+    assert (await backend.counts([name]))[name].waiting == 1
+    assert [found.id for found in await backend.list(name, State.WAITING)] == ["a"]
+    assert await backend.purge(name, State.WAITING) == 1
+    assert await backend.remove(name, ["b"]) == [True]
+    assert (await backend.counts([name]))[name] == Counts()

@@ -169,10 +169,17 @@ async def test_the_guides_scheduler_takes_dicts_and_queues_keep_theirs(bench: Be
     [
         ({"task": "t"}, "expected either every or cron"),
         ({"task": "t", "every": 1, "cron": "* * * * *"}, "expected either every or cron"),
-        ({"task": "t", "every": "5 minutes"}, "expected seconds or a period like '5m'"),
+        ({"task": "t", "every": "5 minutes"}, "repeatable t: every: expected seconds of at least"),
         ({"task": "t", "cron": "* * *"}, "expected 5 fields"),
         ({"task": "t", "cron": "0 3 * * *", "timezone": "Mars/Base"}, "expected a time zone"),
-        ({"task": "t", "every": 1, "args": "x"}, "repeatable t: Expected `array`"),
+        (
+            {"task": "t", "every": 1, "args": "x"},
+            "repeatable t: args: expected an array of arguments, got 'x'",
+        ),
+        ({"task": "t", "every": 1, "kwargs": [1]}, "repeatable t: kwargs: expected a table"),
+        ({"task": "t", "every": 1, "priority": 2.5}, "repeatable t: priority: expected a whole"),
+        ({"task": "t", "evry": 1}, r"repeatable t: evry: .*\(did you mean every\?\)"),
+        ({"every": 1}, r"repeatable \?: task: expected a name"),
         ({"task": "t", "every": 1, "args": ["x" * 262_144]}, "at most 262144 bytes, got 262"),
     ],
 )

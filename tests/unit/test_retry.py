@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncmqd.domain.retry import DEFAULT_BACKOFF, Custom, Exponential, Fixed, Retry, backoff
+from asyncmqd.client.tasks import task
+from asyncmqd.domain.retry import (
+    DEFAULT_BACKOFF,
+    Custom,
+    Exponential,
+    Fixed,
+    Retry,
+    backoff,
+    exceptions,
+)
 
 BOOM = OSError("boom")
 draws = st.floats(0, 1, exclude_max=True)
@@ -74,16 +85,18 @@ def test_what_backoff_means() -> None:
     assert backoff(5) == Fixed(5.0)
     assert backoff(0.5) == Fixed(0.5)
     assert backoff(own) is own
-    assert backoff(len).pause.__self__.function is len
+    assert backoff("5m") == backoff(timedelta(minutes=5)) == Fixed(300.0)
+    assert backoff(math.pow).pause.__self__.function is math.pow
+    assert Exponential(base="1s", cap="1h") == Exponential(base=1.0, cap=3_600.0)
 
 
 @pytest.mark.parametrize("value", [-1, -0.001, math.inf, math.nan])
 def test_no_pause_is_negative_or_without_end(value: float) -> None:
-    with pytest.raises(ValueError, match="backoff: expected seconds of 0 or more"):
+    with pytest.raises(ValueError, match="backoff: expected seconds "):
         backoff(value)
 
 
-@pytest.mark.parametrize("value", ["5s", True, [1], object()])
+@pytest.mark.parametrize("value", [True, [1], object(), float])
 def test_other_types_are_refused(value: object) -> None:
     with pytest.raises(TypeError, match="backoff: expected seconds, Fixed, Exponential or"):
         backoff(value)
@@ -91,10 +104,54 @@ def test_other_types_are_refused(value: object) -> None:
 
 def test_retry_carries_its_message_and_its_pause() -> None:
     assert (str(Retry("busy", after=3)), Retry("busy", after=3).after) == ("busy", 3)
-    assert Retry().after is None
+    assert Retry(after="5m").after == Retry(after=timedelta(minutes=5)).after == 300
+    assert (Retry().after, Retry(after=-1).after) == (None, -1)
 
 
-@pytest.mark.parametrize("after", [math.nan, math.inf, "5", True])
+@pytest.mark.parametrize("after", [math.nan, math.inf, "soon", True, 10**400])
 def test_a_retry_after_no_time_at_all_is_refused_where_it_is_written(after: object) -> None:
-    with pytest.raises((TypeError, ValueError), match="after: expected seconds, got"):
+    with pytest.raises(ValueError, match="after: expected seconds "):
         Retry(after=after)
+
+
+async def in_vain(failures: int, error: BaseException) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize("function", [len, in_vain, lambda: 1, lambda failures: 1])
+def test_a_function_that_cannot_be_a_backoff_is_refused_at_the_task(function: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"backoff: expected a plain function of \(failures, error\)"
+    ):
+        task(name="retry.backoff", backoff=function)(test_what_backoff_means)
+
+
+@pytest.mark.parametrize(
+    ("declare", "problem"),
+    [
+        (lambda: Fixed("soon"), "delay: expected seconds "),  # type: ignore[arg-type]
+        (lambda: Fixed(-1), "delay: expected seconds "),
+        (lambda: Exponential(base=math.nan), "base: expected seconds "),
+        (lambda: Exponential(factor=-2), "factor: expected a number "),
+        (lambda: Exponential(cap="4000d"), "cap: expected seconds "),  # type: ignore[arg-type]
+    ],
+)
+def test_a_policy_out_of_range_is_refused_where_it_is_made(declare: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        declare()
+
+
+def test_exceptions_may_come_in_any_iterable() -> None:
+    assert exceptions("retry_on", OSError) == (OSError,)
+    assert exceptions("retry_on", [OSError, ValueError]) == (OSError, ValueError)
+    assert set(exceptions("retry_on", {OSError, ValueError})) == {OSError, ValueError}
+    assert exceptions("retry_on", ()) == ()
+    declared = task(name="retry.listed", retry_on=[OSError])(test_what_backoff_means)
+    assert declared.definition.options.retry_on == (OSError,)
+
+
+@pytest.mark.parametrize("value", ["OSError", ["OSError"], 5, None, int, [OSError()], [(OSError,)]])
+@pytest.mark.parametrize("option", ["retry_on", "dont_retry_on"])
+def test_what_is_no_exception_type_is_refused_at_the_task(option: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{option}: expected exception types, got "):
+        task(name="retry.refused", **{option: value})(test_what_backoff_means)

@@ -1,0 +1,289 @@
+"""Every option of a job, told once: what it takes, its unit and default, and the words of errors.
+
+Python calls, `@task`, schedules, TOML, the command line and the decoder of payloads all read this
+table. So what a producer accepts is what every worker can decode.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+DEFAULT_QUEUE = "default"
+DEFAULT_PRIORITY = 5
+LOWEST_PRIORITY = 255
+MOST_RETRIES = 1_000_000
+LEAST_PERIOD = 0.01  # seconds
+MAX_DELAY = 10 * 366 * 86_400.0  # ten years, in seconds: whoever asks for more meant milliseconds
+QUEUE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,127}")
+JOB_ID = re.compile(r"[!-~]{1,128}")  # printable ASCII without blanks
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
+_LONGEST_SHOWN = 60  # characters
+_LONGEST_NAME = 200  # characters
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """A kind of value. `expected` completes "expected ..."; `unit` is for documents.
+
+    `read` returns the value to keep, and raises ValueError for any other.
+    """
+
+    expected: str
+    read: Callable[[Any], Any]
+    unit: str = ""
+
+    def check(self, value: Any) -> Any:
+        """The value to keep. Raises ValueError "expected X, got Y"."""
+        try:
+            return self.read(value)
+        except ValueError:
+            raise ValueError(f"expected {self.expected}, got {shown(value)}") from None
+
+
+def shown(value: Any) -> str:
+    """The value as an error shows it: short. Never raises."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - of the application, or an int of thousands of digits
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+# ---------------------------------------------------------------------- kinds
+
+
+def whole(low: int, high: int, unit: str = "") -> Kind:
+    """A whole number from `low` to `high`; True and 1.0 are none."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError
+        return int(value)
+
+    return Kind(f"a whole number from {low} to {high}", read, unit)
+
+
+def number(low: float, high: float, unit: str = "") -> Kind:
+    """A number from `low` to `high`, whole or not."""
+
+    def read(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError
+        if not low <= value <= high:  # false for NaN
+            raise ValueError
+        return float(value)
+
+    return Kind(f"a number from {low} to {high}", read, unit)
+
+
+def period(low: float = 0.0) -> Kind:
+    """Seconds, as a number, as text like "5m" or as a timedelta: from `low` to ten years."""
+    in_range = number(low, MAX_DELAY)
+
+    def read(value: Any) -> float:
+        return float(in_range.read(value if type(value) is float else as_seconds(value)))
+
+    least = f" of at least {low:g}" if low else ""
+    return Kind(f"seconds{least} (a number or text like '5m', at most ten years)", read, "seconds")
+
+
+def as_seconds(value: Any) -> Any:
+    """Text like "5m" and timedeltas as a number of seconds; anything else as it is.
+
+    Raises ValueError for text that names no period.
+    """
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if not match:
+        raise ValueError
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def matching(pattern: re.Pattern[str], expected: str) -> Kind:
+    """Text that a pattern matches from end to end."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError
+        return value
+
+    return Kind(expected, read)
+
+
+def name(least: int = 1) -> Kind:
+    """Text of `least` to 200 printable characters, without blanks around it."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not least <= len(value) <= _LONGEST_NAME:
+            raise ValueError
+        if value != value.strip() or not value.isprintable():
+            raise ValueError
+        return value
+
+    return Kind(f"a name of {least} to {_LONGEST_NAME} printable characters", read)
+
+
+def array() -> Kind:
+    """A list or a tuple; what is kept is a list."""
+
+    def read(value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        return value if isinstance(value, list) else list(value)
+
+    return Kind("an array of arguments", read)
+
+
+def table() -> Kind:
+    """A dict with text for keys."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise ValueError
+        return value
+
+    return Kind("a table of arguments by name", read)
+
+
+def choice(*names: str) -> Kind:
+    """One of some words."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or value not in names:
+            raise ValueError
+        return value
+
+    listed = ", ".join(repr(name) for name in names[:-1])
+    return Kind(f"{listed} or {names[-1]!r}", read)
+
+
+# ---------------------------------------------------------------------- the table
+
+
+class Option(msgspec.Struct, frozen=True):
+    """One option. None always means "not given"; `default` says what that comes to."""
+
+    name: str
+    kind: Kind
+    default: str = ""
+    meaning: str = ""
+
+    def check(self, value: Any) -> Any:
+        """The value to keep. Raises ValueError "NAME: expected X, got Y"."""
+        try:
+            return self.kind.read(value)
+        except ValueError:
+            raise self.refusal(value) from None
+
+    def refusal(self, value: Any) -> ValueError:
+        """The error that tells what was expected in place of `value`."""
+        return ValueError(f"{self.name}: expected {self.kind.expected}, got {shown(value)}")
+
+
+QUEUE = Option(
+    "queue",
+    matching(
+        QUEUE_NAME,
+        "a queue name of a-z, 0-9, _ and -, which starts with a letter or a digit",
+    ),
+    f'the task\'s, "{DEFAULT_QUEUE}" if it says none',
+    "Where the job goes.",
+)
+TASK = Option(
+    "task",
+    name(),
+    "`module.function`",
+    "The name that the task is registered by.",
+)
+ID = Option(
+    "job_id",
+    matching(JOB_ID, "1 to 128 printable ASCII characters without blanks"),
+    "a new one",
+    "An id of the producer's own: enqueued once while the store knows it.",
+)
+DELAY = Option("delay", period(), "0", "The job may not run before.")
+PRIORITY = Option(
+    "priority",
+    whole(0, LOWEST_PRIORITY),
+    f"the task's, {DEFAULT_PRIORITY} if it says none",
+    "Lower runs first.",
+)
+RETRIES = Option(
+    "retries",
+    whole(0, MOST_RETRIES, "runs"),
+    "the task's, then the queue's",
+    "Runs after the first.",
+)
+TIMEOUT = Option(
+    "timeout", period(), "the task's, then the queue's", "What one run may take; 0 is no limit."
+)
+TTL = Option(
+    "ttl", period(), "the task's", "The job is not started any more after it; 0 is no limit."
+)
+EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
+NAME = Option("name", name(0), "the task's name", "Tells a schedule from the others of its queue.")
+ARGS = Option("args", array(), "none", "Positional arguments.")
+KWARGS = Option("kwargs", table(), "none", "Arguments by name.")
+EXECUTOR = Option(
+    "executor", choice("thread", "process"), "the queue's", "Where a plain function runs."
+)
+
+Table = dict[str, Option]
+Seconds = float | str | timedelta
+"""What is taken for a period: a number of seconds, text like "5m", a timedelta."""
+
+
+def table_of(*options: Option) -> Table:
+    """Options by name."""
+    return {option.name: option for option in options}
+
+
+STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)
+"""What travels in the payload, and what a schedule may say of its jobs."""
+OF_CALL = STORED | table_of(QUEUE, DELAY, ID)
+"""What a producer may ask for one job."""
+OF_TASK = STORED | table_of(QUEUE, EXECUTOR)
+"""What `@task` declares, beside its rules for retries."""
+OF_SCHEDULE = STORED | table_of(TASK, NAME, EVERY, ARGS, KWARGS)
+"""What a schedule has beside `cron` and `timezone`."""
+
+
+def keep_checked(options: msgspec.Struct, table: Table) -> None:
+    """Put into a new struct what is to be kept of its values; fields that are None stay so.
+
+    Raises ValueError "NAME: expected X, got Y".
+    """
+    for field, option in table.items():
+        if (value := getattr(options, field)) is None:
+            continue
+        try:
+            kept = option.kind.read(value)
+        except ValueError:
+            raise option.refusal(value) from None
+        if kept is not value:
+            msgspec.structs.force_setattr(options, field, kept)
+
+
+def refuse_unknown(given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raise TypeError, with the nearest known name, for a keyword that is no option."""
+    for keyword in given:
+        if keyword not in known:
+            names = sorted(known)
+            near = get_close_matches(keyword, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+            raise TypeError(f"{keyword}: expected a known option, got {keyword!r} ({hint})")
+
+
+def check_queue_name(value: str) -> str:
+    """The name itself. Raises ValueError unless it matches `[a-z0-9][a-z0-9_-]*`."""
+    return str(QUEUE.check(value))
