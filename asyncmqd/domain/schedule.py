@@ -7,7 +7,6 @@ names the multiples of its period since the epoch, and `cron` names wall-clock t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
