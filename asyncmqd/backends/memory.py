@@ -249,6 +249,7 @@ class InMemoryBackend(BaseBackend):
             id=row.id,
             token=row.token,
             payload=row.payload[: self.payload_limit + 1],
+            size=len(row.payload),
             failures=row.failures,
             crashes=row.crashes,
             solo=row.solo,

@@ -71,7 +71,6 @@ def _serve(line: socket.socket) -> int:
     async def serve() -> int:
         observer = ChildObserver(hello.number)
         backend = open_backend(settings.backend_url)
-        backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
         node = Node(
             backend,
             # Its claims begin with the daemon's instance too, which takes back all of them.

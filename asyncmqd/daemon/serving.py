@@ -130,6 +130,8 @@ class OwnProcess:
     def apply(self, settings: Settings) -> None:
         """See `Serving`."""
         self._settings = settings
+        # Of what is claimed and what jobs enqueue, be it more or less than before.
+        self.node.backend.payload_limit = settings.payload_limit
         self.supervisor.apply(self._share(wanted_options(settings, self.scanners)))
 
     async def applied(self) -> None:

@@ -102,7 +102,6 @@ def wanted_options(settings: Settings, scanners: Scanners) -> dict[str, WorkerOp
             timeout=queue.timeout,
             executor=queue.executor,
             retention=queue.retention,
-            payload_limit=settings.payload_limit,
             repeatables=queue.schedules,
             scanners=tuple(scanners[each] for each in queue.scanners),
         )

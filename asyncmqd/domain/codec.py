@@ -33,7 +33,7 @@ class NotSerialisable(TypeError):
 
 
 class PayloadTooLarge(ValueError):
-    """An encoded job or result over the limit; nothing was stored."""
+    """An encoded job, result or progress over the limit."""
 
 
 class CorruptPayload(ValueError):
@@ -102,15 +102,19 @@ def _explain_call(spec: JobSpec) -> str | None:
     return _explain(spec.args, "args", 1) or _explain(spec.kwargs, "kwargs", 1)
 
 
-def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT) -> JobSpec:
-    """The job that was stored. Raises CorruptPayload, and nothing else, for anything else.
+def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT, size: int = 0) -> JobSpec:
+    """The job that was stored.
 
-    Size comes first, so that an oversized payload is never parsed, and depth second.
+    `size` is what the payload has in the store, if `data` may be only its beginning. Raises
+    PayloadTooLarge for more than `limit` bytes, and CorruptPayload for anything else. Size comes
+    first, so that an oversized payload is never parsed, and depth second.
     """
     if not data:
         raise CorruptPayload("the payload is gone from the store")
-    if len(data) > limit:
-        raise CorruptPayload(f"expected at most {limit} bytes, got more")
+    if max(len(data), size) > limit:
+        raise PayloadTooLarge(
+            f"expected a payload of at most {limit} bytes, got {max(len(data), size)}"
+        )
     spec = _decoded(data, _spec_decoder)
     # What our own encoder wrote comes out the same again. Only what somebody else wrote, or a
     # release with more fields, is read once more, by a parser that tells of a key that comes twice.

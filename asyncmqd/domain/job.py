@@ -43,7 +43,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queue: str
     id: str
     token: int
-    payload: bytes  # empty when the store lost it
+    payload: bytes  # empty when the store lost it; cut when it is over the limit of the instance
+    size: int = 0  # bytes that the payload has in the store
     failures: int = 0  # attempts that failed so far
     crashes: int = 0  # runs in which the process died
     solo: bool = False  # a suspect, alone in its process in the run that `token` names

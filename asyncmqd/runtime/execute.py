@@ -59,6 +59,7 @@ class Execution:
         self.options = options
         self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
         self.observer = node.observer
+        self._backend = node.backend
         self.registry = node.registry
         self.gate = node.gate
         self.threads = Threads(node.overstays)
@@ -101,9 +102,9 @@ class Execution:
         """Decode, look up, check the age. An outcome here means that the task is not called."""
         run.policy = self.policy(None, None)
         try:
-            spec = decode_spec(run.claim.payload, self.options.payload_limit)
-        except CorruptPayload as error:
-            return Refused(Failure("CorruptPayload", str(error)))
+            spec = decode_spec(run.claim.payload, self._backend.payload_limit, run.claim.size)
+        except (CorruptPayload, PayloadTooLarge) as error:
+            return Refused(Failure(type(error).__name__, str(error)))
         run.spec = spec
         task = self.registry.get(spec.task)
         if task is None:
@@ -163,7 +164,7 @@ class Execution:
     def _succeeded(self, value: Any) -> Outcome:
         if value is None:
             return Succeeded()
-        limit = self.options.payload_limit
+        limit = self._backend.payload_limit
         try:
             # A child process has encoded it already.
             data = value.data if isinstance(value, EncodedResult) else encode(value, "result")

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Policy, Retention
@@ -30,7 +29,6 @@ class WorkerOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None  # seconds for one run, for tasks that do not say; None or 0: none
     executor: ExecutorKind = "thread"  # for plain functions of tasks that do not say
     retention: Retention = Retention()
-    payload_limit: int = DEFAULT_PAYLOAD_LIMIT  # bytes, of payloads and of results
     repeatables: tuple[Repeatable, ...] = ()
     scanners: tuple[Scanner, ...] = ()
 

@@ -67,7 +67,6 @@ async def run_worker(
         drain_timeout=drain_timeout,
         retries=retries,
         timeout=timeout,
-        payload_limit=store.payload_limit,
         repeatables=as_repeatables(repeatables or (), store.payload_limit),
         scanners=tuple(scanners),
     )
@@ -119,7 +118,7 @@ async def process_job(
     """
     slots = SharedSlots(limiter)
     store = resolve(backend)
-    options = WorkerOptions(drain_timeout=drain_timeout, payload_limit=store.payload_limit)
+    options = WorkerOptions(drain_timeout=drain_timeout)
     async with shared_node(store) as node:
         try:
             await Worker(queue_name, node, options, slots=slots, limiter=rate_limiter).run_claims()
@@ -140,7 +139,7 @@ async def handle_job(
         raise TypeError(f"raw_job: expected a Claim, got {type(raw_job).__name__}")
     store = resolve(backend)
     async with shared_node(store) as node:
-        await run_one(node, raw_job, WorkerOptions(payload_limit=store.payload_limit))
+        await run_one(node, raw_job, WorkerOptions())
 
 
 async def delayed_job_scanner(

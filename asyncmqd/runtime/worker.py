@@ -41,7 +41,6 @@ class Worker:
         self.queue = queue
         self.node = node
         self.options = options
-        self._let_in(options.payload_limit)
         self._slots = slots or OwnSlots(options.concurrency)
         self._execution = Execution(options, node)
         self._scanner = Scanner(queue, node, options)
@@ -137,17 +136,12 @@ class Worker:
             self._change_limits(options)
         self.options = self._scanner.options = options
         self._execution.change(options)
-        self._let_in(options.payload_limit)
         if isinstance(self._slots, OwnSlots):
             self._slots.resize(options.concurrency)
         self._claims.drain_timeout = options.drain_timeout
         self._scheduler.declare(options.repeatables)
         self._scanner.ring()
         self._claims.ring()
-
-    def _let_in(self, payload_limit: int) -> None:
-        backend = self.node.backend
-        backend.payload_limit = max(backend.payload_limit, payload_limit)
 
     def _change_limits(self, options: WorkerOptions) -> None:
         limiter = self._claims.room.limiter

@@ -141,6 +141,7 @@ async def test_of_a_payload_over_the_limit_a_claim_brings_no_more_than_shows_it(
         await backend.add(QUEUE, [job(id, payload=b"x" * size)])
     claims = await backend.claim(QUEUE, 3, 0.0, "w")
     assert [len(claim.payload) for claim in claims] == [1_000, 1_001, 1_001]
+    assert [claim.size for claim in claims] == [1_000, 1_001, 1_000_000]
     for others in ((await backend.expired(QUEUE)).claims, await backend.held(QUEUE, "w")):
         assert [len(claim.payload) for claim in others] == [1_000, 1_001, 1_001]
     assert [len(r.payload) for r in await backend.list(QUEUE, State.ACTIVE)][2] == 1_000_000

@@ -205,7 +205,7 @@ def in_force(worker: Worker) -> Table:
         "retries": execution.retries,
         "timeout": execution.timeout,
         "executor": execution.executor,
-        "payload_limit": execution.payload_limit,
+        "payload_limit": worker.node.backend.payload_limit,
         "scan_interval": scanner.scan_interval,
         "repeatables": {spec["task"]: spec["every"] for spec in specs},
         **limits,

@@ -15,7 +15,7 @@ import pytest
 from asyncmqd import Reject, Retry, current_job
 from asyncmqd.domain.codec import decode
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.settle import decode_failure, replay
 from asyncmqd.domain.states import State
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual
@@ -249,7 +249,6 @@ async def test_corrupt_payloads_end_as_failed_with_their_bytes_kept(bench: Bench
         b'{"id":"x","task":"ok","priority":900}',
         b'{"id":"x","task":"ok","timeout":-1}',
         b'{"id":"x","task":"ok","retries":1e308}',
-        b'{"id":"x","task":"ok","args":["' + b"x" * 300_000 + b'"]}',
     ]
     jobs = [NewJob(id=f"bad-{n}", payload=payload) for n, payload in enumerate(payloads)]
     await bench.backend.add("q", jobs)
@@ -265,6 +264,30 @@ async def test_corrupt_payloads_end_as_failed_with_their_bytes_kept(bench: Bench
     assert [record.payload for record in records] == payloads
     types = {getattr(decode_failure(record.error), "type", None) for record in records}
     assert types == {"CorruptPayload"}
+
+
+@virtual
+async def test_what_is_only_too_large_is_told_so_with_both_sizes(bench: Bench) -> None:
+    """Stored when the limit was higher: by another daemon, or before a reload."""
+
+    async def ok(text: str) -> None: ...
+
+    bench.task(ok)
+    id = await bench.add("ok", "x" * 2_000)
+    [stored] = await bench.backend.get("q", [id])
+    assert stored is not None
+    bench.backend.payload_limit = 1_024
+    async with bench.worker():
+        [failed] = await bench.ended(id)
+        bench.backend.payload_limit = len(stored.payload)
+        await bench.backend.apply("q", [replay(failed)])
+        [done] = await bench.ended(id)
+    failure = decode_failure(failed.error)
+    assert failure is not None
+    assert failure.type == "PayloadTooLarge"
+    said = f"expected a payload of at most 1024 bytes, got {len(stored.payload)}"
+    assert failure.message == said
+    assert done.state is State.COMPLETED
 
 
 @virtual

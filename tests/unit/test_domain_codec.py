@@ -137,8 +137,10 @@ def test_the_limit_is_in_bytes_and_includes_itself() -> None:
 def test_an_oversized_payload_is_not_even_parsed() -> None:
     data = encode_spec(spec("x" * 100))
     assert decode_spec(data, limit=len(data)).args == ["x" * 100]
-    with pytest.raises(CorruptPayload, match="expected at most 10 bytes"):
+    with pytest.raises(PayloadTooLarge, match=f"payload of at most 10 bytes, got {len(data)}$"):
         decode_spec(data, limit=10)
+    with pytest.raises(PayloadTooLarge, match=r"payload of at most 10 bytes, got 5000$"):
+        decode_spec(data[:11], limit=10, size=5_000)
 
 
 @pytest.mark.parametrize(

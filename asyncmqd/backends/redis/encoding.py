@@ -174,7 +174,14 @@ def _split(job: bytes | None) -> tuple[int | None, int, bytes]:
     return int(head[:16]), int(head[16:]), (job or b"")[HEADER:]
 
 
-def _claim(queue: str, now: int, id: bytes, packed: bytes | None, job: bytes | None) -> Claim:
+def _claim(
+    queue: str,
+    now: int,
+    id: bytes,
+    packed: bytes | None,
+    job: bytes | None,
+    size: int | None = None,
+) -> Claim:
     run = _run(packed) if packed else _NO_RUN  # a server that evicts may have lost it
     created, _, payload = _split(job)
     return Claim(
@@ -182,6 +189,7 @@ def _claim(queue: str, now: int, id: bytes, packed: bytes | None, job: bytes | N
         id=id.decode(),
         token=run.token,
         payload=payload,
+        size=len(payload) if size is None else size - HEADER,
         failures=run.failures,
         crashes=run.crashes,
         solo=run.solo == 1,

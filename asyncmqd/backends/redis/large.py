@@ -20,7 +20,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 
 Rows = list[list[Any]]
-"""Of each claimed job: id, run, string; see turn.lua."""
+"""Of each claimed job: id, run, string (see turn.lua), and its whole length if it was cut."""
 
 PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
 _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
@@ -63,8 +63,9 @@ class Pieces:
     async def complete(
         self, queue: str, base: str, rows: Rows, piece: int | str, most: int
     ) -> None:
-        """Bring up to `most` bytes of each string of a claim's rows. Raises StoreError.
+        """Bring up to `most` bytes of each string of a claim's rows, and how long a longer one is.
 
+        Raises StoreError.
         `piece` is what `of` said when the claim was sent: another one may have come back meanwhile.
         """
         if cut := [row for row in rows if len(row[2]) == piece]:
@@ -72,6 +73,10 @@ class Pieces:
             whole = await self._run(*(("GETRANGE", key, 0, most - 1) for key in keys))
             for row, string in zip(cut, whole, strict=True):
                 row[2] = string
+        if cut := [row for row in rows if len(row[2]) >= most]:
+            sizes = await self._run(*(("STRLEN", f"{base}job:{row[0].decode()}") for row in cut))
+            for row, size in zip(cut, sizes, strict=True):
+                row.append(size)
         if any(len(row[2]) > PIECE for row in rows):
             self._large.add(queue)
         elif rows:

@@ -131,12 +131,13 @@ def claim(
 
 def claim_of(tx: Snapshot, queue: str, row: Sequence[Any]) -> Claim:
     """A claim, from its columns in the order of `lapsed` in reading.sql."""
-    id, token, payload, failures, crashes, solo, created, worker = row
+    id, token, payload, size, failures, crashes, solo, created, worker = row
     return Claim(
         queue=queue,
         id=id,
         token=token,
         payload=payload,
+        size=size,
         failures=failures,
         crashes=crashes,
         solo=bool(solo),

@@ -93,6 +93,7 @@ DELETE FROM large_payloads WHERE job IN (SELECT value FROM json_each(?));
 SELECT number, id, token,
     CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
     failures, crashes, solo, created
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = :queue AND place = :place

@@ -8,6 +8,7 @@
 SELECT id, token,
     CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
     failures, crashes, solo, created, worker
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = :queue AND place = :place AND rank <= :since_boot
@@ -18,6 +19,7 @@ ORDER BY rank, seq LIMIT :page;
 SELECT id, token,
     CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
     failures, crashes, solo, created, worker
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = :queue AND place = :place
