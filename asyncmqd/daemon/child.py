@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from asyncmqd.daemon.store import reach_store
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
+from asyncmqd.runtime.leases import LEASES
 from asyncmqd.runtime.node import Node
 
 FAILED = 1
@@ -89,6 +91,7 @@ def _serve(line: socket.socket) -> int:
         child = Child(own, settings, hello.beat)
         observer.on_health = child.beat
         own.on_overstays = child.end
+        node.duties.on_hopeless = child.replace
         return await child.run(line)
 
     return run_loop(serve())
@@ -136,12 +139,16 @@ class Child:
     async def run(self, line: socket.socket) -> int:
         """Serve; the exit code."""
         reader, self._writer = await asyncio.open_connection(sock=line)
+        duties = self._own.node.duties
         monitor = LoopMonitor(self._own.node.observer, self._own.runs)
-        monitor.start()
-        self._begin(self._beat())
-        self._begin(self._read(reader))
+        begun = [
+            duties.begin("loop monitor", monitor.run),
+            duties.begin("signs of life", self._beat),
+            duties.begin("orders", partial(self._read, reader)),
+        ]
         code = await self._ended
-        monitor.stop()
+        for duty in begun:
+            duty.end()
         await self._say_last()
         return code
 
@@ -163,7 +170,7 @@ class Child:
         return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        """A child that lost one of its duties is of no use: the parent starts another."""
+        """A child that failed at an order is of no use: the parent starts another."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._own.node.observer.event("process.failed", error=str(error), exc_info=error)
@@ -262,6 +269,15 @@ class Child:
             if reason:
                 self._own.node.observer.event("process.restarting", error=reason)
             self._stopping = self._begin(self._stop())
+
+    def replace(self, duty: str, reason: str) -> None:
+        """A duty crashes again and again: another child is to follow.
+
+        Without renewals running jobs go to others: then nothing is waited for.
+        """
+        self.end(reason)
+        if duty == LEASES:
+            self._begin(self._own.hand_back())
 
     async def _stop(self) -> None:
         if self._starting is not None and not self._starting.done():

@@ -17,6 +17,7 @@ from asyncmqd.daemon.process import ABORT_LIMIT, ChildGone, ChildProcess
 from asyncmqd.daemon.report import Report, history, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.domain import clock
+from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.spawn import exit_name
 
@@ -50,13 +51,13 @@ class ChildKeeper:
         self.child: ChildProcess | None = None
         self.past = Report()  # of the children before
         self.restarts = 0
-        self.task: asyncio.Task[None] | None = None
+        self.duty: Duty | None = None  # to keep a child
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._node = node
         self._spawn = spawn
         self._settings = settings
         self._ready = False
-        self._failed = False  # nobody keeps a child any more
+        self._deaths = 0  # one soon after the other
         self._stopping = asyncio.Event()
 
     # ------------------------------------------------------------------ from outside
@@ -72,15 +73,14 @@ class ChildKeeper:
 
     def start(self) -> None:
         """Have the child serve, and keep one serving."""
-        self.task = asyncio.create_task(self._keep(), name=f"process {self.number}")
-        self.task.add_done_callback(self._check)
+        self.duty = self._node.duties.begin(f"keeper of process {self.number}", self._keep)
 
     def stop(self) -> asyncio.Future[Answer] | None:
         """Have the child drain and end, and no other follow; it answers once it claims no more."""
         self._stopping.set()
         if self.child is None:
-            if self.task is not None:  # it takes back what the last one held, or rests
-                asyncio.get_running_loop().call_later(CLOSE_LIMIT, self.task.cancel)
+            if self.duty is not None:  # it takes back what the last one held, or rests
+                asyncio.get_running_loop().call_later(CLOSE_LIMIT, self.duty.end)
             return None
         if self.child.loaded:
             return self.child.ask("stop")
@@ -128,8 +128,6 @@ class ChildKeeper:
 
     def is_well(self, limit: float) -> bool:
         """Whether the child is, or is being replaced."""
-        if self._failed:
-            return False
         child = self.child
         if child is None or not child.loaded:
             return True
@@ -137,22 +135,12 @@ class ChildKeeper:
 
     # ------------------------------------------------------------------ inside
 
-    def _check(self, task: asyncio.Task[None]) -> None:
-        """A keeper that failed is a bug: the watchdog is not fed any more."""
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        self._failed = True
-        self._tell("process.failed", error=f"{type(error).__name__}: {error}", exc_info=error)
-        if not self.first_ready.done():
-            self.first_ready.set_exception(error)
-
     async def _keep(self) -> None:
-        deaths = 0
         while not self._stopping.is_set():
             death = await self._live()
             if death is not None:
-                deaths = 1 if death.age > STEADY else deaths + 1
-                await self._follow(death.error, _pause(deaths))
+                self._deaths = 1 if death.age > STEADY else self._deaths + 1
+                await self._follow(death.error, _pause(self._deaths))
             elif not self._stopping.is_set():
                 await self._take_back()  # what it could not hand back
 
@@ -174,7 +162,7 @@ class ChildKeeper:
         try:
             if self.child is None and (problems := await self._import()):
                 return told(problems)
-            return await self._serve()
+            return "" if self._ready else await self._serve()
         except CannotStart as reason:
             return str(reason)
         except ChildGone:

@@ -138,7 +138,7 @@ class Children:
 
     async def stop(self) -> None:
         """See `Serving`. A child that does not end in time is killed."""
-        tasks = [keeper.task for keeper in self._keepers if keeper.task is not None]
+        tasks = [keeper.duty.ended for keeper in self._keepers if keeper.duty is not None]
         await _wait(tasks, self._drain_limit + OVERTIME + LEAVE_LIMIT)
         for keeper in self._keepers:
             keeper.kill()
@@ -171,6 +171,7 @@ class Children:
         live = [keeper.child.report for keeper in self._keepers if keeper.child is not None]
         whole = total([*live, *(keeper.past for keeper in self._keepers)])
         whole.dropped += dropped()  # what they wrote, and we could not pass on
+        whole.crashed += self.node.duties.crashed
         served = {queue for report in live for queue in report.queues}
         configured = self._settings.queues
         whole.queues = {

@@ -8,6 +8,7 @@ import contextlib
 import msgspec
 
 from asyncmqd.domain import clock
+from asyncmqd.runtime.duties import told
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
@@ -20,8 +21,8 @@ STEADY = 60.0  # seconds after which a crash counts as the first again
 class Keeper:
     """Runs a worker for one queue, and a new one after each crash, until told to stop.
 
-    Its own task is never cancelled: it ends once the queue is not wanted any more and the last
-    worker has drained. So a queue that comes back while it drains is simply wanted again.
+    Nobody ends it but itself: once the queue is not wanted any more and the last worker has
+    drained. So a queue that comes back while it drains is simply wanted again.
     """
 
     def __init__(self, queue: str, node: Node, options: WorkerOptions) -> None:
@@ -35,7 +36,8 @@ class Keeper:
         self._limiter: RateLimiter | None = None  # what the last worker left
         self._run: asyncio.Task[None] | None = None
         self._change = asyncio.Event()  # cuts the pause after a crash short
-        self.task = asyncio.create_task(self._keep(), name=f"queue {queue}")
+        duty = node.duties.begin(f"keeper of {queue}", self._keep, queue=queue)
+        self.ended = duty.ended
 
     # ------------------------------------------------------------------ from outside
 
@@ -119,16 +121,19 @@ class Keeper:
 
     async def _serve(self) -> BaseException | None:
         """Run one worker to its end; the error if it crashed."""
-        self._ending = False
-        self._run = asyncio.create_task(self._work(), name=f"worker of {self.queue}")
+        if self._run is None:  # or else this duty was begun again, and the worker lives
+            self._ending = False
+            self._run = asyncio.create_task(self._work(), name=f"worker of {self.queue}")
         await asyncio.wait([self._run])
         run, self._run = self._run, None
         worker, self.worker = self.worker, None
-        if run.cancelled():
+        if run.cancelled() and self._ending:
             if worker is not None:
                 self._limiter = worker.limiter
             return None
         self._limiter = None  # a crash may have lost tokens that were reserved
+        if run.cancelled():
+            return asyncio.CancelledError()
         return run.exception() or RuntimeError("the worker ended by itself")
 
     async def _work(self) -> None:
@@ -151,7 +156,7 @@ class Keeper:
         self._node.observer.event(
             "queue.crashed",
             queue=self.queue,
-            error=_told(error),
+            error=told(error),
             restart_in=round(pause, 3) if self._wanted else None,
             exc_info=error,
         )
@@ -164,10 +169,3 @@ class Keeper:
 
 def _numbers(options: WorkerOptions) -> dict[str, float | None]:
     return {"concurrency": options.concurrency, "rate_limit": options.rate_limit}
-
-
-def _told(error: BaseException) -> str:
-    """The error that counts: a task group wraps what happened in one of its loops."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import HasFields, running_job
+from asyncmqd.runtime.duties import in_thread
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of_thread
 
@@ -33,44 +34,38 @@ class LoopMonitor:
     def __init__(self, observer: Observer, runs: Callable[[], Iterable[Run]]) -> None:
         self._observer = observer
         self._runs = runs
-        self._stopped = threading.Event()
         self._turned = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
 
-    def start(self) -> None:
-        """Watch the running loop, which must run in this thread, until `stop`."""
+    async def run(self) -> None:
+        """Watch the running loop, which must run in this thread, until cancelled."""
         self._loop = asyncio.get_running_loop()
         _note_owners(self._loop)
         self._loop_thread = threading.get_ident()
-        threading.Thread(target=self._watch, name="asyncmqd-monitor", daemon=True).start()
-
-    def stop(self) -> None:
-        """Watch no more."""
-        self._stopped.set()
-        self._turned.set()
+        try:
+            await in_thread("asyncmqd-monitor", self._watch)
+        finally:
+            self._turned.set()
 
     # ------------------------------------------------------------------ in the thread
 
-    def _watch(self) -> None:
+    def _watch(self, stopped: threading.Event) -> None:
         assert self._loop is not None
-        while not self._stopped.wait(EVERY):
+        while not stopped.wait(EVERY):
             self._turned.clear()
             asked = clock.monotonic()
-            try:
-                self._loop.call_soon_threadsafe(self._turned.set)
-            except RuntimeError:  # it was closed
-                return
+            self._loop.call_soon_threadsafe(self._turned.set)
             if not self._turned.wait(BLOCKED):
-                self._tell_until_it_turns(asked)
+                self._tell_until_it_turns(asked, stopped)
 
-    def _tell_until_it_turns(self, since: float) -> None:
+    def _tell_until_it_turns(self, since: float, stopped: threading.Event) -> None:
         pause = BLOCKED
         while not self._turned.is_set():
             self._tell("loop.blocked", since, **self._culprit(), stack=self._stack())
             self._turned.wait(pause)
             pause *= 2
-        if not self._stopped.is_set():
+        if not stopped.is_set():
             self._tell("loop.resumed", since)
 
     def _tell(self, event: str, since: float, **fields: Any) -> None:

@@ -117,8 +117,11 @@ class ChildProcess:
         try:
             while True:
                 self._take(decoder.decode(await read_frame(reader)))
-        except (EOFError, OSError, msgspec.DecodeError):
+        except (EOFError, OSError):
             return
+        except BaseException:  # an error of ours, too: nobody would hear it any more
+            self.kill()
+            raise
         finally:
             self._give_up()
 

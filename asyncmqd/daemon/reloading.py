@@ -14,6 +14,7 @@ from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.duties import Duty
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
 
@@ -72,7 +73,7 @@ class Reloader:
         self._set_log_level = set_log_level
         self._waiting: list[_Answer] = []  # for a reload that has not begun
         self._asked = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._duty: Duty | None = None
         self._stopped = False
 
     def request(self) -> _Answer:
@@ -89,7 +90,7 @@ class Reloader:
 
     def start(self) -> None:
         """Carry out requests, those that came before included."""
-        self._task = asyncio.create_task(self._run(), name="reloads")
+        self._duty = self._serving.node.duties.begin("reloads", self._run)
 
     async def stop(self) -> None:
         """Reload no more: what is under way changes nothing, and who waits is refused.
@@ -97,9 +98,8 @@ class Reloader:
         A reload that went on beside a drain would have the queues served again.
         """
         self._stopped = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self._duty is not None:
+            await asyncio.wait([self._duty.end()])
         _settle(self._waiting, _stopping())
 
     # ------------------------------------------------------------------ inside

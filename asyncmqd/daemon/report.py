@@ -31,6 +31,7 @@ class Report(msgspec.Struct, kw_only=True):
     dropped: int = 0  # log lines
     trouble: str = ""  # what is wrong with the store; empty if all is well
     stuck: list[str] = []  # queues that make no progress
+    crashed: list[str] = []  # standing duties that crashed lately, with the error of each
 
     @property
     def running(self) -> int:
@@ -61,6 +62,7 @@ def total(reports: Iterable[Report]) -> Report:
         whole.dropped += report.dropped
         whole.trouble = whole.trouble or report.trouble
         whole.stuck = sorted({*whole.stuck, *report.stuck})
+        whole.crashed = sorted({*whole.crashed, *report.crashed})
     return whole
 
 

@@ -21,6 +21,7 @@ from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
 from asyncmqd.daemon.store import reach_store
 from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.runtime.leases import LEASES
 
 HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
 LAST_COMMANDS = {Command.STOP, Command.FAILED, Command.RESTART}
@@ -40,6 +41,7 @@ class Daemon:
         self._configuration = configuration
         self._serving = serving
         serving.on_overstays = self._restart
+        serving.node.duties.on_hopeless = self._replace
         self._backend = serving.node.backend
         self._systemd = systemd
         self._observer = observer
@@ -60,10 +62,9 @@ class Daemon:
     async def run(self, signals: Signals) -> int:
         """Start, serve until told to stop, stop. The exit code."""
         signals.attach(self._commands)
-        self._monitor.start()
-        for duty in (self._tell_status(), self._systemd.feed(lambda: self._serving.is_well)):
-            self._tasks.append(asyncio.create_task(duty))
-            self._tasks[-1].add_done_callback(self._check_duty)
+        begin = self._serving.node.duties.begin
+        monitor = begin("loop monitor", self._monitor.run)
+        duties = [begin("status line", self._tell_status), begin("watchdog", self._feed)]
         start = asyncio.create_task(self._start())
         start.add_done_callback(self._check_start)
         while (command := await self._commands.get()) not in LAST_COMMANDS:
@@ -75,7 +76,8 @@ class Daemon:
         code = 0 if command is Command.STOP else 1  # systemd restarts what ends with 1
         while (command := await self._commands.get()) is not Command.LEAVE:
             self._obey(command)
-        self._monitor.stop()
+        for duty in (monitor, *duties):
+            duty.end()
         if stop.done():
             stop.result()
         self._observer.event("daemon.stopped")
@@ -132,12 +134,6 @@ class Daemon:
         self._systemd.status(reason)
         self._commands.put_nowait(Command.FAILED)
 
-    def _check_duty(self, duty: asyncio.Task[None]) -> None:
-        """Without its standing duties the daemon would look well and not be."""
-        if not duty.cancelled() and (error := duty.exception()) is not None:
-            self._observer.event("daemon.failed", error=str(error), exc_info=error)
-            self._commands.put_nowait(Command.FAILED)
-
     async def _warnings(self) -> list[str]:
         with contextlib.suppress(StoreError):
             return await self._backend.warnings()
@@ -171,7 +167,16 @@ class Daemon:
             self._observer.event("daemon.restarting", error=reason)
             self._commands.put_nowait(Command.RESTART)
 
+    def _replace(self, duty: str, reason: str) -> None:
+        """Only a new process may help. Without renewals running jobs go to others: do not wait."""
+        self._restart(reason)
+        if duty == LEASES:
+            self._commands.put_nowait(Command.STOP)
+
     # ------------------------------------------------------------------ standing duties
+
+    async def _feed(self) -> None:
+        await self._systemd.feed(lambda: self._serving.is_well)
 
     async def _tell_status(self) -> None:
         while True:

@@ -177,6 +177,7 @@ class OwnProcess:
             dropped=dropped(),
             trouble=self.node.trouble or ("" if self.node.healthy else "it does not answer"),
             stuck=sorted(self._stuck),
+            crashed=self.node.duties.crashed,
         )
 
     def last_report(self) -> Report:

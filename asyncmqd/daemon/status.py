@@ -72,6 +72,8 @@ class Status:
         ]
         if self._node.trouble:
             parts.insert(0, f"degraded: {self._node.trouble}")
+        if report.crashed:
+            parts.insert(0, f"crashed: {', '.join(report.crashed)}")
         if configuration.refusal:
             parts.insert(0, configuration.refusal)
         return "; ".join(parts)
@@ -104,6 +106,7 @@ class Status:
             "running": report.running,
             "done_per_minute": self._pace.per_minute(),
             "overstayed": report.overstayed,
+            "crashed_duties": report.crashed,
             "log": {"dropped": report.dropped},
             "processes": self._serving.processes(),
             "queues": {

@@ -31,7 +31,7 @@ class Supervisor:
                 keeper.stop()
         for queue, options in wanted.items():
             present = self.keepers.get(queue)
-            if present is None or present.task.done():
+            if present is None or present.ended.done():
                 self._start(queue, options)
             else:
                 present.change(options)
@@ -39,7 +39,7 @@ class Supervisor:
     def _start(self, queue: str, options: WorkerOptions) -> None:
         keeper = Keeper(queue, self._node, options)
         self.keepers[queue] = keeper
-        keeper.task.add_done_callback(lambda _: self._forget(keeper))
+        keeper.ended.add_done_callback(lambda _: self._forget(keeper))
 
     def _forget(self, keeper: Keeper) -> None:
         if self.keepers.get(keeper.queue) is keeper:
@@ -54,7 +54,7 @@ class Supervisor:
         for keeper in keepers:
             keeper.stop()
         limit = max(keeper.options.drain_timeout for keeper in keepers) + OVERTIME
-        await asyncio.wait([keeper.task for keeper in keepers], timeout=limit)
+        await asyncio.wait([keeper.ended for keeper in keepers], timeout=limit)
 
     async def hand_back(self) -> None:
         """After `stop`: wait for no job any more."""

@@ -36,6 +36,7 @@ EVENT_LEVELS = {
     "job.lease_lost": "warning",
     "job.recovered": "warning",
     "job.overstayed": "warning",
+    "duty.crashed": "error",
     "queue.crashed": "error",
     "queue.not_handed_back": "error",
     "queue.ends_not_stored": "error",

@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from asyncmqd.backends.base import BaseBackend, Extender, Held, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
+from asyncmqd.runtime.duties import Duties, Duty, in_thread
 from asyncmqd.runtime.run import Run
 
 RENEWALS = 3  # tries to renew a lease before it ends
+LEASES = "renewal of leases"  # the name of the duty
 
 
 class Leases:
@@ -32,16 +35,17 @@ class Leases:
         lease: float,
         hang_limit: float,
         on_lost: Callable[[list[Run]], None],
+        duties: Duties,
     ) -> None:
         self._backend = backend
+        self._duties = duties
         self._lease = lease
         self._hang_limit = hang_limit
         self._on_lost = on_lost
         self._runs: dict[tuple[str, str], Run] = {}
         self._pulse = clock.monotonic()  # when the loop last showed that it turns
-        self._stopped = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._duty: Duty | None = None
 
     def hold(self, run: Run) -> None:
         """Renew this claim from now on."""
@@ -60,22 +64,13 @@ class Leases:
 
     def start(self) -> None:
         """Begin to renew, in a thread or in the running loop."""
-        self._stopped.clear()
         self._loop = asyncio.get_running_loop()
-        extend = self._backend.extender()
-        if extend is None:
-            self._task = self._loop.create_task(self._renew_in_loop())
-        else:
-            threading.Thread(
-                target=self._renew_in_thread, args=(extend,), name="asyncmqd-leases", daemon=True
-            ).start()
+        self._duty = self._duties.begin(LEASES, self._renew)
 
     async def stop(self) -> None:
         """Renew no more; what is still held runs out."""
-        self._stopped.set()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self._duty is not None:
+            await asyncio.wait([self._duty.end()])
 
     # ------------------------------------------------------------------ the tick
 
@@ -93,6 +88,13 @@ class Leases:
         """
         return max(0.0, self._lease / RENEWALS - took)
 
+    async def _renew(self) -> None:
+        extend = self._backend.extender()
+        if extend is None:
+            await self._renew_in_loop()
+        else:
+            await in_thread("asyncmqd-leases", partial(self._renew_in_thread, extend))
+
     async def _renew_in_loop(self) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -108,10 +110,10 @@ class Leases:
                 continue  # the claim loop notices an outage too, and logs it once
             self._judge(runs, kept)
 
-    def _renew_in_thread(self, extend: Extender) -> None:
+    def _renew_in_thread(self, extend: Extender, stopped: threading.Event) -> None:
         assert self._loop is not None
         began = clock.monotonic()
-        while not self._stopped.wait(self._pause(clock.monotonic() - began)):
+        while not stopped.wait(self._pause(clock.monotonic() - began)):
             began = clock.monotonic()
             runs = self._due()
             try:
@@ -123,8 +125,6 @@ class Leases:
                     self._loop.call_soon_threadsafe(self._judge, runs, kept)
             except StoreError:
                 continue  # the claim loop notices an outage too, and logs it once
-            except RuntimeError:  # the loop was closed
-                return
 
     def _note_pulse(self) -> None:
         self._pulse = clock.monotonic()

@@ -27,6 +27,7 @@ from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.duties import Duties, Duty
 from asyncmqd.runtime.gate import Gate
 from asyncmqd.runtime.leases import RENEWALS, Leases
 from asyncmqd.runtime.overstays import Overstays
@@ -96,15 +97,16 @@ class Node:
         self.observer = observer or Observer()
         self.registry = registry
         self.overstays = Overstays(self.observer)
-        self.leases = Leases(backend, lease, hang_limit, self._on_lost)
+        self.duties = Duties(self.observer)
+        self.leases = Leases(backend, lease, hang_limit, self._on_lost, self.duties)
         self.workers: dict[str, list[Member]] = {}
         self.gate = Gate(self.overstays, self._wake_all)
         self.healthy = True
         self._failure = ""  # why the store's last call failed, while it is not healthy
         self._danger = ""  # why jobs are not safe in the store, though it answers
         self._recovered_at = -1e9  # loop time
-        self._tasks: list[asyncio.Task[None]] = []
-        self._listener: asyncio.Task[None] | None = None
+        self._own_duties: list[Duty] = []
+        self._listener: Duty | None = None
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
         self._explaining: set[asyncio.Task[None]] = set()
@@ -113,15 +115,14 @@ class Node:
 
     async def __aenter__(self) -> Self:
         self.leases.start()
-        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._sweep())]
+        begin = self.duties.begin
+        self._own_duties = [begin("heartbeat", self._beat), begin("sweep", self._sweep)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [*self._tasks, *([self._listener] if self._listener else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._listener = None
+        listener, self._listener = self._listener, None
+        duties = [*self._own_duties, *([listener] if listener else [])]
+        await asyncio.wait([duty.end() for duty in duties])
         self.overstays.close()
         await self.leases.stop()
         try:
@@ -241,8 +242,12 @@ class Node:
     def _listen_anew(self) -> None:
         """Wait for another set of queues; several joining at once restart the wait once."""
         if self._listener is not None:
-            self._listener.cancel()
-        self._listener = asyncio.create_task(self.persistently(self._listen))
+            self._listener.renew()
+        else:
+            self._listener = self.duties.begin("wake-ups", self._listen_for_ever)
+
+    async def _listen_for_ever(self) -> None:
+        await self.persistently(self._listen)
 
     async def _listen(self) -> None:
         queues = set(self.workers)
@@ -276,6 +281,8 @@ class Node:
 
     async def _tidy_next(self) -> None:
         """Retention and shelves of one queue at each pass, not of all idle queues at once."""
+        if not self.workers:  # a reload removed the last one since the pass began
+            return
         queue = min(self.workers, key=lambda name: self.workers[name][0].last_tidied)
         await self.workers[queue][0].tidy()
 

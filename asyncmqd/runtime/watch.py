@@ -11,6 +11,7 @@ from typing import Self
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Policy, Released, settle
+from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.scanner import Scanner
@@ -27,12 +28,13 @@ class Watch:
         self.running: dict[str, object] = {}
         self.claiming = True
         self._scanner = Scanner(queue, node, WorkerOptions())
-        self._scanning: asyncio.Task[None] | None = None
+        self._scanning: Duty | None = None
         self._woken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self.node.join(self)
-        self._scanning = asyncio.create_task(self._scanner.run())
+        name = f"scanner of {self.queue}"
+        self._scanning = self.node.duties.begin(name, self._scanner.run, queue=self.queue)
         return self
 
     async def __aexit__(
@@ -43,8 +45,7 @@ class Watch:
     ) -> None:
         self.claiming = False
         if self._scanning is not None:
-            self._scanning.cancel()
-            await asyncio.wait([self._scanning])
+            await asyncio.wait([self._scanning.end()])
         with contextlib.suppress(StoreError):  # then others look by themselves, by and by
             await self.node.retire(self.queue)
         self.node.part(self)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
 
 from asyncmqd.runtime.claiming import ClaimLoop
+from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
@@ -19,7 +18,7 @@ from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
 from asyncmqd.runtime.slots import OwnSlots, Slots
 
-SCANNER_PAUSE = 5.0  # seconds before a scanner that failed runs again
+SCANNER_PAUSE = 5.0  # seconds before a custom scanner that failed runs again
 
 
 class Worker:
@@ -73,13 +72,30 @@ class Worker:
             await self._execution.close()
 
     async def _run_loops(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            for loop in (self._scanner.run, self._scheduler.run):
-                group.create_task(self._keep_up(loop))
-            for scanner in self.options.scanners:
-                group.create_task(self._keep_up(partial(self._scan, scanner)))
+        begin = self.node.duties.begin
+        duties = [
+            begin(f"scanner of {self.queue}", self._scanner.run, queue=self.queue),
+            begin(f"scheduler of {self.queue}", self._scheduler.run, queue=self.queue),
+            *map(self._begin_custom, self.options.scanners),
+        ]
+        try:
             # In this very task, for it is the one whose cancellation means to drain.
             await self._claims.run()
+        finally:
+            await asyncio.wait([duty.end() for duty in duties])
+
+    def _begin_custom(self, scanner: CustomScanner) -> Duty:
+        """One that fails runs again, for ever: the application may mend what ails it."""
+        name = _name_of(scanner)
+        return self.node.duties.begin(
+            f"{name} of {self.queue}",
+            partial(self._scan, scanner),
+            event="scanner.crashed",
+            vital=False,
+            first_pause=SCANNER_PAUSE,
+            queue=self.queue,
+            scanner=name,
+        )
 
     async def run_claims(self) -> None:
         """Only claim and run, as `process_job` does: others scan and schedule."""
@@ -101,25 +117,6 @@ class Worker:
     async def run_scheduler(self) -> None:
         """Only fire schedules, as `repeatable_scheduler` does."""
         await self._scheduler.run()
-
-    async def _keep_up(self, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a loop beside the claims; one that fails is logged and runs again.
-
-        It must not end the worker: the queue's jobs would have to drain for no fault of theirs.
-        """
-        while True:
-            try:
-                await loop()
-            except Exception as error:  # noqa: BLE001 - whatever it is, jobs go on
-                self.node.observer.event(
-                    "scanner.crashed",
-                    queue=self.queue,
-                    scanner=_name_of(loop),
-                    error=f"{type(error).__name__}: {error}",
-                )
-            else:
-                return
-            await asyncio.sleep(SCANNER_PAUSE)
 
     async def _scan(self, scanner: CustomScanner) -> None:
         await scanner(self.queue, backend=self.node.backend, interval=self.options.scan_interval)
@@ -208,10 +205,9 @@ class Worker:
         return min((each.busy_since for each in loops if each.busy_since is not None), default=now)
 
 
-def _name_of(loop: Any) -> str:
-    """What people call a loop: the function of a custom scanner, the method of our own."""
-    function = loop.args[0] if isinstance(loop, partial) else loop
-    return str(getattr(function, "__qualname__", repr(function)))
+def _name_of(scanner: CustomScanner) -> str:
+    """What people call a custom scanner: its function."""
+    return str(getattr(scanner, "__qualname__", repr(scanner)))
 
 
 def _limiter_of(options: WorkerOptions) -> RateLimiter | None:

@@ -61,9 +61,10 @@ def run():
 @pytest.fixture
 async def watch(told, run):
     watched = LoopMonitor(told, lambda: [run])
-    watched.start()
+    watching = asyncio.create_task(watched.run())
+    await asyncio.sleep(0)
     yield watched
-    watched.stop()
+    watching.cancel()
 
 
 async def test_it_names_the_job_and_the_place(told, run, watch):
@@ -102,10 +103,10 @@ async def test_a_task_that_the_job_began_is_the_job_s(told, run, watch):
 async def test_a_busy_loop_that_turns_is_left_in_peace(told, monkeypatch):
     monkeypatch.setattr(monitor, "BLOCKED", 2.0)  # a loaded machine takes the processor away
     watched = LoopMonitor(told, list)
-    watched.start()
+    watching = asyncio.create_task(watched.run())
     for _ in range(20_000):
         await asyncio.sleep(0)
-    watched.stop()
+    watching.cancel()
     assert told.events == []
 
 

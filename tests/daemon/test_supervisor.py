@@ -60,7 +60,7 @@ async def test_a_second_stop_in_the_same_turn_is_not_lost(node):
     async with asyncio.timeout(5):
         keeper.stop()
         await keeper.hand_back()
-        await keeper.task
+        await keeper.ended
     assert (await node.backend.counts(["mail"]))["mail"].waiting == 1
 
 
@@ -73,10 +73,10 @@ async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(node, 
     monkeypatch.setattr(keeper.worker._claims, "_hand_back", lambda: None)
     async with asyncio.timeout(5):
         await supervisor.stop()
-    assert not keeper.task.done()
+    assert not keeper.ended.done()
     monkeypatch.undo()
     await supervisor.hand_back()
-    await keeper.task
+    await keeper.ended
 
 
 async def test_what_is_unchanged_is_not_touched(node):
@@ -112,7 +112,7 @@ async def _serve_and_remove(supervisor: Supervisor) -> list[weakref.ref]:
     await eventually(claims)
     served = [weakref.ref(each) for each in (keeper, keeper.worker, keeper.worker._claims)]
     supervisor.apply({})
-    await keeper.task
+    await keeper.ended
     return served
 
 

@@ -232,8 +232,8 @@ async def kill(worker: Worker, running: asyncio.Task[None]) -> None:
             raise AssertionError
 
     await worker.node.leases.stop()
-    for task in worker.node._tasks:
-        task.cancel()
+    for duty in worker.node._own_duties:
+        duty.end()
     worker.node.backend = Dead()
     for run in list(worker.running.values()):
         run.stop("lost")
