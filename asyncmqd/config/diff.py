@@ -19,7 +19,8 @@ WORKER_KEYS = frozenset({"scanners"})
 """Keys of a queue that need its worker to be started anew; the others change in place."""
 FORESEEN = 3  # instants that are told of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
-_ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for the log
+_ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for others
+_HIDDEN = "***"
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -38,7 +39,9 @@ class KeyChange:
         return f"{self.key}: {_words(old)} -> {_words(new)}"
 
     def to_dict(self) -> dict[str, Any]:
-        """The change as JSON values, without passwords."""
+        """The change as JSON values, without passwords and without arguments of jobs."""
+        if self.key in _ARGUMENTS:
+            return {"key": self.key, "old": _HIDDEN, "new": _HIDDEN}
         return {"key": self.key, "old": _plain(self.old), "new": _plain(self.new)}
 
 
@@ -191,7 +194,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_defaults=True)
+        fields = value.model_dump(mode="json", exclude_defaults=True)
+        return fields | dict.fromkeys(_ARGUMENTS & fields.keys(), _HIDDEN)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value

@@ -63,6 +63,8 @@ def _run(
     environ.pop("CREDENTIALS_DIRECTORY", None)  # not for the programs that jobs start
     writer = setup(settings.log_level, settings.log_format)
     capture_prints()
+    if systemd.problem:
+        Observer().event("daemon.warning", warning=systemd.problem)
     systemd.extend("starting: importing the application")
     instance = Instance(settings.control_socket)
     instance.lock()

@@ -36,8 +36,9 @@ class Systemd:
         # A loop that is blocked for as long as the watchdog allows cannot ask again meanwhile.
         self._extension = max(EXTENSION, 1.5 * _SHARE * (self.watchdog or 0.0))
         self._told = ""  # the last status line
+        self.problem = ""  # why the socket cannot be used; there is no log yet to tell it
         if environ.get("NOTIFY_SOCKET"):
-            self._notifier = _connected(observer)
+            self._connect()
         for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"):
             environ.pop(name, None)
 
@@ -80,6 +81,15 @@ class Systemd:
 
     # ------------------------------------------------------------------ sending
 
+    def _connect(self) -> None:
+        try:
+            self._notifier = sdnotify.SystemdNotifier(debug=True)  # else it hides its errors
+        except OSError as error:
+            self.problem = f"NOTIFY_SOCKET cannot be used: {error}"
+            return
+        # A blocking socket stops the whole daemon after about ten messages that nobody reads.
+        self._notifier.socket.setblocking(False)
+
     def _must_send(self, message: str) -> None:
         self._owed.append(message)
         self._send_owed()
@@ -107,17 +117,6 @@ class Systemd:
         if not self._failing:  # one line, however long systemd does not listen
             self._failing = True
             self._observer.event("daemon.warning", warning=f"systemd was not told: {error}")
-
-
-def _connected(observer: Observer) -> sdnotify.SystemdNotifier | None:
-    try:
-        notifier = sdnotify.SystemdNotifier(debug=True)  # without debug it hides its errors
-    except OSError as error:
-        observer.event("daemon.warning", warning=f"NOTIFY_SOCKET cannot be used: {error}")
-        return None
-    # A blocking socket stops the whole daemon after about ten messages that nobody reads.
-    notifier.socket.setblocking(False)
-    return notifier
 
 
 def _watchdog_limit(environ: MutableMapping[str, str]) -> float | None:

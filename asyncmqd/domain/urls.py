@@ -6,7 +6,9 @@ import re
 
 # To the last @, for a password may hold any character, @ and / among them.
 _USERINFO = re.compile(r"://.*@", re.DOTALL)
-_SECRET_OPTION = re.compile(r"([?&][^=&]*(?:pass|secret|token|auth)[^=&]*=)[^&]*", re.IGNORECASE)
+_SECRET_OPTION = re.compile(
+    r"([?&][^=&]*(?:user|pass|secret|token|auth)[^=&]*=)[^&]*", re.IGNORECASE
+)
 
 
 def redacted(text: str) -> str:

@@ -13,7 +13,6 @@ import pytest
 
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.log import setup
 from tests.daemon.harness import Notified, Store, until
 
 MAIL = "[queues.mail]\nconcurrency = 5\n"
@@ -206,14 +205,13 @@ async def test_a_status_is_one_line_of_ascii(messenger, place):
     assert len(status) == 400
 
 
-# sdnotify drops the socket that it could not connect without closing it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_socket_that_is_not_there_is_a_warning(messenger, place, capfd):
-    writer = setup("info", "json")
-    systemd = messenger(NOTIFY_SOCKET=f"{place}/none")
-    systemd.ready("x")
-    writer.flush()
-    assert '"daemon.warning"' in capfd.readouterr().out
+def test_a_socket_that_is_not_there_is_a_warning_in_the_log(daemon, place):
+    """It was told before there was a log, in a form of its own."""
+    d = daemon("memory://", MAIL, environ={"NOTIFY_SOCKET": f"{place}/none"}).start()
+    warnings = [event["warning"] for event in d.all("daemon.warning")]
+    assert any(text.startswith("NOTIFY_SOCKET cannot be used: ") for text in warnings)
+    assert d.stop() == 0
+    assert d.stderr == ""
 
 
 def test_more_time_is_asked_for_than_a_loop_may_be_blocked(place):

@@ -120,7 +120,7 @@ def test_the_plan_is_json_without_passwords():
     assert json.loads(text) == {
         "added": ["new"],
         "removed": [],
-        "changed": {"mail": [{"key": "repeatables", "old": [], "new": [repeatable]}]},
+        "changed": {"mail": [{"key": "repeatables", "old": [], "new": [repeatable | {"args": "***"}]}]},
         "restarts_worker": [],
         "schedules": [{"queue": "mail", "name": "a.b", "change": "added", "next": []}],
         "live": [],
@@ -196,5 +196,9 @@ def test_a_schedule_is_known_by_its_name_and_not_by_its_place():
 
 def test_the_data_of_a_job_is_not_in_the_lines():
     secret = PULSE | {"args": ["hunter2"], "kwargs": {"card": "4111"}}
-    (line,) = diff(with_schedules(mail=[PULSE]), with_schedules(mail=[secret])).lines()
-    assert line == "~ schedule mail/pulse: args changed; kwargs changed"
+    plan = diff(with_schedules(mail=[PULSE]), with_schedules(mail=[secret]))
+    assert plan.lines() == ["~ schedule mail/pulse: args changed; kwargs changed"]
+    told = json.dumps(plan.to_dict(0.0))
+    assert "args" in told
+    assert "hunter2" not in told
+    assert "4111" not in told

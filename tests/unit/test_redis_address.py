@@ -86,6 +86,7 @@ def test_cluster():
         ("redis://h:port", "expected host:port"),
         ("redis://a,b", "expected one host, got 2"),
         ("rediss://h?ssl_cert_reqs=maybe", "ssl_cert_reqs: expected required"),
+        ("rediss://h?ssl_min_version=1.1", "ssl_min_version: expected 1.2 or 1.3, got '1.1'"),
         ("rediss://h?ssl_check_hostname=1", "expected true or false, got '1'"),
         ("redis+sentinel://a", "expected /service"),
         ("redis+sentinel://a/jobs?ssl_ca_certs=x", "expected ssl=true"),

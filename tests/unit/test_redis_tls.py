@@ -35,7 +35,20 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @pytest.fixture
 async def url(tmp_path: Path) -> AsyncIterator[str]:
     """The address of the proxy."""
+    async for address in _proxied(tmp_path, ssl.TLSVersion.MAXIMUM_SUPPORTED):
+        yield address
+
+
+@pytest.fixture
+async def old_url(tmp_path: Path) -> AsyncIterator[str]:
+    """The same, of one that speaks TLS 1.2 at most."""
+    async for address in _proxied(tmp_path, ssl.TLSVersion.TLSv1_2):
+        yield address
+
+
+async def _proxied(tmp_path: Path, newest: ssl.TLSVersion) -> AsyncIterator[str]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.maximum_version = newest
     context.load_cert_chain(CERTIFICATE, KEY)
     with RedisServer(USUAL, tmp_path) as server:
 
@@ -58,6 +71,16 @@ async def test_jobs_over_tls(url: str, option: str):
     [claim] = await store.claim("mail", 1, 60, "w")
     held = [Held("mail", "a", claim.token)]
     assert await asyncio.to_thread(store.extender(), held, 60) == [True]
+    await store.close()
+
+
+async def test_a_server_that_speaks_no_new_tls_is_refused(old_url: str):
+    store = RedisBackend(f"{old_url}?ssl_cert_reqs=none&ssl_min_version=1.3")
+    with pytest.raises(StoreError, match="Error connecting"):
+        await store.connect()
+    await store.close()
+    store = RedisBackend(f"{old_url}?ssl_cert_reqs=none")
+    await store.connect()
     await store.close()
 
 

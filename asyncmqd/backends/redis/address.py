@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ssl import TLSVersion
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -22,7 +23,9 @@ _TLS_OPTIONS = (
     "ssl_keyfile",
     "ssl_cert_reqs",
     "ssl_check_hostname",
+    "ssl_min_version",
 )
+_TLS_VERSIONS = {"1.2": TLSVersion.TLSv1_2, "1.3": TLSVersion.TLSv1_3}
 _OPTIONS = {
     "redis": ("min_replicas",),
     "rediss": ("min_replicas", *_TLS_OPTIONS),
@@ -77,7 +80,8 @@ def parse(url: str) -> Address:
     (`asyncmq`), `max_connections` (10), `allow_eviction` (`false`): whether to use a server
     that may delete jobs when its memory is full. Of all but Cluster:
     `min_replicas` (0) that must have a job before its enqueue returns. With TLS: `ssl_ca_certs`,
-    `ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`);
+    `ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`),
+    `ssl_min_version` (`1.2`; or `1.3`);
     Sentinel and Cluster need `ssl=true` for it. Sentinel: `sentinel_username`, `sentinel_password`.
     """
     parts = _split(url)
@@ -202,6 +206,10 @@ def _tls(parts: SplitResult, shown: str, options: dict[str, str]) -> dict[str, A
         raise ValueError(f"{shown}: ssl_cert_reqs: expected required, optional or none")
     if given["ssl_cert_reqs"] == "none":
         given["ssl_check_hostname"] = False  # OpenSSL refuses the one without the other
+    if (version := given.get("ssl_min_version")) is not None:
+        if version not in _TLS_VERSIONS:
+            raise ValueError(f"{shown}: ssl_min_version: expected 1.2 or 1.3, got {version!r}")
+        given["ssl_min_version"] = _TLS_VERSIONS[version]
     return given
 
 
