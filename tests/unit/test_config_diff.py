@@ -120,7 +120,9 @@ def test_the_plan_is_json_without_passwords():
     assert json.loads(text) == {
         "added": ["new"],
         "removed": [],
-        "changed": {"mail": [{"key": "repeatables", "old": [], "new": [repeatable | {"args": "***"}]}]},
+        "changed": {
+            "mail": [{"key": "repeatables", "old": [], "new": [repeatable | {"args": "***"}]}]
+        },
         "restarts_worker": [],
         "schedules": [{"queue": "mail", "name": "a.b", "change": "added", "next": []}],
         "live": [],
