@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asyncmqd.domain import clock
-from asyncmqd.domain.codec import encode
+from asyncmqd.domain.codec import PayloadTooLarge, encode
 from asyncmqd.observe.log import logger, running_job
+
+PROGRESS_LIMIT = 64 * 1024  # bytes
 
 
 class JobContext:
@@ -60,9 +62,15 @@ class JobContext:
         """Report progress, any JSON value; what `job.progress()` returns from then on.
 
         Returns at once; of values reported in quick succession only the last is stored. Refused
-        silently once the claim is lost. Raises NotSerialisable.
+        silently once the claim is lost. Raises NotSerialisable, and PayloadTooLarge for more than
+        64 KiB.
         """
-        self._report(encode(value, "progress"))
+        data = encode(value, "progress")
+        if len(data) > PROGRESS_LIMIT:
+            raise PayloadTooLarge(
+                f"progress: expected at most {PROGRESS_LIMIT} bytes, got {len(data)}"
+            )
+        self._report(data)
 
 
 def current_job() -> JobContext:

@@ -42,6 +42,7 @@ from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.threads import Threads
 
+LARGE = 32 * 1024  # bytes of a payload; ten times as many may take 200 ms to decode
 _HERE = str(Path(__file__).parent)
 _MESSAGE_LIMIT = 2_000  # characters of an error message that are kept
 _POLICIES = 1_000  # that are kept: `retries` of a job may be any number
@@ -88,6 +89,8 @@ class Execution:
         run.begun = True
         self.gate.enter(run)
         try:
+            if len(run.claim.payload) > LARGE:
+                return await self._execute_large(run)
             return self._prepare(run) or await self._call_in_time(run)
         except asyncio.CancelledError:
             raise
@@ -95,6 +98,14 @@ class Execution:
             return Refused(failure_of(error))
         finally:
             self.gate.leave(run)
+
+    async def _execute_large(self, run: Run) -> Outcome | None:
+        """The same for a payload that the loop would have to wait for while it is decoded."""
+        try:
+            refused = await self.threads.run(functools.partial(self._prepare, run), run)
+        except asyncio.CancelledError as error:
+            return self._raised(run, error)
+        return refused or await self._call_in_time(run)
 
     # ------------------------------------------------------------------ steps
 

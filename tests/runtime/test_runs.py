@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -13,10 +14,11 @@ from uuid import UUID
 import pytest
 
 from asyncmqd import Reject, Retry, current_job
-from asyncmqd.domain.codec import decode
-from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.codec import decode, decode_spec
+from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.settle import decode_failure, replay
 from asyncmqd.domain.states import State
+from asyncmqd.runtime import execute
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual
 
@@ -381,6 +383,61 @@ async def test_progress_is_stored_while_the_job_runs(bench: Bench) -> None:
         record = await bench.record(id)
         assert (record.state, decode(record.progress)) == (State.ACTIVE, {"step": 99})
         await bench.ended(id)
+
+
+@virtual
+async def test_progress_over_its_bound_is_refused_in_words(bench: Bench) -> None:
+    async def boasts() -> None:
+        current_job().progress("x" * (64 * 1024 - 2))
+        current_job().progress("x" * (64 * 1024 - 1))
+
+    bench.task(boasts)
+    id = await bench.add("boasts")
+    async with bench.worker():
+        [record] = await bench.ended(id)
+    failure = decode_failure(record.error)
+    assert failure is not None
+    assert failure.message == "progress: expected at most 65536 bytes, got 65537"
+    assert len(record.progress) == 65_536
+
+
+async def test_the_loop_does_not_wait_while_a_large_payload_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On the real loop: threads know no virtual time."""
+    from asyncmqd.backends import InMemoryBackend
+
+    places, hold, holding = {}, threading.Event(), threading.Event()
+
+    def decode_here(payload: bytes, *limits: int) -> JobSpec:
+        spec = decode_spec(payload, *limits)
+        places[spec.id] = threading.current_thread() is threading.main_thread()
+        if spec.args[0] == "hold":
+            holding.set()
+            hold.wait(30)
+        return spec
+
+    async def size(text: str, more: str) -> int:
+        return len(more)
+
+    monkeypatch.setattr(execute, "decode_spec", decode_here)
+    bench = Bench()
+    bench.backend = InMemoryBackend()
+    bench.task(size)
+    small, large = (
+        await bench.add("size", "", "x"),
+        await bench.add("size", "", "x" * execute.LARGE),
+    )
+    bad = NewJob(id="bad", payload=b"x" * 2 * execute.LARGE)
+    await bench.backend.add("q", [bad])
+    async with bench.worker():
+        done = await bench.ended(small, large, "bad")
+        held = await bench.add("size", "hold", "x" * execute.LARGE)
+        assert await asyncio.to_thread(holding.wait, 30)
+    hold.set()
+    assert places == {small: True, large: False, held: False}
+    assert [record.state for record in done] == [State.COMPLETED, State.COMPLETED, State.FAILED]
+    assert (await bench.record(held)).state is State.WAITING, "handed back, uncharged"
 
 
 def test_current_job_is_known_only_in_a_job() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -204,6 +206,22 @@ def test_what_may_be_enqueued_may_be_claimed_to_the_last_level(open_: bytes, clo
     assert decode(encode([[deepest]])) == [[deepest]]
     with pytest.raises(NotSerialisable, match="nested deeper"):
         encode([[[deepest]]])
+
+
+@given(st.text("[]", max_size=400) | st.lists(st.integers(1, 150), max_size=20))
+def test_how_deep_a_value_is_does_not_depend_on_its_form(form: str | list[int]) -> None:
+    text = form if isinstance(form, str) else ",".join("[" * n + "]" * n for n in form)
+    data = f"[{text}]".encode()
+    deepest = max(accumulate(1 if c == "[" else -1 if c == "]" else 0 for c in f"[{text}]"))
+    try:
+        json.loads(data)
+    except ValueError:
+        return  # what is no JSON is refused anyhow
+    if deepest <= 100:
+        assert decode(data) == json.loads(data)
+    else:
+        with pytest.raises(CorruptPayload, match="expected at most 100 levels"):
+            decode(data)
 
 
 def test_brackets_in_texts_are_no_nesting() -> None:
