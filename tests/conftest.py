@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         others = [item for item in others if item not in mounts]
     for item in boxed:
         if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(120))  # the first one installs asyncmqd as well
+            item.add_marker(pytest.mark.timeout(300))  # the first one installs asyncmqd as well
     items[:] = _dealt([*boxed, *others], int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
