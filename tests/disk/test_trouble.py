@@ -150,6 +150,26 @@ def test_a_clock_set_back_two_hours_stops_nothing(
     )
 
 
+OLD = """
+import sqlite3
+sqlite3.sqlite_version_info, sqlite3.sqlite_version = (3, 31, 1), "3.31.1"
+"""
+
+
+def test_a_daemon_on_an_old_sqlite_ends_and_names_it(
+    path: Path, place: Path, daemon: Callable[..., Daemon]
+) -> None:
+    (place / "old.py").write_text(OLD)
+    d = daemon(f"sqlite://{path}", MAIL, tasks=("old", "ledger")).start(ready=False)
+    assert d.wait() != 0
+    [failed] = d.all("daemon.failed")
+    assert failed["error"].endswith(
+        "expected SQLite 3.33 or later, got 3.31.1: use a Python with a newer SQLite"
+    )
+    assert not d.all("daemon.degraded")
+    assert not path.exists()
+
+
 CHECKPOINTS = """
 import asyncio, sys
 from asyncmqd.backends.sqlite import SQLiteBackend, file

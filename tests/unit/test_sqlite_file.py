@@ -73,7 +73,7 @@ async def test_the_option_reaches_the_file(path: Path, options: str, level: int)
     backend = store(path, options)
     found = await backend._write(lambda tx: tx.execute("PRAGMA synchronous").fetchone())
     assert found == (level,)
-    assert len(await backend.warnings()) == (level == 1)
+    assert sum("loss of power" in each for each in await backend.warnings()) == (level == 1)
     await backend.close()
 
 
@@ -163,7 +163,7 @@ async def test_a_layout_that_another_process_made_meanwhile_is_taken_over(path: 
     await backend.add("mail", [JOB])
     life = backend._life
     assert life is not None
-    with closing(life.file.open()) as late:
+    with life.file.opened() as late:
         life.file._make_layout(late)
     assert (await backend.counts(["mail"]))["mail"].waiting == 1
     await backend.close()
@@ -278,7 +278,10 @@ def test_the_file_system_of_a_path(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS) == kind
 
 
-async def test_a_local_file_with_full_flushes_gives_no_warning(path: Path) -> None:
+async def test_a_local_file_with_full_flushes_gives_no_warning(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
     backend = store(path)
     assert await backend.warnings() == []
     await backend.close()
@@ -290,8 +293,8 @@ def test_every_search_for_jobs_uses_an_index() -> None:
     statements = queries.load("moves.sql") | queries.load("reading.sql")
     assert len(statements) > 20
     for name, statement in statements.items():
-        numbered = [int(number) for number in re.findall(r"\?(\d)", statement)]
-        values = ["[]"] * max(numbered, default=statement.count("?"))
+        named = re.findall(r":(\w+)", statement)
+        values = dict.fromkeys(named, "[]") if named else ["[]"] * statement.count("?")
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
         assert not any(step.startswith("SCAN jobs") for step in plan), (name, plan)
         assert not any("TEMP B-TREE" in step for step in plan), (name, plan)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.creation import make_empty
 from asyncmqd.backends.sqlite.errors import translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
 
@@ -36,9 +37,9 @@ def back_up(
     Raises StoreError.
     """
     part = part_of(target)
-    open_source = file.open_any if any_layout else file.open
     try:
-        _create_like(file.path, part)
+        found = os.stat(file.path)
+        make_empty(part, found.st_mode & 0o777, found)  # the same people may read and write it
     except FileExistsError:
         raise StoreError(
             f"{part}: another backup is under way, or was cut off: remove it"
@@ -48,9 +49,10 @@ def back_up(
             f"{part}: it cannot be written by user {os.geteuid()}: {error.strerror}"
         ) from None
     try:
-        _copy(open_source, part, progress, abandoned)
+        with file.opened(any_layout=any_layout) as source:
+            _copy(source, part, progress, abandoned)
         os.replace(part, target)
-        _flush(target)
+        _flush_names(target.parent)
     except (sqlite3.Error, OSError) as error:
         reason = translated(part, error) if isinstance(error, sqlite3.Error) else None
         raise reason or StoreError(f"{target}: it cannot be written: {error}") from error
@@ -59,25 +61,13 @@ def back_up(
             os.unlink(part)
 
 
-def _create_like(model: Path, part: Path) -> None:
-    """Make an empty file that the same people may read and write, also when root makes it."""
-    found = os.stat(model)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    fd = os.open(part, flags, found.st_mode & 0o777)
-    try:
-        if os.geteuid() == 0:
-            os.fchown(fd, found.st_uid, found.st_gid)
-    finally:
-        os.close(fd)
-
-
 def part_of(target: Path) -> Path:
     """The file that an unfinished backup is written to."""
     return target.with_name(f"{target.name}.part")
 
 
 def _copy(
-    open_source: Callable[[], sqlite3.Connection],
+    source: sqlite3.Connection,
     part: Path,
     progress: Progress | None,
     abandoned: threading.Event | None,
@@ -88,21 +78,17 @@ def _copy(
         if progress is not None:
             progress(total - remaining, total)
 
-    with (
-        contextlib.closing(open_source()) as source,
-        contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy,
-    ):
+    with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
         # Without a snapshot to copy from, each commit of others would begin the copy anew.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM store").fetchone()
         source.backup(copy, pages=_PAGES, progress=report, sleep=0)
 
 
-def _flush(target: Path) -> None:
-    """Have the file and its name outlive a loss of power."""
-    for path in (target, target.parent):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+def _flush_names(directory: Path) -> None:
+    """Have the name of the copy outlive a loss of power; SQLite has flushed what is in it."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -53,6 +53,11 @@ class HostClock:
         self._since_boot = since_boot
         self._boot = boot
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal for clocks that are the same."""
+        return self._wall, self._since_boot, self._boot
+
     def since_boot(self) -> int:
         """Microseconds since the host booted."""
         return micros(self._since_boot())

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
-import stat
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import StoreError, StoreRefused
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import creation, queries
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import DAMAGED, damaged
-from asyncmqd.backends.sqlite.room import log_limit
+from asyncmqd.backends.sqlite.forks import Identity, keep_for_ever, refuse_inherited
+from asyncmqd.backends.sqlite.release import refuse_old
+from asyncmqd.backends.sqlite.room import log_limit, log_size
 from asyncmqd.backends.sqlite.transaction import save_clock
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
 LAYOUT = 2  # of the tables, as `PRAGMA user_version`; see migration.py
 
 _SMALLEST = 512  # bytes: a database has at least one page
-
-Identity = tuple[int, int]  # device and inode
 
 _SETTINGS = (
     # SQLite's own wait sleeps up to 100 ms at a time: the threads wait by themselves.
@@ -30,8 +33,28 @@ _SETTINGS = (
     "PRAGMA secure_delete = OFF",
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -8192",  # KiB
-    "PRAGMA journal_size_limit = 67108864",  # bytes that the log keeps after a burst
+    "PRAGMA wal_autocheckpoint = 0",  # see checkpoints.py
 )
+
+_torn: dict[Path, str] = {}
+"""Files that this process must not touch any more, and why.
+
+SQLite shares what it knows of a log among all connections of a process, so that a new connection
+would write by what is known of the old log.
+"""
+
+
+class Files(NamedTuple):
+    """Which files stand at the paths of the database, its -wal and its -shm."""
+
+    database: Identity | None
+    log: Identity | None
+    shared: Identity | None  # the log's index
+    log_bytes: int
+
+    def torn_from(self, held: Files) -> bool:
+        """Whether the database is the one that is held, and its log or index is not."""
+        return self.database == held.database and self[:3] != held[:3]
 
 
 class DatabaseFile:
@@ -40,22 +63,19 @@ class DatabaseFile:
     def __init__(self, address: Address, host: HostClock) -> None:
         self.path = address.path
         self.host = host
+        self.log_limit = 0  # bytes that the log may have before it is brought into the file
         self._named = address.named
         self._synchronous = address.synchronous
         self._seen = False
-
-    def identity(self) -> Identity | None:
-        """What tells this file from another one in its place; None when there is none."""
-        try:
-            found = os.stat(self.path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+        self._lock = threading.Lock()  # of the next two
+        self._connections: set[sqlite3.Connection] = set()
+        self._held: Files | None = None  # the files that these have open
 
     def look(self) -> None:
-        """See that the file that was in use is still there, to be written. Raises StoreError."""
+        """See that the files in use are still at their paths, to be written. Raises StoreError."""
         if not self._seen:
             return
+        self.confirm()
         try:
             read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
         except OSError:
@@ -63,11 +83,61 @@ class DatabaseFile:
         if read_only:
             raise StoreError(f"{self.path}: its file system became read-only")
 
+    def confirm(self) -> int:
+        """See that the files in use are still at their paths; the bytes of the log.
+
+        What is written to a file that was removed is lost. Raises StoreError.
+        """
+        found, held = self._files(), self._held
+        if self.path in _torn:
+            raise StoreError(_torn[self.path])
+        if found.database is None:
+            raise self._removed()
+        if held is not None and found[:3] != held[:3]:
+            raise self._replaced(found, held)
+        return found.log_bytes
+
+    def log_bytes(self) -> int:
+        """The bytes of the log."""
+        return self._files().log_bytes
+
+    def _files(self) -> Files:
+        log = _status(f"{self.path}-wal")
+        return Files(
+            _identity(_status(self.path)),
+            _identity(log),
+            _identity(_status(f"{self.path}-shm")),
+            log.st_size if log else 0,
+        )
+
     def _removed(self) -> StoreError:
         return StoreError(f"{self.path}: the file was removed while in use")
 
+    def _replaced(self, found: Files, held: Files) -> StoreError:
+        if found.torn_from(held):
+            reason = (
+                f"{self.path}: its -wal or -shm was removed or replaced while in use, and with it"
+                " the last changes: restart every process that uses it"
+            )
+            return StoreError(_torn.setdefault(self.path, reason))
+        return StoreError(
+            f"{self.path}: another file was put in its place while in use: put the former one back,"
+            " or stop every process that uses it, and remove its -wal and -shm"
+        )
+
+    # ------------------------------------------------------------------ connections
+
+    @contextlib.contextmanager
+    def opened(self, *, any_layout: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection that is closed at the end. Raises what `open` raises."""
+        connection = self.open_any() if any_layout else self.open()
+        try:
+            yield connection
+        finally:
+            self.close(connection)
+
     def open(self) -> sqlite3.Connection:
-        """A connection to a checked file of our layout.
+        """A connection to a checked file of our layout; `close` closes it.
 
         A file that was there once is not made anew: whoever moved it away will want it back.
         Raises StoreError, StoreRefused and sqlite3.Error.
@@ -76,32 +146,81 @@ class DatabaseFile:
         try:
             self.check_layout(connection)
         except BaseException:
-            connection.close()
+            self.close(connection)
             raise
         return connection
 
     def open_any(self) -> sqlite3.Connection:
         """The same for a store of whatever layout; a new file becomes a store of ours."""
-        if not self._seen:
-            _refuse_planted(self._named)
-            _create(self.path)
-        elif self.identity() is None:
-            raise self._removed()
-        uri = f"{self.path.as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        refuse_old(self.path)
+        expected = self._expected()
+        # SQLite makes a file only where files cannot have two names.
+        mode = "rw" if expected else "rwc"
+        connection = self.connect(mode)
         try:
             self._prepare(connection)
+            self._hold(connection, expected)
         except OSError as error:
-            connection.close()
+            self.close(connection)
             raise StoreError(f"{self.path}: it cannot be opened: {error.strerror}") from None
         except UnicodeDecodeError:  # sqlite3 repeats what it cannot read, in an error of its own
-            connection.close()
+            self.close(connection)
             raise damaged(self.path, "its schema is no text") from None
         except BaseException:
-            connection.close()
+            self.close(connection)
             raise
         self._seen = True
         return connection
+
+    def connect(self, mode: str = "rw") -> sqlite3.Connection:
+        """A connection as SQLite makes it, for a moment beside another one."""
+        uri = f"{self.path.as_uri()}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Close it, unless that would harm: the last one brings its log into the file."""
+        with self._lock:
+            self._connections.discard(connection)
+            held = self._held
+            if not self._connections:
+                self._held = None
+        found = self._files()
+        if held is not None and found.torn_from(held):
+            self._replaced(found, held)
+        if self.path in _torn:
+            keep_for_ever(connection)
+            return
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+
+    def keep_connections(self) -> None:
+        """In a fork: what is open is the parent's, and must not be closed here."""
+        for connection in self._connections:
+            keep_for_ever(connection)
+
+    def _expected(self) -> Identity | None:
+        """The file that is to be opened; None for one that SQLite has to make."""
+        if self._seen:
+            self.confirm()
+        elif self.path in _torn:
+            raise StoreError(_torn[self.path])
+        else:
+            creation.refuse_planted(self._named)
+            creation.make(self.path)
+        expected = _identity(_status(self.path))
+        refuse_inherited(self.path, expected)
+        return expected
+
+    def _hold(self, connection: sqlite3.Connection, expected: Identity | None) -> None:
+        """Remember what it has open. Raises StoreError if that is not what the others have."""
+        found = self._files()
+        if expected not in {None, found.database}:
+            raise StoreError(f"{self.path}: the file was replaced while it was opened")
+        with self._lock:
+            if self._connections and self._held and found[:3] != self._held[:3]:
+                raise self._replaced(found, self._held)
+            self._held = found
+            self._connections.add(connection)
 
     def check_layout(self, connection: sqlite3.Connection) -> None:
         """Refuse a layout that is not ours. Raises StoreOutdated and StoreRefused.
@@ -116,11 +235,14 @@ class DatabaseFile:
         for setting in _SETTINGS:
             connection.execute(setting)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {log_limit(self.path)}")
+        self.log_limit = log_size(log_limit(self.path))
+        # Bytes that the log is cut to when it is begun anew: a longer one is due to be brought in.
+        connection.execute(f"PRAGMA journal_size_limit = {self.log_limit}")
         is_new = self._is_new(connection)  # asked before anything is written: it may be foreign
         connection.execute("PRAGMA journal_mode = WAL")
         if is_new:
             self._make_layout(connection)
+        connection.execute("PRAGMA user_version").fetchone()  # opens log and index, if need be
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -152,50 +274,12 @@ class DatabaseFile:
             raise
 
 
-def _create(path: Path) -> None:
-    """See that there is a file.
-
-    SQLite itself would never let the group write, whatever the umask says; the files that it puts
-    beside a database get that one's mode.
-    """
+def _status(path: str | Path) -> os.stat_result | None:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            _give_to_owner_of(path.parent, fd)
-        finally:
-            os.close(fd)
-    except FileNotFoundError:
-        raise StoreRefused(f"{path}: the directory {path.parent} does not exist") from None
-    except (IsADirectoryError, NotADirectoryError):
-        raise StoreRefused(f"{path}: expected a file in a directory, got something else") from None
-    except PermissionError:
-        raise StoreRefused(
-            f"{path}: expected to read and write it as user {os.geteuid()}, got no permission"
-        ) from None
-    except OSError as error:
-        raise StoreError(f"{path}: it cannot be opened: {error.strerror}") from None
-
-
-def _refuse_planted(path: Path) -> None:
-    """Refuse what a member of the group can put in the place of the file.
-
-    Applications write in this directory. A link of theirs would have root's `asyncmq` make a file,
-    and give it away, wherever it leads; a pipe would keep whoever opens it waiting.
-    """
-    try:
-        found = path.lstat()
+        return os.stat(path)
     except OSError:
-        return  # there is none, or opening it will say what is wrong
-    if stat.S_ISLNK(found.st_mode):
-        if found.st_uid not in {0, os.geteuid()}:
-            raise StoreRefused(f"{path}: expected a file, got a link of user {found.st_uid}")
-    elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-        raise StoreRefused(f"{path}: expected a regular file, got another kind")
+        return None
 
 
-def _give_to_owner_of(directory: Path, fd: int) -> None:
-    """An administrator's command before the first start must not lock the daemon out."""
-    found = os.fstat(fd)
-    if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
-        owner = directory.stat()
-        os.fchown(fd, owner.st_uid, owner.st_gid)
+def _identity(found: os.stat_result | None) -> Identity | None:
+    return (found.st_dev, found.st_ino) if found else None

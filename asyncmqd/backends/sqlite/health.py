@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asyncmqd.backends.sqlite.address import Address
+from asyncmqd.backends.sqlite.release import concern
 
 _MOUNTS = Path("/proc/self/mountinfo")
 # Their locks do not hold between hosts, and their shared memory is not shared.
@@ -25,6 +26,8 @@ def concerns(address: Address) -> list[str]:
             f"{address.path} is written with synchronous={address.synchronous}:"
             " a loss of power may take back the last moments of work"
         )
+    if text := concern():
+        found.append(text)
     return found
 
 

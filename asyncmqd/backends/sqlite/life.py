@@ -1,42 +1,54 @@
-"""What a store in use holds on to: two threads and a socket, of one process."""
+"""What a store in use holds on to: two threads of one process, whoever uses it there.
+
+All instances of a process on one file share them, whatever their event loops and threads: then a
+process has one set of connections, and an instance costs next to nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import threading
+from collections.abc import Iterator
 
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.file import DatabaseFile
+from asyncmqd.backends.sqlite.forks import Pauses
 from asyncmqd.backends.sqlite.reader import Reader
 from asyncmqd.backends.sqlite.threads import Request
-from asyncmqd.backends.sqlite.wakeups import Listener
 from asyncmqd.backends.sqlite.writer import Writer
 
 CLOSE_LIMIT = 5.0  # seconds that closing waits for the commit under way
 
-_abandoned: list[Life] = []
-
 
 class Life:
-    """From the first use of an instance until it is closed."""
+    """From the first use of a file in a process until all its users have left."""
 
     def __init__(self, address: Address, host: HostClock) -> None:
         self.file = DatabaseFile(address, host)
-        self.listener = Listener(address.path, self.file.look)
         self.writer = Writer(self.file)
         self.reader = Reader(self.file)
         # Whether a writer has looked at the clocks: after a reboot, only that ends the leases.
         self.reached = False
+        self.users: set[object] = set()
         self._pid = os.getpid()
+
+    @property
+    def threads(self) -> tuple[Reader, Writer]:
+        """Both."""
+        return self.reader, self.writer
+
+    def is_here(self) -> bool:
+        """Whether this process began it: its threads do not live in a fork."""
+        return self._pid == os.getpid()
 
     async def end(self) -> None:
         """Close the file; what has not begun by now is refused."""
-        self.listener.close()
         loop = asyncio.get_running_loop()
         farewells = []
-        for thread in (self.reader, self.writer):
+        for thread in self.threads:
             farewells.append(loop.create_future())
             thread.stop(Request(_nothing, farewells[-1], loop))
         with contextlib.suppress(TimeoutError):
@@ -45,23 +57,68 @@ class Life:
 
     def stop(self) -> None:
         """Have the threads end by themselves: nobody waits for it."""
-        if not self.is_of_another_process():
-            self.reader.stop()
-            self.writer.stop()
-
-    def is_of_another_process(self) -> bool:
-        """Whether this process is a fork of the one that began it."""
-        return self._pid != os.getpid()
-
-    def abandon(self) -> None:
-        """Leave it, in a fork, to the process that began it.
-
-        Its connections are kept and never closed: SQLite, closing them here, would act on locks
-        that only the other process holds.
-        """
-        self.listener.abandon()
-        _abandoned.append(self)
+        for thread in self.threads:
+            thread.stop()
 
 
 def _nothing(_: object) -> None:
     """A farewell asks for nothing."""
+
+
+# ------------------------------------------------------------------ those of this process
+
+_Key = tuple[object, ...]  # the file, how it is written, and the clocks
+_lives: dict[_Key, Life] = {}
+_pid = os.getpid()  # the process whose lives they are
+_lock = threading.RLock()  # garbage collection may have somebody leave inside of it
+
+
+def join(address: Address, host: HostClock, user: object) -> Life:
+    """The life of this file in this process, which goes on until its users have left."""
+    if _pid != os.getpid():  # code in C forked, and ran no hooks
+        _forget_parent()
+    key = (address.path, address.synchronous, host.key)
+    with _lock:
+        while True:
+            life = _lives.get(key)
+            if life is None:
+                life = _lives[key] = Life(address, host)
+            life.users.add(user)
+            if _lives.get(key) is life:  # else its last user left just before we came
+                return life
+
+
+def leave(life: Life, user: object) -> bool:
+    """Whether nobody uses it any more: then whoever left is to end it."""
+    with _lock:
+        life.users.discard(user)
+        if life.users or life not in _lives.values():
+            return False
+        for key in [key for key, each in _lives.items() if each is life]:
+            del _lives[key]
+        return True
+
+
+def leave_behind(life: Life, user: object) -> None:
+    """The same for a user that was forgotten, or whose event loop is gone."""
+    if life.is_here() and leave(life, user):
+        life.stop()
+
+
+def _threads() -> Iterator[Reader | Writer]:
+    for life in list(_lives.values()):
+        if life.is_here():
+            yield from life.threads
+
+
+def _forget_parent() -> None:
+    """In a fork: its threads stayed behind, and a connection that is open must not be closed."""
+    global _pid, _lock
+    _pid, _lock = os.getpid(), threading.RLock()  # whoever held it stayed behind
+    for life in _lives.values():
+        life.file.keep_connections()
+    _lives.clear()
+
+
+_pauses = Pauses(_threads)
+os.register_at_fork(after_in_child=_forget_parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -55,8 +54,11 @@ def migrate(file: database.DatabaseFile) -> Migration | None:
     """
     try:
         # Opening is refused, too, while another process makes a restored file a WAL one.
-        with contextlib.closing(_patiently(file.path, file.open_any)) as connection:
+        connection = _patiently(file.path, file.open_any)
+        try:
             return _migrate(file, connection)
+        finally:
+            file.close(connection)
     except sqlite3.Error as error:
         raise translated(file.path, error) or error from error
 

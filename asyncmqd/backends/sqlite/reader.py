@@ -16,7 +16,7 @@ class Reader(StoreThread[Snapshot]):
         super().__init__(file, "reader")
 
     def open(self) -> sqlite3.Connection:
-        connection = self.file.open()
+        connection = super().open()
         connection.execute("PRAGMA query_only = ON")
         return connection
 

@@ -15,11 +15,17 @@ _RESERVE = 32 << 20  # bytes
 _SHARE = 20  # on a small disk the reserve is the twentieth part of it
 _LOG = 4_000  # pages at which the log is brought into the file: a batch rarely pays for two flushes
 _PAGE = 4_096  # bytes
+_HEADS = 32, 24  # bytes at the begin of the log, and before each page in it
 
 
 def log_limit(path: Path) -> int:
     """Pages that the log may have: half of the reserve, so that the other half takes them in."""
     return max(1, min(_LOG, _reserve(os.statvfs(path)) // 2 // _PAGE))
+
+
+def log_size(pages: int) -> int:
+    """The bytes of a log of so many pages."""
+    return _HEADS[0] + pages * (_HEADS[1] + _PAGE)
 
 
 def check_room(path: Path, size: int) -> None:

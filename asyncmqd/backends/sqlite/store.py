@@ -24,13 +24,15 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.sqlite import address, moves, reading, standing
 from asyncmqd.backends.sqlite.backup import Progress, back_up
+from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import HostClock, boot_id
 from asyncmqd.backends.sqlite.health import concerns
-from asyncmqd.backends.sqlite.life import Life
+from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
 from asyncmqd.backends.sqlite.room import check_room
 from asyncmqd.backends.sqlite.threads import ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
+from asyncmqd.backends.sqlite.wakeups import Listener
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
@@ -62,9 +64,10 @@ class SQLiteBackend(BaseBackend):
         self.url = url
         self._address = address.parse(url)
         self._host = HostClock(now, since_boot, boot or boot_id())
-        self._lock = threading.Lock()  # the lease thread may be the first to ask
         self._life: Life | None = None
-        self._stop_forgotten: weakref.finalize[[], SQLiteBackend] | None = None
+        self._user = object()  # one of those of its life
+        self._listener: Listener | None = None
+        self._leave_behind: weakref.finalize[..., SQLiteBackend] | None = None
 
     def __repr__(self) -> str:
         return f"SQLiteBackend({self.url!r})"
@@ -72,15 +75,25 @@ class SQLiteBackend(BaseBackend):
     # ------------------------------------------------------------------ the threads
 
     def _living(self) -> Life:
-        if self._life is not None and self._life.is_of_another_process():
-            self._lock = threading.Lock()  # whoever held it stayed behind
-            self._life.abandon()
-            self._life = None
-        with self._lock:
-            if self._life is None:
-                self._life = Life(self._address, self._host)
-                self._stop_forgotten = weakref.finalize(self, self._life.stop)
-            return self._life
+        life = self._life
+        if life is not None and life.is_here():
+            return life
+        if life is not None:  # a fork has neither its threads nor the loop that listens
+            self._forget()
+        # The lease thread may be the first to ask, at the same time as the event loop: to join
+        # twice is to join once.
+        life = join(self._address, self._host, self._user)
+        self._leave_behind = weakref.finalize(self, leave_behind, life, self._user)
+        self._life = life
+        return life
+
+    def _forget(self) -> None:
+        self._life = None
+        if self._leave_behind is not None:
+            self._leave_behind.detach()
+        if self._listener is not None:
+            self._listener.abandon()
+            self._listener = None
 
     async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
         return await ask(self._living().writer, work)
@@ -99,14 +112,18 @@ class SQLiteBackend(BaseBackend):
         life.reached = True
 
     async def close(self) -> None:
-        life, self._life = self._life, None
+        life, listener = self._life, self._listener
         if life is None:
             return
-        if self._stop_forgotten is not None:
-            self._stop_forgotten.detach()
-        if life.is_of_another_process():
-            life.abandon()
-        else:
+        if not life.is_here():
+            self._forget()
+            return
+        self._life = self._listener = None
+        if self._leave_behind is not None:
+            self._leave_behind.detach()
+        if listener is not None:
+            listener.close()
+        if leave(life, self._user):
             await life.end()
 
     async def migrate(self) -> Migration | None:
@@ -115,6 +132,9 @@ class SQLiteBackend(BaseBackend):
     async def warnings(self) -> list[str]:
         await self.connect()
         return concerns(self._address)
+
+    async def danger(self) -> str:
+        return held_up(self._living().file)
 
     async def backup(self, target: Path, progress: Progress | None = None) -> None:
         """Write a copy of the store, as it is at one moment, to a file; work goes on meanwhile.
@@ -194,7 +214,10 @@ class SQLiteBackend(BaseBackend):
         return await self._read(partial(reading.outlook, queues=queues))
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
-        return await self._living().listener.wait(queues, timeout)
+        life = self._living()
+        if self._listener is None:
+            self._listener = Listener(self._address.path, life.file.look)
+        return await self._listener.wait(queues, timeout)
 
     async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
         return

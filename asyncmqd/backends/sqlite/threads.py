@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.sqlite.damage import damage
 from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
-from asyncmqd.backends.sqlite.file import DatabaseFile, Identity
+from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.transaction import Snapshot
 from asyncmqd.domain import clock
 
@@ -109,7 +109,7 @@ class StoreThread(abc.ABC, Generic[_View]):
         self._lock = threading.Lock()  # nothing is submitted behind the end
         self._farewell: Request | None = None
         self._connection: sqlite3.Connection | None = None
-        self._identity: Identity | None = None
+        self._at_work = threading.Lock()  # held while the connection is in use
         threading.Thread(target=self._run, name=f"asyncmqd-sqlite-{name}", daemon=True).start()
 
     def submit(self, request: Request) -> None:
@@ -127,9 +127,20 @@ class StoreThread(abc.ABC, Generic[_View]):
             self.stopping.set()
             self._requests.put(None)
 
-    @abc.abstractmethod
+    def pause(self, deadline: float) -> bool:
+        """See `forks.Pausable`."""
+        if not self._at_work.acquire(timeout=max(0.0, deadline - clock.monotonic())):
+            return False
+        self._disconnect()
+        return True
+
+    def resume(self) -> None:
+        """See `forks.Pausable`."""
+        self._at_work.release()
+
     def open(self) -> sqlite3.Connection:
         """A connection for this thread."""
+        return self.file.open()
 
     @abc.abstractmethod
     def begin(self, connection: sqlite3.Connection) -> _View:
@@ -139,14 +150,23 @@ class StoreThread(abc.ABC, Generic[_View]):
         """End it: all was done."""
         view.commit()
 
+    def tidy(self, connection: sqlite3.Connection) -> None:
+        """Do what is left to do once all who asked have their answers."""
+
     # ------------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
         while not self.stopping.is_set():
             group = self._next_group()
-            self._serve(group)
+            with self._at_work:
+                self._serve(group)
             deliver(group)
-        self._disconnect()
+            del group  # it would keep the event loop of the last who asked
+            with self._at_work:
+                if self._connection is not None:
+                    self.tidy(self._connection)
+        with self._at_work:
+            self._disconnect()
         self._refuse(self._left())
         if self._farewell is not None:
             deliver([self._farewell])
@@ -184,16 +204,15 @@ class StoreThread(abc.ABC, Generic[_View]):
                 self._roll_back(error)
                 if clock.monotonic() > deadline or self.stopping.is_set():
                     raise busy(self.file.path) from error
+                self._at_work.release()  # nothing is under way: this process may be forked
                 self.stopping.wait(BUSY_PAUSE)
+                self._at_work.acquire()
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection to the file that stands at the path now."""
+        """The connection to the file, if that is still the one at the path."""
         self.file.look()
-        identity = self.file.identity()
-        if self._connection is None or identity != self._identity:
-            self._disconnect()
+        if self._connection is None:
             self._connection = self.open()
-            self._identity = self.file.identity()
         return self._connection
 
     def _roll_back(self, error: Exception) -> None:
@@ -206,8 +225,7 @@ class StoreThread(abc.ABC, Generic[_View]):
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+            self.file.close(connection)
 
     def _explained(self, error: Exception) -> Exception:
         """The error as the contract wants it; one for each caller, who adds its own traceback."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from asyncmqd.backends.sqlite.checkpoints import Checkpoints
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.threads import StoreThread
 from asyncmqd.backends.sqlite.transaction import Transaction
@@ -19,10 +20,9 @@ class Writer(StoreThread[Transaction]):
     """Carries out what writes, and wakes who sleeps after each commit that gives it work."""
 
     def __init__(self, file: DatabaseFile) -> None:
+        self._checkpoints = Checkpoints(file)
+        self._log_bytes = 0
         super().__init__(file, "writer")
-
-    def open(self) -> sqlite3.Connection:
-        return self.file.open()
 
     def begin(self, connection: sqlite3.Connection) -> Transaction:
         connection.execute("BEGIN IMMEDIATE")
@@ -31,5 +31,10 @@ class Writer(StoreThread[Transaction]):
 
     def finish(self, view: Transaction) -> None:
         super().finish(view)
+        # Before anybody is told: what went into a file that was removed meanwhile is lost.
+        self._log_bytes = self.file.confirm()
         if view.woken:
             ring(self.file.path, view.woken)
+
+    def tidy(self, connection: sqlite3.Connection) -> None:
+        self._checkpoints.after_commit(connection, self._log_bytes)

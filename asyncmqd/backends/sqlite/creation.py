@@ -1,0 +1,103 @@
+"""How a new database file is made, and what is refused in its place.
+
+A database is never opened here but by SQLite: when a process closes any descriptor of a file, it
+loses all its POSIX locks on that file, also those by which SQLite, elsewhere in the process, tells
+other processes that the log is in use. So a new file gets owner and mode under another name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.domain import clock
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}  # what link() says on FAT and its like
+
+
+def make(path: Path) -> None:
+    """See that there is a file that we may read and write. Raises StoreError and StoreRefused.
+
+    SQLite itself would never let the group write, whatever the umask says; the files that it puts
+    beside a database get that one's mode. Only where files cannot have two names it has to do it.
+    """
+    try:
+        if not _is_usable(path):
+            _make(path)
+    except FileNotFoundError:
+        raise StoreRefused(f"{path}: the directory {path.parent} does not exist") from None
+    except NotADirectoryError:
+        raise _no_file(path) from None
+    except PermissionError:
+        raise StoreRefused(
+            f"{path}: expected to read and write it as user {os.geteuid()}, got no permission"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{path}: it cannot be opened: {error.strerror}") from None
+
+
+def make_empty(path: Path, mode: int, model: os.stat_result) -> None:
+    """Make an empty file, which belongs to whom `model` does if root makes it. Raises OSError.
+
+    An administrator's command before the first start must not lock the daemon out.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        if os.geteuid() == 0:
+            os.fchown(fd, model.st_uid, model.st_gid)
+    finally:
+        os.close(fd)
+
+
+def _make(path: Path) -> None:
+    """Make it under another name: by its own, another thread may have SQLite open it meanwhile."""
+    other = path.with_name(f".{path.name}.{clock.nonce()}")
+    make_empty(other, 0o666, os.stat(path.parent))
+    try:
+        os.link(other, path)
+    except FileExistsError:
+        pass  # another process was faster
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    finally:
+        os.unlink(other)
+
+
+def refuse_planted(path: Path) -> None:
+    """Refuse what a member of the group can put in the place of the file.
+
+    Applications write in this directory. A link of theirs would have root's `asyncmq` make a file,
+    and give it away, wherever it leads; a pipe would keep whoever opens it waiting.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return  # there is none, or opening it will say what is wrong
+    if stat.S_ISLNK(found.st_mode):
+        if found.st_uid not in {0, os.geteuid()}:
+            raise StoreRefused(f"{path}: expected a file, got a link of user {found.st_uid}")
+    elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise StoreRefused(f"{path}: expected a regular file, got another kind")
+
+
+def _is_usable(path: Path) -> bool:
+    """Whether there is a file; one that we may not write is an error."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(found.st_mode):
+        raise _no_file(path)
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code))
+    return True
+
+
+def _no_file(path: Path) -> StoreRefused:
+    return StoreRefused(f"{path}: expected a file in a directory, got something else")

@@ -1,0 +1,44 @@
+"""What the release of SQLite that Python was built with means for a store."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from asyncmqd.backends.base import StoreRefused
+
+Release = tuple[int, int, int]
+
+OLDEST: Release = (3, 33, 0)  # UPDATE ... FROM
+_MENDED: Release = (3, 51, 3)
+_BACKPORTS: tuple[Release, ...] = ((3, 44, 6), (3, 50, 7))  # and what follows in the same series
+
+
+def refuse_old(path: Path) -> None:
+    """Raises StoreRefused for a release that lacks what the statements need."""
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise StoreRefused(
+            f"{path}: expected SQLite 3.33 or later, got {sqlite3.sqlite_version}:"
+            " use a Python with a newer SQLite"
+        )
+
+
+def concern() -> str:
+    """A sentence about the bug that a commit can damage a file during a checkpoint; or none.
+
+    Other processes of ours never commit then (checkpoints.py). Other programs may.
+    """
+    if not has_reset_bug(sqlite3.sqlite_version_info):
+        return ""
+    return (
+        f"SQLite {sqlite3.sqlite_version} can damage a database when one program writes while"
+        " another brings the log into the file (mended in 3.51.3, 3.50.7 and 3.44.6): asyncmqd"
+        " never does both at once, but no other program should write to the store"
+    )
+
+
+def has_reset_bug(release: Release) -> bool:
+    """Whether this release has it. What distributions mended by themselves cannot be told."""
+    if release >= _MENDED:
+        return False
+    return not any(release[:2] == each[:2] and release >= each for each in _BACKPORTS)

@@ -1,0 +1,151 @@
+"""The log is brought into the file, and nobody commits meanwhile; releases of SQLite."""
+
+# ruff: noqa: ASYNC240 - a test has its loop for itself
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.base import StoreRefused
+from asyncmqd.backends.sqlite import SQLiteBackend, file, room
+from asyncmqd.backends.sqlite.release import has_reset_bug
+from asyncmqd.domain.job import NewJob
+
+PAGES = 16
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+async def backend(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SQLiteBackend]:
+    """Its log may have few pages."""
+    monkeypatch.setattr(file, "log_limit", lambda _: PAGES)
+    backend = SQLiteBackend(f"sqlite://{path}?synchronous=NORMAL")
+    await backend.connect()
+    yield backend
+    await backend.close()
+
+
+async def fill(backend: SQLiteBackend, prefix: str, jobs: int = 100) -> None:
+    for number in range(jobs):
+        await backend.add("mail", [NewJob(id=f"{prefix}{number}", payload=b"x" * 900)])
+
+
+def log_pages(path: Path) -> float:
+    return (path.with_name(f"{path.name}-wal").stat().st_size - 32) / 4_120
+
+
+async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, path: Path) -> None:
+    longest = 0.0
+    for number in range(100):
+        await fill(backend, f"{number}-", 1)
+        longest = max(longest, log_pages(path))
+    assert PAGES < longest < 2 * PAGES
+    assert path.stat().st_size > 20 * 4_096, "it was brought in"
+
+
+async def test_nobody_can_commit_while_the_log_is_brought_in(
+    backend: SQLiteBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a commit could begin the log anew, unnoticed by the checkpoint before SQLite 3.51.3."""
+    others: list[bool] = []
+    connect = file.DatabaseFile.connect
+
+    def connect_and_look(self: file.DatabaseFile, mode: str = "rw") -> sqlite3.Connection:
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                others.append(False)
+            else:
+                others.append(True)
+        return connect(self, mode)
+
+    await backend.queues()  # both threads have their connections
+    monkeypatch.setattr(file.DatabaseFile, "connect", connect_and_look)
+    await fill(backend, "a")
+    assert others
+    assert not any(others)
+
+
+async def test_no_connection_brings_it_in_by_itself(backend: SQLiteBackend) -> None:
+    for ask in (backend._write, backend._read):
+        found = await ask(lambda view: view.execute("PRAGMA wal_autocheckpoint").fetchone())
+        assert found == (0,)
+
+
+async def test_a_reader_that_keeps_the_log_from_being_brought_in_is_told_of(
+    backend: SQLiteBackend, path: Path
+) -> None:
+    assert await backend.danger() == ""
+    with reading(path):
+        await fill(backend, "a")
+        told = await backend.danger()
+        assert told.startswith(f"{path}-wal grows and cannot be brought into the file")
+        await fill(backend, "b", 1)
+        assert await backend.danger() == told, "one sentence for as long as it lasts"
+    await fill(backend, "c")
+    assert await backend.danger() == ""
+    assert log_pages(path) < 2 * PAGES
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Another program that reads in one transaction."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM jobs").fetchone()
+        yield
+
+
+def test_the_length_of_a_log_is_that_of_its_pages() -> None:
+    assert room.log_size(0) == 32
+    assert room.log_size(2) == 32 + 2 * (4_096 + 24)
+
+
+# ---------------------------------------------------------------- releases
+
+
+@pytest.mark.parametrize(
+    ("release", "has_it"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 9), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 53, 0), False),
+    ],
+)
+async def test_a_release_that_can_damage_a_file_is_named_once(
+    backend: SQLiteBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    release: tuple[int, int, int],
+    has_it: bool,
+) -> None:
+    assert has_reset_bug(release) is has_it
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", release)
+    named = [each for each in await backend.warnings() if "can damage a database" in each]
+    assert len(named) == has_it
+
+
+async def test_a_release_that_is_too_old_is_refused_before_anything_is_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.31.1")
+    backend = SQLiteBackend(f"sqlite://{path}")
+    with pytest.raises(StoreRefused, match=r"expected SQLite 3\.33 or later, got 3\.31\.1"):
+        await backend.connect()
+    assert not path.exists()
+    await backend.close()
