@@ -79,7 +79,7 @@ def _run(
         scanners = application.load(settings)
 
     async def serve() -> int:
-        node = _node(settings, instance.id)
+        node = _node(settings, instance)
         serving: Serving
         if settings.processes == 1:
             serving = OwnProcess(node, settings, application, scanners)
@@ -112,12 +112,13 @@ async def _load_children(
     return children
 
 
-def _node(settings: Settings, instance: str) -> Node:
+def _node(settings: Settings, instance: Instance) -> Node:
     backend = open_backend(settings.backend_url)
     backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
     return Node(
         backend,
-        instance=instance,
+        instance=instance.id,
+        life=instance.life,
         lease=settings.lease,
         hang_limit=settings.hang_limit,
         observer=Observer(),

@@ -1,5 +1,5 @@
-"""Who this daemon is, and that it is the only one of that name: so it may take back the claims of
-its former selves, who are dead for certain.
+"""Who this daemon is, and that it is the only one of that name on this file system: so it may take
+back the claims of its former selves here. Whether another host has the same name, the store knows.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import os
 import socket
 import stat
 from pathlib import Path
+
+from asyncmqd.domain.life import Life
+from asyncmqd.runtime.lives import own_life
 
 _MACHINE_ID = Path("/etc/machine-id")
 
@@ -41,6 +44,11 @@ class Instance:
         self.path = control_socket.parent / f"{self.id}.lock"
         self._socket = control_socket
         self._fd: int | None = None
+
+    @property
+    def life(self) -> Life:
+        """What tells this life of the instance from the others, once it has the lock."""
+        return own_life(self._fd)
 
     def lock(self) -> None:
         """Become the one daemon of this control socket. Raises CannotStart."""

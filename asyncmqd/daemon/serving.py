@@ -113,6 +113,8 @@ class OwnProcess:
         """See `Serving`."""
         await self.node.__aenter__()
         self._entered = True
+        with contextlib.suppress(StoreError):  # the heartbeat says it as soon as it can
+            await self.node.announce()
         self.apply(settings)
 
     async def prepare(self, settings: Settings) -> None:

@@ -11,10 +11,8 @@ import contextlib
 import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Sized
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from typing import Protocol, Self
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -23,13 +21,16 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.life import Life
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.duties import Duties, Duty
 from asyncmqd.runtime.gate import Gate
+from asyncmqd.runtime.kin import Kin
 from asyncmqd.runtime.leases import RENEWALS, Leases
+from asyncmqd.runtime.lives import own_life, start_of
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
 
@@ -77,7 +78,8 @@ class Node:
 
     `instance` names what survives a restart (a daemon's host and socket); None means a process
     that nobody will come back for. `lease` is how long a claim holds without renewal, and
-    `hang_limit` how long the loop may be stuck before renewal stops; both in seconds.
+    `hang_limit` how long the loop may be stuck before renewal stops; both in seconds. `life` is
+    what its heartbeat tells of this very process.
     """
 
     def __init__(
@@ -89,12 +91,15 @@ class Node:
         hang_limit: float = 60.0,
         observer: Observer | None = None,
         registry: Registry = REGISTRY,
+        life: Life | None = None,
+        start_of: Callable[[int], int | None] = start_of,
     ) -> None:
         self.backend = backend
         self.instance = instance or f"{socket.gethostname()}-{os.getpid()}"
         self.id = f"{self.instance}/{clock.nonce()}"
         self.lease = lease
         self.observer = observer or Observer()
+        self.kin = Kin(backend, self.instance, self.id, life or own_life(), start_of, self.observer)
         self.registry = registry
         self.overstays = Overstays(self.observer)
         self.duties = Duties(self.observer)
@@ -292,12 +297,20 @@ class Node:
     async def _beat_once(self) -> None:
         await asyncio.sleep(_GATHER)  # the workers of a start or a reload join one by one
         self._beat_now.clear()
-        await self.backend.beat(self.id, self._info(), BEAT_TTL)
+        await self.announce()
         self.store_answered()
         await self._look_for_danger()
+        await self.kin.look_for_twins()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
                 await self._beat_now.wait()
+
+    async def announce(self) -> None:
+        """Say that this process lives: before it claims, or nobody could tell its death.
+
+        The record outlives the leases of whoever dies. Raises StoreError.
+        """
+        await self.backend.beat(self.id, self._info(), max(BEAT_TTL, self.lease + BEAT))
 
     def _info(self) -> bytes:
         queues = {
@@ -307,8 +320,7 @@ class Node:
             }
             for name, workers in self.workers.items()
         }
-        info = {"host": socket.gethostname(), "pid": os.getpid(), "queues": queues}
-        return msgspec.json.encode(info)
+        return msgspec.json.encode({**msgspec.structs.asdict(self.kin.life), "queues": queues})
 
     # ------------------------------------------------------------------ lost claims
 
@@ -347,15 +359,16 @@ class Node:
     # ------------------------------------------------------------------ former selves
 
     async def take_back(self, part: str = "", reason: str = "its daemon died") -> int:
-        """Recover the claims of this instance's former lives; how many.
+        """Recover the claims of this instance's former lives, for that `reason`; how many.
 
-        `part` narrows it to one of its processes. Only for those that are known to be dead, for
-        that `reason`. Raises StoreError.
+        `part` narrows it to one of its processes. Only of those whose death is proven: another
+        host may have the same name. Raises StoreError.
         """
         recovered = 0
-        for queue in await self.backend.queues():
+        dead = await self.kin.find_dead(part)
+        for queue in await self.backend.queues() if dead else ():
             held = await self.backend.held(queue, f"{self.instance}/{part}")
-            claims = [claim for claim in held if not claim.worker.startswith(self.id)]
+            claims = [claim for claim in held if claim.worker.partition("#")[0] in dead]
             recovered += await self.recover(queue, claims, Crashed(reason), Policy())
         return recovered
 
@@ -382,27 +395,3 @@ def task_of(claim: Claim) -> str:
         return decode_spec(claim.payload, limit=len(claim.payload)).task
     except CorruptPayload:
         return ""
-
-
-_shared: WeakKeyDictionary[BaseBackend, tuple[Node, int]] = WeakKeyDictionary()
-
-
-@asynccontextmanager
-async def shared_node(backend: BaseBackend) -> AsyncIterator[Node]:
-    """The node of this process on `backend`: started for the first worker, ended by the last."""
-    node, users = _shared.get(backend, (None, 0))
-    if node is None:
-        node = Node(backend)
-        _shared[backend] = (node, 1)
-        await node.__aenter__()
-    else:
-        _shared[backend] = (node, users + 1)
-    try:
-        yield node
-    finally:
-        node, users = _shared[backend]
-        if users > 1:
-            _shared[backend] = (node, users - 1)
-        else:
-            del _shared[backend]
-            await node.__aexit__()

@@ -79,6 +79,7 @@ class Judge:
     relaxed: bool = False
     slow: bool = False  # messages may take long, or processes stand still
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
+    pids: list[Any] = field(default_factory=list)  # the same, by their pids
     stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
     latest: float = 0.0  # seconds that an instant fired after its time, at most
     accepted: dict[str, str] = field(default_factory=dict)  # job to queue: the producer was told
@@ -98,6 +99,15 @@ class Judge:
         """The store has lost what it wrote since then."""
         self.history = history
         self.relaxed = True
+
+    def enter(self, process: Any) -> int:
+        """A process begins; its pid."""
+        self.pids.append(process)
+        return len(self.pids) - 1
+
+    def start_of(self, pid: int) -> int:
+        """When the process of that pid began; 0 if it has ended."""
+        return int(self.pids[pid].living)
 
     def note_end(self, process: Any) -> None:
         """A process is no more. If a job killed it, by which."""

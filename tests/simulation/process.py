@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.domain.life import Life
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.events import Applied, Observer
 from asyncmqd.runtime.node import Node
@@ -59,6 +60,7 @@ class Process:
         self.skew = skew  # seconds that its wall clock is ahead of the truth
         loop.owner = self
         self.instance = f"host{host}"
+        self.pid = server.judge.enter(self)
         self.name = self.instance  # of this life, once it has begun
         self.store = RemoteStore(server, loop)
         self.observer = Quiet()
@@ -84,6 +86,8 @@ class Process:
             lease=LEASE,
             observer=self.observer,
             registry=self._registry,
+            life=Life(pid=self.pid, start=1, boot=f"{self.host}", pid_namespace="1"),
+            start_of=self._server.judge.start_of,
         )
         self.name = node.id
         self._server.judge.processes[node.id] = self
