@@ -11,11 +11,10 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NoReturn
 
-import uvloop
-
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import Misconfigured
 from asyncmqd.client.connection import connect
+from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
@@ -47,18 +46,17 @@ def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
 
     Raises StoreError when the store cannot be reached at the start.
     """
-    loop = uvloop.new_event_loop()
-    asyncio.set_event_loop(loop)
+    observer = Observer()
     try:
-        loop.run_until_complete(_serve(work, queue))
+        code = run_loop(_serve(work, queue, observer), observer)
     finally:
         writer.finish()
     # A plain function that never ends holds a thread, and an ordinary exit would wait for it.
-    os._exit(0)
+    os._exit(code)
 
 
-async def _serve(work: Work, queue: str) -> None:
-    store, observer = connect(), Observer()
+async def _serve(work: Work, queue: str, observer: Observer) -> int:
+    store = connect()
     _obey_signals(lambda: observer.event("daemon.draining", queue=queue))
     try:
         with contextlib.suppress(asyncio.CancelledError):
@@ -69,6 +67,7 @@ async def _serve(work: Work, queue: str) -> None:
     finally:
         await store.close()
     observer.event("queue.stopped", queue=queue)
+    return 0
 
 
 def _obey_signals(on_first: Callable[[], None]) -> None:

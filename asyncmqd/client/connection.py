@@ -20,6 +20,7 @@ from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 CONFIG_FILE = Path("/etc/asyncmq/queues.toml")
+DEFAULT_SCAN_INTERVAL = 1.0  # seconds
 
 Result = TypeVar("Result")
 
@@ -81,6 +82,16 @@ def configured() -> tuple[str, int]:
             f" or the key `backend` in {path}"
         )
     return url, limit
+
+
+def configured_scan_interval(queue: str) -> float:
+    """What the configuration file says of a queue's `scan_interval`, in seconds; else 1.0."""
+    path = Path(os.environ.get("ASYNCMQD_CONFIG", CONFIG_FILE))
+    if not os.access(path, os.R_OK):
+        return DEFAULT_SCAN_INTERVAL
+    from asyncmqd.config.backend import scan_interval_in
+
+    return scan_interval_in(path, queue) or DEFAULT_SCAN_INTERVAL
 
 
 def _keys_in(path: Path) -> tuple[str | None, int]:

@@ -7,6 +7,7 @@ and then leaves together, so batches grow with the load by themselves, as those 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
@@ -51,7 +52,9 @@ class Outbox:
         if self._waiting and not self._busy:
             self._busy = True
             waiting, self._waiting = self._waiting, []
-            self._trip = asyncio.get_running_loop().create_task(self._send(backend, waiting))
+            # Nobody's in particular: a job that cancels all its tasks must not fail others' jobs.
+            begin = asyncio.get_running_loop().create_task
+            self._trip = contextvars.Context().run(begin, self._send(backend, waiting))
 
     async def _send(self, backend: BaseBackend, waiting: list[_Waiting]) -> None:
         waiting = [each for each in waiting if not each[1].done()]  # some were cancelled meanwhile

@@ -21,6 +21,7 @@ from asyncmqd.client.pending import (
 from asyncmqd.domain.options import OF_CALL, OF_TASK, Seconds, refuse_unknown
 from asyncmqd.domain.retry import Backoff, exceptions
 from asyncmqd.domain.retry import backoff as to_backoff
+from asyncmqd.domain.targets import Origin, checked_target, task_name
 from asyncmqd.domain.tasks import REGISTRY, ExecutorKind, TaskDef, TaskOptions
 
 Params = ParamSpec("Params")
@@ -153,21 +154,24 @@ def task(
     - `executor`: for plain functions, "thread" or "process".
 
     Seconds may also be text like "5m" or a timedelta. What is not given is decided by the queue's
-    configuration. Raises ValueError for a wrong value and for a name that another function has, and
-    TypeError for what is no option.
+    configuration. Partials and callable objects need `name=`. Raises ValueError for a wrong value
+    and for a name that another function has, TypeError for what is no option, and for what no
+    worker could call: methods, generators.
     """
     refuse_unknown(options, {*OF_TASK, "name", "backoff", "retry_on", "dont_retry_on"})
 
     def register(target: Callable[..., Any]) -> Task[Any, Any]:
+        target = checked_target(target)
         definition = TaskDef(
             target,
-            name or f"{target.__module__}.{target.__qualname__}",
+            task_name(target, name),
             TaskOptions(
                 backoff=None if backoff is None else to_backoff(backoff),
                 retry_on=exceptions("retry_on", retry_on),
                 dont_retry_on=exceptions("dont_retry_on", dont_retry_on),
                 **{key: value for key, value in options.items() if value is not None},
             ),
+            Origin.here(),
         )
         REGISTRY.add(definition)
         return Task(definition)

@@ -1,14 +1,16 @@
-"""The store that a configuration names, for those who need nothing else of it."""
+"""The store that a configuration names, and the pace of a queue, for who needs nothing else."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.files import read_files
 from asyncmqd.config.layers import merged
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+from asyncmqd.domain.options import LEAST_PERIOD, period
 
 
 class StoreKeys(NamedTuple):
@@ -32,3 +34,23 @@ def store_in(path: Path) -> StoreKeys:
     if not isinstance(limit, int):  # if it is wrong, the daemon says so
         limit = DEFAULT_PAYLOAD_LIMIT
     return StoreKeys(url if isinstance(url, str) else None, limit)
+
+
+def scan_interval_in(path: Path, queue: str) -> float | None:
+    """The `scan_interval` that a file and its drop-ins have for a queue, or for all, in seconds.
+
+    None if they say none, or nothing that can be read: then the daemon tells.
+    """
+    keys = merged(read_files(path))
+    for table in (_table(keys, "queues", queue), _table(keys, "defaults")):
+        if isinstance(table, dict) and "scan_interval" in table:
+            with contextlib.suppress(ValueError):
+                return float(period(LEAST_PERIOD).check(table["scan_interval"]))
+    return None
+
+
+def _table(keys: dict[str, Any], *path: str) -> Any:
+    here: Any = keys
+    for part in path:
+        here = here.get(part) if isinstance(here, dict) else None
+    return here

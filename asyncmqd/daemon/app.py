@@ -78,8 +78,10 @@ def _run(
         application.extend_path(settings)
         scanners = application.load(settings)
 
+    observer = Observer()
+
     async def serve() -> int:
-        node = _node(settings, instance)
+        node = _node(settings, instance, observer)
         serving: Serving
         if settings.processes == 1:
             serving = OwnProcess(node, settings, application, scanners)
@@ -87,7 +89,7 @@ def _run(
             serving = await _load_children(node, configuration, application, systemd, writer)
         return await Daemon(configuration, serving, systemd, set_level).run(signals)
 
-    return run_loop(serve())
+    return run_loop(serve(), observer)
 
 
 async def _load_children(
@@ -112,7 +114,7 @@ async def _load_children(
     return children
 
 
-def _node(settings: Settings, instance: Instance) -> Node:
+def _node(settings: Settings, instance: Instance, observer: Observer) -> Node:
     backend = open_backend(settings.backend_url)
     backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
     return Node(
@@ -121,7 +123,7 @@ def _node(settings: Settings, instance: Instance) -> Node:
         life=instance.life,
         lease=settings.lease,
         hang_limit=settings.hang_limit,
-        observer=Observer(),
+        observer=observer,
     )
 
 

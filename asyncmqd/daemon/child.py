@@ -70,8 +70,9 @@ def _serve(line: socket.socket) -> int:
     scanners, problems = application.attempt(settings)
     line.sendall(pack(Answer(problems=list(problems.items()))))
 
+    observer = ChildObserver(hello.number)
+
     async def serve() -> int:
-        observer = ChildObserver(hello.number)
         backend = open_backend(settings.backend_url)
         node = Node(
             backend,
@@ -94,7 +95,7 @@ def _serve(line: socket.socket) -> int:
         node.duties.on_hopeless = child.replace
         return await child.run(line)
 
-    return run_loop(serve())
+    return run_loop(serve(), observer)
 
 
 def _log_to(hello: Hello, settings: Settings) -> None:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
 
+from asyncmqd.daemon.owners import owner_of
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.log import HasFields, running_job
 from asyncmqd.runtime.duties import in_thread
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of_thread
@@ -41,7 +39,6 @@ class LoopMonitor:
     async def run(self) -> None:
         """Watch the running loop, which must run in this thread, until cancelled."""
         self._loop = asyncio.get_running_loop()
-        _note_owners(self._loop)
         self._loop_thread = threading.get_ident()
         try:
             await in_thread("asyncmqd-monitor", self._watch)
@@ -80,7 +77,8 @@ class LoopMonitor:
         for run in list(self._runs()):
             if run.asyncio_task is task:
                 return run.fields
-        return _job_of(task)
+        job = owner_of(task)
+        return {} if job is None else dict(job.fields)
 
     def _stack(self) -> list[str]:
         """Where the loop's thread is, without the way to the job's code or at least to the loop."""
@@ -91,28 +89,3 @@ class LoopMonitor:
 
 # Where our code calls the job's, and where the process enters the loop.
 _CALL = re.compile(r"/runtime/execute\.py:\d+ _call$|/daemon/loop\.py:\d+ run_loop$")
-
-_owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
-
-
-def _note_owners(loop: asyncio.AbstractEventLoop) -> None:
-    """Remember which job begins a task, where Python does not: before 3.12."""
-    if sys.version_info < (3, 12):
-        loop.set_task_factory(_owned_task)
-
-
-def _owned_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
-    task = asyncio.Task(coro, loop=loop, **options)
-    job = running_job.get()
-    if job is not None:
-        _owners[task] = job
-    return task
-
-
-def _job_of(task: asyncio.Task[Any]) -> dict[str, Any]:
-    """The fields of the job that a task was begun for."""
-    if sys.version_info >= (3, 12):
-        job = task.get_context().get(running_job)
-    else:
-        job = _owners.get(task)
-    return {} if job is None else dict(job.fields)

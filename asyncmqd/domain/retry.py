@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -95,7 +95,7 @@ class Exponential(msgspec.Struct, frozen=True):
 class Custom(msgspec.Struct, frozen=True):
     """A function of the application: it gets the number of failures and the error."""
 
-    function: Callable[[int, BaseException], float]
+    function: Callable[[int, BaseException], Seconds]
 
     def __post_init__(self) -> None:
         if not _takes_two(self.function):
@@ -105,8 +105,11 @@ class Custom(msgspec.Struct, frozen=True):
             )
 
     def pause(self, failures: int, error: BaseException, _draw: float) -> float:
-        """Seconds until the next attempt; a negative answer means none to wait."""
-        return max(0.0, float(self.function(failures, error)))
+        """Seconds until the next attempt.
+
+        Raises what the function raises, and ValueError if it returned no seconds.
+        """
+        return float(_BACKOFF.check(self.function(failures, error)))
 
 
 Backoff = Fixed | Exponential | Custom
@@ -162,3 +165,47 @@ def exceptions(
         if not (isinstance(each, type) and issubclass(each, BaseException)):
             raise TypeError(f"{option}: expected exception types, got {shown(each)}")
     return listed
+
+
+# ---------------------------------------------------------------------- what an error asks for
+
+
+def parts(error: BaseException) -> Iterator[BaseException]:
+    """The error, and if it is an exception group all that it holds, groups in it included."""
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        yield each
+        if isinstance(each, BaseExceptionGroup):
+            waiting += reversed(each.exceptions)
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """What happened: the error itself, or what an exception group holds, however deep."""
+    return (each for each in parts(error) if not isinstance(each, BaseExceptionGroup))
+
+
+def may_retry(
+    error: BaseException,
+    retry_on: tuple[type[BaseException], ...],
+    dont_retry_on: tuple[type[BaseException], ...],
+) -> bool:
+    """Whether another attempt may follow.
+
+    Groups are looked through: one Reject, or one error of `dont_retry_on`, forbids it; else one
+    Retry asks for it; else the group itself or all that it holds must be of `retry_on`.
+    """
+    all_parts = list(parts(error))
+    if any(isinstance(each, (Reject, *dont_retry_on)) for each in all_parts):
+        return False
+    if any(isinstance(each, Retry) for each in all_parts) or isinstance(error, retry_on):
+        return True
+    return all(isinstance(leaf, retry_on) for leaf in leaves(error))
+
+
+def asked_pause(error: BaseException) -> float | None:
+    """The longest `after` of the Retry that was raised, alone or in a group; None if there is
+    none.
+    """
+    asked = (each.after for each in leaves(error) if isinstance(each, Retry))
+    return max((after for after in asked if after is not None), default=None)

@@ -9,7 +9,7 @@ import msgspec
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure, Record
 from asyncmqd.domain.options import MAX_DELAY
-from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, Reject, Retry
+from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, asked_pause, may_retry
 from asyncmqd.domain.states import EDGES, shelf
 
 SUSPECT_AT = 2  # crashes after which a job is tried: it runs alone in its process
@@ -86,6 +86,8 @@ class Crashed(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
+_BACK = {"retry", "release", "defer", "recover"}  # edges from a run to the next one
+
 Outcome = Succeeded | Raised | Refused | Expired | Released | Unknown | Crashed
 
 
@@ -117,11 +119,11 @@ def _failed(
     claim: Claim, error: BaseException, failure: Failure, policy: Policy, draw: float
 ) -> Change:
     failures = claim.failures + 1
-    if failures > policy.retries or not _may_retry(error, policy):
-        return _dead(claim, "fail", failure, policy, failures=failures)
-    pause = error.after if isinstance(error, Retry) else None
+    pause = None
+    if failures <= policy.retries:
+        pause = pause_before_retry(error, failures, policy, draw)
     if pause is None:
-        pause = policy.backoff.pause(failures, error, draw)
+        return _dead(claim, "fail", failure, policy, failures=failures)
     return _change(
         claim,
         "retry",
@@ -133,10 +135,18 @@ def _failed(
     )
 
 
-def _may_retry(error: BaseException, policy: Policy) -> bool:
-    if isinstance(error, (Reject, *policy.dont_retry_on)):
-        return False
-    return isinstance(error, (Retry, *policy.retry_on))
+def pause_before_retry(
+    error: BaseException, failures: int, policy: Policy, draw: float
+) -> float | None:
+    """Seconds until the attempt that follows the `failures`-th failure; None if none may follow.
+
+    Raises what the application's own part of the policy raises: a back-off function, or a type
+    that cannot be compared with.
+    """
+    if not may_retry(error, policy.retry_on, policy.dont_retry_on):
+        return None
+    asked = asked_pause(error)
+    return policy.backoff.pause(failures, error, draw) if asked is None else asked
 
 
 def _crashed(claim: Claim, crash: Crashed, policy: Policy) -> Change:
@@ -207,6 +217,8 @@ def _change(
         solo=None if solo is None or solo == claim.solo else solo,
         error=error,
         result=result or None,
+        # It is the run's: a job that goes back has not begun its next one yet.
+        progress=b"" if edge in _BACK else None,
         keep=keep,
     )
 

@@ -25,6 +25,7 @@ from asyncmqd.domain.options import (
     keep_checked,
 )
 from asyncmqd.domain.retry import Backoff
+from asyncmqd.domain.targets import Origin, called, identity, is_async
 
 ExecutorKind = Literal["thread", "process"]
 
@@ -61,19 +62,35 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
 class TaskDef:
     """A registered function with its options and its compiled argument types."""
 
-    def __init__(self, function: Callable[..., Any], name: str, options: TaskOptions) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        options: TaskOptions,
+        origin: Origin | None = None,
+    ) -> None:
         self.function = function
         self.name = str(TASK.check(name))
         self.options = options
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.origin = origin
+        self.is_async = is_async(function)
         self._signature = inspect.signature(function, **_UNEVALUATED)
         self._positional, self._least = _positional(self._signature)
+
+    @property
+    def module(self) -> str:
+        """The module to import for this task to be registered."""
+        # A decorator's or a partial's own module is another one.
+        own = getattr(self.function, "__qualname__", None) is not None
+        if self.origin is not None and not (own and self.origin.module == "__main__"):
+            return self.origin.module
+        return self.function.__module__
 
     @cached_property
     def _all_hints(self) -> dict[str, Any]:
         # Resolved late, for hints may name what is defined below the task.
         try:
-            return typing.get_type_hints(self.function, include_extras=True)
+            return typing.get_type_hints(called(self.function), include_extras=True)
         except NameError:  # a hint under TYPE_CHECKING: values stay plain JSON
             return {}
 
@@ -138,6 +155,11 @@ class TaskDef:
             raise BadArguments(f"{self.name}: argument {name!r}: {error}") from None
 
 
+def is_awaitable(value: Any) -> bool:
+    """Whether it is to be awaited; `inspect.isawaitable` costs ten times as much."""
+    return hasattr(type(value), "__await__")
+
+
 def _positional(signature: inspect.Signature) -> tuple[list[str], int]:
     """The parameters that may be given by position, and how many of them must be."""
     kinds = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -150,7 +172,7 @@ def _positional(signature: inspect.Signature) -> tuple[list[str], int]:
 
 
 class Registry:
-    """Tasks by name. A name is registered once; the same function may register again (reload)."""
+    """Tasks by name. A name is registered once; its module may be imported again (reload)."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, TaskDef] = {}
@@ -158,10 +180,10 @@ class Registry:
     def add(self, task: TaskDef) -> None:
         """Register. Raises ValueError if the name stands for another function already."""
         known = self._tasks.get(task.name)
-        if known is not None and not _same_function(known.function, task.function):
+        if known is not None and not _is_known(known, task):
             raise ValueError(
-                f"task {task.name}: expected a name of its own, got one that"
-                f" {known.function.__module__}.{known.function.__qualname__} has"
+                f"task {task.name}: expected a name of its own (name=), got one that"
+                f" {'.'.join(identity(known.function))} has"
             )
         self._tasks[task.name] = task
 
@@ -180,8 +202,17 @@ class Registry:
         return len(self._tasks)
 
 
-def _same_function(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+def _is_known(known: TaskDef, task: TaskDef) -> bool:
+    """Whether it is the same function, or the same one by name after its module was imported anew.
+
+    In one run of a module's body two functions of one name are two, as those of a factory are.
+    """
+    if known.function is task.function:
+        return True
+    anew = known.origin is not task.origin and (
+        known.origin is None or task.origin is None or known.origin.body is not task.origin.body
+    )
+    return anew and identity(known.function) == identity(task.function)
 
 
 REGISTRY = Registry()

@@ -35,6 +35,7 @@ EVENT_LEVELS = {
     "job.shelved": "warning",
     "job.lease_lost": "warning",
     "job.recovered": "warning",
+    "job.rules_failed": "warning",
     "job.overstayed": "warning",
     "duty.crashed": "error",
     "queue.crashed": "error",
@@ -55,6 +56,7 @@ EVENT_LEVELS = {
     "process.hung": "error",
     "process.restarting": "error",
     "loop.blocked": "error",
+    "loop.interrupted": "error",
     "loop.resumed": "warning",
     "log.dropped": "warning",
 }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-import inspect
 import logging
 import os
 import runpy
@@ -25,14 +24,15 @@ import msgspec
 from asyncmqd.client.connection import connect_within
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode
-from asyncmqd.domain.job import Failure
-from asyncmqd.domain.retry import Reject, Retry
-from asyncmqd.domain.tasks import REGISTRY, TaskDef
+from asyncmqd.domain.retry import DEFAULT_BACKOFF, Reject
+from asyncmqd.domain.settle import Policy, pause_before_retry
+from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions, is_awaitable
 from asyncmqd.observe.lines import printable
 from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
-from asyncmqd.runtime.execute import failure_of
+from asyncmqd.runtime.failures import failure_of, forget
 from asyncmqd.runtime.processes import Call, Hello, Reply
+from asyncmqd.runtime.rules import by_rules
 
 _HEADER = struct.Struct("!I")
 
@@ -135,13 +135,20 @@ def _serve(line: _Line, call: Call) -> None:
             raise Reject("the child process does not know this task")
         args, kwargs = task.typed(call.spec.args, call.spec.kwargs)
         value = task.function(*args, **kwargs)
-        if inspect.iscoroutine(value):
-            value = asyncio.run(value)
+        if is_awaitable(value):
+            value = asyncio.run(_awaited(value))
         reply = Reply(done=True, result=msgspec.Raw(encode(value, "result")))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
-        reply = _failed(task, error)
+        reply = _failed(line, call, task, error)
+        forget(error)
     end_prints()
     line.send(reply)
+
+
+async def _awaited(value: Any) -> Any:
+    while is_awaitable(value):
+        value = await value
+    return value
 
 
 def _find(name: str) -> TaskDef | None:
@@ -149,15 +156,17 @@ def _find(name: str) -> TaskDef | None:
     return REGISTRY.get(name) or REGISTRY.get(name.replace("__main__.", "__asyncmqd_main__.", 1))
 
 
-def _failed(task: TaskDef | None, error: BaseException) -> Reply:
-    options = task.options if task is not None else None
-    may_retry = not isinstance(error, Reject) and (
-        options is None
-        or (
-            isinstance(error, (Retry, *options.retry_on))
-            and not isinstance(error, options.dont_retry_on)
-        )
+def _failed(line: _Line, call: Call, task: TaskDef | None, error: BaseException) -> Reply:
+    """Judged here, where the error is: only its text travels."""
+    options = TaskOptions() if task is None else task.options
+    policy = Policy(
+        backoff=options.backoff or DEFAULT_BACKOFF,
+        retry_on=options.retry_on,
+        dont_retry_on=options.dont_retry_on,
     )
-    failure: Failure = failure_of(error)
-    after: Any = error.after if isinstance(error, Retry) else None
-    return Reply(done=True, failure=failure, may_retry=may_retry, after=after)
+    pause = by_rules(
+        lambda rules: pause_before_retry(error, call.attempt, rules, clock.draw()),
+        policy,
+        lambda reason: line.log(logging.WARNING, "job.rules_failed", reason=reason),
+    )
+    return Reply(done=True, failure=failure_of(error), may_retry=pause is not None, after=pause)

@@ -21,10 +21,11 @@ from asyncmqd.domain.settle import (
     is_suspect,
     settle,
 )
-from asyncmqd.runtime.execute import Execution, decide
+from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.room import NOTHING, Reservation, Room
+from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.slots import LANES
@@ -78,6 +79,7 @@ class ClaimLoop:
         """
         self._begun = True
         main = asyncio.create_task(self._run_lanes(), name=f"claims of {self.queue}")
+        self.execution.ending = lambda: main.cancelling() > 0
         cancelled: asyncio.CancelledError | None = None
         while not main.done():
             try:
@@ -381,7 +383,7 @@ class ClaimLoop:
             del self.running[run.id]
         self.room.slots.give()
         if outcome is not None:
-            change = decide(run, outcome)
+            change = decide(run, outcome, self.node.observer)
             if change.edge in {"retry", "defer"}:
                 self.scanner.expect(change.delay)
             self._unsaved.add_end(run, change)

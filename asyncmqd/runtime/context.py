@@ -16,7 +16,7 @@ PROGRESS_LIMIT = 64 * 1024  # bytes
 class JobContext:
     """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
 
-    __slots__ = ("_ends", "_report", "attempt", "id", "queue", "task", "worker")
+    __slots__ = ("_ends", "_exit", "_report", "attempt", "id", "queue", "task", "worker")
 
     def __init__(
         self,
@@ -28,6 +28,7 @@ class JobContext:
         worker: str,
         time_limit: float | None,
         report: Callable[[bytes], None],
+        exit: Callable[[BaseException], bool] = lambda _: False,
     ) -> None:
         self.id = id
         self.queue = queue
@@ -35,6 +36,7 @@ class JobContext:
         self.attempt = attempt  # 1 for the first run
         self.worker = worker
         self._report = report
+        self._exit = exit
         self._ends = None if time_limit is None else clock.wall() + time_limit
 
     @property
@@ -71,6 +73,10 @@ class JobContext:
                 f"progress: expected at most {PROGRESS_LIMIT} bytes, got {len(data)}"
             )
         self._report(data)
+
+    def exit(self, error: BaseException) -> bool:
+        """For the process that runs the job: end it by this error; False if it is over."""
+        return self._exit(error)
 
 
 def current_job() -> JobContext:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from asyncmqd.domain import clock
-from asyncmqd.domain.change import Change
 from asyncmqd.domain.codec import (
     CorruptPayload,
     NotSerialisable,
@@ -31,22 +26,19 @@ from asyncmqd.domain.settle import (
     Released,
     Succeeded,
     Unknown,
-    settle,
 )
-from asyncmqd.domain.tasks import BadArguments, TaskDef
+from asyncmqd.domain.tasks import BadArguments, TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
 from asyncmqd.runtime.context import JobContext, enter
+from asyncmqd.runtime.failures import failure_of, forget
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
 from asyncmqd.runtime.run import Run
-from asyncmqd.runtime.threads import Threads
+from asyncmqd.runtime.threads import Threads, Thrown
 
 LARGE = 32 * 1024  # bytes of a payload; ten times as many may take 200 ms to decode
-_HERE = str(Path(__file__).parent)
-_MESSAGE_LIMIT = 2_000  # characters of an error message that are kept
 _POLICIES = 1_000  # that are kept: `retries` of a job may be any number
-_TRACEBACK_LIMIT = 16_000  # characters of a traceback: the end of it says most
 
 
 class JobTimeout(Exception):
@@ -65,6 +57,8 @@ class Execution:
         self.gate = node.gate
         self.threads = Threads(node.overstays)
         self.processes = Processes(node.registry, node.backend)
+        # Whether the worker is made to end by whoever ends the whole loop, without telling it.
+        self.ending: Callable[[], bool] = lambda: False
 
     def change(self, options: WorkerOptions) -> None:
         """Run by other limits from the next job on."""
@@ -105,6 +99,8 @@ class Execution:
             refused = await self.threads.run(functools.partial(self._prepare, run), run)
         except asyncio.CancelledError as error:
             return self._raised(run, error)
+        if isinstance(refused, Thrown):
+            raise refused.error
         return refused or await self._call_in_time(run)
 
     # ------------------------------------------------------------------ steps
@@ -144,8 +140,10 @@ class Execution:
             failpoint("ran")
             if timer is not None:
                 timer.cancel()
-        if run.stop_reason in {"lost", "timeout"}:  # it swallowed the cancellation: late is late
+        if run.stop_reason in {"lost", "timeout", "exited"}:  # it swallowed the cancellation
             return self.stopped(run)
+        if isinstance(value, Thrown):
+            return self._raised(run, value.error)
         return self._succeeded(value)
 
     async def _call(self, run: Run, task: TaskDef, spec: JobSpec, limit: float | None) -> Any:
@@ -157,18 +155,23 @@ class Execution:
             worker=run.claim.worker,
             time_limit=limit,
             report=run.report,
+            exit=run.exit,
         )
         enter(context)
         if (task.options.executor or self.options.executor) == "process":
             return await self.processes.run(spec, context)
         args, kwargs = task.typed(spec.args, spec.kwargs)
-        if task.is_async:
-            try:
-                return await task.function(*args, **kwargs)
-            finally:
-                end_prints()
-        call = functools.partial(_call_plain, task.function, *args, **kwargs)
-        return await self.threads.run(call, run)
+        try:
+            if task.is_async:
+                value = await task.function(*args, **kwargs)
+            else:
+                call = functools.partial(_call_plain, task.function, *args, **kwargs)
+                value = await self.threads.run(call, run)
+            while is_awaitable(value):  # of a plain function that wraps an async one
+                value = await value
+            return value
+        finally:
+            end_prints()
 
     # ------------------------------------------------------------------ outcomes
 
@@ -186,10 +189,16 @@ class Execution:
         return Succeeded(b"" if data == b"null" else data)
 
     def _raised(self, run: Run, error: BaseException) -> Outcome | None:
+        try:
+            return self._judged(run, error)
+        finally:
+            forget(error)
+
+    def _judged(self, run: Run, error: BaseException) -> Outcome | None:
         if run.stop_reason is not None:
             return self.stopped(run)
-        if isinstance(error, asyncio.CancelledError) and _cancelled_from_outside():
-            return Released()
+        if isinstance(error, asyncio.CancelledError):
+            return Released() if self.ending() else Raised(error, _cancelled(error))
         if isinstance(error, ChildCrashed):
             return Crashed(str(error), alone=True)
         if isinstance(error, BadArguments):
@@ -202,6 +211,10 @@ class Execution:
             return None
         if run.stop_reason == "released":
             return Released()
+        if run.error is not None:
+            outcome = Raised(run.error, failure_of(run.error))
+            forget(run.error)
+            return outcome
         error = JobTimeout("the run took longer than its time limit")
         return Raised(error, Failure("JobTimeout", str(error)))
 
@@ -218,48 +231,11 @@ def _call_plain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> A
         end_prints()
 
 
-def decide(run: Run, outcome: Outcome) -> Change:
-    """`settle`, in spite of a back-off function of the application that raises."""
-    try:
-        return settle(run.claim, outcome, run.policy, clock.draw())
-    except Exception as error:  # noqa: BLE001 - whatever it is, the job fails by it
-        return settle(run.claim, Refused(failure_of(error)), run.policy, 0.0)
-
-
-def _cancelled_from_outside() -> bool:
-    """Whether somebody cancelled this run's task, rather than the task function raising it."""
+def _cancelled(error: asyncio.CancelledError) -> Failure:
+    """Why the run ended by a cancellation that its worker knows nothing of."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def failure_of(error: BaseException) -> Failure:
-    """What people get to see of an exception, bounded in size. Never raises."""
-    remote = getattr(error, "failure", None)
-    if isinstance(remote, Failure):
-        return remote
-    try:
-        message = str(error)
-    except BaseException as broken:  # noqa: BLE001 - __str__ is the application's code
-        message = f"(its message cannot be shown: {type(broken).__name__})"
-    try:
-        lines = "".join(
-            traceback.format_exception(type(error), error, _own_frames(error.__traceback__))
-        )
-    except BaseException:  # noqa: BLE001 - the same
-        lines = ""
-    return Failure(
-        type(error).__name__,
-        _printable(message[:_MESSAGE_LIMIT]),
-        _printable(lines[-_TRACEBACK_LIMIT:]),
-    )
-
-
-def _own_frames(frames: TracebackType | None) -> TracebackType | None:
-    """The traceback from the task on: how we came to call it helps nobody."""
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_HERE):
-        frames = frames.tb_next
-    return frames
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+    own = task is not None and task.cancelling() > 0
+    why = "the job cancelled itself" if own else "what the job waited for was cancelled"
+    failure = failure_of(error)
+    message = f"{why}: {failure.message}" if failure.message else why
+    return Failure(failure.type, message, failure.traceback)

@@ -111,7 +111,7 @@ class Processes:
         raise _as_exception(reply)
 
     async def _start(self) -> _Child:
-        modules = sorted({task.function.__module__ for task in self._registry})
+        modules = sorted({task.module for task in self._registry})
         main = None
         if "__main__" in modules:
             modules.remove("__main__")

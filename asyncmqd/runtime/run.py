@@ -17,7 +17,7 @@ CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settl
 
 _NO_POLICY = Policy()
 
-StopReason = Literal["timeout", "lost", "released"]
+StopReason = Literal["timeout", "lost", "released", "exited"]
 
 
 class Run:
@@ -29,6 +29,7 @@ class Run:
         "claim",
         "duration",
         "ended",
+        "error",
         "explained",
         "id",
         "on_overstay",
@@ -52,6 +53,7 @@ class Run:
         self.policy = _NO_POLICY
         self.progress: bytes | None = None  # reported, not stored yet
         self.stop_reason: StopReason | None = None
+        self.error: BaseException | None = None  # what its code called to an end with
         self.begun = False  # its task has made its first step
         self.ended = False  # it was handed over: what its task does from now on counts no more
         self.explained = False  # the log says why its claim was lost
@@ -119,6 +121,16 @@ class Run:
             self._check_ended()
         else:
             asyncio.get_running_loop().call_later(CANCEL_GRACE, self._check_ended)
+
+    def exit(self, error: BaseException) -> bool:
+        """Code of it raised SystemExit or KeyboardInterrupt where nobody waits for it, which ends
+        the run as it would end a program; False if the run is over, or was told to stop before.
+        """
+        if self.ended or self.stop_reason is not None:
+            return False
+        self.error = error
+        self.stop("exited")
+        return True
 
     def _check_ended(self) -> None:
         if not self.ended and self.on_overstay is not None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.connection import resolve
+from asyncmqd.client.connection import configured_scan_interval, resolve
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import refuse_unknown
@@ -24,8 +24,6 @@ from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.slots import SharedSlots
 from asyncmqd.runtime.watch import Watch
 from asyncmqd.runtime.worker import Worker
-
-DEFAULT_SCAN_INTERVAL = 1.0  # seconds
 
 Backend = str | BaseBackend | None
 
@@ -53,7 +51,8 @@ async def run_worker(
       `burst` of them may come at once (default `rate_limit`).
     - `repeatables`: dicts with the keys of `queues.toml`, or what `add_repeatable` returned.
     - `scan_interval`: the longest sleep, in seconds, of the scanner while jobs are pending
-      (default 1.0); it wakes by itself for the next due moment that it knows.
+      (default: what the configuration file says of the queue, else 1.0); it wakes by itself for
+      the next due moment that it knows.
     - `scanners`: own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
     - `retries` and `timeout` (seconds): for tasks that do not say.
     """
@@ -63,7 +62,7 @@ async def run_worker(
         rate_limit=rate_limit,
         rate_interval=rate_interval,
         burst=burst,
-        scan_interval=DEFAULT_SCAN_INTERVAL if scan_interval is None else scan_interval,
+        scan_interval=_pace(queue_name, scan_interval),
         drain_timeout=drain_timeout,
         retries=retries,
         timeout=timeout,
@@ -92,7 +91,8 @@ async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) 
     `worker_id` is part of the `worker` that its log lines name. Delayed jobs are promoted, too.
     """
     store = resolve(backend)
-    async with shared_node(store) as node, Watch(queue_name, node, worker_id) as watch:
+    options = WorkerOptions(scan_interval=configured_scan_interval(queue_name))
+    async with shared_node(store) as node, Watch(queue_name, node, worker_id, options) as watch:
 
         async def step() -> None:
             claim = await watch.claim()
@@ -143,13 +143,14 @@ async def handle_job(
 
 
 async def delayed_job_scanner(
-    queue_name: str, backend: Backend = None, interval: float = 2.0
+    queue_name: str, backend: Backend = None, interval: float | None = 2.0
 ) -> None:
     """Promote delayed jobs when they are due, recover abandoned ones, until cancelled.
 
-    `interval` bounds its sleep, in seconds, while any job is pending.
+    `interval` bounds its sleep, in seconds, while any job is pending; None: as `run_worker`'s
+    `scan_interval`.
     """
-    options = WorkerOptions(scan_interval=interval)
+    options = WorkerOptions(scan_interval=_pace(queue_name, interval))
     async with shared_node(resolve(backend)) as node:
         await Worker(queue_name, node, options).run_scanner()
 
@@ -168,6 +169,10 @@ async def repeatable_scheduler(
     options = WorkerOptions(repeatables=as_repeatables(jobs, store.payload_limit))
     async with shared_node(store) as node:
         await Worker(queue_name, node, options).run_scheduler()
+
+
+def _pace(queue: str, scan_interval: float | None) -> float:
+    return configured_scan_interval(queue) if scan_interval is None else scan_interval
 
 
 def as_repeatables(

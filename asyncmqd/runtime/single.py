@@ -7,21 +7,43 @@ import asyncio
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import Outcome, Released, note_progress
-from asyncmqd.runtime.execute import Execution, decide
+from asyncmqd.domain.settle import Outcome, note_progress
+from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import Run
 
 
 async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
-    """Execute the claim and apply what `settle` decides; when cancelled, hand the job back.
+    """Execute the claim and apply what `settle` decides.
 
+    When cancelled, hand the job back and re-raise; also if it has just ended, which then counts.
     Raises StoreError if the store cannot be reached.
     """
-    loop = asyncio.get_running_loop()
+    run = Run(claim, asyncio.get_running_loop().time())
+    caller = asyncio.current_task()
+    assert caller is not None
     execution = Execution(options, node)
-    run = Run(claim, loop.time())
+    execution.ending = lambda: caller.cancelling() > 0
+    # In a task of its own, so that a cancellation can meet no step of it half-way.
+    work = asyncio.create_task(_run(node, run, execution))
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            run.stop("released")
+            cancelled = error
+    if cancelled is not None:
+        work.exception()  # a store that cannot be reached brings the job back by its lease
+        raise cancelled
+    work.result()
+
+
+async def _run(node: Node, run: Run, execution: Execution) -> None:
+    loop = asyncio.get_running_loop()
+    claim = run.claim
     notes: set[asyncio.Task[object]] = set()
 
     def report(_: Run, progress: bytes) -> None:
@@ -40,7 +62,7 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
     node.leases.hold(run)
     run.asyncio_task = loop.create_task(execute())
     try:
-        outcome = await _outcome(run, execution)
+        outcome = await _outcome(run, run.asyncio_task, execution)
     finally:
         run.end()
         await asyncio.gather(*notes, return_exceptions=True)
@@ -49,23 +71,28 @@ async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
     if outcome is None:
         node.explain(run)
         return
-    await _write(node, run, decide(run, outcome))
-    if isinstance(outcome, Released) and run.stop_reason == "released":
-        raise asyncio.CancelledError
+    await _write(node, run, decide(run, outcome, node.observer))
 
 
-async def _outcome(run: Run, execution: Execution) -> Outcome | None:
-    assert run.asyncio_task is not None
+async def _outcome(
+    run: Run, executing: asyncio.Task[Outcome | None], execution: Execution
+) -> Outcome | None:
     overstayed = asyncio.get_running_loop().create_future()
-    run.on_overstay = lambda _: overstayed.set_result(None)
+
+    def settle_without(_: Run) -> None:
+        if not overstayed.done():
+            overstayed.set_result(None)
+
+    run.on_overstay = settle_without
+    if run.stop_reason is not None:  # told before there was anything to stop
+        executing.cancel()
     try:
-        await asyncio.wait({run.asyncio_task, overstayed}, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
+        await asyncio.wait({executing, overstayed}, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:  # all tasks of the loop are cancelled, as `asyncio.run` does
         run.stop("released")
-        await asyncio.wait({run.asyncio_task, overstayed}, return_when=asyncio.FIRST_COMPLETED)
-    if run.asyncio_task.done() and not run.asyncio_task.cancelled():
-        outcome: Outcome | None = run.asyncio_task.result()
-        return outcome
+        await asyncio.wait({executing, overstayed}, return_when=asyncio.FIRST_COMPLETED)
+    if executing.done() and not executing.cancelled():
+        return executing.result()
     return execution.stopped(run)
 
 

@@ -7,7 +7,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
@@ -15,6 +15,16 @@ from asyncmqd.runtime.run import Run
 _Call = tuple[
     Callable[[], Any], contextvars.Context, asyncio.Future[Any], asyncio.AbstractEventLoop, Run
 ]
+
+
+class Thrown(NamedTuple):
+    """What a function raised.
+
+    A value, for futures refuse some errors, and one that keeps an error is kept in turn by the
+    frames of the error's traceback.
+    """
+
+    error: BaseException
 
 
 class Threads:
@@ -31,7 +41,10 @@ class Threads:
         self.closed = False
 
     async def run(self, function: Callable[[], Any], run: Run) -> Any:
-        """The function's result. When cancelled, the thread goes on alone, for nobody."""
+        """The function's result, or what it raised as `Thrown`.
+
+        When cancelled, the thread goes on alone, for nobody.
+        """
         thread = self.idle.pop() if self.idle else _Thread(self)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -39,7 +52,7 @@ class Threads:
         try:
             return await future
         except asyncio.CancelledError:
-            if future.cancelled():  # by us, not by what the function raised
+            if future.cancelled():  # not if the function ends in this very moment
                 self.overstays.begin(run)
             raise
 
@@ -63,19 +76,18 @@ class _Thread:
             function, context, future, loop, run = call
             run.thread_id = threading.get_ident()
             try:
-                value, error = context.run(function), None
-            except BaseException as raised:  # noqa: BLE001 - handed to the run, which judges it
-                value, error = None, raised
+                value = context.run(function)
+            except BaseException as error:  # noqa: BLE001 - handed to the run, which judges it
+                value = Thrown(error)
             try:
-                loop.call_soon_threadsafe(self._done, run, future, value, error)
+                loop.call_soon_threadsafe(self._done, run, future, value)
             except RuntimeError:  # the loop was closed while the function ran
                 return
             # Hold nothing of the job while waiting for the next.
-            del call, function, context, future, loop, run, value, error
+            del call, function, context, future, loop, run, value
 
-    def _done(
-        self, run: Run, future: asyncio.Future[Any], value: Any, error: BaseException | None
-    ) -> None:
+    def _done(self, run: Run, future: asyncio.Future[Any], value: Any) -> None:
+        run.thread_id = None
         if self._owner.closed:
             self.calls.put(None)
         else:
@@ -83,11 +95,4 @@ class _Thread:
         if future.done():  # its run was settled without it
             self._owner.overstays.end(run)
             return
-        if error is None:
-            future.set_result(value)
-        elif isinstance(error, StopIteration | GeneratorExit):
-            # A future refuses the one; the other would close the coroutines on its way, and the
-            # run would never end.
-            future.set_exception(RuntimeError(f"the task raised {type(error).__name__}"))
-        else:
-            future.set_exception(error)
+        future.set_result(value)

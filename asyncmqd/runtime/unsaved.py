@@ -43,10 +43,13 @@ class Unsaved:
         return bool(self.ended or self.progressed)
 
     def add_end(self, run: Run, change: Change) -> None:
-        """A run has ended so. Progress that the store may not have yet goes with it."""
+        """A run has ended so. Progress that the store may not have yet goes with it, unless the
+        job runs again: then it has none.
+        """
         if run.progress is not None:
             self.progressed.pop(run.id, None)
-            change = msgspec.structs.replace(change, progress=run.progress)
+            if change.progress is None:
+                change = msgspec.structs.replace(change, progress=run.progress)
         self.ended.append((run, change))
 
     def report(self, run: Run, progress: bytes) -> None:

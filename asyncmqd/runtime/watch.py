@@ -20,14 +20,14 @@ from asyncmqd.runtime.scanner import Scanner
 class Watch:
     """One consumer's view of its queue. Use it as an async context manager."""
 
-    def __init__(self, queue: str, node: Node, worker_id: int) -> None:
+    def __init__(self, queue: str, node: Node, worker_id: int, options: WorkerOptions) -> None:
         self.queue = queue
         self.node = node
         self.worker = f"{node.id}#{worker_id}"
         self.concurrency = 1
         self.running: dict[str, object] = {}
         self.claiming = True
-        self._scanner = Scanner(queue, node, WorkerOptions())
+        self._scanner = Scanner(queue, node, options)
         self._scanning: Duty | None = None
         self._woken = asyncio.Event()
 

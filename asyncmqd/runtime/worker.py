@@ -119,7 +119,11 @@ class Worker:
         await self._scheduler.run()
 
     async def _scan(self, scanner: CustomScanner) -> None:
-        await scanner(self.queue, backend=self.node.backend, interval=self.options.scan_interval)
+        pace = self.options.scan_interval
+        try:
+            await scanner(self.queue, backend=self.node.backend, interval=pace)
+        except (SystemExit, KeyboardInterrupt) as error:  # raised on, it would leave the loop
+            raise RuntimeError(f"the scanner raised {type(error).__name__}") from error
 
     # ------------------------------------------------------------------ changing
 

@@ -208,16 +208,25 @@ async def test_cancels_and_completions_at_once_end_each_job_once(
 
 async def test_what_a_change_leaves_out_stays(backend: BaseBackend) -> None:
     claim = await take_one(backend, "a")
-    await apply(backend, note_progress(claim, b"1"))
     await apply(backend, retried(claim, 0.0))
     assert await backend.move_due(QUEUE) == 1
     [again] = await backend.claim(QUEUE, 1, LEASE, "other")
+    await apply(backend, note_progress(again, b"1"))
     assert (again.failures, again.attempt, again.token) == (1, 2, 2)
     await apply(backend, succeeded(again, b"2"))
     ended = await record(backend, "a")
     assert (ended.progress, ended.failures, ended.result) == (b"1", 1, b"2")
     assert ended.worker == "other"
     assert b"OSError" in ended.error
+
+
+@pytest.mark.parametrize("outcome", ["retry", "release", "defer", "recover"])
+async def test_a_job_that_goes_back_has_no_progress(backend: BaseBackend, outcome: str) -> None:
+    claim = await take_one(backend, "a", lease=0.0)
+    await apply(backend, note_progress(claim, b"1"))
+    assert (await record(backend, "a")).progress == b"1"
+    assert await apply(backend, ALL_OUTCOMES[outcome](claim)) == ["applied"]
+    assert (await record(backend, "a")).progress == b""
 
 
 async def test_decisions_of_one_call_do_not_lend_each_other_their_sources(

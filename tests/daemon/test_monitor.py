@@ -11,6 +11,7 @@ import pytest
 
 from asyncmqd.daemon import monitor
 from asyncmqd.daemon.monitor import LoopMonitor
+from asyncmqd.daemon.owners import begin_task
 from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import running_job
@@ -60,6 +61,7 @@ def run():
 
 @pytest.fixture
 async def watch(told, run):
+    asyncio.get_running_loop().set_task_factory(begin_task)
     watched = LoopMonitor(told, lambda: [run])
     watching = asyncio.create_task(watched.run())
     await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -256,6 +257,18 @@ async def _end(w: World, document: Document) -> None:
     assert set(w.ran.values()) | set(w.began.values()) <= {1}
     for counts in (await w.node.backend.counts(QUEUES)).values():
         assert counts.waiting == counts.delayed == counts.active == counts.failed == 0
-    names: set[str] = set(w.node.observer.names())  # type: ignore[attr-defined]
-    assert not names & {"queue.crashed", "job.released", "job.lease_lost", "scanner.crashed"}
+    assert not _troubles(w)
     assert set(NEEDS_RESTART) >= set(w.configuration.needs_restart)
+
+
+def _troubles(w: World) -> list[str]:
+    """What must not happen to any queue or job, with the stack if there is one."""
+    bad = {"queue.crashed", "job.released", "job.lease_lost", "scanner.crashed"}
+    events: list[tuple[str, dict[str, Any]]] = w.node.observer.events  # type: ignore[attr-defined]
+    return [_told(name, fields) for name, fields in events if name in bad]
+
+
+def _told(name: str, fields: dict[str, Any]) -> str:
+    error = fields.get("exc_info")
+    stack = "" if error is None else "".join(traceback.format_exception(error))
+    return f"{name} {fields}\n{stack}"

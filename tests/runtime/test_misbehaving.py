@@ -51,9 +51,9 @@ def _exits() -> None:
 ERRORS = {
     "SystemExit": _exits,
     "KeyboardInterrupt": _raising(KeyboardInterrupt()),
-    "RuntimeError": _raising(GeneratorExit()),
+    "GeneratorExit": _raising(GeneratorExit()),
     "CancelledError": _raising(asyncio.CancelledError()),
-    "RuntimeError ": _raising(StopIteration(1)),
+    "StopIteration": _raising(StopIteration(1)),
     "BaseExceptionGroup": _raising(BaseExceptionGroup("many", [KeyboardInterrupt()])),
     "_Unshowable": _raising(_Unshowable()),
     "RecursionError": _grows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from asyncmqd import (
 from asyncmqd.backends import InMemoryBackend, StoreError
 from asyncmqd.backends.base import Turn
 from asyncmqd.client import Queue
+from asyncmqd.client.connection import configured_scan_interval
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import CRASH_LIMIT
@@ -460,6 +462,29 @@ async def test_a_custom_scanner_enqueues_and_one_that_fails_runs_again(bench: Be
     assert bench.observer.names().count("scanner.crashed") == 2
 
 
+@virtual
+async def test_a_custom_scanner_that_ends_itself_runs_again(bench: Bench) -> None:
+    calls: list[int] = []
+
+    async def ends(queue_name: str, backend: Any, interval: float) -> None:
+        calls.append(len(calls))
+        match len(calls):
+            case 1:
+                raise SystemExit(3)
+            case 2:
+                asyncio.current_task().cancel()  # type: ignore[union-attr]
+            case 3:
+                raise asyncio.CancelledError
+        await asyncio.sleep(1e6)
+
+    bench.task(sleeper(1), name="work")
+    async with bench.worker(scanners=(ends,)):
+        await asyncio.sleep(30)
+        await bench.ended(await bench.add("work"))
+    assert len(calls) == 4
+    assert bench.observer.names().count("scanner.crashed") == 3
+
+
 # ---------------------------------------------------------------------- the guide's functions
 
 
@@ -564,3 +589,22 @@ async def test_dynamic_concurrency_by_cancelling_and_starting_anew(bench: Bench)
     async with bench.worker(concurrency=11):
         await asyncio.sleep(4.5)
         assert (await bench.backend.counts(["q"]))["q"].completed == 12
+
+
+async def test_the_pace_of_a_scanner_is_the_configured_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "queues.toml"
+    monkeypatch.setenv("ASYNCMQD_CONFIG", str(config))
+    assert configured_scan_interval("g") == 1.0
+    config.write_text("[defaults]\nscan_interval = 0.25\n[queues.slow]\nscan_interval = '1m'\n")
+    assert [configured_scan_interval(each) for each in ("g", "slow")] == [0.25, 60.0]
+    seen: asyncio.Queue[float] = asyncio.Queue()
+
+    async def scanner(queue_name: str, backend: Any, interval: float) -> None:
+        await seen.put(interval)
+        await asyncio.Event().wait()
+
+    running = asyncio.create_task(run_worker("slow", InMemoryBackend(), scanners=[scanner]))
+    assert await seen.get() == 60.0
+    await cancel(running)

@@ -181,8 +181,27 @@ def test_no_pause_is_longer_than_the_longest() -> None:
 
 
 @pytest.mark.parametrize("answer", [-5.0, math.nan])
-def test_a_pause_that_is_no_time_means_none(answer: float) -> None:
-    assert decide(claimed(), raised(), retries=1, backoff=Custom(lambda *_: answer)).delay == 0
+def test_a_pause_that_is_no_time_is_told_to_whoever_decides(answer: float) -> None:
+    with pytest.raises(ValueError, match="backoff: expected seconds"):
+        decide(claimed(), raised(), retries=1, backoff=Custom(lambda *_: answer))
+    assert decide(claimed(), raised(), backoff=Custom(lambda *_: answer)).edge == "fail"
+
+
+def group(*errors: Exception) -> Raised:
+    return raised(ExceptionGroup("g", [ExceptionGroup("inner", errors[:1]), *errors[1:]]))
+
+
+def test_groups_are_looked_through() -> None:
+    rules = {"retries": 1, "retry_on": (OSError,), "backoff": Fixed(1)}
+    assert decide(claimed(), group(OSError(), ConnectionError()), **rules).edge == "retry"
+    assert decide(claimed(), group(OSError(), ValueError()), **rules).edge == "fail"
+    assert decide(claimed(), group(OSError(), Reject("no")), **rules).edge == "fail"
+    asked = [Retry(after=7), ValueError(), Retry(after=9), Retry()]
+    assert decide(claimed(), group(*asked), **rules).delay == 9
+    assert decide(claimed(), group(Retry(), ValueError()), **rules).delay == 1
+    assert decide(claimed(), group(Reject("no"), Retry(after=9)), **rules).edge == "fail"
+    rules = {"retries": 1, "dont_retry_on": (KeyError,)}
+    assert decide(claimed(), group(OSError(), KeyError()), **rules).edge == "fail"
 
 
 def test_a_rejected_job_fails_at_once() -> None:

@@ -75,8 +75,13 @@ def test_a_function_gets_the_failures_and_the_error() -> None:
 
     assert Custom(linear).pause(3, BOOM, 0.5) == 30
     assert seen == [(3, BOOM)]
-    assert Custom(lambda *_: -1).pause(1, BOOM, 0.5) == 0
-    assert Custom(lambda *_: math.nan).pause(1, BOOM, 0.5) == 0
+    assert Custom(lambda *_: timedelta(minutes=1)).pause(1, BOOM, 0.5) == 60
+
+
+@pytest.mark.parametrize("answer", [None, -1, math.nan, math.inf, "soon"])
+def test_what_a_function_returns_is_seconds(answer: Any) -> None:
+    with pytest.raises(ValueError, match="backoff: expected seconds"):
+        Custom(lambda *_: answer).pause(1, BOOM, 0.5)
 
 
 def test_what_backoff_means() -> None:

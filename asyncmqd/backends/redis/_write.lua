@@ -1,15 +1,24 @@
 -- What a change writes beside the lines; `runs` and `bytes` are written by turn.lua at the end.
 local bytes, packed = 0, {}
 
--- Write error, result or progress. The first two are part of the job's size.
+-- Write error, result or progress; what is empty takes no room. The first two are part of the
+-- job's size.
 local function write_left(id, left, run)
-  local key = base .. 'left:' .. id
+  local key, kept = base .. 'left:' .. id, {}
   for at = 1, #left, 2 do
-    if left[at] ~= 'progress' then
-      run[SIZE] = run[SIZE] + #left[at + 1] - redis.call('HSTRLEN', key, left[at])
+    local name, value = left[at], left[at + 1]
+    if name ~= 'progress' then
+      run[SIZE] = run[SIZE] + #value - redis.call('HSTRLEN', key, name)
+    end
+    if value == '' then
+      redis.call('HDEL', key, name)
+    else
+      kept[#kept + 1], kept[#kept + 2] = name, value
     end
   end
-  redis.call('HSET', key, unpack(left))
+  if #kept > 0 then
+    redis.call('HSET', key, unpack(kept))
+  end
 end
 
 -- Keep an ended job until a time, or by number.

@@ -1,0 +1,60 @@
+"""Whose an asyncio task is: a job's, which is remembered, or ours, which no job gets to see."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from asyncmqd.observe.log import HasFields, running_job
+
+_owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
+_exited: list[asyncio.Task[Any]] = []  # by an error that leaves the loop, until it was judged
+
+
+def begin_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+    """Begin a task; for `loop.set_task_factory`.
+
+    A job that cancels all of `asyncio.all_tasks()`, as programs do at their end, means its own. So
+    a task that no job begins is not listed there: cancelled by a job, the daemon would end.
+    """
+    task = asyncio.Task(coro, loop=loop, **options)
+    context = options.get("context")
+    job = running_job.get() if context is None else context.get(running_job)
+    if job is None:
+        # From the documentation's page on how to extend asyncio.
+        asyncio._unregister_task(task)  # noqa: SLF001
+    else:
+        _owners[task] = job
+        task.add_done_callback(_keep_exit)
+    return task
+
+
+def _keep_exit(task: asyncio.Task[Any]) -> None:
+    if isinstance(_error_of(task), SystemExit | KeyboardInterrupt):
+        _exited.append(task)
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    # Not `task.exception()`, after which asyncio takes the error for known.
+    error: BaseException | None = task._exception  # noqa: SLF001
+    return error
+
+
+def owner_of(task: asyncio.Task[Any]) -> HasFields | None:
+    """The job that began the task, if any."""
+    return _owners.get(task)
+
+
+def raiser_of(error: BaseException) -> asyncio.Task[Any] | None:
+    """The task of a job that ended by this very error, if any; to be asked once."""
+    for task in _exited:
+        if _error_of(task) is error:
+            _exited.remove(task)
+            return task
+    return None
+
+
+def was_told(task: asyncio.Task[Any]) -> bool:
+    """Whether somebody who waited for a failed task has got its error."""
+    return not task._log_traceback  # noqa: SLF001

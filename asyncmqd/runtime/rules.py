@@ -1,0 +1,48 @@
+"""The retry rules of a task, applied in spite of the application's code in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from asyncmqd.domain import clock
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.retry import DEFAULT_BACKOFF
+from asyncmqd.domain.settle import Outcome, Policy, settle
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.failures import failure_of
+from asyncmqd.runtime.run import Run
+
+Answer = TypeVar("Answer")
+
+
+def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
+    """`settle` by the rules of the run's task; rules that raise are told of, and done without."""
+    draw = clock.draw()
+
+    def complain(reason: str) -> None:
+        observer.about(run.claim, run.task_name, "job.rules_failed", reason)
+
+    return by_rules(lambda policy: settle(run.claim, outcome, policy, draw), run.policy, complain)
+
+
+def by_rules(
+    judge: Callable[[Policy], Answer], policy: Policy, complain: Callable[[str], None]
+) -> Answer:
+    """What `judge` makes of the policy. If a part of it raises, the default stands for that part:
+    a job's own error must not be lost by an error in the rules for it.
+    """
+    try:
+        return judge(policy)
+    except BaseException as error:  # noqa: BLE001 - a back-off function may raise anything
+        failure = failure_of(error)
+        complain(
+            f"the default rules hold, for the task's own raise {failure.type}: {failure.message}"
+        )
+    plain = msgspec.structs.replace(policy, retry_on=(BaseException,), dont_retry_on=())
+    try:
+        return judge(plain)
+    except BaseException:  # noqa: BLE001 - the same
+        return judge(msgspec.structs.replace(plain, backoff=DEFAULT_BACKOFF))

@@ -1,0 +1,110 @@
+"""What a task raises and returns comes to the same in loop, thread and child."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.domain.codec import decode
+from asyncmqd.domain.job import Failure, Record
+from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.states import State
+from asyncmqd.domain.tasks import REGISTRY
+from tests.eventually import eventually
+from tests.runtime.behaving import EXECUTORS, HOLDING, RULES
+from tests.runtime.conftest import Bench
+
+pytestmark = pytest.mark.timeout(120)  # a child imports the application
+
+
+@asynccontextmanager
+async def _worker(bench: Bench) -> AsyncIterator[Bench]:
+    bench.backend = InMemoryBackend()
+    bench.registry = REGISTRY
+    async with bench.worker(concurrency=1):
+        yield bench
+
+
+async def _failed(bench: Bench, id: str) -> tuple[Record, Failure]:
+    async def look() -> bool:
+        return (await bench.record(id)).failures > 0
+
+    await eventually(look, limit=60)
+    record = await bench.record(id)
+    failure = decode_failure(record.error)
+    assert failure is not None
+    return record, failure
+
+
+def _fell_back(bench: Bench, id: str) -> list[dict[str, Any]]:
+    told = [fields for name, fields in bench.observer.events if name == "job.rules_failed"]
+    return [fields for fields in told if fields["job_id"] == id]
+
+
+RETRIED_IN = {  # seconds at most; None: not at all
+    "no_type": 1,
+    "no_type_not": 1,
+    "backoff_raises": 1,
+    "backoff_none": 1,
+    "backoff_nan": 1,
+    "backoff_negative": 1,
+    "backoff_by_error": 3600,
+    "reject": None,
+    "retry": 3600,
+    "reject_first": None,
+    "all_of_them": 1,
+    "one_of_them": None,
+    "none_of_those": None,
+    "the_group": 1,
+}
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+async def test_the_error_is_the_task_s_whatever_its_rules_do(bench: Bench, executor: str) -> None:
+    async with _worker(bench):
+        for name, pause in RETRIED_IN.items():
+            id = await bench.add(f"{executor}.{name}")
+            record, failure = await _failed(bench, id)
+            raised = RULES[name][0]
+            with pytest.raises((ValueError, ExceptionGroup)) as caught:
+                raised()
+            assert failure.type == type(caught.value).__name__
+            assert failure.message.startswith(str(caught.value))
+            again = record.state is not State.FAILED or record.failures == 2
+            assert again == (pause is not None), name
+            if pause == 3600:
+                assert record.due is not None
+                assert record.due - record.created > 3_000
+            odd = name.startswith(("no_type", "backoff_")) and name != "backoff_by_error"
+            if executor != "process":  # its child tells by a log line
+                assert bool(_fell_back(bench, id)) == odd, name
+
+
+async def test_a_group_s_message_names_what_is_in_it(bench: Bench) -> None:
+    async with _worker(bench):
+        _, failure = await _failed(bench, await bench.add("loop.one_of_them"))
+    assert failure.message == "some (2 sub-exceptions): OSError: o; ValueError: v"
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+async def test_what_a_plain_function_returns_is_awaited(bench: Bench, executor: str) -> None:
+    async with _worker(bench):
+        records = await bench.ended(
+            await bench.add(f"{executor}.wrapped", 41), await bench.add(f"{executor}.awaitable")
+        )
+        _, stopped = await _failed(bench, await bench.add(f"{executor}.stops"))
+    assert [decode(record.result) for record in records] == [42, 7]
+    assert (stopped.type, stopped.message) == ("StopIteration", "s")
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+async def test_nothing_of_a_failed_run_is_kept(bench: Bench, executor: str) -> None:
+    async with _worker(bench):
+        for name in HOLDING:
+            await bench.ended(await bench.add(f"{executor}.{name}"))
+            (record,) = await bench.ended(await bench.add(f"{executor}.still_held"))
+            assert decode(record.result) == 0, name
