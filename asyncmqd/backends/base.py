@@ -28,6 +28,10 @@ class StoreError(Exception):
     """The store cannot do it now: it is down, full, read-only or slow. Trying again may help."""
 
 
+class StoreUncertain(StoreError):
+    """The answer did not come: the store may have done what was asked, or may do it yet."""
+
+
 class StoreRefused(StoreError):
     """The store will never do it as asked: wrong credentials, a foreign or newer layout."""
 

@@ -83,7 +83,7 @@ async def _audit_redis(store: RedisBackend, queue: str) -> None:
 async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     """Every key belongs to a job that is there, or to the queue."""
     pattern = f"{base}*".replace("{", "[{]")
-    [keys] = await store._link.run(("KEYS", pattern))
+    [[_, keys]] = await store._link.run(("SCAN", 0, "MATCH", pattern, "COUNT", 1_000_000))
     jobs, left = f"{base}job:".encode(), f"{base}left:".encode()
     assert {key.removeprefix(jobs) for key in keys if key.startswith(jobs)} == ids
     assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids

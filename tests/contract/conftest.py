@@ -14,7 +14,7 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.memory import forget
-from tests.servers import KINDS, RedisServer
+from tests.servers import KINDS, PASSWORD, USER, RedisServer, documented_user
 
 STORES = ("memory", "sqlite", *KINDS)
 
@@ -29,6 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
     def started(kind: str) -> RedisServer:
         if kind not in running:
             running[kind] = RedisServer(kind, tmp_path_factory.mktemp(kind)).start()
+            documented_user(running[kind])
         return running[kind]
 
     yield started
@@ -50,7 +51,7 @@ def store_url(
     else:
         redis = server(request.param)
         redis.flush()
-        yield redis.url
+        yield redis.url.replace("://", f"://{USER}:{PASSWORD}@")
 
 
 @pytest.fixture

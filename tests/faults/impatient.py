@@ -5,7 +5,6 @@ As a task module, for it has to happen in the daemon. Full runs have the real li
 
 from __future__ import annotations
 
-from asyncmqd.backends.redis import connect, wakeups
+from asyncmqd.backends.redis import ear
 
-connect.COMMAND_TIMEOUT = 1.0
-wakeups.HEARTBEAT = 1.0
+ear.HEARTBEAT = 1.0

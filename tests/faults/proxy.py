@@ -36,15 +36,15 @@ class _Flow:
 class Proxy:
     """Stands before a port of 127.0.0.1, in a thread with a loop of its own.
 
-    `delay` gives the seconds that each piece takes, `piece` the bytes that pass at once. Both may
-    be changed while it runs.
+    `delay` gives the seconds that each piece takes, `piece` the bytes that pass at once, `target`
+    is the port that new connections lead to. All may be changed while it runs.
     """
 
     def __init__(self, target: int) -> None:
         self.port = 0
         self.delay: Callable[[], float] | None = None
         self.piece = 65_536
-        self._target = target
+        self.target = target
         self._refuses = False
         self._flows: set[_Flow] = set()
         self._pumps: set[asyncio.Task[None]] = set()
@@ -115,7 +115,7 @@ class Proxy:
             writer.close()
             return
         try:
-            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+            answers, server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             writer.close()
             return

@@ -27,6 +27,7 @@ DETECTION = scaled(15.0, 10.0)
 LATENCY = scaled(0.1, 0.8)  # seconds at most
 LATE = f"network: 0 to {LATENCY:g} s"
 PATIENCE = scaled(["tests.faults.impatient", "ledger"], ["ledger"])
+IMPATIENT = scaled("{}?timeout=1", "{}")  # the URL to it
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_connections(redis_scene: Scene, proxy: Proxy, fault, limit, figure):
     """The daemon's way to the store is hurt, that of the producer is not."""
     scene = redis_scene
     queue = f"concurrency = {SLOTS}\n"
-    daemon = scene.daemon(url=proxy.url, queue=queue, top=TOP, tasks=PATIENCE).start()
+    daemon = scene.daemon(url=IMPATIENT.format(proxy.url), queue=queue, top=TOP, tasks=PATIENCE).start()
     scene.enqueue(scaled(150, 3_000), task="nap", args=[0.02], batch=5, pause=scaled(0.02, 0.2))
     slowest = 0.0
     for number in range(1, ROUNDS + 1):
@@ -99,7 +100,7 @@ def test_connections(redis_scene: Scene, proxy: Proxy, fault, limit, figure):
 def test_deaf(redis_scene: Scene, proxy: Proxy, figure):
     """The connection that waits for wake-ups is dead too, and nobody is told of a new job."""
     scene = redis_scene
-    daemon = scene.daemon(url=proxy.url, tasks=PATIENCE).start()
+    daemon = scene.daemon(url=IMPATIENT.format(proxy.url), tasks=PATIENCE).start()
     until(lambda: scene.store.do(lambda backend: backend.workers()))
     proxy.silence(*BOTH)
     began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing, suppress
@@ -12,7 +13,8 @@ import redis
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.backends.factory import open_backend
-from asyncmqd.backends.redis import store as redis_store
+from asyncmqd.backends.redis import adding
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 from tests.daemon.harness import until
 from tests.eventually import eventually
@@ -29,9 +31,12 @@ PATIENCE = 120_000  # milliseconds, at other times: a living one on a busy machi
 
 
 class Pair:
-    """A master, its replica, and a sentinel that promotes the one when the other is silent."""
+    """A master, its replica, and a sentinel that promotes the one when the other is silent.
 
-    def __init__(self, stack: ExitStack, place: Path) -> None:
+    `others` are further replicas, which are not promoted.
+    """
+
+    def __init__(self, stack: ExitStack, place: Path, others: int = 0) -> None:
         """The replica listens through a proxy, which makes it lag.
 
         Sentinel would mend that after eight seconds: it knows a better address of the master.
@@ -49,12 +54,14 @@ class Pair:
         self.master = start("m")
         self.link = stack.enter_context(Proxy(self.master.port))
         self.replica = start("r", replicaof=f"127.0.0.1 {self.link.port}")
+        further = {"replicaof": f"127.0.0.1 {self.master.port}", "replica-priority": "200"}
+        self.others = [start(f"o{number}", **further) for number in range(others)]
         until(self.in_step)
         self.sentinel = start("s", "--sentinel", **{"sentinel monitor": self._monitor})
         with self.sentinel.client() as client:
             client.execute_command("SENTINEL", "SET", "jobs", "down-after-milliseconds", PATIENCE)
             client.execute_command("SENTINEL", "SET", "jobs", "failover-timeout", "3000")
-            until(lambda: client.execute_command("SENTINEL", "REPLICAS", "jobs"))
+            until(lambda: _priorities(client) == [100, *others * [200]])
         self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/jobs"
 
     @property
@@ -62,8 +69,7 @@ class Pair:
         return f"jobs 127.0.0.1 {self.master.port} 1"
 
     def in_step(self) -> bool:
-        with self.replica.client() as client:
-            return client.info("replication")["master_link_status"] == "up"
+        return all(map(_follows, [self.replica, *self.others]))
 
     def lag(self) -> None:
         """From now on the replica gets nothing."""
@@ -101,6 +107,17 @@ class Pair:
         """Start the dead master anew, as the replica of the new one."""
         self.master._options["replicaof"] = f"127.0.0.1 {self.replica.port}"
         self.master.start()
+
+
+def _priorities(sentinel: redis.Redis) -> list[int]:
+    """Of the replicas that a sentinel has asked for it."""
+    found = sentinel.execute_command("SENTINEL", "REPLICAS", "jobs")
+    return sorted(int(each[b"slave-priority"]) for each in found if each[b"runid"])
+
+
+def _follows(server: RedisServer) -> bool:
+    with server.client() as client:
+        return client.info("replication")["master_link_status"] == "up"
 
 
 @pytest.fixture
@@ -147,6 +164,55 @@ def test_promotion(pair: Pair, place: Path, least: int, figure):
             f"accepted {accepted(scene)}, lost {lost}{'' if least else ' (no limit)'}, doubled"
             f" {doubled}; back at work in {took:.2f} s (at most {BACK_AT_WORK:g})"
         )
+
+
+@pytest.fixture
+def three(place: Path) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        yield Pair(stack, place, others=1)
+
+
+@pytest.mark.row("F19", "planned failover with two replicas")
+@pytest.mark.parametrize("least", [2, 0][: scaled(1, 2)])
+def test_planned_failover(three: Pair, place: Path, least: int, figure):
+    """With all replicas asked nothing is lost that was accepted.
+
+    What they cannot confirm is refused, until the old master is a replica: after ten seconds.
+    """
+    with closing(Scene(place, three.url)) as scene:
+        daemon = at_work(scene, f"{three.url}?min_replicas={least}")
+        three.promote()
+        began = time.monotonic()
+        scene.enqueue(1, prefix="after", url=three.url)
+        until(lambda: "after0" in daemon.tally())
+        took = time.monotonic() - began
+        assert role(three.master) == "master", "the daemon follows before it is demoted"
+        lost, doubled = outcome(scene, daemon)
+        assert not (lost and least)
+        assert took < BACK_AT_WORK
+        figure(
+            f"accepted {accepted(scene)}, lost {lost}{'' if least else ' (no limit)'}, doubled"
+            f" {doubled}; back at work in {took:.2f} s (at most {BACK_AT_WORK:g})"
+        )
+
+
+async def test_an_application_follows_the_announcement(pair: Pair):
+    """What it is told is stored is with the new master, while the old one is still there."""
+    store = open_backend(pair.url)
+    await store.add(QUEUE, [NewJob(id="before", payload=b"{}")])
+    promoting = asyncio.create_task(asyncio.to_thread(pair.promote))
+
+    async def arrives() -> bool:
+        id = clock.new_id()
+        await store.add(QUEUE, [NewJob(id=id, payload=b"{}")])
+        if not promoting.done():
+            return False
+        with pair.replica.client() as client:
+            return client.exists(f"asyncmq:{{{QUEUE}}}:job:{id}") and role(pair.replica) == "master"
+
+    await eventually(arrives)
+    assert role(pair.master) == "master"
+    await store.close()
 
 
 @variants("promotion while the old master lives")
@@ -209,7 +275,7 @@ def accepted(scene: Scene) -> int:
 @pytest.fixture
 async def careful(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[BaseBackend]:
     """A store that wants one replica to have each job."""
-    monkeypatch.setattr(redis_store, "REPLICAS_TIMEOUT", scaled(0.2, 2.0))
+    monkeypatch.setattr(adding, "REPLICAS_TIMEOUT", scaled(0.2, 2.0))
     store = open_backend(f"{pair.master.tcp_url}?min_replicas=1")
     yield store
     await store.close()
@@ -221,7 +287,7 @@ async def test_too_few_replicas_are_an_error(pair: Pair, careful: BaseBackend, f
     assert await careful.add(QUEUE, [NewJob(id="first", payload=b"{}")]) == [True]
     pair.lag()
     for _ in range(2):  # also when it is not new any more
-        with pytest.raises(StoreError, match="expected 1 replicas to have the jobs, got 0 within"):
+        with pytest.raises(StoreError, match="expected 1 replicas to have the jobs, got 0 in time"):
             await careful.add(QUEUE, job)
     pair.link.mend()
 

@@ -79,7 +79,7 @@ def test_cluster():
         ("redis://h?prefix=a{b}", "prefix: expected letters"),
         ("redis://h?prefix=", "prefix: expected letters"),
         ("redis://h?min_replicas=-1", "min_replicas: expected a number of 0 or more, got '-1'"),
-        ("redis+cluster://h?min_replicas=1", "max_connections, allow_eviction, ssl"),
+        ("redis+cluster://h?min_replicas=1", "max_connections, timeout, allow_eviction, ssl"),
         ("redis://h?max_connections=0", "max_connections: expected a number of 1 or more"),
         ("redis://h?max_connections=many", "got 'many'"),
         ("redis://h/jobs", "db: expected a number"),

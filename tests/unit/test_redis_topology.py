@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis import RedisBackend
@@ -15,7 +16,7 @@ from asyncmqd.backends.redis.large import PIECE
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from tests.cluster import Cluster
-from tests.servers import USUAL, RedisServer, free_port
+from tests.servers import PASSWORD, USER, USUAL, RedisServer, documented_user, free_port
 
 QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
 LEASE = 60.0
@@ -31,14 +32,20 @@ def start(stack: ExitStack, directory: Path, **kwargs) -> RedisServer:
 def sentinel_url(tmp_path: Path) -> Iterator[str]:
     with ExitStack() as stack:
         master = start(stack, tmp_path / "m")
+        documented_user(master)
         options = {"sentinel monitor": f"jobs 127.0.0.1 {master.port} 1"}
         watch = start(stack, tmp_path / "s", options=options, arguments=["--sentinel"])
-        yield f"redis+sentinel://127.0.0.1:{free_port()},127.0.0.1:{watch.port}/jobs/1"
+        documented_user(watch, sentinel=True)
+        hosts = f"127.0.0.1:{free_port()},127.0.0.1:{watch.port}"
+        to_sentinel = f"sentinel_username={USER}&sentinel_password={PASSWORD}"
+        yield f"redis+sentinel://{USER}:{PASSWORD}@{hosts}/jobs/1?{to_sentinel}"
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
     with Cluster(USUAL, tmp_path) as running:
+        for node in running.nodes:
+            documented_user(node)
         yield running.nodes
 
 
@@ -72,6 +79,9 @@ async def whole_way(store: RedisBackend, other: RedisBackend) -> None:
 async def test_sentinel_with_its_first_watcher_dead(sentinel_url: str):
     store, other = RedisBackend(sentinel_url), RedisBackend(sentinel_url)
     await whole_way(store, other)
+    watch = int(sentinel_url.partition(",")[2].partition("/")[0].rpartition(":")[2])
+    async with Redis(port=watch) as client:
+        assert len(await client.client_list(_type="pubsub")) == 2, "they hear announcements"
     await store.close()
     await other.close()
 
@@ -79,8 +89,8 @@ async def test_sentinel_with_its_first_watcher_dead(sentinel_url: str):
 async def test_cluster(cluster: list[RedisServer]):
     hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster[:2])
     store, other = (
-        RedisBackend(f"redis+cluster://{hosts}"),
-        RedisBackend(f"redis+cluster://{hosts}"),
+        RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}"),
+        RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}"),
     )
     await whole_way(store, other)
     for node in cluster:

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.redis import RedisBackend, wakeups
+from asyncmqd.backends.redis import RedisBackend, ear
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
 from tests.servers import USUAL, RedisServer
@@ -34,8 +34,8 @@ async def idle(server: RedisServer) -> AsyncIterator[Callable]:
     """Opens stores that listen, and that asked in vain for jobs of the queue."""
     stores: list[RedisBackend] = []
 
-    async def one() -> RedisBackend:
-        stores.append(RedisBackend(server.url))
+    async def one(options: str = "") -> RedisBackend:
+        stores.append(RedisBackend(server.url + options))
         assert await stores[-1].wait([QUEUE], 0.0) == {QUEUE}
         assert await stores[-1].claim(QUEUE, 5, LEASE, "w") == []
         return stores[-1]
@@ -142,9 +142,8 @@ async def test_a_dead_server_ends_the_wait_and_is_found_again(server, idle):
 
 
 async def test_a_silent_connection_is_noticed(server, idle, monkeypatch):
-    monkeypatch.setattr(wakeups, "HEARTBEAT", 0.1)
-    monkeypatch.setattr(wakeups, "COMMAND_TIMEOUT", 0.1)
-    store = await idle()
+    monkeypatch.setattr(ear, "HEARTBEAT", 0.1)
+    store = await idle("?timeout=0.1")
     server.freeze()  # as a cut cable would: nothing is closed, nothing is answered
     with pytest.raises(StoreError):
         await store.wait([QUEUE], LONG)
@@ -153,7 +152,7 @@ async def test_a_silent_connection_is_noticed(server, idle, monkeypatch):
 
 
 async def test_an_answering_server_is_not_left(server, idle, monkeypatch):
-    monkeypatch.setattr(wakeups, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(ear, "HEARTBEAT", 0.02)
     store = await idle()
     with server.client() as client:
         before = client.info("stats")["total_connections_received"]

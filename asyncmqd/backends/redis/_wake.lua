@@ -1,9 +1,17 @@
 -- Wake one idle instance, or all of them. Each listens on a channel of its own, and is told the base
--- of the queue. A channel that nobody hears is a dead one's: the next is tried.
+-- of the queue. A channel that nobody hears is a dead one's: the next is tried. Where the user may not
+-- publish, what was written stands all the same; `unheard` says why.
+local unheard = ''
+
 local function wake(all)
   local channel = redis.call('SPOP', base .. 'waiters')
   while channel do
-    if redis.call('PUBLISH', channel, base) > 0 and not all then
+    local heard = redis.pcall('PUBLISH', channel, base)
+    if type(heard) == 'table' then
+      redis.call('SADD', base .. 'waiters', channel)
+      unheard = heard.err
+      return
+    elseif heard > 0 and not all then
       return
     end
     channel = redis.call('SPOP', base .. 'waiters')

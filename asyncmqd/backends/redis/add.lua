@@ -2,7 +2,7 @@
 -- needs: _lines _large _add _wake
 -- KEYS: the base of the queue; the set of all queues, but not in a cluster, where it has another slot
 -- ARGV: name of the queue, mark of payloads that were sent ahead, then see _add.lua
--- returns: of each job 1, or 0 if the queue has its id already
+-- returns: of each job 1, or 0 if the queue has its id already; then why nobody could be woken, or ''
 if #KEYS == 3 then
   redis.call('SADD', KEYS[2], ARGV[1])
 end
@@ -13,4 +13,5 @@ for _, answer in ipairs(answers) do
     break
   end
 end
+answers[#answers + 1] = unheard
 return answers

@@ -15,7 +15,9 @@ DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
 DEFAULT_PREFIX = "asyncmq"
 MAX_CONNECTIONS = 10
+TIMEOUT = 5.0  # seconds that a call may take, waiting for a connection and connecting included
 
+_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # no braces: they would move the cluster's hash tag
 _TLS_OPTIONS = (
     "ssl_ca_certs",
@@ -55,6 +57,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     tls: dict[str, Any] | None = None  # arguments for an SSL connection; None: no TLS
     prefix: str = DEFAULT_PREFIX
     max_connections: int = MAX_CONNECTIONS
+    timeout: float = TIMEOUT
     min_replicas: int = 0  # that must have a job before its enqueue returns
     allow_eviction: bool = False  # whether to work with a server that may delete jobs
 
@@ -77,8 +80,9 @@ def parse(url: str) -> Address:
     `unix://[user:password@]/path/of/socket[?db=1]`,
     `redis+sentinel://[user:password@]host[:port],.../service[/db]` and
     `redis+cluster://[user:password@]host[:port],...`. Options of all: `prefix` of all keys
-    (`asyncmq`), `max_connections` (10), `allow_eviction` (`false`): whether to use a server
-    that may delete jobs when its memory is full. Of all but Cluster:
+    (`asyncmq`), `max_connections` (10), `timeout` (5): the seconds that a call may take,
+    `allow_eviction` (`false`): whether to use a server that may delete jobs when its memory is
+    full. Of all but Cluster:
     `min_replicas` (0) that must have a job before its enqueue returns. With TLS: `ssl_ca_certs`,
     `ssl_certfile`, `ssl_keyfile`, `ssl_cert_reqs` (`required`), `ssl_check_hostname` (`true`),
     `ssl_min_version` (`1.2`; or `1.3`);
@@ -115,6 +119,7 @@ def parse(url: str) -> Address:
         max_connections=_number(
             shown, "max_connections", options.get("max_connections", str(MAX_CONNECTIONS)), 1
         ),
+        timeout=_seconds(shown, options.get("timeout", str(TIMEOUT))),
         min_replicas=_number(shown, "min_replicas", options.get("min_replicas", "0"), 0),
         allow_eviction=_flag(shown, "allow_eviction", options.get("allow_eviction", "false")),
     )
@@ -150,20 +155,25 @@ def _without_secrets(parts: SplitResult) -> str:
     user, at, hosts = parts.netloc.rpartition("@")
     query = "&".join(
         f"{key}=***" if "sentinel_" in key else f"{key}={value}"
-        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+        for key, value in _pairs(parts)
         if key in _known_options(parts.scheme)
     )
     login = "***" if user else ""
     return f"{parts.scheme}://{login}{at}{hosts}{parts.path}{'?' + query if query else ''}"
 
 
+def _pairs(parts: SplitResult) -> list[tuple[str, str]]:
+    # A plus is a plus, as it is in the password before the host: this is no form of a web page.
+    return parse_qsl(parts.query.replace("+", "%2B"), keep_blank_values=True)
+
+
 def _known_options(scheme: str) -> tuple[str, ...]:
-    return ("prefix", "max_connections", "allow_eviction", *_OPTIONS[scheme])
+    return ("prefix", "max_connections", "timeout", "allow_eviction", *_OPTIONS[scheme])
 
 
 def _options(parts: SplitResult, shown: str) -> dict[str, str]:
     known = _known_options(parts.scheme)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = dict(_pairs(parts))
     for name in options:
         if name not in known and "@" in parts.query:  # the rest of a password, it may be
             raise _ambiguous()
@@ -223,6 +233,12 @@ def _number(shown: str, name: str, text: str, least: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise ValueError(f"{shown}: {name}: expected a number of {least} or more, got {text!r}")
     return int(text)
+
+
+def _seconds(shown: str, text: str) -> float:
+    if not _SECONDS.fullmatch(text) or float(text) <= 0:
+        raise ValueError(f"{shown}: timeout: expected seconds above 0, got {text!r}")
+    return float(text)
 
 
 def _prefix(shown: str, text: str) -> str:

@@ -43,3 +43,19 @@ def _of_persistence(fields: dict[str, str]) -> Iterable[str]:
             "appendonly is off: jobs added since the last snapshot are lost if the server dies;"
             " set appendonly yes"
         )
+
+
+def of_replicas(replication: Sequence[bytes], least: int) -> list[str]:
+    """What `min_replicas` does not promise with the replicas that there are. From INFO.
+
+    A promoted replica has what it confirmed itself. So all have to confirm, as long as it is not
+    known which of them is promoted: while the old master lives the others go on confirming to it.
+    """
+    replicas = sum(int(_fields(each).get("connected_slaves", "0")) for each in replication)
+    if least == replicas:
+        return []
+    found = f"min_replicas is {least} and the server has {replicas} replicas: "
+    if least > replicas:
+        return [f"{found}every enqueue fails"]
+    lost = "jobs that it did not have yet" if not least else "jobs that others confirmed"
+    return [f"{found}when one is promoted, {lost} may be lost; set min_replicas={replicas}"]

@@ -16,8 +16,9 @@ from redis.sentinel import Sentinel
 
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.connect import FAULTS, SENTINEL_TIMEOUT, to_store_error
+from asyncmqd.backends.redis.connect import SENTINEL_TIMEOUT
 from asyncmqd.backends.redis.encoding import held_args, micros, pages
+from asyncmqd.backends.redis.faults import FAULTS, to_store_error
 from asyncmqd.backends.redis.scripts import Command, call, teach
 from asyncmqd.domain.states import State
 
@@ -61,11 +62,18 @@ class LeaseClient:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._client: Any = None  # redis-py types its clients for both worlds at once
+        self._distrusted = False  # by the event loop, while this thread may be using the client
+
+    def distrust(self) -> None:
+        """From any thread: look anew for the master before the next call."""
+        self._distrusted = True
 
     def __call__(self, held: Sequence[Held], lease: float) -> list[bool]:
         """See `BaseBackend.extend`."""
         if not held:
             return []
+        if self._distrusted:
+            self.close()
         renewal = Renewal(self._address.prefix, held, lease)
         try:
             return renewal.answers(self._run(renewal.commands))
@@ -76,7 +84,7 @@ class LeaseClient:
 
     def close(self) -> None:
         """Let go of the connections; the client may be used again."""
-        client, self._client = self._client, None
+        client, self._client, self._distrusted = self._client, None, False
         if client is not None:
             client.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration, StoreError, StoreRefused
 from asyncmqd.backends.redis import scripts
-from asyncmqd.backends.redis.connect import Link
+from asyncmqd.backends.redis.link import Link
 from asyncmqd.backends.redis.scripts import Command
 from asyncmqd.domain import clock
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -21,11 +22,13 @@ from asyncmqd.backends.base import (
     WorkerRecord,
 )
 from asyncmqd.backends.redis import address, encoding, large, migration
-from asyncmqd.backends.redis.connect import Link, link_to
+from asyncmqd.backends.redis.adding import Adding
+from asyncmqd.backends.redis.connect import link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
-from asyncmqd.backends.redis.health import concerns, danger
+from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
-from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, Late, call
+from asyncmqd.backends.redis.link import Link
+from asyncmqd.backends.redis.scripts import Argument, Command, Late, call
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
@@ -33,7 +36,6 @@ from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import LIVE, TERMINAL, State, shelf
 
-REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
 _ENDED = sorted(map(str, TERMINAL))
 _PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but the shelves
 
@@ -64,7 +66,12 @@ class RedisBackend(BaseBackend):
         self._connected = False
         self._link: Link = link_to(self._address)
         channel = f"{self._prefix}:wake:{clock.nonce()}"
-        self._wakeups = Wakeups(self._link, channel, self._queue_of)
+        self._wakeups = Wakeups(self._link, channel, self._queue_of, self._address.timeout)
+        self._link.on_distrust = self._distrust
+
+    def _distrust(self) -> None:
+        self._wakeups.distrust()
+        self._leases.distrust()
 
     def _base(self, queue: str) -> str:
         return f"{self._prefix}:{{{queue}}}:"
@@ -75,82 +82,80 @@ class RedisBackend(BaseBackend):
     def _call(self, name: str, queue: str, *args: Argument) -> Command:
         return call(name, [self._base(queue)], args)
 
-    async def _run(self, *commands: Command | Late) -> list[Any]:
-        if not self._connected:
-            await self.connect()
-        return await self._link.run(*commands)
+    async def _run(self, *commands: Command | Late, again: bool = False) -> list[Any]:
+        if self._connected:
+            return await self._link.run(*commands, again=again)
+        # Before it is connected the limit is one for both.
+        try:
+            async with asyncio.timeout(self._address.timeout):
+                await self.connect()
+                return await self._link.run(*commands, again=again)
+        except TimeoutError as error:
+            raise self._link.error(error) from None
 
     # ------------------------------------------------------------------ life
 
     async def connect(self) -> None:
         await migration.check(self._link, self.url, self._prefix)
-        await self._check_eviction()
+        await self._check_channels()
+        if reason := await self.danger():
+            raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
         self._connected = True
 
-    async def _check_eviction(self) -> None:
-        try:
-            reason = await self.danger()
-        except StoreRefused:  # INFO is forbidden: `warnings` says so
-            return
-        if reason:
-            raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
+    async def _check_channels(self) -> None:
+        """See that jobs can be told of, before the first is added: nobody hears this."""
+        await self._link.ask("PUBLISH", f"{self._prefix}:wake:", "")
 
     async def migrate(self) -> Migration | None:
         return await migration.migrate(self._link, self.url, self._prefix)
 
     async def close(self) -> None:
-        await self._wakeups.close()
+        await self._wakeups.end()
         await self._link.close()
         self._leases.close()
         self._renew()
 
     async def warnings(self) -> list[str]:
         await self._run()
+        memory, persistence = await self._info("memory"), await self._info("persistence")
+        if memory is None or persistence is None:
+            return ["INFO is refused: whether the server may delete jobs is not known"]
+        found = concerns(memory, persistence)
+        if not self._link.clustered:
+            replication = await self._info("replication")
+            found += of_replicas(replication or [], self._address.min_replicas)
+        return found
+
+    async def _info(self, section: str) -> list[bytes] | None:
+        """Of each master; None if the server has no INFO, or not for this user."""
         try:
-            return concerns(await self._link.info("memory"), await self._link.info("persistence"))
+            return await self._link.ask("INFO", section)
         except StoreRefused:
-            return ["the user may not call INFO: whether the server may delete jobs is not known"]
+            return None
+        except StoreError as error:
+            if "unknown command" in str(error).lower():
+                return None
+            raise
 
     async def danger(self) -> str:
+        if self._wakeups.refusal:
+            return self._wakeups.refusal
         if self._address.allow_eviction:
             return ""
-        return danger(await self._link.info("memory"))
+        return danger(await self._info("memory") or [])
 
     # ------------------------------------------------------------- the way of a job
 
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
         if not jobs:
             return []
-        mark, ahead = large.sent_ahead(self._base(queue), jobs)
+        adding = Adding(self._address, queue, self._base(queue), jobs)
         if self._link.clustered:
-            ahead.append(partial(self._known, queue))
-        slices = (jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE))
-        calls = [partial(self._add_call, queue, mark, page) for page in slices]
-        waits = self._waits()
-        replies = (await self._run(*ahead, *calls, *waits))[len(ahead) :]
-        if waits:
-            self._check_replicas(replies.pop())
-        return [added == 1 for reply in replies for added in reply]
-
-    def _add_call(self, queue: str, mark: str, jobs: Sequence[NewJob]) -> Command:
-        args = (arg for job in jobs for arg in large.args_of(job, mark))
-        keys = [self._base(queue)]
-        if not self._link.clustered:
-            keys.append(self._queues)
-        return call("add", keys, (queue, mark, State.WAITING, State.DELAYED, *args))
-
-    def _waits(self) -> list[Command]:
-        """What has the master answer only when enough replicas have the write before it."""
-        least = self._address.min_replicas
-        return [(WAIT, least, round(REPLICAS_TIMEOUT * 1_000))] if least else []
-
-    def _check_replicas(self, count: int) -> None:
-        if count < self._address.min_replicas:
-            raise StoreError(
-                f"{self.url}: expected {self._address.min_replicas} replicas to have the jobs, got"
-                f" {count} within {REPLICAS_TIMEOUT:g} s; the master has them and they may run, so"
-                " enqueue again under the same ids only"
-            )
+            ahead = [partial(self._known, queue)]
+            replies = await self._run(*adding.commands(ahead), again=True)
+        else:
+            replies = await self._run(*adding.commands(queues=self._queues), again=True)
+        return adding.answers(replies)
 
     def _known(self, queue: str) -> Command:
         # In the same write as what fills the queue, and at each time: an instance that remembered

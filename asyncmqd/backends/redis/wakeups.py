@@ -7,9 +7,12 @@ from collections.abc import Callable, Collection
 
 from redis.asyncio.connection import AbstractConnection
 
-from asyncmqd.backends.redis.connect import COMMAND_TIMEOUT, FAULTS, Link, connect
+from asyncmqd.backends.base import StoreRefused
+from asyncmqd.backends.redis.ear import Ear
+from asyncmqd.backends.redis.faults import FAULTS
+from asyncmqd.backends.redis.link import Link
 
-HEARTBEAT = 4.0  # seconds of silence after which the server is asked whether it is still there
+LOOK_EVERY = 3.0  # seconds between two looks whether the server is still the one to listen to
 
 
 class Wakeups:
@@ -20,13 +23,20 @@ class Wakeups:
     whether anybody listens: hence a connection to each master of a cluster.
     """
 
-    def __init__(self, link: Link, name: str, queue_of: Callable[[bytes], str]) -> None:
+    def __init__(
+        self, link: Link, name: str, queue_of: Callable[[bytes], str], timeout: float
+    ) -> None:
         self._link = link
+        self._timeout = timeout  # seconds that it may take to open all connections
         self.name = name  # of the channel
         self._queue_of = queue_of
         self._woken: set[str] = set()
         self._event = asyncio.Event()
-        self._ears: dict[str, _Ear] = {}  # by master
+        self._ears: dict[str, Ear] = {}  # by master
+        self._distrusted = False  # whether the ears lead to the wrong server
+        self.refusal = ""  # why nobody may listen
+        self._look_is_due = True
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def channel(self) -> str:
@@ -34,7 +44,15 @@ class Wakeups:
         return self.name if self._ears else ""
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
-        """See `BaseBackend.wait`."""
+        """See `BaseBackend.wait`. Who may not listen looks now and then."""
+        try:
+            return await self._wait(queues, timeout)
+        except StoreRefused as error:
+            self.refusal = str(error)
+            await asyncio.sleep(min(timeout, LOOK_EVERY))
+            return set(queues)
+
+    async def _wait(self, queues: Collection[str], timeout: float) -> set[str]:
         if await self._listen():
             return set(queues)
         try:
@@ -56,79 +74,61 @@ class Wakeups:
         for ear in ears.values():
             await ear.close()
 
+    async def end(self) -> None:
+        """Stop listening, and looking."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.close()
+
+    def distrust(self) -> None:
+        """The server turned out to be dead or the wrong one: listen anew."""
+        self._distrusted = True
+        self._event.set()
+
     async def _listen(self) -> bool:
         """See that there is a live connection to each master; whether any was missing."""
         try:
+            await self._look()
             masters = await self._link.masters()
             alive = {name for name, ear in self._ears.items() if ear.hears}
-            if alive == masters.keys():
+            if alive == masters.keys() and not self._distrusted:
                 return False
             if self._ears:  # one broke, and what broke it may have hit the others too
-                await self._link.distrust()
+                self._link.distrust()
                 masters = await self._link.masters()
             await self.close()
-            async with asyncio.timeout(COMMAND_TIMEOUT):
-                for name, make in masters.items():
-                    ear = self._ears[name] = _Ear(make(), self._note)
-                    await ear.open(self.name)
+            self._distrusted = False
+            async with asyncio.timeout(self._timeout):
+                await self._open(masters)
         except BaseException as error:
             await self.close()
             if isinstance(error, FAULTS):
-                await self._link.distrust()  # it may have named a master that is none any more
+                self._link.distrust()  # it may have named a master that is none any more
                 told = self._link.error(error)
                 raise told from told.__cause__
             raise
         return True
 
+    async def _look(self) -> None:
+        """Now and then, while there is a server to listen to."""
+        if not self._look_is_due:
+            return
+        self._look_is_due = False
+        self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._remind)
+        if self._ears:
+            await self._link.look()
+
+    def _remind(self) -> None:
+        self._look_is_due = True
+        self._event.set()
+
+    async def _open(self, masters: dict[str, Callable[[], AbstractConnection]]) -> None:
+        for name, make in masters.items():
+            ear = self._ears[name] = Ear(make(), self._note)
+            await ear.open(self.name)
+        self.refusal = ""
+
     def _note(self, base: bytes | None) -> None:
         if base is not None:
             self._woken.add(self._queue_of(base))
         self._event.set()
-
-
-class _Ear:
-    """One subscribed connection. It tells `note` the message, or None when it has broken."""
-
-    def __init__(
-        self, connection: AbstractConnection, note: Callable[[bytes | None], None]
-    ) -> None:
-        self._connection = connection
-        self._note = note
-        self._reader: asyncio.Task[None] | None = None
-
-    @property
-    def hears(self) -> bool:
-        """Whether the connection is alive, as far as is known."""
-        return self._reader is not None and not self._reader.done()
-
-    async def open(self, channel: str) -> None:
-        """Subscribe, and begin to read."""
-        await connect(self._connection)
-        await self._connection.send_command("SUBSCRIBE", channel)
-        await self._connection.read_response()
-        self._reader = asyncio.create_task(self._read())
-        self._reader.add_done_callback(lambda _: self._note(None))
-
-    async def close(self) -> None:
-        """Stop reading and disconnect."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-        await self._connection.disconnect(nowait=True)
-
-    async def _read(self) -> None:
-        """Until the connection breaks, or the server is silent for two heartbeats."""
-        asked = False
-        while True:
-            message = await self._connection.read_response(
-                timeout=HEARTBEAT, disconnect_on_error=False
-            )
-            if message is not None:
-                asked = False
-                if message[0] == b"message":  # the other kind is the answer to a PING
-                    self._note(message[2])
-            elif asked:
-                return
-            else:
-                asked = True
-                await self._connection.send_command("PING")

@@ -1,0 +1,81 @@
+"""One call that adds jobs: what it sends, and what the replies mean."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from asyncmqd.backends.base import PAGE, StoreUncertain
+from asyncmqd.backends.redis import large
+from asyncmqd.backends.redis.address import Address
+from asyncmqd.backends.redis.rights import acl_line
+from asyncmqd.backends.redis.scripts import WAIT, Command, Late, call
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import State
+
+REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
+
+
+class Adding:
+    """The jobs of one queue, on their way into the store."""
+
+    def __init__(self, address: Address, queue: str, base: str, jobs: Sequence[NewJob]) -> None:
+        self._address = address
+        self._queue = queue
+        self._base = base
+        self._pages = [jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE)]
+        self._mark, self._parts = large.sent_ahead(base, jobs)
+        self._ahead = 0  # commands before those that add
+
+    def commands(self, ahead: Sequence[Late] = (), queues: str = "") -> list[Command | Late]:
+        """All in one write; `queues` is the key of the set of all queues, if one may name it."""
+        before = [*self._parts, *ahead]
+        self._ahead = len(before)
+        return [
+            *before,
+            *(partial(self._call, page, queues) for page in self._pages),
+            *self._wait(),
+        ]
+
+    def _call(self, page: Sequence[NewJob], queues: str) -> Command:
+        args = (arg for job in page for arg in large.args_of(job, self._mark))
+        keys = [self._base, queues] if queues else [self._base]
+        return call("add", keys, (self._queue, self._mark, State.WAITING, State.DELAYED, *args))
+
+    def _wait(self) -> list[Command]:
+        """What has the master answer only when enough replicas have the write before it.
+
+        One that is no master any more by then answers with an error.
+        """
+        limit = min(REPLICAS_TIMEOUT, self._address.timeout / 2)
+        least = self._address.min_replicas
+        return [(WAIT, least, round(limit * 1_000))] if least else []
+
+    def answers(self, replies: Sequence[Any]) -> list[bool]:
+        """Of each job whether it is new. Raises StoreUncertain if too few replicas have them."""
+        if self._address.min_replicas:
+            self._check_replicas(replies[-1])
+        answers: list[bool] = []
+        for *page, unheard in replies[self._ahead : self._ahead + len(self._pages)]:
+            answers += [answer == 1 for answer in page]
+            if unheard:
+                self._warn(unheard.decode())
+        return answers
+
+    def _check_replicas(self, count: int) -> None:
+        if count < self._address.min_replicas:
+            raise StoreUncertain(
+                f"{self._address.url}: expected {self._address.min_replicas} replicas to have the"
+                f" jobs, got {count} in time; the master has them"
+            )
+
+    def _warn(self, reason: str) -> None:
+        """The jobs are stored. Python says it once."""
+        warnings.warn(
+            f"{self._address.url}: nobody can be told of new jobs, so that they start late:"
+            f" {reason}; it takes: {acl_line(self._address)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )

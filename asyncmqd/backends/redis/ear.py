@@ -1,0 +1,69 @@
+"""A subscribed connection that tells what it hears, and that it has broken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from redis.asyncio.connection import AbstractConnection
+
+HEARTBEAT = 4.0  # seconds of silence after which the server is asked whether it is still there
+
+
+async def connect(connection: AbstractConnection) -> None:
+    """Connect and log in."""
+    await connection.connect()  # type: ignore[no-untyped-call]
+
+
+class Ear:
+    """It tells `note` each message, or None when it has broken."""
+
+    def __init__(
+        self, connection: AbstractConnection, note: Callable[[bytes | None], None]
+    ) -> None:
+        self._connection = connection
+        self._note = note
+        self._reader: asyncio.Task[None] | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether the connection is alive, as far as is known."""
+        return self._reader is not None and not self._reader.done()
+
+    async def open(self, *channels: str) -> None:
+        """Subscribe, and begin to read. Raises what redis-py does."""
+        await connect(self._connection)
+        await self._connection.send_command("SUBSCRIBE", *channels)
+        for _ in channels:
+            await self._connection.read_response()
+        self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(lambda _: self._note(None))
+
+    async def ended(self) -> None:
+        """Return once it has broken."""
+        if self._reader is not None:
+            await asyncio.wait([self._reader])
+
+    async def close(self) -> None:
+        """Stop reading and disconnect."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+        await self._connection.disconnect(nowait=True)
+
+    async def _read(self) -> None:
+        """Until the connection breaks, or the server is silent for two heartbeats."""
+        asked = False
+        while True:
+            message = await self._connection.read_response(
+                timeout=HEARTBEAT, disconnect_on_error=False
+            )
+            if message is not None:
+                asked = False
+                if message[0] == b"message":  # the other kind is the answer to a PING
+                    self._note(message[2])
+            elif asked:
+                return
+            else:
+                asked = True
+                await self._connection.send_command("PING")

@@ -1,0 +1,116 @@
+"""Sentinel: who the master is, and the announcement that it is another one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.asyncio.client import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from asyncmqd.backends.redis.ear import Ear
+from asyncmqd.backends.redis.faults import FAULTS
+
+# By the first the sentinel that leads tells when a replica has become the master; the second comes
+# from all of them, when the other replicas follow it.
+ANNOUNCEMENTS = ("+promoted-slave", "+switch-master")
+_OPEN_LIMIT = 2.0  # seconds to connect to a sentinel and subscribe
+_PAUSE = 1.0  # seconds until a sentinel that is gone is tried again
+
+
+class Discovery(Sentinel):
+    """Asks one sentinel after the other. redis-py's own way names neither who failed nor why in
+    words, and learns of a promotion only when it is complete.
+    """
+
+    async def discover_master(self, service_name: str) -> tuple[str, int]:
+        """The master's address. Raises MasterNotFoundError, or AuthenticationError."""
+        failures: list[Exception | str] = []
+        reasons = []
+        for sentinel in list(self.sentinels):
+            try:
+                found = await _ask(sentinel, service_name)
+            except FAULTS as error:
+                failures.append(error)
+                reasons.append(f"sentinel {_name(sentinel)}: {error or 'no answer in time'}")
+                continue
+            if found is not None:
+                self.sentinels.remove(sentinel)  # the next time it is the first to be asked
+                self.sentinels.insert(0, sentinel)
+                return found
+            failures.append("")
+            reasons.append(f"sentinel {_name(sentinel)}: it knows no master {service_name!r}")
+        text = f"no master found: {'; '.join(reasons)}"
+        if all(isinstance(each, AuthenticationError | NoPermissionError) for each in failures):
+            raise AuthenticationError(text)
+        raise MasterNotFoundError(text)
+
+
+async def _ask(sentinel: Redis, service: str) -> tuple[str, int] | None:
+    command = "SENTINEL GET-MASTER-ADDR-BY-NAME"
+    found = await sentinel.execute_command(command, service)  # type: ignore[no-untyped-call]
+    return None if not found else (_text(found[0]), int(found[1]))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _name(sentinel: Redis) -> str:
+    where = sentinel.connection_pool.connection_kwargs
+    return f"{where['host']}:{where['port']}"
+
+
+class Announcements:
+    """Hears from every sentinel that a service's master is another one.
+
+    While a process is connected nothing else tells it: the old master goes on taking what it is
+    sent until it is told that it is none any more, which takes ten seconds, and loses all of it.
+    """
+
+    def __init__(
+        self,
+        sentinels: Sequence[Callable[[], AbstractConnection]],
+        service: str,
+        heard: Callable[[], None],
+    ) -> None:
+        self._sentinels = sentinels
+        self._service = service.encode()
+        self._heard = heard
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def follow(self) -> None:
+        """Begin to listen, if that was not done yet."""
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._follow(make)) for make in self._sentinels]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, make: Callable[[], AbstractConnection]) -> None:
+        missed = False  # what was announced while nobody listened
+        while True:
+            ear = Ear(make(), self._note)
+            try:
+                async with asyncio.timeout(_OPEN_LIMIT):
+                    await ear.open(*ANNOUNCEMENTS)
+                if missed:
+                    self._heard()
+                await ear.ended()
+            except FAULTS:
+                pass  # it is tried again, and others are heard
+            finally:
+                await ear.close()
+            missed = True
+            await asyncio.sleep(_PAUSE)
+
+    def _note(self, message: bytes | None) -> None:
+        if message is not None and self._service in message.split():
+            self._heard()

@@ -1,0 +1,146 @@
+"""What a Redis user must be allowed, and what is said of one who is not, or of another service."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from asyncmqd.backends.base import StoreRefused
+from asyncmqd.backends.redis import RedisBackend, wakeups
+from asyncmqd.backends.redis.address import parse
+from asyncmqd.backends.redis.rights import acl_line
+from asyncmqd.domain.job import NewJob
+from tests.servers import (
+    KINDS,
+    PASSWORD,
+    USER,
+    RedisServer,
+    documented_acl,
+    documented_user,
+    free_port,
+)
+
+QUEUE = "mail"
+JOB = [NewJob(id="a", payload=b"{}")]
+
+
+@pytest.fixture(params=KINDS)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(request.param, tmp_path) as running:
+        documented_user(running)
+        yield running
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[[str], RedisBackend]]:
+    stores: list[RedisBackend] = []
+
+    def one(url: str) -> RedisBackend:
+        stores.append(RedisBackend(url))
+        return stores[-1]
+
+    yield one
+    for each in stores:
+        await each.close()
+
+
+def as_user(url: str) -> str:
+    return url.replace("://", f"://{USER}:{PASSWORD}@")
+
+
+def without_channels(client: redis.Redis) -> None:
+    client.execute_command("ACL", "SETUSER", USER, "resetchannels")
+
+
+def test_errors_name_the_line_of_the_documentation():
+    line = acl_line(parse(f"redis://{USER}@localhost"))
+    assert documented_acl().replace(f" on >{PASSWORD}", "") == line
+
+
+async def test_who_may_not_publish_adds_nothing(server, opened):
+    """It is told before the first job is stored, and with the line that mends it."""
+    store = opened(as_user(server.url))
+    with server.client() as client:
+        without_channels(client)
+        with pytest.raises(StoreRefused, match=r"ACL SETUSER asyncmqd .* &asyncmq:\*"):
+            await store.add(QUEUE, JOB)
+        assert client.keys("*job*") == []
+        documented_user(server)
+    assert await store.add(QUEUE, JOB) == [True]
+
+
+async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatch):
+    """What is stored is told as stored; the producer is warned, and the daemon once."""
+    monkeypatch.setattr(wakeups, "LOOK_EVERY", 0.01)
+    store, idle = opened(as_user(server.url)), opened(as_user(server.url))
+    await store.add(QUEUE, JOB)
+    await idle.wait([QUEUE], 1.0)
+    await idle.claim(QUEUE, 5, 60.0, "w")
+    with server.client() as client:
+        without_channels(client)
+        with pytest.warns(RuntimeWarning, match="start late: .*ACL SETUSER asyncmqd"):
+            assert await store.add(QUEUE, [NewJob(id="b", payload=b"{}")]) == [True]
+        while not await idle.danger():
+            assert await idle.wait([QUEUE], 1.0) in ({QUEUE}, set())
+        assert "ACL SETUSER asyncmqd" in await idle.danger()
+        documented_user(server)
+    while await idle.danger():
+        await idle.wait([QUEUE], 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await store.add(QUEUE, [NewJob(id="c", payload=b"{}")])
+
+
+async def test_a_lost_command_is_named_with_the_line_that_gives_it(server, opened):
+    store = opened(as_user(server.url))
+    await store.add(QUEUE, JOB)
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", USER, "-zpopmin")
+    with pytest.raises(StoreRefused, match="ACL SETUSER asyncmqd"):
+        await store.claim(QUEUE, 1, 60.0, "w")
+
+
+async def test_a_server_without_info_is_used(tmp_path, opened):
+    with RedisServer("redis8", tmp_path, options={"rename-command INFO": '""'}) as server:
+        store = opened(server.url)
+        assert await store.add(QUEUE, JOB) == [True]
+        assert await store.danger() == ""
+        assert ["INFO" in each for each in await store.warnings()] == [True]
+
+
+async def test_a_node_of_a_cluster_names_the_scheme(tmp_path, opened):
+    options = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
+    with RedisServer("redis8", tmp_path, tcp=True, options=options) as server:
+        with server.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        with pytest.raises(StoreRefused, match=re.escape("redis+cluster://")):
+            await opened(server.tcp_url).add(QUEUE, JOB)
+
+
+async def test_a_server_that_is_no_cluster_names_the_scheme(tmp_path, opened):
+    with RedisServer("redis8", tmp_path, tcp=True) as server:
+        with pytest.raises(StoreRefused, match=re.escape("redis://")):
+            await opened(server.tcp_url.replace("redis", "redis+cluster")).add(QUEUE, JOB)
+
+
+async def test_a_sentinel_that_refuses_the_login_is_named(tmp_path, opened):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "s").mkdir()
+    with RedisServer("redis8", tmp_path / "m", tcp=True) as master:
+        options = {"sentinel monitor": f"jobs 127.0.0.1 {master.port} 1", "requirepass": "a+b"}
+        watch = RedisServer(
+            "redis8", tmp_path / "s", tcp=True, options=options, arguments=["--sentinel"]
+        )
+        with watch:
+            url = f"redis+sentinel://127.0.0.1:{watch.port}/jobs?timeout=2&sentinel_password="
+            with pytest.raises(StoreRefused) as caught:
+                await opened(url + "wrong").add(QUEUE, JOB)
+            reason = str(caught.value).partition("=***: ")[2]
+            assert reason.startswith(f"no master found: sentinel 127.0.0.1:{watch.port}: ")
+            assert "<redis." not in reason
+            assert await opened(url + "a+b").add(QUEUE, JOB) == [True]
