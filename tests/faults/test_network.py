@@ -79,7 +79,9 @@ def test_connections(redis_scene: Scene, proxy: Proxy, fault, limit, figure):
     """The daemon's way to the store is hurt, that of the producer is not."""
     scene = redis_scene
     queue = f"concurrency = {SLOTS}\n"
-    daemon = scene.daemon(url=IMPATIENT.format(proxy.url), queue=queue, top=TOP, tasks=PATIENCE).start()
+    daemon = scene.daemon(
+        url=IMPATIENT.format(proxy.url), queue=queue, top=TOP, tasks=PATIENCE
+    ).start()
     scene.enqueue(scaled(150, 3_000), task="nap", args=[0.02], batch=5, pause=scaled(0.02, 0.2))
     slowest = 0.0
     for number in range(1, ROUNDS + 1):

@@ -181,6 +181,8 @@ def test_planned_failover(three: Pair, place: Path, least: int, figure):
     """
     with closing(Scene(place, three.url)) as scene:
         daemon = at_work(scene, f"{three.url}?min_replicas={least}")
+        warned = " ".join(each["warning"] for each in daemon.all("daemon.warning"))
+        assert "min_replicas is 0 and the server has 2 replicas" in warned  # the daemon's own URL
         three.promote()
         began = time.monotonic()
         scene.enqueue(1, prefix="after", url=three.url)

@@ -124,8 +124,9 @@ async def test_a_node_of_a_cluster_names_the_scheme(tmp_path, opened):
 
 async def test_a_server_that_is_no_cluster_names_the_scheme(tmp_path, opened):
     with RedisServer("redis8", tmp_path, tcp=True) as server:
-        with pytest.raises(StoreRefused, match=re.escape("redis://")):
-            await opened(server.tcp_url.replace("redis", "redis+cluster")).add(QUEUE, JOB)
+        store = opened(server.tcp_url.replace("redis", "redis+cluster"))
+        with pytest.raises(StoreRefused, match=re.escape("named redis://")):
+            await store.add(QUEUE, JOB)
 
 
 async def test_a_sentinel_that_refuses_the_login_is_named(tmp_path, opened):
