@@ -19,6 +19,7 @@ from tests.servers import (
     KINDS,
     PASSWORD,
     USER,
+    USUAL,
     RedisServer,
     documented_acl,
     documented_user,
@@ -106,7 +107,7 @@ async def test_a_lost_command_is_named_with_the_line_that_gives_it(server, opene
 
 
 async def test_a_server_without_info_is_used(tmp_path, opened):
-    with RedisServer("redis8", tmp_path, options={"rename-command INFO": '""'}) as server:
+    with RedisServer(USUAL, tmp_path, options={"rename-command INFO": '""'}) as server:
         store = opened(server.url)
         assert await store.add(QUEUE, JOB) == [True]
         assert await store.danger() == ""
@@ -115,7 +116,7 @@ async def test_a_server_without_info_is_used(tmp_path, opened):
 
 async def test_a_node_of_a_cluster_names_the_scheme(tmp_path, opened):
     options = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
-    with RedisServer("redis8", tmp_path, tcp=True, options=options) as server:
+    with RedisServer(USUAL, tmp_path, tcp=True, options=options) as server:
         with server.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
         with pytest.raises(StoreRefused, match=re.escape("redis+cluster://")):
@@ -123,7 +124,7 @@ async def test_a_node_of_a_cluster_names_the_scheme(tmp_path, opened):
 
 
 async def test_a_server_that_is_no_cluster_names_the_scheme(tmp_path, opened):
-    with RedisServer("redis8", tmp_path, tcp=True) as server:
+    with RedisServer(USUAL, tmp_path, tcp=True) as server:
         store = opened(server.tcp_url.replace("redis", "redis+cluster"))
         with pytest.raises(StoreRefused, match=re.escape("named redis://")):
             await store.add(QUEUE, JOB)
@@ -132,10 +133,10 @@ async def test_a_server_that_is_no_cluster_names_the_scheme(tmp_path, opened):
 async def test_a_sentinel_that_refuses_the_login_is_named(tmp_path, opened):
     (tmp_path / "m").mkdir()
     (tmp_path / "s").mkdir()
-    with RedisServer("redis8", tmp_path / "m", tcp=True) as master:
+    with RedisServer(USUAL, tmp_path / "m", tcp=True) as master:
         options = {"sentinel monitor": f"jobs 127.0.0.1 {master.port} 1", "requirepass": "a+b"}
         watch = RedisServer(
-            "redis8", tmp_path / "s", tcp=True, options=options, arguments=["--sentinel"]
+            USUAL, tmp_path / "s", tcp=True, options=options, arguments=["--sentinel"]
         )
         with watch:
             url = f"redis+sentinel://127.0.0.1:{watch.port}/jobs?timeout=2&sentinel_password="
