@@ -20,8 +20,8 @@ PLACE = --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.run  ## Start the daemon with the example application, until Ctrl-C
-	@PYTHONPATH=examples $(BIN)/python -m dropfolder.demo
+run: .venv/.run  ## Start the daemon with the example application, until Ctrl-C (RUN="--files 12")
+	@PYTHONPATH=examples $(BIN)/python -m dropfolder.demo $(RUN)
 
 install:  ## Install for systemd (PREFIX=/usr/local, DESTDIR=, PYTHON=python3, WHEELS=directory)
 	$(NEW_ENOUGH)
@@ -97,11 +97,13 @@ clean:  ## Delete .venv, var/ and all caches
 
 .venv/.made:
 	$(NEW_ENOUGH)
-	$(PYTHON) -m venv .venv
+	@echo 'making the environment .venv for all that is run from here'
+	@$(PYTHON) -m venv .venv
 	@touch $@
 
 .venv/.run: .venv/.made pyproject.toml
-	$(PIP) -e .
+	@echo 'installing asyncmqd and what it needs into .venv: a minute, at the first time'
+	@$(PIP) -e .
 	@touch $@
 
 .venv/.test: .venv/.made pyproject.toml

@@ -6,6 +6,7 @@ with its neighbours in a pipeline: set there, their writes fail. So each kind ha
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
@@ -37,6 +38,10 @@ def outlet_of(fd: int) -> Outlet:
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
         return _socket_outlet(fd)
+    if stat.S_ISREG(mode):
+        # Whoever cuts it (logrotate's copytruncate) would find zeros up to our old place. To append
+        # is no harm to those who share the description.
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
     if not stat.S_ISFIFO(mode) and not os.isatty(fd):
         return File(fd)
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
+import os
 import shutil
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
@@ -32,11 +35,27 @@ def main() -> int:
     arguments = parser.parse_args()
     var = arguments.var.absolute()
     var.mkdir(parents=True, exist_ok=True)
+    own_terminal()
+    print("starting the daemon", flush=True)
     endpoint = FlakyEndpoint()
     Thread(target=endpoint.serve_forever, daemon=True).start()
     environment = {"DROPFOLDER": str(var / "dropfolder"), "DROPFOLDER_ENDPOINT": endpoint.url}
     daemon = DaemonProcess(write_config(var), var / "daemon.log", environment)
     return asyncio.run(show(daemon, var, project_files()[: arguments.files]))
+
+
+def own_terminal() -> None:
+    """Have Ctrl-C come to us alone: `make`, which started us, would end with an error."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return  # there is none, and so no Ctrl-C
+    if os.tcgetpgrp(terminal) == os.getpgrp() != os.getpid():
+        before = os.getpgrp()
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # it would stop us, who take it from outside
+        os.setpgid(0, 0)
+        os.tcsetpgrp(terminal, os.getpid())
+        atexit.register(os.tcsetpgrp, terminal, before)
 
 
 def write_config(var: Path) -> Path:
@@ -117,7 +136,8 @@ The daemon is ready. In another terminal, in {Path.cwd()}:
   its limits     edit {var / "queues.toml"}, then {scripts / "asyncmqd"} reload {config}
   its log        tail -f {var / "daemon.log"}
 
-Ctrl-C ends it, after the jobs that run have finished.
+Attempts fail on purpose: the endpoint of the example refuses some requests, and such jobs are
+retried until they succeed. Ctrl-C ends it, after the jobs that run have finished.
 """
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from tests.examples.conftest import EXAMPLES
 
 FILES = 12
+ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -59,6 +61,26 @@ def test_every_task_completes_and_ctrl_c_drains_twice_over(tmp_path: Path):
         with closing(sqlite3.connect(home / "catalog.db")) as catalog:
             assert catalog.execute("select count(*) from files").fetchone() == (FILES,)
             assert catalog.execute("select count(*) from announcements").fetchone() == (FILES,)
+
+
+def test_make_ends_as_well_as_the_daemon_at_ctrl_c(tmp_path: Path):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["MAKEFLAGS"] = ""  # of the make that runs the tests
+        os.execlp("make", "make", "-C", ROOT, "run", f"RUN=--var {tmp_path} --files {FILES}")
+    text = ""
+    while "each task has completed jobs" not in text:
+        text += os.read(terminal, 65_536).decode()
+    os.write(terminal, b"\x03")
+    with suppress(OSError):  # EIO: all who had the terminal are gone
+        while data := os.read(terminal, 65_536):
+            text += data.decode()
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, text
+    assert "starting the daemon" in text
+    assert "Attempts fail on purpose" in text
+    assert "the daemon has ended, exit code 0" in text
+    assert "***" not in text
 
 
 def test_a_second_daemon_in_the_same_place_says_why_it_does_not_start(tmp_path: Path):

@@ -133,3 +133,16 @@ def test_a_disk_that_was_full_has_no_half_line(tmp_path, writer_to):
     lines = list(map(json.loads, path.read_bytes().splitlines()))
     assert numbers(lines) == [0, 1, 2, 3]
     assert lines[-1] == {"dropped": 3, "reason": "File too large"}
+
+
+def test_a_file_that_logrotate_copies_and_cuts_goes_on_at_its_beginning(tmp_path, writer_to):
+    log = tmp_path / "log"
+    with log.open("wb") as out:  # as `> log` does: not for appending
+        writer = writer_to(out.fileno())
+        writer.write(line(1))
+        writer.flush()
+        before = json.loads(log.read_bytes())
+        os.truncate(log, 0)
+        writer.write(line(2))
+        writer.flush()
+    assert numbers([before, json.loads(log.read_bytes())]) == [1, 2]
