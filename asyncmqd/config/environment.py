@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
+from asyncmqd.config.depth import MAX_DEPTH, too_deep
 from asyncmqd.config.errors import dotted
 from asyncmqd.config.files import read_text
 from asyncmqd.config.layers import Layer
@@ -72,6 +73,9 @@ def _read_variable(order: int, name: str, value: str, queues: set[str]) -> Layer
         if known is None:
             return layer.refuse(key, _unknown_queue(path[1], queues), partial=False)
         path[1] = known
+    if len(path) > MAX_DEPTH or too_deep(value):
+        problem = f"expected at most {MAX_DEPTH} levels of nesting, got more"
+        return layer.refuse(dotted(tuple(path[:3])), problem)
     try:
         layer.data = _Variable("__".join(path), value)()
     except (SettingsError, ValueError, RecursionError):

@@ -15,7 +15,8 @@ from asyncmqd.config import toml, trust
 from asyncmqd.config.errors import ConfigError, Place
 from asyncmqd.config.layers import Layer
 
-MOST_BYTES = 1024 * 1024
+MOST_BYTES = 1024 * 1024  # of one file
+MOST_DROP_IN_BYTES = 16 * MOST_BYTES  # of all drop-ins
 
 
 def read_files(path: Path, *, guarded: bool = False) -> Iterator[Layer]:
@@ -36,8 +37,15 @@ def read_files(path: Path, *, guarded: bool = False) -> Iterator[Layer]:
         layer = Layer(1, str(folder))
         yield layer.refuse("toml", f"expected a directory of drop-ins, got {_reason(error)}")
         return
+    size = 0
     for order, name in enumerate(names, 1):
         layer = read_file(order, name)
+        size += 0 if layer.status is None else layer.status.st_size
+        if size > MOST_DROP_IN_BYTES:
+            yield layer.refuse(
+                "toml", f"expected drop-ins of at most {MOST_DROP_IN_BYTES} bytes, got more"
+            )
+            return
         if guarded:
             _guard_drop_in(layer, folder, main)
         yield layer
@@ -81,7 +89,7 @@ def read_file(order: int, path: Path) -> Layer:
 
 def read_text(layer: Layer, path: Path, key: str) -> str | None:
     """The file's text; None, with the reason in the layer's errors, if it cannot be had."""
-    problem = None
+    problem = line = None
     data = b""
     try:
         # Looked at first: opening a pipe would wait for a writer for ever.
@@ -102,8 +110,8 @@ def read_text(layer: Layer, path: Path, key: str) -> str | None:
             return data.decode()
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
-            problem = f"expected UTF-8, got byte {data[error.start]:#04x} on line {line}"
-    layer.refuse(key, problem)
+            problem = f"expected UTF-8, got byte {data[error.start]:#04x}"
+    layer.refuse(key, problem, line=line)
     return None
 
 

@@ -45,9 +45,12 @@ class Layer:
             here = here[part]
         return True
 
-    def refuse(self, key: str, problem: str, *, partial: bool = True) -> Layer:
-        """Add an error about the source as a whole."""
-        self.errors.append(ConfigError(self.place(), key, problem))
+    def refuse(
+        self, key: str, problem: str, *, partial: bool = True, line: int | None = None
+    ) -> Layer:
+        """Add an error about the source as a whole, or about one line of it."""
+        place = self.place() if line is None else Place(self.order, line, self.source)
+        self.errors.append(ConfigError(place, key, problem))
         self.partial |= partial
         return self
 

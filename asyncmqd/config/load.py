@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, dotted
+from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotted
 from asyncmqd.config.files import read_files
 from asyncmqd.config.layers import Layer, merged
 from asyncmqd.config.models import (
@@ -23,6 +24,7 @@ from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.config.values import shown
 
+MOST_PROBLEMS = 1_000
 _SHAPES = {"tuple_type": "an array", "dict_type": "a table", "model_type": "a table"}
 
 
@@ -37,16 +39,27 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
     written = merged(layers)
     settings, findings = _validate(_complete(written, default_control_socket(environ, path.stem)))
     partial = any(layer.partial for layer in layers)
-    errors = [error for layer in layers for error in layer.errors]
-    errors += _located(findings, layers, written, partial=partial)
-    errors += [_locate(layers, path, problem) for path, problem in contradictions(written)]
+    others = [contradictions(written)]
     if not partial:
-        errors += [_locate(layers, path, problem) for path, problem in omissions(written)]
+        others.append(omissions(written))
     if settings is not None:
-        errors += [_locate(layers, path, problem) for path, problem in _open_to_all(settings)]
+        others.append(_open_to_all(settings))
+    found = chain(
+        (error for layer in layers for error in layer.errors),
+        _located(findings, layers, written, partial=partial),
+        (_locate(layers, path, problem) for path, problem in chain.from_iterable(others)),
+    )
+    errors = list(islice(found, MOST_PROBLEMS))
     if errors or settings is None:
-        raise ConfigErrors(errors)
+        raise ConfigErrors([*errors, *_beyond(found, len(layers), str(path))])
     return settings
+
+
+def _beyond(found: Iterator[ConfigError], order: int, source: str) -> Iterator[ConfigError]:
+    """That there are more: nobody reads a hundred thousand, and to place each takes time."""
+    if next(found, None) is not None:
+        problem = f"expected no problems, got more than the {MOST_PROBLEMS} that are told"
+        yield ConfigError(Place(order, 1, source), "toml", problem)
 
 
 def _open_to_all(settings: Settings) -> Iterator[tuple[Path, str]]:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asyncmqd.config.depth import too_deep
 from asyncmqd.config.errors import Path, dotted
 
 if TYPE_CHECKING:
     from asyncmqd.config.places import Places
 
 _MOST_PROBLEMS = 10
+_LONGEST_KEY = 80  # characters that are shown
 _WORK = 2 * 1024 * 1024  # characters to read again while looking for more errors
 _WHERE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _HEADER = re.compile(r"\s*\[\[?[\w.-]+\]")
@@ -93,6 +95,9 @@ def read(text: str) -> Document:
     if text.startswith("\ufeff"):
         problems.append(SyntaxProblem(1, "toml", _NO_BYTE_ORDER_MARK))
         text = text[1:]
+    if deep := too_deep(text):
+        problems.append(SyntaxProblem(deep.line, _key_on(text, deep.line), deep.problem))
+        return Document("", {}, problems)
     work = max(2, _WORK // (len(text) + 1))
     while work > 0 and len(problems) < _MOST_PROBLEMS:
         found = _try(text)
@@ -103,6 +108,17 @@ def read(text: str) -> Document:
         text = broken.without()
         work -= 1 + broken.tries
     return Document(text, {}, problems)
+
+
+def _key_on(text: str, line: int) -> str:
+    """The key that a line sets, by its look: the text is too deep to be taken apart."""
+    lines = text.split("\n")[:line]
+    name = _KEY.match(lines[-1])
+    if name is None:
+        return "toml"
+    header = next((found for each in reversed(lines) if (found := _HEADER.match(each))), None)
+    table = f"{header[0].strip().strip('[]')}." if header else ""
+    return f"{table}{name[1]}"[:_LONGEST_KEY]
 
 
 class _Failure(NamedTuple):
