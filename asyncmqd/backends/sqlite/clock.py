@@ -2,11 +2,15 @@
 
 Between jumps the wall clock and the clock since boot run at the same speed, so the store's time is
 the clock since boot plus a distance that is kept in the file: every process of the host computes
-the same time from it, and it cannot go back. Only who writes moves the distance:
+the same time from it. Only who writes moves the distance:
 
 - The wall clock is ahead: the store's time jumps to it.
 - It is behind (somebody set it back): the store's time goes on at half speed until the wall clock
   has caught up. Standing still would hold up every delay; full speed would never heal.
+- It is behind still after ten minutes: it had been ahead by more than such a pause heals, and the
+  store's time goes back to it, with all dates that came from the time ahead (turning_back.py). Not
+  at once, for the wall clock may be wrong for a moment, or until a host without a battery has asked
+  the network.
 - The host has booted: the time begins at the later of the wall clock and the last time kept.
 
 All numbers are whole microseconds, so that computing a date twice gives the same date.
@@ -22,7 +26,12 @@ from asyncmqd.domain import clock
 
 SECOND = 1_000_000
 TOLERANCE = 50_000  # a smaller distance may be the pause between reading the two clocks
+SLOW = (
+    "the host's clock was set back: the store's time, and with it delays and schedules, runs at"
+    " half speed until the host's has caught up, and goes back to it after ten minutes"
+)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PATIENCE = 600 * SECOND  # for which the store's time waits for a wall clock that is behind
 KEPT_EVERY = SECOND  # so far may the store's time go back, by a boot with the wall clock behind
 
 
@@ -32,7 +41,7 @@ class Anchor(msgspec.Struct, frozen=True):
     boot: str
     since_boot: int
     time: int
-    slow: bool = False
+    slow: int = 0  # since when (since boot) it waits for the wall clock to catch up; 0: it does not
 
     def time_at(self, since_boot: int) -> int:
         """The store's time."""
@@ -70,14 +79,16 @@ class HostClock:
         """The anchor to go on from: `known` itself while there is no reason for another."""
         boot, since_boot, wall = self._boot, self.since_boot(), micros(self._wall())
         if known.boot != boot:
-            return Anchor(boot, since_boot, max(wall, known.time), wall < known.time)
+            behind = wall < known.time
+            return Anchor(boot, since_boot, max(wall, known.time), since_boot if behind else 0)
         time = known.time_at(since_boot)
-        if wall > time + TOLERANCE:
+        gave_up = known.slow and since_boot - known.slow >= PATIENCE and wall < time - TOLERANCE
+        if wall > time + TOLERANCE or gave_up:
             return Anchor(boot, since_boot, wall)
-        behind = known.slow or wall < time - TOLERANCE
-        if behind is known.slow and since_boot - known.since_boot < KEPT_EVERY:
+        slow = known.slow or (since_boot if wall < time - TOLERANCE else 0)
+        if slow == known.slow and since_boot - known.since_boot < KEPT_EVERY:
             return known
-        return Anchor(boot, since_boot, time, behind)
+        return Anchor(boot, since_boot, time, slow)
 
 
 def boot_id() -> str:

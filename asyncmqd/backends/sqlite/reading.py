@@ -18,6 +18,11 @@ from asyncmqd.domain.states import State, shelf, state_of
 _SQL = queries.load("reading.sql")
 
 
+def is_slow(view: Snapshot) -> bool:
+    """Whether the store's time waits for the host's clock to catch up."""
+    return bool(view.anchor.slow)
+
+
 def now(view: Snapshot) -> float:
     """See `BaseBackend.now`."""
     return seconds(view.time)

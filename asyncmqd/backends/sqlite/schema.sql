@@ -9,7 +9,8 @@ CREATE TABLE store (
     boot       TEXT NOT NULL,      -- the boot that `since_boot` counts from
     since_boot INTEGER NOT NULL,
     time       INTEGER NOT NULL,   -- the store's clock at that moment
-    slow       INTEGER NOT NULL,   -- 1 while the clock waits for the host's to catch up
+    slow       INTEGER NOT NULL,   -- not 0 while the clock waits for the host's to catch up:
+                                   -- since when, in microseconds since the host booted
     sequence   INTEGER NOT NULL
 );
 

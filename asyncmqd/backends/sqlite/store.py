@@ -25,7 +25,7 @@ from asyncmqd.backends.base import (
 from asyncmqd.backends.sqlite import address, moves, reading, standing
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
-from asyncmqd.backends.sqlite.clock import HostClock, boot_id
+from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
@@ -134,6 +134,8 @@ class SQLiteBackend(BaseBackend):
         return concerns(self._address)
 
     async def danger(self) -> str:
+        if await self._read(reading.is_slow):
+            return SLOW
         return held_up(self._living().file)
 
     async def backup(self, target: Path, progress: Progress | None = None) -> None:

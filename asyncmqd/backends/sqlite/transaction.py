@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import Anchor, HostClock
+from asyncmqd.backends.sqlite.turning_back import turn_back
 from asyncmqd.domain.states import State
 
 _SQL = queries.load("moves.sql")
@@ -20,7 +21,7 @@ class Snapshot:
         self._connection = connection
         self.execute = connection.execute
         boot, since_boot, time, slow, sequence = self.execute(_SQL["clock"]).fetchone()
-        self.anchor = Anchor(boot, since_boot, time, bool(slow))
+        self.anchor = Anchor(boot, since_boot, time, slow)
         self.sequence: int = sequence
         self._read_clock(host)
 
@@ -59,6 +60,9 @@ class Transaction(Snapshot):
         known = self.anchor
         self.anchor = host.adjusted(known)
         self._read_clock(host)
+        before = known.time_at(self.since_boot)
+        if self.anchor.boot == known.boot and self.time < before:
+            turn_back(self.execute, before, self.time)
         if self.anchor.boot != known.boot:
             self.execute(_SQL["end_leases"], {"place": str(State.ACTIVE)})
             self.execute(_SQL["forget_workers"])
