@@ -18,6 +18,7 @@ from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
+from asyncmqd.runtime.forks import take_signals
 
 BETWEEN_SIGNALS = 0.05  # seconds
 
@@ -83,5 +84,4 @@ def _obey_signals(on_first: Callable[[], None]) -> None:
             on_first()
             task.cancel()
 
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, stop)
+    take_signals((signal.SIGTERM, signal.SIGINT), lambda *_: loop.call_soon_threadsafe(stop))

@@ -56,6 +56,16 @@ def connect_within(url: str, payload_limit: int) -> None:
     _default = url, payload_limit
 
 
+def _after_fork() -> None:
+    """An instance is bound to a loop and to connections that a forked child does not have."""
+    global _default  # noqa: PLW0603 - the same
+    if isinstance(_default, BaseBackend) and not isinstance(_default, InMemoryBackend):
+        _default = _default.secret_url, _default.payload_limit
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def resolve(backend: str | BaseBackend | None) -> BaseBackend:
     """The store meant by a URL, an instance or None, as an instance for the running loop."""
     if isinstance(backend, BaseBackend):

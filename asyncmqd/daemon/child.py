@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import faulthandler
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -36,6 +35,7 @@ from asyncmqd.daemon.store import reach_store
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
+from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
 from asyncmqd.runtime.node import Node
 
@@ -44,9 +44,8 @@ FAILED = 1
 
 def main() -> None:
     """Be a child; ends the process."""
-    for number in SIGNALS:
-        # They are for the parent; not ignored, which programs that jobs start would inherit.
-        signal.signal(number, lambda *_: None)
+    # They are for the parent; not ignored, which programs that jobs start would inherit.
+    take_signals(SIGNALS, lambda *_: None)
     faulthandler.enable()  # the parent's SIGABRT then shows where the loop was stuck
     line = socket.socket(fileno=int(sys.argv[1]))
     line.set_inheritable(False)

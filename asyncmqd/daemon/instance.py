@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from asyncmqd.domain.life import Life
+from asyncmqd.runtime.forks import keep
 from asyncmqd.runtime.lives import own_life
 
 _MACHINE_ID = Path("/etc/machine-id")
@@ -66,7 +67,7 @@ class Instance:
             # A cleaner of old files may have deleted it since it was opened: then nobody sees
             # our lock, and the next daemon would make a new file and lock that.
             if _is_still(self.path, fd):
-                self._fd = fd
+                self._fd = keep(fd)  # a forked child that lives on would hold the lock
             else:
                 os.close(fd)
 

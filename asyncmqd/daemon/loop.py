@@ -17,6 +17,7 @@ from asyncmqd.daemon.owners import begin_task, owner_of, raiser_of, was_told
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import running_job
 from asyncmqd.runtime.context import JobContext
+from asyncmqd.runtime.forks import end_if_forked, keep_loop
 
 
 def run_loop(work: Coroutine[Any, Any, int], observer: Observer) -> int:
@@ -25,12 +26,14 @@ def run_loop(work: Coroutine[Any, Any, int], observer: Observer) -> int:
     loop = _Loop()
     loop.set_task_factory(begin_task)
     asyncio.set_event_loop(loop)
+    keep_loop(loop)
     main = loop.create_task(work)
     main.add_done_callback(loop.end)
     while not main.done():
         try:
             loop.run_forever()
         except BaseException as error:
+            end_if_forked(error)
             if loop.is_closed():
                 raise
             loop.call_soon(_judge_later, loop, _Escape(error, observer))

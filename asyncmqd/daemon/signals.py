@@ -6,7 +6,10 @@ import asyncio
 import enum
 import os
 import signal
-from types import FrameType
+from collections.abc import Callable
+from typing import Any
+
+from asyncmqd.runtime.forks import take_signals
 
 
 class Command(enum.Enum):
@@ -37,14 +40,13 @@ class Signals:
 
     def __init__(self) -> None:
         self._early: list[Command] = []
+        self._put: Callable[[Command], Any] = self._keep
 
     def catch(self) -> None:
         """Take the signals over; call it before anything that takes time."""
-        for number in SIGNALS:
-            signal.signal(number, self._on_early)
+        take_signals(SIGNALS, lambda number, _: self._put(SIGNALS[signal.Signals(number)]))
 
-    def _on_early(self, number: int, _frame: FrameType | None) -> None:
-        command = SIGNALS[signal.Signals(number)]
+    def _keep(self, command: Command) -> None:
         if command is Command.STOP:
             # No log line: the signal may have come in the middle of one. An exception would have
             # to make its way through the application's imports.
@@ -54,7 +56,6 @@ class Signals:
     def attach(self, commands: asyncio.Queue[Command]) -> None:
         """From now on, put them into `commands`, those that were kept first."""
         loop = asyncio.get_running_loop()
-        for number, command in SIGNALS.items():
-            loop.add_signal_handler(number, commands.put_nowait, command)
+        self._put = lambda command: loop.call_soon_threadsafe(commands.put_nowait, command)
         for command in self._early:
             commands.put_nowait(command)

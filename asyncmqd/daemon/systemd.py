@@ -12,6 +12,7 @@ import sdnotify
 from asyncmqd.domain import clock
 from asyncmqd.domain.text import clean
 from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.forks import keep
 
 EXTENSION = 15.0  # seconds that each request for more time asks for at least; sent every second
 _RESEND = 0.2  # seconds before what must arrive is sent again
@@ -89,6 +90,7 @@ class Systemd:
             return
         # A blocking socket stops the whole daemon after about ten messages that nobody reads.
         self._notifier.socket.setblocking(False)
+        keep(self._notifier.socket.fileno())
 
     def _must_send(self, message: str) -> None:
         self._owed.append(message)

@@ -85,6 +85,19 @@ def finish() -> None:
         _log.writer.finish()
 
 
+def _before_fork() -> None:
+    if _log is not None:
+        _log.writer.before_fork()
+
+
+def _after_fork() -> None:
+    if _log is not None:
+        _log.writer.after_fork()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+
+
 def own_event(level: int, event: str, fields: dict[str, Any]) -> None:
     """Log an event of ours. An exception may be given as `exc_info`.
 

@@ -14,6 +14,8 @@ import stat
 from collections.abc import Callable
 from typing import Protocol
 
+from asyncmqd.observe.forked import ForkedLines
+
 _SEND_BUFFER = 8 * 1024 * 1024  # bytes; the kernel gives less if its limit is lower
 
 
@@ -148,3 +150,18 @@ class Datagrams:
     def close(self) -> None:
         """See `Outlet`."""
         self._socket.close()
+
+
+class Forked:
+    """The process that forked this one. It is waited for, as nobody here serves anything else."""
+
+    def __init__(self, lines: ForkedLines) -> None:
+        self.shared = True
+        self._lines = lines
+
+    def send(self, lines: list[bytes]) -> int:
+        """See `Outlet`."""
+        return self._lines.send(lines[0])
+
+    def close(self) -> None:
+        """See `Outlet`."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections.abc import Callable
 
-from asyncmqd.observe.log import HasFields, log_line, running_job
+from asyncmqd.observe.log import HasFields, finish, log_line, running_job
 
 _PART_LIMIT = 10_000  # characters that an unfinished line may have; then it is one all the same
 
@@ -28,6 +29,14 @@ def capture_prints(log: LogLine = _log_here) -> None:
     sys.stdout, sys.stderr = out, errors
 
 
+def _after_fork() -> None:
+    for stream in _captured:
+        stream.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def end_prints() -> None:
     """The running job has ended: what it printed last is a line, though it ends with none."""
     for stream in _captured:
@@ -43,6 +52,7 @@ class PrintedLines(io.TextIOBase):
         self._log = log
         # By job, for many of them take turns in one thread; by thread outside of jobs.
         self._parts: dict[HasFields | int, str] = {}  # unfinished lines
+        self._forked = False
 
     def writable(self) -> bool:
         """They can be printed to."""
@@ -59,6 +69,17 @@ class PrintedLines(io.TextIOBase):
         for line in lines:
             self._end(line)
         return len(text)
+
+    def flush(self) -> None:
+        """In a forked child it may be the last call: multiprocessing and we end with one."""
+        if self._forked:
+            self.end_line()
+            finish()
+
+    def after_fork(self) -> None:
+        """In a forked child: what was begun is the parent's."""
+        self._parts.clear()
+        self._forked = True
 
     def end_line(self) -> None:
         """Log what the present job or thread has printed of a line."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 from asyncmqd.domain import clock
-from asyncmqd.observe.outlets import Outlet
+from asyncmqd.observe.forked import ForkedLines
+from asyncmqd.observe.outlets import Forked, Outlet
 
 BUFFER_LIMIT = 4 * 1024 * 1024  # bytes that wait for a reader; what comes then is dropped
 LAST_FLUSH = 1.0  # seconds that a reader gets at the end of the process
@@ -33,12 +35,17 @@ class LineWriter:
 
     def __init__(self, outlet: Outlet, report: Report, limit: int = BUFFER_LIMIT) -> None:
         self.outlet = outlet
+        self._forked: ForkedLines | None = None  # takes the lines of forked children
+        self._report = report
+        self._limit = limit  # bytes
+        self._begin()
+
+    def _begin(self) -> None:
+        """With nothing written yet."""
         self.dropped = 0  # lines, since the start
         self._told = 0  # of them, those that a line which has left told of
         self._telling: int | None = None  # `_told` once the first waiting line, a report, has left
         self._reason = ""
-        self._report = report
-        self._limit = limit  # bytes
         self._lines: list[bytes] = []  # they wait
         self._size = 0  # bytes
         self._begun = False  # a part of the first line has left
@@ -79,10 +86,28 @@ class LineWriter:
     def finish(self, limit: float = LAST_FLUSH) -> None:
         """Give the reader up to `limit` seconds to take what waits."""
         ends = clock.monotonic() + limit
+        if self._forked is not None:
+            self._forked.take_last()
         self.flush()
         while self._stalled and clock.monotonic() < ends:
             time.sleep(FIRST_PAUSE)
             self.flush()
+
+    def before_fork(self) -> None:
+        """A child is about to be forked, which may not write where only one process may."""
+        if self._forked is None and not self.outlet.shared:
+            with contextlib.suppress(OSError, RuntimeError):  # no room: torn lines are better
+                self._forked = ForkedLines(self.write)
+
+    def after_fork(self) -> None:
+        """In a forked child: what waits is the parent's to write, and a thread may hold the lock
+        that is not there.
+        """
+        if self._forked is not None:
+            self._forked.begin_anew()
+            self.outlet.close()  # or whoever reads our lines would wait for the child's end
+            self.outlet, self._forked = Forked(self._forked), None
+        self._begin()
 
     # ------------------------------------------------------------------ when to write
 

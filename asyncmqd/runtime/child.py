@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import importlib
 import logging
 import os
@@ -17,6 +18,7 @@ import struct
 import sys
 import threading
 import traceback
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -27,33 +29,65 @@ from asyncmqd.domain.codec import encode
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Reject
 from asyncmqd.domain.settle import Policy, pause_before_retry
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions, is_awaitable
+from asyncmqd.observe.forked import ForkedLines
 from asyncmqd.observe.lines import printable
+from asyncmqd.observe.log import running_job
 from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
+from asyncmqd.runtime.forks import end_if_forked, keep, keep_loop, take_signals
 from asyncmqd.runtime.processes import Call, Hello, Reply
 from asyncmqd.runtime.rules import by_rules
 
 _HEADER = struct.Struct("!I")
+_NOT_FOR_US = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class _Line:
     """The socket to the parent, in frames."""
 
     def __init__(self, fd: int) -> None:
-        self._socket = socket.socket(fileno=fd)
+        self._socket = socket.socket(fileno=keep(fd))
+        self._socket.set_inheritable(False)  # nor do programs that jobs start
         self._file = self._socket.makefile("rb")
         self._lock = threading.Lock()  # threads of the application print too
+        self._forked: ForkedLines | None = None  # takes what forked children print
+        self._is_fork = False
+        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
 
     def send(self, reply: Reply) -> None:
-        data = msgspec.json.encode(reply)
+        if not self._is_fork:
+            self._write(msgspec.json.encode(reply))
+
+    def take_last(self) -> None:
+        """Pass on what forked children have printed by now."""
+        if self._forked is not None:
+            self._forked.take_last()
+
+    def _write(self, data: bytes) -> None:
         with self._lock:
             self._socket.sendall(_HEADER.pack(len(data)) + data)
 
     def log(self, level: int, event: str, **fields: str) -> None:
         """Send a line for the parent's log; it adds the job's fields."""
         texts = {key: printable(text) for key, text in {"event": event, **fields}.items()}
-        self.send(Reply(log={"level": level, **texts}))
+        if not self._is_fork:
+            self.send(Reply(log={"level": level, **texts}))
+        elif self._forked is not None and (job := running_job.get()) is not None:
+            # It may come when another job runs.
+            reply = Reply(log={"level": level, **texts, **job.fields})
+            with contextlib.suppress(OSError):  # the parent is gone
+                self._forked.send(msgspec.json.encode(reply))
+
+    def _before_fork(self) -> None:
+        if self._forked is None and not self._is_fork:
+            with contextlib.suppress(OSError, RuntimeError):  # no room for it
+                self._forked = ForkedLines(self._write)
+
+    def _after_fork(self) -> None:
+        if self._forked is not None and not self._is_fork:
+            self._forked.begin_anew()
+        self._is_fork = True
 
     def receive(self) -> bytes:
         """The next frame. Raises EOFError when the parent is gone."""
@@ -83,8 +117,8 @@ class _Records(logging.Handler):
 
 def main() -> None:
     """Serve the parent until it closes the socket."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent decides when a run ends
+    # The parent decides when a run ends. Not ignored, which programs that jobs start would inherit.
+    take_signals(_NOT_FOR_US, lambda *_: None)
     line = _Line(int(sys.argv[1]))
     capture_prints(lambda level, text, stream: line.log(level, text, stream=stream))
     logging.getLogger().handlers = [_Records(line)]
@@ -97,7 +131,7 @@ def main() -> None:
             if store != (call.backend_url, call.payload_limit) and call.backend_url:
                 store = call.backend_url, call.payload_limit
                 connect_within(*store)
-            _serve(line, call)
+            contextvars.copy_context().run(_serve, line, call)
     os._exit(0)  # threads that the application left behind must not keep the child
 
 
@@ -136,12 +170,15 @@ def _serve(line: _Line, call: Call) -> None:
         args, kwargs = task.typed(call.spec.args, call.spec.kwargs)
         value = task.function(*args, **kwargs)
         if is_awaitable(value):
-            value = asyncio.run(_awaited(value))
+            value = _run(_awaited(value))
+        end_if_forked()
         reply = Reply(done=True, result=msgspec.Raw(encode(value, "result")))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
+        end_if_forked(error)
         reply = _failed(line, call, task, error)
         forget(error)
     end_prints()
+    line.take_last()
     line.send(reply)
 
 
@@ -149,6 +186,18 @@ async def _awaited(value: Any) -> Any:
     while is_awaitable(value):
         value = await value
     return value
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    with asyncio.Runner() as runner:
+        keep_loop(runner.get_loop())
+        try:
+            return runner.run(work)
+        except BaseException as error:
+            end_if_forked(error)
+            raise
+        finally:
+            keep_loop(None)
 
 
 def _find(name: str) -> TaskDef | None:

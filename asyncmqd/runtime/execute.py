@@ -31,6 +31,7 @@ from asyncmqd.domain.tasks import BadArguments, TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
+from asyncmqd.runtime.forks import end_if_forked
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
@@ -134,7 +135,9 @@ class Execution:
         try:
             failpoint("starting")
             value = await self._call(run, task, spec, limit)
+            end_if_forked()
         except BaseException as error:  # noqa: BLE001 - SystemExit of a task must not end the daemon
+            end_if_forked(error)
             return self._raised(run, error)
         finally:
             failpoint("ran")

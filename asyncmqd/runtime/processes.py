@@ -7,10 +7,13 @@ is told apart from a failure, a timeout kills the child, and a child never outli
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import socket
 import struct
 import sys
+import termios
 from typing import Any
 
 import msgspec
@@ -25,6 +28,7 @@ from asyncmqd.runtime.spawn import command, exit_name
 
 _HEADER = struct.Struct("!I")
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
+LAST_WORDS = 1.0  # seconds after its end in which what a child has said is read
 _START_LIMIT = 60.0  # seconds for a child to import the application
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY")
 
@@ -161,6 +165,18 @@ class _Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """End the line with the process: what it started may hold the socket, and live on."""
+        line = self._writer.get_extra_info("socket").fileno()
+        await self._process.wait()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(LAST_WORDS):
+                # What it said before its end lies in the socket by now.
+                while _unread(line):  # noqa: ASYNC110 - the loop reads it at its next turn
+                    await asyncio.sleep(0)
+        self._reader.feed_eof()
 
     @classmethod
     async def start(cls, hello: Hello) -> _Child:
@@ -221,6 +237,10 @@ class _Child:
                 raise ChildCrashed(f"a child process sent a frame of {size} bytes")
             return msgspec.json.decode(await self._reader.readexactly(size), type=Reply)
         except (asyncio.IncompleteReadError, ConnectionError):
+            with contextlib.suppress(TimeoutError):  # it may have closed the line, and live on
+                async with asyncio.timeout(LAST_WORDS):
+                    await self._process.wait()
+            await self.kill()
             code = await self._process.wait()
             raise ChildCrashed(f"the child process ended with {exit_name(code)}") from None
 
@@ -230,3 +250,10 @@ class _Child:
             self._process.kill()
         self._writer.close()
         await self._process.wait()
+        self._watching.cancel()
+
+
+def _unread(line: int) -> int:
+    """How many bytes of a socket nobody has read yet."""
+    (size,) = struct.unpack("i", fcntl.ioctl(line, termios.FIONREAD, bytes(4)))
+    return int(size)

@@ -24,9 +24,10 @@ _PR_SET_PDEATHSIG = 1
 
 def command(module: str, *arguments: str) -> list[str]:
     """The command line of an interpreter that calls `main` of the module, and dies with us."""
-    isolated = ["-I"] if sys.flags.isolated else []
+    # -P: else the working directory, which others may write, stands before the standard library.
+    flags = ["-P", *(["-I"] if sys.flags.isolated else [])]
     boot = _BOOT.format(module=module)
-    return [sys.executable, *isolated, "-c", boot, _PACKAGES, str(os.getpid()), *arguments]
+    return [sys.executable, *flags, "-c", boot, _PACKAGES, str(os.getpid()), *arguments]
 
 
 def die_with(parent: int) -> None:

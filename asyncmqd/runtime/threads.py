@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from asyncmqd.runtime.forks import end_if_forked
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
 
@@ -77,7 +78,9 @@ class _Thread:
             run.thread_id = threading.get_ident()
             try:
                 value = context.run(function)
+                end_if_forked()
             except BaseException as error:  # noqa: BLE001 - handed to the run, which judges it
+                end_if_forked(error)
                 value = Thrown(error)
             try:
                 loop.call_soon_threadsafe(self._done, run, future, value)

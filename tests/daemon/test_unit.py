@@ -31,6 +31,12 @@ def test_systemd_waits_longer_than_the_jobs_may_take(service):
     assert float(service["TimeoutStopSec"]) > max(settings.shutdown_timeout, *drains) + 5
 
 
+def test_nothing_is_imported_from_where_it_runs(service):
+    """The group writes the state directory."""
+    assert service["WorkingDirectory"] == "/"
+    assert "PYTHONSAFEPATH=1" in service["Environment"].split()
+
+
 def test_they_rely_on_what_the_daemon_does(service):
     assert service["Type"] == "notify"
     assert service["KillMode"] == "mixed"
@@ -47,7 +53,6 @@ def test_the_template_differs_from_the_service_in_its_names_only():
         ("(asyncmqd)", "(asyncmqd, %i)"),
         ("/etc/asyncmq/queues.toml", "/etc/asyncmq/%i.toml"),
         ("Directory=asyncmqd", "Directory=asyncmqd-%i"),
-        ("/var/lib/asyncmqd", "/var/lib/asyncmqd-%i"),
         ("backend_url:asyncmqd.backend_url", "backend_url:asyncmqd-%i.backend_url"),
         ("WantedBy=multi-user.target", "WantedBy=multi-user.target asyncmqd.target"),
     ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from asyncmqd.backends.base import StoreRefused
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.daemon.instance import CannotStart, Instance, instance_id
+from tests.daemon.harness import Store
 
 OTHER = 12_345
 
@@ -166,3 +168,27 @@ def test_f56_a_directory_that_everybody_writes_is_refused(place, mode):
     directory.chmod(mode)
     with pytest.raises(CannotStart, match="a directory that not everybody writes"):
         Instance(directory / "control.sock").lock()
+
+
+# ---------------------------------------------------------------------- the working directory
+
+
+def test_modules_planted_in_the_working_directory_are_not_imported(daemon, place):
+    """The group may write there: its code would run as the daemon, in each child of it."""
+    store = Store(f"sqlite://{place}/jobs.db")
+    d = daemon(
+        store.url,
+        "[queues.mail]\n",
+        top="processes = 2\n",
+        command=(sys.executable, "-P", "-m", "asyncmqd"),
+    )
+    for name in ("ctypes", "signal", "socket", "asyncio", "msgspec", "asyncmqd"):
+        (place / f"{name}.py").write_text(f"open({str(place / 'planted')!r}, 'a').write('{name} ')")
+    # What the application finds there is another matter: this test's own configuration says so.
+    d.config.write_text(d.config.read_text().replace(f', "{place}"', ""))
+    d.start()
+    store.add("mail", "hold_child", ["job"])
+    d.open_gate()
+    d.wait_for("job.completed", job_id="job")
+    assert d.stop() == 0
+    assert not (place / "planted").exists(), (place / "planted").read_text()

@@ -1,0 +1,183 @@
+"""What a child is that the code of a job forks: a process of the application, and nothing of ours.
+
+It is a copy of us, with our handlers of signals, our connections, our event loop and the lock of
+the instance. Here it lets go of all of them before any other code runs in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import re
+import select
+import signal
+import sys
+import threading
+import traceback
+from asyncio import events
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NoReturn
+
+_RESTORED = {  # as they are in a Python that has just begun
+    signal.SIGINT: signal.default_int_handler,
+}
+
+_signals: frozenset[signal.Signals] = frozenset()
+_descriptors: set[int] = set()
+_loop: asyncio.AbstractEventLoop | None = None
+_thread = threading.local()  # what a thread that forks has to know after it
+_forked = False
+
+
+def take_signals(
+    numbers: Collection[signal.Signals], handler: Callable[[int, Any], object]
+) -> None:
+    """Have this process handle these signals, and nobody whom it forks.
+
+    Not by the loop's `add_signal_handler`, which takes a byte in a pipe for a signal: a forked
+    child writes into the same one. A handler of Python's runs where the signal came.
+    """
+    global _signals  # noqa: PLW0603 - signals belong to a process
+    _signals |= frozenset(numbers)
+    for number in numbers:
+        signal.signal(number, handler)
+
+
+def keep(descriptor: int) -> int:
+    """Have no forked child hold this descriptor; returns it."""
+    _descriptors.add(descriptor)
+    return descriptor
+
+
+def keep_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Have no forked child turn this loop or hold what it watches; None: it has ended."""
+    global _loop  # noqa: PLW0603 - one loop a process is ours
+    _loop = loop
+
+
+def end_if_forked(error: BaseException | None = None) -> None:
+    """The code of a job has returned, or raised: if it was a forked child that did, it ends here.
+
+    As a program would: with 0, with the code of SystemExit, or with 1 and a traceback. Neither our
+    own code goes on in it, nor what was registered to run at our end.
+    """
+    if _forked:
+        _end(error)
+
+
+def _end(error: BaseException | None) -> NoReturn:
+    code: Any = 0
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            sys.stderr.write(f"{code}\n")
+            code = 1
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit((code or 0) & 0xFF)
+
+
+# ---------------------------------------------------------------------- the fork itself
+
+
+def _before() -> None:
+    turns_loop = _loop is not None and events._get_running_loop() is _loop  # noqa: SLF001
+    _thread.task = asyncio.current_task(_loop) if turns_loop else None
+    _thread.turns_loop = turns_loop
+    # What comes for us between the fork and the child's first step would run our handler there.
+    _thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _signals)
+
+
+def _after_in_parent() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _thread.mask)
+
+
+def _after_in_child() -> None:
+    global _forked, _loop  # noqa: PLW0603 - a fork is of the whole process
+    _forked = bool(_signals or _descriptors or _loop)  # else no process of ours was forked
+    _leave_signals()
+    _let_go(_descriptors)
+    if _loop is not None:
+        _leave_loop(_loop)
+        _loop = None
+    _after_in_parent()
+
+
+def _leave_signals() -> None:
+    if not _signals:
+        return
+    for number in _signals:
+        signal.signal(number, _RESTORED.get(number, signal.SIG_DFL))
+    wakeup = signal.set_wakeup_fd(-1)  # or the loop would take the child's signals for its own
+    if wakeup != -1:
+        _let_go([wakeup])
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:  # libuv has set another in secret
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _let_go(descriptors: Iterable[int]) -> None:
+    """Close them, and leave the numbers taken: objects that hold them would close others' later.
+
+    What stands there instead is never ready, and can be watched.
+    """
+    nothing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+
+
+def _leave_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Let go of all that the loop watches; and what comes back to it in here has ended."""
+    selector = _selector_of(loop)
+    _let_go(_watched(selector))
+    with select.epoll() as empty:
+        os.dup2(empty.fileno(), selector, inheritable=False)
+    if _thread.turns_loop:
+        _end_at_next_turn(loop)
+        events._set_running_loop(None)  # noqa: SLF001 - as asyncio does since 3.12
+    if sys.version_info < (3, 12):  # from there on asyncio does so itself
+        asyncio.set_event_loop(None)
+
+
+def _selector_of(loop: Any) -> int:
+    """The descriptor of its epoll. Neither asyncio nor uvloop has a public name for it."""
+    if hasattr(loop, "_get_backend_id"):
+        return int(loop._get_backend_id())  # noqa: SLF001
+    return int(loop._selector.fileno())  # noqa: SLF001
+
+
+def _watched(selector: int) -> list[int]:
+    """What the loop watches, but for what is to be handed on to a program that is being started."""
+    with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{selector}") as about:
+        found = re.findall(r"^tfd: +(\d+)", about.read(), re.MULTILINE)
+        return [int(number) for number in found if not os.get_inheritable(int(number))]
+    return []  # no /proc
+
+
+def _end_at_next_turn(loop: asyncio.AbstractEventLoop) -> None:
+    """What waits for the next turn are steps of other jobs, which the parent makes."""
+    handle = loop.call_soon(_end_of_turn, _thread.task)
+    for ready in gc.get_referents(loop):  # uvloop shows it in no other way
+        if isinstance(ready, deque) and ready and ready[-1] is handle:
+            for place in range(len(ready)):
+                ready[place] = handle
+
+
+def _end_of_turn(task: asyncio.Task[Any] | None) -> None:
+    """The child's code has returned to the loop: from the task that forked, at its end or not."""
+    if task is None or not task.done():
+        _end(RuntimeError("a forked child may not await: the event loop is its parent's"))
+    _end(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+
+os.register_at_fork(
+    before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
+)
