@@ -55,7 +55,7 @@ def _guard_main(layer: Layer, path: Path) -> None:
     if layer.status is None:
         return  # it could not be read, and an error says so
     _refuse(layer, trust.file_problem(layer.status))
-    _refuse(layer, trust.directory_problem(path.parent, sticky=True))
+    _refuse(layer, trust.configuration_problem(path.parent, sticky=True))
 
 
 def _guard_drop_in(layer: Layer, folder: Path, main: Layer) -> None:
@@ -63,7 +63,7 @@ def _guard_drop_in(layer: Layer, folder: Path, main: Layer) -> None:
         return
     _refuse(layer, trust.file_problem(layer.status))
     _refuse(layer, trust.owner_problem(layer.status, main.status))
-    _refuse(layer, trust.directory_problem(folder, sticky=False))
+    _refuse(layer, trust.configuration_problem(folder, sticky=False))
 
 
 def _refuse(layer: Layer, problem: str | None) -> None:

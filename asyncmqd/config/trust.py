@@ -41,6 +41,25 @@ def directory_problem(path: Path, *, sticky: bool) -> str | None:
     return f"expected a directory that not everybody can write, got {path} of mode {_mode(found)}"
 
 
+def configuration_problem(folder: Path, *, sticky: bool) -> str | None:
+    """The same for a directory of configuration, where a group that writes replaces the files."""
+    if problem := directory_problem(folder, sticky=sticky):
+        return problem
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    if not found.st_mode & stat.S_IWGRP or (sticky and found.st_mode & stat.S_ISVTX):
+        return None
+    if _stands_for_its_owner(found):
+        return None
+    group = _group_name(found.st_gid)
+    return (
+        f"expected a directory that its group cannot write, got {folder} of mode {_mode(found)}"
+        f" of {group}"
+    )
+
+
 def owner_problem(found: os.stat_result, main: os.stat_result) -> str | None:
     """What is wrong with the owner of drop-ins: they were found, and nobody named them."""
     if found.st_uid in {_ROOT, os.geteuid(), main.st_uid}:

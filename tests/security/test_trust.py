@@ -120,14 +120,26 @@ def test_drop_ins_of_somebody_else_are_refused(config):
     assert errors(config) == []
 
 
+@pytest.mark.parametrize("drop_in", [False, True], ids=["directory", "drop-ins"])
+def test_a_group_that_may_replace_the_configuration_is_refused_as_one_that_may_write_it(
+    config, drop_in
+):
+    folder = _drop_in(config).parent if drop_in else config.parent
+    os.chown(folder, 0, ADMIN)
+    folder.chmod(0o2775)
+    place = folder / "a.toml" if drop_in else config
+    expected = f"expected a directory that its group cannot write, got {folder} of mode 2775"
+    assert errors(config) == [f"{place}:1: toml: {expected} of group 12345"]
+    os.chown(folder, 0, 0)
+    assert errors(config) == [], "the group of root has nobody else in it"
+
+
 def test_directories_that_everybody_can_write_are_refused(config, tmp_path):
     code = tmp_path / "code"
     code.mkdir()
     config.write_text(f'python_path = ["/nowhere", "{code}"]\n' + config.read_text())
     code.chmod(0o2775)
     os.chown(code, ADMIN, ADMIN)
-    config.parent.chmod(0o2775)
-    os.chown(config.parent, ADMIN, ADMIN)
     assert errors(config) == [], "a group that shares a tree was set up by somebody"
     code.chmod(0o1777)
     config.parent.chmod(0o777)

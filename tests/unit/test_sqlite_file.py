@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -80,20 +80,38 @@ async def test_the_option_reaches_the_file(path: Path, options: str, level: int)
 # ---------------------------------------------------------------- modes and places
 
 
-@pytest.fixture
-def group_umask() -> Iterator[None]:
-    before = os.umask(0o007)
-    yield
-    os.umask(before)
-
-
-async def test_the_group_may_write_if_the_umask_lets_it(path: Path, group_umask: None) -> None:
-    backend = store(path)
-    await backend.add("mail", [JOB])
-    for end in ("", "-wal", "-shm"):
-        mode = stat.S_IMODE(os.stat(f"{path}{end}").st_mode)
-        assert mode == 0o660, f"{end}: {mode:o}"
+@pytest.mark.parametrize("umask", [0o007, 0o022, 0o077])
+@pytest.mark.parametrize(
+    ("directory", "expected"), [(0o2770, 0o660), (0o755, 0o600), (0o1777, 0o600)]
+)
+async def test_the_group_may_write_where_it_shares_the_directory_and_others_never_read(
+    path: Path, umask: int, directory: int, expected: int
+) -> None:
+    """An application that came first, with the usual umask, kept the daemon from starting."""
+    path.parent.chmod(directory)
+    before = os.umask(umask)
+    try:
+        backend = store(path)
+        await backend.add("mail", [JOB])
+        await backend.backup(path.with_name("copy.db"))
+    finally:
+        os.umask(before)
+    for file in (path, f"{path}-wal", f"{path}-shm", path.with_name("copy.db")):
+        mode = stat.S_IMODE(os.stat(file).st_mode)
+        assert mode == expected, f"{file}: {mode:o}"
     await backend.close()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("make", [os.symlink, os.link])
+async def test_what_would_lead_sqlite_elsewhere_is_refused(
+    path: Path, end: str, make: Callable[[Path, str], None]
+) -> None:
+    victim = path.with_name("victim")
+    victim.write_text("precious")
+    make(victim, f"{path}{end}")
+    assert "expected a file of SQLite's own" in await refusal(path)
+    assert victim.read_text() == "precious"
 
 
 async def test_a_path_with_odd_characters(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}  # what link() says on
 def make(path: Path) -> None:
     """See that there is a file that we may read and write. Raises StoreError and StoreRefused.
 
-    SQLite itself would never let the group write, whatever the umask says; the files that it puts
+    SQLite itself would let the umask decide, and others read; the files that it puts
     beside a database get that one's mode. Only where files cannot have two names it has to do it.
     """
     try:
@@ -42,12 +42,14 @@ def make(path: Path) -> None:
 def make_empty(path: Path, mode: int, model: os.stat_result) -> None:
     """Make an empty file, which belongs to whom `model` does if root makes it. Raises OSError.
 
-    An administrator's command before the first start must not lock the daemon out.
+    An administrator's command before the first start must not lock the daemon out, nor must an
+    application that comes first with a umask of its own: the mode is what it says.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         if os.geteuid() == 0:
             os.fchown(fd, model.st_uid, model.st_gid)
+        os.fchmod(fd, mode)
     finally:
         os.close(fd)
 
@@ -55,7 +57,8 @@ def make_empty(path: Path, mode: int, model: os.stat_result) -> None:
 def _make(path: Path) -> None:
     """Make it under another name: by its own, another thread may have SQLite open it meanwhile."""
     other = path.with_name(f".{path.name}.{clock.nonce()}")
-    make_empty(other, 0o666, os.stat(path.parent))
+    directory = os.stat(path.parent)
+    make_empty(other, _mode_in(directory), directory)
     try:
         os.link(other, path)
     except FileExistsError:
@@ -65,6 +68,12 @@ def _make(path: Path) -> None:
             raise
     finally:
         os.unlink(other)
+
+
+def _mode_in(directory: os.stat_result) -> int:
+    """For the owner, and for the group where it shares the directory; never for all others."""
+    shared = directory.st_mode & stat.S_IWGRP and not directory.st_mode & stat.S_ISVTX
+    return 0o660 if shared else 0o600
 
 
 def refuse_planted(path: Path) -> None:
@@ -82,6 +91,20 @@ def refuse_planted(path: Path) -> None:
             raise StoreRefused(f"{path}: expected a file, got a link of user {found.st_uid}")
     elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise StoreRefused(f"{path}: expected a regular file, got another kind")
+
+
+def refuse_planted_beside(path: Path) -> None:
+    """Refuse what would lead SQLite elsewhere when it opens its files beside the database."""
+    for end in ("-wal", "-shm", "-journal"):
+        beside = Path(f"{path}{end}")
+        try:
+            found = beside.lstat()
+        except OSError:
+            continue
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise StoreRefused(
+                f"{beside}: expected a file of SQLite's own, got a link or another kind: remove it"
+            )
 
 
 def _is_usable(path: Path) -> bool:
