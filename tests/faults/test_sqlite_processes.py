@@ -22,7 +22,7 @@ from tests.faults.forked import fork
 from tests.scale import scaled
 
 PROCESSES = 3
-KILLS, BETWEEN = scaled((12, 15), (300, 20))  # kills, and jobs accepted between two of them
+KILLS, BETWEEN = scaled((12, 15), (100, 20))  # kills, and jobs accepted between two of them
 
 
 async def work(path: str, accepted: str, name: str) -> None:

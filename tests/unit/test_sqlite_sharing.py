@@ -149,7 +149,7 @@ async def test_a_log_that_goes_during_a_transaction_leaves_no_false_answer(
     backend: SQLiteBackend, path: Path
 ) -> None:
     def remove(_: object) -> None:
-        os.unlink(f"{path}-shm")
+        os.unlink(f"{path}-wal")
 
     with pytest.raises(StoreError, match="removed or replaced while in use"):
         await backend._write(remove)

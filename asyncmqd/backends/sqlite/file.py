@@ -50,11 +50,10 @@ class Files(NamedTuple):
     database: Identity | None
     log: Identity | None
     shared: Identity | None  # the log's index
-    log_bytes: int
 
     def torn_from(self, held: Files) -> bool:
         """Whether the database is the one that is held, and its log or index is not."""
-        return self.database == held.database and self[:3] != held[:3]
+        return self.database == held.database and self != held
 
 
 class DatabaseFile:
@@ -62,6 +61,7 @@ class DatabaseFile:
 
     def __init__(self, address: Address, host: HostClock) -> None:
         self.path = address.path
+        self._log, self._shared = f"{self.path}-wal", f"{self.path}-shm"
         self.host = host
         self.log_limit = 0  # bytes that the log may have before it is brought into the file
         self._named = address.named
@@ -83,8 +83,8 @@ class DatabaseFile:
         if read_only:
             raise StoreError(f"{self.path}: its file system became read-only")
 
-    def confirm(self) -> int:
-        """See that the files in use are still at their paths; the bytes of the log.
+    def confirm(self) -> None:
+        """See that the files in use are still at their paths: three calls of the kernel.
 
         What is written to a file that was removed is lost. Raises StoreError.
         """
@@ -93,22 +93,26 @@ class DatabaseFile:
             raise StoreError(_torn[self.path])
         if found.database is None:
             raise self._removed()
-        if held is not None and found[:3] != held[:3]:
+        if held is not None and found != held:
             raise self._replaced(found, held)
-        return found.log_bytes
+
+    def confirm_log(self) -> int:
+        """See that the log in use is still at its path; its bytes. Raises StoreError.
+
+        Enough after a commit: whoever takes itself for the last user deletes log and index.
+        """
+        log, held = _status(self._log), self._held
+        if log is None or held is None or _identity(log) != held.log:
+            self.confirm()
+        return log.st_size if log else 0
 
     def log_bytes(self) -> int:
         """The bytes of the log."""
-        return self._files().log_bytes
+        log = _status(self._log)
+        return log.st_size if log else 0
 
     def _files(self) -> Files:
-        log = _status(f"{self.path}-wal")
-        return Files(
-            _identity(_status(self.path)),
-            _identity(log),
-            _identity(_status(f"{self.path}-shm")),
-            log.st_size if log else 0,
-        )
+        return Files(*(_identity(_status(each)) for each in (self.path, self._log, self._shared)))
 
     def _removed(self) -> StoreError:
         return StoreError(f"{self.path}: the file was removed while in use")
@@ -218,7 +222,7 @@ class DatabaseFile:
         if expected not in {None, found.database}:
             raise StoreError(f"{self.path}: the file was replaced while it was opened")
         with self._lock:
-            if self._connections and self._held and found[:3] != self._held[:3]:
+            if self._connections and self._held and found != self._held:
                 raise self._replaced(found, self._held)
             self._held = found
             self._connections.add(connection)

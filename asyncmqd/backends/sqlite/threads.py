@@ -210,9 +210,11 @@ class StoreThread(abc.ABC, Generic[_View]):
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file, if that is still the one at the path."""
-        self.file.look()
         if self._connection is None:
+            self.file.look()
             self._connection = self.open()
+        else:
+            self.file.confirm()
         return self._connection
 
     def _roll_back(self, error: Exception) -> None:

@@ -32,9 +32,10 @@ class Writer(StoreThread[Transaction]):
     def finish(self, view: Transaction) -> None:
         super().finish(view)
         # Before anybody is told: what went into a file that was removed meanwhile is lost.
-        self._log_bytes = self.file.confirm()
+        self._log_bytes = self.file.confirm_log()
         if view.woken:
             ring(self.file.path, view.woken)
 
     def tidy(self, connection: sqlite3.Connection) -> None:
-        self._checkpoints.after_commit(connection, self._log_bytes)
+        log_bytes, self._log_bytes = self._log_bytes, 0
+        self._checkpoints.after_commit(connection, log_bytes)
