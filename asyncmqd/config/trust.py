@@ -30,13 +30,16 @@ def directory_problem(path: Path, *, sticky: bool) -> str | None:
     """What is wrong with a directory in which everybody can put files; None if nobody can.
 
     With `sticky` a directory like /tmp will do, where nobody replaces what is another's. A group
-    that writes is no problem: that is how people share a tree, and it takes setting up.
+    that writes is no problem: that is how people share a tree, and it takes setting up. On a mount
+    that is read-only nobody can, whatever the mode: a ConfigMap of Kubernetes has 0777 there.
     """
     try:
         found = path.stat()
     except OSError:
         return None  # whoever needs it will say so
     if not found.st_mode & stat.S_IWOTH or (sticky and found.st_mode & stat.S_ISVTX):
+        return None
+    if _is_read_only(path):
         return None
     return f"expected a directory that not everybody can write, got {path} of mode {_mode(found)}"
 
@@ -51,13 +54,21 @@ def configuration_problem(folder: Path, *, sticky: bool) -> str | None:
         return None
     if not found.st_mode & stat.S_IWGRP or (sticky and found.st_mode & stat.S_ISVTX):
         return None
-    if _stands_for_its_owner(found):
+    if _stands_for_its_owner(found) or _is_read_only(folder):
         return None
     group = _group_name(found.st_gid)
     return (
         f"expected a directory that its group cannot write, got {folder} of mode {_mode(found)}"
         f" of {group}"
     )
+
+
+def _is_read_only(path: Path) -> bool:
+    """Whether it is on a mount that nobody can write, whatever the modes say."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def owner_problem(found: os.stat_result, main: os.stat_result) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,30 @@ def test_a_group_that_may_replace_the_configuration_is_refused_as_one_that_may_w
     assert errors(config) == [f"{place}:1: toml: {expected} of group 12345"]
     os.chown(folder, 0, 0)
     assert errors(config) == [], "the group of root has nobody else in it"
+
+
+@pytest.mark.mounts
+def test_a_config_map_is_accepted_where_its_mount_is_read_only(tmp_path):
+    """As Kubernetes lays it down: mode 0777, and links to a directory that is swapped as a whole."""
+    mounted = tmp_path / "asyncmq"
+    mounted.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", mounted], check=True)
+    try:
+        version = mounted / "..2026_11_28_12_00_00.1"
+        version.mkdir(0o755)
+        (version / "queues.toml").write_text('backend = "sqlite:///x/jobs.db"\n[queues.q]\n')
+        (version / "queues.toml").chmod(0o644)
+        (mounted / "..data").symlink_to(version.name)
+        (mounted / "queues.toml").symlink_to("..data/queues.toml")
+        config = mounted / "queues.toml"
+        refused = f"got {mounted} of mode 0777"
+        [error] = errors(config)
+        assert error.endswith(refused), "while the mount can be written to"
+        os.chown(mounted, 0, ADMIN)  # as with fsGroup
+        subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
+        assert errors(config) == []
+    finally:
+        subprocess.run(["umount", "--lazy", mounted], check=True)
 
 
 def test_directories_that_everybody_can_write_are_refused(config, tmp_path):
