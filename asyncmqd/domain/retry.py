@@ -49,6 +49,14 @@ class Retry(Exception):
         self.after: float | None = None if after is None else _AFTER.check(after)
 
 
+class BadArguments(ValueError):
+    """The arguments of a job do not fit its task; the message names the argument.
+
+    It is retried whatever `retry_on` says: in a rolling deploy another daemon may have the code
+    that they fit.
+    """
+
+
 class Reject(Exception):
     """Raised by a task to fail its job now, without further attempts."""
 
@@ -193,12 +201,14 @@ def may_retry(
     """Whether another attempt may follow.
 
     Groups are looked through: one Reject, or one error of `dont_retry_on`, forbids it; else one
-    Retry asks for it; else the group itself or all that it holds must be of `retry_on`.
+    Retry (or arguments that do not fit) asks for it; else the group itself or all that it holds
+    must be of `retry_on`.
     """
     all_parts = list(parts(error))
     if any(isinstance(each, (Reject, *dont_retry_on)) for each in all_parts):
         return False
-    if any(isinstance(each, Retry) for each in all_parts) or isinstance(error, retry_on):
+    asked = (Retry, BadArguments)
+    if any(isinstance(each, asked) for each in all_parts) or isinstance(error, retry_on):
         return True
     return all(isinstance(leaf, retry_on) for leaf in leaves(error))
 

@@ -53,7 +53,7 @@ class Raised(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The job cannot run at all: its payload is corrupt, or its arguments do not fit the task."""
+    """The job cannot run at all: its payload is corrupt, or its result cannot be carried."""
 
     failure: Failure
 

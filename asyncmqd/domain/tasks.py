@@ -24,7 +24,7 @@ from asyncmqd.domain.options import (
     TASK,
     keep_checked,
 )
-from asyncmqd.domain.retry import Backoff
+from asyncmqd.domain.retry import Backoff, BadArguments
 from asyncmqd.domain.targets import Origin, called, identity, is_async
 
 ExecutorKind = Literal["thread", "process"]
@@ -36,10 +36,6 @@ if sys.version_info >= (3, 14):
     import annotationlib
 
     _UNEVALUATED["annotation_format"] = annotationlib.Format.STRING
-
-
-class BadArguments(ValueError):
-    """The arguments of a job do not fit its task; the message names the argument."""
 
 
 class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):

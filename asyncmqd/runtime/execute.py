@@ -27,7 +27,7 @@ from asyncmqd.domain.settle import (
     Succeeded,
     Unknown,
 )
-from asyncmqd.domain.tasks import BadArguments, TaskDef, is_awaitable
+from asyncmqd.domain.tasks import TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
@@ -204,8 +204,6 @@ class Execution:
             return Released() if self.ending() else Raised(error, _cancelled(error))
         if isinstance(error, ChildCrashed):
             return Crashed(str(error), alone=True)
-        if isinstance(error, BadArguments):
-            return Refused(failure_of(error))
         return Raised(error, failure_of(error))
 
     def stopped(self, run: Run) -> Outcome | None:

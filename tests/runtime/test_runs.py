@@ -18,6 +18,7 @@ from asyncmqd.domain.codec import decode, decode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.settle import decode_failure, replay
 from asyncmqd.domain.states import State
+from asyncmqd.domain.tasks import Registry
 from asyncmqd.runtime import execute
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual
@@ -293,11 +294,11 @@ async def test_what_is_only_too_large_is_told_so_with_both_sizes(bench: Bench) -
 
 
 @virtual
-async def test_arguments_that_do_not_fit_fail_without_a_retry(bench: Bench) -> None:
+async def test_arguments_that_do_not_fit_fail_after_their_retries(bench: Bench) -> None:
     async def one(number: int) -> None: ...
 
     one.__annotations__["number"] = int
-    bench.task(one, retries=5)
+    bench.task(one, retries=2, backoff=10, retry_on=(OSError,))
     ids = [await bench.add("one", "seven"), await bench.add("one"), await bench.add("one", 1, 2)]
     async with bench.worker():
         records = await bench.ended(*ids)
@@ -305,7 +306,31 @@ async def test_arguments_that_do_not_fit_fail_without_a_retry(bench: Bench) -> N
     assert messages[0].startswith("one: argument 'number': Expected `int`, got `str`")
     assert messages[1] == "one: missing a required argument: 'number'"
     assert messages[2] == "one: too many positional arguments"
-    assert {record.failures for record in records} == {0}
+    assert {record.failures for record in records} == {3}
+
+
+@virtual
+async def test_in_a_rolling_deploy_a_job_of_another_signature_waits_for_who_has_it(
+    bench: Bench,
+) -> None:
+    """The producer has the new code before the worker: the job is retried until that has it."""
+
+    async def old(a: int) -> int:
+        return a
+
+    async def new(a: int, b: int) -> int:
+        return a + b
+
+    bench.task(old, name="sum", retries=1, backoff=10)
+    id = await bench.add("sum", 1, 2)
+    async with bench.worker():
+        await asyncio.sleep(1)
+        assert (await bench.record(id)).state is State.DELAYED
+    bench.registry = Registry()
+    bench.task(new, name="sum", retries=1, backoff=10)
+    async with bench.worker():
+        [record] = await bench.ended(id)
+    assert (record.state, decode(record.result), record.failures) == (State.COMPLETED, 3, 1)
 
 
 @virtual

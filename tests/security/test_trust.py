@@ -137,7 +137,7 @@ def test_a_group_that_may_replace_the_configuration_is_refused_as_one_that_may_w
 
 @pytest.mark.mounts
 def test_a_config_map_is_accepted_where_its_mount_is_read_only(tmp_path):
-    """As Kubernetes lays it down: mode 0777, and links to a directory that is swapped as a whole."""
+    """As Kubernetes lays it down: mode 0777, and links to a directory that is swapped whole."""
     mounted = tmp_path / "asyncmq"
     mounted.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "tmpfs", mounted], check=True)
