@@ -9,12 +9,14 @@ FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py \
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels test test-pythons test-systemd test-relaxed check \
-    bench bench-peers bench-scale faults soak mutations docs format clean
+.PHONY: help run install uninstall wheels constraints test test-pythons test-systemd test-relaxed \
+    check bench bench-peers bench-scale faults soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 INSTALL = $(PYTHON) -B packaging/install.py
+PINNED = --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-annotate \
+    --custom-compile-command 'make constraints'
 PLACE = --destdir '$(DESTDIR)' --prefix '$(PREFIX)'
 
 help:  ## Print this list
@@ -33,8 +35,13 @@ uninstall:  ## Remove what `make install` laid down (PREFIX, DESTDIR as then)
 
 wheels:  ## Gather in WHEELS all that `make install WHEELS=...` needs on a host without network
 	$(NEW_ENOUGH)
-	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check \
-	    --wheel-dir '$(or $(WHEELS),dist/wheels)' . hatchling
+	@$(INSTALL) wheels --wheels '$(or $(WHEELS),dist/wheels)'
+
+constraints: .venv/.made  ## Write the versions and hashes that `make install` takes (packaging/*.txt)
+	$(PIP) uv
+	$(BIN)/uv pip compile $(PINNED) -o packaging/requirements.txt pyproject.toml
+	printf 'hatchling>=1.27\nsetuptools>=77\n' | \
+	$(BIN)/uv pip compile $(PINNED) -o packaging/build-requirements.txt -
 
 # More processes than cores: many tests wait for processes that they started. All of them read the
 # same compiled files, also where the environment forbids to write some.
@@ -110,7 +117,7 @@ clean:  ## Delete .venv, var/ and all caches
 	$(PIP) -e '.[test]'
 	@touch $@ .venv/.run
 
-.venv/.wheels: .venv/.test pyproject.toml
+.venv/.wheels: .venv/.test pyproject.toml packaging/requirements.txt packaging/build-requirements.txt
 	@rm -rf .venv/wheels
 	@$(MAKE) --no-print-directory wheels PYTHON=$(BIN)/python WHEELS=.venv/wheels
 	@touch $@

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import host
+import packages
 import program
 from layout import COMMANDS, CONFIGURATION, SAMPLE, Place, files
 from program import Failed
@@ -169,8 +170,10 @@ def _place(destdir: str, prefix: str) -> Place:
 
 def main() -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(description="Used by `make install` and `make uninstall`.")
-    parser.add_argument("action", choices=["install", "uninstall"])
+    parser = argparse.ArgumentParser(
+        description="Used by `make install`, `uninstall` and `wheels`."
+    )
+    parser.add_argument("action", choices=["install", "uninstall", "wheels"])
     parser.add_argument("--destdir", default="")
     parser.add_argument("--prefix", default="/usr/local")
     parser.add_argument("--wheels", default="")
@@ -180,10 +183,14 @@ def main() -> None:
         place = _place(arguments.destdir, arguments.prefix)
         if arguments.action == "install":
             install(place, arguments.wheels)
+        elif arguments.action == "wheels":
+            packages.gather(Path(arguments.wheels).absolute())
         else:
             uninstall(place)
     except PermissionError as error:
         sys.exit(f"asyncmqd: {error.filename}: {error.strerror}: expected to be root, or a DESTDIR")
+    except packages.Unavailable:
+        sys.exit("asyncmqd: pip could not gather the wheels")
     except (Failed, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f"asyncmqd: {error}")
     except KeyboardInterrupt:

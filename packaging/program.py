@@ -12,11 +12,11 @@ import os
 import py_compile
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from layout import COMMANDS, ROOT, Place
+import packages
+from layout import COMMANDS, Place
 
 _LAUNCHER = '''\
 #!{python} -I
@@ -58,12 +58,10 @@ def lay_down(place: Place, wheels: str) -> Path:
 
 
 def _fetch(target: Path, wheels: str) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    pip += ["--root-user-action=ignore", "--no-warn-conflicts", "--no-compile"]
-    if wheels:
-        pip += ["--no-index", "--find-links", os.path.abspath(wheels)]
-    if subprocess.run([*pip, "--target", str(target), str(ROOT)], check=False).returncode:
-        raise Failed("pip could not install the code; nothing was changed")
+    try:
+        packages.install(target, wheels)
+    except packages.Unavailable:
+        raise Failed("pip could not install the code; nothing was changed") from None
     # Scripts of other projects, and records that name the place of this build.
     shutil.rmtree(target / "bin", ignore_errors=True)
     (information,) = target.glob("asyncmqd-*.dist-info")
