@@ -246,6 +246,22 @@ async def test_a_fork_waits_for_the_transaction_under_way(
     assert await backend.add("mail", [job("second")]) == [True]
 
 
+async def test_a_fork_while_a_store_closes_inherits_nothing_either(path: Path) -> None:
+    backend = SQLiteBackend(f"sqlite://{path}")
+    entered = threading.Event()
+
+    def work(_: object) -> None:
+        entered.set()
+        threading.Event().wait(0.2)
+
+    writing = asyncio.create_task(backend._write(work))
+    await asyncio.to_thread(entered.wait, LIMIT)
+    closing = asyncio.create_task(backend.close())
+    await asyncio.sleep(0)
+    assert await exit_code(forked(lambda: len(descriptors(path)))) == 0
+    await asyncio.gather(writing, closing)
+
+
 HOLD = """
 import sqlite3, sys
 other = sqlite3.connect(sys.argv[1], isolation_level=None)

@@ -10,14 +10,14 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from typing import Any
 
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.forks import Pauses
 from asyncmqd.backends.sqlite.reader import Reader
-from asyncmqd.backends.sqlite.threads import Request
+from asyncmqd.backends.sqlite.threads import Request, StoreThread, running
 from asyncmqd.backends.sqlite.writer import Writer
 
 CLOSE_LIMIT = 5.0  # seconds that closing waits for the commit under way
@@ -105,18 +105,19 @@ def leave_behind(life: Life, user: object) -> None:
         life.stop()
 
 
-def _threads() -> Iterator[Reader | Writer]:
-    for life in list(_lives.values()):
-        if life.is_here():
-            yield from life.threads
+def _threads() -> list[StoreThread[Any]]:
+    if _pid != os.getpid():
+        _forget_parent()
+    return list(running)
 
 
 def _forget_parent() -> None:
     """In a fork: its threads stayed behind, and a connection that is open must not be closed."""
     global _pid, _lock
     _pid, _lock = os.getpid(), threading.RLock()  # whoever held it stayed behind
-    for life in _lives.values():
-        life.file.keep_connections()
+    for thread in running:
+        thread.file.keep_connections()
+    running.clear()
     _lives.clear()
 
 

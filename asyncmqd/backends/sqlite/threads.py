@@ -30,6 +30,10 @@ BUSY_LIMIT = 15.0  # seconds for which another process may hold the file
 BUSY_PAUSE = 0.001
 
 
+running: set[StoreThread[Any]] = set()
+"""The threads of this process that may have a connection, also those that are about to end."""
+
+
 class Request:
     """Something to do in the thread, and the future that waits for it."""
 
@@ -110,6 +114,7 @@ class StoreThread(abc.ABC, Generic[_View]):
         self._farewell: Request | None = None
         self._connection: sqlite3.Connection | None = None
         self._at_work = threading.Lock()  # held while the connection is in use
+        running.add(self)
         threading.Thread(target=self._run, name=f"asyncmqd-sqlite-{name}", daemon=True).start()
 
     def submit(self, request: Request) -> None:
@@ -167,6 +172,7 @@ class StoreThread(abc.ABC, Generic[_View]):
                     self.tidy(self._connection)
         with self._at_work:
             self._disconnect()
+        running.discard(self)
         self._refuse(self._left())
         if self._farewell is not None:
             deliver([self._farewell])
