@@ -297,6 +297,9 @@ class BaseBackend(abc.ABC):
     async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
         """Say that a living daemon has these schedules (name to spec); the store's now.
 
+        What they noted in the store's future, before its clock was set back, becomes now: see
+        `domain.store_clock.believed`.
+
         A schedule that is new starts at now. With `fresh` (start or reload) a differing spec
         replaces the stored one; without, only `seen` is brought up to date.
         """
@@ -309,8 +312,8 @@ class BaseBackend(abc.ABC):
     async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
         """Add the job of an instant, once for ever; None marks the instant as skipped.
 
-        False, and nothing is changed, if that instant or a later one was fired, or the schedule is
-        paused or gone.
+        False, and nothing is changed, if that instant or a later one was fired, the schedule is
+        paused or gone, or the queue has a job of that id.
         """
 
     @abc.abstractmethod

@@ -30,6 +30,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, Rank, State, shelf, state_of
+from asyncmqd.domain.store_clock import believed
 
 Key = tuple[float, float]
 
@@ -507,7 +508,12 @@ class InMemoryBackend(BaseBackend):
                     )
                 elif fresh and known.spec != spec:
                     known = msgspec.structs.replace(known, spec=spec, declared=now)
-                schedules[name] = msgspec.structs.replace(known, seen=now)
+                schedules[name] = msgspec.structs.replace(
+                    known,
+                    declared=believed(known.declared, now),
+                    last=believed(known.last, now),
+                    seen=now,
+                )
         return now
 
     async def schedules(self, queue: str) -> list[ScheduleRecord]:
@@ -519,6 +525,8 @@ class InMemoryBackend(BaseBackend):
             data = self._store.queues[queue]
             known = data.schedules.get(name)
             if known is None or known.paused or known.last >= instant:
+                return False
+            if job is not None and job.id in data.rows:
                 return False
             data.schedules[name] = msgspec.structs.replace(known, last=instant)
             if job is not None:

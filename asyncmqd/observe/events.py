@@ -38,6 +38,7 @@ EVENT_LEVELS = {
     "job.rules_failed": "warning",
     "job.overstayed": "warning",
     "duty.crashed": "error",
+    "store.clock_jumped": "warning",
     "queue.crashed": "error",
     "queue.not_handed_back": "error",
     "queue.ends_not_stored": "error",

@@ -24,6 +24,7 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
+from asyncmqd.domain.store_clock import StoreClock
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.duties import Duties, Duty
@@ -114,6 +115,8 @@ class Node:
         self._listener: Duty | None = None
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
+        self._store_clock = StoreClock()
+        self.on_jump: set[Callable[[], None]] = set()  # called when the store's clock has jumped
         self._explaining: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ life
@@ -209,18 +212,32 @@ class Node:
                 self.observer.event("daemon.recovered")
             self._danger = danger
 
-    def note_reply(self, took: float) -> None:
-        """A look at the store took so many seconds. A stall that nobody took for an outage is one
-        to the leases all the same: their holders could not renew them meanwhile.
+    def note_reply(self, now: float, asked: float) -> None:
+        """The store told its time, at a question of that loop time.
+
+        A stall that nobody took for an outage is one to the leases all the same: their holders
+        could not renew them meanwhile. And a clock that jumps may end leases whose holders live.
         """
-        if took > self.lease / RENEWALS:
-            self._recovered_at = asyncio.get_running_loop().time()
+        answered = asyncio.get_running_loop().time()
+        jump = self._store_clock.note(now, asked, answered)
+        if jump or answered - asked > self.lease / RENEWALS:
+            self._recovered_at = answered
+        if jump:
+            self.observer.event("store.clock_jumped", by=round(jump, 3))
+            for tell in list(self.on_jump):
+                tell()
+
+    async def ask_time(self) -> None:
+        """Look at the store's clock. Raises StoreError."""
+        asked = asyncio.get_running_loop().time()
+        self.note_reply(await self.backend.now(), asked)
 
     @property
     def may_recover(self) -> bool:
         """Whether leases that ended are to be believed.
 
-        After an outage all of them look ended; their holders get one renewal to say otherwise.
+        After an outage, or a jump of the store's clock, all of them look ended; their holders get
+        one renewal to say otherwise.
         """
         since = asyncio.get_running_loop().time() - self._recovered_at
         return self.healthy and since > self.lease / RENEWALS
@@ -298,6 +315,7 @@ class Node:
         await asyncio.sleep(_GATHER)  # the workers of a start or a reload join one by one
         self._beat_now.clear()
         await self.announce()
+        await self.ask_time()
         self.store_answered()
         await self._look_for_danger()
         await self.kin.look_for_twins()

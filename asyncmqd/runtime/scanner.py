@@ -70,7 +70,7 @@ class Scanner:
         asked = self._loop.time()
         outlook = await self._outlook()
         seen = self._loop.time()
-        self.node.note_reply(seen - asked)
+        self.node.note_reply(outlook.now, asked)
         self._note_pause(outlook.paused)
         moved = await self._promote(outlook) + await self._recover(outlook)
         if known := self.node.known(outlook.shelves):
@@ -126,6 +126,9 @@ class Scanner:
         policy = Policy(retention=self.options.retention)
         while more:
             page = await self.node.backend.expired(self.queue)
+            await self.node.ask_time()  # it may have jumped since the last look
+            if not self.node.may_recover:
+                return total
             # Not our own living runs: after the loop was blocked, this scanner may wake up first.
             others = [claim for claim in page.claims if not self.node.leases.holds(claim)]
             crash = Crashed("its worker was silent for longer than its lease", lapsed=True)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.domain import clock
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
@@ -60,7 +61,15 @@ class Scheduler:
 
     async def run(self) -> None:
         """Fire until cancelled; a store that fails is tried again."""
-        await self.node.persistently(self._pass)
+        self.node.on_jump.add(self._look_anew)
+        try:
+            await self.node.persistently(self._pass)
+        finally:
+            self.node.on_jump.discard(self._look_anew)
+
+    def _look_anew(self) -> None:
+        self._read_at = -math.inf
+        self._bell.set()
 
     async def _pass(self) -> None:
         self._bell.clear()
@@ -83,6 +92,7 @@ class Scheduler:
         asked = loop.time()
         now = await self.node.backend.declare(self.queue, self._specs, self._fresh)
         answered = loop.time()
+        self.node.note_reply(now, asked)
         # Behind the store's clock by what the reply took: instants may be late, but never early.
         self._offset = now - answered
         self._fresh = False
@@ -129,6 +139,10 @@ class Scheduler:
         job = None if missed else self._job(repeatable, instant)
         failpoint("firing")
         fired = await self.node.backend.fire(self.queue, name, instant, job)
+        if not fired and job is not None and await self._is_due(name, instant):
+            # The store's clock was set back, and its hour comes again: the id has been used.
+            job = self._job(repeatable, instant, f".{clock.nonce()}")
+            fired = await self.node.backend.fire(self.queue, name, instant, job)
         failpoint("fired")
         self._records[name] = msgspec.structs.replace(self._records[name], last=instant)
         if not fired:
@@ -144,11 +158,15 @@ class Scheduler:
         )
         self.node.wake(self.queue)
 
+    async def _is_due(self, name: str, instant: float) -> bool:
+        record = (await self._read()).get(name)
+        return record is not None and not record.paused and record.last < instant
+
     def _now(self) -> float:
         return asyncio.get_running_loop().time() + self._offset
 
-    def _job(self, repeatable: Repeatable, instant: float) -> NewJob | None:
-        """The job of an instant; None if it cannot be stored, which is logged.
+    def _job(self, repeatable: Repeatable, instant: float, suffix: str = "") -> NewJob | None:
+        """The job of an instant, its id with `suffix`; None if it cannot be stored: that is logged.
 
         Declarations are checked, but the one that counts may be of a daemon with another limit.
         """
@@ -160,6 +178,7 @@ class Scheduler:
             None if options is None else options.priority,
             None if options is None else options.ttl,
         )
+        spec = msgspec.structs.replace(spec, id=spec.id + suffix)
         try:
             payload = encode_spec(spec, self.node.backend.payload_limit)
         except (NotSerialisable, PayloadTooLarge) as error:

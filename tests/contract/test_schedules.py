@@ -129,11 +129,33 @@ async def test_a_fired_job_may_be_delayed(backend: BaseBackend) -> None:
     assert (found.id, found.priority) == ("a", 1)
 
 
-async def test_a_job_that_is_there_already_is_not_doubled(backend: BaseBackend) -> None:
+async def test_an_id_that_is_taken_fires_nothing(backend: BaseBackend) -> None:
+    """The hour comes again when the store's clock is set back: its jobs need other ids."""
     instant = await declared(backend) + 1
     await finish(backend, "a", b"1")
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is True
+    before = await schedule(backend)
+    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert await schedule(backend) == before
     assert await take(backend) == []
+    assert await backend.fire(QUEUE, "nightly", instant, job("a.1")) is True
+    assert await ids_in(backend, State.WAITING) == ["a.1"]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_what_fired_in_a_future_that_is_none_any_more_is_not_believed(
+    backend: BaseBackend, fresh: bool
+) -> None:
+    """As if the clock had been an hour, or a year, ahead, and was set right."""
+    now = await declared(backend)
+    await declared(backend, "other")
+    assert await backend.fire(QUEUE, "nightly", now + 3_600, None)
+    assert await backend.fire(QUEUE, "other", now + 5, None)
+    assert not await backend.fire(QUEUE, "nightly", now + 60, job("a"))
+    again = await backend.declare(QUEUE, {"nightly": SPEC, "other": SPEC}, fresh)
+    assert (await schedule(backend)).last == pytest.approx(again, abs=0.001)
+    assert (await schedule(backend, "other")).last == pytest.approx(now + 5, abs=0.001)
+    assert await backend.fire(QUEUE, "nightly", now + 60, job("a"))
+    assert not await backend.fire(QUEUE, "nightly", now + 60, job("b"))
 
 
 async def test_a_paused_schedule_does_not_fire(backend: BaseBackend) -> None:

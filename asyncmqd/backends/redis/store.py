@@ -35,6 +35,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import LIVE, TERMINAL, State, shelf
+from asyncmqd.domain.store_clock import TOLERANCE
 
 _ENDED = sorted(map(str, TERMINAL))
 _PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but the shelves
@@ -318,7 +319,7 @@ class RedisBackend(BaseBackend):
     async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
         flat = (arg for name, spec in specs.items() for arg in (name, spec))
         _, now = await self._run(
-            self._known(queue), self._call("declare", queue, int(fresh), *flat)
+            self._known(queue), self._call("declare", queue, int(fresh), TOLERANCE, *flat)
         )
         return seconds(now)
 

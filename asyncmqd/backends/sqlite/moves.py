@@ -43,7 +43,7 @@ _state_of = functools.lru_cache(maxsize=1_000)(state_of)
 
 def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
     """See `BaseBackend.add`."""
-    known = {id for (id,) in tx.execute(_SQL["known"], (array(job.id for job in jobs), queue))}
+    known = known_ids(tx, queue, jobs)
     added: list[bool] = []
     new = []
     for job in jobs:
@@ -55,6 +55,11 @@ def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
         Jobs(tx, queue).add(new)
         tx.woken.add(queue)
     return added
+
+
+def known_ids(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> set[str]:
+    """Those of the ids that the queue has already."""
+    return {id for (id,) in tx.execute(_SQL["known"], (array(job.id for job in jobs), queue))}
 
 
 def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer]:

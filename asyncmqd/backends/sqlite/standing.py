@@ -9,6 +9,7 @@ from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.store_clock import TOLERANCE
 
 _SQL = queries.load("standing.sql")
 
@@ -19,6 +20,8 @@ def declare(tx: Transaction, queue: str, specs: dict[str, bytes], fresh: bool) -
     for name, spec in specs.items():
         one = {"queue": queue, "name": name, "spec": spec, "time": tx.time}
         tx.execute(_SQL["declare"], {**one, "now": now})
+        back = {"queue": queue, "name": name, "time": tx.time, "now": now, "ahead": TOLERANCE}
+        tx.execute(_SQL["set_back"], back)
         if fresh:
             tx.execute(_SQL["replace_spec"], one)
     return now
@@ -42,6 +45,8 @@ def schedules(view: Snapshot, queue: str) -> list[ScheduleRecord]:
 
 def fire(tx: Transaction, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
     """See `BaseBackend.fire`."""
+    if job is not None and moves.known_ids(tx, queue, [job]):
+        return False
     one = {"queue": queue, "name": name, "instant": float(instant)}
     if not tx.execute(_SQL["fire"], one).rowcount:
         return False

@@ -7,6 +7,13 @@ INSERT INTO schedules (queue, name, spec, declared, seen, last)
 VALUES (:queue, :name, :spec, :time, :time, :now)
 ON CONFLICT (queue, name) DO UPDATE SET seen = excluded.seen;
 
+-- name: set_back
+-- `time` is now, `now` the same in seconds, `ahead` from where on a moment is not believed: a
+-- future that was noted before the clock was set back.
+UPDATE schedules SET declared = min(declared, :time), last = min(last, :now)
+WHERE queue = :queue AND name = :name
+  AND (last > :now + :ahead OR declared > :time + 1000000 * :ahead);
+
 -- name: replace_spec
 -- `time` is now
 UPDATE schedules SET spec = :spec, declared = :time

@@ -1,0 +1,36 @@
+"""The store's clock may jump: NTP steps it, its host was suspended, another host takes over.
+
+Its time is compared with a steady clock of ours at each answer that carries one. A jump proves
+nothing about anybody: leases that ended by it get one renewal to say otherwise, and schedules go on
+by the new time. What a schedule noted in a future that is none any more is not believed.
+"""
+
+from __future__ import annotations
+
+TOLERANCE = 10.0  # seconds: a smaller distance may be a slow answer or a clock that is corrected
+
+
+class StoreClock:
+    """What is known of the store's clock. All other times are of our steady clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._least: float | None = None  # the store's time minus ours, at the last answer
+        self._most = 0.0
+
+    def note(self, now: float, asked: float, answered: float) -> float:
+        """The store said `now` to a question; seconds by which its clock has jumped, most often 0.
+
+        It read its clock at some moment between the two, so that only a larger distance counts.
+        """
+        least, most = now - answered, now - asked
+        before, self._least = self._least, least
+        most_before, self._most = self._most, most
+        if before is None:
+            return 0.0
+        jumped = least - most_before > TOLERANCE or before - most > TOLERANCE
+        return least - before if jumped else 0.0
+
+
+def believed(moment: float, now: float) -> float:
+    """A moment that was noted earlier, as far as `now` lets it be: it cannot lie in the future."""
+    return moment if moment <= now + TOLERANCE else now

@@ -1,0 +1,106 @@
+"""The store's clock jumps: nobody is taken for dead, and schedules go on by the new time."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.states import State
+from tests.runtime.conftest import Bench, Memory
+from tests.runtime.virtual import store_clock, virtual
+
+HOUR = 3_600.0
+YEAR = 366 * 86_400.0
+
+
+class Stepped(InMemoryBackend):
+    """A store whose clock can be stepped."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        super().__init__(now=lambda: store_clock() + self.ahead)
+
+
+@virtual
+@pytest.mark.parametrize("jumps", [(HOUR,), (-HOUR,), (HOUR, HOUR, -HOUR), (YEAR, -YEAR)])
+async def test_two_daemons_with_forty_jobs_take_nothing_from_each_other(
+    bench: Bench, jumps: tuple[float, ...]
+) -> None:
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="long")
+    ids = [await bench.add("long", 100) for _ in range(40)]
+    other = Memory()
+    async with (
+        bench.worker(concurrency=20, scan_interval=0.1),
+        bench.worker(bench.node(observer=other), concurrency=20, scan_interval=0.1),
+    ):
+        for jump in jumps:
+            await asyncio.sleep(16)
+            store.ahead += jump
+        records = await bench.ended(*ids)
+    assert {(each.state, each.token, each.crashes) for each in records} == {(State.COMPLETED, 1, 0)}
+    for observer in (bench.observer, other):
+        told = [fields["by"] for name, fields in observer.events if name == "store.clock_jumped"]
+        assert told == [pytest.approx(jump, abs=1) for jump in jumps]
+
+
+@virtual
+@pytest.mark.parametrize("jump", [HOUR, -HOUR, -YEAR])
+async def test_a_schedule_goes_on_without_a_burst_and_without_a_gap(
+    bench: Bench, jump: float
+) -> None:
+    store = bench.backend = Stepped()
+    ran: list[float] = []
+
+    async def tick() -> None:
+        ran.append(asyncio.get_running_loop().time())
+
+    bench.task(tick)
+    ticks = (
+        Repeatable(task="tick", every=20.0),
+        Repeatable(task="tick", name="c", cron="* * * * *"),
+    )
+    async with (
+        bench.worker(repeatables=ticks, scan_interval=0.1),
+        bench.worker(bench.node(), repeatables=ticks, scan_interval=0.1),
+    ):
+        await asyncio.sleep(600)
+        before = len(ran)
+        store.ahead += jump
+        await asyncio.sleep(600)
+        after = len(ran) - before
+    assert 38 <= before <= 40
+    assert before - 3 <= after <= before + 4, "one of each schedule may have been missed"
+    assert max(b - a for a, b in pairwise(ran)) <= 31, "a heartbeat of ten seconds more"
+
+
+@virtual
+async def test_a_wrong_second_costs_nothing_for_good(bench: Bench) -> None:
+    """A year ahead for a second, in which an instant fires there; then the clock is right again."""
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="tick")
+    async with bench.worker(repeatables=(Repeatable(task="tick", every=60.0, args=[0]),)):
+        await asyncio.sleep(90)
+        store.ahead = YEAR
+        await asyncio.sleep(31)
+        store.ahead = 0.0
+        await asyncio.sleep(1)
+        fired = bench.observer.names().count("schedule.fired")
+        await asyncio.sleep(600)
+    assert 9 <= bench.observer.names().count("schedule.fired") - fired <= 11
+
+
+@virtual
+async def test_delayed_jobs_go_by_the_new_time(bench: Bench) -> None:
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="work")
+    id = await bench.add("work", 0, delay=HOUR)
+    async with bench.worker(scan_interval=1.0):
+        await asyncio.sleep(5)
+        store.ahead = HOUR
+        await asyncio.sleep(2)
+        assert (await bench.record(id)).state is State.COMPLETED
