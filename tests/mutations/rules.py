@@ -6,6 +6,7 @@ from tests.mutations.mutation import Mutation
 
 WORLDS = ("tests/simulation/test_worlds.py",)
 
+JUMPS = ("tests/runtime/test_clock_jumps.py",)
 STALLED = ("tests/runtime/test_stalls.py::test_after_a_stall_holders_get_time_to_renew",)
 
 RULES = [
@@ -71,9 +72,33 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/node.py",
-        "        if took > self.lease / RENEWALS:\n",
-        "        if took > 10 * self.lease:\n",
+        "        if jump or answered - asked > self.lease / RENEWALS:\n",
+        "        if jump or answered - asked > 10 * self.lease:\n",
         STALLED,
+    ),
+    Mutation(
+        "asyncmqd/runtime/node.py",
+        "        if jump or answered - asked > self.lease / RENEWALS:\n",
+        "        if answered - asked > self.lease / RENEWALS:\n",
+        JUMPS,
+    ),
+    Mutation(
+        "asyncmqd/domain/store_clock.py",
+        "return moment if moment <= now + TOLERANCE else now",
+        "return moment",
+        JUMPS,
+    ),
+    Mutation(
+        "asyncmqd/domain/life.py",
+        "if not former.boot or former.boot != own.boot:",
+        "if not former.boot:",
+        ("tests/unit/test_life.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/duties.py",
+        "if error is None or (self._ending and task.cancelled()):",
+        "if error is None or task.cancelled():",
+        ("tests/runtime/test_duties.py",),
     ),
     Mutation(
         "asyncmqd/runtime/claiming.py",
