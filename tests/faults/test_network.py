@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.domain.job import NewJob
 from tests.daemon.harness import until
@@ -133,6 +134,26 @@ def test_slow(redis_scene: Scene, proxy: Proxy, longest: float, piece: int, figu
     verdict.check(doubled=0)
     assert not daemon.all("job.lease_lost")
     figure(f"{verdict} (at most 0 doubled)")
+
+
+@pytest.mark.row("F21", "network open and dead under several calls")
+async def test_dead_connections_fail_together(proxy: Proxy):
+    """Not one after the other, each told as an outage of its own with a recovery behind it."""
+    store = RedisBackend(f"{proxy.url}?timeout=0.5")
+    await asyncio.gather(*(store.now() for _ in range(8)))  # as many connections
+    proxy.silence(*BOTH)
+    calls = []
+    for _ in range(4):
+        calls.append(asyncio.create_task(store.now()))
+        await asyncio.sleep(0.1)  # they would time out one after the other
+    first, *others = calls
+    with pytest.raises(StoreError):
+        await first
+    assert await store.now() > 0
+    assert all(each.done() for each in others)
+    failures = await asyncio.gather(*others, return_exceptions=True)
+    assert all(isinstance(each, StoreError) for each in failures)
+    await store.close()
 
 
 @pytest.mark.row("F23", "calls cancelled at random moments")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from asyncmqd.backends.base import Held
+from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.redis.large import PIECE
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from tests.cluster import Cluster
+from tests.eventually import eventually
 from tests.servers import PASSWORD, USER, USUAL, RedisServer, documented_user, free_port
 
 QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
@@ -84,6 +86,33 @@ async def test_sentinel_with_its_first_watcher_dead(sentinel_url: str):
         assert len(await client.client_list(_type="pubsub")) == 2, "they hear announcements"
     await store.close()
     await other.close()
+
+
+async def whole(store: RedisBackend) -> bool:
+    """Whether it answers; on a busy machine the first calls may take too long."""
+    with suppress(StoreError):
+        return await store.queues() == []
+    return False
+
+
+async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: list[RedisServer]):
+    complaints: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    store = RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}?timeout=1")
+    await eventually(lambda: whole(store))
+    cluster[0].kill()
+    cluster[1].freeze()
+    failed = 0
+    for _ in range(3):
+        counts = (store.counts([queue]) for queue in QUEUES)
+        answers = await asyncio.gather(*counts, return_exceptions=True)
+        failed += sum(isinstance(each, StoreError) for each in answers)
+    assert failed
+    await store.close()
+    del store
+    gc.collect()
+    assert complaints == []
 
 
 async def test_cluster(cluster: list[RedisServer]):
