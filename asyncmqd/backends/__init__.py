@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from asyncmqd.backends.base import BaseBackend, StoreError, StoreRefused
+from asyncmqd.backends.base import BaseBackend, StoreError, StoreRefused, StoreUncertain
 from asyncmqd.backends.memory import InMemoryBackend
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ __all__ = [
     "SQLiteBackend",
     "StoreError",
     "StoreRefused",
+    "StoreUncertain",
 ]
 
 

@@ -31,6 +31,8 @@ class StoreError(Exception):
 class StoreUncertain(StoreError):
     """The answer did not come: the store may have done what was asked, or may do it yet."""
 
+    job_ids: tuple[str, ...] = ()  # of the jobs that a producer may have added
+
 
 class StoreRefused(StoreError):
     """The store will never do it as asked: wrong credentials, a foreign or newer layout."""
@@ -118,6 +120,8 @@ class BaseBackend(abc.ABC):
     url: str  # for people: without user and password
     # Whether all who use the store are on this host, so that a daemon may migrate it at its start.
     one_host = False
+    timeout: float | None = None
+    """Seconds from the call that an enqueue may take; None: as long as the store's own calls."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT
     """Bytes of a payload that producers may add with this instance. Of a longer one a claim brings
     just so much that it is seen to be too long."""

@@ -35,15 +35,22 @@ _instances: WeakKeyDictionary[
 ] = WeakKeyDictionary()
 
 
-def connect(backend: str | BaseBackend | None = None) -> BaseBackend:
+def connect(
+    backend: str | BaseBackend | None = None, *, timeout: float | None = None
+) -> BaseBackend:
     """Name the store that this process's tasks and queues use from now on, and return it.
 
     `backend` is a URL or an instance; None means the one that is configured: `connect`'s last,
     then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
     From a file comes its `payload_limit`, too; elsewhere that is 256 KiB.
+    `timeout` goes with the URL of a Redis: the seconds that a call may take, 5 unless the URL says.
     Nothing is contacted yet. Raises NotConfigured, or ValueError for a URL that names no store.
     """
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
+    if timeout is not None:
+        if not isinstance(backend, str):
+            raise ValueError("timeout: expected the URL of a Redis with it, got none")
+        backend = f"{backend}{'&' if '?' in backend else '?'}timeout={timeout:g}"
     chosen = resolve(backend)
     if backend is not None:
         _default = (backend, DEFAULT_PAYLOAD_LIMIT) if isinstance(backend, str) else backend

@@ -12,14 +12,14 @@ import copy
 from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, StoreError, StoreUncertain
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
 
 BULK = 10_000  # jobs of one round trip
 BULK_BYTES = 4 * 1024 * 1024  # of their payloads, so that none takes long; one job may have more
 
-_Waiting = tuple[NewJob, asyncio.Future[bool]]
+_Waiting = tuple[NewJob, asyncio.Future[bool], float]  # the last: loop time of its call
 
 
 class Outbox:
@@ -30,6 +30,8 @@ class Outbox:
         self._waiting: list[_Waiting] = []
         self._busy = False  # a round trip is under way
         self._trip: asyncio.Task[None] | None = None
+        self._aboard: list[_Waiting] = []  # of that round trip
+        self._timer: asyncio.TimerHandle | None = None  # one for all that wait
 
     async def add(self, backend: BaseBackend, job: NewJob) -> bool:
         """Add one job; False if the queue has its id already. Raises StoreError.
@@ -37,12 +39,17 @@ class Outbox:
         Who is cancelled cannot know whether the job was added.
         """
         if self._busy:
-            future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            self._waiting.append((job, future))
+            loop = asyncio.get_running_loop()
+            future: asyncio.Future[bool] = loop.create_future()
+            self._waiting.append((job, future, loop.time()))
+            if self._timer is None and backend.timeout is not None:
+                self._timer = loop.call_later(backend.timeout, self._expire, backend.timeout)
             return await future
         self._busy = True
         try:
             return (await send(backend, self.queue, [job]))[0]
+        except StoreUncertain as error:
+            raise in_doubt(error, [job.id]) from error.__cause__
         finally:
             self._busy = False
             self._depart(backend)
@@ -58,18 +65,20 @@ class Outbox:
 
     async def _send(self, backend: BaseBackend, waiting: list[_Waiting]) -> None:
         waiting = [each for each in waiting if not each[1].done()]  # some were cancelled meanwhile
+        self._aboard = waiting
         sent = 0
         try:
-            for batch in batches([job for job, _ in waiting]):
+            for batch in batches([job for job, *_ in waiting]):
                 added = await send(backend, self.queue, batch)
-                for (_, future), is_new in zip(waiting[sent:], added, strict=False):
+                for (_, future, _), is_new in zip(waiting[sent:], added, strict=False):
                     if not future.done():
                         future.set_result(is_new)
                 sent += len(batch)
         except Exception as error:  # noqa: BLE001 - it is theirs who wait for it
             _fail(waiting[sent:], error)
         finally:
-            for _, future in waiting:
+            self._aboard = []
+            for _, future, _ in waiting:
                 future.cancel()  # those that have no answer: this very task was cancelled
             # Those who got their reply run now, and what they enqueue next shares a round trip.
             asyncio.get_running_loop().call_soon(self._arrive, backend)
@@ -79,11 +88,37 @@ class Outbox:
         self._trip = None
         self._depart(backend)
 
+    def _expire(self, limit: float) -> None:
+        """Fail those whose time is over: it counts from the call, not from the round trip."""
+        loop = asyncio.get_running_loop()
+        over = loop.time() - limit
+        _fail(_until(over, self._aboard), StoreUncertain(f"no answer within {limit:g} s"))
+        _fail(_until(over, self._waiting), StoreError(f"not sent within {limit:g} s"))
+        self._waiting = [each for each in self._waiting if not each[1].done()]
+        left = [began for _, future, began in (*self._aboard, *self._waiting) if not future.done()]
+        self._timer = loop.call_at(min(left) + limit, self._expire, limit) if left else None
+
+
+def _until(moment: float, waiting: Sequence[_Waiting]) -> list[_Waiting]:
+    """Those that were called by that loop time; a millisecond more, for timers are early."""
+    return [each for each in waiting if each[2] <= moment + 0.001]
+
 
 def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
-    for _, future in waiting:
+    for job, future, _ in waiting:
         if not future.done():
-            future.set_exception(_own(error))
+            future.set_exception(_own(in_doubt(error, [job.id])))
+
+
+def in_doubt(error: Exception, ids: Sequence[str]) -> Exception:
+    """The same error, which says what to do about jobs that may be stored."""
+    if not isinstance(error, StoreUncertain):
+        return error
+    what = f"job {ids[0]}" if len(ids) == 1 else f"{len(ids)} jobs"
+    how = f"job_id={ids[0]!r}" if len(ids) == 1 else "their ids"
+    told = StoreUncertain(f"{error}; {what} may be stored: enqueue again with {how} only")
+    told.job_ids = tuple(ids)
+    return told
 
 
 def _own(error: Exception) -> Exception:

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, StoreUncertain
 from asyncmqd.client.job import Job
-from asyncmqd.client.outbox import batches, outbox, send
+from asyncmqd.client.outbox import batches, in_doubt, outbox, send
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
@@ -45,7 +45,7 @@ NO_OPTIONS = CallOptions()
 class PendingJob(msgspec.Struct, frozen=True):
     """A job that was not enqueued yet: what `task.job(...)` returns and `add_bulk` takes."""
 
-    queue: str | None
+    queue: str | None  # what its options say, not its task
     spec: JobSpec
     delay: float = 0.0
 
@@ -65,11 +65,13 @@ def pending(
     kwargs: dict[str, Any],
     options: CallOptions,
     *,
-    queue: str | None = None,
     priority: int = DEFAULT_PRIORITY,
     ttl: float | None = None,
 ) -> PendingJob:
-    """Build a job; `queue`, `priority` and `ttl` are the task's own, where the options say none."""
+    """Build a job; `priority` and `ttl` are the task's own, where the options say none.
+
+    Its id is made here: whoever sends the same job again sends the same id.
+    """
     delay = options.delay or 0.0
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
@@ -86,15 +88,24 @@ def pending(
             f"ttl: expected more than the delay of {delay:g} s, or the job would"
             f" expire before it may start, got {spec.ttl:g}"
         )
-    return PendingJob(options.queue or queue, spec, delay)
+    return PendingJob(options.queue, spec, delay)
 
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:
-    """Add jobs to one queue, in order. All are encoded before the first is sent."""
+    """Add jobs to one queue, in order. All are encoded before the first is sent.
+
+    Raises ValueError for a job whose options name another queue.
+    """
+    for job in jobs:
+        if job.queue not in {None, queue}:
+            raise ValueError(f"queue: expected {queue!r} for all jobs, got {job.queue!r}")
     new = [job.new(backend.payload_limit) for job in jobs]
     created: list[bool] = []
     for batch in batches(new):
-        created += await send(backend, queue, batch)
+        try:
+            created += await send(backend, queue, batch)
+        except StoreUncertain as error:
+            raise in_doubt(error, [job.id for job in batch]) from error.__cause__
     return [
         Job(queue, job.spec, backend, created=is_new)
         for job, is_new in zip(jobs, created, strict=True)

@@ -118,7 +118,11 @@ class Queue:
         return await add_one(self.backend, self.name, job)
 
     def add_bulk(self, jobs: Iterable[PendingJob]) -> Enqueuing[list[Job]]:
-        """Enqueue many jobs made by `task.job(...)`, in order: one round trip for each 10,000."""
+        """Enqueue many jobs made by `task.job(...)`, in order: one round trip for each 10,000.
+
+        They go to this queue, whatever their tasks declare. Raises ValueError if the options of one
+        name another.
+        """
         return Enqueuing(add_all(self.backend, self.name, list(jobs)))
 
     def add_repeatable(

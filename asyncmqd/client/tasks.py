@@ -83,7 +83,6 @@ class Task(Generic[Params, Result]):
             args,
             kwargs,
             self._options,
-            queue=declared.queue,
             priority=declared.priority,
             ttl=declared.ttl,
         )

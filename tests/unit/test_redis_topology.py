@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: list[Re
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster)
     store = RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}?timeout=1")
-    await eventually(lambda: whole(store))
+    await eventually(partial(whole, store))
     cluster[0].kill()
     cluster[1].freeze()
     failed = 0

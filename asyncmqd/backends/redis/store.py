@@ -50,6 +50,7 @@ class RedisBackend(BaseBackend):
     def __init__(self, url: str) -> None:
         self._address = address.parse(url)
         self._secret_url = url
+        self.timeout = self._address.timeout
         self.url = self._address.url
         self._leases = LeaseClient(self._address)
         self._pieces = large.Pieces(self._run)
