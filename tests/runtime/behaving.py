@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import inspect
 import math
 import weakref
 from collections.abc import Callable
@@ -158,7 +159,7 @@ def registered(executor: str, name: str, function: Callable[..., Any], **options
         function = _in_loop(function)
     else:
         options["executor"] = executor
-        if asyncio.iscoroutinefunction(function):
+        if inspect.iscoroutinefunction(function):
             function = functools.partial(function)
     options = {"retries": 1, **options}
     REGISTRY.add(TaskDef(function, f"{executor}.{name}", TaskOptions(**options), Origin.here()))
