@@ -168,7 +168,13 @@ def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
         "-" if rate is None else f"{rate:g}",
         *(str(jobs.get(state, "?")) for state in ("waiting", "delayed", "failed")),
         str(queue["completed"]),
-        "draining" if queue["draining"] else "paused" if jobs.get("paused") else "",
+        f"held back: {queue['held_back']}"
+        if queue["held_back"]
+        else "draining"
+        if queue["draining"]
+        else "paused"
+        if jobs.get("paused")
+        else "",
     )
 
 

@@ -75,8 +75,10 @@ def start(
     from asyncmqd.cli.serving import import_tasks, serve
     from asyncmqd.client.connection import connect
     from asyncmqd.observe.log import setup
+    from asyncmqd.runtime.first import leave_orphans_to_parent
     from asyncmqd.runtime.runners import run_worker
 
+    leave_orphans_to_parent()
     target = target_of(context)
     target.open()  # a URL that names no store is refused before application code runs
     connect(target.keys[0])  # what modules and jobs enqueue goes to the same store

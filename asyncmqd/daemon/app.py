@@ -24,6 +24,7 @@ from asyncmqd.observe.journal import is_journal
 from asyncmqd.observe.log import finish, set_level, setup
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
+from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.node import Node
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
@@ -34,6 +35,7 @@ def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
     """Be the daemon. Ends the process: with 0, with 1 for a start that failed, with 78 for a
     configuration that cannot be used.
     """
+    leave_orphans_to_parent()
     signals = Signals()
     signals.catch()
     faulthandler.enable()  # a watchdog's SIGABRT then shows where the loop was stuck

@@ -88,6 +88,11 @@ class Keeper:
         return 0 if self.worker is None else len(self.worker.running)
 
     @property
+    def held_back(self) -> str:
+        """Why the worker claims less than it has slots for; empty if it does not."""
+        return "" if self.worker is None else self.worker.held_back
+
+    @property
     def unsaved(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
         return 0 if self.worker is None else self.worker.unsaved

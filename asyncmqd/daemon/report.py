@@ -15,6 +15,7 @@ class QueueReport(msgspec.Struct, kw_only=True):
     unsaved: int = 0  # ended, and the store does not know it yet
     rate_limit: float | None = None
     draining: bool = False
+    held_back: str = ""  # why less is claimed than there are slots for
     restarts: int = 0  # of its worker, after crashes
     completed: int = 0  # since the start, like the next two
     failed: int = 0
@@ -90,6 +91,7 @@ def _together(one: QueueReport, other: QueueReport) -> QueueReport:
         unsaved=one.unsaved + other.unsaved,
         rate_limit=sum(rates) if rates else None,
         draining=one.draining or other.draining,
+        held_back=one.held_back or other.held_back,
         restarts=one.restarts + other.restarts,
         completed=one.completed + other.completed,
         failed=one.failed + other.failed,

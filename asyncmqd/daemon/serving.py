@@ -198,6 +198,7 @@ class OwnProcess:
             unsaved=keeper.unsaved,
             rate_limit=keeper.options.rate_limit,
             draining=draining,
+            held_back=keeper.held_back,
             restarts=past.restarts + keeper.restarts,
         )
 

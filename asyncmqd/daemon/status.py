@@ -70,6 +70,10 @@ class Status:
             f"completed: {report.completed}, failed: {report.failed}",
             f"configuration: {configuration.generation}",
         ]
+        held_back = sorted(name for name, queue in report.queues.items() if queue.held_back)
+        if held_back:
+            reason = report.queues[held_back[0]].held_back
+            parts.insert(0, f"held back: {', '.join(held_back)}: {reason}")
         if self._node.trouble:
             parts.insert(0, f"degraded: {self._node.trouble}")
         if report.crashed:

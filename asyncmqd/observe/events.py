@@ -40,6 +40,7 @@ EVENT_LEVELS = {
     "duty.crashed": "error",
     "store.clock_jumped": "warning",
     "queue.crashed": "error",
+    "queue.held_back": "error",
     "queue.not_handed_back": "error",
     "queue.ends_not_stored": "error",
     "scanner.crashed": "error",

@@ -21,6 +21,7 @@ from asyncmqd.domain.settle import (
     is_suspect,
     settle,
 )
+from asyncmqd.runtime.brake import Brake
 from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
@@ -53,6 +54,14 @@ class ClaimLoop:
         # A name of its own: two workers of one queue must not take each other's claims for lost.
         self.name = node.worker_name()
         self.execution = execution
+        self.brake = Brake(
+            queue,
+            node.observer,
+            running=lambda: len(self.running),
+            slots=lambda: execution.options.concurrency,
+            on_ease=self.ring,
+        )
+        execution.on_cannot_begin = self.brake.press
         self.room = room
         self.scanner = scanner
         self.drain_timeout = drain_timeout  # seconds
@@ -106,7 +115,7 @@ class ClaimLoop:
     @property
     def has_room(self) -> bool:
         """Whether it would begin a job at once that it got now."""
-        return self.claiming and self.room.left
+        return self.claiming and self.room.left and self.brake.left != 0
 
     def ring(self) -> None:
         """Look again at what there is to do."""
@@ -146,6 +155,7 @@ class ClaimLoop:
             raise
         finally:
             self.room.call_no_more()
+            self.brake.close()
             if self._stop is not None:
                 self._stop.cancel()
 
@@ -215,7 +225,10 @@ class ClaimLoop:
         return self._signed_up and self._hungry and not self.has_room and self.node.healthy
 
     def _reserve(self, limit: int) -> Reservation:
-        return NOTHING if self._away else self.room.reserve(limit)
+        if self._away:
+            return NOTHING
+        left = self.brake.left
+        return self.room.reserve(limit if left is None else min(limit, left))
 
     async def _turn(self, reserved: Reservation, began: float) -> None:
         """One round trip: settle what has ended, claim jobs for the room reserved, start them."""

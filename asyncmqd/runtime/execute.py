@@ -29,6 +29,7 @@ from asyncmqd.domain.settle import (
 )
 from asyncmqd.domain.tasks import TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
+from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked
@@ -56,6 +57,7 @@ class Execution:
         self._backend = node.backend
         self.registry = node.registry
         self.gate = node.gate
+        self.on_cannot_begin: Callable[[CannotBegin], None] = lambda _: None
         self.threads = Threads(node.overstays)
         self.processes = Processes(node.registry, node.backend)
         # Whether the worker is made to end by whoever ends the whole loop, without telling it.
@@ -202,6 +204,9 @@ class Execution:
             return self.stopped(run)
         if isinstance(error, asyncio.CancelledError):
             return Released() if self.ending() else Raised(error, _cancelled(error))
+        if isinstance(error, CannotBegin):
+            self.on_cannot_begin(error)
+            return Released()
         if isinstance(error, ChildCrashed):
             return Crashed(str(error), alone=True)
         return Raised(error, failure_of(error))

@@ -27,6 +27,7 @@ _RESTORED = {  # as they are in a Python that has just begun
 
 _signals: frozenset[signal.Signals] = frozenset()
 _descriptors: set[int] = set()
+_stand_ins: list[int] = []  # for what a child lets go of, and for the loop's epoll
 _loop: asyncio.AbstractEventLoop | None = None
 _thread = threading.local()  # what a thread that forks has to know after it
 _forked = False
@@ -48,6 +49,7 @@ def take_signals(
 
 def keep(descriptor: int) -> int:
     """Have no forked child hold this descriptor; returns it."""
+    _make_stand_ins()
     _descriptors.add(descriptor)
     return descriptor
 
@@ -55,6 +57,7 @@ def keep(descriptor: int) -> int:
 def keep_loop(loop: asyncio.AbstractEventLoop | None) -> None:
     """Have no forked child turn this loop or hold what it watches; None: it has ended."""
     global _loop  # noqa: PLW0603 - one loop a process is ours
+    _make_stand_ins()
     _loop = loop
 
 
@@ -122,24 +125,29 @@ def _leave_signals() -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
+def _make_stand_ins() -> None:
+    """Before they are needed: by then this process may have no descriptor left."""
+    if not _stand_ins:
+        nothing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        with select.epoll() as empty:
+            _stand_ins.extend((nothing, os.dup(empty.fileno())))
+
+
 def _let_go(descriptors: Iterable[int]) -> None:
     """Close them, and leave the numbers taken: objects that hold them would close others' later.
 
     What stands there instead is never ready, and can be watched.
     """
-    nothing = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
-            os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
+            os.dup2(_stand_ins[0], descriptor, inheritable=False)
 
 
 def _leave_loop(loop: asyncio.AbstractEventLoop) -> None:
     """Let go of all that the loop watches; and what comes back to it in here has ended."""
     selector = _selector_of(loop)
     _let_go(_watched(selector))
-    with select.epoll() as empty:
-        os.dup2(empty.fileno(), selector, inheritable=False)
+    os.dup2(_stand_ins[1], selector, inheritable=False)
     if _thread.turns_loop:
         _end_at_next_turn(loop)
         events._set_running_loop(None)  # noqa: SLF001 - as asyncio does since 3.12

@@ -23,6 +23,7 @@ from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, log_line
+from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.spawn import command, exit_name
 
@@ -100,7 +101,8 @@ class Processes:
         """The encoded result of the job, run in a child.
 
         Raises Retry or Reject for what the task raised, ChildCrashed if the child died, ChildFailed
-        if none could be started. When cancelled, the child is killed.
+        if it could not import the application, CannotBegin if none could be started. When
+        cancelled, the child is killed.
         """
         child = self._idle.pop() if self._idle else await self._start()
         try:
@@ -120,7 +122,11 @@ class Processes:
         if "__main__" in modules:
             modules.remove("__main__")
             main = getattr(sys.modules["__main__"], "__file__", None)
-        child = await _Child.start(Hello(modules, sys.path, main, least_level()))
+        try:
+            child = await _Child.start(Hello(modules, sys.path, main, least_level()))
+        except OSError as error:
+            reason = str(error) or f"it was not ready after {_START_LIMIT:g} s"
+            raise CannotBegin(f"no process could be started: {reason}") from None
         self._all.add(child)
         return child
 
@@ -181,14 +187,18 @@ class _Child:
     @classmethod
     async def start(cls, hello: Hello) -> _Child:
         ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *command("asyncmqd.runtime.child", str(theirs.fileno())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # what slips past Python's own streams must not mix with the log lines
-                pass_fds=[theirs.fileno()],
-                env={k: v for k, v in os.environ.items() if k not in _NOT_FOR_CHILDREN},
-            )
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *command("asyncmqd.runtime.child", str(theirs.fileno())),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=2,  # what slips past Python's streams must not mix with the log lines
+                    pass_fds=[theirs.fileno()],
+                    env={k: v for k, v in os.environ.items() if k not in _NOT_FOR_CHILDREN},
+                )
+        except BaseException:
+            ours.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=ours)
         child = cls(process, reader, writer)
         try:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.forks import end_if_forked
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
@@ -44,7 +45,7 @@ class Threads:
     async def run(self, function: Callable[[], Any], run: Run) -> Any:
         """The function's result, or what it raised as `Thrown`.
 
-        When cancelled, the thread goes on alone, for nobody.
+        Raises CannotBegin. When cancelled, the thread goes on alone, for nobody.
         """
         thread = self.idle.pop() if self.idle else _Thread(self)
         loop = asyncio.get_running_loop()
@@ -70,7 +71,10 @@ class _Thread:
     def __init__(self, owner: Threads) -> None:
         self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()  # None: end
         self._owner = owner
-        threading.Thread(target=self._work, name="asyncmqd-job", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, name="asyncmqd-job", daemon=True).start()
+        except RuntimeError as error:
+            raise CannotBegin(f"no thread could be started: {error}") from None
 
     def _work(self) -> None:
         while (call := self.calls.get()) is not None:

@@ -173,6 +173,11 @@ class Worker:
         return self._claims.running
 
     @property
+    def held_back(self) -> str:
+        """Why it claims less than it has slots for; empty if it does not."""
+        return self._claims.brake.reason
+
+    @property
     def unsaved(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
         return self._claims.unsaved

@@ -200,3 +200,20 @@ def say_thread() -> None:
 @task(name="say_process", executor="process")
 def say_process() -> None:
     _say_all()
+
+
+@task(name="orphan")
+def orphan() -> None:
+    """Begin a program whose parent ends before it."""
+    subprocess.run(["sh", "-c", "sleep 0.1 &"], check=True)
+    note("orphaned")
+
+
+@task(name="programs")
+async def programs() -> list[int]:
+    """The exit codes of two programs, waited for in two ways."""
+    other = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
+    return [
+        await other.wait(),
+        (await asyncio.to_thread(subprocess.run, ["sh", "-c", "exit 3"])).returncode,
+    ]
