@@ -43,8 +43,8 @@ REDIS = mutations(
         ),
         (
             "_write.lua",
-            "if left[at] ~= 'progress' then",
-            "if left[at] == 'progress' then",
+            "if name ~= 'progress' then",
+            "if name == 'progress' then",
             "retention",
         ),
         (

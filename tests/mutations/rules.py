@@ -9,7 +9,45 @@ WORLDS = ("tests/simulation/test_worlds.py",)
 JUMPS = ("tests/runtime/test_clock_jumps.py",)
 STALLED = ("tests/runtime/test_stalls.py::test_after_a_stall_holders_get_time_to_renew",)
 
+EXECUTORS = ("tests/runtime/test_executors.py",)
+
 RULES = [
+    Mutation(
+        "asyncmqd/runtime/failures.py",
+        "        BaseException.with_traceback(each, None)\n",
+        "",
+        EXECUTORS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/rules.py",
+        "return judge(msgspec.structs.replace(plain, backoff=DEFAULT_BACKOFF))",
+        "raise",
+        EXECUTORS,
+    ),
+    Mutation(
+        "asyncmqd/domain/retry.py",
+        "return all(isinstance(leaf, retry_on) for leaf in leaves(error))",
+        "return any(isinstance(leaf, retry_on) for leaf in leaves(error))",
+        EXECUTORS,
+    ),
+    Mutation(
+        "asyncmqd/domain/settle.py",
+        'progress=b"" if edge in _BACK else None,',
+        "progress=None,",
+        ("tests/contract/test_fencing.py", "-k", "goes_back"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/owners.py",
+        "        asyncio._unregister_task(task)  # noqa: SLF001\n",
+        "        pass\n",
+        ("tests/daemon/test_exits.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/single.py",
+        "        raise cancelled\n",
+        "        return\n",
+        ("tests/contract/test_cancelling.py",),
+    ),
     Mutation(
         "asyncmqd/domain/settle.py",
         "    failures = claim.failures + 1\n",
@@ -18,8 +56,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/domain/settle.py",
-        "if failures > policy.retries or",
-        "if failures > policy.retries + 1 or",
+        "if failures <= policy.retries:",
+        "if failures <= policy.retries + 1:",
         WORLDS,
     ),
     Mutation(
