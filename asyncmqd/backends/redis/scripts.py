@@ -18,6 +18,8 @@ WAIT = "WAIT"  # for replicas
 _NEEDS = re.compile(r"^-- needs:(.*)$", re.MULTILINE)
 
 
+# A comment to all others. Claims learn the keys of jobs in the script, which Dragonfly refuses.
+_FOR_DRAGONFLY = "--!df flags=allow-undeclared-keys"
 LAYOUT = 1  # of the keys, see _queue.lua and migration.py
 
 _texts: dict[str, str] = {}  # of the scripts in use, by hash
@@ -30,7 +32,7 @@ def _sha(name: str) -> str:
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
     layout = f"local LAYOUT = '{LAYOUT}'"
-    text = "\n".join([layout, *map(_read, ("_queue", *needs[1].split())), text])
+    text = "\n".join([_FOR_DRAGONFLY, layout, *map(_read, ("_queue", *needs[1].split())), text])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha] = text
     return sha
