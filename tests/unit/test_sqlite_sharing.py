@@ -17,7 +17,9 @@ import pytest
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.sqlite import SQLiteBackend, forks
+from asyncmqd.backends.sqlite.file import Files
 from asyncmqd.client import connection
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 from tests.eventually import LIMIT
 
@@ -173,6 +175,26 @@ async def test_a_process_without_work_learns_of_it(backend: SQLiteBackend, path:
     os.unlink(f"{path}-wal")
     with pytest.raises(StoreError, match="removed or replaced while in use"):
         await backend.wait(["other"], LIMIT)
+
+
+async def test_a_look_while_the_last_connection_is_closed_raises_no_alarm(path: Path) -> None:
+    backend = SQLiteBackend(f"sqlite://{path}")
+    await backend.connect()
+    life = backend._life
+    assert life is not None
+    files = life.file._files
+
+    def closed_meanwhile() -> Files:
+        life.file._files = files  # type: ignore[method-assign]
+        life.writer.pause(clock.monotonic() + LIMIT)
+        life.writer.resume()
+        return files()
+
+    life.file._files = closed_meanwhile  # type: ignore[method-assign]
+    life.file.look()
+    assert descriptors(path) == []
+    assert await backend.add("mail", [job("first")]) == [True]
+    await backend.close()
 
 
 # ---------------------------------------------------------------- forks

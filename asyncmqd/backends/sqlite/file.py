@@ -88,12 +88,14 @@ class DatabaseFile:
 
         What is written to a file that was removed is lost. Raises StoreError.
         """
-        found, held = self._files(), self._held
+        held = self._held
+        found = self._files()
         if self.path in _torn:
             raise StoreError(_torn[self.path])
         if found.database is None:
             raise self._removed()
-        if held is not None and found != held:
+        # Closed meanwhile by another thread, the log went as it should.
+        if held is not None and found != held and held is self._held:
             raise self._replaced(found, held)
 
     def confirm_log(self) -> int:
