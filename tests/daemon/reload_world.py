@@ -173,8 +173,10 @@ class Served:
 
 
 def loops_of(keeper: Keeper) -> frozenset[asyncio.Task[Any]]:
-    """The tasks that are steps of the keeper, its worker or the claim loop, but for jobs."""
-    owners = {id(each) for each in (keeper, keeper.worker, keeper.worker and keeper.worker._claims)}
+    """The tasks that are steps of the keeper, its worker or one of its loops, but for jobs."""
+    worker = keeper.worker
+    loops = (worker._claims, worker._scanner, worker._scheduler) if worker else ()
+    owners = {id(each) for each in (keeper, worker, *loops)}
     return frozenset(task for task in asyncio.all_tasks() if id(_owner(task)) in owners)
 
 
