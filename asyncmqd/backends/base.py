@@ -10,7 +10,7 @@ Times that come out are Unix seconds of the store's clock; durations that go in 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -90,7 +90,7 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     spec: bytes  # an encoded Repeatable
     declared: float  # when this spec was declared
-    seen: float  # when a living daemon last declared it
+    seen: float  # when a living daemon last declared it; 0: the last to do so took it back
     last: float  # the latest instant that fired or was skipped; instants only go up
     paused: bool = False
 
@@ -298,8 +298,10 @@ class BaseBackend(abc.ABC):
     # ------------------------------------------------------------------ schedules
 
     @abc.abstractmethod
-    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
-        """Say that a living daemon has these schedules (name to spec); the store's now.
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+    ) -> float:
+        """Say that a living daemon has these schedules (name to spec) of queues; the store's now.
 
         What they noted in the store's future, before its clock was set back, becomes now: see
         `domain.store_clock.believed`.
@@ -308,9 +310,20 @@ class BaseBackend(abc.ABC):
         replaces the stored one; without, only `seen` is brought up to date.
         """
 
+    async def declare(self, queue: str, specs: Mapping[str, bytes], fresh: bool) -> float:
+        """`declare_all` for one queue."""
+        return await self.declare_all([(queue, specs)], fresh)
+
     @abc.abstractmethod
-    async def schedules(self, queue: str) -> list[ScheduleRecord]:
-        """The queue's schedules, by name."""
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Say that a daemon declares these schedules of queues no more: `seen` is 0 from now on.
+
+        Other daemons that declare one bring it up to date again.
+        """
+
+    @abc.abstractmethod
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        """The schedules of queues, in their order and by name."""
 
     @abc.abstractmethod
     async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -492,33 +492,46 @@ class InMemoryBackend(BaseBackend):
 
     # ------------------------------------------------------------------ schedules
 
-    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+    ) -> float:
         with self._store.lock:
-            now, schedules = self._now(), self._store.queues[queue].schedules
-            for name, spec in specs.items():
-                known = schedules.get(name)
-                if known is None:
-                    known = ScheduleRecord(
-                        queue=queue,
-                        name=name,
-                        spec=spec,
-                        declared=now,
-                        seen=now,
-                        last=now,
-                    )
-                elif fresh and known.spec != spec:
-                    known = msgspec.structs.replace(known, spec=spec, declared=now)
-                schedules[name] = msgspec.structs.replace(
-                    known,
-                    declared=believed(known.declared, now),
-                    last=believed(known.last, now),
-                    seen=now,
-                )
+            now = self._now()
+            for queue, specs in declared:
+                for name, spec in specs.items():
+                    self._declare(queue, name, spec, now, fresh=fresh)
         return now
 
-    async def schedules(self, queue: str) -> list[ScheduleRecord]:
+    def _declare(self, queue: str, name: str, spec: bytes, now: float, *, fresh: bool) -> None:
+        schedules = self._store.queues[queue].schedules
+        known = schedules.get(name)
+        if known is None:
+            known = ScheduleRecord(
+                queue=queue, name=name, spec=spec, declared=now, seen=now, last=now
+            )
+        elif fresh and known.spec != spec:
+            known = msgspec.structs.replace(known, spec=spec, declared=now)
+        schedules[name] = msgspec.structs.replace(
+            known,
+            declared=believed(known.declared, now),
+            last=believed(known.last, now),
+            seen=now,
+        )
+
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
         with self._store.lock:
-            return [record for _, record in sorted(self._store.queues[queue].schedules.items())]
+            for queue, withdrawn in names:
+                schedules = self._store.queues[queue].schedules
+                for name in schedules.keys() & set(withdrawn):
+                    schedules[name] = msgspec.structs.replace(schedules[name], seen=0.0)
+
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        with self._store.lock:
+            return [
+                record
+                for queue in queues
+                for _, record in sorted(self._store.queues[queue].schedules.items())
+            ]
 
     async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
         with self._store.lock:

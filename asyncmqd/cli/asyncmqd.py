@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -18,6 +18,7 @@ from asyncmqd.domain.text import clean, clean_lines
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
+    from asyncmqd.config import Settings
     from asyncmqd.daemon.protocol import CommandName, Reply
 
 DEFAULT_CONFIG = Path("/etc/asyncmq/queues.toml")
@@ -85,7 +86,11 @@ def check(
         bool, typer.Option("--import", help="Also import the tasks and scanners.")
     ] = False,
 ) -> None:
-    """Validate the configuration, without side effects; exit 78 names all that is wrong."""
+    """Validate the configuration, without side effects; exit 78 names all that is wrong in it.
+
+    Tasks and scanners are not imported, unless `--import` says so. Prints the next two instants of
+    each schedule.
+    """
     from asyncmqd.config import ConfigErrors, load
 
     path = _chosen(context, config)
@@ -102,6 +107,22 @@ def check(
         raise typer.Exit(BAD_CONFIG) from None
     count = len(settings.queues)
     print(f"{path}: ok, {count} queue{'' if count == 1 else 's'}")
+    if not import_ and (settings.tasks or any(q.scanners for q in settings.queues.values())):
+        print("tasks and scanners were not imported: --import does that, too")
+    for line in _foreseen(settings):
+        print(line)
+
+
+def _foreseen(settings: Settings) -> Iterator[str]:
+    """The next two instants of each schedule, by the clock of this host."""
+    from asyncmqd.domain import clock
+    from asyncmqd.domain.schedule import local_time, upcoming
+
+    now = clock.wall()
+    for name, queue in settings.queues.items():
+        for each in queue.schedules:
+            times = ", ".join(local_time(each, instant) for instant in upcoming(each, now, 2))
+            yield f"schedule {name}/{each.key}: next {times or 'never'}"
 
 
 @app.command()
@@ -141,6 +162,8 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     _say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
     if store["trouble"]:
         _say(f"       {store['trouble']}")
+    for schedule in result["unreadable_schedules"]:
+        _say(f"schedule {schedule}")
     for process in result["processes"]:
         _say(f"process {_process(process)}")
     if lost := result["log"]["dropped"]:

@@ -52,6 +52,10 @@ def show_schedules(schedules: Sequence[dict[str, Any]]) -> None:
 
 
 def _when(schedule: dict[str, Any]) -> str:
+    return ": ".join(filter(None, (_instants(schedule), schedule["problem"])))
+
+
+def _instants(schedule: dict[str, Any]) -> str:
     if schedule["every"] is not None:
         return f"every {schedule['every']:g} s"
     return f"{schedule['cron']} ({schedule['timezone']})" if schedule["cron"] else ""

@@ -11,7 +11,7 @@ from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
 from asyncmqd.cli.output import rfc3339
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Counts, JobSpec, Record
-from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
+from asyncmqd.domain.schedule import FORGOTTEN, Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 
@@ -107,8 +107,13 @@ def worker_view(record: WorkerRecord) -> dict[str, Any]:
 
 
 def schedule_view(record: ScheduleRecord, now: float) -> dict[str, Any]:
-    """A schedule with its next instant; `task` is null when its stored text is corrupt."""
+    """A schedule with its next instant; `problem` says why there is none that will come.
+
+    `task` is null when the stored text cannot be read.
+    """
     spec = repeatable_of(record)
+    problem = _problem(record, now)
+    silent = problem is not None or record.paused
     fired = record.last != record.declared  # a new schedule starts at its declaration
     return {
         "queue": record.queue,
@@ -120,10 +125,22 @@ def schedule_view(record: ScheduleRecord, now: float) -> dict[str, Any]:
         "args": spec and spec.args,
         "kwargs": spec and spec.kwargs,
         "paused": record.paused,
-        "next": None if spec is None or record.paused else _next(spec, max(now, record.last)),
+        "next": None if spec is None or silent else _next(spec, max(now, record.last)),
         "last": rfc3339(record.last) if fired else None,
-        "seen": rfc3339(record.seen),
+        "declared": rfc3339(record.declared),
+        "seen": rfc3339(record.seen or None),
+        "problem": problem,
     }
+
+
+def _problem(record: ScheduleRecord, now: float) -> str | None:
+    try:
+        decode_schedule(record.spec)
+    except ValueError as error:
+        return str(error)
+    if now - record.seen > FORGOTTEN:
+        return "no daemon declares it"
+    return None
 
 
 def repeatable_of(record: ScheduleRecord) -> Repeatable | None:

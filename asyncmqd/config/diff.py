@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, SecretStr
 
-from asyncmqd.config.models import RepeatableSettings, Settings
+from asyncmqd.config.models import QueueSettings, RepeatableSettings, Settings
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.urls import redacted
 
@@ -171,20 +171,31 @@ def _schedules(settings: Settings) -> _Schedules:
 def _schedule_changes(old: _Schedules, new: _Schedules) -> Iterator[ScheduleChange]:
     for identity in sorted(old.keys() | new.keys()):
         before, after = old.get(identity), new.get(identity)
+        if before is after:  # read once, from files that have not changed
+            continue
         if after is None:
             yield ScheduleChange(*identity, "removed", old[identity].schedule)
         elif before is None:
             yield ScheduleChange(*identity, "added", after.schedule)
-        elif keys := _changes(before, after):
+        elif before.schedule != after.schedule and (keys := _changes(before, after)):
             yield ScheduleChange(*identity, "changed", after.schedule, keys)
 
 
 def _changes(old: BaseModel, new: BaseModel) -> tuple[KeyChange, ...]:
+    if old is new:
+        return ()
     return tuple(
         KeyChange(key, getattr(old, key), getattr(new, key))
         for key in type(old).model_fields
-        if getattr(old, key) != getattr(new, key)
+        if _compared(old, key) != _compared(new, key)
     )
+
+
+def _compared(table: BaseModel, key: str) -> Any:
+    """What tells whether a key differs; of schedules what the domain has, which is quick."""
+    if key == "repeatables" and isinstance(table, QueueSettings):
+        return table.schedules
+    return getattr(table, key)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -37,11 +37,17 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
     """
     layers = _layers(path, environ)
     written = merged(layers)
-    settings, findings = _validate(_complete(written, default_control_socket(environ, path.stem)))
     partial = any(layer.partial for layer in layers)
-    others = [contradictions(written)]
-    if not partial:
-        others.append(omissions(written))
+    socket = default_control_socket(environ, path.stem)
+    sources = _Sources([(each.source, _text(each)) for each in layers], socket)
+    findings: list[ErrorDetails] = []
+    others: list[Iterator[tuple[Path, str]]] = []
+    settings = _found_sound.get(sources)
+    if settings is None:
+        settings, findings = _validate(_complete(written, socket))
+        others.append(contradictions(written))
+        if not partial:
+            others.append(omissions(written))
     if settings is not None:
         others.append(_open_to_all(settings))
     found = chain(
@@ -52,6 +58,7 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
     errors = list(islice(found, MOST_PROBLEMS))
     if errors or settings is None:
         raise ConfigErrors([*errors, *_beyond(found, len(layers), str(path))])
+    _found_sound.keep(sources, settings)
     return settings
 
 
@@ -60,6 +67,39 @@ def _beyond(found: Iterator[ConfigError], order: int, source: str) -> Iterator[C
     if next(found, None) is not None:
         problem = f"expected no problems, got more than the {MOST_PROBLEMS} that are told"
         yield ConfigError(Place(order, 1, source), "toml", problem)
+
+
+class _Sources(NamedTuple):
+    """All that settings are made of."""
+
+    texts: list[tuple[str, str]]
+    control_socket: FilePath
+
+
+class _Sound:
+    """The sources that were last found to be sound, and their settings.
+
+    Ten thousand schedules take a second to check; a reload that finds the same again need not.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[_Sources, Settings] | None = None
+
+    def get(self, sources: _Sources) -> Settings | None:
+        """The settings that these sources made."""
+        return self._last[1] if self._last is not None and self._last[0] == sources else None
+
+    def keep(self, sources: _Sources, settings: Settings) -> None:
+        """Remember them."""
+        self._last = sources, settings
+
+
+_found_sound = _Sound()
+
+
+def _text(layer: Layer) -> str:
+    """What a source says, so that equal texts mean the same. (1 and True are equal, as values.)"""
+    return repr(layer.data) if layer.document is None else layer.document.text
 
 
 def _open_to_all(settings: Settings) -> Iterator[tuple[Path, str]]:

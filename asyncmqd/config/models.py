@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,7 +71,7 @@ class RepeatableSettings(_Table):
         default=None, description="A job not started within it expires. Unset: the task's own."
     )
 
-    @property
+    @cached_property
     def schedule(self) -> Repeatable:
         """The same as the domain knows it."""
         return Repeatable(**{key: getattr(self, key) for key in type(self).model_fields})
@@ -137,7 +138,7 @@ class QueueSettings(_Table):
             keep_bytes=self.keep_bytes,
         )
 
-    @property
+    @cached_property
     def schedules(self) -> tuple[Repeatable, ...]:
         """The repeatables as the domain knows them."""
         return tuple(repeatable.schedule for repeatable in self.repeatables)

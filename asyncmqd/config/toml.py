@@ -11,7 +11,7 @@ import re
 import sys
 import tomllib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncmqd.config.depth import too_deep
@@ -88,8 +88,13 @@ class Document:
         return Places(self.text)
 
 
+@lru_cache(maxsize=4)
 def read(text: str) -> Document:
-    """Read a text, going on after errors. Never raises."""
+    """Read a text, going on after errors. Never raises.
+
+    The same text is read once: a reload that finds nothing new is quick. Leave the document as it
+    is.
+    """
     text = text.replace("\r\n", "\n")
     problems: list[SyntaxProblem] = []
     if text.startswith("\ufeff"):

@@ -36,10 +36,15 @@ class Keeper:
         self._limiter: RateLimiter | None = None  # what the last worker left
         self._run: asyncio.Task[None] | None = None
         self._change = asyncio.Event()  # cuts the pause after a crash short
+        self._begun = asyncio.Event()
         duty = node.duties.begin(f"keeper of {queue}", self._keep, queue=queue)
         self.ended = duty.ended
 
     # ------------------------------------------------------------------ from outside
+
+    def begin(self) -> None:
+        """Start the first worker."""
+        self._begun.set()
 
     def change(self, options: WorkerOptions) -> None:
         """Serve with these options from now on: in place, unless the scanners differ."""
@@ -58,6 +63,7 @@ class Keeper:
     def stop(self) -> None:
         """Drain, and end. From now on no schedule fires, for nobody here would run the job."""
         self._wanted = False
+        self._begun.set()
         self._change.set()
         if self.worker is not None:
             self.worker.adjust(msgspec.structs.replace(self.worker.options, repeatables=()))
@@ -113,6 +119,7 @@ class Keeper:
 
     async def _keep(self) -> None:
         crashes = 0
+        await self._begun.wait()
         while self._wanted:
             began = asyncio.get_running_loop().time()
             error = await self._serve()

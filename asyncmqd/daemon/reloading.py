@@ -36,8 +36,11 @@ class Configuration:
     async def look(self) -> tuple[Settings, Plan]:
         """What the files say now, and how that differs. Raises ConfigErrors."""
         # In a thread: fifty queues take longer to read than a job should have to wait.
-        new = await asyncio.to_thread(load, self.path, self._environ)
-        return new, diff(self.settings, new)
+        return await asyncio.to_thread(self._look, self.settings)
+
+    def _look(self, present: Settings) -> tuple[Settings, Plan]:
+        new = load(self.path, self._environ)
+        return new, diff(present, new)
 
     def take(self, new: Settings, plan: Plan) -> None:
         """Run with the new settings, but for what only a restart can change."""

@@ -32,6 +32,7 @@ class Report(msgspec.Struct, kw_only=True):
     dropped: int = 0  # log lines
     trouble: str = ""  # what is wrong with the store; empty if all is well
     stuck: list[str] = []  # queues that make no progress
+    unreadable: list[str] = []  # schedules that mean nothing on this host, with the reason of each
     crashed: list[str] = []  # standing duties that crashed lately, with the error of each
 
     @property
@@ -63,6 +64,7 @@ def total(reports: Iterable[Report]) -> Report:
         whole.dropped += report.dropped
         whole.trouble = whole.trouble or report.trouble
         whole.stuck = sorted({*whole.stuck, *report.stuck})
+        whole.unreadable = sorted({*whole.unreadable, *report.unreadable})
         whole.crashed = sorted({*whole.crashed, *report.crashed})
     return whole
 

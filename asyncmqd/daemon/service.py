@@ -23,6 +23,7 @@ from asyncmqd.daemon.store import reach_store
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.runtime.leases import LEASES
 
+QUEUES_A_SECOND = 400  # that are looked at
 HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
 LAST_COMMANDS = {Command.STOP, Command.FAILED, Command.RESTART}
 
@@ -183,7 +184,9 @@ class Daemon:
             self._serving.look_after()
             tell = self._systemd.status if self._status.phase == "ready" else self._systemd.extend
             tell(self._status.line())
-            await asyncio.sleep(LOOK_EVERY)
+            # A look at thousands of queues costs ten milliseconds: not each second.
+            queues = len(self._configuration.settings.queues)
+            await asyncio.sleep(LOOK_EVERY * max(1.0, queues / QUEUES_A_SECOND))
 
     # ------------------------------------------------------------------ the control socket
 

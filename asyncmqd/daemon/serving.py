@@ -180,6 +180,7 @@ class OwnProcess:
             trouble=self.node.trouble or ("" if self.node.healthy else "it does not answer"),
             stuck=sorted(self._stuck),
             crashed=self.node.duties.crashed,
+            unreadable=self.node.timetable.unreadable,
         )
 
     def last_report(self) -> Report:

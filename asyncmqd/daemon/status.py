@@ -111,6 +111,7 @@ class Status:
             "done_per_minute": self._pace.per_minute(),
             "overstayed": report.overstayed,
             "crashed_duties": report.crashed,
+            "unreadable_schedules": report.unreadable,
             "log": {"dropped": report.dropped},
             "processes": self._serving.processes(),
             "queues": {

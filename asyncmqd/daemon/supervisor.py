@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 
 from asyncmqd.config import Settings
@@ -13,6 +13,7 @@ from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.run import Run
 
+STARTS = 5  # workers that begin in one turn of the loop; of thousands at once it would stand still
 OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle what they hand back
 
 
@@ -23,6 +24,8 @@ class Supervisor:
         self._node = node
         self.keepers: dict[str, Keeper] = {}  # those that drain included
         self.past_restarts: Counter[str] = Counter()  # of workers, by queues that are gone
+        self._to_begin: deque[Keeper] = deque()
+        self._beginning: asyncio.Task[None] | None = None
 
     def apply(self, wanted: Mapping[str, WorkerOptions]) -> None:
         """Serve these queues, like this, and no others. Returns at once: removed ones drain."""
@@ -39,7 +42,16 @@ class Supervisor:
     def _start(self, queue: str, options: WorkerOptions) -> None:
         keeper = Keeper(queue, self._node, options)
         self.keepers[queue] = keeper
+        self._to_begin.append(keeper)
+        if self._beginning is None or self._beginning.done():
+            self._beginning = asyncio.create_task(self._begin(), name="starts of queues")
         keeper.ended.add_done_callback(lambda _: self._forget(keeper))
+
+    async def _begin(self) -> None:
+        while self._to_begin:
+            for _ in range(min(STARTS, len(self._to_begin))):
+                self._to_begin.popleft().begin()
+            await asyncio.sleep(0)
 
     def _forget(self, keeper: Keeper) -> None:
         if self.keepers.get(keeper.queue) is keeper:

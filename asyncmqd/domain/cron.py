@@ -197,7 +197,7 @@ def _part(
     """The numbers of one part of a list: `*`, `a`, `a-b`, `a/s`, `a-b/s` or `*/s`."""
     part = _PART.fullmatch(text)
     if not part or (part["any"] and part["any"] not in wild):
-        raise ValueError(f"expected a {what}, got {text!r}")
+        raise ValueError(f"expected a number, a range or * for the {what}, got {text!r}")
     step = 1 if part["step"] is None else int(part["step"])
     if step == 0:
         raise ValueError(f"expected a step of at least 1, got {text!r}")
@@ -219,5 +219,5 @@ def _bounded(what: str, text: str, least: int, most: int, names: list[str] | Non
     if names and text.lower() in names:
         return names.index(text.lower()) + least
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and least <= int(text) <= most):
-        raise ValueError(f"expected a {what} from {least} to {most}, got {text!r}")
+        raise ValueError(f"expected {least} to {most} for the {what}, got {text!r}")
     return int(text)

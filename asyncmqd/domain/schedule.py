@@ -21,9 +21,14 @@ from asyncmqd.domain.cron import read
 from asyncmqd.domain.job import JobSpec
 from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, OF_SCHEDULE, keep_checked
 
+FORGOTTEN = 600.0  # seconds without a declaration after which no living daemon has a schedule
 MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
 _DAY = 86_400.0  # seconds: as much as any clock is ever set back by
 _CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, says cron(8)
+
+
+class UnknownZone(ValueError):
+    """The name of a time zone that this host does not know. Another one may."""
 
 
 class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,10 +75,13 @@ def check_timezone(name: str) -> str:
 
 
 def _zone(name: str) -> ZoneInfo:
+    problem = f"expected a time zone like 'Europe/Lisbon', got {name!r}"
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise ValueError(f"expected a time zone like 'Europe/Lisbon', got {name!r}") from None
+    except ZoneInfoNotFoundError:
+        raise UnknownZone(problem) from None
+    except (ValueError, TypeError, OSError):
+        raise ValueError(problem) from None
 
 
 def check(repeatable: Repeatable) -> Repeatable:
@@ -130,7 +138,10 @@ def _job_id(key: str, instant: float) -> str:
 
 
 def decode_schedule(spec: bytes) -> Repeatable:
-    """The schedule that a store keeps. Raises ValueError for anything that `check` would refuse."""
+    """The schedule that a store keeps. Raises ValueError for anything that `check` would refuse.
+
+    UnknownZone, which is one, says that it may be sound where it comes from.
+    """
     try:
         return check(_decoder.decode(spec))
     except RecursionError:

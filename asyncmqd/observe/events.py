@@ -47,6 +47,8 @@ EVENT_LEVELS = {
     "schedule.skipped": "warning",
     "schedule.restored": "warning",
     "schedule.failed": "error",
+    "schedule.unreadable": "error",
+    "schedule.overruled": "warning",
     "daemon.degraded": "error",
     "daemon.failed": "error",
     "daemon.reload_refused": "error",

@@ -34,6 +34,7 @@ from asyncmqd.runtime.leases import RENEWALS, Leases
 from asyncmqd.runtime.lives import own_life, start_of
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.timetable import Timetable
 
 SWEEP = 30.0  # seconds between slow passes over all queues
 BEAT = 10.0  # seconds between heartbeats
@@ -106,6 +107,7 @@ class Node:
         self.duties = Duties(self.observer)
         self.leases = Leases(backend, lease, hang_limit, self._on_lost, self.duties)
         self.workers: dict[str, list[Member]] = {}
+        self.timetable = Timetable(self)
         self.gate = Gate(self.overstays, self._wake_all)
         self.healthy = True
         self._failure = ""  # why the store's last call failed, while it is not healthy

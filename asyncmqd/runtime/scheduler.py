@@ -2,14 +2,14 @@
 
 All workers that declare a schedule compute its instants from the store's clock; the store accepts
 the first of them for each instant, and only ever later instants. So no leader is needed.
+`timetable.py` calls, for all queues of a process together, when there is something to do.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,18 +21,32 @@ from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.schedule import (
     MISSED_LIMIT,
     Repeatable,
+    UnknownZone,
     decode_schedule,
     job_of,
     latest_instant,
     next_instant,
 )
-from asyncmqd.runtime.node import Node
 
-REFRESH = 30.0  # seconds between looks at what the store and other daemons say
-SLOW = 0.1  # seconds: a reply that took longer tells the store's clock too badly to be kept
+if TYPE_CHECKING:
+    from asyncmqd.runtime.node import Node
 
 _encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(Repeatable)
+
+
+class _Entry:
+    """A schedule as the store has it, read."""
+
+    def __init__(self, record: ScheduleRecord, repeatable: Repeatable) -> None:
+        self.record = record
+        self.repeatable = repeatable
+        self.next = math.inf  # the store's time of the first instant after `counted_from`
+        self.counted_from = -math.inf
+
+    @property
+    def since(self) -> float:
+        """Nothing that it names before was missed; an altered schedule begins anew."""
+        return max(self.record.last, self.record.declared)
 
 
 class Scheduler:
@@ -42,99 +56,143 @@ class Scheduler:
         self.queue = queue
         self.node = node
         self.busy_since: float | None = None  # loop time at which the present pass began
-        self._specs: dict[str, bytes] = {}
-        self._fresh = True  # declared anew: differing specs in the store are replaced
-        self._bell = asyncio.Event()
-        self._offset = 0.0  # the store's clock minus the loop's
-        self._records: dict[str, ScheduleRecord] = {}
-        self._read_at = -math.inf  # loop time
+        self.fresh = True  # declared anew: differing specs in the store are replaced
+        self.declared_at = -math.inf  # loop time
+        self.looked_at = -math.inf  # loop time of the last look at the store
+        self.look_at = -math.inf  # and of the next
+        self.specs: dict[str, bytes] = {}
+        self.withdrawn: set[str] = set()  # names that are no longer declared here
+        self.due_at = math.inf  # the store's time of the next instant of all schedules
+        self._entries: dict[str, _Entry] = {}
+        self.unreadable: dict[str, str] = {}  # schedules that mean nothing here, and why
+        self._overruled: dict[str, bytes] = {}  # what counts in the place of ours, by name
         self.declare(repeatables)
 
     def declare(self, repeatables: Sequence[Repeatable]) -> None:
         """Have these schedules from now on; one that is left out lives on if others have it."""
         specs = {each.key: _encoder.encode(each) for each in repeatables}
-        if specs != self._specs:
-            self._specs = specs
-            self._fresh = True
-            self._read_at = -math.inf
-            self._bell.set()
+        if specs != self.specs:
+            self.withdrawn = (self.withdrawn | self.specs.keys()) - specs.keys()
+            self._entries = {name: e for name, e in self._entries.items() if name in specs}
+            self.unreadable = {name: why for name, why in self.unreadable.items() if name in specs}
+            self.specs = specs
+            self.fresh = True
+            self.look_again()
+            self._note_due()
+            self.node.timetable.ring()
 
     async def run(self) -> None:
         """Fire until cancelled; a store that fails is tried again."""
-        self.node.on_jump.add(self._look_anew)
-        try:
-            await self.node.persistently(self._pass)
-        finally:
-            self.node.on_jump.discard(self._look_anew)
+        await self.node.timetable.serve(self)
 
-    def _look_anew(self) -> None:
-        self._read_at = -math.inf
-        self._bell.set()
+    # ------------------------------------------------------------------ by the timetable
 
-    async def _pass(self) -> None:
-        self._bell.clear()
-        if not self._specs:
-            await self._bell.wait()
-        loop = asyncio.get_running_loop()
-        self.busy_since = loop.time()
-        try:
-            if loop.time() - self._read_at >= REFRESH:
-                await self._refresh()
-            pause = await self._fire_due()
-        finally:
-            self.busy_since = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(min(pause, REFRESH)):
-                await self._bell.wait()
+    def look_again(self) -> None:
+        """Something else may be in the store than was read."""
+        self.look_at = -math.inf
 
-    async def _refresh(self) -> None:
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
-        now = await self.node.backend.declare(self.queue, self._specs, self._fresh)
-        answered = loop.time()
-        self.node.note_reply(now, asked)
-        # Behind the store's clock by what the reply took: instants may be late, but never early.
-        self._offset = now - answered
-        self._fresh = False
-        self._records = await self._read()
-        if broken := {name: self._specs[name] for name in self._records if self._is_broken(name)}:
-            await self.node.backend.declare(self.queue, broken, fresh=True)
-            self._records = await self._read()
-        # After a stall, or if we were stopped meanwhile, that is much: ask again at the next pass.
-        self._read_at = answered if answered - asked <= SLOW else -math.inf
+    def looked(self, now: float, pause: float) -> None:
+        """The store is looked at, `now` by the loop's clock; the next time after a pause."""
+        self.looked_at, self.look_at = now, now + pause
 
-    async def _read(self) -> dict[str, ScheduleRecord]:
-        records = await self.node.backend.schedules(self.queue)
-        return {record.name: record for record in records if record.name in self._specs}
+    def declared(self, now: float) -> None:
+        """What it has is declared, `now` by the loop's clock."""
+        self.fresh = False
+        self.declared_at = now
 
-    def _is_broken(self, name: str) -> bool:
-        """Whether somebody spoilt what the store has: then what our file says replaces it."""
-        try:
-            decode_schedule(self._records[name].spec)
-        except ValueError as error:
-            observer = self.node.observer
-            observer.event("schedule.restored", queue=self.queue, schedule=name, error=str(error))
+    def declare_again(self, *, fresh: bool = False) -> None:
+        """That failed, or the store should look again at what it noted."""
+        self.fresh = self.fresh or fresh
+        self.declared_at = -math.inf
+
+    def count_anew(self) -> None:
+        """The store's clock has jumped: what is to come goes by its new time."""
+        for entry in self._entries.values():
+            entry.counted_from = -math.inf
+        self.declare_again()
+        self.look_again()
+
+    # ------------------------------------------------------------------ what the store has
+
+    def take(self, records: Sequence[ScheduleRecord], now: float) -> dict[str, bytes]:
+        """Go by these from now on; the specs that have to be restored, since theirs is spoilt."""
+        found = {record.name: record for record in records if record.name in self.specs}
+        broken = {
+            name: self.specs[name] for name, record in found.items() if not self._keep(record)
+        }
+        lost = len(found) < len(self.specs) or not all(record.seen for record in found.values())
+        if lost and self.declared_at < self.looked_at:
+            # Somebody removed it, or another daemon that had it as well does so no more.
+            self.declared_at = -math.inf
+            self.look_again()
+        for name in self._entries.keys() - found.keys():
+            del self._entries[name]
+        self._plan(now)
+        return broken
+
+    def _keep(self, record: ScheduleRecord) -> bool:
+        """Go by a record; whether it can be used or left alone.
+
+        What somebody spoilt is replaced by what our file says. What is sound, but means nothing on
+        this host, is told once and fires elsewhere.
+        """
+        entry = self._entries.get(record.name)
+        if entry is not None and entry.record.spec == record.spec:
+            entry.record = record
             return True
-        return False
+        try:
+            self._entries[record.name] = _Entry(record, decode_schedule(record.spec))
+        except ValueError as error:
+            self._entries.pop(record.name, None)
+            if not isinstance(error, UnknownZone) and record.spec != self.specs[record.name]:
+                self._event("schedule.restored", record.name, error=str(error))
+                return False
+            if self.unreadable.get(record.name) != str(error):
+                self.unreadable[record.name] = str(error)
+                self._event("schedule.unreadable", record.name, error=str(error))
+        else:
+            self.unreadable.pop(record.name, None)
+        self._tell_if_overruled(record)
+        return True
 
-    async def _fire_due(self) -> float:
-        """Fire what is due; seconds until the next instant of any schedule."""
-        moments = []
-        for name, record in list(self._records.items()):
-            if record.paused:
+    def _tell_if_overruled(self, record: ScheduleRecord) -> None:
+        """One line when another daemon's declaration counts, and one when ours does again."""
+        if record.spec == self.specs[record.name]:
+            self._overruled.pop(record.name, None)
+        elif self._overruled.get(record.name) != record.spec:
+            self._overruled[record.name] = record.spec
+            self._event("schedule.overruled", record.name, declared=record.spec.decode())
+
+    # ------------------------------------------------------------------ firing
+
+    async def fire_due(self, store_time: Callable[[], float]) -> None:
+        """Fire what is due by `store_time`."""
+        for name, entry in list(self._entries.items()):
+            if entry.record.paused or entry.next > (now := store_time()):
                 continue
-            # The newest declaration wins: what the store has, not what this daemon's file says.
-            repeatable = _decoder.decode(record.spec)
-            now = self._now()
-            # What an altered schedule names before its declaration was never missed.
-            since = max(record.last, record.declared)
-            instant = latest_instant(repeatable, since, now)
-            if instant is not None:
-                await self._fire(repeatable, name, instant, now)
-            moments.append(next_instant(repeatable, max(now, since)))
-        return max(0.0, min(moments, default=math.inf) - self._now())
+            instant = latest_instant(entry.repeatable, entry.since, now)
+            if instant is None:  # it was missed for too long
+                entry.next = next_instant(entry.repeatable, max(now, entry.since))
+            else:
+                await self._fire(entry, name, instant, now)
+        self._plan(store_time())
 
-    async def _fire(self, repeatable: Repeatable, name: str, instant: float, now: float) -> None:
+    def _plan(self, now: float) -> None:
+        """Find out when the next instant of each schedule is, where that may have changed."""
+        for entry in self._entries.values():
+            if entry.counted_from != entry.since and not entry.record.paused:
+                entry.counted_from = entry.since
+                missed = latest_instant(entry.repeatable, entry.since, now)
+                after = max(now, entry.since)
+                entry.next = next_instant(entry.repeatable, after) if missed is None else missed
+        self._note_due()
+
+    def _note_due(self) -> None:
+        moments = (each.next for each in self._entries.values() if not each.record.paused)
+        self.due_at = min(moments, default=math.inf)
+
+    async def _fire(self, entry: _Entry, name: str, instant: float, now: float) -> None:
+        repeatable = entry.repeatable
         missed = now - instant > MISSED_LIMIT
         job = None if missed else self._job(repeatable, instant)
         failpoint("firing")
@@ -144,14 +202,13 @@ class Scheduler:
             job = self._job(repeatable, instant, f".{clock.nonce()}")
             fired = await self.node.backend.fire(self.queue, name, instant, job)
         failpoint("fired")
-        self._records[name] = msgspec.structs.replace(self._records[name], last=instant)
+        entry.record = msgspec.structs.replace(entry.record, last=instant)
         if not fired:
-            self._read_at = -math.inf  # another daemon was first, or it was paused: read anew
+            self.look_again()  # another daemon was first, or it was paused
             return
-        self.node.observer.event(
+        self._event(
             "schedule.skipped" if job is None else "schedule.fired",
-            queue=self.queue,
-            schedule=name,
+            name,
             task=repeatable.task,
             job_id=None if job is None else job.id,
             late_ms=round((now - instant) * 1000, 1),
@@ -159,11 +216,10 @@ class Scheduler:
         self.node.wake(self.queue)
 
     async def _is_due(self, name: str, instant: float) -> bool:
-        record = (await self._read()).get(name)
-        return record is not None and not record.paused and record.last < instant
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time() + self._offset
+        found = [
+            each for each in await self.node.backend.schedules(self.queue) if each.name == name
+        ]
+        return any(not record.paused and record.last < instant for record in found)
 
     def _job(self, repeatable: Repeatable, instant: float, suffix: str = "") -> NewJob | None:
         """The job of an instant, its id with `suffix`; None if it cannot be stored: that is logged.
@@ -182,8 +238,9 @@ class Scheduler:
         try:
             payload = encode_spec(spec, self.node.backend.payload_limit)
         except (NotSerialisable, PayloadTooLarge) as error:
-            self.node.observer.event(
-                "schedule.failed", queue=self.queue, schedule=repeatable.key, error=str(error)
-            )
+            self._event("schedule.failed", repeatable.key, error=str(error))
             return None
         return NewJob(id=spec.id, payload=payload, priority=spec.priority)
+
+    def _event(self, event: str, name: str, **fields: object) -> None:
+        self.node.observer.event(event, queue=self.queue, schedule=name, **fields)

@@ -130,6 +130,25 @@ def test_a_schedule_that_is_not_there_is_refused(asyncmq: Operator, action: str)
     assert answer.err == "asyncmq: schedule nightly: queue mail has none of this name\n"
 
 
+@pytest.mark.usefixtures("schedules")
+def test_what_no_daemon_declares_has_no_next_time(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(lambda store: store.withdraw([("reports", ["nightly"])]))
+    nightly, tick = asyncmq("schedule", "list", "reports", "--json").json
+    assert (nightly["next"], nightly["seen"]) == (None, None)
+    assert nightly["problem"] == "no daemon declares it"
+    assert tick["next"] is not None
+    assert tick["problem"] is None
+    assert "no daemon declares it" in asyncmq("schedule", "list", "reports").out
+
+
+def test_a_schedule_that_means_nothing_here_says_why(asyncmq: Operator, in_store: InStore) -> None:
+    spec = msgspec.json.encode(Repeatable(task="t", cron="0 3 * * *", timezone="Mars/Olympus"))
+    in_store(lambda store: store.declare("mail", {"far": spec}, fresh=True))
+    [far] = asyncmq("schedule", "list", "--json").json
+    assert far["next"] is None
+    assert "Mars/Olympus" in far["problem"]
+
+
 def test_a_corrupt_schedule_can_be_seen_and_removed(asyncmq: Operator, in_store: InStore) -> None:
     in_store(lambda store: store.declare("mail", {"bad": b"\xff{"}, fresh=True))
     [bad] = asyncmq("schedule", "list", "--json").json

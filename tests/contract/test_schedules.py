@@ -222,3 +222,42 @@ async def test_schedules_leave_jobs_alone(backend: BaseBackend) -> None:
     await declared(backend)
     await backend.edit_schedule(QUEUE, "nightly", "remove")
     assert await ids_in(backend, State.WAITING) == ["nightly", "schedules"]
+
+
+async def test_many_queues_are_declared_and_read_at_once(backend: BaseBackend) -> None:
+    specs = {"reports": {"b": SPEC, "a": SPEC}, QUEUE: {"nightly": SPEC}, "empty": {}}
+    now = await backend.declare_all(list(specs.items()), True)
+    found = await backend.schedules("reports", QUEUE, "nothing")
+    assert [(each.queue, each.name) for each in found] == [
+        ("reports", "a"),
+        ("reports", "b"),
+        (QUEUE, "nightly"),
+    ]
+    assert {round(each.seen - now, 1) for each in found} == {0.0}
+    again = await backend.declare_all(
+        [(QUEUE, {"nightly": NEW_SPEC}), ("reports", {"a": SPEC})], True
+    )
+    altered = [
+        each.name for each in await backend.schedules("reports", QUEUE) if each.declared > now
+    ]
+    assert again > now
+    assert altered == ["nightly"]
+    assert await backend.schedules() == []
+
+
+async def test_a_schedule_that_is_withdrawn_is_seen_no_more(backend: BaseBackend) -> None:
+    start = await declared(backend)
+    await backend.declare("reports", {"a": SPEC, "b": SPEC}, True)
+    await backend.withdraw(
+        [(QUEUE, ["nightly", "unknown"]), ("reports", ["b"]), ("nothing", ["x"])]
+    )
+    found = await backend.schedules(QUEUE, "reports", "nothing")
+    assert [(each.name, each.seen > 0) for each in found] == [
+        ("nightly", False),
+        ("a", True),
+        ("b", False),
+    ]
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("a")) is True, "others may have it"
+    await backend.declare(QUEUE, {"nightly": SPEC}, False)
+    assert (await schedule(backend)).seen >= start
+    assert (await schedule(backend)).last == start + 1

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -92,8 +93,24 @@ def test_check_has_no_side_effects(daemon, place):
     (place / "witness.py").write_text("open('imported', 'w')\n")
     before = sorted(os.listdir(place))
     done = d.cli("check")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{d.config}: ok, 1 queue\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"{d.config}: ok, 1 queue\ntasks and scanners were not imported: --import does that, too\n"
+    )
     assert sorted(os.listdir(place)) == before
+
+
+def test_check_tells_the_next_two_instants_of_each_schedule(daemon):
+    nightly = 'task = "t"\nname = "nightly"\ncron = "0 3 * * *"\ntimezone = "Asia/Tokyo"\n'
+    table = "[[queues.mail.repeatables]]\n"
+    d = daemon("memory://x", f'{MAIL}{table}{nightly}{table}task = "tick"\nevery = 60\n')
+    *_, first, second = d.cli("check").stdout.splitlines()
+    label, _, times = first.partition(": next ")
+    moments = [datetime.fromisoformat(each) for each in times.split(", ")]
+    assert label == "schedule mail/nightly"
+    assert [each.isoformat()[10:] for each in moments] == ["T03:00:00+09:00"] * 2
+    assert moments[1] - moments[0] == timedelta(days=1)
+    assert second.startswith("schedule mail/tick: next 20")
 
 
 def test_the_version_and_a_wrong_command(daemon):
@@ -114,7 +131,7 @@ def test_the_config_may_stand_before_or_after_or_in_the_environment(daemon):
         done = subprocess.run(
             command + arguments, env=d.environ | environ, capture_output=True, text=True
         )
-        assert (done.returncode, done.stdout) == (0, f"{d.config}: ok, 1 queue\n")
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"{d.config}: ok, 1 queue")
 
 
 def test_without_a_command_it_is_the_daemon(daemon):

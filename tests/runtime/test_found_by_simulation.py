@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import Held, StoreError, Turn
@@ -74,8 +75,8 @@ class AnswersLate(InMemoryBackend):
 
     late = 2.5
 
-    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
-        now = await super().declare(queue, specs, fresh)
+    async def declare_all(self, declared: Any, fresh: bool) -> float:
+        now = await super().declare_all(declared, fresh)
         await asyncio.sleep(self.late)
         self.late = 0.0
         return now

@@ -204,3 +204,71 @@ async def test_a_schedule_of_another_daemon_whose_jobs_are_too_large_is_skipped(
     assert "scanner.crashed" not in names
     assert 2 <= names.count("schedule.failed") == names.count("schedule.skipped") <= 4
     assert {15.0, 30.0, 45.0, 60.0} <= {round(tick) for tick in ticks}
+
+
+@virtual
+async def test_a_schedule_that_means_nothing_here_is_told_once_and_stops_no_other(
+    bench: Bench,
+) -> None:
+    """Its time zone is known to the daemon that declared it, and not to this host."""
+    ticks = ticker(bench)
+    mine = Repeatable(task="tick", name="both", every=7.0)
+    theirs = Repeatable(task="tick", name="both", cron="* * * * *", timezone="Mars/Olympus")
+    async with bench.worker(repeatables=(mine, Repeatable(task="tick", every=15.0))):
+        await asyncio.sleep(1)
+        await bench.backend.declare("q", {"both": msgspec.json.encode(theirs)}, True)
+        await asyncio.sleep(100)
+        told = [fields for name, fields in bench.observer.events if name == "schedule.unreadable"]
+    assert [(each["schedule"], "Mars/Olympus" in str(each["error"])) for each in told] == [
+        ("both", True)
+    ]
+    assert {45.0, 60.0, 75.0, 90.0} <= {round(tick) for tick in ticks}
+    assert bench.observer.names().count("schedule.overruled") == 1
+    [kept] = [each for each in await bench.backend.schedules("q") if each.name == "both"]
+    assert kept.spec == msgspec.json.encode(theirs), "it is left alone: elsewhere it fires"
+
+
+@virtual
+async def test_what_a_worker_declares_no_more_is_withdrawn(bench: Bench) -> None:
+    ticker(bench)
+    both = [Repeatable(task="tick", name=name, every=50.0) for name in ("a", "b")]
+    async with bench.worker(repeatables=both) as worker:
+        await asyncio.sleep(1)
+        worker.adjust(msgspec.structs.replace(worker.options, repeatables=(both[0],)))
+        await asyncio.sleep(1)
+        seen = {each.name: each.seen for each in await bench.backend.schedules("q")}
+        assert seen["a"] > 0 == seen["b"]
+        await bench.backend.withdraw([("q", ["a"])])  # as a daemon that had it, too, and ends
+        await asyncio.sleep(31)
+        assert {e.name: e.seen > 0 for e in await bench.backend.schedules("q")}["a"]
+
+
+class Counted(InMemoryBackend):
+    """Counts what schedulers ask."""
+
+    asked = 0
+
+    async def declare_all(self, declared: Any, fresh: bool) -> float:
+        self.asked += 1
+        return await super().declare_all(declared, fresh)
+
+    async def schedules(self, *queues: str) -> Any:
+        self.asked += 1
+        return await super().schedules(*queues)
+
+
+@virtual
+async def test_many_idle_queues_ask_the_store_together(bench: Bench) -> None:
+    store = Counted(now=store_clock)
+    jobs = [{"task": "t", "cron": "0 3 1 1 *"}]
+    running = [
+        asyncio.create_task(repeatable_scheduler(f"q{number}", jobs, store))
+        for number in range(200)
+    ]
+    await asyncio.sleep(1)
+    store.asked = 0
+    await asyncio.sleep(300)
+    for each in running:
+        each.cancel()
+    await asyncio.wait(running)
+    assert store.asked <= 60, "four pages every half minute, and one round of declarations"

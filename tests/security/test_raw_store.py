@@ -125,7 +125,7 @@ async def test_spoilt_schedules_are_replaced_by_what_the_configuration_says(open
 
     async with Node(backend, registry=registry, observer=Notes()) as node:
         scheduler = Scheduler("q", node, ours)
-        scheduler._fresh = False  # as at its later looks: a start declares everything anew
+        scheduler.fresh = False  # as at its later looks: a start declares everything anew
         running = asyncio.create_task(scheduler.run())
         while (await backend.counts(["q"]))["q"].waiting < len(SPOILT):
             assert not running.done(), running

@@ -285,9 +285,12 @@ class Judge:
 
     # ------------------------------------------------------------------ schedules
 
-    def _saw_declare(self, _: Any, queue: str, specs: dict[str, bytes], *rest: Any) -> None:
-        for name in specs:
-            self.declared.setdefault((queue, name), rest[-1])
+    def _saw_declare_all(
+        self, _: Any, declared: list[tuple[str, dict[str, bytes]]], fresh: bool, now: float
+    ) -> None:
+        for queue, specs in declared:
+            for name in specs:
+                self.declared.setdefault((queue, name), now)
 
     def _saw_fire(
         self, sender: Any, queue: str, name: str, instant: float, job: NewJob | None, fired: bool

@@ -145,7 +145,7 @@ def test_check_needs_no_privilege_and_no_network(service, box, seen):
     daemon.configure(MAIL)
     command = f"asyncmqd check --config {daemon.config}"
     as_nobody = ("runuser", "-u", "nobody", "--", "unshare", "--user", "--net", "sh", "-c", command)
-    assert box.run(*as_nobody).stdout == f"{daemon.config}: ok, 1 queue\n"
+    assert box.run(*as_nobody).stdout.splitlines()[0] == f"{daemon.config}: ok, 1 queue"
     assert list(box.path(daemon.state).iterdir()) == []
     assert not box.path(daemon.runtime).exists()
     seen("check 8: `asyncmqd check` as nobody without a network: ok, and nothing was created")

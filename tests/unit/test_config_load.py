@@ -563,3 +563,20 @@ def test_a_sound_file_needs_neither_tree_sitter_nor_pydantic_settings():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_files_that_have_not_changed_are_not_checked_again(tmp_path):
+    """Ten thousand schedules take a second. A true that was a 1 is a change all the same."""
+    path = tmp_path / "queues.toml"
+    text = 'backend = "memory://x"\n[queues.mail]\nconcurrency = 1\n'
+    path.write_text(text)
+    first = load(path, {})
+    assert load(path, {}) is first
+    assert load(path, {"ASYNCMQD_LOG_LEVEL": "debug"}).log_level == "debug"
+    path.write_text(text.replace("= 1", "= true"))
+    with pytest.raises(ConfigErrors):
+        load(path, {})
+    path.write_text(text)
+    path.chmod(0o666)
+    with pytest.raises(ConfigErrors):
+        load(path, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -317,17 +317,34 @@ class RedisBackend(BaseBackend):
 
     # ------------------------------------------------------------------ schedules
 
-    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
-        flat = (arg for name, spec in specs.items() for arg in (name, spec))
-        _, now = await self._run(
-            self._known(queue), self._call("declare", queue, int(fresh), TOLERANCE, *flat)
-        )
-        return seconds(now)
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+    ) -> float:
+        commands = []
+        for queue, specs in declared:
+            flat = (arg for name, spec in specs.items() for arg in (name, spec))
+            declaration = self._call("declare", queue, int(fresh), TOLERANCE, *flat)
+            commands += [self._known(queue), declaration]
+        if not commands:
+            return await self.now()
+        replies = await self._run(*commands)
+        return seconds(replies[1])  # the first of them: instants may be late, but never early
 
-    async def schedules(self, queue: str) -> list[ScheduleRecord]:
-        rows = await self._one("schedules", queue)
-        found = (encoding.schedule(queue, row) for row in rows)
-        return sorted(found, key=lambda each: each.name)
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+        if names:
+            await self._run(*(self._call("withdraw", queue, *each) for queue, each in names))
+
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        if not queues:
+            return []
+        replies = await self._run(*(self._call("schedules", queue) for queue in queues))
+        return [
+            record
+            for queue, rows in zip(queues, replies, strict=True)
+            for record in sorted(
+                (encoding.schedule(queue, row) for row in rows), key=lambda each: each.name
+            )
+        ]
 
     async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
         args: tuple[Argument, ...] = (name, repr(float(instant)))

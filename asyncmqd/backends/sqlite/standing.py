@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
@@ -14,8 +15,16 @@ from asyncmqd.domain.store_clock import TOLERANCE
 _SQL = queries.load("standing.sql")
 
 
-def declare(tx: Transaction, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
-    """See `BaseBackend.declare`."""
+def declare_all(
+    tx: Transaction, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+) -> float:
+    """See `BaseBackend.declare_all`."""
+    for queue, specs in declared:
+        _declare(tx, queue, specs, fresh)
+    return seconds(tx.time)
+
+
+def _declare(tx: Transaction, queue: str, specs: Mapping[str, bytes], fresh: bool) -> None:
     now = seconds(tx.time)
     for name, spec in specs.items():
         one = {"queue": queue, "name": name, "spec": spec, "time": tx.time}
@@ -24,10 +33,16 @@ def declare(tx: Transaction, queue: str, specs: dict[str, bytes], fresh: bool) -
         tx.execute(_SQL["set_back"], back)
         if fresh:
             tx.execute(_SQL["replace_spec"], one)
-    return now
 
 
-def schedules(view: Snapshot, queue: str) -> list[ScheduleRecord]:
+def withdraw(tx: Transaction, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """See `BaseBackend.withdraw`."""
+    for queue, withdrawn in names:
+        for name in withdrawn:
+            tx.execute(_SQL["withdraw"], (queue, name))
+
+
+def schedules(view: Snapshot, queues: Sequence[str]) -> list[ScheduleRecord]:
     """See `BaseBackend.schedules`."""
     return [
         ScheduleRecord(
@@ -39,6 +54,7 @@ def schedules(view: Snapshot, queue: str) -> list[ScheduleRecord]:
             last=last,
             paused=bool(paused),
         )
+        for queue in queues
         for name, spec, declared, seen, last, paused in view.execute(_SQL["schedules"], (queue,))
     ]
 

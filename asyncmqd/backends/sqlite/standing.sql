@@ -19,6 +19,10 @@ WHERE queue = :queue AND name = :name
 UPDATE schedules SET spec = :spec, declared = :time
 WHERE queue = :queue AND name = :name AND spec <> :spec;
 
+-- name: withdraw
+-- queue, name
+UPDATE schedules SET seen = 0 WHERE queue = ? AND name = ?;
+
 -- name: schedules
 -- queue
 SELECT name, spec, declared, seen, last, paused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -251,11 +251,16 @@ class SQLiteBackend(BaseBackend):
 
     # ------------------------------------------------------------------ schedules
 
-    async def declare(self, queue: str, specs: dict[str, bytes], fresh: bool) -> float:
-        return await self._write(partial(standing.declare, queue=queue, specs=specs, fresh=fresh))
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+    ) -> float:
+        return await self._write(partial(standing.declare_all, declared=declared, fresh=fresh))
 
-    async def schedules(self, queue: str) -> list[ScheduleRecord]:
-        return await self._read(partial(standing.schedules, queue=queue))
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+        await self._write(partial(standing.withdraw, names=names))
+
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        return await self._read(partial(standing.schedules, queues=queues))
 
     async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
         work = partial(standing.fire, queue=queue, name=name, instant=instant, job=job)
