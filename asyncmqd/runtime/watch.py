@@ -10,6 +10,7 @@ from typing import Self
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.settle import Policy, Released, settle
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.node import Node
@@ -21,7 +22,7 @@ class Watch:
     """One consumer's view of its queue. Use it as an async context manager."""
 
     def __init__(self, queue: str, node: Node, worker_id: int, options: WorkerOptions) -> None:
-        self.queue = queue
+        self.queue = check_queue_name(queue)
         self.node = node
         self.worker = f"{node.id}#{worker_id}"
         self.concurrency = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from asyncmqd.domain.options import check_queue_name
 from asyncmqd.runtime.claiming import ClaimLoop
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execute import Execution
@@ -37,7 +38,7 @@ class Worker:
         slots: Slots | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
-        self.queue = queue
+        self.queue = check_queue_name(queue)
         self.node = node
         self.options = options
         self._slots = slots or OwnSlots(options.concurrency)

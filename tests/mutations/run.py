@@ -26,7 +26,7 @@ FAILED = 1  # pytest's exit code when a test failed; others mean that it could n
 def copy_project(to: Path) -> None:
     """What the tests of the stores need."""
     leave = shutil.ignore_patterns("__pycache__", ".hypothesis")
-    for name in ("asyncmqd", "tests"):
+    for name in ("asyncmqd", "docs", "tests"):
         shutil.copytree(ROOT / name, to / name, ignore=leave)
     shutil.copy(ROOT / "pyproject.toml", to)
 

@@ -608,3 +608,16 @@ async def test_the_pace_of_a_scanner_is_the_configured_one(
     running = asyncio.create_task(run_worker("slow", InMemoryBackend(), scanners=[scanner]))
     assert await seen.get() == 60.0
     await cancel(running)
+
+
+@pytest.mark.parametrize("name", ["E mails", "", 5])
+async def test_a_worker_of_a_name_that_no_queue_has_is_refused(name: Any) -> None:
+    store = InMemoryBackend()
+    for serve in (
+        run_worker(name, store),
+        worker_loop(name, 1, store),
+        start_worker(name, 1, store),
+    ):
+        with pytest.raises(ValueError, match="queue: expected a queue name of a-z"):
+            await serve
+    assert await store.queues() == []
