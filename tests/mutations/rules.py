@@ -9,10 +9,29 @@ WORLDS = ("tests/simulation/test_worlds.py",)
 JUMPS = ("tests/runtime/test_clock_jumps.py",)
 STALLED = ("tests/runtime/test_stalls.py::test_after_a_stall_holders_get_time_to_renew",)
 
-OPTIONS = ("tests/unit/test_options.py",)
 EXECUTORS = ("tests/runtime/test_executors.py",)
 
+OPTIONS = ("tests/unit/test_options.py",)
+
 RULES = [
+    Mutation(
+        "asyncmqd/domain/options.py",
+        "if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:",
+        "if not low <= value <= high:",
+        OPTIONS,
+    ),
+    Mutation(
+        "asyncmqd/domain/options.py",
+        "STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)",
+        "STORED = table_of(PRIORITY, RETRIES, TTL)",
+        OPTIONS,
+    ),
+    Mutation(
+        "asyncmqd/domain/schedule.py",
+        "    if JOB_ID.fullmatch(id):\n",
+        "    if id:\n",
+        OPTIONS,
+    ),
     Mutation(
         "asyncmqd/runtime/failures.py",
         "        BaseException.with_traceback(each, None)\n",
@@ -48,23 +67,6 @@ RULES = [
         "        raise cancelled\n",
         "        return\n",
         ("tests/contract/test_cancelling.py",),
-    Mutation(
-        "asyncmqd/domain/options.py",
-        "if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:",
-        "if not low <= value <= high:",
-        OPTIONS,
-    ),
-    Mutation(
-        "asyncmqd/domain/options.py",
-        "STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)",
-        "STORED = table_of(PRIORITY, RETRIES, TTL)",
-        OPTIONS,
-    ),
-    Mutation(
-        "asyncmqd/domain/schedule.py",
-        "    if JOB_ID.fullmatch(id):\n",
-        "    if id:\n",
-        OPTIONS,
     ),
     Mutation(
         "asyncmqd/domain/settle.py",
