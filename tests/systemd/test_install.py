@@ -53,7 +53,7 @@ def facts(box: Box) -> dict[str, object]:
     return {"accounts": accounts, "owners": owners}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_install_start_upgrade_remove(box, checkout, service, seen):
     said = box.run(*MAKE, "install").stdout
     assert "systemctl enable --now asyncmqd.service" in said
