@@ -60,7 +60,7 @@ RULES = [
         "asyncmqd/daemon/owners.py",
         "        asyncio._unregister_task(task)  # noqa: SLF001\n",
         "        pass\n",
-        ("tests/daemon/test_exits.py",),
+        ("tests/daemon/test_owners.py",),
     ),
     Mutation(
         "asyncmqd/runtime/single.py",
