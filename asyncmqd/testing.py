@@ -96,7 +96,7 @@ class App:
             if record is None or not record.state.terminal:
                 continue
             if raise_failures and record.state is State.FAILED:
-                raise JobFailed(record)
+                raise JobFailed.of(record)
             ended.append(_ran(record, claim.attempt, self.backend))
         return ended
 

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Collection
 from typing import Any
 
-from asyncmqd.backends.base import BaseBackend
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
+from asyncmqd.client.connection import run_sync
+from asyncmqd.client.refs import PublicURL, read_ref, ref_of, store_of
 from asyncmqd.domain.codec import CorruptPayload, convert, decode, decode_spec
-from asyncmqd.domain.job import JobSpec, Record
+from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, hurry, replay
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
 
-_FIRST_LOOK, _LAST_LOOK = 0.005, 0.25  # seconds between looks for a result, doubling
+_FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25  # seconds between looks for a result, doubling
+_LAST_LOOK = 2.0  # seconds that a look may take once the time for a result is over
 
 
 class JobFailed(Exception):
     """The job ended without a result: `state` says how, `failure` why."""
 
-    def __init__(self, record: Record) -> None:
-        self.id, self.state = record.id, record.state
-        self.failure = decode_failure(record.error)
-        why = f": {self.failure.type}: {self.failure.message}" if self.failure else ""
-        super().__init__(f"job {record.id} is {record.state}{why}")
+    def __init__(self, id: str, state: State, failure: Failure | None = None) -> None:
+        self.id, self.state, self.failure = id, state, failure
+        why = f": {failure.type}: {failure.message}" if failure else ""
+        super().__init__(f"job {id} is {state}{why}")
+
+    @classmethod
+    def of(cls, record: Record) -> JobFailed:
+        """From what the store has of the job."""
+        return cls(record.id, record.state, decode_failure(record.error))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.id, self.state, self.failure), self.__dict__
 
 
 class JobGone(Exception):
@@ -32,16 +46,23 @@ class JobGone(Exception):
 class Job:
     """A job that was enqueued. Its data are those of the request; the state is asked for.
 
-    `created` is False when a job of this id was there already, and nothing was enqueued.
+    `created` is False when a job of this id was there already, and nothing was enqueued. A job can
+    be pickled, and `ref` is its name as text: neither has the store's password. Whoever gets one
+    finds the store as `connect()` does.
     """
 
     def __init__(
-        self, queue: str, spec: JobSpec, backend: BaseBackend, *, created: bool = True
+        self,
+        queue: str,
+        spec: JobSpec,
+        backend: str | BaseBackend | None,
+        *,
+        created: bool = True,
     ) -> None:
         self.queue = queue
         self.spec = spec
         self.created = created
-        self._backend = backend
+        self._named = backend
 
     id = property(lambda self: self.spec.id)
     task = property(lambda self: self.spec.task)
@@ -52,20 +73,43 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} in {self.queue}>"
 
+    def __reduce__(self) -> Any:
+        return _restored, (self.queue, self.spec, self._backend.url, self.created)
+
+    @property
+    def _backend(self) -> BaseBackend:
+        return store_of(self._named)
+
+    @property
+    def ref(self) -> str:
+        """Its name as text, for `from_ref`: queue and id, in characters that are safe in a URL."""
+        return ref_of(self.queue, self.id)
+
+    @classmethod
+    def from_ref(cls, ref: str, backend: str | BaseBackend | None = None) -> Job:
+        """The handle on the job that has this `ref`; `backend` is as in `Queue`.
+
+        Nothing is asked yet: its task and arguments are known after the first look at the store.
+        Raises ValueError for what is no ref.
+        """
+        queue, id = read_ref(ref)
+        return cls(queue, JobSpec(id=id, task=""), backend, created=False)
+
     @classmethod
     def of(cls, record: Record, backend: BaseBackend) -> Job:
         """The handle on a stored job; one whose payload is corrupt has an empty task name."""
-        try:
-            spec = decode_spec(record.payload, limit=len(record.payload))
-        except CorruptPayload:
-            spec = JobSpec(id=record.id, task="", priority=record.priority)
-        return cls(record.queue, spec, backend, created=False)
+        return cls(record.queue, _spec_of(record), backend, created=False)
 
     async def record(self) -> Record:
         """All that the store knows of the job now. Raises JobGone."""
         (record,) = await self._backend.get(self.queue, [self.id])
+        return self._seen(record)
+
+    def _seen(self, record: Record | None) -> Record:
         if record is None:
             raise JobGone(f"job {self.id} is not in queue {self.queue}")
+        if not self.task:
+            self.spec = _spec_of(record)
         return record
 
     async def state(self) -> State:
@@ -80,16 +124,53 @@ class Job:
     async def result(self, timeout: float | None = None) -> Any:
         """What the task returned, waiting for it up to `timeout` seconds (None: for ever).
 
-        Raises JobFailed when the job ended otherwise, JobGone, or TimeoutError.
+        0 looks once. Raises JobFailed when the job ended otherwise, JobGone, TimeoutError, which
+        says in which state the job is, or StoreError.
         """
-        async with asyncio.timeout(timeout):
-            pause = _FIRST_LOOK
-            while not (record := await self.record()).state.terminal:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LAST_LOOK)
+        record = await self._end(timeout)
         if record.state is not State.COMPLETED:
-            raise JobFailed(record)
+            raise JobFailed.of(record)
         return self._typed(decode(record.result)) if record.result else None
+
+    async def _end(self, timeout: float | None) -> Record:
+        """Its record, once it has ended."""
+        if timeout is None:
+            return await self._wait()
+        if timeout > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    return await self._wait()
+        # It may have ended just now; and who asks for 0 seconds is to have a result that is there.
+        try:
+            async with asyncio.timeout(_LAST_LOOK):
+                record = await self.record()
+                if record.state.terminal:
+                    return record
+                state, why = f"is {record.state}", await self._why(record)
+        except (StoreError, TimeoutError) as error:
+            state, why = "did not end", str(error) or "the store does not answer"
+        task = f" ({self.task})" if self.task else ""
+        raise TimeoutError(
+            f"job {self.id}{task} in queue {self.queue} {state} after {timeout:g} s"
+            + (f": {why}" if why else "")
+        )
+
+    async def _why(self, record: Record) -> str:
+        """Why it does not end, as far as the list of workers tells."""
+        if record.place != record.state:
+            return "no worker there knows its task"
+        if record.state is State.ACTIVE or any(
+            self.queue in _queues_of(worker) for worker in await self._backend.workers()
+        ):
+            return ""
+        return "nobody serves the queue"
+
+    async def _wait(self) -> Record:
+        pause = _FIRST_LOOK
+        while not (record := await self.record()).state.terminal:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _SLOWEST_LOOK)
+        return record
 
     def _typed(self, value: Any) -> Any:
         """The result as the task's return hint declares it, where this process knows the task."""
@@ -125,3 +206,47 @@ class Job:
     async def remove(self) -> bool:
         """Delete it, whatever its state; False if it was gone."""
         return (await self._backend.remove(self.queue, [self.id]))[0]
+
+    # ------------------------------------------------------------------ without an event loop
+
+    def result_sync(self, timeout: float | None = None) -> Any:
+        """`result` for code without an event loop."""
+        return run_sync(self.result(timeout))
+
+    def state_sync(self) -> State:
+        """`state` for code without an event loop."""
+        return run_sync(self.state())
+
+    def cancel_sync(self) -> bool:
+        """`cancel` for code without an event loop."""
+        return run_sync(self.cancel())
+
+    def retry_sync(self) -> bool:
+        """`retry` for code without an event loop."""
+        return run_sync(self.retry())
+
+
+def _restored(queue: str, spec: JobSpec, url: str, created: bool) -> Job:
+    """A pickled job."""
+    return Job(queue, spec, PublicURL(url), created=created)
+
+
+def _spec_of(record: Record) -> JobSpec:
+    """The request; of a payload that is corrupt, one with an empty task name."""
+    try:
+        return decode_spec(record.payload, limit=len(record.payload))
+    except CorruptPayload:
+        return JobSpec(id=record.id, task="", priority=record.priority)
+
+
+class _Serving(msgspec.Struct):
+    """What a process tells about itself, as far as it matters here."""
+
+    queues: dict[str, Any] = {}
+
+
+def _queues_of(worker: WorkerRecord) -> Collection[str]:
+    try:
+        return msgspec.json.decode(worker.info, type=_Serving).queues
+    except msgspec.DecodeError:  # of another release
+        return ()

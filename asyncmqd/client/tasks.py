@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.connection import resolve, run_sync
+from asyncmqd.client.connection import run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.pending import (
     NO_OPTIONS,
@@ -18,6 +19,7 @@ from asyncmqd.client.pending import (
     add_one,
     pending,
 )
+from asyncmqd.client.refs import PublicURL, store_of
 from asyncmqd.domain.options import OF_CALL, OF_TASK, Seconds, refuse_unknown
 from asyncmqd.domain.retry import Backoff, exceptions
 from asyncmqd.domain.retry import backoff as to_backoff
@@ -51,6 +53,11 @@ class Task(Generic[Params, Result]):
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
+
+    def __reduce__(self) -> Any:
+        # By name, like a function; and without the password that a store's URL may have.
+        store = None if self._backend is None else store_of(self._backend).url
+        return _restored, (self.name, self.definition.module, self._options, store)
 
     def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Result:
         """Call the function itself, without any queue."""
@@ -108,7 +115,17 @@ class Task(Generic[Params, Result]):
 
     async def _add(self, job: PendingJob) -> Job:
         queue = job.queue or self.definition.options.queue
-        return await add_one(resolve(self._backend), queue, job)
+        return await add_one(store_of(self._backend), queue, job)
+
+
+def _restored(name: str, module: str, options: CallOptions, store: str | None) -> Task[Any, Any]:
+    """A pickled task. Raises LookupError if its module does not declare it any more."""
+    if REGISTRY.get(name) is None:
+        importlib.import_module(module)
+    definition = REGISTRY.get(name)
+    if definition is None:
+        raise LookupError(f"task {name}: expected module {module} to declare it")
+    return Task(definition, options, None if store is None else PublicURL(store))
 
 
 @overload

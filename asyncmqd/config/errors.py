@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from asyncmqd.domain.text import clean
 
@@ -43,6 +44,9 @@ class ConfigErrors(Exception):
     def __init__(self, errors: Iterable[ConfigError]) -> None:
         self.errors: list[ConfigError] = sorted(set(errors))
         super().__init__("\n".join(map(str, self.errors)))
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.errors,), self.__dict__
 
 
 def dotted(path: Path) -> str:

@@ -45,6 +45,9 @@ class ChildFailed(Exception):
         super().__init__(f"{failure.type}: {failure.message}")
         self.failure = failure
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.failure,), self.__dict__
+
 
 class EncodedResult:
     """A result that a child process encoded."""
