@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter, deque
 from collections.abc import Mapping
 
@@ -13,7 +14,8 @@ from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.run import Run
 
-STARTS = 5  # workers that begin in one turn of the loop; of thousands at once it would stand still
+STARTS = 2  # workers that begin in one turn of the loop; of thousands at once it would stand still
+FREEZE_EVERY = 100  # workers: what they are made of is not for the collector, which would stop all
 OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle what they hand back
 
 
@@ -48,9 +50,14 @@ class Supervisor:
         keeper.ended.add_done_callback(lambda _: self._forget(keeper))
 
     async def _begin(self) -> None:
+        begun = 0
         while self._to_begin:
             for _ in range(min(STARTS, len(self._to_begin))):
                 self._to_begin.popleft().begin()
+                begun += 1
+            if begun >= FREEZE_EVERY:
+                begun = 0
+                gc.freeze()
             await asyncio.sleep(0)
 
     def _forget(self, keeper: Keeper) -> None:
