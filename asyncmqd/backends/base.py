@@ -113,13 +113,15 @@ class BaseBackend(abc.ABC):
 
     Every verb takes and returns many, is atomic for each job, and raises StoreError when the store
     cannot be reached; then the caller does not know whether it was done, and asks again: `add` is
-    idempotent by id, `apply` by (id, token). Instances belong to one event loop and connect at
-    their first use.
+    idempotent by id, `apply` by (id, token). Instances may be used from any event loop and
+    thread, and connect at their first use; what they have for a loop ends with it.
     """
 
     url: str  # for people: without user and password
     # Whether all who use the store are on this host, so that a daemon may migrate it at its start.
     one_host = False
+    # Whether an instance in use holds threads, until it is closed or forgotten.
+    has_threads = False
     timeout: float | None = None
     """Seconds from the call that an enqueue may take; None: as long as the store's own calls."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT
@@ -151,7 +153,7 @@ class BaseBackend(abc.ABC):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Let go of all connections and threads; the instance may be used again afterwards."""
+        """Let go of threads, and of what the running loop has; it may be used again afterwards."""
 
     @abc.abstractmethod
     async def warnings(self) -> list[str]:
@@ -256,7 +258,7 @@ class BaseBackend(abc.ABC):
         """Sleep until one of the queues may have work, at most `timeout` seconds.
 
         The answer names the queues to look at, and may be empty. After each (re)connection it is
-        all of them, since a wake-up may have been missed. Only one call may run at a time.
+        all of them, since a wake-up may have been missed. Each loop may have one call at a time.
         """
 
     @abc.abstractmethod

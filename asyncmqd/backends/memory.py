@@ -7,10 +7,12 @@ obviously right rather than fast. Instances with the same URL share their jobs, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -25,6 +27,7 @@ from asyncmqd.backends.base import (
     Turn,
     WorkerRecord,
 )
+from asyncmqd.backends.loops import PerLoop
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
@@ -163,6 +166,56 @@ class _Store:
             listener(queue)
 
 
+class _Sleeper:
+    """Who waits for jobs of a store, in one event loop."""
+
+    def __init__(self, store: _Store) -> None:
+        self._store = store
+        self._listening = False
+        self._woken: set[str] = set()
+        self._event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def wait(self, queues: set[str], timeout: float) -> set[str]:
+        if not self._listening:
+            self._listening = True
+            self._store.listeners.append(self._on_wake)
+            return queues
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._woken & queues:
+                    self._event.clear()
+                    await self._event.wait()
+        except TimeoutError:
+            return set()
+        woken = self._woken & queues
+        self._woken -= woken
+        return woken
+
+    async def close(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        if self._listening:
+            self._listening = False
+            self._store.listeners.remove(self._on_wake)
+
+    def _on_wake(self, queue: str) -> None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:  # a plain thread enqueues
+            here = None
+        if here is self._loop:
+            self._note_wake(queue)
+        else:
+            with contextlib.suppress(RuntimeError):  # it was closed
+                self._loop.call_soon_threadsafe(self._note_wake, queue)
+
+    def _note_wake(self, queue: str) -> None:
+        self._woken.add(queue)
+        self._event.set()
+
+
 _stores: defaultdict[str, _Store] = defaultdict(_Store)
 
 
@@ -176,18 +229,14 @@ class InMemoryBackend(BaseBackend):
         self.url = url or "memory://"
         self._store = _stores[url] if url else _Store()
         self._now = now
-        self._woken: set[str] = set()
-        self._event: asyncio.Event | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sleepers = PerLoop(partial(_Sleeper, self._store))
 
     async def connect(self) -> None:
         """Nothing to reach."""
 
     async def close(self) -> None:
         """Stop listening; the jobs stay with the URL."""
-        if self._event is not None:
-            self._store.listeners.remove(self._on_wake)
-            self._event = self._loop = None
+        await self._sleepers.close()
 
     async def warnings(self) -> list[str]:
         return []
@@ -381,41 +430,10 @@ class InMemoryBackend(BaseBackend):
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
-        if self._event is None:
-            self._event, self._loop = asyncio.Event(), asyncio.get_running_loop()
-            self._store.listeners.append(self._on_wake)
-            return set(queues)
-        try:
-            async with asyncio.timeout(timeout):
-                while not self._woken & set(queues):
-                    self._event.clear()
-                    await self._event.wait()
-        except TimeoutError:
-            return set()
-        woken = self._woken & set(queues)
-        self._woken -= woken
-        return woken
+        return await self._sleepers.here().wait(set(queues), timeout)
 
     async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
         return
-
-    def _on_wake(self, queue: str) -> None:
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            return
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:  # a plain thread enqueues
-            here = None
-        if here is loop:
-            self._note_wake(queue)
-        else:
-            loop.call_soon_threadsafe(self._note_wake, queue)
-
-    def _note_wake(self, queue: str) -> None:
-        self._woken.add(queue)
-        if self._event is not None:
-            self._event.set()
 
     # ------------------------------------------------------------------ reading
 

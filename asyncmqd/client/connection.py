@@ -1,7 +1,6 @@
 """Which store a process enqueues to when it does not say, and how code without a loop gets there.
 
-A store instance belongs to one event loop, so the default is kept as a URL with one instance for
-each loop that asks.
+All event loops and threads of a process share one instance of a store.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
@@ -21,6 +19,7 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 CONFIG_FILE = Path("/etc/asyncmq/queues.toml")
 DEFAULT_SCAN_INTERVAL = 1.0  # seconds
+MOST_WITH_THREADS = 8  # stores of a process that keep threads and files
 
 Result = TypeVar("Result")
 
@@ -30,9 +29,7 @@ class NotConfigured(RuntimeError):
 
 
 _default: tuple[str, int] | BaseBackend | None = None  # a URL and its payload limit, or an instance
-_instances: WeakKeyDictionary[
-    asyncio.AbstractEventLoop, dict[tuple[str, int], BaseBackend]  # by URL and payload limit
-] = WeakKeyDictionary()
+_instances: dict[tuple[str, int], BaseBackend] = {}  # by URL and payload limit
 
 
 def connect(
@@ -64,8 +61,9 @@ def connect_within(url: str, payload_limit: int) -> None:
 
 
 def _after_fork() -> None:
-    """An instance is bound to a loop and to connections that a forked child does not have."""
+    """A forked child has neither the threads nor the event loops of its parent's instances."""
     global _default  # noqa: PLW0603 - the same
+    _instances.clear()
     if isinstance(_default, BaseBackend) and not isinstance(_default, InMemoryBackend):
         _default = _default.secret_url, _default.payload_limit
 
@@ -74,14 +72,14 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def resolve(backend: str | BaseBackend | None) -> BaseBackend:
-    """The store meant by a URL, an instance or None, as an instance for the running loop."""
+    """The store meant by a URL, an instance or None."""
     if isinstance(backend, BaseBackend):
         return backend
     if backend is not None:
-        return _instance(backend)
+        return instance(backend)
     if isinstance(_default, BaseBackend):
-        return _for_this_loop(_default)
-    return _instance(*(_default or configured()))
+        return _default
+    return instance(*(_default or configured()))
 
 
 def configured() -> tuple[str, int]:
@@ -122,29 +120,23 @@ def _keys_in(path: Path) -> tuple[str | None, int]:
         raise NotConfigured(str(errors)) from None
 
 
-def _instance(url: str, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> BaseBackend:
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return _opened(url, payload_limit)
-    known = _instances.setdefault(loop, {})
-    key = (url, payload_limit)
-    if key not in known:
-        known[key] = _opened(url, payload_limit)
-    return known[key]
+def instance(url: str, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> BaseBackend:
+    """That of this process for a URL and a payload limit. Raises ValueError."""
+    known = _instances.get((url, payload_limit))
+    if known is not None:
+        return known
+    opened = open_backend(url)
+    opened.payload_limit = payload_limit
+    _close_oldest(opened)
+    return _instances.setdefault((url, payload_limit), opened)
 
 
-def _opened(url: str, payload_limit: int) -> BaseBackend:
-    backend = open_backend(url)
-    backend.payload_limit = payload_limit
-    return backend
-
-
-def _for_this_loop(backend: BaseBackend) -> BaseBackend:
-    """The instance itself on its own loop and where any loop will do, else one of this loop."""
-    if isinstance(backend, InMemoryBackend) or not _loop.is_running_here():
-        return backend
-    return _instance(backend.secret_url, backend.payload_limit)
+def _close_oldest(opened: BaseBackend) -> None:
+    """Make room for one more that has threads and files: tests make a store each."""
+    if opened.has_threads:
+        those = [key for key, each in list(_instances.items()) if each.has_threads]
+        for key in those[: 1 - MOST_WITH_THREADS]:
+            _instances.pop(key, None)  # whoever is using it goes on with it
 
 
 class _BackgroundLoop:
@@ -154,12 +146,6 @@ class _BackgroundLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
-
-    def is_running_here(self) -> bool:
-        try:
-            return asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            return False
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run to the end, from a thread without a running loop."""

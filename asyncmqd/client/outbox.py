@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 from asyncmqd.backends.base import BaseBackend, StoreError, StoreUncertain
+from asyncmqd.backends.loops import PerLoop
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
 
@@ -88,6 +89,11 @@ class Outbox:
         self._trip = None
         self._depart(backend)
 
+    def end(self) -> None:
+        """The loop has ended, and with it all who waited."""
+        if self._timer is not None:
+            self._timer.cancel()
+
     def _expire(self, limit: float) -> None:
         """Fail those whose time is over: it counts from the call, not from the round trip."""
         loop = asyncio.get_running_loop()
@@ -151,21 +157,26 @@ async def send(backend: BaseBackend, queue: str, jobs: Sequence[NewJob]) -> list
     return added
 
 
-# By loop as well, for the store in this process serves callers of several loops at once.
-_outboxes: WeakKeyDictionary[
-    asyncio.AbstractEventLoop, WeakKeyDictionary[BaseBackend, dict[str, Outbox]]
-] = WeakKeyDictionary()
+class _Outboxes(dict[str, Outbox]):
+    """Those of one store in one event loop, by queue."""
+
+    async def close(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        for each in self.values():
+            each.end()
+
+
+_of_stores: WeakKeyDictionary[BaseBackend, PerLoop[_Outboxes]] = WeakKeyDictionary()
 
 
 def outbox(backend: BaseBackend, queue: str) -> Outbox:
     """That of the running loop."""
-    loop = asyncio.get_running_loop()
-    of_loop = _outboxes.get(loop)
-    if of_loop is None:
-        of_loop = _outboxes[loop] = WeakKeyDictionary()
-    by_queue = of_loop.get(backend)
-    if by_queue is None:
-        by_queue = of_loop[backend] = {}
+    of_store = _of_stores.get(backend)
+    if of_store is None:
+        of_store = _of_stores.setdefault(backend, PerLoop(_Outboxes))
+    by_queue = of_store.here()
     found = by_queue.get(queue)
     if found is None:
         found = by_queue[queue] = Outbox(queue)

@@ -61,7 +61,7 @@ class Queue:
 
     @property
     def backend(self) -> BaseBackend:
-        """The store, as an instance for the running event loop."""
+        """The store."""
         return resolve(self._named)
 
     def __repr__(self) -> str:

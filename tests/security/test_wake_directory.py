@@ -74,7 +74,7 @@ async def test_who_waits_makes_it_anew(state, place, plant):
     assert planted.lstat().st_uid == 0
     ring(state / "jobs.db", {"mail"})
     assert await listener.wait(["mail"], LIMIT) == {"mail"}
-    listener.close()
+    await listener.close()
     assert _contents(place / "elsewhere") == before
 
 
@@ -114,7 +114,7 @@ async def test_what_was_removed_is_made_again(tmp_path, monkeypatch, lost):
         assert await waiting == {"mail"}, "what came meanwhile is to be looked for"
     ring(tmp_path / "jobs.db", {"mail"})
     assert await listener.wait(["mail"], LIMIT) == {"mail"}
-    listener.close()
+    await listener.close()
 
 
 # ---------------------------------------------------------------------- root's own commands

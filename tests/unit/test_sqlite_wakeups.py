@@ -34,7 +34,7 @@ async def listener(database: Path) -> AsyncIterator[Listener]:
     listener = Listener(database)
     await listener.wait(["first"], 0.0)
     yield listener
-    listener.close()
+    await listener.close()
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_a_path_longer_than_a_socket_s_may_be(tmp_path: Path) -> None:
     await listener.wait(["mail"], 0.0)
     ring(database, {"mail"})
     assert await listener.wait(["mail"], LIMIT) == {"mail"}
-    listener.close()
+    await listener.close()
 
 
 async def test_whoever_may_write_the_file_may_ring(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ async def test_whoever_may_write_the_file_may_ring(tmp_path: Path) -> None:
     assert stat.S_IMODE(directory.stat().st_mode) == 0o2770
     [name] = sockets(tmp_path / "jobs.db")
     assert stat.S_IMODE((directory / name).stat().st_mode) == 0o660
-    listener.close()
+    await listener.close()
 
 
 async def test_a_unit_that_may_not_name_the_group_bit_inherits_it(
@@ -127,7 +127,7 @@ async def test_a_unit_that_may_not_name_the_group_bit_inherits_it(
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "jobs.db-wake").stat().st_mode) == 0o2770
-    listener.close()
+    await listener.close()
 
 
 async def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:

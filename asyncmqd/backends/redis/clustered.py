@@ -11,6 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as LostConnection
 
 from asyncmqd.backends.redis.address import Address
+from asyncmqd.backends.redis.ear import cut
 from asyncmqd.backends.redis.faults import FAULTS
 from asyncmqd.backends.redis.link import Link, Trip
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, made
@@ -90,6 +91,12 @@ class Clustered(Link):
     async def close(self) -> None:
         self.distrust()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def abandon(self) -> None:
+        if self._client is not None:
+            for node in self._client.get_nodes():
+                for connection in node._connections:  # noqa: SLF001 - it closes them by the loop only
+                    cut(connection)
 
 
 class ClusterClient(RedisCluster):

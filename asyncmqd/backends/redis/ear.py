@@ -15,6 +15,16 @@ async def connect(connection: AbstractConnection) -> None:
     await connection.connect()  # type: ignore[no-untyped-call]
 
 
+def cut(connection: AbstractConnection) -> None:
+    """Close the socket behind the back of its event loop, which is closed and cannot."""
+    writer = connection._writer  # noqa: SLF001 - it has no other way to its socket
+    connection._reader = connection._writer = None  # noqa: SLF001
+    # uvloop has closed its sockets by itself, and shows something else.
+    socket = getattr(writer and writer.get_extra_info("socket"), "_sock", None)
+    if socket is not None:
+        socket.close()
+
+
 class Ear:
     """It tells `note` each message, or None when it has broken."""
 
@@ -50,6 +60,10 @@ class Ear:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
         await self._connection.disconnect(nowait=True)
+
+    def abandon(self) -> None:
+        """Close the socket, once the event loop is closed."""
+        cut(self._connection)
 
     async def _read(self) -> None:
         """Until the connection breaks, or the server is silent for two heartbeats."""

@@ -136,3 +136,7 @@ class Link(abc.ABC):
     @abc.abstractmethod
     async def close(self) -> None:
         """Close all connections; the link may be used again."""
+
+    @abc.abstractmethod
+    def abandon(self) -> None:
+        """Close all sockets, once the event loop is closed."""

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from asyncmqd.backends.redis import scripts
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.ear import connect
+from asyncmqd.backends.redis.ear import connect, cut
 from asyncmqd.backends.redis.faults import says_elsewhere
 from asyncmqd.backends.redis.link import Link, Trip
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, made
@@ -84,6 +84,10 @@ class Single(Link):
         self._discarded += self._idle
         self._idle.clear()
         await self._disconnect_discarded()
+
+    def abandon(self) -> None:
+        for connection in self._idle + self._discarded:
+            cut(connection)
 
     async def _disconnect_discarded(self) -> None:
         while self._discarded:

@@ -21,16 +21,16 @@ from asyncmqd.backends.base import (
     Turn,
     WorkerRecord,
 )
+from asyncmqd.backends.loops import PerLoop
 from asyncmqd.backends.redis import address, encoding, large, migration
 from asyncmqd.backends.redis.adding import Adding
-from asyncmqd.backends.redis.connect import link_to
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
 from asyncmqd.backends.redis.link import Link
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, call
 from asyncmqd.backends.redis.wakeups import Wakeups
-from asyncmqd.domain import clock
+from asyncmqd.backends.redis.way import Way
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
@@ -55,7 +55,8 @@ class RedisBackend(BaseBackend):
         self._leases = LeaseClient(self._address)
         self._pieces = large.Pieces(self._run)
         self._prefix = self._address.prefix
-        self._renew()
+        self._connected = False  # whether the store was looked at, in any loop
+        self._ways = PerLoop(partial(Way, self._address, self._leases))
 
     def __repr__(self) -> str:
         return f"RedisBackend({self.url!r})"
@@ -64,36 +65,31 @@ class RedisBackend(BaseBackend):
     def secret_url(self) -> str:
         return self._secret_url
 
-    def _renew(self) -> None:
-        self._connected = False
-        self._link: Link = link_to(self._address)
-        channel = f"{self._prefix}:wake:{clock.nonce()}"
-        self._wakeups = Wakeups(self._link, channel, self._queue_of, self._address.timeout)
-        self._link.on_distrust = self._distrust
+    @property
+    def _link(self) -> Link:
+        return self._ways.here().link
 
-    def _distrust(self) -> None:
-        self._wakeups.distrust()
-        self._leases.distrust()
+    @property
+    def _wakeups(self) -> Wakeups:
+        return self._ways.here().wakeups
 
     def _base(self, queue: str) -> str:
         return f"{self._prefix}:{{{queue}}}:"
-
-    def _queue_of(self, base: bytes) -> str:
-        return base.decode()[len(self._prefix) + 2 : -2]
 
     def _call(self, name: str, queue: str, *args: Argument) -> Command:
         return call(name, [self._base(queue)], args)
 
     async def _run(self, *commands: Command | Late, again: bool = False) -> list[Any]:
+        link = self._link
         if self._connected:
-            return await self._link.run(*commands, again=again)
+            return await link.run(*commands, again=again)
         # Before it is connected the limit is one for both.
         try:
             async with asyncio.timeout(self._address.timeout):
                 await self.connect()
-                return await self._link.run(*commands, again=again)
+                return await link.run(*commands, again=again)
         except TimeoutError as error:
-            raise self._link.error(error) from None
+            raise link.error(error) from None
 
     # ------------------------------------------------------------------ life
 
@@ -112,10 +108,9 @@ class RedisBackend(BaseBackend):
         return await migration.migrate(self._link, self.url, self._prefix)
 
     async def close(self) -> None:
-        await self._wakeups.end()
-        await self._link.close()
+        self._connected = False
+        await self._ways.close()
         self._leases.close()
-        self._renew()
 
     async def warnings(self) -> list[str]:
         await self._run()

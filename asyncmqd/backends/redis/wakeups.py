@@ -80,6 +80,11 @@ class Wakeups:
             self._timer.cancel()
         await self.close()
 
+    def abandon(self) -> None:
+        """Close the sockets, once the event loop is closed."""
+        for ear in self._ears.values():
+            ear.abandon()
+
     def distrust(self) -> None:
         """The server turned out to be dead or the wrong one: listen anew."""
         self._distrusted = True

@@ -22,6 +22,7 @@ from asyncmqd.backends.base import (
     Turn,
     WorkerRecord,
 )
+from asyncmqd.backends.loops import PerLoop
 from asyncmqd.backends.sqlite import address, moves, reading, standing
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
@@ -52,6 +53,7 @@ class SQLiteBackend(BaseBackend):
     """
 
     one_host = True
+    has_threads = True
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class SQLiteBackend(BaseBackend):
         self._host = HostClock(now, since_boot, boot or boot_id())
         self._life: Life | None = None
         self._user = object()  # one of those of its life
-        self._listener: Listener | None = None
+        self._listeners = PerLoop(partial(Listener, self._address.path))
         self._leave_behind: weakref.finalize[..., SQLiteBackend] | None = None
 
     def __repr__(self) -> str:
@@ -78,7 +80,7 @@ class SQLiteBackend(BaseBackend):
         life = self._life
         if life is not None and life.is_here():
             return life
-        if life is not None:  # a fork has neither its threads nor the loop that listens
+        if life is not None:  # a fork does not have its threads
             self._forget()
         # The lease thread may be the first to ask, at the same time as the event loop: to join
         # twice is to join once.
@@ -91,9 +93,6 @@ class SQLiteBackend(BaseBackend):
         self._life = None
         if self._leave_behind is not None:
             self._leave_behind.detach()
-        if self._listener is not None:
-            self._listener.abandon()
-            self._listener = None
 
     async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
         return await ask(self._living().writer, work)
@@ -112,17 +111,16 @@ class SQLiteBackend(BaseBackend):
         life.reached = True
 
     async def close(self) -> None:
-        life, listener = self._life, self._listener
+        await self._listeners.close()
+        life = self._life
         if life is None:
             return
         if not life.is_here():
             self._forget()
             return
-        self._life = self._listener = None
+        self._life = None
         if self._leave_behind is not None:
             self._leave_behind.detach()
-        if listener is not None:
-            listener.close()
         if leave(life, self._user):
             await life.end()
 
@@ -216,10 +214,8 @@ class SQLiteBackend(BaseBackend):
         return await self._read(partial(reading.outlook, queues=queues))
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
-        life = self._living()
-        if self._listener is None:
-            self._listener = Listener(self._address.path, life.file.look)
-        return await self._listener.wait(queues, timeout)
+        look = self._living().file.look
+        return await self._listeners.here().wait(queues, timeout, look)
 
     async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
         return

@@ -69,14 +69,9 @@ def _send(sender: socket.socket, directory: int, name: str, queues: Iterable[str
 
 
 class Listener:
-    """The waiting side, in one event loop.
+    """The waiting side, in one event loop."""
 
-    `look` is called now and then; it raises StoreError when the database is not there any more, of
-    which a process without work would learn from nobody else.
-    """
-
-    def __init__(self, database: Path, look: Callable[[], None] = lambda: None) -> None:
-        self._look = look
+    def __init__(self, database: Path) -> None:
         self._database = database
         self._path = directory_of(database) / clock.nonce()
         self._identity: Identity | None = None  # of the socket's name, which others may remove
@@ -86,18 +81,24 @@ class Listener:
         self._woken: set[str] = set()
         self._missed = False  # wake-ups may have been: all queues are to be looked at
 
-    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
-        """See `BaseBackend.wait`."""
+    async def wait(
+        self, queues: Collection[str], timeout: float, look: Callable[[], None] = lambda: None
+    ) -> set[str]:
+        """See `BaseBackend.wait`.
+
+        `look` is called now and then; it raises StoreError when the database is not there any more,
+        of which a process without work would learn from nobody else.
+        """
         if self._socket is None:
             self._listen()
             return set(queues)
         wanted = set(queues)
         deadline = asyncio.get_running_loop().time() + timeout
         while not (self._missed or self._woken & wanted):
-            self._look()
+            look()
             if identity(self._path) != self._identity:  # the directory was removed, or its names
-                self.close()
-                return await self.wait(queues, timeout)
+                self.abandon()
+                return await self.wait(queues, timeout, look)
             left = deadline - asyncio.get_running_loop().time()
             if left <= 0:
                 return set()
@@ -110,8 +111,12 @@ class Listener:
         self._missed = False
         return woken
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop listening."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """The same, also when the loop is closed."""
         listener, self._socket = self._socket, None
         if listener is None:
             return
@@ -122,11 +127,6 @@ class Listener:
         with contextlib.suppress(OSError), opened(self._database) as directory:
             if identity(name, directory) == self._identity:
                 os.unlink(name, dir_fd=directory)
-
-    def abandon(self) -> None:
-        """Let go of the socket in a fork; the name and the event loop are another process's."""
-        if self._socket is not None:
-            self._socket.close()
 
     # ------------------------------------------------------------------ the socket
 
