@@ -1,21 +1,26 @@
 """Cron expressions: the times of a local clock that they name, read as Debian's cron reads them.
 
-Pure, and without zones: `schedule.py` brings the times to instants. docs/schedules.md says what is
-read how, and tests/unit/cron/ has what the real cron did with the crontabs of real projects.
+Pure, and without zones: `schedule.py` brings the times to instants. croniter walks the days; what
+it would read otherwise than cron does is written out before it sees it. docs/schedules.md says what
+is read how, and tests/unit/cron/ has what the real cron did with the crontabs of real projects.
 """
 
 from __future__ import annotations
 
 import re
-from calendar import monthrange
-from collections.abc import Callable, Iterator
-from datetime import MAXYEAR, date, datetime
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
+from heapq import merge
 from typing import NamedTuple
+
+from croniter import croniter
 
 _YEARS = (
     50  # without a date for so long, an expression names none: 29 February on a Monday is rarer
 )
+_NO_MORE = (ValueError, OverflowError)  # no date in so many years (a ValueError), or no such year
 _WORDS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -33,59 +38,62 @@ _NTH = re.compile(r"(\w+)#([1-5])")
 _LAST = re.compile(r"L([0-7])", re.IGNORECASE)
 _RANDOM = re.compile(r"(?i)(^|[\s,])[rh](\(|$|[\s,/])")
 
-Rule = Callable[[date], bool]
-
 
 class Cron(NamedTuple):
-    """An expression that was read."""
+    """An expression that was read, in words that mean to croniter what they mean to Debian's cron.
 
-    seconds: tuple[int, ...]
-    minutes: tuple[int, ...]
-    hours: tuple[int, ...]
-    days: frozenset[int]
-    day_rules: tuple[Rule, ...]  # of the day of the month, beside `days`
-    months: frozenset[int]
-    weekdays: frozenset[int]  # Sunday is 0
-    weekday_rules: tuple[Rule, ...]
-    both: bool  # a date must match both fields of the day, not one of them
+    `expressions` name its times together: fields of seconds first, of which the numbers are written
+    out, and both fields of the day have to match.
+    """
+
+    expressions: tuple[str, ...]
     wildcard: bool  # it means real time, where clocks change: minute or hour begins with `*`
 
     def after(self, start: datetime) -> Iterator[datetime]:
         """The times later than `start`, in order, until there are none in fifty years."""
-        for day in self._dates(start):
-            first_day = day == start.date()
-            for hour in self.hours:
-                if first_day and hour < start.hour:
-                    continue
-                for minute in self.minutes:
-                    if first_day and (hour, minute) < (start.hour, start.minute):
-                        continue
-                    for second in self.seconds:
-                        moment = datetime(day.year, day.month, day.day, hour, minute, second)  # noqa: DTZ001 - the zone is the caller's
-                        if moment > start:
-                            yield moment
+        last = start
+        for moment in merge(*(_times(each, start) for each in self.expressions)):
+            if moment > last:  # two of them may name the same
+                last = moment
+                yield moment
 
-    def _dates(self, start: datetime) -> Iterator[date]:
-        first, barren = start.day, 0
-        for number in range(start.year * 12 + start.month - 1, MAXYEAR * 12):
-            year, month = number // 12, number % 12 + 1
-            barren += 1
-            if month in self.months:
-                for day in range(first, monthrange(year, month)[1] + 1):
-                    if self._names(candidate := date(year, month, day)):
-                        barren = 0
-                        yield candidate
-            if barren > 12 * _YEARS:
-                return
-            first = 1
 
-    def _names(self, day: date) -> bool:
-        in_month = day.day in self.days or any(rule(day) for rule in self.day_rules)
-        if self.both and not in_month:
-            return False
-        in_week = day.isoweekday() % 7 in self.weekdays
-        in_week = in_week or any(rule(day) for rule in self.weekday_rules)
-        return in_week if self.both else in_month or in_week
+def _times(expression: str, start: datetime) -> Iterator[datetime]:
+    moment = _next(expression, start)  # kept: many schedules of a daemon have one expression
+    if moment is None:
+        return
+    yield moment
+    times = _croniter(expression, moment)
+    with suppress(*_NO_MORE):
+        while True:
+            yield times.get_next(datetime)
+
+
+@lru_cache(maxsize=4_096)
+def _next(expression: str, start: datetime) -> datetime | None:
+    try:
+        moment: datetime = _croniter(expression, start).get_next(datetime)
+    except _NO_MORE:
+        return None
+    return moment
+
+
+def _comes(expression: str) -> bool:
+    """Whether there is such a date."""
+    _, _, _, day, _, weekday = expression.split()
+    if day == "*" or (weekday == "*" and re.match(r"(1?[0-9]|2[0-8])\b", day)):
+        return True  # it need not be looked for: each month has such a day
+    return _next(expression, datetime(2024, 1, 1)) is not None  # noqa: DTZ001 - any day will do
+
+
+def _croniter(expression: str, start: datetime) -> croniter:
+    return croniter(
+        expression,
+        start,
+        day_or=False,
+        second_at_beginning=True,
+        max_years_between_matches=_YEARS,
+    )
 
 
 @lru_cache(maxsize=1_024)
@@ -106,83 +114,63 @@ def read(expression: str) -> Cron:
         cron = _read(*(["0", *fields] if len(fields) == 5 else fields))
     except ValueError as error:
         raise ValueError(f"{error} in {expression!r}") from None
-    if next(cron.after(datetime(2024, 1, 1)), None) is None:  # noqa: DTZ001 - any day will do
+    if not any(map(_comes, cron.expressions)):
         raise ValueError(f"expected a date that comes, got no such date in {expression!r}")
     return cron
 
 
 def _read(second: str, minute: str, hour: str, day: str, month: str, weekday: str) -> Cron:
-    days, day_rules = _days(day)
-    weekdays, weekday_rules = _weekdays(weekday)
+    clock = (
+        _listed(_numbers("second", second, 0, 59), 60),
+        _listed(_numbers("minute", minute, 0, 59), 60),
+        _listed(_numbers("hour", hour, 0, 23), 24),
+    )
+    months = _listed(_numbers("month", month, 1, 12, _MONTHS), 12)
+    days, weekdays = _days(day), _weekdays(weekday)
+    if day[0] in "*?" or weekday[0] in "*?":
+        dates = [(one, other) for one in days for other in weekdays]
+    else:
+        dates = [*((one, "*") for one in days), *(("*", other) for other in weekdays)]
     return Cron(
-        seconds=tuple(sorted(_numbers("second", second, 0, 59))),
-        minutes=tuple(sorted(_numbers("minute", minute, 0, 59))),
-        hours=tuple(sorted(_numbers("hour", hour, 0, 23))),
-        days=frozenset(days),
-        day_rules=tuple(day_rules),
-        months=frozenset(_numbers("month", month, 1, 12, _MONTHS)),
-        weekdays=frozenset(weekdays),
-        weekday_rules=tuple(weekday_rules),
-        both=day[0] in "*?" or weekday[0] in "*?",
+        tuple(" ".join((*clock, one, months, other)) for one, other in dates),
         wildcard=minute[0] == "*" or hour[0] == "*",
     )
 
 
-def _days(field: str) -> tuple[set[int], list[Rule]]:
-    days: set[int] = set()
-    rules: list[Rule] = []
+def _listed(numbers: set[int], all_of_them: int) -> str:
+    return "*" if len(numbers) == all_of_them else ",".join(map(str, sorted(numbers)))
+
+
+def _days(field: str) -> list[str]:
+    """The field for croniter, which takes numbers and rules (L, 15W) apart only."""
+    numbers: set[int] = set()
+    rules: list[str] = []
     for part in field.split(","):
         if part in {"L", "l"}:
-            rules.append(lambda day: day.day == _length(day))
+            rules.append("L")
         elif "w" in part.lower() and (near := _NEAREST.fullmatch(part)):
-            rules.append(_nearest(_bounded("day of the month", near[1], 1, 31)))
+            rules.append(f"{_bounded('day of the month', near[1], 1, 31)}W")
         else:
-            days |= _part("day of the month", part, 1, 31, wild="*?")
-    return days, rules
+            numbers |= _part("day of the month", part, 1, 31, wild="*?")
+    return [*([_listed(numbers, 31)] if numbers else []), *rules]
 
 
-def _nearest(wanted: int) -> Rule:
-    """The working day nearest to a day of the month, in the same month."""
-
-    def rule(day: date) -> bool:
-        length = _length(day)
-        target = day.replace(day=min(wanted, length))
-        if target.isoweekday() == 6:
-            return day.day == (target.day - 1 if target.day > 1 else 3)
-        if target.isoweekday() == 7:
-            return day.day == (target.day + 1 if target.day < length else target.day - 2)
-        return day == target
-
-    return rule
-
-
-def _length(day: date) -> int:
-    return monthrange(day.year, day.month)[1]
-
-
-def _weekdays(field: str) -> tuple[set[int], list[Rule]]:
-    weekdays: set[int] = set()
-    rules: list[Rule] = []
+def _weekdays(field: str) -> list[str]:
+    """The same for the days of the week, with rules like 5#3 and L5."""
+    numbers: set[int] = set()
+    rules: list[str] = []
     for part in field.split(","):
         if nth := _NTH.fullmatch(part):
-            rules.append(_nth(_weekday(nth[1]), int(nth[2])))
+            rules.append(f"{_weekday(nth[1])}#{nth[2]}")
         elif last := _LAST.fullmatch(part):
-            rules.append(_last(_weekday(last[1])))
+            rules.append(f"L{_weekday(last[1])}")
         else:
-            weekdays |= _part("day of the week", part, 0, 7, _WEEKDAYS, wild="*?")
-    return {day % 7 for day in weekdays}, rules
+            numbers |= {day % 7 for day in _part("day of the week", part, 0, 7, _WEEKDAYS, "*?")}
+    return [*([_listed(numbers, 7)] if numbers else []), *rules]
 
 
 def _weekday(text: str) -> int:
     return _bounded("day of the week", text, 0, 7, _WEEKDAYS) % 7
-
-
-def _nth(weekday: int, count: int) -> Rule:
-    return lambda day: day.isoweekday() % 7 == weekday and (day.day - 1) // 7 + 1 == count
-
-
-def _last(weekday: int) -> Rule:
-    return lambda day: day.isoweekday() % 7 == weekday and day.day + 7 > _length(day)
 
 
 def _numbers(
