@@ -231,7 +231,7 @@ def put_there(backend: BaseBackend, id: str) -> None:
     """Put that in the place of a job's payload, by the store's own means."""
     scheme, _, path = backend.url.partition("://")
     if scheme == "unix":
-        with redis.Redis(unix_socket_path=path) as client:
+        with redis.Redis(unix_socket_path=path.rpartition("@")[2]) as client:
             key = f"asyncmq:{{q}}:job:{id}"
             assert client.setrange(key, HUGE, b"x")
     else:
