@@ -65,6 +65,7 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	MYPYPATH=examples $(BIN)/python -m mypy -p dropfolder
+	$(BIN)/python -m tests.typed.check
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_states.py --check
 	$(BIN)/python docs/make_man.py --check

@@ -63,7 +63,7 @@ def enqueue(
     with_store(context, work)
 
 
-async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job]:
+async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job[Any]]:
     try:
         return await add_all(store, queue, [job])
     except NotSerialisable as error:
@@ -72,7 +72,7 @@ async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job]:
         raise CommandError(str(error)) from None
 
 
-async def _result(job: Job, timeout: float | None) -> Any:
+async def _result(job: Job[Any], timeout: float | None) -> Any:
     try:
         return await job.result(timeout)
     except (JobFailed, JobGone) as error:

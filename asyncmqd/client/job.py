@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, hurry, replay
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
+
+Value_co = TypeVar("Value_co", covariant=True)
 
 _FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25  # seconds between looks for a result, doubling
 _LAST_LOOK = 2.0  # seconds that a look may take once the time for a result is over
@@ -43,8 +45,10 @@ class JobGone(Exception):
     """The store has no such job: it was removed, or its record's time is over."""
 
 
-class Job:
+class Job(Generic[Value_co]):
     """A job that was enqueued. Its data are those of the request; the state is asked for.
+
+    `Job[T]` is one whose task returns a T.
 
     `created` is False when a job of this id was there already, and nothing was enqueued. A job can
     be pickled, and `ref` is its name as text: neither has the store's password. Whoever gets one
@@ -64,11 +68,30 @@ class Job:
         self.created = created
         self._named = backend
 
-    id = property(lambda self: self.spec.id)
-    task = property(lambda self: self.spec.task)
-    args = property(lambda self: self.spec.args)
-    kwargs = property(lambda self: self.spec.kwargs)
-    priority = property(lambda self: self.spec.priority)
+    @property
+    def id(self) -> str:
+        """What tells it from the others of its queue."""
+        return self.spec.id
+
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self.spec.task
+
+    @property
+    def args(self) -> list[Any]:
+        """Arguments by position."""
+        return self.spec.args
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Arguments by name."""
+        return self.spec.kwargs
+
+    @property
+    def priority(self) -> int:
+        """0 to 255, lower first."""
+        return self.spec.priority
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} in {self.queue}>"
@@ -86,7 +109,7 @@ class Job:
         return ref_of(self.queue, self.id)
 
     @classmethod
-    def from_ref(cls, ref: str, backend: str | BaseBackend | None = None) -> Job:
+    def from_ref(cls, ref: str, backend: str | BaseBackend | None = None) -> Job[Any]:
         """The handle on the job that has this `ref`; `backend` is as in `Queue`.
 
         Nothing is asked yet: its task and arguments are known after the first look at the store.
@@ -96,7 +119,7 @@ class Job:
         return cls(queue, JobSpec(id=id, task=""), backend, created=False)
 
     @classmethod
-    def of(cls, record: Record, backend: BaseBackend) -> Job:
+    def of(cls, record: Record, backend: BaseBackend) -> Job[Any]:
         """The handle on a stored job; one whose payload is corrupt has an empty task name."""
         return cls(record.queue, _spec_of(record), backend, created=False)
 
@@ -121,7 +144,7 @@ class Job:
         record = await self.record()
         return decode(record.progress) if record.progress else None
 
-    async def result(self, timeout: float | None = None) -> Any:
+    async def result(self, timeout: float | None = None) -> Value_co:
         """What the task returned, waiting for it up to `timeout` seconds (None: for ever).
 
         0 looks once. Raises JobFailed when the job ended otherwise, JobGone, TimeoutError, which
@@ -130,7 +153,9 @@ class Job:
         record = await self._end(timeout)
         if record.state is not State.COMPLETED:
             raise JobFailed.of(record)
-        return self._typed(decode(record.result)) if record.result else None
+        value: Any = self._typed(decode(record.result)) if record.result else None
+        result: Value_co = value
+        return result
 
     async def _end(self, timeout: float | None) -> Record:
         """Its record, once it has ended."""
@@ -209,7 +234,7 @@ class Job:
 
     # ------------------------------------------------------------------ without an event loop
 
-    def result_sync(self, timeout: float | None = None) -> Any:
+    def result_sync(self, timeout: float | None = None) -> Value_co:
         """`result` for code without an event loop."""
         return run_sync(self.result(timeout))
 
@@ -226,7 +251,7 @@ class Job:
         return run_sync(self.retry())
 
 
-def _restored(queue: str, spec: JobSpec, url: str, created: bool) -> Job:
+def _restored(queue: str, spec: JobSpec, url: str, created: bool) -> Job[Any]:
     """A pickled job."""
     return Job(queue, spec, PublicURL(url), created=created)
 

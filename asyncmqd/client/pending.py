@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Coroutine, Iterable
-from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -17,8 +14,6 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
-
-Result = TypeVar("Result")
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +86,7 @@ def pending(
     return PendingJob(options.queue, spec, delay)
 
 
-async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job]:
+async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job[Any]]:
     """Add jobs to one queue, in order. All are encoded before the first is sent.
 
     Raises ValueError for a job whose options name another queue.
@@ -112,59 +107,7 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
     ]
 
 
-async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job:
+async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
     """Add a job to a queue; concurrent calls share a round trip."""
     created = await outbox(backend, queue).add(backend, job.new(backend.payload_limit))
     return Job(queue, job.spec, backend, created=created)
-
-
-class Enqueuing(Coroutine[Any, Any, Result]):
-    """A coroutine that warns, with file and line, if nobody ever awaits it.
-
-    Python's own warning for a forgotten coroutine names neither.
-    """
-
-    __slots__ = ("_frame", "_inner", "_line", "_started")
-
-    def __init__(self, inner: Coroutine[Any, Any, Result], depth: int = 2) -> None:
-        self._inner = inner
-        self._started = False
-        frame: FrameType = sys._getframe(depth)  # noqa: SLF001 - the documented way to the caller
-        self._frame, self._line = frame.f_code.co_filename, frame.f_lineno
-
-    def __await__(self) -> Any:
-        self._started = True
-        return self._inner.__await__()
-
-    def send(self, value: Any) -> Any:
-        """Part of the coroutine protocol."""
-        self._started = True
-        return self._inner.send(value)
-
-    def throw(
-        self,
-        kind: Any,
-        value: BaseException | object = None,
-        traceback: TracebackType | None = None,
-    ) -> Any:
-        """Part of the coroutine protocol."""
-        self._started = True
-        if value is None and traceback is None:
-            return self._inner.throw(kind)
-        return self._inner.throw(kind, value, traceback)
-
-    def close(self) -> None:
-        """Part of the coroutine protocol."""
-        self._started = True
-        self._inner.close()
-
-    def __del__(self) -> None:
-        if self._started:
-            return
-        self._inner.close()
-        warnings.warn_explicit(
-            "a job was never enqueued: `await` is missing here",
-            RuntimeWarning,
-            self._frame,
-            self._line,
-        )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar, Unpack, overload
+
+import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import NotConfigured, resolve, run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.pending import (
     NO_OPTIONS,
-    CallOptions,
-    Enqueuing,
     PendingJob,
     add_all,
     add_one,
@@ -20,6 +20,7 @@ from asyncmqd.client.pending import (
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
+from asyncmqd.domain.keywords import AddKeywords, StoredKeywords
 from asyncmqd.domain.options import (
     OF_CALL,
     STORED,
@@ -31,6 +32,8 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
+
+Result = TypeVar("Result")
 
 _OF_ADD = OF_CALL.keys() - {"queue"}  # a queue adds to itself
 
@@ -69,34 +72,75 @@ class Queue:
 
     # ------------------------------------------------------------------ producing
 
-    def add(
+    @overload
+    async def add(
         self,
-        task: Task[Any, Any] | str,
+        task: Task[..., Result],
         *args: Any,
         kwargs: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> Enqueuing[Job]:
+        **options: Unpack[AddKeywords],
+    ) -> Job[Result]: ...
+
+    @overload
+    async def add(
+        self,
+        task: str,
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        **options: Unpack[AddKeywords],
+    ) -> Job[Any]: ...
+
+    async def add(
+        self,
+        task: Task[..., Any] | str,
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        **options: Unpack[AddKeywords],
+    ) -> Job[Any]:
         """Enqueue a job of `task` (or of the task of that name) here, whatever queue it declares.
 
         Keyword arguments of the task go into `kwargs`; all other keywords are options of the job
         (`CallOptions`). Raises like `Task.enqueue`.
         """
-        return Enqueuing(self._add(self._pending(task, args, kwargs or {}, options)))
+        return await self._add(self._pending(task, args, kwargs or {}, options))
 
-    def add_sync(self, task: Task[Any, Any] | str, *args: Any, **options: Any) -> Job:
+    @overload
+    def add_sync(
+        self,
+        task: Task[..., Result],
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        **options: Unpack[AddKeywords],
+    ) -> Job[Result]: ...
+
+    @overload
+    def add_sync(
+        self,
+        task: str,
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        **options: Unpack[AddKeywords],
+    ) -> Job[Any]: ...
+
+    def add_sync(
+        self,
+        task: Task[..., Any] | str,
+        *args: Any,
+        kwargs: dict[str, Any] | None = None,
+        **options: Unpack[AddKeywords],
+    ) -> Job[Any]:
         """`add` for code without an event loop; blocks until the job is safe in the store."""
-        kwargs = options.pop("kwargs", None) or {}
-        return run_sync(self._add(self._pending(task, args, kwargs, options)))
+        return run_sync(self._add(self._pending(task, args, kwargs or {}, options)))
 
     def _pending(
         self,
-        task: Task[Any, Any] | str,
+        task: Task[..., Any] | str,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        options: dict[str, Any],
+        options: AddKeywords,
     ) -> PendingJob:
         refuse_unknown(options, _OF_ADD)
-        call = CallOptions(**options) if options else NO_OPTIONS
+        call = msgspec.structs.replace(NO_OPTIONS, **options) if options else NO_OPTIONS
         if isinstance(task, Task):
             definition = task.definition
         elif (known := REGISTRY.get(task)) is not None:
@@ -114,20 +158,20 @@ class Queue:
             ttl=declared.ttl,
         )
 
-    async def _add(self, job: PendingJob) -> Job:
+    async def _add(self, job: PendingJob) -> Job[Any]:
         return await add_one(self.backend, self.name, job)
 
-    def add_bulk(self, jobs: Iterable[PendingJob]) -> Enqueuing[list[Job]]:
+    async def add_bulk(self, jobs: Iterable[PendingJob]) -> list[Job[Any]]:
         """Enqueue many jobs made by `task.job(...)`, in order: one round trip for each 10,000.
 
         They go to this queue, whatever their tasks declare. Raises ValueError if the options of one
         name another.
         """
-        return Enqueuing(add_all(self.backend, self.name, list(jobs)))
+        return await add_all(self.backend, self.name, list(jobs))
 
     def add_repeatable(
         self,
-        task: Task[Any, Any] | str,
+        task: Task[..., Any] | str,
         *,
         every: Seconds | None = None,
         cron: str | None = None,
@@ -135,7 +179,7 @@ class Queue:
         name: str = "",
         args: Iterable[Any] = (),
         kwargs: dict[str, Any] | None = None,
-        **options: Any,
+        **options: Unpack[StoredKeywords],
     ) -> Repeatable:
         """Declare a schedule for `run`: `every` (seconds, or text like "5m") or `cron`.
 
@@ -145,6 +189,7 @@ class Queue:
         PayloadTooLarge if its jobs would be, and NotSerialisable.
         """
         refuse_unknown(options, STORED)
+        periods: dict[str, Any] = {**options, "every": every}  # `check` reads them
         repeatable = check(
             Repeatable(
                 task=task.name if isinstance(task, Task) else task,
@@ -153,7 +198,7 @@ class Queue:
                 timezone=timezone,
                 args=list(args),
                 kwargs=kwargs or {},
-                **{**options, "every": every},  # `check` reads the period
+                **periods,
             )
         )
         check_size(repeatable, self._payload_limit)
@@ -173,13 +218,13 @@ class Queue:
         """How many jobs are in each state."""
         return (await self.backend.counts([self.name]))[self.name]
 
-    async def get(self, job_id: str) -> Job | None:
+    async def get(self, job_id: str) -> Job[Any] | None:
         """The job of that id, if the store has it."""
         backend = self.backend
         (record,) = await backend.get(self.name, [job_id])
         return None if record is None else Job.of(record, backend)
 
-    async def jobs(self, state: State | str, offset: int = 0, limit: int = 100) -> list[Job]:
+    async def jobs(self, state: State | str, offset: int = 0, limit: int = 100) -> list[Job[Any]]:
         """A page of the jobs in a state: next to run first, ended ones newest first."""
         backend = self.backend
         records = await backend.list(self.name, State(state), offset, limit)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+import inspect
+import sys
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 import msgspec
 
@@ -14,24 +17,33 @@ from asyncmqd.client.job import Job
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     CallOptions,
-    Enqueuing,
     PendingJob,
     add_one,
     pending,
 )
 from asyncmqd.client.refs import PublicURL, store_of
-from asyncmqd.domain.options import OF_CALL, OF_TASK, Seconds, refuse_unknown
-from asyncmqd.domain.retry import Backoff, exceptions
+from asyncmqd.domain.keywords import CallKeywords, DecoratorKeywords
+from asyncmqd.domain.options import OF_CALL, refuse_unknown
 from asyncmqd.domain.retry import backoff as to_backoff
+from asyncmqd.domain.retry import exceptions
 from asyncmqd.domain.targets import Origin, checked_target, task_name
-from asyncmqd.domain.tasks import REGISTRY, ExecutorKind, TaskDef, TaskOptions
+from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
+_RULES: dict[Literal["backoff", "retry_on", "dont_retry_on"], Callable[[Any], Any]] = {
+    "backoff": lambda value: None if value is None else to_backoff(value),
+    "retry_on": partial(exceptions, "retry_on"),
+    "dont_retry_on": partial(exceptions, "dont_retry_on"),
+}
+
 
 class Task(Generic[Params, Result]):
-    """A registered function. Calling it runs it here and now; `enqueue` has a worker run it."""
+    """A registered function. Calling it runs it here and now; `enqueue` has a worker run it.
+
+    `Result` is what its jobs return: for an async function, what an await gives.
+    """
 
     def __init__(
         self,
@@ -59,20 +71,22 @@ class Task(Generic[Params, Result]):
         store = None if self._backend is None else store_of(self._backend).url
         return _restored, (self.name, self.definition.module, self._options, store)
 
-    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+    def __call__(
+        self, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Result | Coroutine[Any, Any, Result]:
         """Call the function itself, without any queue."""
         result: Result = self.definition.function(*args, **kwargs)
         return result
 
     def options(
-        self, *, backend: str | BaseBackend | None = None, **options: Any
-    ) -> Task[Params, Result]:
+        self, *, backend: str | BaseBackend | None = None, **options: Unpack[CallKeywords]
+    ) -> Self:
         """This task with other options for the next jobs; see `CallOptions` for their meaning.
 
         Raises ValueError for a wrong value and TypeError for what is no option.
         """
         refuse_unknown(options, OF_CALL)
-        return Task(
+        return type(self)(
             self.definition,
             msgspec.structs.replace(self._options, **options),
             self._backend if backend is None else backend,
@@ -94,28 +108,79 @@ class Task(Generic[Params, Result]):
             ttl=declared.ttl,
         )
 
-    def enqueue(self, *args: Params.args, **kwargs: Params.kwargs) -> Enqueuing[Job]:
+    # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
+
+    async def enqueue(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
         """Enqueue a job; await it, and the job is safe in the store.
 
         Raises TypeError (wrong arguments), NotSerialisable, PayloadTooLarge or StoreError.
         """
-        return Enqueuing(self._add(self.job(*args, **kwargs)))
+        return await self._add(self.job(*args, **kwargs))
 
-    def delay(self, *args: Params.args, **kwargs: Params.kwargs) -> Enqueuing[Job]:
+    async def delay(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
         """The same as `enqueue`."""
-        return Enqueuing(self._add(self.job(*args, **kwargs)))
+        return await self._add(self.job(*args, **kwargs))
 
-    def send(self, *args: Params.args, **kwargs: Params.kwargs) -> Enqueuing[Job]:
+    async def send(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
         """The same as `enqueue`."""
-        return Enqueuing(self._add(self.job(*args, **kwargs)))
+        return await self._add(self.job(*args, **kwargs))
 
-    def enqueue_sync(self, *args: Params.args, **kwargs: Params.kwargs) -> Job:
+    def enqueue_sync(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
         """Enqueue from code without an event loop; blocks until the job is safe in the store."""
         return run_sync(self._add(self.job(*args, **kwargs)))
 
-    async def _add(self, job: PendingJob) -> Job:
+    async def _add(self, job: PendingJob) -> Job[Result]:
         queue = job.queue or self.definition.options.queue
         return await add_one(store_of(self._backend), queue, job)
+
+
+class PlainTask(Task[Params, Result]):
+    """A task of a plain function: a call returns what the function returns."""
+
+    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        """Call the function itself, without any queue."""
+        result: Result = self.definition.function(*args, **kwargs)
+        return result
+
+
+class AsyncTask(Task[Params, Result]):
+    """A task of an async function: `inspect` takes it for one, too."""
+
+    def __init__(
+        self,
+        definition: TaskDef,
+        options: CallOptions = NO_OPTIONS,
+        backend: str | BaseBackend | None = None,
+    ) -> None:
+        super().__init__(definition, options, backend)
+        _mark(self)
+
+    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Coroutine[Any, Any, Result]:
+        """Call the function itself, without any queue."""
+        coroutine: Coroutine[Any, Any, Result] = self.definition.function(*args, **kwargs)
+        return coroutine
+
+
+if sys.version_info >= (3, 12):
+    _mark = inspect.markcoroutinefunction
+else:
+
+    async def _like_this() -> None:
+        """What `inspect` of 3.11 compares with."""
+
+    def _mark(task: Any) -> None:
+        """Have the attributes by which `inspect` of 3.11, which knows no mark, tells a function."""
+        task.__code__ = _like_this.__code__
+        task.__defaults__ = task.__kwdefaults__ = None
+        task.__annotations__ = {}
+
+
+def _task_of(
+    definition: TaskDef,
+    options: CallOptions = NO_OPTIONS,
+    backend: str | BaseBackend | None = None,
+) -> Task[Any, Any]:
+    return (AsyncTask if definition.is_async else PlainTask)(definition, options, backend)
 
 
 def _restored(name: str, module: str, options: CallOptions, store: str | None) -> Task[Any, Any]:
@@ -125,38 +190,39 @@ def _restored(name: str, module: str, options: CallOptions, store: str | None) -
     definition = REGISTRY.get(name)
     if definition is None:
         raise LookupError(f"task {name}: expected module {module} to declare it")
-    return Task(definition, options, None if store is None else PublicURL(store))
+    return _task_of(definition, options, None if store is None else PublicURL(store))
+
+
+class Registers(Protocol):
+    """What `@task(...)` puts a function through."""
+
+    @overload  # the first that fits is taken
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[Params, Coroutine[Any, Any, Result]], /
+    ) -> AsyncTask[Params, Result]: ...
+
+    @overload
+    def __call__(self, function: Callable[Params, Result], /) -> PlainTask[Params, Result]: ...
+
+
+@overload  # the first that fits is taken
+def task(  # type: ignore[overload-overlap]
+    function: Callable[Params, Coroutine[Any, Any, Result]], /
+) -> AsyncTask[Params, Result]: ...
 
 
 @overload
-def task(function: Callable[Params, Result], /) -> Task[Params, Result]: ...
+def task(function: Callable[Params, Result], /) -> PlainTask[Params, Result]: ...
 
 
 @overload
-def task(
-    *,
-    queue: str = ...,
-    name: str | None = ...,
-    retries: int | None = ...,
-    timeout: Seconds | None = ...,
-    ttl: Seconds | None = ...,
-    priority: int = ...,
-    backoff: Backoff | Seconds | Callable[[int, BaseException], float] | None = ...,
-    retry_on: type[BaseException] | Iterable[type[BaseException]] = ...,
-    dont_retry_on: type[BaseException] | Iterable[type[BaseException]] = ...,
-    executor: ExecutorKind | None = ...,
-) -> Callable[[Callable[Params, Result]], Task[Params, Result]]: ...
+def task(**options: Unpack[DecoratorKeywords]) -> Registers: ...
 
 
 def task(
     function: Callable[..., Any] | None = None,
     /,
-    *,
-    name: str | None = None,
-    backoff: Backoff | Seconds | Callable[[int, BaseException], float] | None = None,
-    retry_on: type[BaseException] | Iterable[type[BaseException]] = BaseException,
-    dont_retry_on: type[BaseException] | Iterable[type[BaseException]] = (),
-    **options: Any,
+    **options: Unpack[DecoratorKeywords],
 ) -> Any:
     """Register a function, async or plain, as a task; `@task` and `@task(...)` both work.
 
@@ -174,22 +240,23 @@ def task(
     and for a name that another function has, TypeError for what is no option, and for what no
     worker could call: methods, generators.
     """
-    refuse_unknown(options, {*OF_TASK, "name", "backoff", "retry_on", "dont_retry_on"})
+    refuse_unknown(options, DecoratorKeywords.__optional_keys__)
+    name, declared = options.pop("name", None), _declared(options)
 
     def register(target: Callable[..., Any]) -> Task[Any, Any]:
         target = checked_target(target)
-        definition = TaskDef(
-            target,
-            task_name(target, name),
-            TaskOptions(
-                backoff=None if backoff is None else to_backoff(backoff),
-                retry_on=exceptions("retry_on", retry_on),
-                dont_retry_on=exceptions("dont_retry_on", dont_retry_on),
-                **{key: value for key, value in options.items() if value is not None},
-            ),
-            Origin.here(),
-        )
+        definition = TaskDef(target, task_name(target, name), declared, Origin.here())
         REGISTRY.add(definition)
-        return Task(definition)
+        return _task_of(definition)
 
     return register if function is None else register(function)
+
+
+def _declared(options: DecoratorKeywords) -> TaskOptions:
+    rules: dict[str, Any] = {
+        key: read(options[key]) for key, read in _RULES.items() if key in options
+    }
+    rest: dict[str, Any] = {
+        key: value for key, value in options.items() if key not in rules and value is not None
+    }
+    return TaskOptions(**rules, **rest)

@@ -16,10 +16,10 @@ from asyncmqd.config import values
 from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.values import choice, number, of, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+from asyncmqd.domain.keywords import ExecutorKind
 from asyncmqd.domain.options import EVERY, EXECUTOR, LEAST_PERIOD, PRIORITY, RETRIES, TIMEOUT, TTL
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.tasks import ExecutorKind
 from asyncmqd.domain.urls import redacted
 
 _MOST_KEPT = 10**9

@@ -12,11 +12,12 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from asyncmqd.domain.codec import convert
+from asyncmqd.domain.keywords import ExecutorKind
 from asyncmqd.domain.options import (
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
@@ -26,8 +27,6 @@ from asyncmqd.domain.options import (
 )
 from asyncmqd.domain.retry import Backoff, BadArguments
 from asyncmqd.domain.targets import Origin, called, identity, is_async
-
-ExecutorKind = Literal["thread", "process"]
 
 # From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
 # checkers only, are no names yet. The signature is read without them.

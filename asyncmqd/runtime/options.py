@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.domain.keywords import ExecutorKind
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Policy, Retention
-from asyncmqd.domain.tasks import ExecutorKind, TaskDef
+from asyncmqd.domain.tasks import TaskDef
 
 Scanner = Callable[..., Awaitable[Any]]
 """A custom scanner: `await scanner(queue_name, backend=..., interval=...)` runs until cancelled."""

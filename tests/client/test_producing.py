@@ -128,18 +128,23 @@ async def test_enqueue_fits_wherever_a_coroutine_does(store: BaseBackend) -> Non
 
 
 async def test_a_forgotten_await_is_said_with_file_and_line(store: BaseBackend) -> None:
-    for forget in (
-        lambda: add.enqueue(1),
-        lambda: add.options(delay=1).delay(1),
-        lambda: Queue("math").add(add, 1),
-        lambda: Queue("math").add_bulk([add.job(1)]),
-    ):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            forget()
-        (warning,) = caught
-        assert "await" in str(warning.message)
-        assert (warning.filename, warning.lineno) == (__file__, forget.__code__.co_firstlineno)
+    def forget() -> None:
+        add.enqueue(1)  # type: ignore[unused-coroutine]
+        add.options(delay=1).delay(1)  # type: ignore[unused-coroutine]
+        Queue("math").add(add, 1)  # type: ignore[unused-coroutine]
+        Queue("math").add_bulk([add.job(1)])  # type: ignore[unused-coroutine]
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        forget()
+    assert [str(warning.message) for warning in caught] == [
+        f"coroutine '{name}' was never awaited"
+        for name in ("Task.enqueue", "Task.delay", "Queue.add", "Queue.add_bulk")
+    ]
+    first = forget.__code__.co_firstlineno + 1
+    assert [(warning.filename, warning.lineno) for warning in caught] == [
+        (__file__, line) for line in range(first, first + 4)
+    ]
     assert (await Queue("math").counts()).waiting == 0
 
 

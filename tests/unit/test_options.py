@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -19,6 +19,7 @@ from asyncmqd.client.pending import CallOptions, pending
 from asyncmqd.client.tasks import task
 from asyncmqd.domain.codec import CorruptPayload, decode_spec, encode_spec
 from asyncmqd.domain.job import JobSpec
+from asyncmqd.domain.keywords import AddKeywords, CallKeywords, StoredKeywords, TaskKeywords
 from asyncmqd.domain.options import (
     EVERY,
     MAX_DELAY,
@@ -224,3 +225,36 @@ def test_no_queue_names(name: Any) -> None:
         check_queue_name(name)
     with pytest.raises(ValueError, match="queue: expected a queue name of a-z"):
         QUEUE.check(name)
+
+
+SAMPLES: dict[type, Any] = {int: 2, float: 2.5, str: "2m", timedelta: timedelta(seconds=2)}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "table"),
+    [
+        (StoredKeywords, STORED),
+        (AddKeywords, {name: each for name, each in OF_CALL.items() if name != "queue"}),
+        (CallKeywords, OF_CALL),
+        (TaskKeywords, OF_TASK),
+    ],
+)
+def test_type_checkers_are_told_what_the_table_says(keywords: type, table: Any) -> None:
+    hints = get_type_hints(keywords)
+    assert hints.keys() == table.keys()
+    for name, option in table.items():
+        told = set(get_args(hints[name]))
+        words = [value for each in told if get_origin(each) is Literal for value in get_args(each)]
+        assert all(option.check(word) == word for word in words)
+        for kind, sample in SAMPLES.items():
+            # For a type checker, a whole number is a float, too.
+            is_told = kind in told or (kind is int and float in told)
+            assert _accepts(option, sample) == is_told, (name, sample)
+
+
+def _accepts(option: Any, sample: Any) -> bool:
+    try:
+        option.check(sample)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""The options of a job as type checkers see them: the keywords of Python calls.
+
+The table in `options.py` is what counts at run time. A test compares the two, names and types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, TypedDict
+
+from asyncmqd.domain.options import Seconds
+from asyncmqd.domain.retry import Backoff
+
+ExecutorKind = Literal["thread", "process"]
+ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
+
+
+class StoredKeywords(TypedDict, total=False):
+    """What a schedule may say of its jobs. None is the same as not given."""
+
+    priority: int | None
+    retries: int | None
+    timeout: Seconds | None
+    ttl: Seconds | None
+
+
+class AddKeywords(StoredKeywords, total=False):
+    """What `Queue.add` takes."""
+
+    delay: Seconds | None
+    job_id: str | None
+
+
+class CallKeywords(AddKeywords, total=False):
+    """What a producer may ask for one job."""
+
+    queue: str | None
+
+
+class TaskKeywords(StoredKeywords, total=False):
+    """What `@task` declares, as far as the table has it."""
+
+    queue: str | None
+    executor: ExecutorKind | None
+
+
+class DecoratorKeywords(TaskKeywords, total=False):
+    """All that `@task` takes: the table's, the name, and the rules for retries."""
+
+    name: str | None
+    backoff: Backoff | Seconds | Callable[[int, BaseException], float] | None
+    retry_on: ErrorTypes
+    dont_retry_on: ErrorTypes
