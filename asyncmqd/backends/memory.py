@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -28,7 +27,7 @@ from asyncmqd.backends.base import (
     WorkerRecord,
 )
 from asyncmqd.backends.loops import PerLoop
-from asyncmqd.domain import clock
+from asyncmqd.domain import clock, os_threads
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
@@ -156,7 +155,7 @@ class _Store:
     """What all instances of one URL share."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = os_threads.rlock()
         self.queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self.workers: dict[str, tuple[WorkerRecord, float]] = {}
         self.listeners: list[Callable[[str], None]] = []

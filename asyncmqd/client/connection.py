@@ -1,16 +1,12 @@
-"""Which store a process enqueues to when it does not say, and how code without a loop gets there.
+"""Which store a process enqueues to when it does not say.
 
 All event loops and threads of a process share one instance of a store.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
@@ -20,8 +16,6 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 CONFIG_FILE = Path("/etc/asyncmq/queues.toml")
 DEFAULT_SCAN_INTERVAL = 1.0  # seconds
 MOST_WITH_THREADS = 8  # stores of a process that keep threads and files
-
-Result = TypeVar("Result")
 
 
 class NotConfigured(RuntimeError):
@@ -137,39 +131,3 @@ def _close_oldest(opened: BaseBackend) -> None:
         those = [key for key, each in list(_instances.items()) if each.has_threads]
         for key in those[: 1 - MOST_WITH_THREADS]:
             _instances.pop(key, None)  # whoever is using it goes on with it
-
-
-class _BackgroundLoop:
-    """One event loop in a daemon thread, for callers that have none (Django, WSGI, scripts)."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
-
-    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Run to the end, from a thread without a running loop."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(work, self._started()).result()
-        work.close()
-        raise RuntimeError("enqueue_sync would block the event loop here: await enqueue instead")
-
-    def _started(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            # A forked child (gunicorn, celery prefork) has the object but not the thread.
-            if self._loop is None or self._pid != os.getpid():
-                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
-                threading.Thread(
-                    target=self._loop.run_forever, name="asyncmqd-enqueue", daemon=True
-                ).start()
-            return self._loop
-
-
-_loop = _BackgroundLoop()
-
-
-def run_sync(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine for a caller without an event loop. Raises RuntimeError inside of one."""
-    return _loop.run(work)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
-from asyncmqd.client.connection import run_sync
+from asyncmqd.client.background import run_sync
 from asyncmqd.client.refs import PublicURL, read_ref, ref_of, store_of
 from asyncmqd.domain.codec import CorruptPayload, convert, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record

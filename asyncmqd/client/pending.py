@@ -8,12 +8,15 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreUncertain
+from asyncmqd.client.background import run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, in_doubt, outbox, send
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
+
+_GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit
 
 
 class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,3 +114,12 @@ async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]
     """Add a job to a queue; concurrent calls share a round trip."""
     created = await outbox(backend, queue).add(backend, job.new(backend.payload_limit))
     return Job(queue, job.spec, backend, created=created)
+
+
+def add_one_sync(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
+    """The same for code without an event loop. Raises like `run_sync`, too."""
+    limit = None if backend.timeout is None else backend.timeout + _GRACE
+    try:
+        return run_sync(add_one(backend, queue, job), limit)
+    except StoreUncertain as error:
+        raise (error if error.job_ids else in_doubt(error, [job.spec.id])) from error.__cause__

@@ -8,13 +8,14 @@ from typing import Any, TypeVar, Unpack, overload
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.connection import NotConfigured, resolve, run_sync
+from asyncmqd.client.connection import NotConfigured, resolve
 from asyncmqd.client.job import Job
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     PendingJob,
     add_all,
     add_one,
+    add_one_sync,
     pending,
 )
 from asyncmqd.client.tasks import Task
@@ -130,7 +131,8 @@ class Queue:
         **options: Unpack[AddKeywords],
     ) -> Job[Any]:
         """`add` for code without an event loop; blocks until the job is safe in the store."""
-        return run_sync(self._add(self._pending(task, args, kwargs or {}, options)))
+        job = self._pending(task, args, kwargs or {}, options)
+        return add_one_sync(self.backend, self.name, job)
 
     def _pending(
         self,

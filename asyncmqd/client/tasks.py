@@ -12,13 +12,13 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, Un
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.connection import run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     CallOptions,
     PendingJob,
     add_one,
+    add_one_sync,
     pending,
 )
 from asyncmqd.client.refs import PublicURL, store_of
@@ -126,12 +126,18 @@ class Task(Generic[Params, Result]):
         return await self._add(self.job(*args, **kwargs))
 
     def enqueue_sync(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
-        """Enqueue from code without an event loop; blocks until the job is safe in the store."""
-        return run_sync(self._add(self.job(*args, **kwargs)))
+        """Enqueue from code without an event loop; blocks until the job is safe in the store.
+
+        Raises what `enqueue` does, and RuntimeError in an event loop.
+        """
+        job = self.job(*args, **kwargs)
+        return add_one_sync(store_of(self._backend), self._queue_of(job), job)
 
     async def _add(self, job: PendingJob) -> Job[Result]:
-        queue = job.queue or self.definition.options.queue
-        return await add_one(store_of(self._backend), queue, job)
+        return await add_one(store_of(self._backend), self._queue_of(job), job)
+
+    def _queue_of(self, job: PendingJob) -> str:
+        return job.queue or self.definition.options.queue
 
 
 class PlainTask(Task[Params, Result]):

@@ -13,6 +13,7 @@ import pytest
 from asyncmqd import Job, JobFailed, JobGone, State, connect, task
 from asyncmqd.backends import BaseBackend
 from asyncmqd.client import connection
+from asyncmqd.client.background import run_sync
 from tests.contract.jobs import apply, failed, shelved, succeeded
 from tests.servers import USUAL, RedisServer
 
@@ -144,4 +145,4 @@ def test_code_without_a_loop_asks_for_all_of_it(url: str) -> None:
     asyncio.run(work(end=True))
     assert job.result_sync(timeout=5) == 42
     assert not job.cancel_sync()
-    connection.run_sync(connection.resolve(None).close())
+    run_sync(connection.resolve(None).close())

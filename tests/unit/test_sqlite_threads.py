@@ -169,7 +169,7 @@ async def test_closing_refuses_what_has_not_begun(backend: SQLiteBackend) -> Non
     life = backend._life
     assert life is not None
     closing = asyncio.create_task(backend.close())
-    await eventually(lambda: _is_true(life.writer.stopping.is_set))
+    await eventually(lambda: _is_true(lambda: life.writer.stopping))
     await gate.open()
     await closing
     with pytest.raises(StoreError, match="the store was closed"):

@@ -55,6 +55,7 @@ class RedisBackend(BaseBackend):
         self._leases = LeaseClient(self._address)
         self._pieces = large.Pieces(self._run)
         self._prefix = self._address.prefix
+        self._clustered = self._address.scheme == "redis+cluster"  # two queues, two nodes
         self._connected = False  # whether the store was looked at, in any loop
         self._ways = PerLoop(partial(Way, self._address, self._leases))
 
@@ -118,7 +119,7 @@ class RedisBackend(BaseBackend):
         if memory is None or persistence is None:
             return ["INFO is refused: whether the server may delete jobs is not known"]
         found = concerns(memory, persistence)
-        if not self._link.clustered:
+        if not self._clustered:
             replication = await self._info("replication")
             found += of_replicas(replication or [], self._address.min_replicas)
         return found
@@ -147,7 +148,7 @@ class RedisBackend(BaseBackend):
         if not jobs:
             return []
         adding = Adding(self._address, queue, self._base(queue), jobs)
-        if self._link.clustered:
+        if self._clustered:
             ahead = [partial(self._known, queue)]
             replies = await self._run(*adding.commands(ahead), again=True)
         else:
@@ -249,7 +250,7 @@ class RedisBackend(BaseBackend):
         if not queues:
             return {}
         bases = [self._base(queue) for queue in queues]
-        slots = [[base] for base in bases] if self._link.clustered else [bases]
+        slots = [[base] for base in bases] if self._clustered else [bases]
         args = (State.WAITING, State.DELAYED, State.ACTIVE)
         replies = await self._run(*(call("outlook", slot, args) for slot in slots))
         rows = [(now, *row) for now, *rows in replies for row in rows]

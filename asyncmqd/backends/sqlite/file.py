@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from asyncmqd.backends.sqlite.forks import Identity, keep_for_ever, refuse_inher
 from asyncmqd.backends.sqlite.release import refuse_old
 from asyncmqd.backends.sqlite.room import log_limit, log_size
 from asyncmqd.backends.sqlite.transaction import save_clock
+from asyncmqd.domain import os_threads
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
 LAYOUT = 2  # of the tables, as `PRAGMA user_version`; see migration.py
@@ -67,7 +67,7 @@ class DatabaseFile:
         self._named = address.named
         self._synchronous = address.synchronous
         self._seen = False
-        self._lock = threading.Lock()  # of the next two
+        self._lock = os_threads.lock()  # of the next two
         self._connections: set[sqlite3.Connection] = set()
         self._held: Files | None = None  # the files that these have open
 

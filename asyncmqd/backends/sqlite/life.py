@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import threading
 from typing import Any
 
 from asyncmqd.backends.sqlite.address import Address
@@ -19,6 +18,7 @@ from asyncmqd.backends.sqlite.forks import Pauses
 from asyncmqd.backends.sqlite.reader import Reader
 from asyncmqd.backends.sqlite.threads import Request, StoreThread, running
 from asyncmqd.backends.sqlite.writer import Writer
+from asyncmqd.domain import os_threads
 
 CLOSE_LIMIT = 5.0  # seconds that closing waits for the commit under way
 
@@ -70,7 +70,7 @@ def _nothing(_: object) -> None:
 _Key = tuple[object, ...]  # the file, how it is written, and the clocks
 _lives: dict[_Key, Life] = {}
 _pid = os.getpid()  # the process whose lives they are
-_lock = threading.RLock()  # garbage collection may have somebody leave inside of it
+_lock = os_threads.rlock()  # garbage collection may have somebody leave inside of it
 
 
 def join(address: Address, host: HostClock, user: object) -> Life:
@@ -114,7 +114,7 @@ def _threads() -> list[StoreThread[Any]]:
 def _forget_parent() -> None:
     """In a fork: its threads stayed behind, and a connection that is open must not be closed."""
     global _pid, _lock
-    _pid, _lock = os.getpid(), threading.RLock()  # whoever held it stayed behind
+    _pid, _lock = os.getpid(), os_threads.rlock()  # whoever held it stayed behind
     for thread in running:
         thread.file.keep_connections()
     running.clear()

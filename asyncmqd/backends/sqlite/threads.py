@@ -8,7 +8,6 @@ import concurrent.futures
 import contextlib
 import queue
 import sqlite3
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
@@ -18,7 +17,7 @@ from asyncmqd.backends.sqlite.damage import damage
 from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.transaction import Snapshot
-from asyncmqd.domain import clock
+from asyncmqd.domain import clock, os_threads
 
 _View = TypeVar("_View", bound=Snapshot)
 _Result = TypeVar("_Result")
@@ -108,19 +107,19 @@ class StoreThread(abc.ABC, Generic[_View]):
 
     def __init__(self, file: DatabaseFile, name: str) -> None:
         self.file = file
-        self.stopping = threading.Event()
-        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # nothing is submitted behind the end
+        self.stopping = False
+        self._requests: queue.SimpleQueue[Request | None] = os_threads.simple_queue()
+        self._lock = os_threads.lock()  # nothing is submitted behind the end
         self._farewell: Request | None = None
         self._connection: sqlite3.Connection | None = None
-        self._at_work = threading.Lock()  # held while the connection is in use
+        self._at_work = os_threads.lock()  # held while the connection is in use
         running.add(self)
-        threading.Thread(target=self._run, name=f"asyncmqd-sqlite-{name}", daemon=True).start()
+        os_threads.start(self._run, f"asyncmqd-sqlite-{name}")
 
     def submit(self, request: Request) -> None:
         """Have it done; its future tells."""
         with self._lock:
-            if not self.stopping.is_set():
+            if not self.stopping:
                 self._requests.put(request)
                 return
         self._refuse([request])
@@ -129,7 +128,7 @@ class StoreThread(abc.ABC, Generic[_View]):
         """End after the group at hand; `farewell` is settled when the file is closed."""
         with self._lock:
             self._farewell = farewell
-            self.stopping.set()
+            self.stopping = True
             self._requests.put(None)
 
     def pause(self, deadline: float) -> bool:
@@ -161,7 +160,7 @@ class StoreThread(abc.ABC, Generic[_View]):
     # ------------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
-        while not self.stopping.is_set():
+        while not self.stopping:
             group = self._next_group()
             with self._at_work:
                 self._serve(group)
@@ -208,10 +207,10 @@ class StoreThread(abc.ABC, Generic[_View]):
                 if not is_busy(error):
                     raise
                 self._roll_back(error)
-                if clock.monotonic() > deadline or self.stopping.is_set():
+                if clock.monotonic() > deadline or self.stopping:
                     raise busy(self.file.path) from error
                 self._at_work.release()  # nothing is under way: this process may be forked
-                self.stopping.wait(BUSY_PAUSE)
+                os_threads.sleep(BUSY_PAUSE)
                 self._at_work.acquire()
 
     def _connected(self) -> sqlite3.Connection:
