@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sized
 
 from asyncmqd.observe.events import Observer
 
@@ -17,33 +17,31 @@ class CannotBegin(Exception):
 class Brake:
     """Lets as many jobs run as there were when one could not begin, and twice as many after each
     pause, until all slots are in use again or the next one cannot begin.
+
+    `running` are the jobs that run; `bell` is rung when more may be claimed. It knows nothing of
+    the claim loop that has it: a circle would be there until the collector comes by.
     """
 
     def __init__(
-        self,
-        queue: str,
-        observer: Observer,
-        running: Callable[[], int],
-        slots: Callable[[], int],
-        on_ease: Callable[[], None],
+        self, queue: str, observer: Observer, running: Sized, slots: int, bell: asyncio.Event
     ) -> None:
         self.reason = ""  # why it holds back; empty if it does not
+        self.slots = slots  # jobs that may run at once otherwise
         self._queue = queue
         self._observer = observer
         self._running = running
-        self._slots = slots
-        self._on_ease = on_ease
+        self._bell = bell
         self._limit = 0  # jobs, while there is a reason
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def left(self) -> int | None:
         """How many more jobs may be claimed; None: as many as there are slots."""
-        return max(0, self._limit - self._running()) if self.reason else None
+        return max(0, self._limit - len(self._running)) if self.reason else None
 
     def press(self, error: CannotBegin) -> None:
         """A run could not begin, and is still counted among those that run."""
-        self._limit = max(0, self._running() - 1)
+        self._limit = max(0, len(self._running) - 1)
         if not self.reason:
             self._tell("queue.held_back", running=self._limit, error=str(error))
         self.reason = str(error)
@@ -61,13 +59,13 @@ class Brake:
 
     def _ease(self) -> None:
         self._timer = None
-        if self._limit >= self._slots():
+        if self._limit >= self.slots:
             self.reason = ""
             self._tell("queue.recovered")
         else:
             self._limit = max(1, 2 * self._limit)
             self._wait()
-        self._on_ease()
+        self._bell.set()
 
     def _tell(self, event: str, **fields: object) -> None:
         self._observer.event(event, queue=self._queue, **fields)

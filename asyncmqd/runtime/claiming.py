@@ -54,14 +54,6 @@ class ClaimLoop:
         # A name of its own: two workers of one queue must not take each other's claims for lost.
         self.name = node.worker_name()
         self.execution = execution
-        self.brake = Brake(
-            queue,
-            node.observer,
-            running=lambda: len(self.running),
-            slots=lambda: execution.options.concurrency,
-            on_ease=self.ring,
-        )
-        execution.on_cannot_begin = self.brake.press
         self.room = room
         self.scanner = scanner
         self.drain_timeout = drain_timeout  # seconds
@@ -76,6 +68,9 @@ class ClaimLoop:
         self._retired = False  # others are woken instead of us
         self._bell = asyncio.Event()
         self._unsaved = Unsaved(queue, node, self._bell)
+        slots = execution.options.concurrency
+        self.brake = Brake(queue, node.observer, self.running, slots, self._bell)
+        execution.on_cannot_begin = self.brake.press
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
 

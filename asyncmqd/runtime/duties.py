@@ -2,7 +2,8 @@
 
 Each duty is watched. One that ends unasked, by an error that nobody expected or by a cancellation
 that is not ours, is logged with its stack, told by `status`, and begun again after a pause. One
-that ends again and again needs a new process: the owner of the duties is told.
+that ends again and again needs a new process: the owner of the duties is told. A cancellation that
+the task which began the duty has got, too, is no crash: `asyncio.run` cancels all tasks at its end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -42,6 +44,8 @@ class Duty:
         self._work = work
         self._on_crash = on_crash
         self._loop = asyncio.get_running_loop()
+        beginner = asyncio.current_task()
+        self._beginner = beginner and weakref.ref(beginner)  # or it would live as long as we
         self._crashed_at = -STEADY  # loop time
         self._anew = False
         self._ending = False
@@ -90,8 +94,15 @@ class Duty:
             self._settle()
         elif anew:
             self._begin()
+        elif task.cancelled() and self._beginner_was_cancelled():
+            # Until it calls `end`: a worker that drains still has leases to renew.
+            self._rest = self._loop.call_later(self._first_pause, self._begin)
         else:
             self._crash(error)
+
+    def _beginner_was_cancelled(self) -> bool:
+        task = self._beginner and self._beginner()
+        return task is not None and (task.cancelled() or task.cancelling() > 0)
 
     def _crash(self, error: BaseException) -> None:
         self.crashes = self.crashes + 1 if self.troubled else 1

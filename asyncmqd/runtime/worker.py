@@ -141,6 +141,7 @@ class Worker:
         if isinstance(self._slots, OwnSlots):
             self._slots.resize(options.concurrency)
         self._claims.drain_timeout = options.drain_timeout
+        self._claims.brake.slots = options.concurrency
         self._scheduler.declare(options.repeatables)
         self._scanner.ring()
         self._claims.ring()

@@ -54,14 +54,17 @@ class Surprising(InMemoryBackend):
         ("prune", "sweep"),
         ("outlook", "scanner of q"),
         ("move_due", "scanner of q"),
-        ("declare", "scheduler of q"),
-        ("schedules", "scheduler of q"),
-        ("fire", "scheduler of q"),
+        ("declare_all", "schedules"),
+        ("schedules", "schedules"),
+        # An error concerns the one queue that it was in, a cancellation all that have schedules.
+        ("fire", {KeyError: "scheduler of q", asyncio.CancelledError: "schedules"}),
+        ("now", "heartbeat"),
     ],
 )
 async def test_a_surprise_in_any_verb_costs_one_pass(
-    bench: Bench, verb: str, duty: str, error: type[BaseException]
+    bench: Bench, verb: str, duty: str | dict[type, str], error: type[BaseException]
 ) -> None:
+    duty = duty if isinstance(duty, str) else duty[error]
     store = bench.backend = Surprising(verb, error)
     bench.task(asyncio.sleep, name="sleep")
     bench.task(asyncio.sleep, name="tick")
@@ -109,14 +112,55 @@ async def test_whoever_cancels_all_tasks_ends_no_duty(bench: Bench) -> None:
         await asyncio.sleep(1)
         mine = {"wake-ups", "heartbeat", "sweep", LEASES, "scanner of q", "scheduler of q"}
         for task in asyncio.all_tasks():
-            if task.get_name() in mine:
+            if task.get_name() in {*mine, "schedules"}:
                 task.cancel()
         await asyncio.sleep(0.5)
-        assert mine <= {task.get_name() for task in asyncio.all_tasks()}
+        names = [task.get_name() for task in asyncio.all_tasks()]
+        assert all(names.count(name) == 1 for name in (*mine, "schedules"))
         assert {told.partition(":")[0] for told in worker.node.duties.crashed} == mine
         await asyncio.sleep(20)
     assert bench.observer.names().count("schedule.fired") == 3
-    assert bench.observer.names().count("duty.crashed") == 6
+    crashed = [fields["duty"] for name, fields in bench.observer.events if name == "duty.crashed"]
+    assert sorted(set(crashed) - {"schedules"}) == sorted(mine)
+    assert max(map(crashed.count, crashed)) == 1
+
+
+def test_the_end_of_a_loop_is_no_crash(bench: Bench) -> None:
+    """`asyncio.run` cancels every task there is: those that would end the duties, and the duties."""
+    began: list[str] = []
+
+    async def job() -> None:
+        began.append("job")
+        await asyncio.sleep(1e9)
+
+    bench.backend = InMemoryBackend()
+    bench.task(job, name="job")
+    bench.task(asyncio.sleep, name="tick")
+
+    async def serve() -> None:
+        async with bench.node() as node:
+            await Worker("q", node, WorkerOptions(repeatables=(TICK,), scanners=(_look,))).run()
+
+    async def program() -> None:
+        serving = asyncio.create_task(serve())
+        await bench.add("job")
+        await eventually(_true_of(began))
+        del serving
+
+    asyncio.run(program())
+    assert [name for name in bench.observer.names() if "crashed" in name] == []
+    assert asyncio.run(bench.backend.counts(["q"]))["q"].waiting == 1
+
+
+async def _look(_queue: str, **_: object) -> None:
+    await asyncio.sleep(1e9)
+
+
+def _true_of(found: list[str]) -> Callable[[], Any]:
+    async def look() -> bool:
+        return bool(found)
+
+    return look
 
 
 @asynccontextmanager
