@@ -103,11 +103,11 @@ class Processes:
     async def run(self, spec: JobSpec, context: JobContext) -> Any:
         """The encoded result of the job, run in a child.
 
-        Raises Retry or Reject for what the task raised, ChildCrashed if the child died, ChildFailed
-        if it could not import the application, CannotBegin if none could be started. When
-        cancelled, the child is killed.
+        Raises Retry or Reject for what the task raised, ChildCrashed if the child died in the run,
+        ChildFailed if it could not import the application, CannotBegin if none could be started.
+        When cancelled, the child is killed.
         """
-        child = self._idle.pop() if self._idle else await self._start()
+        child = await self._take_idle() or await self._start()
         try:
             reply = await child.call(spec, context, self._backend)
         except BaseException:
@@ -119,6 +119,16 @@ class Processes:
             return EncodedResult(bytes(reply.result))
         raise _as_exception(reply)
 
+    async def _take_idle(self) -> _Child | None:
+        """A child that waits for a job. One that died while it did is no job's fault."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive:
+                return child
+            self._all.discard(child)
+            await child.kill()
+        return None
+
     async def _start(self) -> _Child:
         modules = sorted({task.module for task in self._registry})
         main = None
@@ -127,7 +137,7 @@ class Processes:
             main = getattr(sys.modules["__main__"], "__file__", None)
         try:
             child = await _Child.start(Hello(modules, sys.path, main, least_level()))
-        except OSError as error:
+        except (OSError, ChildCrashed) as error:
             reason = str(error) or f"it was not ready after {_START_LIMIT:g} s"
             raise CannotBegin(f"no process could be started: {reason}") from None
         self._all.add(child)
@@ -175,6 +185,11 @@ class _Child:
         self._reader = reader
         self._writer = writer
         self._watching = asyncio.create_task(self._watch())
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing tells yet of its end."""
+        return self._process.returncode is None and not self._reader.at_eof()
 
     async def _watch(self) -> None:
         """End the line with the process: what it started may hold the socket, and live on."""

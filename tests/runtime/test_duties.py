@@ -126,7 +126,7 @@ async def test_whoever_cancels_all_tasks_ends_no_duty(bench: Bench) -> None:
 
 
 def test_the_end_of_a_loop_is_no_crash(bench: Bench) -> None:
-    """`asyncio.run` cancels every task there is: those that would end the duties, and the duties."""
+    """`asyncio.run` cancels all tasks: those that would end the duties, and the duties."""
     began: list[str] = []
 
     async def job() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
@@ -82,6 +85,55 @@ async def test_the_error_is_the_task_s_whatever_its_rules_do(bench: Bench, execu
             odd = name.startswith(("no_type", "backoff_")) and name != "backoff_by_error"
             if executor != "process":  # its child tells by a log line
                 assert bool(_fell_back(bench, id)) == odd, name
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+async def test_arguments_that_do_not_fit_are_retried(bench: Bench, executor: str) -> None:
+    """Whatever `retry_on` says: the task's own errors of another type are not."""
+    async with _worker(bench):
+        record, failure = await _failed(bench, await bench.add(f"{executor}.one_of_them", kwargs={"x": 1}))
+    assert failure.type == "BadArguments"
+    assert record.state is not State.FAILED or record.failures == 2
+
+
+async def test_a_child_that_dies_before_the_job_begins_is_no_crash(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it starts, the application's import being the cause here, or while it is idle."""
+    (tmp_path / "frail.py").write_text(
+        "import os, pathlib\n"
+        "if (pathlib.Path(__file__).parent / 'deadly').exists():\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "from asyncmqd import task\n"
+        "@task(name='work')\n"
+        "def work():\n"
+        "    return os.getpid()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("asyncmqd.runtime.brake.PAUSE", 0.1)
+    bench.backend = InMemoryBackend()
+    work = types.FunctionType((lambda: None).__code__, {"__name__": "frail"})
+    bench.task(work, name="work", executor="process")
+    (tmp_path / "deadly").touch()
+
+    async def held_back() -> list[dict[str, Any]]:
+        return [fields for name, fields in bench.observer.events if name == "queue.held_back"]
+
+    async with bench.worker(concurrency=1) as worker:
+        first = await bench.add("work")
+        (told,) = await eventually(held_back)
+        assert "ended with signal SIGKILL" in told["error"]
+        assert worker.held_back
+        (tmp_path / "deadly").unlink()
+        (before,) = await bench.ended(first)
+        child = psutil.Process(decode(before.result))
+        child.kill()
+        child.wait()
+        (after,) = await bench.ended(await bench.add("work"))
+    assert {(each.state, each.crashes, each.attempt) for each in (before, after)} == {
+        (State.COMPLETED, 0, 1)
+    }
+    assert "job.crashed" not in bench.observer.names()
 
 
 async def test_a_group_s_message_names_what_is_in_it(bench: Bench) -> None:
