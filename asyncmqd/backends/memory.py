@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import os
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -23,6 +25,7 @@ from asyncmqd.backends.base import (
     Lapsed,
     Outlook,
     ScheduleRecord,
+    StoreError,
     Turn,
     WorkerRecord,
 )
@@ -155,10 +158,26 @@ class _Store:
     """What all instances of one URL share."""
 
     def __init__(self) -> None:
-        self.lock = os_threads.rlock()
+        self._lock = os_threads.rlock()
+        self._process = 0  # whose jobs these are: that of the first who looks, or adds one
         self.queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self.workers: dict[str, tuple[WorkerRecord, float]] = {}
         self.listeners: list[Callable[[str], None]] = []
+
+    @property
+    def lock(self) -> threading.RLock:
+        """For one look or change. Raises StoreError in a process that was forked after the first:
+        its copy of the jobs is nobody's, and the lock may be held by a thread that it lacks.
+        """
+        if self._process != (here := os.getpid()):
+            if self._process:
+                raise StoreError(
+                    f"memory://: the jobs are in the memory of process {self._process}, which a"
+                    f" forked process ({here}) cannot reach: enqueue before the fork, or use a"
+                    " store that processes share, such as sqlite:///"
+                )
+            self._process = here
+        return self._lock
 
     def wake(self, queue: str) -> None:
         for listener in list(self.listeners):

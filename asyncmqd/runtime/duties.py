@@ -45,7 +45,8 @@ class Duty:
         self._on_crash = on_crash
         self._loop = asyncio.get_running_loop()
         beginner = asyncio.current_task()
-        self._beginner = beginner and weakref.ref(beginner)  # or it would live as long as we
+        # Weakly, or it would live as long as we.
+        self._beginner = None if beginner is None else weakref.ref(beginner)
         self._crashed_at = -STEADY  # loop time
         self._anew = False
         self._ending = False
@@ -101,7 +102,7 @@ class Duty:
             self._crash(error)
 
     def _beginner_was_cancelled(self) -> bool:
-        task = self._beginner and self._beginner()
+        task = None if self._beginner is None else self._beginner()
         return task is not None and (task.cancelled() or task.cancelling() > 0)
 
     def _crash(self, error: BaseException) -> None:

@@ -19,6 +19,7 @@ import traceback
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from types import FrameType
 from typing import Any, NoReturn
 
 _RESTORED = {  # as they are in a Python that has just begun
@@ -106,6 +107,7 @@ def _after_in_child() -> None:
     global _forked, _loop  # noqa: PLW0603 - a fork is of the whole process
     _forked = bool(_signals or _descriptors or _loop)  # else no process of ours was forked
     _leave_signals()
+    _leave_pool()
     _let_go(_descriptors)
     if _loop is not None:
         _leave_loop(_loop)
@@ -123,6 +125,29 @@ def _leave_signals() -> None:
         _let_go([wakeup])
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:  # libuv has set another in secret
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+def _leave_pool() -> None:
+    """A pool's thread takes what its call raises for a result, and waits for the next call."""
+    pools = sys.modules.get("concurrent.futures.thread")
+    if not _forked or pools is None:
+        return
+    call = pools._WorkItem.run.__code__  # noqa: SLF001
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    while frame is not None:
+        if frame.f_code is call:
+            frame.f_locals["self"].future = _LastCall()
+        frame = frame.f_back
+
+
+class _LastCall:
+    """Stands for the future of a call from which a forked child comes back."""
+
+    def set_result(self, _result: object) -> NoReturn:
+        _end(None)
+
+    def set_exception(self, error: BaseException) -> NoReturn:
+        _end(error)
 
 
 def _make_stand_ins() -> None:

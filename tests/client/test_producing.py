@@ -29,6 +29,7 @@ from asyncmqd import (
     task,
 )
 from asyncmqd.backends import BaseBackend, InMemoryBackend
+from asyncmqd.backends.base import StoreError
 from asyncmqd.client import connection
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.tasks import REGISTRY
@@ -312,6 +313,40 @@ def test_enqueue_sync_survives_a_fork(tmp_path: Path) -> None:
         return (await Queue("math").counts()).waiting
 
     assert asyncio.run(waiting()) == 2
+
+
+def test_memory_refuses_in_a_fork_what_would_be_lost() -> None:
+    """Also while another thread holds the lock, which nobody in the child will ever release."""
+    store = connect("memory://forked")
+    add.enqueue_sync(1)
+    read, write = os.pipe()
+    with store._store._lock:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                add.enqueue_sync(2)
+            except StoreError as error:
+                os.write(write, str(error).encode())
+            finally:
+                os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write)
+    with os.fdopen(read) as told:
+        assert "enqueue before the fork" in told.read()
+    add.enqueue_sync(3)
+
+
+def test_memory_is_of_the_process_that_uses_it_first() -> None:
+    """A server of processes imports the application, and forks then."""
+    connect("memory://imported")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            add.enqueue_sync(1)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 async def test_enqueue_sync_in_a_loop_says_what_to_do(store: BaseBackend) -> None:

@@ -50,7 +50,15 @@ def test_pools_of_every_kind_in_every_executor_and_the_daemon_lives_on(daemon, f
 @pytest.mark.parametrize("top", ["", TWO], ids=["one process", "two"])
 def test_a_child_ends_as_it_says_and_its_parent_goes_on(daemon, file, top):
     d = daemon(file.url, MAIL, top=top, **FORKING).start()
-    ways = ("exits", "exits_thread", "exits_process", "exits_async_process")
+    ways = (
+        "exits",
+        "exits_thread",
+        "exits_to_thread",
+        "exits_pool_of_threads",
+        "exits_process",
+        "exits_async_process",
+        "exits_to_thread_process",
+    )
     results = run_all(d, file, dict.fromkeys(ways, (7,)) | {"exits_below": (7,)})
     assert results.pop("exits_below") == [7, 7]
     assert results == dict.fromkeys(ways, 7)

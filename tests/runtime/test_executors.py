@@ -91,7 +91,9 @@ async def test_the_error_is_the_task_s_whatever_its_rules_do(bench: Bench, execu
 async def test_arguments_that_do_not_fit_are_retried(bench: Bench, executor: str) -> None:
     """Whatever `retry_on` says: the task's own errors of another type are not."""
     async with _worker(bench):
-        record, failure = await _failed(bench, await bench.add(f"{executor}.one_of_them", kwargs={"x": 1}))
+        record, failure = await _failed(
+            bench, await bench.add(f"{executor}.one_of_them", kwargs={"x": 1})
+        )
     assert failure.type == "BadArguments"
     assert record.state is not State.FAILED or record.failures == 2
 

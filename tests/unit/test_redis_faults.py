@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from redis.asyncio.connection import AbstractConnection
@@ -47,6 +49,27 @@ async def opened() -> AsyncIterator[Callable[[str], RedisBackend]]:
 @pytest.fixture
 def store(server: RedisServer, opened: Callable[[str], RedisBackend]) -> RedisBackend:
     return opened(server.url)
+
+
+def _fork_has(descriptor: int) -> bool:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(Path(f"/proc/self/fd/{descriptor}").exists())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
+
+
+async def test_a_forked_child_lets_go_of_the_connection_that_renews(server, store):
+    await store.add(QUEUE, jobs("a"))
+    [claim] = await store.claim(QUEUE, 1, LEASE, "w")
+    extend, held = store.extender(), [Held(QUEUE, claim.id, claim.token)]
+    assert extend(held, LEASE) == [True]
+    [connection] = leases._connections(extend._client)
+    line = connection._sock.fileno()
+    assert not _fork_has(line)
+    with server.client() as client:
+        before = client.info("stats")["total_connections_received"]
+        assert extend(held, LEASE) == [True]
+        assert client.info("stats")["total_connections_received"] == before
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -12,7 +14,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.redis.address import Address
@@ -63,6 +65,7 @@ class LeaseClient:
         self._address = address
         self._client: Any = None  # redis-py types its clients for both worlds at once
         self._distrusted = False  # by the event loop, while this thread may be using the client
+        _all.add(self)
 
     def distrust(self) -> None:
         """From any thread: look anew for the master before the next call."""
@@ -88,6 +91,14 @@ class LeaseClient:
         if client is not None:
             client.close()
 
+    def abandon(self) -> None:
+        """In a forked child: the connections are the parent's, which goes on using them."""
+        client, self._client = self._client, None
+        for connection in _connections(client):
+            line = connection._sock  # noqa: SLF001 - `disconnect` may wait for locks
+            if line is not None:
+                line.close()  # says nothing to the server
+
     def _run(self, commands: Sequence[Command]) -> list[Any]:
         replies = self._send(commands)
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -108,6 +119,30 @@ class LeaseClient:
             pipeline.execute_command(*command)
         replies: list[Any] = pipeline.execute(raise_on_error=False)
         return replies
+
+
+_all: WeakSet[LeaseClient] = WeakSet()
+
+
+def _abandon_all() -> None:
+    for each in list(_all):
+        each.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
+
+
+def _connections(client: Any) -> Iterator[Any]:
+    """All of a client of redis-py, which has no name for them."""
+    if isinstance(client, RedisCluster):
+        for node in client.nodes_manager.nodes_cache.values():
+            yield from _connections(node.redis_connection)
+    elif client is not None:
+        pool = client.connection_pool
+        yield from (*pool._available_connections, *pool._in_use_connections)  # noqa: SLF001
+        if isinstance(pool, SentinelConnectionPool):
+            for sentinel in pool.sentinel_manager.sentinels:
+                yield from _connections(sentinel)
 
 
 def _client(address: Address) -> Redis | RedisCluster:

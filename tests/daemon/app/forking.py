@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,22 @@ async def exits(code: int) -> int:
 @task(name="exits_thread")
 def exits_thread(code: int) -> int:
     return _exits(code)
+
+
+@task(name="exits_to_thread")
+async def exits_to_thread(code: int) -> int:
+    return await asyncio.to_thread(_exits, code)
+
+
+@task(name="exits_pool_of_threads")
+def exits_pool_of_threads(code: int) -> int:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(_exits, code).result()
+
+
+@task(name="exits_to_thread_process", executor="process")
+async def exits_to_thread_process(code: int) -> int:
+    return await asyncio.to_thread(_exits, code)
 
 
 @task(name="exits_process", executor="process")
