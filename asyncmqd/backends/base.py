@@ -262,6 +262,18 @@ class BaseBackend(abc.ABC):
         """
 
     @abc.abstractmethod
+    async def wait_ended(
+        self, waited: Mapping[str, Collection[str]], timeout: float
+    ) -> dict[str, set[str]]:
+        """Sleep until jobs of these have ended, or were deleted, at most `timeout` seconds.
+
+        `waited` has ids by queue. The answer has those to look at, and may be empty. All that ended
+        before are among them at the first call that names their queue, and after each
+        (re)connection; the caller may add ids to a queue while it waits, and looks at these itself.
+        Now and then a job is named that has not ended. Only one call may run at a time.
+        """
+
+    @abc.abstractmethod
     async def retire(self, queue: str) -> None:
         """This instance claims from the queue no more: from now on others are woken instead."""
 

@@ -29,6 +29,7 @@ from asyncmqd.backends.base import (
     Turn,
     WorkerRecord,
 )
+from asyncmqd.backends.heard import Heard
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.domain import clock, os_threads
 from asyncmqd.domain.change import Answer, Change
@@ -163,6 +164,7 @@ class _Store:
         self.queues: defaultdict[str, _Queue] = defaultdict(_Queue)
         self.workers: dict[str, tuple[WorkerRecord, float]] = {}
         self.listeners: list[Callable[[str], None]] = []
+        self.hearers: list[Callable[[str, Collection[str]], None]] = []
 
     @property
     def lock(self) -> threading.RLock:
@@ -182,6 +184,31 @@ class _Store:
     def wake(self, queue: str) -> None:
         for listener in list(self.listeners):
             listener(queue)
+
+    def tell(self, queue: str, ended: Collection[str]) -> None:
+        if ended:
+            for hearer in list(self.hearers):
+                hearer(queue, ended)
+
+
+class _Ear:
+    """Who waits for jobs to end, in one event loop."""
+
+    def __init__(self, store: _Store) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self.heard = Heard()
+        store.hearers.append(self._on_end)
+
+    async def close(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        self._store.hearers.remove(self._on_end)
+
+    def _on_end(self, queue: str, ids: Collection[str]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed
+            self._loop.call_soon_threadsafe(self.heard.note, queue, ids)
 
 
 class _Sleeper:
@@ -248,6 +275,7 @@ class InMemoryBackend(BaseBackend):
         self._store = _stores[url] if url else _Store()
         self._now = now
         self._sleepers = PerLoop(partial(_Sleeper, self._store))
+        self._ears = PerLoop(partial(_Ear, self._store))
 
     async def connect(self) -> None:
         """Nothing to reach."""
@@ -255,6 +283,7 @@ class InMemoryBackend(BaseBackend):
     async def close(self) -> None:
         """Stop listening; the jobs stay with the URL."""
         await self._sleepers.close()
+        await self._ears.close()
 
     async def warnings(self) -> list[str]:
         return []
@@ -291,9 +320,15 @@ class InMemoryBackend(BaseBackend):
         with self._store.lock:
             data = self._store.queues[queue]
             answers = [self._apply(data, change) for change in changes]
+            ended = [
+                change.id
+                for change, answer in zip(changes, answers, strict=True)
+                if answer == "applied" and change.path.target.terminal
+            ]
             claims = [] if data.paused else list(self._claim(queue, data, limit, lease, worker))
         if any(change.path.target is State.WAITING for change in changes):
             self._store.wake(queue)
+        self._store.tell(queue, ended)
         return Turn(answers, claims)
 
     def _claim(
@@ -450,6 +485,11 @@ class InMemoryBackend(BaseBackend):
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._sleepers.here().wait(set(queues), timeout)
 
+    async def wait_ended(
+        self, waited: Mapping[str, Collection[str]], timeout: float
+    ) -> dict[str, set[str]]:
+        return await self._ears.here().heard.wait(waited, timeout)
+
     async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
         return
 
@@ -511,7 +551,9 @@ class InMemoryBackend(BaseBackend):
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         with self._store.lock:
-            return [self._remove(self._store.queues[queue], id) for id in ids]
+            removed = [self._remove(self._store.queues[queue], id) for id in ids]
+        self._store.tell(queue, ids)
+        return removed
 
     def _remove(self, queue: _Queue, id: str) -> bool:
         row = queue.rows.get(id)
@@ -524,6 +566,7 @@ class InMemoryBackend(BaseBackend):
             rows = self._rows(queue, state)[:page]
             for row in rows:
                 self._store.queues[queue].delete(row)
+        self._store.tell(queue, [row.id for row in rows])
         return len(rows)
 
     # ------------------------------------------------------------------ schedules

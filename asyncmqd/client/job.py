@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
-from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.background import run_sync
 from asyncmqd.client.refs import PublicURL, read_ref, ref_of, store_of
+from asyncmqd.client.waits import waits
 from asyncmqd.domain.codec import CorruptPayload, convert, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, hurry, replay
@@ -20,7 +18,6 @@ from asyncmqd.domain.tasks import REGISTRY
 
 Value_co = TypeVar("Value_co", covariant=True)
 
-_FIRST_LOOK, _SLOWEST_LOOK = 0.005, 0.25  # seconds between looks for a result, doubling
 _LAST_LOOK = 2.0  # seconds that a look may take once the time for a result is over
 
 
@@ -125,8 +122,8 @@ class Job(Generic[Value_co]):
 
     async def record(self) -> Record:
         """All that the store knows of the job now. Raises JobGone."""
-        (record,) = await self._backend.get(self.queue, [self.id])
-        return self._seen(record)
+        backend = self._backend
+        return self._seen(await waits(backend).looks.look(backend, self.queue, self.id))
 
     def _seen(self, record: Record | None) -> Record:
         if record is None:
@@ -184,18 +181,14 @@ class Job(Generic[Value_co]):
         """Why it does not end, as far as the list of workers tells."""
         if record.place != record.state:
             return "no worker there knows its task"
-        if record.state is State.ACTIVE or any(
-            self.queue in _queues_of(worker) for worker in await self._backend.workers()
-        ):
+        backend = self._backend
+        if record.state is State.ACTIVE or self.queue in await waits(backend).served(backend):
             return ""
         return "nobody serves the queue"
 
     async def _wait(self) -> Record:
-        pause = _FIRST_LOOK
-        while not (record := await self.record()).state.terminal:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _SLOWEST_LOOK)
-        return record
+        backend = self._backend
+        return self._seen(await waits(backend).end(backend, self.queue, self.id))
 
     def _typed(self, value: Any) -> Any:
         """The result as the task's return hint declares it, where this process knows the task."""
@@ -262,16 +255,3 @@ def _spec_of(record: Record) -> JobSpec:
         return decode_spec(record.payload, limit=len(record.payload))
     except CorruptPayload:
         return JobSpec(id=record.id, task="", priority=record.priority)
-
-
-class _Serving(msgspec.Struct):
-    """What a process tells about itself, as far as it matters here."""
-
-    queues: dict[str, Any] = {}
-
-
-def _queues_of(worker: WorkerRecord) -> Collection[str]:
-    try:
-        return msgspec.json.decode(worker.info, type=_Serving).queues
-    except msgspec.DecodeError:  # of another release
-        return ()

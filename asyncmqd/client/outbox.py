@@ -113,7 +113,7 @@ def _until(moment: float, waiting: Sequence[_Waiting]) -> list[_Waiting]:
 def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
     for job, future, _ in waiting:
         if not future.done():
-            future.set_exception(_own(in_doubt(error, [job.id])))
+            future.set_exception(own(in_doubt(error, [job.id])))
 
 
 def in_doubt(error: Exception, ids: Sequence[str]) -> Exception:
@@ -127,7 +127,7 @@ def in_doubt(error: Exception, ids: Sequence[str]) -> Exception:
     return told
 
 
-def _own(error: Exception) -> Exception:
+def own(error: Exception) -> Exception:
     """One for each caller, who adds to its traceback; a store may raise what cannot be copied."""
     try:
         own = copy.copy(error)

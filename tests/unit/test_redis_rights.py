@@ -77,7 +77,7 @@ async def test_who_may_not_publish_adds_nothing(server, opened):
 
 async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatch):
     """What is stored is told as stored; the producer is warned, and the daemon once."""
-    monkeypatch.setattr(wakeups, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(ears.Ears, "look_every", 0.01)
     store, idle = opened(as_user(server.url)), opened(as_user(server.url))
     await store.add(QUEUE, JOB)
     await idle.wait([QUEUE], 1.0)

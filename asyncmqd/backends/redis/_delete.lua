@@ -3,7 +3,7 @@ local function delete(ids, where, ended)
   if #ids == 0 then
     return
   end
-  local keys, bytes, runs = {}, 0, read_runs(ids)
+  local keys, bytes, runs, live = {}, 0, read_runs(ids), {}
   for number, id in ipairs(ids) do
     keys[2 * number - 1], keys[2 * number] = base .. 'job:' .. id, base .. 'left:' .. id
     leave(where[number], id)
@@ -11,10 +11,13 @@ local function delete(ids, where, ended)
       leave('counted', id)
       leave('expiry', id)
       bytes = bytes + (runs[number] and runs[number][SIZE] or 0)
+    else
+      live[#live + 1] = id
     end
   end
   write_lines()
   redis.call('DEL', unpack(keys))
   redis.call('HDEL', base .. 'runs', unpack(ids))
   redis.call('DECRBY', base .. 'bytes', bytes)
+  tell(live)
 end

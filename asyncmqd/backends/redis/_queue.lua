@@ -13,6 +13,7 @@
 --   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
+--   hearers     set of the channels of processes that wait for jobs to end
 --   paused, schedules, schedule:<name>
 --   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]

@@ -1,5 +1,5 @@
 -- Delete jobs wherever they are.
--- needs: _runs _lines _shelves _delete
+-- needs: _runs _lines _shelves _tell _delete
 -- KEYS: the base of the queue
 -- ARGV: the number of ended places, the number of all places, all places but shelves, the ended ones
 --       first, then the ids; no id comes twice

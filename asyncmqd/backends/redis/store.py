@@ -260,6 +260,12 @@ class RedisBackend(BaseBackend):
         await self._run()
         return await self._wakeups.wait(queues, timeout)
 
+    async def wait_ended(
+        self, waited: Mapping[str, Collection[str]], timeout: float
+    ) -> dict[str, set[str]]:
+        await self._run()
+        return await self._ways.here().endings.wait(waited, timeout)
+
     async def retire(self, queue: str) -> None:
         await self._one("retire", queue, State.WAITING, self._wakeups.name)
 

@@ -1,7 +1,7 @@
 -- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
 -- carries the token and stands in one of the edge's sources. Both are one script because a server may
 -- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _runs _lines _shelves _wake _judge _write _change _changes _claims _take
+-- needs: _runs _lines _shelves _wake _tell _judge _write _change _changes _claims _take
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to
@@ -12,13 +12,15 @@
 --       string of the job
 local function apply_all()
   local changes, ids, places = read_changes()
-  local answers, moved, runs, where, scores = {}, false, read_runs(ids), locate(ids, places)
+  local answers, moved, ended, runs = {}, false, {}, read_runs(ids)
+  local where, scores = locate(ids, places)
   for number, change in ipairs(changes) do
     local run, place = runs[number], where[number]
     local answer = judge(change, run, place, scores[number])
     if answer == 0 then
       moved = true
       apply(change, run, place)
+      ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil
     end
     answers[number] = answer
   end
@@ -32,6 +34,7 @@ local function apply_all()
   if moved and ARGV[9] ~= 'none' then
     wake(ARGV[9] == 'all')
   end
+  tell(ended)
   return answers
 end
 

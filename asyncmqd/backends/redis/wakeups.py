@@ -1,42 +1,24 @@
-"""Wake-ups: one subscribed connection to each master, silent until something happens."""
+"""Wake-ups: which queues may have work."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
 
-from redis.asyncio.connection import AbstractConnection
-
 from asyncmqd.backends.base import StoreRefused
-from asyncmqd.backends.redis.ear import Ear
-from asyncmqd.backends.redis.faults import FAULTS
+from asyncmqd.backends.redis.ears import Ears
 from asyncmqd.backends.redis.link import Link
 
-LOOK_EVERY = 3.0  # seconds between two looks whether the server is still the one to listen to
 
-
-class Wakeups:
-    """Hears, on a channel of its own, which queues may have work.
-
-    Messages are lost while a connection is down, so after each (re)connection all queues count as
-    woken. A script publishes on the node that holds its queue, and learns from that node alone
-    whether anybody listens: hence a connection to each master of a cluster.
-    """
+class Wakeups(Ears):
+    """Hears which queues may have work; after each (re)connection all of them count as woken."""
 
     def __init__(
         self, link: Link, name: str, queue_of: Callable[[bytes], str], timeout: float
     ) -> None:
-        self._link = link
-        self._timeout = timeout  # seconds that it may take to open all connections
-        self.name = name  # of the channel
+        super().__init__(link, name, timeout)
         self._queue_of = queue_of
         self._woken: set[str] = set()
-        self._event = asyncio.Event()
-        self._ears: dict[str, Ear] = {}  # by master
-        self._distrusted = False  # whether the ears lead to the wrong server
-        self.refusal = ""  # why nobody may listen
-        self._look_is_due = True
-        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def channel(self) -> str:
@@ -49,7 +31,7 @@ class Wakeups:
             return await self._wait(queues, timeout)
         except StoreRefused as error:
             self.refusal = str(error)
-            await asyncio.sleep(min(timeout, LOOK_EVERY))
+            await asyncio.sleep(min(timeout, self.look_every))
             return set(queues)
 
     async def _wait(self, queues: Collection[str], timeout: float) -> set[str]:
@@ -68,72 +50,7 @@ class Wakeups:
         self._woken -= woken
         return woken
 
-    async def close(self) -> None:
-        """Stop listening."""
-        ears, self._ears = self._ears, {}
-        for ear in ears.values():
-            await ear.close()
-
-    async def end(self) -> None:
-        """Stop listening, and looking."""
-        if self._timer is not None:
-            self._timer.cancel()
-        await self.close()
-
-    def abandon(self) -> None:
-        """Close the sockets, once the event loop is closed."""
-        for ear in self._ears.values():
-            ear.abandon()
-
-    def distrust(self) -> None:
-        """The server turned out to be dead or the wrong one: listen anew."""
-        self._distrusted = True
-        self._event.set()
-
-    async def _listen(self) -> bool:
-        """See that there is a live connection to each master; whether any was missing."""
-        try:
-            await self._look()
-            masters = await self._link.masters()
-            alive = {name for name, ear in self._ears.items() if ear.hears}
-            if alive == masters.keys() and not self._distrusted:
-                return False
-            if self._ears:  # one broke, and what broke it may have hit the others too
-                self._link.distrust()
-                masters = await self._link.masters()
-            await self.close()
-            self._distrusted = False
-            async with asyncio.timeout(self._timeout):
-                await self._open(masters)
-        except BaseException as error:
-            await self.close()
-            if isinstance(error, FAULTS):
-                self._link.distrust()  # it may have named a master that is none any more
-                told = self._link.error(error)
-                raise told from told.__cause__
-            raise
-        return True
-
-    async def _look(self) -> None:
-        """Now and then, while there is a server to listen to."""
-        if not self._look_is_due:
-            return
-        self._look_is_due = False
-        self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY, self._remind)
-        if self._ears:
-            await self._link.look()
-
-    def _remind(self) -> None:
-        self._look_is_due = True
-        self._event.set()
-
-    async def _open(self, masters: dict[str, Callable[[], AbstractConnection]]) -> None:
-        for name, make in masters.items():
-            ear = self._ears[name] = Ear(make(), self._note)
-            await ear.open(self.name)
-        self.refusal = ""
-
-    def _note(self, base: bytes | None) -> None:
-        if base is not None:
-            self._woken.add(self._queue_of(base))
+    def _note(self, message: bytes | None) -> None:
+        if message is not None:
+            self._woken.add(self._queue_of(message))
         self._event.set()

@@ -79,6 +79,8 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
             _place(jobs, tx, row, change, path)
             if path.place == WAITING:
                 tx.woken.add(queue)
+            elif path.place in _ENDED:
+                tx.ended[queue].append(row.id)
     if moved:
         jobs.save(moved.values())
     return answers

@@ -141,6 +141,7 @@ class Jobs:
             self._tx.executemany(_SQL["save"], others)
 
     def delete(self, rows: Sequence[Row]) -> int:
+        self._tx.ended[self._queue] += [row.id for row in rows if row.kept_in is None]
         for row in rows:
             self._leave(row)
         if rows:

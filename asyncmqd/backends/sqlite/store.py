@@ -27,6 +27,7 @@ from asyncmqd.backends.sqlite import address, moves, reading, standing
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
+from asyncmqd.backends.sqlite.endings import Endings
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
@@ -69,6 +70,7 @@ class SQLiteBackend(BaseBackend):
         self._life: Life | None = None
         self._user = object()  # one of those of its life
         self._listeners = PerLoop(partial(Listener, self._address.path))
+        self._endings = PerLoop(partial(Endings, self._address.path))
         self._leave_behind: weakref.finalize[..., SQLiteBackend] | None = None
 
     def __repr__(self) -> str:
@@ -112,6 +114,7 @@ class SQLiteBackend(BaseBackend):
 
     async def close(self) -> None:
         await self._listeners.close()
+        await self._endings.close()
         life = self._life
         if life is None:
             return
@@ -216,6 +219,12 @@ class SQLiteBackend(BaseBackend):
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         look = self._living().file.look
         return await self._listeners.here().wait(queues, timeout, look)
+
+    async def wait_ended(
+        self, waited: Mapping[str, Collection[str]], timeout: float
+    ) -> dict[str, set[str]]:
+        look = self._living().file.look
+        return await self._endings.here().wait_ended(waited, timeout, look)
 
     async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
         return

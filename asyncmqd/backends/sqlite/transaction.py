@@ -52,6 +52,7 @@ class Transaction(Snapshot):
         super().__init__(connection, host)
         self.executemany = connection.executemany
         self.woken: set[str] = set()  # queues that may have work for somebody who sleeps
+        self.ended: defaultdict[str, list[str]] = defaultdict(list)  # ids by queue
         self._changes = connection.total_changes
         self._tallies: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
         self._adjust(host)

@@ -1,8 +1,9 @@
 """Wake-ups between the processes of a host, without polling.
 
-Who waits binds a datagram socket in the directory `<database>-wake`; who commits something that
-makes a job claimable sends the queue's name to every socket there. A datagram cannot tear, cannot
-block its sender, and nobody has to be running for it.
+Who waits for jobs binds a datagram socket in the directory `<database>-wake`; who commits something
+that makes a job claimable sends the queue's name to every socket there. Those whose name begins
+with `ended-` wait for results instead, and are sent the ids of jobs that ended (`endings.py`). A
+datagram cannot tear, cannot block its sender, and nobody has to be running for it.
 
 Sockets are addressed through /proc/self/fd, because the path of a socket may have no more than 107
 bytes.
@@ -14,8 +15,10 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.sqlite.wake_directory import (
@@ -36,30 +39,61 @@ _MANY = 1_000  # queues that nobody here waits for are not remembered for ever
 _SIZE = 512  # bytes; the longest queue name has 128
 
 
+_ENDED = "ended-"  # begins the names of sockets of those who wait for jobs to end
+_PAGE = 500  # ids of one message
+_NONE: Mapping[str, Sequence[str]] = {}
+
+
+def name_of_ear() -> str:
+    """A name for the socket of somebody who waits for jobs to end."""
+    return f"{_ENDED}{clock.nonce()}"
+
+
+def _messages(ended: Mapping[str, Sequence[str]]) -> list[bytes]:
+    """A queue and ids of jobs that ended, as one message each; see `endings.py`."""
+    return [
+        msgspec.msgpack.encode((queue, ids[at : at + _PAGE]))
+        for queue, ids in ended.items()
+        for at in range(0, len(ids), _PAGE)
+    ]
+
+
 def _datagrams() -> socket.socket:
     return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
-def ring(database: Path, queues: Iterable[str]) -> None:
-    """Wake all who wait for jobs; whoever cannot be reached looks again by itself."""
+def ring(database: Path, queues: Iterable[str], ended: Mapping[str, Sequence[str]] = _NONE) -> None:
+    """Wake all who wait for jobs of these queues, and all who wait for the end of these jobs.
+
+    Whoever cannot be reached looks again by itself.
+    """
     with contextlib.suppress(OSError), opened(database) as directory:
         # Listed anew each time: it takes microseconds, and the time of the last change is too
         # coarse to tell that a listing is still true.
         names = os.listdir(directory)
         if names:
             with _datagrams() as sender:
+                wakeups = [queue.encode() for queue in queues]
+                endings: Sequence[bytes] | None = None
                 for name in names:
-                    _send(sender, directory, name, queues)
+                    if not name.startswith(_ENDED):
+                        _send(sender, directory, name, wakeups)
+                        continue
+                    if endings is None:
+                        endings = _messages(ended)
+                    _send(sender, directory, name, endings)
 
 
-def _send(sender: socket.socket, directory: int, name: str, queues: Iterable[str]) -> None:
+def _send(sender: socket.socket, directory: int, name: str, messages: Sequence[bytes]) -> None:
+    if not messages:
+        return
     with contextlib.suppress(OSError):  # it has just been closed
         fd = socket_in(directory, name)
         if fd is None:
             return  # no sleeper put it there
         try:
-            for queue in queues:
-                sender.sendto(queue.encode(), f"/proc/self/fd/{fd}")
+            for message in messages:
+                sender.sendto(message, f"/proc/self/fd/{fd}")
         except ConnectionRefusedError:  # its process died without closing it
             os.unlink(name, dir_fd=directory)
         except OSError:
@@ -71,9 +105,9 @@ def _send(sender: socket.socket, directory: int, name: str, queues: Iterable[str
 class Listener:
     """The waiting side, in one event loop."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, name: str = "") -> None:
         self._database = database
-        self._path = directory_of(database) / clock.nonce()
+        self._path = directory_of(database) / (name or clock.nonce())
         self._identity: Identity | None = None  # of the socket's name, which others may remove
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

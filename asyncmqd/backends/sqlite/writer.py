@@ -33,8 +33,8 @@ class Writer(StoreThread[Transaction]):
         super().finish(view)
         # Before anybody is told: what went into a file that was removed meanwhile is lost.
         self._log_bytes = self.file.confirm_log()
-        if view.woken:
-            ring(self.file.path, view.woken)
+        if view.woken or any(view.ended.values()):
+            ring(self.file.path, view.woken, view.ended)
 
     def tidy(self, connection: sqlite3.Connection) -> None:
         log_bytes, self._log_bytes = self._log_bytes, 0

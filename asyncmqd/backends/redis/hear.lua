@@ -1,0 +1,21 @@
+-- Say that a process waits for the end of jobs, and look which of them have ended or are gone.
+-- needs: _lines _shelves
+-- KEYS: the base of the queue
+-- ARGV: the channel of the process, the number of places, the places of jobs that have not ended, all
+--       but shelves, then the ids
+-- returns: the ids that stand in none of these places
+redis.call('SADD', base .. 'hearers', ARGV[1])
+local ids, ended = {unpack(ARGV, ARGV[2] + 3)}, {}
+local where = locate(ids, {unpack(ARGV, 3, ARGV[2] + 2)})
+for number, id in ipairs(ids) do
+  if not where[number] then
+    ended[#ended + 1] = id
+  end
+end
+where = #ended > 0 and locate(ended, with_shelves({})) or {}
+for number = #ended, 1, -1 do
+  if where[number] then
+    table.remove(ended, number)
+  end
+end
+return ended
