@@ -75,10 +75,8 @@ async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job[An
 async def _result(job: Job[Any], timeout: float | None) -> Any:
     try:
         return await job.result(timeout)
-    except (JobFailed, JobGone) as error:
+    except (JobFailed, JobGone, TimeoutError) as error:
         raise CommandError(str(error)) from None
-    except TimeoutError:
-        raise CommandError(f"job {job.id}: it has not ended within {timeout:g} s") from None
 
 
 def _task(name: str) -> str:

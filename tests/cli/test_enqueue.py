@@ -110,4 +110,4 @@ def test_wait_fails_with_the_job(asyncmq: Operator, worker: Callable[..., Servin
 def test_wait_ends_after_its_time(asyncmq: Operator) -> None:
     answer = asyncmq("enqueue", "t", "--wait", "--wait-timeout", "20ms")
     assert answer.code == 1
-    assert "has not ended within 0.02 s" in answer.err
+    assert "is waiting after 0.02 s: nobody serves the queue" in answer.err

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.job import Record
-from asyncmqd.domain.states import TERMINAL, State
+from asyncmqd.domain.states import LIVE, TERMINAL, State
 from tests.contract.audit import audit
+from tests.contract.commands import IDS
 from tests.contract.history import History
 from tests.contract.jobs import later
 from tests.contract.model import Command, Side, decisions, snapshot
+from tests.eventually import LIMIT
 
 
 class Play:
@@ -23,11 +26,13 @@ class Play:
         model = InMemoryBackend(now=lambda: self._clock)
         self._model, self._store = Side(model, queue), Side(store, queue)
         self.jobs: dict[str, Record] = {}
+        self._watched = {queue: IDS}
         self._history = History()
 
     async def begin(self) -> None:
         for side in (self._model, self._store):
             side.start = await side.backend.now()
+            await side.backend.wait_ended(self._watched, 0.0)
 
     async def step(self, command: Command) -> None:
         """Play one command. Raises AssertionError where the stores differ or a rule is broken."""
@@ -40,8 +45,20 @@ class Play:
         assert got == expected
         for side in (self._model, self._store):
             await audit(side.backend, side.queue)
+        await self._hear_of_ends(got)
         self._check(command, got)
         self._history.check(command, reply, got)
+
+    async def _hear_of_ends(self, snapshot: dict[str, Any]) -> None:
+        """Whoever waits for results is told of all that had not ended before the command."""
+        live = {each.id for state in LIVE for each in snapshot["jobs"][state]}
+        ended = {id for id, job in self.jobs.items() if job.state in LIVE} - live
+        for side in (self._model, self._store):
+            missing = set(ended)
+            async with asyncio.timeout(LIMIT):
+                while missing:
+                    told = await side.backend.wait_ended(self._watched, 10 * LIMIT)
+                    missing -= told.get(side.queue, set())
 
     def _check(self, command: Command, snapshot: dict[str, Any]) -> None:
         jobs = {each.id: each for state in State for each in snapshot["jobs"][state]}

@@ -105,6 +105,11 @@ REDIS = mutations(
             "'job:' .. id, 0, ''",
             "leases",
         ),
+        ("turn.lua", "  tell(ended)\n", "", "endings"),
+        ("_delete.lua", "  tell(live)\n", "", "endings model"),
+        ("_tell.lua", "if heard == 0 then", "if heard ~= 0 then", "endings"),
+        ("hear.lua", "with_shelves({})", "{}", "endings"),
+        ("endings.py", "queue not in self._told or ", "", "endings"),
         ("unshelve.lua", "local last = page - moved - 1", "local last = -1", "shelves"),
         (
             "beat.lua",

@@ -9,6 +9,20 @@ SQLITE = mutations(
     "sqlite",
     (
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
+        (
+            "moves.py",
+            "                tx.ended[queue].append(row.id)\n",
+            "                pass\n",
+            "endings",
+        ),
+        ("rows.py", " for row in rows if row.kept_in is None]", " for row in rows[:0]]", "endings"),
+        ("writer.py", "if view.woken or any(view.ended.values()):", "if view.woken:", "endings"),
+        (
+            "endings.py",
+            "        if received >= FULL:\n            self._heard.miss()\n",
+            "",
+            "tests/unit/test_sqlite_wakeups.py::test_more_ends_than_a_socket_holds_are_not_missed",
+        ),
         ("moves.py", "    if row.token != change.token:\n", "    if False:\n", "fencing"),
         ("moves.py", "if _state_of(row.place) not in path.sources:", "if False:", "fencing"),
         ("moves.py", "if change.lapsed and row.rank > tx.since_boot:", "if False:", "leases"),

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from asyncmqd.backends.base import StoreRefused
-from asyncmqd.backends.redis import RedisBackend, wakeups
+from asyncmqd.backends.redis import RedisBackend, ears
 from asyncmqd.backends.redis.address import parse
 from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.domain.job import NewJob

@@ -9,9 +9,10 @@ import pytest
 import uvloop
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.redis import RedisBackend, ear
+from asyncmqd.backends.redis import RedisBackend, ear, endings
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
+from tests.eventually import eventually
 from tests.servers import USUAL, RedisServer
 
 QUEUE = "mail"
@@ -197,3 +198,76 @@ def test_it_works_on_uvloop(server):
             await other.close()
 
     assert uvloop.run(scenario()) == {QUEUE}
+
+
+# ---------------------------------------------------------------------- who waits for results
+
+
+@pytest.fixture
+async def waiter(server: RedisServer) -> AsyncIterator[RedisBackend]:
+    """A store that waits for a thousand jobs, none of which has ended."""
+    store = RedisBackend(server.url)
+    await store.add(QUEUE, jobs(*WAITED))
+    assert await store.wait_ended({QUEUE: WAITED}, 0.0) == {}
+    yield store
+    await store.close()
+
+
+WAITED = {f"job{number}" for number in range(1_000)}
+
+
+def processed(server: RedisServer) -> int:
+    with server.client() as client:
+        return client.info("stats")["total_commands_processed"]
+
+
+async def test_a_thousand_waits_cost_less_than_a_command_a_second(server, waiter, monkeypatch):
+    """A look at all of them, at the least, every 15 seconds; a ping each 4 of silence."""
+    waiter._ways.here().endings._next_sweep = 0.0
+    before = processed(server)
+    assert await waiter.wait_ended({QUEUE: WAITED}, 0.0) == {}
+    # Less what INFO and its connection are: two.
+    look = processed(server) - before - 2
+    assert look / endings.SWEEP + 1 / ear.HEARTBEAT + 1 / endings.Endings.look_every < 1
+
+
+async def test_after_a_lost_connection_what_ended_meanwhile_is_found(server, waiter, producer):
+    waiting = asyncio.create_task(waiter.wait_ended({QUEUE: WAITED}, LONG))
+    await asyncio.sleep(0)
+    with server.client() as client:
+        client.client_kill_filter(_type="pubsub")
+        client.delete(f"asyncmq:{{{QUEUE}}}:hearers")  # nobody is told
+    await producer.remove(QUEUE, ["job7"])
+    assert await waiting == {QUEUE: {"job7"}}
+    await producer.remove(QUEUE, ["job8"])
+    assert await waiter.wait_ended({QUEUE: WAITED - {"job7"}}, LONG) == {QUEUE: {"job8"}}
+
+
+async def test_a_server_that_forgot_whom_to_tell_is_told_anew(
+    server, waiter, producer, monkeypatch
+):
+    monkeypatch.setattr(endings, "SWEEP", 0.05)
+    waiter._ways.here().endings._next_sweep = 0.0
+    with server.client() as client:
+        client.flushall()
+    async with asyncio.timeout(LONG):
+        assert await waiter.wait_ended({QUEUE: WAITED}, LONG) == {QUEUE: WAITED}
+        await producer.add(QUEUE, jobs("later"))
+        await waiter.wait_ended({QUEUE: {"later"}}, 0.1)
+    with server.client() as client:
+        assert client.scard(f"asyncmq:{{{QUEUE}}}:hearers") == 1
+
+
+async def test_where_nobody_waits_nothing_is_told(server, producer, monkeypatch):
+    monkeypatch.setattr(endings, "LINGER", 0.01)
+    store = RedisBackend(server.url)
+    await store.add(QUEUE, jobs("a", "b"))
+    await store.wait_ended({QUEUE: {"a"}}, 0.0)
+    with server.client() as client:
+        await eventually(lambda: asyncio.to_thread(lambda: not client.pubsub_channels()))
+        await producer.remove(QUEUE, ["a"])
+        assert not client.exists(f"asyncmq:{{{QUEUE}}}:hearers"), "struck out at the first end"
+        before = client.info("commandstats").get("cmdstat_publish", {}).get("calls", 0)
+        await producer.remove(QUEUE, ["b"])
+        assert client.info("commandstats").get("cmdstat_publish", {}).get("calls", 0) == before
+    await store.close()

@@ -19,9 +19,11 @@ import uvloop
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.backends.sqlite.endings import Endings
+from asyncmqd.backends.sqlite.wake_directory import directory_of
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from asyncmqd.domain.job import NewJob
-from tests.eventually import LIMIT
+from tests.eventually import LIMIT, eventually
 
 
 @pytest.fixture
@@ -184,3 +186,51 @@ async def test_who_waits_learns_that_the_file_is_gone(
         with pytest.raises(StoreError, match="the file was removed while in use"):
             await waiting
     await store.close()
+
+
+async def test_more_ends_than_a_socket_holds_are_not_missed(database: Path) -> None:
+    """Nobody reads while they come: the first ten are there, the others were dropped."""
+    ears = Endings(database)
+    ids = {f"job{number}" for number in range(100)}
+    await ears.wait_ended({"mail": ids}, 0.0)
+    for id in sorted(ids):
+        ring(database, (), {"mail": [id]})
+    assert await ears.wait_ended({"mail": ids}, LIMIT) == {"mail": ids}
+    await ears.close()
+
+
+async def test_ends_and_work_each_ring_at_their_own_doors(database: Path) -> None:
+    worker, waiter = Listener(database), Endings(database)
+    await worker.wait(["mail"], 0.0)
+    await waiter.wait_ended({"mail": {"a", "b"}}, 0.0)
+    ring(database, ["mail"], {"mail": ["a"], "reports": ["b"]})
+    assert await worker.wait(["mail"], LIMIT) == {"mail"}
+    assert await waiter.wait_ended({"mail": {"a", "b"}}, LIMIT) == {"mail": {"a"}}
+    await worker.close()
+    await waiter.close()
+
+
+async def test_what_an_older_release_sends_is_no_end(database: Path) -> None:
+    waiter = Endings(database)
+    await waiter.wait_ended({"mail": {"a"}}, 0.0)
+    knock(waiter, b"mail")
+    ring(database, (), {"mail": ["a"]})
+    assert await waiter.wait_ended({"mail": {"a"}}, LIMIT) == {"mail": {"a"}}
+    await waiter.close()
+
+
+async def test_a_process_that_waits_for_nothing_any_more_takes_its_socket_away(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asyncmqd.backends.sqlite.endings.LINGER", 0.01)
+    waiter = Endings(database)
+    await waiter.wait_ended({"mail": {"a"}}, 0.0)
+    await eventually(lambda: asyncio.to_thread(lambda: not os.listdir(directory_of(database))))
+    ring(database, (), {"mail": ["a"]})
+    assert await waiter.wait_ended({"mail": {"a"}}, 0.0) == {"mail": {"a"}}, "looked at anew"
+    await waiter.close()
+
+
+def knock(waiter: Endings, message: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(message, os.fspath(waiter._path))

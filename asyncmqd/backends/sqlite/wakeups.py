@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -49,6 +50,15 @@ def name_of_ear() -> str:
     return f"{_ENDED}{clock.nonce()}"
 
 
+def _hears_ends(name: str) -> bool:
+    return name.startswith(_ENDED)
+
+
+@functools.lru_cache(maxsize=16)
+def _listed(database: Path) -> str:
+    return str(directory_of(database))
+
+
 def _messages(ended: Mapping[str, Sequence[str]]) -> list[bytes]:
     """A queue and ids of jobs that ended, as one message each; see `endings.py`."""
     return [
@@ -67,6 +77,11 @@ def ring(database: Path, queues: Iterable[str], ended: Mapping[str, Sequence[str
 
     Whoever cannot be reached looks again by itself.
     """
+    with contextlib.suppress(OSError):
+        # Nearly every commit of a busy store ends jobs, and mostly nobody waits for them: a listing
+        # alone does no harm, wherever it leads.
+        if not queues and not any(map(_hears_ends, os.listdir(_listed(database)))):
+            return
     with contextlib.suppress(OSError), opened(database) as directory:
         # Listed anew each time: it takes microseconds, and the time of the last change is too
         # coarse to tell that a listing is still true.
@@ -76,7 +91,7 @@ def ring(database: Path, queues: Iterable[str], ended: Mapping[str, Sequence[str
                 wakeups = [queue.encode() for queue in queues]
                 endings: Sequence[bytes] | None = None
                 for name in names:
-                    if not name.startswith(_ENDED):
+                    if not _hears_ends(name):
                         _send(sender, directory, name, wakeups)
                         continue
                     if endings is None:
