@@ -61,8 +61,8 @@ async def waits(url: str, server: redis.Redis | None) -> None:
     late.sort()
     print(
         f"{url.partition(':')[0]}: {rate:.2f} commands a second while nothing ends;"
-        f" late by {statistics.median(late):.1f} ms (median), {late[WAITS * 99 // 100]:.1f} ms (99 %),"
-        " from the call that ends the job"
+        f" late by {statistics.median(late):.1f} ms (median),"
+        f" {late[WAITS * 99 // 100]:.1f} ms (99 %), from the call that ends the job"
     )
     await application.close()
     await worker.close()
