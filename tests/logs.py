@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +66,7 @@ def captured() -> TextIO:
 @contextmanager
 def log_to(stream: TextIO | None, *, capture: bool = False, **options: Any) -> Iterator[LineWriter]:
     """Log to that stream, and as before afterwards."""
-    root, streams = logging.getLogger(), (sys.stdout, sys.stderr)
+    root = logging.getLogger()
     handlers, level = root.handlers, root.level
     writer = log.setup(stream=stream, **options)
     if capture:
@@ -75,10 +74,9 @@ def log_to(stream: TextIO | None, *, capture: bool = False, **options: Any) -> I
     try:
         yield writer
     finally:
-        sys.stdout, sys.stderr = streams
-        prints._captured.clear()
+        prints.release_prints()
         root.handlers = handlers
         root.setLevel(level)
-        log._log = log._bound = None
+        log._log = None
         structlog.reset_defaults()
         writer.outlet.close()

@@ -16,8 +16,7 @@ from asyncmqd.cli.errors import Misconfigured
 from asyncmqd.client.connection import connect
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.prints import capture_prints
-from asyncmqd.observe.writer import LineWriter
+from asyncmqd.observe.prints import finish
 from asyncmqd.runtime.forks import take_signals
 
 BETWEEN_SIGNALS = 0.05  # seconds
@@ -42,7 +41,7 @@ def import_tasks(modules: Sequence[str]) -> None:
             ) from None
 
 
-def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
+def serve(work: Work, queue: str) -> NoReturn:
     """Do `work` on the connected store until a signal ends it, and leave with exit code 0.
 
     Raises StoreError when the store cannot be reached at the start.
@@ -51,7 +50,7 @@ def serve(work: Work, queue: str, writer: LineWriter) -> NoReturn:
     try:
         code = run_loop(_serve(work, queue, observer), observer)
     finally:
-        writer.finish()
+        finish()
     # A plain function that never ends holds a thread, and an ordinary exit would wait for it.
     os._exit(code)
 
@@ -62,7 +61,6 @@ async def _serve(work: Work, queue: str, observer: Observer) -> int:
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await store.connect()
-            capture_prints()
             observer.event("queue.started", queue=queue)
             await work(store)
     finally:

@@ -75,6 +75,7 @@ def start(
     from asyncmqd.cli.serving import import_tasks, serve
     from asyncmqd.client.connection import connect
     from asyncmqd.observe.log import setup
+    from asyncmqd.observe.prints import capture_prints, release_prints
     from asyncmqd.runtime.first import leave_orphans_to_parent
     from asyncmqd.runtime.runners import run_worker
 
@@ -82,7 +83,6 @@ def start(
     target = target_of(context)
     target.open()  # a URL that names no store is refused before application code runs
     connect(target.keys[0])  # what modules and jobs enqueue goes to the same store
-    import_tasks(tasks or ())
     if not tasks:
         complain("no --tasks: jobs are put aside for workers that know their tasks")
 
@@ -97,4 +97,11 @@ def start(
             drain_timeout=drain_timeout,
         )
 
-    serve(work, queue, setup(log_level, log_format))
+    setup(log_level, log_format)
+    capture_prints(descriptor=True, pipes=True)
+    try:
+        import_tasks(tasks or ())
+        serve(work, queue)
+    except BaseException:
+        release_prints()  # it is told on standard error
+        raise

@@ -21,8 +21,8 @@ from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.journal import is_journal
-from asyncmqd.observe.log import finish, set_level, setup
-from asyncmqd.observe.prints import capture_prints
+from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.prints import capture_prints, finish
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.node import Node
@@ -64,7 +64,8 @@ def _run(
     settings = load(config, given)
     environ.pop("CREDENTIALS_DIRECTORY", None)  # not for the programs that jobs start
     writer = setup(settings.log_level, settings.log_format)
-    capture_prints()
+    here = settings.processes == 1  # else the jobs' code runs in children
+    capture_prints(descriptor=here, pipes=here)
     if systemd.problem:
         Observer().event("daemon.warning", warning=systemd.problem)
     systemd.extend("starting: importing the application")

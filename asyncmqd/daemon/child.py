@@ -33,8 +33,8 @@ from asyncmqd.daemon.shares import share_of
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.log import finish, set_level, setup
-from asyncmqd.observe.prints import capture_prints
+from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.prints import capture_prints, finish
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
 from asyncmqd.runtime.node import Node
@@ -101,9 +101,9 @@ def _log_to(hello: Hello, settings: Settings) -> None:
     if hello.log_fd is None:
         setup(settings.log_level, hello.log_format)
     else:
-        os.set_inheritable(hello.log_fd, False)
-        setup(settings.log_level, hello.log_format, os.fdopen(hello.log_fd, "w", closefd=False))
-    capture_prints()
+        with os.fdopen(hello.log_fd, "w") as stream:
+            setup(settings.log_level, hello.log_format, stream)
+    capture_prints(descriptor=True, pipes=True)
 
 
 class ChildObserver(Observer):

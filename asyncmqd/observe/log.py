@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line, entries of the journal, or coloured lines on a terminal.
 
-structlog builds the events of the application; our own take a shorter way. `lines.py` renders them,
-and `writer.py` sees them off, in one write per turn of the event loop.
+`application.py` brings what the application logs, `prints.py` and `outputs.py` what it prints.
+`lines.py` renders events, and `writer.py` sees them off, in one write per turn of the event loop.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TextIO
+from typing import Any, Literal, NamedTuple, Protocol, TextIO
 
 from asyncmqd.domain import clock
 from asyncmqd.domain.text import clean, clean_lines
 from asyncmqd.observe import journal
+from asyncmqd.observe.application import logger_to, take_records, take_structlog
 from asyncmqd.observe.lines import json_line
 from asyncmqd.observe.outlets import journal_outlet, outlet_of
 from asyncmqd.observe.writer import LineWriter
 
-if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor
-
 Format = Literal["auto", "json", "console"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _OF_MANY_LINES = ("exception", "stack")
-_LEVEL_NAMES = {number: name for name, number in LEVELS.items()}
+_LEVEL_NAMES = {number: name for name, number in LEVELS.items()} | {50: "critical"}
+_HEAD = ("timestamp", "level", "event")
 
 
 class HasFields(Protocol):
@@ -52,16 +52,33 @@ OwnEvent = tuple[int, str, dict[str, Any]]
 """Its level, its name, its fields."""
 
 
+class Writer(Protocol):
+    """What takes rendered lines: a `LineWriter`, or the way to a parent that has one."""
+
+    dropped: int
+
+    def write(self, *lines: bytes) -> None:
+        """Take lines, in this order. Never raises."""
+
+    def finish(self) -> None:
+        """Give them a last chance to leave."""
+
+    def before_fork(self) -> None:
+        """A child is about to be forked."""
+
+    def after_fork(self) -> None:
+        """In a forked child."""
+
+
 class _Log(NamedTuple):
     """Where this process logs to, and in which form."""
 
-    writer: LineWriter
+    writer: Writer
     render: Render
     level: int  # less than this is not logged
 
 
 _log: _Log | None = None
-_bound: Any = None
 
 
 def logs(level: int) -> bool:
@@ -101,8 +118,8 @@ os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 def own_event(level: int, event: str, fields: dict[str, Any]) -> None:
     """Log an event of ours. An exception may be given as `exc_info`.
 
-    It takes the short way: building a line through structlog's processors costs 6 us, a fifth of
-    all that a job of no work costs.
+    Nothing that an application can set up stands in its way, and it is the short one: structlog's
+    processors cost 6 us a line, a fifth of all that a job of no work costs.
     """
     if "exc_info" in fields:
         fields = _with_traceback(fields)
@@ -113,7 +130,7 @@ def own_events(events: Iterable[OwnEvent]) -> None:
     """Log events of ours, in one go."""
     if _log is None:
         for level, event, fields in events:
-            logger().log(level, event, **fields)
+            log_as_host(level, event, fields)
         return
     least, render = _log.level, _log.render
     lines = [
@@ -125,7 +142,7 @@ def own_events(events: Iterable[OwnEvent]) -> None:
         _log.writer.write(*lines)
 
 
-def _event(level: int, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _event(level: int, event: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "timestamp": clock.utc_now(),  # as text it costs a third of the line; the encoder is fast
         "level": _LEVEL_NAMES[level],
@@ -134,25 +151,75 @@ def _event(level: int, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_traceback(fields: dict[str, Any]) -> dict[str, Any]:
-    import structlog
+def _with_traceback(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """With `exception` for `exc_info`: an error, what `sys.exc_info` returns, or just True."""
+    shown = dict(fields)
+    error = shown.pop("exc_info")
+    if isinstance(error, tuple):
+        error = error[1]
+    elif error and not isinstance(error, BaseException):
+        error = sys.exception()
+    if error:
+        shown["exception"] = "".join(traceback.format_exception(error)).rstrip("\n")
+    return shown
 
-    return dict(structlog.processors.format_exc_info(None, "", dict(fields)))
+
+def log_line(level: int, text: Any, fields: Mapping[str, Any]) -> None:
+    """Log a line of the application. `level` is any number that `logging` may have for one."""
+    log_lines(level, (text,), fields)
+
+
+def log_lines(
+    level: int, texts: Iterable[Any], fields: Mapping[str, Any], job: HasFields | None = None
+) -> None:
+    """Log lines of the application that belong to `job`, or else to the one that runs here."""
+    level = min(max(level // 10 * 10, 10), 50)
+    if not logs(level):
+        return
+    if "exc_info" in fields:
+        fields = _with_traceback(fields)
+    # Its own words for the level or the time do not make it a line of another one.
+    shown = {key: fields[key] for key in fields if key not in _HEAD}
+    job = job or running_job.get()
+    pass_on([_event(level, text, shown) for text in texts], {} if job is None else job.fields)
+
+
+def pass_on(events: Iterable[dict[str, Any]], job: Mapping[str, Any]) -> None:
+    """Log events of the application that have their heads; `job` has their job's fields.
+
+    A field of the application that is called job_id, too, does not make it another's line.
+    """
+    if _log is None:
+        for event in events:
+            level, text = event.pop("level"), event.pop("event")
+            del event["timestamp"]
+            log_as_host(LEVELS.get(level, 40), text, {**job, **event})
+        return
+    render = _log.render
+    lines = []
+    for event in events:
+        whole = event | {key: job[key] for key in job if key not in event}
+        lines.append(render(whole, job or whole, ours=False))
+    _log.writer.write(*lines)
 
 
 def logger() -> Any:
-    """The process's logger, bound once: structlog's lazy proxy costs more than the line itself."""
-    global _bound  # noqa: PLW0603 - one logger a process, made anew by `setup`
-    if _bound is None:
-        import structlog
+    """A structlog logger for the application: of ours, or of the program that we are part of."""
+    if _log is not None:
+        return logger_to(log_line)
+    import structlog
 
-        _bound = structlog.get_logger().bind()
-    return _bound
+    return structlog.get_logger()
 
 
-def log_line(level: int, text: str, fields: Mapping[str, Any]) -> None:
-    """Log a line of the application; `level` is any number that `logging` may have for one."""
-    logger().log(min(max(level // 10 * 10, 10), 40), text, **fields)
+def log_as_host(level: int, event: Any, fields: Mapping[str, Any]) -> None:
+    """In a program of others: by its structlog, which may be set up in a way that fails."""
+    import structlog
+
+    try:
+        structlog.get_logger().log(level, event, **fields)
+    except Exception:
+        logging.getLogger("asyncmqd").exception("%s could not be logged", event)
 
 
 # ---------------------------------------------------------------------- setting it up
@@ -173,12 +240,14 @@ def setup(
     writer that is returned has to `finish` before the process ends.
     """
     stream = stream or sys.__stdout__ or sys.stdout
-    fd = os.open(os.devnull, os.O_WRONLY) if stream is None else stream.fileno()  # `asyncmqd >&-`
+    # One of our own: what is descriptor 1 now is captured later. No stream: `asyncmqd >&-`.
+    fd = os.open(os.devnull, os.O_WRONLY) if stream is None else os.dup(stream.fileno())
     console = format == "console" or (format == "auto" and os.isatty(fd))
     render: Render = _ConsoleRenderer() if console else _json_line
     # A service with a root directory of its own may have the stream, but not the socket.
     if not console and journal.is_journal(fd, environ) and os.access(journal_socket, os.W_OK):
         outlet, render = journal_outlet(journal_socket), journal.entry
+        os.close(fd)
     else:
         outlet = outlet_of(fd)
 
@@ -187,87 +256,31 @@ def setup(
         return render(_event(LEVELS["warning"], "log.dropped", fields), {}, ours=True)
 
     writer = LineWriter(outlet, report)
-    _use(_Log(writer, render, LEVELS[level]))
+    log_to(writer, render, LEVELS[level])
+    take_structlog(log_line)
     return writer
 
 
+def log_to(writer: Writer, render: Render, level: int) -> None:
+    """Send all logs of this process there, those of `logging` too, unless the application wants
+    them elsewhere.
+    """
+    global _log  # noqa: PLW0603 - one log a process
+    _log = _Log(writer, render, level)
+    take_records(log_line, level)
+
+
 def set_level(level: str) -> None:
-    """Log from this level on."""
+    """Log from this level on. What the application has set up since the start stays."""
+    global _log  # noqa: PLW0603 - one log a process
     if _log is not None:
-        _use(_log._replace(level=LEVELS[level]))
-
-
-def _use(log: _Log) -> None:
-    # structlog takes 100 ms to import with rich beside it: producers, who never log, do without.
-    import structlog
-
-    global _bound, _log  # what was bound before logs as before
-    _bound, _log = None, log
-    processors: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_job_fields,
-        structlog.processors.format_exc_info,
-        _last(log.render),
-    ]
-    structlog.configure(
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(log.level),
-        logger_factory=lambda *_: _Logger(log.writer),
-        cache_logger_on_first_use=False,
-    )
-    root = logging.getLogger()
-    root.handlers = [_StandardHandler()]
-    root.setLevel(log.level)
-
-
-class _Logger:
-    """What structlog calls with a rendered line."""
-
-    def __init__(self, writer: LineWriter) -> None:
-        self._writer = writer
-
-    def msg(self, line: bytes) -> None:
-        self._writer.write(line)
-
-    debug = info = warning = error = critical = exception = msg
-
-
-class _StandardHandler(logging.Handler):
-    """Standard library records as events, with the job that logged them."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        fields: dict[str, Any] = {"logger": record.name}
-        if record.exc_info:
-            fields["exc_info"] = record.exc_info
-        try:
-            log_line(record.levelno, record.getMessage(), fields)
-        except Exception:  # noqa: BLE001 - a broken log call must not break the job that made it
-            self.handleError(record)
+        root = logging.getLogger()
+        if root.level == _log.level:
+            root.setLevel(LEVELS[level])
+        _log = _log._replace(level=LEVELS[level])
 
 
 # ---------------------------------------------------------------------- rendering
-
-
-def _add_job_fields(_logger: Any, _name: str, event: EventDict) -> EventDict:
-    job = running_job.get()
-    if job is None:
-        return event
-    for key, value in job.fields.items():
-        event.setdefault(key, value)
-    return event
-
-
-def _last(render: Render) -> Callable[[Any, str, EventDict], bytes]:
-    """The last of structlog's processors, which renders an event of the application."""
-
-    def process(_logger: Any, _name: str, event: EventDict) -> bytes:
-        head = {key: event.pop(key) for key in ("timestamp", "level", "event")}
-        whole, job = {**head, **event}, running_job.get()
-        # A field of the application that is called job_id, too, does not make it another's line.
-        return render(whole, whole if job is None else job.fields, ours=False)
-
-    return process
 
 
 def _json_line(event: dict[str, Any], job: Mapping[str, Any], *, ours: bool) -> bytes:  # noqa: ARG001 - see Render

@@ -36,7 +36,7 @@ class Outlet(Protocol):
 
 
 def outlet_of(fd: int) -> Outlet:
-    """The way to write to that descriptor."""
+    """The way to write to that descriptor, which it takes over."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISSOCK(mode):
         return _socket_outlet(fd)
@@ -45,17 +45,19 @@ def outlet_of(fd: int) -> Outlet:
         # is no harm to those who share the description.
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
     if not stat.S_ISFIFO(mode) and not os.isatty(fd):
-        return File(fd)
+        return File(fd, shared=True)
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        return File(os.open(f"/proc/self/fd/{fd}", flags), own=True)
+        anew = os.open(f"/proc/self/fd/{fd}", flags)
     except OSError:
         # A pipe or terminal of another user (sudo, a container), a named pipe without a reader.
         return Shared(fd)
+    os.close(fd)
+    return File(anew, shared=False)
 
 
 def _socket_outlet(fd: int) -> Outlet:
-    line = socket.socket(fileno=os.dup(fd))
+    line = socket.socket(fileno=fd)
     return Stream(line) if line.type == socket.SOCK_STREAM else Datagrams(line, line.send)
 
 
@@ -72,11 +74,10 @@ def journal_outlet(path: str) -> Outlet:
 class File:
     """A regular file, or a description of our own that does not block."""
 
-    def __init__(self, fd: int, *, own: bool = False) -> None:
+    def __init__(self, fd: int, *, shared: bool) -> None:
         self._fd = fd
-        self._own = own
         # The kernel lets one writer of a description at a time into a file.
-        self.shared = not own
+        self.shared = shared
 
     def send(self, lines: list[bytes]) -> int:
         """See `Outlet`."""
@@ -84,8 +85,7 @@ class File:
 
     def close(self) -> None:
         """See `Outlet`."""
-        if self._own:
-            os.close(self._fd)
+        os.close(self._fd)
 
 
 class Shared:
@@ -109,6 +109,7 @@ class Shared:
 
     def close(self) -> None:
         """See `Outlet`."""
+        os.close(self._fd)
 
 
 class Stream:

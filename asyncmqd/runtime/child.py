@@ -17,8 +17,7 @@ import socket
 import struct
 import sys
 import threading
-import traceback
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -29,9 +28,10 @@ from asyncmqd.domain.codec import encode
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Reject
 from asyncmqd.domain.settle import Policy, pause_before_retry
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions, is_awaitable
+from asyncmqd.observe.application import take_structlog_if_used
 from asyncmqd.observe.forked import ForkedLines
-from asyncmqd.observe.lines import printable
-from asyncmqd.observe.log import running_job
+from asyncmqd.observe.lines import json_line
+from asyncmqd.observe.log import log_line, log_to
 from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
@@ -40,51 +40,67 @@ from asyncmqd.runtime.processes import Call, Hello, Reply
 from asyncmqd.runtime.rules import by_rules
 
 _HEADER = struct.Struct("!I")
+_PART = 256 * 1024  # bytes that are handed to the kernel at a time
 _NOT_FOR_US = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class _Line:
-    """The socket to the parent, in frames."""
+    """The socket to the parent, in frames. It takes the lines of this process's log, too."""
+
+    dropped = 0
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=keep(fd))
         self._socket.set_inheritable(False)  # nor do programs that jobs start
         self._file = self._socket.makefile("rb")
-        self._lock = threading.Lock()  # threads of the application print too
+        # Threads of the application print too, and handlers of its signals while a frame is sent.
+        self._lock = threading.RLock()
+        self._sending = False
+        self._waiting = bytearray()
         self._forked: ForkedLines | None = None  # takes what forked children print
         self._is_fork = False
-        os.register_at_fork(before=self._before_fork, after_in_child=self._after_fork)
 
     def send(self, reply: Reply) -> None:
         if not self._is_fork:
             self._write(msgspec.json.encode(reply))
 
-    def take_last(self) -> None:
+    def write(self, *lines: bytes) -> None:
+        """See `Writer`; each is a frame without its length."""
+        for line in lines:
+            if not self._is_fork:
+                self._write(line)
+            elif self._forked is not None:
+                with contextlib.suppress(OSError):  # the parent is gone
+                    self._forked.send(line)
+
+    def finish(self) -> None:
         """Pass on what forked children have printed by now."""
-        if self._forked is not None:
+        if self._forked is not None and not self._is_fork:
             self._forked.take_last()
 
     def _write(self, data: bytes) -> None:
         with self._lock:
-            self._socket.sendall(_HEADER.pack(len(data)) + data)
+            self._waiting += _HEADER.pack(len(data)) + data
+            if not self._sending:  # else whoever sends takes it along
+                self._send_all()
 
-    def log(self, level: int, event: str, **fields: str) -> None:
-        """Send a line for the parent's log; it adds the job's fields."""
-        texts = {key: printable(text) for key, text in {"event": event, **fields}.items()}
-        if not self._is_fork:
-            self.send(Reply(log={"level": level, **texts}))
-        elif self._forked is not None and (job := running_job.get()) is not None:
-            # It may come when another job runs.
-            reply = Reply(log={"level": level, **texts, **job.fields})
-            with contextlib.suppress(OSError):  # the parent is gone
-                self._forked.send(msgspec.json.encode(reply))
+    def _send_all(self) -> None:
+        self._sending = True
+        try:
+            while self._waiting:
+                sent = self._socket.send(self._waiting[:_PART])
+                del self._waiting[:sent]
+        finally:  # a handler of the application may have raised: the rest goes with the next
+            self._sending = False
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """See `Writer`."""
         if self._forked is None and not self._is_fork:
             with contextlib.suppress(OSError, RuntimeError):  # no room for it
                 self._forked = ForkedLines(self._write)
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
+        """See `Writer`."""
         if self._forked is not None and not self._is_fork:
             self._forked.begin_anew()
         self._is_fork = True
@@ -98,21 +114,10 @@ class _Line:
         return self._file.read(size)
 
 
-class _Records(logging.Handler):
-    """Sends the records of standard library logging to the parent's log."""
-
-    def __init__(self, line: _Line) -> None:
-        super().__init__()
-        self._line = line
-
-    def emit(self, record: logging.LogRecord) -> None:
-        fields = {"logger": record.name}
-        if record.exc_info:
-            fields["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        try:
-            self._line.log(record.levelno, record.getMessage(), **fields)
-        except Exception:  # noqa: BLE001 - a broken log call must not break the job that made it
-            self.handleError(record)
+def _frame(event: dict[str, Any], job: Mapping[str, Any], *, ours: bool) -> bytes:  # noqa: ARG001 - see Render
+    """An event for the parent's log."""
+    fields = {} if job is event else dict(job)
+    return msgspec.json.encode(Reply(log=msgspec.Raw(json_line(event)), job=fields))
 
 
 def main() -> None:
@@ -120,8 +125,6 @@ def main() -> None:
     # The parent decides when a run ends. Not ignored, which programs that jobs start would inherit.
     take_signals(_NOT_FOR_US, lambda *_: None)
     line = _Line(int(sys.argv[1]))
-    capture_prints(lambda level, text, stream: line.log(level, text, stream=stream))
-    logging.getLogger().handlers = [_Records(line)]
     with contextlib.suppress(EOFError, ConnectionError):
         _prepare(line)
         store: tuple[str, int] | None = None
@@ -138,10 +141,12 @@ def main() -> None:
 def _prepare(line: _Line) -> None:
     hello = msgspec.json.decode(line.receive(), type=Hello)
     sys.path[:] = hello.path
-    logging.getLogger().setLevel(hello.log_level)
+    log_to(line, _frame, hello.log_level)
+    capture_prints()
     try:
         for module in hello.modules:
             importlib.import_module(module)
+            take_structlog_if_used(log_line)  # to import it costs more than all else here
         if hello.main is not None:
             runpy.run_path(hello.main, run_name="__asyncmqd_main__")
     except BaseException as error:  # noqa: BLE001 - the parent reports it with the job
@@ -175,10 +180,10 @@ def _serve(line: _Line, call: Call) -> None:
         reply = Reply(done=True, result=msgspec.Raw(encode(value, "result")))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
         end_if_forked(error)
-        reply = _failed(line, call, task, error)
+        reply = _failed(call, task, error)
         forget(error)
     end_prints()
-    line.take_last()
+    line.finish()
     line.send(reply)
 
 
@@ -205,7 +210,7 @@ def _find(name: str) -> TaskDef | None:
     return REGISTRY.get(name) or REGISTRY.get(name.replace("__main__.", "__asyncmqd_main__.", 1))
 
 
-def _failed(line: _Line, call: Call, task: TaskDef | None, error: BaseException) -> Reply:
+def _failed(call: Call, task: TaskDef | None, error: BaseException) -> Reply:
     """Judged here, where the error is: only its text travels."""
     options = TaskOptions() if task is None else task.options
     policy = Policy(
@@ -216,6 +221,6 @@ def _failed(line: _Line, call: Call, task: TaskDef | None, error: BaseException)
     pause = by_rules(
         lambda rules: pause_before_retry(error, call.attempt, rules, clock.draw()),
         policy,
-        lambda reason: line.log(logging.WARNING, "job.rules_failed", reason=reason),
+        lambda reason: log_line(logging.WARNING, "job.rules_failed", {"reason": reason}),
     )
     return Reply(done=True, failure=failure_of(error), may_retry=pause is not None, after=pause)

@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import termios
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.observe.log import least_level, log_line
+from asyncmqd.observe.log import least_level, pass_on
+from asyncmqd.observe.outputs import Output
 from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.spawn import command, exit_name
@@ -88,7 +90,8 @@ class Reply(msgspec.Struct, omit_defaults=True):
     may_retry: bool = True  # the child knows the exception's type, and so the task's retry_on
     after: float | None = None  # of a Retry
     progress: msgspec.Raw = msgspec.Raw(b"")
-    log: dict[str, Any] | None = None
+    log: msgspec.Raw = msgspec.Raw(b"")  # an event, as a line of JSON
+    job: dict[str, Any] = {}  # the fields of its job, if it is known
 
 
 class Processes:
@@ -180,10 +183,12 @@ class _Child:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        outputs: Sequence[Output],
     ) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._outputs = outputs  # what is printed past Python's streams, there and by programs
         self._watching = asyncio.create_task(self._watch())
 
     @property
@@ -204,25 +209,21 @@ class _Child:
 
     @classmethod
     async def start(cls, hello: Hello) -> _Child:
-        ours, theirs = socket.socketpair()
-        try:
+        """Raises OSError, and ChildFailed if it cannot import the application."""
+        with contextlib.ExitStack() as opened:
+            outputs = []
+            for stream in ("stdout", "stderr"):
+                outputs.append(Output(stream))
+                opened.callback(os.close, outputs[-1].writer)
+            ours, theirs = socket.socketpair()
             with theirs:
-                process = await asyncio.create_subprocess_exec(
-                    *command("asyncmqd.runtime.child", str(theirs.fileno())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=2,  # what slips past Python's streams must not mix with the log lines
-                    pass_fds=[theirs.fileno()],
-                    env={k: v for k, v in os.environ.items() if k not in _NOT_FOR_CHILDREN},
-                )
-        except BaseException:
-            ours.close()
-            raise
+                process = await _launch(theirs.fileno(), outputs, ours)
         reader, writer = await asyncio.open_connection(sock=ours)
-        child = cls(process, reader, writer)
+        child = cls(process, reader, writer, outputs)
         try:
             child._send(hello)
             async with asyncio.timeout(_START_LIMIT):
-                ready = await child._receive()
+                ready = await child._receive({})
         except BaseException:
             await child.kill()
             raise
@@ -246,19 +247,31 @@ class _Child:
                 backend.payload_limit,
             )
         )
-        while not (reply := await self._receive()).done:
-            if reply.log is not None:
-                level, event = reply.log.pop("level"), reply.log.pop("event")
-                log_line(level, event, reply.log)
-            if reply.progress:
-                context.progress(msgspec.json.decode(reply.progress))
-        return reply
+        for output in self._outputs:
+            output.job = context
+        try:
+            return await self._receive(context.fields, context.progress)
+        finally:
+            for output in self._outputs:
+                output.take()
+                output.job = None
 
     def _send(self, message: msgspec.Struct) -> None:
         data = msgspec.json.encode(message)
         self._writer.write(_HEADER.pack(len(data)) + data)
 
-    async def _receive(self) -> Reply:
+    async def _receive(
+        self, job: Mapping[str, Any], progress: Callable[[Any], None] = lambda _: None
+    ) -> Reply:
+        """What ends what it was told to do; what comes before is passed on."""
+        while not (reply := await self._receive_frame()).done:
+            if reply.log:
+                pass_on([msgspec.json.decode(reply.log)], reply.job or job)
+            if reply.progress:
+                progress(msgspec.json.decode(reply.progress))
+        return reply
+
+    async def _receive_frame(self) -> Reply:
         try:
             (size,) = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))
             if size > _FRAME_LIMIT:
@@ -279,6 +292,24 @@ class _Child:
         self._writer.close()
         await self._process.wait()
         self._watching.cancel()
+
+
+async def _launch(
+    line: int, outputs: Sequence[Output], ours: socket.socket
+) -> asyncio.subprocess.Process:
+    stdout, stderr = outputs
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command("asyncmqd.runtime.child", str(line)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=stdout.writer,
+            stderr=stderr.writer,
+            pass_fds=[line],
+            env={k: v for k, v in os.environ.items() if k not in _NOT_FOR_CHILDREN},
+        )
+    except BaseException:
+        ours.close()
+        raise
 
 
 def _unread(line: int) -> int:

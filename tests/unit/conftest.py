@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ def writer_to() -> Iterator[Callable[..., LineWriter]]:
     made: list[LineWriter] = []
 
     def make(to: int | Outlet, **options: Any) -> LineWriter:
-        outlet = outlet_of(to) if isinstance(to, int) else to
+        outlet = outlet_of(os.dup(to)) if isinstance(to, int) else to
         made.append(LineWriter(outlet, report, **options))
         return made[-1]
 

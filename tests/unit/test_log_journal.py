@@ -137,7 +137,7 @@ def test_an_event_without_a_job_has_no_fields_of_one(journal):
         (lambda: print("printed", file=captured()), "printed", "6"),
         (lambda: logging.getLogger("shop").warning("logged %d", 1), "logged 1", "4"),
         (lambda: logging.getLogger("shop").debug("d"), "d", "7"),
-        (lambda: logging.getLogger("shop").critical("c"), "c", "3"),
+        (lambda: logging.getLogger("shop").critical("c"), "c", "2"),
         (lambda: logger().error("own", job_id="another", task="another"), "own", "3"),
     ],
     ids=["print", "warning", "debug", "critical", "structlog"],

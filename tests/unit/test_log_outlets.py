@@ -71,7 +71,7 @@ def test_a_reader_that_returns_is_told(tmp_path, writer_to):
 
 
 def test_a_pipe_that_cannot_be_opened_anew_blocks_nobody_either(ends, writer_to, run):
-    writer = writer_to(Shared(ends.writer), limit=50_000)
+    writer = writer_to(Shared(os.dup(ends.writer)), limit=50_000)
 
     async def work() -> list[dict[str, Any]]:
         for number in range(1_000):
@@ -88,7 +88,7 @@ def test_a_pipe_that_cannot_be_opened_anew_blocks_nobody_either(ends, writer_to,
 
 @pytest.mark.parametrize("ends", ["terminal"], indirect=True)
 def test_a_terminal_that_cannot_be_opened_anew(ends, writer_to):
-    writer = writer_to(Shared(ends.writer))
+    writer = writer_to(Shared(os.dup(ends.writer)))
     writer.write(line(0, 250))
     assert numbers(ends.read(is_number(0))) == [0]
 

@@ -17,7 +17,7 @@ from asyncmqd.observe.writer import LineWriter
 @pytest.fixture
 def out(tmp_path) -> Iterator[File]:
     fd = os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT)
-    yield File(fd)
+    yield File(fd, shared=True)
     os.close(fd)
 
 

@@ -22,7 +22,7 @@ KINDS = ("pipe", "terminal", "stream")
 
 class Counting(File):
     def __init__(self, fd: int) -> None:
-        super().__init__(fd)
+        super().__init__(os.dup(fd), shared=True)
         self.sends = 0
 
     def send(self, lines: list[bytes]) -> int:

@@ -1,0 +1,65 @@
+"""Applications set up logs in their own ways; ours stands on none of what they set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.daemon.harness import Store
+
+SETUPS = (
+    "nothing",
+    "default_factory",
+    "cached",
+    "json_only",
+    "json_bytes",
+    "stdlib",
+    "formatter",
+    "broken",
+    "prints_to_logging",
+    "first_streams",
+)
+ALSO = {  # more than one process, and children of their own, for some of them
+    "default_factory": "processes = 2\n",
+    "stdlib": "processes = 2\n",
+}
+TASKS = ("speak", "speak_thread")
+ALSO_IN_CHILDREN = ("nothing", "cached", "stdlib")
+
+
+@pytest.mark.parametrize("setup", SETUPS)
+def test_whatever_an_application_sets_up_its_jobs_are_heard_and_sigterm_is_obeyed(
+    daemon, file: Store, setup: str
+) -> None:
+    d = daemon(
+        file.url,
+        "[queues.mail]\n",
+        tasks=["outspoken"],
+        top=ALSO.get(setup, ""),
+        environ={"SETUP": setup},
+    ).start()
+    tasks = (*TASKS, "speak_process") if setup in ALSO_IN_CHILDREN else TASKS
+    for name in tasks:
+        file.add("mail", name, [name])
+    for name in tasks:
+        d.wait_for("job.completed", job_id=name)
+    assert d.stop() == 0
+    assert d.all("daemon.stopped")
+    for name in tasks:
+        _judge(setup, name, d.events)
+
+
+def _judge(setup: str, job: str, events: list[dict[str, Any]]) -> None:
+    """Each thing that was said is there, once for each who was told to say it, with the id."""
+    said = Counter({"by job": 1, "by logging": 1, "by print": 1, "by first stream": 1})
+    if setup != "broken":
+        said += Counter({"early structlog": 1, "late structlog": 1})
+    if setup == "prints_to_logging":  # the application has a handler of its own beside ours
+        said += Counter({"by logging": 1, "by print": 1})
+    if setup == "first_streams":  # a descriptor does not tell whose a line is
+        del said["by print"]
+        assert [e for e in events if e["event"] == "by print" and e["stream"] == "stdout"]
+    lines = [str(e) for e in events if e.get("job_id") == job and e["task"] == job]
+    assert {each: sum(each in line for line in lines) for each in said} == said
