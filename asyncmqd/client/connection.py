@@ -34,13 +34,14 @@ def connect(
     `backend` is a URL or an instance; None means the one that is configured: `connect`'s last,
     then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
     From a file comes its `payload_limit`, too; elsewhere that is 256 KiB.
-    `timeout` goes with the URL of a Redis: the seconds that a call may take, 5 unless the URL says.
+    `timeout` goes with the URL of a Redis or SQLite: the seconds that a call may take, 5 and 20
+    unless the URL says.
     Nothing is contacted yet. Raises NotConfigured, or ValueError for a URL that names no store.
     """
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
     if timeout is not None:
-        if not isinstance(backend, str):
-            raise ValueError("timeout: expected the URL of a Redis with it, got none")
+        if not isinstance(backend, str) or backend.startswith("memory:"):
+            raise ValueError("timeout: expected the URL of a Redis or SQLite with it, got none")
         backend = f"{backend}{'&' if '?' in backend else '?'}timeout={timeout:g}"
     chosen = resolve(backend)
     if backend is not None:

@@ -62,7 +62,7 @@ def test_a_path_that_is_not_absolute_is_refused(url: str) -> None:
 
 
 def test_an_unknown_option_is_refused_with_the_known_one() -> None:
-    with pytest.raises(ValueError, match=r"expected the option synchronous in .* got 'sync'"):
+    with pytest.raises(ValueError, match=r"the option synchronous or timeout in .* got 'sync'"):
         parse("sqlite:///x.db?sync=OFF")
     with pytest.raises(ValueError, match=r"expected synchronous=FULL or NORMAL in .* got 'OFF'"):
         parse("sqlite:///x.db?synchronous=OFF")

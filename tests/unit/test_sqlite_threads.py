@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.backends.base import Held, StoreError
+from asyncmqd import Queue, connect
+from asyncmqd.backends.base import Held, StoreError, StoreUncertain
 from asyncmqd.backends.sqlite import SQLiteBackend, store, threads
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.domain.job import NewJob
@@ -253,6 +254,37 @@ async def test_a_process_that_never_lets_go_is_an_error(
         await backend.add("mail", [job("a")])
     other.close()
     assert await backend.add("mail", [job("a")]) == [True]
+
+
+async def test_the_limit_counts_from_the_call(tmp_path: Path) -> None:
+    """Also for those who wait behind others; what was not begun by then is never done."""
+    backend = SQLiteBackend(f"sqlite://{tmp_path}/jobs.db?timeout=0.2")
+    await backend.connect()
+    other = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    late = [Queue("mail", backend).add("some.task", number) for number in range(3)]
+    errors = await asyncio.gather(*late, return_exceptions=True)
+    assert [type(error) for error in errors] == [StoreError] * 3
+    other.close()
+    assert await backend.add("mail", [job("a")]) == [True]
+    assert (await backend.counts(["mail"]))["mail"].waiting == 1
+    await backend.close()
+
+
+async def test_what_had_begun_by_then_may_be_done(tmp_path: Path) -> None:
+    backend = SQLiteBackend(f"sqlite://{tmp_path}/jobs.db?timeout=0.2")
+    go_on = threading.Event()
+    with pytest.raises(StoreUncertain, match=r"jobs\.db: no answer within 0\.2 s"):
+        await backend._write(lambda _: go_on.wait())
+    go_on.set()
+    await backend.close()
+
+
+def test_a_limit_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="timeout: expected seconds above 0, got '0'"):
+        SQLiteBackend(f"sqlite://{tmp_path}/jobs.db?timeout=0")
+    with pytest.raises(ValueError, match="timeout: expected the URL of a Redis or SQLite"):
+        connect("memory://x", timeout=1)
 
 
 def work_hard(url: str, name: str, count: int) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
+from asyncmqd.backends import limits
 from asyncmqd.backends.redis.secrets import without_login
 
 DEFAULT_PORT = 6379
@@ -17,7 +18,6 @@ DEFAULT_PREFIX = "asyncmq"
 MAX_CONNECTIONS = 10
 TIMEOUT = 5.0  # seconds that a call may take, waiting for a connection and connecting included
 
-_SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # no braces: they would move the cluster's hash tag
 _TLS_OPTIONS = (
     "ssl_ca_certs",
@@ -119,7 +119,7 @@ def parse(url: str) -> Address:
         max_connections=_number(
             shown, "max_connections", options.get("max_connections", str(MAX_CONNECTIONS)), 1
         ),
-        timeout=_seconds(shown, options.get("timeout", str(TIMEOUT))),
+        timeout=limits.seconds(shown, options.get("timeout", str(TIMEOUT))),
         min_replicas=_number(shown, "min_replicas", options.get("min_replicas", "0"), 0),
         allow_eviction=_flag(shown, "allow_eviction", options.get("allow_eviction", "false")),
     )
@@ -233,12 +233,6 @@ def _number(shown: str, name: str, text: str, least: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise ValueError(f"{shown}: {name}: expected a number of {least} or more, got {text!r}")
     return int(text)
-
-
-def _seconds(shown: str, text: str) -> float:
-    if not _SECONDS.fullmatch(text) or float(text) <= 0:
-        raise ValueError(f"{shown}: timeout: expected seconds above 0, got {text!r}")
-    return float(text)
 
 
 def _prefix(shown: str, text: str) -> str:

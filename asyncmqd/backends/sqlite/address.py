@@ -9,6 +9,9 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from asyncmqd.backends import limits
+
+TIMEOUT = 20.0  # seconds; another process may hold the file for 15
 Synchronous = Literal["FULL", "NORMAL"]
 
 
@@ -17,12 +20,14 @@ class Address(msgspec.Struct, frozen=True):
 
     `synchronous` FULL: what was answered outlives a loss of power. NORMAL: it outlives the death
     of every process, but a loss of power may take back the last moments; nothing gets damaged.
+    `timeout`: the seconds that a call may take.
     """
 
     url: str
     path: Path  # links resolved: the file's neighbours are found by its one true name
     named: Path  # as the URL says, links and all
     synchronous: Synchronous = "FULL"
+    timeout: float = TIMEOUT
 
 
 def parse(url: str) -> Address:
@@ -35,11 +40,18 @@ def parse(url: str) -> Address:
             f" got {url!r}"
         )
     synchronous: Synchronous = "FULL"
+    timeout = TIMEOUT
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name != "synchronous":
-            raise ValueError(f"backend: expected the option synchronous in {url!r}, got {name!r}")
-        synchronous = _synchronous(url, value)
-    return Address(url, Path(os.path.realpath(path)), Path(path), synchronous)
+        match name:
+            case "synchronous":
+                synchronous = _synchronous(url, value)
+            case "timeout":
+                timeout = limits.seconds(url, value)
+            case _:
+                raise ValueError(
+                    f"backend: expected the option synchronous or timeout in {url!r}, got {name!r}"
+                )
+    return Address(url, Path(os.path.realpath(path)), Path(path), synchronous, timeout)
 
 
 def _synchronous(url: str, value: str) -> Synchronous:

@@ -66,6 +66,7 @@ class SQLiteBackend(BaseBackend):
     ) -> None:
         self.url = url
         self._address = address.parse(url)
+        self.timeout = self._address.timeout
         self._host = HostClock(now, since_boot, boot or boot_id())
         self._life: Life | None = None
         self._user = object()  # one of those of its life
@@ -97,19 +98,19 @@ class SQLiteBackend(BaseBackend):
             self._leave_behind.detach()
 
     async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
-        return await ask(self._living().writer, work)
+        return await ask(self._living().writer, work, self.timeout)
 
     async def _read(self, work: Callable[[Snapshot], _Result]) -> _Result:
         life = self._living()
         if not life.reached:
             await self.connect()
-        return await ask(life.reader, work)
+        return await ask(life.reader, work, self.timeout)
 
     # ------------------------------------------------------------------ life
 
     async def connect(self) -> None:
         life = self._living()
-        await ask(life.writer, _nothing)
+        await ask(life.writer, _nothing, self.timeout)
         life.reached = True
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.base import StoreError, StoreUncertain
 from asyncmqd.backends.sqlite.damage import damage
 from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
@@ -36,7 +36,7 @@ running: set[StoreThread[Any]] = set()
 class Request:
     """Something to do in the thread, and the future that waits for it."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("begun", "error", "future", "loop", "result", "work")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Request:
         self.work = work
         self.future = future
         self.loop = loop  # where the future lives; None for one that any thread may settle
+        self.begun = False
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -60,12 +61,25 @@ class Request:
             self.future.set_result(self.result)
 
 
-async def ask(thread: StoreThread[_View], work: Callable[[_View], _Result]) -> _Result:
-    """Have `work` done in the thread; its result."""
+async def ask(
+    thread: StoreThread[_View], work: Callable[[_View], _Result], limit: float | None = None
+) -> _Result:
+    """Have `work` done in the thread; its result.
+
+    Raises StoreError after `limit` seconds, and StoreUncertain if it had begun by then.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
-    thread.submit(Request(work, future, loop))
-    return await future
+    request = Request(work, future, loop)
+    thread.submit(request)
+    try:
+        async with asyncio.timeout(limit):
+            return await future
+    except TimeoutError:
+        path = thread.file.path
+        if request.begun:
+            raise StoreUncertain(f"{path}: no answer within {limit:g} s") from None
+        raise StoreError(f"{path}: not begun within {limit:g} s") from None
 
 
 def ask_blocking(
@@ -194,7 +208,9 @@ class StoreThread(abc.ABC, Generic[_View]):
         """Do what is requested, in one transaction."""
         view = self._begun()
         for request in group:
-            request.result = request.work(view)
+            request.begun = True  # first: whoever gives up looks at it last
+            if not request.future.cancelled():
+                request.result = request.work(view)
         self.finish(view)
 
     def _begun(self) -> _View:
