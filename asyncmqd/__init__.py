@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asyncmqd.client import Job, JobFailed, JobGone, NotConfigured, Queue, Task, connect, task
+    from asyncmqd.client.pending import Outgoing
+    from asyncmqd.domain.around import around_enqueue, around_run
     from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
     from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
     from asyncmqd.domain.states import State
+    from asyncmqd.runtime.around import JobRun
     from asyncmqd.runtime.context import current_job
     from asyncmqd.runtime.execute import JobTimeout
     from asyncmqd.runtime.limiter import RateLimiter
@@ -29,9 +32,11 @@ __all__ = [
     "Job",
     "JobFailed",
     "JobGone",
+    "JobRun",
     "JobTimeout",
     "NotConfigured",
     "NotSerialisable",
+    "Outgoing",
     "PayloadTooLarge",
     "Queue",
     "RateLimiter",
@@ -39,6 +44,8 @@ __all__ = [
     "Retry",
     "State",
     "Task",
+    "around_enqueue",
+    "around_run",
     "connect",
     "current_job",
     "delayed_job_scanner",
@@ -59,9 +66,11 @@ _HOMES = {
     "Job": "client",
     "JobFailed": "client",
     "JobGone": "client",
+    "JobRun": "runtime.around",
     "JobTimeout": "runtime.execute",
     "NotConfigured": "client",
     "NotSerialisable": "domain.codec",
+    "Outgoing": "client.pending",
     "PayloadTooLarge": "domain.codec",
     "Queue": "client",
     "RateLimiter": "runtime.limiter",
@@ -69,6 +78,8 @@ _HOMES = {
     "Retry": "domain.retry",
     "State": "domain.states",
     "Task": "client",
+    "around_enqueue": "domain.around",
+    "around_run": "domain.around",
     "connect": "client",
     "current_job": "runtime.context",
     "delayed_job_scanner": "runtime.runners",

@@ -17,8 +17,10 @@ the next due moment whenever nothing else is left to run.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,9 +35,11 @@ from asyncmqd.domain.job import Claim, Failure, Record
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef
+from asyncmqd.observe.events import Applied, Observer
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.single import run_one
+from asyncmqd.runtime.threads import CallersThread, Threads
 
 __all__ = ["App", "Ran", "app"]
 
@@ -68,7 +72,8 @@ class App:
     def __init__(self) -> None:
         self.now = clock.wall()  # the store's clock, in Unix seconds
         self.backend = InMemoryBackend(now=lambda: self.now)
-        self._node = Node(self.backend, lease=_LEASE, registry=_InThreads())
+        self._node = Node(self.backend, lease=_LEASE, registry=_InThreads(), observer=_Quiet())
+        self._threads: Threads | None = None  # else those of each run
 
     def advance(self, seconds: float) -> None:
         """Let time pass: for a ttl, or for a delayed job that is to run among others."""
@@ -101,8 +106,23 @@ class App:
         return ended
 
     def run_dry_sync(self, *queues: str, **options: Any) -> list[Ran]:
-        """`run_dry` for tests without an event loop, which enqueue with `enqueue_sync`."""
-        return asyncio.run(self.run_dry(*queues, **options))
+        """`run_dry` for tests without an event loop, which enqueue with `enqueue_sync`.
+
+        Plain tasks run in the caller's thread, with its database connections and open transactions;
+        async tasks in a loop in another one. Raises RuntimeError where a loop runs.
+        """
+        if _loop_runs():
+            raise RuntimeError("run_dry_sync would block the loop here: await run_dry instead")
+        thread = self._threads = CallersThread(self._node.overstays)
+        with ThreadPoolExecutor(1, "asyncmqd-testing") as others:
+            work = contextvars.copy_context().run
+            ran = others.submit(work, asyncio.run, self.run_dry(*queues, **options))
+            ran.add_done_callback(lambda _: thread.end())
+            try:
+                thread.work()
+            finally:
+                self._threads = None
+        return ran.result()
 
     async def _next(self, queues: Sequence[str]) -> Claim | None:
         """The next job to run, whenever it is due; None when there is none."""
@@ -126,12 +146,22 @@ class App:
         return True
 
     async def _run(self, claim: Claim) -> Record | None:
-        await run_one(self._node, claim, WorkerOptions())
+        await run_one(self._node, claim, WorkerOptions(), self._threads)
         (record,) = await self.backend.get(claim.queue, [claim.id])
         if record is not None and record.place != record.state:
             task = Job.of(record, self.backend).task
             raise LookupError(f"job {claim.id}: no task is named {task!r} here; import its module")
         return record
+
+
+class _Quiet(Observer):
+    """Writes no log between the lines of the tests: `Ran` says what became of a job."""
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Tell nobody."""
+
+    def changes(self, applied: Iterable[Applied]) -> None:
+        """Tell nobody."""
 
 
 class _InThreads(Registry):
@@ -144,6 +174,14 @@ class _InThreads(Registry):
         task = copy.copy(task)
         task.options = msgspec.structs.replace(task.options, executor="thread")
         return task
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _ran(record: Record, attempt: int, backend: InMemoryBackend) -> Ran:

@@ -12,6 +12,7 @@ from asyncmqd.client.background import run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, in_doubt, outbox, send
 from asyncmqd.domain import clock
+from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
@@ -47,6 +48,11 @@ class PendingJob(msgspec.Struct, frozen=True):
     spec: JobSpec
     delay: float = 0.0
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Text by name that travels with the job: `JobRun.headers` of each run has it."""
+        return self.spec.headers
+
     def new(self, payload_limit: int) -> NewJob:
         """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
         return NewJob(
@@ -55,6 +61,21 @@ class PendingJob(msgspec.Struct, frozen=True):
             priority=self.spec.priority,
             delay=self.delay,
         )
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """Jobs that one call enqueues, as what is around it sees them."""
+
+    queue: str
+    jobs: list[PendingJob]  # `job.spec` has id, task, args, kwargs; `job.headers` may be added to
+
+    def check(self) -> None:
+        """Raise TypeError for a header that is no text: no worker could read the job."""
+        for job in self.jobs:
+            for name, value in job.headers.items():
+                if not isinstance(name, str) or not isinstance(value, str):
+                    kind = type(value).__name__
+                    raise TypeError(f"headers: expected text by name, got {name!r}: {kind}")
 
 
 def pending(
@@ -94,6 +115,15 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
 
     Raises ValueError for a job whose options name another queue.
     """
+    if AROUND_ENQUEUE:
+        outgoing = Outgoing(queue, jobs)
+        async with AROUND_ENQUEUE.inside(outgoing, "plain", "async"):
+            outgoing.check()
+            return await _add_all(backend, queue, jobs)
+    return await _add_all(backend, queue, jobs)
+
+
+async def _add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job[Any]]:
     for job in jobs:
         if job.queue not in {None, queue}:
             raise ValueError(f"queue: expected {queue!r} for all jobs, got {job.queue!r}")
@@ -112,6 +142,15 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
 
 async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
     """Add a job to a queue; concurrent calls share a round trip."""
+    if AROUND_ENQUEUE:
+        outgoing = Outgoing(queue, [job])
+        async with AROUND_ENQUEUE.inside(outgoing, "plain", "async"):
+            outgoing.check()
+            return await _add_one(backend, queue, job)
+    return await _add_one(backend, queue, job)
+
+
+async def _add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
     created = await outbox(backend, queue).add(backend, job.new(backend.payload_limit))
     return Job(queue, job.spec, backend, created=created)
 
@@ -120,6 +159,16 @@ def add_one_sync(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
     """The same for code without an event loop. Raises like `run_sync`, too."""
     limit = None if backend.timeout is None else backend.timeout + _GRACE
     try:
-        return run_sync(add_one(backend, queue, job), limit)
+        if not AROUND_ENQUEUE:
+            return run_sync(_add_one(backend, queue, job), limit)
+        outgoing = Outgoing(queue, [job])
+        with AROUND_ENQUEUE.plain(outgoing):
+            return run_sync(_add_outgoing(backend, outgoing), limit)
     except StoreUncertain as error:
         raise (error if error.job_ids else in_doubt(error, [job.spec.id])) from error.__cause__
+
+
+async def _add_outgoing(backend: BaseBackend, outgoing: Outgoing) -> Job[Any]:
+    async with AROUND_ENQUEUE.inside(outgoing, "async"):
+        outgoing.check()
+        return await _add_one(backend, outgoing.queue, outgoing.jobs[0])

@@ -26,6 +26,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timeout: float | None = None  # seconds that one run may take
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
     schedule: str | None = None  # the repeatable that enqueued it
+    headers: dict[str, str] = msgspec.field(default_factory=dict)  # from what is round an enqueue
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 
 class Origin(NamedTuple):
@@ -86,6 +86,28 @@ def identity(function: Callable[..., Any]) -> tuple[str, str]:
     kind = type(function)
     module = getattr(function, "__module__", None) or kind.__module__
     return module, getattr(function, "__qualname__", None) or kind.__qualname__
+
+
+class Declared(Protocol):
+    """A function that an application registered."""
+
+    @property
+    def function(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
+    def origin(self) -> Origin | None: ...  # noqa: D102
+
+
+def is_same(known: Declared, other: Declared) -> bool:
+    """Whether it is the same function, or the same one by name after its module was imported anew.
+
+    In one run of a module's body two functions of one name are two, as those of a factory are.
+    """
+    if known.function is other.function:
+        return True
+    anew = known.origin is not other.origin and (
+        known.origin is None or other.origin is None or known.origin.body is not other.origin.body
+    )
+    return anew and identity(known.function) == identity(other.function)
 
 
 def _is_method(target: Any) -> bool:

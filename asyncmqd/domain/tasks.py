@@ -26,7 +26,7 @@ from asyncmqd.domain.options import (
     keep_checked,
 )
 from asyncmqd.domain.retry import Backoff, BadArguments
-from asyncmqd.domain.targets import Origin, called, identity, is_async
+from asyncmqd.domain.targets import Origin, called, identity, is_async, is_same
 
 # From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
 # checkers only, are no names yet. The signature is read without them.
@@ -175,7 +175,7 @@ class Registry:
     def add(self, task: TaskDef) -> None:
         """Register. Raises ValueError if the name stands for another function already."""
         known = self._tasks.get(task.name)
-        if known is not None and not _is_known(known, task):
+        if known is not None and not is_same(known, task):
             raise ValueError(
                 f"task {task.name}: expected a name of its own (name=), got one that"
                 f" {'.'.join(identity(known.function))} has"
@@ -195,19 +195,6 @@ class Registry:
 
     def __len__(self) -> int:
         return len(self._tasks)
-
-
-def _is_known(known: TaskDef, task: TaskDef) -> bool:
-    """Whether it is the same function, or the same one by name after its module was imported anew.
-
-    In one run of a module's body two functions of one name are two, as those of a factory are.
-    """
-    if known.function is task.function:
-        return True
-    anew = known.origin is not task.origin and (
-        known.origin is None or task.origin is None or known.origin.body is not task.origin.body
-    )
-    return anew and identity(known.function) == identity(task.function)
 
 
 REGISTRY = Registry()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import functools
 import importlib
 import logging
 import os
@@ -24,6 +25,7 @@ import msgspec
 
 from asyncmqd.client.connection import connect_within
 from asyncmqd.domain import clock
+from asyncmqd.domain.around import AROUND_RUN
 from asyncmqd.domain.codec import encode
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Reject
 from asyncmqd.domain.settle import Policy, pause_before_retry
@@ -33,6 +35,7 @@ from asyncmqd.observe.forked import ForkedLines
 from asyncmqd.observe.lines import json_line
 from asyncmqd.observe.log import log_line, log_to
 from asyncmqd.observe.prints import capture_prints, end_prints
+from asyncmqd.runtime.around import JobRun
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked, keep, keep_loop, take_signals
@@ -158,24 +161,21 @@ def _prepare(line: _Line) -> None:
 def _serve(line: _Line, call: Call) -> None:
     task = _find(call.spec.task)
     remaining = None if call.time_limit is None else call.time_limit - clock.wall()
-    enter(
-        JobContext(
-            id=call.spec.id,
-            queue=call.queue,
-            task=call.spec.task,
-            attempt=call.attempt,
-            worker=call.worker,
-            time_limit=remaining,
-            report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
-        )
+    context = JobContext(
+        id=call.spec.id,
+        queue=call.queue,
+        task=call.spec.task,
+        attempt=call.attempt,
+        worker=call.worker,
+        time_limit=remaining,
+        report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
     )
+    enter(context)
     try:
         if task is None:
             raise Reject("the child process does not know this task")
         args, kwargs = task.typed(call.spec.args, call.spec.kwargs)
-        value = task.function(*args, **kwargs)
-        if is_awaitable(value):
-            value = _run(_awaited(value))
+        value = _call(task, JobRun(context, call.spec, args, kwargs))
         end_if_forked()
         reply = Reply(done=True, result=msgspec.Raw(encode(value, "result")))
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
@@ -185,6 +185,17 @@ def _serve(line: _Line, call: Call) -> None:
     end_prints()
     line.finish()
     line.send(reply)
+
+
+def _call(task: TaskDef, around: JobRun) -> Any:
+    call = functools.partial(task.function, *around.args, **around.kwargs)
+    if AROUND_RUN and task.is_async:
+        return _run(around.call_async(call))
+    if AROUND_RUN.has("async"):  # they need a loop, and a plain task none in its thread
+        in_thread = functools.partial(asyncio.to_thread, around.call, call)
+        return _run(around.call_elsewhere(in_thread))
+    value = around.call(call) if AROUND_RUN else call()
+    return _run(_awaited(value)) if is_awaitable(value) else value
 
 
 async def _awaited(value: Any) -> Any:

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from asyncmqd.domain.around import AROUND_RUN
 from asyncmqd.domain.codec import (
     CorruptPayload,
     NotSerialisable,
@@ -29,6 +30,7 @@ from asyncmqd.domain.settle import (
 )
 from asyncmqd.domain.tasks import TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
+from asyncmqd.runtime.around import JobRun
 from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
@@ -167,6 +169,9 @@ class Execution:
             return await self.processes.run(spec, context)
         args, kwargs = task.typed(spec.args, spec.kwargs)
         try:
+            if AROUND_RUN:
+                around = JobRun(context, spec, args, kwargs, lambda: run.stop_reason)
+                return await self._call_inside(around, run, task)
             if task.is_async:
                 value = await task.function(*args, **kwargs)
             else:
@@ -177,6 +182,13 @@ class Execution:
             return value
         finally:
             end_prints()
+
+    async def _call_inside(self, around: JobRun, run: Run, task: TaskDef) -> Any:
+        call = functools.partial(task.function, *around.args, **around.kwargs)
+        if task.is_async:
+            return await around.call_async(call)
+        in_thread = functools.partial(_call_plain, around.call, call)
+        return await around.call_elsewhere(lambda: self.threads.run(in_thread, run))
 
     # ------------------------------------------------------------------ outcomes
 

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
@@ -133,7 +134,8 @@ class Processes:
         return None
 
     async def _start(self) -> _Child:
-        modules = sorted({task.module for task in self._registry})
+        of_tasks = sorted({task.module for task in self._registry})
+        modules = list(dict.fromkeys([*AROUND_RUN.modules, *AROUND_ENQUEUE.modules, *of_tasks]))
         main = None
         if "__main__" in modules:
             modules.remove("__main__")

@@ -13,18 +13,24 @@ from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.threads import Threads
 
 
-async def run_one(node: Node, claim: Claim, options: WorkerOptions) -> None:
+async def run_one(
+    node: Node, claim: Claim, options: WorkerOptions, threads: Threads | None = None
+) -> None:
     """Execute the claim and apply what `settle` decides.
 
-    When cancelled, hand the job back and re-raise; also if it has just ended, which then counts.
-    Raises StoreError if the store cannot be reached.
+    Plain functions run in `threads`, by default in one of this run's own. When cancelled, hand the
+    job back and re-raise; also if it has just ended, which then counts. Raises StoreError if the
+    store cannot be reached.
     """
     run = Run(claim, asyncio.get_running_loop().time())
     caller = asyncio.current_task()
     assert caller is not None
     execution = Execution(options, node)
+    if threads is not None:
+        execution.threads = threads
     execution.ending = lambda: caller.cancelling() > 0
     # In a task of its own, so that a cancellation can meet no step of it half-way.
     work = asyncio.create_task(_run(node, run, execution))

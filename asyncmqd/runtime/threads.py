@@ -38,7 +38,7 @@ class Threads:
     """
 
     def __init__(self, overstays: Overstays) -> None:
-        self.idle: list[_Thread] = []
+        self.idle: list[_Calls] = []
         self.overstays = overstays
         self.closed = False
 
@@ -47,7 +47,7 @@ class Threads:
 
         Raises CannotBegin. When cancelled, the thread goes on alone, for nobody.
         """
-        thread = self.idle.pop() if self.idle else _Thread(self)
+        thread = self._thread()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         thread.calls.put((function, contextvars.copy_context(), future, loop, run))
@@ -58,6 +58,9 @@ class Threads:
                 self.overstays.begin(run)
             raise
 
+    def _thread(self) -> _Calls:
+        return self.idle.pop() if self.idle else _Thread(self)
+
     def close(self) -> None:
         """End the idle threads now, and each other one when its function returns."""
         self.closed = True
@@ -65,18 +68,37 @@ class Threads:
             self.idle.pop().calls.put(None)
 
 
-class _Thread:
-    """One thread that makes one call after the other."""
+class CallersThread(Threads):
+    """The thread that calls `work` in place of them: what a function needs of it is there."""
+
+    def __init__(self, overstays: Overstays) -> None:
+        super().__init__(overstays)
+        self._calls = _Calls(self)
+
+    def work(self) -> None:
+        """Make the calls, until `end`."""
+        self._calls.work()
+
+    def end(self) -> None:
+        """Have `work` return; from any thread."""
+        self._calls.calls.put(None)
+
+    def _thread(self) -> _Calls:
+        return self._calls
+
+    def close(self) -> None:
+        """A worker has ended; the thread is not its own."""
+
+
+class _Calls:
+    """Calls that one thread makes, one after the other."""
 
     def __init__(self, owner: Threads) -> None:
         self.calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()  # None: end
         self._owner = owner
-        try:
-            threading.Thread(target=self._work, name="asyncmqd-job", daemon=True).start()
-        except RuntimeError as error:
-            raise CannotBegin(f"no thread could be started: {error}") from None
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Make them in this thread."""
         while (call := self.calls.get()) is not None:
             function, context, future, loop, run = call
             run.thread_id = threading.get_ident()
@@ -103,3 +125,14 @@ class _Thread:
             self._owner.overstays.end(run)
             return
         future.set_result(value)
+
+
+class _Thread(_Calls):
+    """The same with a thread of its own."""
+
+    def __init__(self, owner: Threads) -> None:
+        super().__init__(owner)
+        try:
+            threading.Thread(target=self.work, name="asyncmqd-job", daemon=True).start()
+        except RuntimeError as error:
+            raise CannotBegin(f"no thread could be started: {error}") from None

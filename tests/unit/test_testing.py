@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -162,6 +165,55 @@ async def test_functions_for_child_processes_run_here(app: testing.App):
 def test_tests_without_a_loop(app: testing.App):
     greet.enqueue_sync("Ada")
     assert [ran.result for ran in app.run_dry_sync()] == ["hello Ada"]
+
+
+held = threading.local()
+
+
+@task(queue="testing")
+def in_which_thread() -> int:
+    with pytest.raises(RuntimeError):
+        asyncio.get_running_loop()  # Django's ORM refuses to work where one runs
+    remind.enqueue_sync()
+    return threading.get_ident() if held.transaction else 0
+
+
+@task(queue="testing", timeout=0.01)
+def overstays() -> None:
+    time.sleep(0.1)
+
+
+def test_plain_tasks_run_in_the_caller_s_thread(app: testing.App):
+    held.transaction = "open"
+    in_which_thread.enqueue_sync()
+    greet.enqueue_sync("Ada")
+    ran = app.run_dry_sync(raise_failures=True)
+    assert [each.result for each in ran] == [threading.get_ident(), "hello Ada", None]
+    in_which_thread.enqueue_sync()
+    assert app.run_dry_sync("testing")[0].result == threading.get_ident()
+
+
+def test_a_plain_task_that_overstays_ends_before_the_next_begins(app: testing.App):
+    overstays.enqueue_sync()
+    in_which_thread.enqueue_sync()
+    first, second = app.run_dry_sync("testing")
+    assert first.failure is not None
+    assert first.failure.type == "JobTimeout"
+    assert second.result == threading.get_ident()
+
+
+async def test_in_a_loop_run_dry_is_awaited(app: testing.App):
+    with pytest.raises(RuntimeError, match="await run_dry"):
+        app.run_dry_sync()
+
+
+async def test_nothing_is_written_between_the_lines_of_the_tests(
+    app: testing.App, capfd: pytest.CaptureFixture[str]
+):
+    await unsteady.enqueue(99)
+    await greet.enqueue("Ada")
+    await app.run_dry()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_default_store_is_as_before(monkeypatch: pytest.MonkeyPatch):
