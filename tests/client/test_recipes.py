@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sentry_sdk
 import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from sentry_sdk.transport import Transport
 from sqlalchemy import create_engine, text
 
 from asyncmqd import Queue, State, current_job, task, testing
@@ -129,31 +127,35 @@ def test_a_scoped_session_is_not_left_to_the_next_job(
     module.Session.session_factory.kw["bind"].dispose()
 
 
-class _Kept(Transport):
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: list[Any] = []
-
-    def capture_envelope(self, envelope: Any) -> None:
-        self.events += [item.payload.json for item in envelope.items]
-
-
 @pytest.fixture
-def sentry() -> Iterator[_Kept]:
-    kept = _Kept()
+def sentry(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The events that it would send."""
+    # Its import looks into an installed eventlet, which has every fork of this process warn then.
+    monkeypatch.setitem(sys.modules, "eventlet", None)
+    import sentry_sdk
+    from sentry_sdk.transport import Transport
+
+    events: list[Any] = []
+
+    class Kept(Transport):
+        def capture_envelope(self, envelope: Any) -> None:
+            events.extend(item.payload.json for item in envelope.items)
+
     with sentry_sdk.isolation_scope() as scope:
         client = sentry_sdk.Client(
-            dsn="http://key@127.0.0.1/1", transport=kept, default_integrations=False
+            dsn="http://key@127.0.0.1/1", transport=Kept(), default_integrations=False
         )
         scope.set_client(client)
-        yield kept
+        yield events
         client.close()
 
 
 async def test_sentry_gets_each_failure_once_in_a_scope_of_its_own(
-    recipe: Recipe, app: testing.App, sentry: _Kept
+    recipe: Recipe, app: testing.App, sentry: list[Any]
 ) -> None:
     recipe("around.md", "Sentry")
+
+    import sentry_sdk
 
     def tag_and_fail() -> None:
         sentry_sdk.set_tag("mine", current_job().id)
@@ -162,7 +164,7 @@ async def test_sentry_gets_each_failure_once_in_a_scope_of_its_own(
     todo[:] = [tag_and_fail, lambda: None, _fail]
     jobs = [await in_loop.enqueue(), await plain.enqueue(), await plain.enqueue()]
     await app.run_dry()
-    first, second = sentry.events
+    first, second = sentry
     assert (first["tags"]["job_id"], first["tags"]["mine"]) == (jobs[0].id, jobs[0].id)
     assert (second["tags"]["job_id"], second["tags"].get("mine")) == (jobs[2].id, None)
     assert first["transaction"] == "recipes.in_loop"
@@ -175,12 +177,12 @@ async def waits() -> None:
 
 
 async def test_sentry_gets_what_took_too_long(
-    recipe: Recipe, app: testing.App, sentry: _Kept
+    recipe: Recipe, app: testing.App, sentry: list[Any]
 ) -> None:
     recipe("around.md", "Sentry")
     await waits.enqueue()
     await app.run_dry()
-    (event,) = sentry.events
+    (event,) = sentry
     assert event["message"] == "the run took longer than its time limit"
 
 
