@@ -14,7 +14,8 @@ import typer
 
 from asyncmqd.cli import streams
 from asyncmqd.cli.completion import answer_shells
-from asyncmqd.domain.text import clean, clean_lines
+from asyncmqd.cli.output import say
+from asyncmqd.domain.text import clean_lines
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ def check(
         print(errors, file=sys.stderr)
         raise typer.Exit(BAD_CONFIG) from None
     count = len(settings.queues)
-    print(f"{path}: ok, {count} queue{'' if count == 1 else 's'}")
+    say(f"{path}: ok, {count} queue{'' if count == 1 else 's'}")
     if not import_ and (settings.tasks or any(q.scanners for q in settings.queues.values())):
         print("tasks and scanners were not imported: --import does that, too")
     for line in _foreseen(settings):
-        print(line)
+        say(line)
 
 
 def _foreseen(settings: Settings) -> Iterator[str]:
@@ -153,21 +154,21 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
         return
     about, store = result["config"], result["store"]
     began = f"pid {result['pid']}, up {_duration(result['uptime'])}, instance {result['instance']}"
-    _say(f"asyncmqd {result['version']}: {result['phase']}, {began}")
-    _say(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
+    say(f"asyncmqd {result['version']}: {result['phase']}, {began}")
+    say(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
     if about["refusal"]:
-        _say(f"       {about['refusal']}")
+        say(f"       {about['refusal']}")
     if about["needs_restart"]:
-        _say(f"       restart needed for {', '.join(about['needs_restart'])}")
-    _say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
+        say(f"       restart needed for {', '.join(about['needs_restart'])}")
+    say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
     if store["trouble"]:
-        _say(f"       {store['trouble']}")
+        say(f"       {store['trouble']}")
     for schedule in result["unreadable_schedules"]:
-        _say(f"schedule {schedule}")
+        say(f"schedule {schedule}")
     for process in result["processes"]:
-        _say(f"process {_process(process)}")
+        say(f"process {_process(process)}")
     if lost := result["log"]["dropped"]:
-        _say(f"log    {lost} lines dropped: nobody read them in time")
+        say(f"log    {lost} lines dropped: nobody read them in time")
     _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
 
 
@@ -204,7 +205,7 @@ def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     for row in (headings, *rows):
-        _say("  ".join(map(str.ljust, row, widths)).rstrip())
+        say("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def _print_changes(as_json: dict[str, Any] | None, lines: Sequence[str], none: str) -> None:
@@ -212,12 +213,7 @@ def _print_changes(as_json: dict[str, Any] | None, lines: Sequence[str], none: s
         print(json.dumps(as_json))
         return
     for line in lines or [none]:
-        _say(line)
-
-
-def _say(line: str) -> None:
-    """Print a line: what the daemon says may repeat a server, or text of an application."""
-    print(clean(line))
+        say(line)
 
 
 def _duration(seconds: float) -> str:

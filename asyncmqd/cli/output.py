@@ -88,6 +88,11 @@ def _show_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     Console().print(table)
 
 
+def say(text: str) -> None:
+    """One line on standard output. It may repeat a server, or names that an application gave."""
+    print(clean(text))
+
+
 def complain(text: str) -> None:
     """One line on standard error."""
     print(f"asyncmq: {clean(text)}", file=sys.stderr)
@@ -99,7 +104,7 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Misuse("expected --yes, since there is no terminal to ask on")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(clean(question), err=True):
         raise CommandError("nothing was done")
 
 

@@ -8,7 +8,15 @@ import typer
 
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group
-from asyncmqd.cli.output import confirm, progress, rfc3339, show_fields, show_json, show_table
+from asyncmqd.cli.output import (
+    confirm,
+    progress,
+    rfc3339,
+    say,
+    show_fields,
+    show_json,
+    show_table,
+)
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import counts_view, job_view, schedule_view, worker_view
@@ -113,14 +121,14 @@ def pause(context: typer.Context, queue: QueueArgument) -> None:
     Running jobs go on, and enqueueing does.
     """
     with_store(context, lambda store: store.pause(queue, paused=True))
-    print(f"{queue} paused")
+    say(f"{queue} paused")
 
 
 @app.command()
 def resume(context: typer.Context, queue: StoredQueue) -> None:
     """Let workers claim again."""
     with_store(context, lambda store: store.pause(queue, paused=False), queue)
-    print(f"{queue} resumed")
+    say(f"{queue} resumed")
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.cli.errors import CommandError
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, group
-from asyncmqd.cli.output import show_json, show_table
+from asyncmqd.cli.output import say, show_json, show_table
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import repeatable_of, schedule_view
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
@@ -104,14 +104,14 @@ def _job_of(spec: Repeatable) -> PendingJob:
 def pause(context: typer.Context, queue: StoredQueue, name: Name) -> None:
     """Let no instant fire until it is resumed."""
     _edit(context, queue, name, "pause")
-    print(f"{name} paused")
+    say(f"{name} paused")
 
 
 @app.command()
 def resume(context: typer.Context, queue: StoredQueue, name: Name) -> None:
     """Let instants fire again."""
     _edit(context, queue, name, "resume")
-    print(f"{name} resumed")
+    say(f"{name} resumed")
 
 
 @app.command()
@@ -121,7 +121,7 @@ def remove(context: typer.Context, queue: StoredQueue, name: Name) -> None:
     A daemon that still declares it brings it back.
     """
     _edit(context, queue, name, "remove")
-    print(f"{name} removed")
+    say(f"{name} removed")
 
 
 def _edit(

@@ -9,11 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import Misconfigured
 from asyncmqd.client.connection import connect
+from asyncmqd.config.trust import directory_problem
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.prints import finish
@@ -27,8 +29,11 @@ Work = Callable[[BaseBackend], Awaitable[None]]
 def import_tasks(modules: Sequence[str]) -> None:
     """Import the application's modules, found from the current directory on.
 
-    Raises Misconfigured, naming the first that cannot be imported and why.
+    Raises Misconfigured, naming the first that cannot be imported and why, and where everybody
+    could put modules there.
     """
+    if modules and (problem := directory_problem(Path.cwd(), sticky=False)):
+        raise Misconfigured(f"--tasks: {problem}")
     # A script of its own has the directory of `asyncmq` there, where no application is.
     sys.path.insert(0, os.getcwd())
     for name in modules:

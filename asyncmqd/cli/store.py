@@ -11,7 +11,7 @@ import typer
 from asyncmqd.backends.base import BaseBackend, Migration
 from asyncmqd.cli.errors import CommandError
 from asyncmqd.cli.options import AsJson, group
-from asyncmqd.cli.output import rfc3339, show_fields, show_json
+from asyncmqd.cli.output import rfc3339, say, show_fields, show_json
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.states import State
 
@@ -59,7 +59,7 @@ def backup(
     if file.exists():
         raise CommandError(f"{file}: expected a file that is not there yet")
     with_store(context, lambda store: _backup(store, file))
-    print(f"{file} written")
+    say(f"{file} written")
 
 
 async def _backup(store: BaseBackend, file: Path) -> None:
@@ -83,7 +83,7 @@ def migrate(context: typer.Context) -> None:
         print("the store has the layout of this release")
         return
     kept = f"; as it was: {done.backup}" if done.backup else ""
-    print(f"migrated from layout {done.before} to {done.after}{kept}")
+    say(f"migrated from layout {done.before} to {done.after}{kept}")
 
 
 async def _migrate(store: BaseBackend) -> Migration | None:

@@ -13,6 +13,8 @@ import pwd
 import stat
 from pathlib import Path
 
+from asyncmqd.config.namespace import nobodies
+
 _ROOT = 0
 
 
@@ -82,10 +84,13 @@ def _stands_for_its_owner(found: os.stat_result) -> bool:
     """Whether the group is root's, or has nobody in it but the owner of the file.
 
     A user-private group has its user's name, and goes with a umask of 002. The group `asyncmqd` has
-    the applications in it that enqueue, so that it is none.
+    the applications in it that enqueue, so that it is none. Nor is the one that a user namespace
+    shows for all that it does not know, even where `nobody` is the name of a user, too.
     """
     if found.st_gid == _ROOT:
         return True
+    if found.st_gid in nobodies("gid"):
+        return False
     ours = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
     try:
         owner, group = pwd.getpwuid(found.st_uid).pw_name, grp.getgrgid(found.st_gid)

@@ -9,6 +9,7 @@ import socket
 import stat
 import struct
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -52,19 +53,32 @@ def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMI
 def _see_who_serves(line: socket.socket, control_socket: Path) -> None:
     """Believe root, this user, and whoever owns the directory of the socket. Raises NoDaemon.
 
-    The last only where not everybody can make such a directory: in /tmp anybody comes first.
+    The last only where not everybody can make such a directory, or a link that leads to it: in
+    /tmp anybody comes first.
     """
     user, _ = peer_of(line)
     directory = control_socket.absolute().parent
     trusted = {_ROOT, os.geteuid()}
-    above = directory / ".."  # as the kernel sees it: names alone lead astray below /proc/PID/root
-    if not above.stat().st_mode & stat.S_IWOTH:
+    if not _anybody_could_make(directory, trusted):
         trusted.add(directory.stat().st_uid)
     if user not in trusted:
         raise NoDaemon(
             f"the daemon at {control_socket} is not believed: expected one of user"
             f" {', '.join(map(str, sorted(trusted)))}, got one of user {user}"
         )
+
+
+def _anybody_could_make(directory: Path, trusted: set[int]) -> bool:
+    """Whether it, or a link on the way to it, may be of somebody who came first."""
+    for each, above in pairwise([directory, *directory.parents]):
+        if _everybody_writes(above) and each.lstat().st_uid not in trusted:
+            return True
+    # Where the names lead, as the kernel sees it: resolve() goes astray below /proc/PID/root.
+    return _everybody_writes(directory / "..")
+
+
+def _everybody_writes(directory: Path) -> bool:
+    return bool(directory.stat().st_mode & stat.S_IWOTH)
 
 
 def _receive(line: socket.socket) -> Reply:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from pathlib import Path
 from typing import NamedTuple
+
+from asyncmqd.config.namespace import nobodies
 
 _SO_PEERGROUPS = 59  # Linux 4.13; the socket module does not name it
 _GROUPS_SIZE = 1024  # bytes: the most that getsockopt gives
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _ROOT = 0
-_ALL_IDS = 2**32 - 1  # so many of them does the first user namespace of a host map
 
 
 class Peer(NamedTuple):
@@ -32,8 +32,8 @@ class Peers:
     """
 
     def __init__(self, group: int, *, group_operates: bool) -> None:
-        self._operators = {_ROOT, os.geteuid()} - _nobodies("uid")
-        self._readers = {group} - _nobodies("gid")
+        self._operators = {_ROOT, os.geteuid()} - nobodies("uid")
+        self._readers = {group} - nobodies("gid")
         self._group_operates = group_operates
         self.warning = ""
         if not self._readers:
@@ -66,11 +66,3 @@ def _groups(connection: socket.socket) -> tuple[int, ...]:
     except OSError:  # more groups than fit, or an old kernel: its main group has to do
         return ()
     return struct.unpack(f"{len(data) // 4}I", data)
-
-
-def _nobodies(kind: str) -> set[int]:
-    """The id that stands for all which this namespace does not map; empty where it maps all."""
-    lines = Path(f"/proc/self/{kind}_map").read_text("ascii").splitlines()
-    if sum(int(line.split()[2]) for line in lines) >= _ALL_IDS:
-        return set()
-    return {int(Path(f"/proc/sys/kernel/overflow{kind}").read_text("ascii"))}

@@ -109,6 +109,21 @@ def test_a_module_that_cannot_be_imported_is_code_78(
     assert reason in answer.err
 
 
+def test_nothing_is_imported_from_a_directory_in_which_everybody_puts_files(
+    asyncmq: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "planted.py").write_text("raise SystemExit('imported')\n")
+    tmp_path.chmod(0o1777)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    answer = asyncmq("worker", "start", "mail", "--tasks", "planted")
+    assert answer.code == 78
+    assert answer.err == (
+        "asyncmq: --tasks: expected a directory that not everybody can write,"
+        f" got {tmp_path} of mode 1777\n"
+    )
+
+
 def test_a_store_that_is_away_at_the_start_is_code_1(
     spawn: Callable[..., subprocess.Popen[str]],
 ) -> None:

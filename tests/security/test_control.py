@@ -298,6 +298,19 @@ def test_a_stranger_who_listens_where_everybody_can_is_not_believed(place, squat
         ask(path, "ping")
 
 
+def test_a_link_of_a_stranger_to_where_nobody_else_can_make_one_is_none_either(place, squatter):
+    """The directory that it leads to is the stranger's, and the one above not for everybody."""
+    assert os.geteuid() == 0, "needs root, to give a link away"
+    (place / "tmp").mkdir()
+    (place / "tmp").chmod(0o1777)
+    path = squatter(place / "home")
+    link = place / "tmp" / "asyncmqd-0"
+    link.symlink_to(path.parent)
+    os.lchown(link, OTHER, OTHER)
+    with pytest.raises(NoDaemon, match=f"expected one of user 0, got one of user {OTHER}"):
+        ask(link / "control.sock", "ping")
+
+
 def test_the_owner_of_a_directory_that_only_root_can_make_is_believed(squatter, place):
     assert ask(squatter(place / "asyncmqd"), "ping").ok
 

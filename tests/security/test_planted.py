@@ -72,6 +72,30 @@ def test_f60_a_link_in_place_of_the_store(state, place, target):
     assert (victim.stat() if victim.exists() else None) == before
 
 
+def test_f60_a_link_in_place_of_a_directory_on_the_way_to_the_store(state, place):
+    """It led root to make a store, and its directory of wake-ups, elsewhere."""
+    (place / "elsewhere").mkdir()
+    with member_of_the_group():
+        (state / "mail").symlink_to(place / "elsewhere")
+    with pytest.raises(StoreRefused, match=f"expected a directory, got a link of user {OTHER}"):
+        _open(state / "mail" / "jobs.db")
+    assert list((place / "elsewhere").iterdir()) == []
+
+
+def test_f60_a_link_of_whoever_owns_its_directory_is_followed_but_not_by_root(place):
+    """As a deployment makes `current`, for a daemon of another user."""
+    place.chmod(0o755)
+    (place / "release").mkdir()
+    (place / "release").chmod(0o777)
+    os.chown(place, OTHER + 1, OTHER)
+    (place / "current").symlink_to(place / "release")
+    os.lchown(place / "current", OTHER + 1, OTHER)
+    with member_of_the_group():
+        _open(place / "current" / "jobs.db")
+    with pytest.raises(StoreRefused, match=f"expected a directory, got a link of user {OTHER + 1}"):
+        _open(place / "current" / "jobs.db")
+
+
 def test_f60_a_link_of_the_administrator_is_followed(state, place):
     (state / "jobs.db").symlink_to(place / "elsewhere.db")
     _open(state / "jobs.db")

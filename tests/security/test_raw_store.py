@@ -194,3 +194,18 @@ def test_spoilt_records_hide_no_others_and_send_nothing_to_the_terminal(
     assert all(char.isprintable() or char == "\n" for char in out), ascii(out)
     shown = {"job": "good-1", "queue": "q", "schedule": "never", "worker": "worker-3"}
     assert shown[command[0]] in out or command[2:3] == ["nasty"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "remove"])
+def test_a_name_that_is_acted_on_does_not_reach_the_terminal_either(spoilt_store, verb, capsys):
+    async def declare() -> None:
+        backend = open_backend(spoilt_store)
+        await backend.declare("q", {NASTY: b"x"}, fresh=True)
+        await backend.close()
+
+    asyncio.run(declare())
+    with pytest.raises(SystemExit) as ended:
+        main(["--backend", spoilt_store, "schedule", verb, "q", NASTY])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, err) == (0, "")
+    assert out.rstrip("\n").isprintable(), ascii(out)

@@ -101,6 +101,21 @@ def test_a_private_group_with_others_in_it_is_none(config, monkeypatch):
     assert file_problem(config.stat()) is not None
 
 
+def test_a_group_that_the_namespace_does_not_know_is_nobody_s(config, monkeypatch):
+    """Where `nobody` is a user and a group, all files of others seemed to be of a private group."""
+    import grp
+
+    nobody = pwd.getpwuid(65534)
+    monkeypatch.setattr(
+        grp, "getgrgid", lambda number: grp.struct_group((nobody.pw_name, "x", number, []))
+    )
+    os.chown(config, 65534, 65534)
+    config.chmod(0o664)
+    assert file_problem(config.stat()) is None
+    monkeypatch.setattr("asyncmqd.config.trust.nobodies", lambda _: {65534})
+    assert file_problem(config.stat()) is not None
+
+
 def test_in_a_container_users_have_no_names(config, monkeypatch):
     os.chown(config, ADMIN, ADMIN)
     config.chmod(0o664)

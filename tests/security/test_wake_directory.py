@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.wake_directory import open_to_group, opened
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from tests.eventually import LIMIT
 from tests.security.test_planted import OTHER, member_of_the_group, state
@@ -88,6 +89,27 @@ async def test_who_did_not_make_it_is_told(state):
         pytest.raises(StoreError, match=f"of root, got one of user {OTHER + 1}"),
     ):
         await Listener(state / "jobs.db").wait(["mail"], 0.0)
+
+
+def test_a_link_in_place_of_a_socket_opens_no_file_to_the_group(place):
+    """Put there between the making of the socket and the setting of its mode."""
+    (place / "letter").write_text("precious")
+    (place / "letter").chmod(0o600)
+    (place / "jobs.db-wake").mkdir()
+    (place / "jobs.db-wake" / "name").symlink_to(place / "letter")
+    with opened(place / "jobs.db") as fd:
+        open_to_group(fd, "name")
+    assert (place / "letter").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_link_in_place_of_a_new_directory_opens_no_other_to_the_group(
+    state, place, monkeypatch
+):
+    (place / "elsewhere").mkdir(mode=0o700)
+    monkeypatch.setattr("os.mkdir", lambda path, _: os.symlink(place / "elsewhere", path))
+    with pytest.raises(StoreError, match="nothing can wait there"):
+        await Listener(state / "jobs.db").wait(["mail"], 0.0)
+    assert (place / "elsewhere").stat().st_mode & 0o777 == 0o700
 
 
 async def test_root_empties_nothing_that_is_not_a_socket(state):

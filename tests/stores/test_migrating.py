@@ -108,6 +108,15 @@ async def test_the_command_migrates_after_a_backup(path: Path, migrate: Migrate)
     assert await shows(sqlite_store(backup)) == expected(KEPT)
 
 
+def test_what_is_in_the_place_of_the_copy_is_named(path: Path, migrate: Migrate) -> None:
+    """Whoever shares the directory can put it there."""
+    part = path.with_name(f"{COPY}.part")
+    part.mkdir()
+    code, text = end(migrate(f"sqlite://{path}"))
+    assert (code, f"{part}: it cannot be removed" in text) == (1, True)
+    assert layout(path) == SQLITE
+
+
 async def test_a_migrated_store_shows_the_same(path: Path, next_release: None) -> None:
     store = sqlite_store(path)
     assert await store.migrate() is not None

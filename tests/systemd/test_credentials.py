@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.daemon.harness import Store
@@ -26,9 +28,15 @@ def test_the_password_is_nowhere_to_be_seen(service, server, box, seen):
         'tasks = ["ledger"]\npython_path = ["/srv/app"]\n[queues.mail]\n'  # and no backend
     )
     daemon.start()
-    Store(URL.replace(SHARED, str(server.directory))).add("mail", "mark", ["a"])
+    store = Store(URL.replace(SHARED, str(server.directory)))
+    store.add("mail", "mark", ["a"])
     daemon.log.wait_for("job.completed", job_id="a")
     daemon.reload()
+    for task in ("environment", "child_environment"):
+        store.add("mail", task, [task])
+        daemon.log.wait_for("job.completed", job_id=task)
+        names = json.loads(store.get("mail", task).result)
+        assert ("LEDGER" in names, "CREDENTIALS_DIRECTORY" in names) == (True, False)
     told = str(daemon.status()) + str(daemon.show("StatusText")) + daemon.cli("status").stdout
     assert "unix://" in told
     places = {

@@ -17,8 +17,9 @@ import pytest
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.backends.sqlite import SQLiteBackend, queries
 from asyncmqd.backends.sqlite.address import parse
+from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import translated
-from asyncmqd.backends.sqlite.file import LAYOUT
+from asyncmqd.backends.sqlite.file import LAYOUT, DatabaseFile
 from asyncmqd.backends.sqlite.health import file_system
 from asyncmqd.domain.job import NewJob
 
@@ -112,6 +113,27 @@ async def test_what_would_lead_sqlite_elsewhere_is_refused(
     make(victim, f"{path}{end}")
     assert "expected a file of SQLite's own" in await refusal(path)
     assert victim.read_text() == "precious"
+
+
+def test_a_journal_that_names_another_file_is_refused(path: Path) -> None:
+    """SQLite deletes the file that is named at its end. This one is empty, and does no harm."""
+    host = HostClock(lambda: 0, lambda: 0, "boot")
+    file = DatabaseFile(parse(f"sqlite://{path}"), host)
+    file.close(file.open())
+    Path(f"{path}-journal").write_bytes(bytes(512) + bytes.fromhex("d9d505f920a163d7"))
+    for each in (file, DatabaseFile(parse(f"sqlite://{path}"), host)):
+        with pytest.raises(StoreRefused, match="names another file, which SQLite would delete"):
+            each.open()
+
+
+async def test_a_journal_of_one_database_is_left_to_sqlite(path: Path) -> None:
+    backend = store(path)
+    await backend.add("mail", [JOB])
+    await backend.close()
+    Path(f"{path}-journal").write_bytes(bytes(512))
+    backend = store(path)
+    assert await backend.get("mail", ["a"]) != [None]
+    await backend.close()
 
 
 async def test_a_path_with_odd_characters(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from asyncmqd.domain import clock
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}  # what link() says on FAT and its like
 
+_JOURNAL = bytes.fromhex("d9d505f920a163d7")  # begins a journal, and ends one that names another
+
 
 def make(path: Path) -> None:
     """See that there is a file that we may read and write. Raises StoreError and StoreRefused.
@@ -82,15 +84,30 @@ def refuse_planted(path: Path) -> None:
     Applications write in this directory. A link of theirs would have root's `asyncmq` make a file,
     and give it away, wherever it leads; a pipe would keep whoever opens it waiting.
     """
+    for each in (*reversed(path.parents), path):
+        _refuse_link(each, "a file" if each == path else "a directory")
     try:
-        found = path.lstat()
+        found = path.stat()
     except OSError:
         return  # there is none, or opening it will say what is wrong
-    if stat.S_ISLNK(found.st_mode):
-        if found.st_uid not in {0, os.geteuid()}:
-            raise StoreRefused(f"{path}: expected a file, got a link of user {found.st_uid}")
-    elif not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise StoreRefused(f"{path}: expected a regular file, got another kind")
+
+
+def _refuse_link(path: Path, wanted: str) -> None:
+    """Refuse a link of somebody who neither is ours nor could decide all that is beside it.
+
+    Root follows no links but its own.
+    """
+    try:
+        found, directory = path.lstat(), path.parent.stat()
+    except OSError:
+        return
+    trusted = {0, os.geteuid()}
+    if os.geteuid() != 0:
+        trusted.add(directory.st_uid)
+    if stat.S_ISLNK(found.st_mode) and found.st_uid not in trusted:
+        raise StoreRefused(f"{path}: expected {wanted}, got a link of user {found.st_uid}")
 
 
 def refuse_planted_beside(path: Path) -> None:
@@ -105,6 +122,28 @@ def refuse_planted_beside(path: Path) -> None:
             raise StoreRefused(
                 f"{beside}: expected a file of SQLite's own, got a link or another kind: remove it"
             )
+        if end == "-journal" and _names_another(beside):
+            raise StoreRefused(
+                f"{beside}: expected a journal of this database alone, got one that names another"
+                " file, which SQLite would delete: remove it"
+            )
+
+
+def _names_another(journal: Path) -> bool:
+    """Whether it ends with the name of a further journal, as a change of several databases has it.
+
+    A store is never changed together with another database. When SQLite has taken such a journal
+    back it deletes the file that is named there, whatever that is.
+    """
+    try:
+        fd = os.open(journal, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # gone again, or not ours to read: SQLite will say so
+    try:
+        size = os.fstat(fd).st_size
+        return os.pread(fd, len(_JOURNAL), max(0, size - len(_JOURNAL))) == _JOURNAL
+    finally:
+        os.close(fd)
 
 
 def _is_usable(path: Path) -> bool:

@@ -212,8 +212,8 @@ class DatabaseFile:
             raise StoreError(_torn[self.path])
         else:
             creation.refuse_planted(self._named)
-            creation.refuse_planted_beside(self.path)
             creation.make(self.path)
+        creation.refuse_planted_beside(self.path)
         expected = _identity(_status(self.path))
         refuse_inherited(self.path, expected)
         return expected

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from asyncmqd.backends import layout
-from asyncmqd.backends.base import Migration
+from asyncmqd.backends.base import Migration, StoreError
 from asyncmqd.backends.sqlite import file as database
 from asyncmqd.backends.sqlite.backup import back_up, part_of
 from asyncmqd.backends.sqlite.errors import busy, is_busy, translated
@@ -101,6 +101,10 @@ def _patiently(path: Path, action: Callable[[], _Result]) -> _Result:
 
 def _save(file: database.DatabaseFile, found: int) -> Path:
     backup = file.path.with_name(f"{file.path.name}.layout-{found}")
-    part_of(backup).unlink(missing_ok=True)  # of a migration that was killed: we hold the lock
+    part = part_of(backup)
+    try:
+        part.unlink(missing_ok=True)  # of a migration that was killed: we hold the lock
+    except OSError as error:
+        raise StoreError(f"{part}: it cannot be removed: {error.strerror}") from None
     back_up(file, backup, any_layout=True)
     return backup

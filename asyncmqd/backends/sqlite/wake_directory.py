@@ -73,6 +73,19 @@ def socket_in(fd: int, name: str) -> int | None:
     return None
 
 
+def open_to_group(fd: int, name: str) -> None:
+    """Have all who may write the database knock at the socket of that name.
+
+    By descriptor: by its name, a link that was put in its place would open another file to them.
+    """
+    found = socket_in(fd, name)
+    if found is not None:
+        try:
+            os.chmod(f"/proc/self/fd/{found}", 0o660)
+        finally:
+            os.close(found)
+
+
 def identity(name: str | Path, fd: int | None = None) -> Identity | None:
     """What tells this file from another of the same name; None when there is none."""
     try:
@@ -108,16 +121,16 @@ def _owner(path: Path) -> int | None:
 
 def _make(directory: Path) -> None:
     """Open to whom the database's own directory is open."""
-    mode = _mode(directory.parent)
+    mode = stat.S_IMODE(os.stat(directory.parent).st_mode)
     os.mkdir(directory, mode & 0o777)
-    # The bit that hands the group down is inherited, and a hardened unit (with RestrictSUIDSGID)
-    # may not even name it: so no chmod that is not needed.
-    if _mode(directory) != mode:
-        os.chmod(directory, mode)
-
-
-def _mode(path: Path) -> int:
-    return stat.S_IMODE(os.stat(path).st_mode)
+    fd = os.open(directory, _FLAGS)
+    try:
+        # The bit that hands the group down is inherited, and a hardened unit (with
+        # RestrictSUIDSGID) may not even name it: so no chmod that is not needed.
+        if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
+            os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
 def _remove(directory: Path) -> None:

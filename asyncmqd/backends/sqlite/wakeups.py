@@ -27,6 +27,7 @@ from asyncmqd.backends.sqlite.wake_directory import (
     directory_of,
     identity,
     made,
+    open_to_group,
     opened,
     socket_in,
 )
@@ -185,7 +186,7 @@ class Listener:
         try:
             with made(self._database) as fd:
                 listener.bind(f"/proc/self/fd/{fd}/{name}")
-                os.chmod(name, 0o660, dir_fd=fd)  # all who may write the file may knock
+                open_to_group(fd, name)
                 self._identity = identity(name, fd)
         except OSError as error:
             listener.close()
