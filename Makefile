@@ -68,6 +68,7 @@ check: .venv/.test  ## Check format, lint rules, types, the direction of imports
 	$(BIN)/python -m tests.typed.check
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_states.py --check
+	$(BIN)/python docs/make_hints.py --check
 	$(BIN)/python docs/make_man.py --check
 
 bench: .venv/.bench  ## Measure against the main other queues (BENCH="--work drain"; network at first)

@@ -11,7 +11,9 @@ async def test_a_reminder_follows_an_order():
 ```
 
 Inside of the `with`, tasks and queues that name no store use one in memory, whose clock jumps to
-the next due moment whenever nothing else is left to run.
+the next due moment whenever nothing else is left to run. What is enqueued there is read back at
+once: TypeError for an argument that does not fit its hint, NotSerialisable for one that would
+arrive changed, and a UserWarning, with parameter and type, where no hint would bring it back.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from asyncmqd.client import connection
 from asyncmqd.client.job import Job, JobFailed
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import decode
+from asyncmqd.domain.hints.arrival import WATCH
 from asyncmqd.domain.job import Claim, Failure, Record
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
@@ -213,9 +216,11 @@ def app() -> Iterator[App]:
     ```
     """
     before = connection._default  # noqa: SLF001 - `connect` can set the default, not unset it
+    watched, WATCH.on = WATCH.on, True
     running = App()
     connection.connect(running.backend)
     try:
         yield running
     finally:
         connection._default = before  # noqa: SLF001 - the same
+        WATCH.on = watched

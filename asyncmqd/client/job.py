@@ -10,7 +10,7 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.background import run_sync
 from asyncmqd.client.refs import PublicURL, read_ref, ref_of, store_of
 from asyncmqd.client.waits import waits
-from asyncmqd.domain.codec import CorruptPayload, convert, decode, decode_spec
+from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, hurry, replay
 from asyncmqd.domain.states import State
@@ -193,11 +193,11 @@ class Job(Generic[Value_co]):
     def _typed(self, value: Any) -> Any:
         """The result as the task's return hint declares it, where this process knows the task."""
         task = REGISTRY.get(self.task)
-        if task is None or task.returns is None:
+        if task is None or task.result is None:
             return value
         try:
-            return convert(value, task.returns)
-        except (ValueError, TypeError, NotImplementedError):
+            return task.result.read(value)
+        except (ValueError, TypeError):
             return value
 
     async def cancel(self) -> bool:

@@ -1,7 +1,8 @@
 """JSON in and out: arguments, results and job payloads, strictly, with errors that say where.
 
 Values are JSON plus datetime, date, time, timedelta, UUID, Decimal, bytes, enums, dataclasses,
-msgspec structs and pydantic models; what comes back is decided by type hints. Never pickle.
+msgspec structs and pydantic models, and subclasses of them (foreign.py); what comes back is decided
+by type hints (hints/). Never pickle.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from asyncmqd.domain.foreign import Unwritable, is_pydantic, written
 from asyncmqd.domain.job import JobSpec
 from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, STORED
+from asyncmqd.domain.same import fields_of
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
 MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at about a thousand
+
+NOT_STORED = "the task returned, but its result cannot be stored"
 
 _LONG = 1_000  # bytes
 _USUAL = (DEFAULT_PRIORITY, None, None, None)  # what most jobs have for options
@@ -43,26 +48,7 @@ class CorruptPayload(ValueError):
     """A stored payload that is not a job."""
 
 
-def _fallback(value: Any) -> Any:
-    dump = getattr(value, "model_dump", None)  # pydantic, without importing it
-    if callable(dump) and hasattr(type(value), "model_validate"):
-        return dump(mode="json")
-    raise NotSerialisable(f"a value of type {type(value).__name__}")
-
-
-def _build(hint: type, value: Any) -> Any:
-    validate = getattr(hint, "model_validate", None)
-    if callable(validate):
-        return validate(value)
-    try:
-        if isinstance(value, hint):
-            return value
-    except TypeError:  # a protocol that cannot be asked
-        pass
-    raise NotImplementedError(f"{hint.__name__} cannot be built from JSON")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=_fallback)
+_encoder = msgspec.json.Encoder(enc_hook=written)
 _spec_decoder = msgspec.json.Decoder(JobSpec)
 _value_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -82,6 +68,14 @@ def encode(value: Any, what: str = "value") -> bytes:
     if _too_deep(data):
         raise NotSerialisable(_explain(value, what) or _deeper(what))
     return data
+
+
+def encode_result(value: Any) -> bytes:
+    """What a task returned, as JSON. Raises NotSerialisable, whatever the value's own code does."""
+    try:
+        return encode(value, "result")
+    except Exception as error:
+        raise NotSerialisable(f"{NOT_STORED}: {error}") from error
 
 
 def encode_spec(spec: JobSpec, limit: int = DEFAULT_PAYLOAD_LIMIT) -> bytes:
@@ -197,23 +191,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def convert(value: Any, hint: Any) -> Any:
-    """`value`, plain JSON, as the type that `hint` declares. Raises ValueError or TypeError."""
-    return msgspec.convert(value, hint, dec_hook=_build, str_keys=True)
-
-
 def _explain(value: Any, path: str, depth: int = 0) -> str | None:
     """Where in `value` the first thing stands that JSON cannot carry, or None."""
-    if value is None or isinstance(value, bool | int):
-        return None
-    if isinstance(value, float):
-        return None if math.isfinite(value) else f"{path}: expected a finite number, got {value!r}"
-    if isinstance(value, str):
-        return _explain_text(value, path)
+    if value is None or isinstance(value, bool | int | float | str):
+        return _explain_scalar(value, path)
     if depth >= MAX_DEPTH:
         return _deeper(path)
     if isinstance(value, Enum):
         return _explain(value.value, path, depth + 1)
+    if is_pydantic(type(value)):
+        return _explain_model(value, path, depth)
     if isinstance(value, Mapping) and (problem := _explain_keys(value, path)):
         return problem
     for key, child in _children(value):
@@ -221,8 +208,21 @@ def _explain(value: Any, path: str, depth: int = 0) -> str | None:
             return problem
     try:
         _encoder.encode(value)
+    except Unwritable as error:
+        return f"{path}: {error}"
     except (TypeError, ValueError, OverflowError, RecursionError):
         return f"{path}: a value of type {type(value).__name__} cannot be carried by JSON"
+    return None
+
+
+def _explain_model(value: Any, path: str, depth: int) -> str | None:
+    try:
+        _encoder.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        for name, child in (fields_of(value) or {}).items():
+            if problem := _explain(child, f"{path}.{name}", depth + 1):
+                return problem
+        return f"{path}: {error}"
     return None
 
 
@@ -230,7 +230,11 @@ def _deeper(path: str) -> str:
     return f"{path}: nested deeper than {MAX_DEPTH} levels (or it contains itself)"
 
 
-def _explain_text(value: str, path: str) -> str | None:
+def _explain_scalar(value: bool | float | str | None, path: str) -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path}: expected a finite number, got {value!r}"
+    if not isinstance(value, str):
+        return None
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -242,7 +246,7 @@ def _explain_keys(value: Mapping[Any, Any], path: str) -> str | None:
     for key in value:
         try:
             _encoder.encode({key: 0})
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             kind = type(key).__name__
             return f"{path}: a key of type {kind}, {key!r}, cannot be carried by JSON"
     return None

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-import types
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
-from asyncmqd.domain.codec import convert
+from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
+from asyncmqd.domain.hints.declared import RESULT, Declared
+from asyncmqd.domain.hints.form import Form
 from asyncmqd.domain.keywords import ExecutorKind
 from asyncmqd.domain.options import (
     DEFAULT_PRIORITY,
@@ -26,7 +26,7 @@ from asyncmqd.domain.options import (
     keep_checked,
 )
 from asyncmqd.domain.retry import Backoff, BadArguments
-from asyncmqd.domain.targets import Origin, called, identity, is_async, is_same
+from asyncmqd.domain.targets import Origin, identity, is_async, is_same
 
 # From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
 # checkers only, are no names yet. The signature is read without them.
@@ -71,6 +71,11 @@ class TaskDef:
         self.is_async = is_async(function)
         self._signature = inspect.signature(function, **_UNEVALUATED)
         self._positional, self._least = _positional(self._signature)
+        parameters = self._signature.parameters.values()
+        self._named = {p.name for p in parameters if p.kind in _BY_NAME}
+        self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
+        self._more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
+        self._declared = Declared(function, self.name, _needed(self._signature))
 
     @property
     def module(self) -> str:
@@ -81,78 +86,107 @@ class TaskDef:
             return self.origin.module
         return self.function.__module__
 
-    @cached_property
-    def _all_hints(self) -> dict[str, Any]:
-        # Resolved late, for hints may name what is defined below the task.
-        try:
-            return typing.get_type_hints(called(self.function), include_extras=True)
-        except NameError:  # a hint under TYPE_CHECKING: values stay plain JSON
-            return {}
-
-    @cached_property
+    @property
     def hints(self) -> dict[str, Any]:
         """Type hints by parameter."""
-        return {name: hint for name, hint in self._all_hints.items() if name != "return"}
+        forms = self._declared.forms
+        return {name: form.hint for name, form in forms.items() if name != RESULT}
 
     @property
-    def returns(self) -> Any:
-        """The type hint of the result, or None."""
-        return self._all_hints.get("return")
+    def result(self) -> Form | None:
+        """How the result is read from JSON; None without a type hint."""
+        return self._declared.forms.get(RESULT)
+
+    @cached_property
+    def _asked(self) -> bool:
+        """Whether any parameter's values may not come back as they went."""
+        forms = self._declared.forms
+        return bool(self._declared.refused) or any(
+            not form.plain for name, form in forms.items() if name != RESULT
+        )
 
     def check_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Raise TypeError now, at the producer, if the function cannot be called like this."""
-        if self._is_plain(args, kwargs):
-            return
-        try:
-            self._signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.name}: {error}") from None
+        """Raise TypeError now, at the producer, if the function cannot be called like this.
+
+        NotSerialisable, which is one, for an argument that would not come back equal from JSON.
+        """
+        if not self._is_plain(args, kwargs):
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.name}: {error}") from None
+        if self._asked or WATCH.on:
+            self._check_values(args, kwargs)
+
+    def _check_values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        forms, refused = self._declared.forms, self._declared.refused
+        for name, key, value in self._by_parameter(args, kwargs):
+            if name in refused:
+                raise TypeError(refused[name])
+            form = forms.get(name)
+            if not WATCH.on and (form is None or is_sure(form, value)):
+                continue
+            among = "args" if isinstance(key, int) else "kwargs"
+            ask(form, value, f"{self.name}: parameter {name!r}: {among}[{key!r}]")
+
+    def _by_parameter(
+        self, args: Sequence[Any], kwargs: dict[str, Any]
+    ) -> Iterator[tuple[str, int | str, Any]]:
+        """Each argument of a call that fits, with its parameter and its index or key."""
+        for index, value in enumerate(args):
+            yield (
+                self._positional[index] if index < len(self._positional) else self._rest,
+                index,
+                value,
+            )
+        for key, value in kwargs.items():
+            yield key if key in self._named else self._more, key, value
 
     def typed(self, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Arguments from JSON as the function's hints declare them.
 
         Raises BadArguments, naming the argument, if they do not fit.
         """
-        if not args and not kwargs and not self._least:
-            return args, kwargs
+        forms = self._declared.forms
         if self._is_plain(args, kwargs):
-            return [
-                self._typed_one(name, value) if name in self.hints else value
-                for name, value in zip(self._positional, args, strict=False)
-            ], kwargs
+            given = zip(self._positional, args, strict=False)
+            return [self._read(forms.get(name), name, value) for name, value in given], kwargs
         try:
-            bound = self._signature.bind(*args, **kwargs)
+            self._signature.bind(*args, **kwargs)
         except TypeError as error:
             raise BadArguments(f"{self.name}: {error}") from None
-        for name, value in bound.arguments.items():
-            if name in self.hints:
-                bound.arguments[name] = self._typed_one(name, value)
-        return list(bound.args), bound.kwargs
+        read = [
+            self._read(forms.get(name), name, value)
+            for name, _, value in self._by_parameter(args, kwargs)
+        ]
+        return read[: len(args)], dict(zip(kwargs, read[len(args) :], strict=True))
 
     def _is_plain(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
         """Whether the call is by position alone and fits; binding a signature costs 5 us."""
         return not kwargs and self._least <= len(args) <= len(self._positional)
 
-    def _typed_one(self, name: str, value: Any) -> Any:
-        hint = self.hints[name]
-        kind = self._signature.parameters[name].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            hint = types.GenericAlias(tuple, (hint, ...))
-        elif kind is inspect.Parameter.VAR_KEYWORD:
-            hint = types.GenericAlias(dict, (str, hint))
+    def _read(self, form: Form | None, name: str, value: Any) -> Any:
+        if form is None:
+            return value
         try:
-            return convert(value, hint)
-        except NotImplementedError:
-            return value  # a hint that describes no JSON, such as a protocol: leave it to the task
+            return form.read(value)
         except (ValueError, TypeError) as error:
-            if isinstance(error, TypeError) and "not supported" in str(error):
-                return value
             raise BadArguments(f"{self.name}: argument {name!r}: {error}") from None
 
 
 def is_awaitable(value: Any) -> bool:
     """Whether it is to be awaited; `inspect.isawaitable` costs ten times as much."""
     return hasattr(type(value), "__await__")
+
+
+_BY_NAME = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+_ANY_NUMBER = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+
+
+def _needed(signature: inspect.Signature) -> set[str]:
+    """The parameters that every call gives a value for."""
+    given = (p for p in signature.parameters.values() if p.default is p.empty)
+    return {p.name for p in given if p.kind not in _ANY_NUMBER}
 
 
 def _positional(signature: inspect.Signature) -> tuple[list[str], int]:

@@ -26,7 +26,7 @@ import msgspec
 from asyncmqd.client.connection import connect_within
 from asyncmqd.domain import clock
 from asyncmqd.domain.around import AROUND_RUN
-from asyncmqd.domain.codec import encode
+from asyncmqd.domain.codec import NotSerialisable, encode_result
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Reject
 from asyncmqd.domain.settle import Policy, pause_before_retry
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions, is_awaitable
@@ -177,7 +177,7 @@ def _serve(line: _Line, call: Call) -> None:
         args, kwargs = task.typed(call.spec.args, call.spec.kwargs)
         value = _call(task, JobRun(context, call.spec, args, kwargs))
         end_if_forked()
-        reply = Reply(done=True, result=msgspec.Raw(encode(value, "result")))
+        reply = _returned(value)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent judges it
         end_if_forked(error)
         reply = _failed(call, task, error)
@@ -214,6 +214,14 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
             raise
         finally:
             keep_loop(None)
+
+
+def _returned(value: Any) -> Reply:
+    """The work was done: a result that cannot be stored is no reason to do it again."""
+    try:
+        return Reply(done=True, result=msgspec.Raw(encode_result(value)))
+    except NotSerialisable as error:
+        return Reply(done=True, failure=failure_of(error), may_retry=False)
 
 
 def _find(name: str) -> TaskDef | None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from asyncmqd.domain.around import AROUND_RUN
 from asyncmqd.domain.codec import (
+    NOT_STORED,
     CorruptPayload,
     NotSerialisable,
     PayloadTooLarge,
     decode_spec,
-    encode,
+    encode_result,
 )
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Failure, JobSpec
@@ -198,9 +199,11 @@ class Execution:
         limit = self._backend.payload_limit
         try:
             # A child process has encoded it already.
-            data = value.data if isinstance(value, EncodedResult) else encode(value, "result")
+            data = value.data if isinstance(value, EncodedResult) else encode_result(value)
             if len(data) > limit:
-                raise PayloadTooLarge(f"result: expected at most {limit} bytes, got {len(data)}")
+                raise PayloadTooLarge(
+                    f"{NOT_STORED}: expected at most {limit} bytes, got {len(data)}"
+                )
         except (NotSerialisable, PayloadTooLarge) as error:
             return Refused(failure_of(error))
         return Succeeded(b"" if data == b"null" else data)

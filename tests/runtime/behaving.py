@@ -78,6 +78,14 @@ async def returns_awaitable() -> Any:
     return Awaitable()
 
 
+# ---------------------------------------------------------------------- results
+
+
+def unstorable() -> Any:
+    """What JSON cannot carry."""
+    return {"rows": [1, Big()]}
+
+
 # ---------------------------------------------------------------------- memory
 
 
@@ -171,6 +179,7 @@ for _executor in EXECUTORS:
     for _name, _function in HOLDING.items():
         registered(_executor, _name, _function, dont_retry_on=(Exception,))
     registered(_executor, "still_held", still_held)
+    registered(_executor, "unstorable", unstorable)
     registered(_executor, "stops", _raises(StopIteration("s")), dont_retry_on=(Exception,))
 for _executor in ("thread", "process"):
     registered(_executor, "wrapped", wrapped)

@@ -162,3 +162,19 @@ async def test_nothing_of_a_failed_run_is_kept(bench: Bench, executor: str) -> N
             await bench.ended(await bench.add(f"{executor}.{name}"))
             (record,) = await bench.ended(await bench.add(f"{executor}.still_held"))
             assert decode(record.result) == 0, name
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+async def test_a_result_that_cannot_be_stored_does_not_repeat_the_work(
+    bench: Bench, executor: str
+) -> None:
+    async with _worker(bench):
+        (record,) = await bench.ended(await bench.add(f"{executor}.unstorable"))
+    failure = decode_failure(record.error)
+    assert failure is not None
+    assert (record.state, failure.type) == (State.FAILED, "NotSerialisable")
+    assert record.failures <= 1
+    assert failure.message == (
+        "the task returned, but its result cannot be stored: result['rows'][1]: a value of type Big"
+        " cannot be carried by JSON"
+    )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
+from datetime import UTC, datetime
 from itertools import accumulate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from asyncmqd.domain.codec import (
     CorruptPayload,
@@ -36,6 +39,59 @@ json_values = st.recursive(
 
 class Opaque:
     pass
+
+
+class Safe(str):
+    """As a framework's text that is marked as safe."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self
+
+
+class Count(int):
+    def __repr__(self) -> str:
+        return "many"
+
+
+class Share(float):
+    pass
+
+
+class Blob(bytes):
+    pass
+
+
+class Moment(datetime):
+    pass
+
+
+class Precise(datetime):
+    """As a moment that knows more than microseconds."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Precise) and super().__eq__(other)
+
+    __hash__ = datetime.__hash__
+
+
+class Member(BaseModel):
+    name: str
+    score: float | None = None
+
+
+class Team(BaseModel):
+    members: list[Member]
+
+
+@dataclasses.dataclass
+class Match:
+    team: Team
+    names: list[str]
+
+
+NOON = (2026, 1, 1, 12, 0, 0, 5, UTC)
 
 
 def endless() -> list[object]:
@@ -85,6 +141,51 @@ def test_what_json_cannot_carry_is_named_with_its_place(value: object, problem: 
 def test_endless_nesting_is_refused(value: object) -> None:
     with pytest.raises(NotSerialisable, match="nested deeper than 100 levels"):
         encode(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "base"),
+    [
+        (Safe("x"), "x"),
+        (Count(5), 5),
+        (Share(0.5), 0.5),
+        (Blob(b"x"), b"x"),
+        (Moment(*NOON), datetime(*NOON)),  # noqa: DTZ001 - UTC is among them
+        ({Safe("k"): [Safe("v")], Count(3): Share(1)}, {"k": ["v"], 3: 1.0}),
+        (Match(Team(members=[]), [Safe("a")]), Match(Team(members=[]), ["a"])),
+    ],
+    ids=repr,
+)
+def test_a_subclass_is_carried_as_what_it_is_a_subclass_of(value: object, base: object) -> None:
+    assert encode(value) == encode(base)
+    assert encode_spec(spec(value)) == encode_spec(spec(base))
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({True: 1}, "args[0]: a key of type bool, True, cannot be carried by JSON"),
+        (Share("nan"), "args[0]: expected a finite number, got nan"),
+        (Precise(*NOON), "args[0]: a value of type Precise is more than the datetime.datetime(20"),
+        (
+            Match(Team(members=[]), ["a", Opaque()]),  # type: ignore[list-item]
+            "args[0].names[1]: a value of type Opaque cannot be carried by JSON",
+        ),
+        (
+            Match(Team(members=[Member(name="a"), Member(name="b", score=math.nan)]), []),
+            "args[0].team.members[1].score: expected a finite number, got nan",
+        ),
+        (
+            [Member.model_construct(name=5)],  # type: ignore[arg-type]
+            "args[0][0]: a value of type Member does not come back from JSON: 1 validation error",
+        ),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_refused_is_named_at_its_own_place(value: object, problem: str) -> None:
+    with pytest.raises(NotSerialisable) as caught:
+        encode_spec(spec(value))
+    assert str(caught.value).startswith(problem)
 
 
 def test_a_null_is_no_hidden_nan() -> None:

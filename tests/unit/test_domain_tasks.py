@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Awaitable, Coroutine
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Never, Protocol
 from uuid import UUID
 
 import msgspec
 import pytest
 from pydantic import BaseModel
 
+from asyncmqd.domain import tasks
 from asyncmqd.domain.codec import decode, encode
 from asyncmqd.domain.tasks import (
     BadArguments,
@@ -56,6 +58,11 @@ def task_of(function: Any, **options: Any) -> TaskDef:
     return TaskDef(function, "mod.f", TaskOptions(**options))
 
 
+def result_of(task: TaskDef) -> Any:
+    assert task.result is not None
+    return task.result.hint
+
+
 def carried(task: TaskDef, *args: Any, **kwargs: Any) -> tuple[list[Any], dict[str, Any]]:
     """The arguments after their way through the store."""
     return task.typed(decode(encode(args)), decode(encode(kwargs)))
@@ -95,7 +102,7 @@ def test_values_come_back_as_the_hint_declares(hint: Any, value: Any) -> None:
     function.__annotations__ = {"argument": hint}
     [args], kwargs = carried(task_of(function), value)
     assert (args, type(args), kwargs) == (value, type(value), {})
-    assert carried(task_of(function), argument=value) == ([value], {})
+    assert carried(task_of(function), argument=value) == ([], {"argument": value})
 
 
 def test_a_value_that_does_not_fit_names_its_argument() -> None:
@@ -144,25 +151,79 @@ def test_hints_of_variable_arguments_hold_for_each() -> None:
         carried(task_of(function), day, "x")
 
 
-def test_defaults_are_left_to_the_function() -> None:
-    def function(a: int, session: Session = None) -> None: ...  # type: ignore[assignment]
+def test_a_hint_that_describes_no_json_is_refused_where_the_task_is_declared() -> None:
+    def function(number: int, session: Session) -> None: ...
 
-    assert carried(task_of(function), 1) == ([1], {})
-
-
-def test_a_hint_that_describes_no_json_is_left_to_the_task() -> None:
-    def function(session: Session, opaque: Registry) -> None: ...
-
-    assert carried(task_of(function), "s", {"x": 1}) == (["s", {"x": 1}], {})
+    with pytest.raises(TypeError, match=r"^mod\.f: parameter 'session': expected .*, got Session;"):
+        task_of(function)
 
 
-def test_a_hint_that_cannot_be_resolved_leaves_values_plain() -> None:
-    def function(when: datetime) -> None: ...
+def test_a_parameter_that_may_be_left_out_may_have_any_hint() -> None:
+    def function(a: int, session: Session = None, *rest: Session) -> None: ...  # type: ignore[assignment]
 
-    function.__annotations__ = {"when": "NoSuchName", "return": "AlsoNone"}
     task = task_of(function)
-    assert carried(task, MOMENT) == (["2026-03-29T01:30:00Z"], {})
-    assert task.returns is None
+    task.check_call((1,), {})
+    assert carried(task, 1) == ([1], {})
+    for args in [(1, "x"), (1, None, "x")]:
+        with pytest.raises(TypeError, match=r"^mod\.f: parameter '(session|rest)': expected"):
+            task.check_call(args, {})
+
+
+@pytest.mark.parametrize("hint", [Session, list[Registry]])
+def test_a_result_that_json_cannot_carry_is_refused_too(hint: Any) -> None:
+    def function() -> None: ...
+
+    function.__annotations__ = {"return": hint}
+    with pytest.raises(TypeError, match=r"^mod\.f: the result: expected a type that JSON"):
+        task_of(function)
+
+
+@pytest.mark.parametrize(
+    ("hint", "form"),
+    [(Never, None), (Awaitable[date], date), (Coroutine[Any, Any, date | None], date | None)],
+)
+def test_a_result_is_what_is_stored(hint: Any, form: Any) -> None:
+    def function() -> None: ...
+
+    function.__annotations__ = {"return": hint}
+    assert result_of(task_of(function)) == form
+
+
+def test_a_hint_that_cannot_be_read_is_dropped_alone_with_a_warning() -> None:
+    def function(when: datetime, day: date) -> None: ...
+
+    function.__annotations__ = {"when": "NoSuchName", "day": "date", "return": "datetime.Nothing"}
+    task = task_of(function)
+    with pytest.warns(RuntimeWarning) as warned:
+        back, _ = carried(task, MOMENT, date(2026, 1, 1))
+    assert back == ["2026-03-29T01:30:00Z", date(2026, 1, 1)]
+    assert [str(each.message).split(" (")[0] for each in warned] == [
+        "mod.f: parameter 'when': its hint cannot be read",
+        "mod.f: the result: its hint cannot be read",
+    ]
+    assert warned[0].filename == __file__
+    carried(task, MOMENT, date(2026, 1, 1))  # said once
+    assert task.result is None
+
+
+def test_a_hint_that_is_there_later_and_cannot_be_carried_is_refused_at_the_producer() -> None:
+    def function(later: int) -> None: ...
+
+    function.__annotations__ = {"later": "LaterOn"}
+    task = task_of(function)
+    function.__globals__["LaterOn"] = Session
+    try:
+        with pytest.raises(TypeError, match=r"^mod\.f: parameter 'later': expected"):
+            task.check_call((1,), {})
+    finally:
+        del function.__globals__["LaterOn"]
+
+
+def test_plain_types_are_not_looked_at_by_producers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def function(a: int, b: str | None, c: list[dict[str, Any]], *rest: float) -> None: ...
+
+    monkeypatch.setattr(tasks, "ask", None)
+    task_of(function).check_call((1, "x", [{}], 1.5), {})
 
 
 def test_a_hint_may_name_what_is_defined_below_or_for_type_checkers_only() -> None:
@@ -180,7 +241,8 @@ from datetime import date as Day
     early = task_of(names["early"])
     assert carried(early, day) == ([day], {})
     typed = task_of(names["typed"])
-    assert carried(typed, 1, "/srv") == ([1, "/srv"], {})
+    with pytest.warns(RuntimeWarning, match="parameter 'path': its hint cannot be read"):
+        assert carried(typed, 1, "/srv") == ([1, "/srv"], {})
     with pytest.raises(TypeError, match="missing a required argument: 'path'"):
         typed.check_call((1,), {})
 
@@ -188,7 +250,7 @@ from datetime import date as Day
 def test_a_task_knows_what_it_returns() -> None:
     def function() -> Order: ...
 
-    assert task_of(function).returns is Order
+    assert result_of(task_of(function)) is Order
     assert task_of(function).hints == {}
 
 

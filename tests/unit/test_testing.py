@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -228,3 +232,52 @@ def test_the_default_store_is_as_before(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(ZeroDivisionError), testing.app():
         raise ZeroDivisionError
     assert connect() is mine
+
+
+# ---------------------------------------------------------------- arguments
+
+
+@task(queue="testing")
+def unhinted(what=None, **more):  # type: ignore[no-untyped-def]
+    del what, more
+
+
+@task(queue="testing")
+def hinted(days: list[date], count: int = 0, *, rows: list[Any] | None = None) -> None:
+    del days, count, rows
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1}, (1, 2), {1: "x"}, datetime(2026, 1, 1, tzinfo=UTC), Decimal(1), UUID(int=1), b"x"],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.usefixtures("app")
+def test_an_argument_without_a_hint_that_changes_is_told(value: object) -> None:
+    kind = type(value).__name__
+    for call, place in [
+        (lambda: unhinted.enqueue_sync([value]), "parameter 'what': args[0]: a list arrives as"),
+        (lambda: unhinted.enqueue_sync(x=value), f"'more': kwargs['x']: a {kind} arrives as"),
+        (lambda: hinted.job([], rows=[value]), "parameter 'rows': kwargs['rows']: a list"),
+    ]:
+        with pytest.warns(UserWarning, match=re.escape(place)) as warned:
+            call()
+        assert warned[0].filename == __file__
+
+
+@pytest.mark.usefixtures("app")
+def test_what_comes_back_as_it_is_warns_of_nothing() -> None:
+    unhinted.enqueue_sync([1, "x", None, 1.5, {"a": [True]}])
+    hinted.enqueue_sync([date(2026, 1, 1)], 3, rows=[{}])
+
+
+@pytest.mark.usefixtures("app")
+def test_an_argument_that_does_not_fit_is_refused_before_it_is_enqueued() -> None:
+    for arguments in [(["soon"],), ([], "x")]:
+        with pytest.raises(TypeError, match=r"parameter '(days|count)': args\[.\]: "):
+            hinted.enqueue_sync(*arguments)  # type: ignore[arg-type]
+
+
+def test_outside_of_it_plain_values_are_not_looked_at() -> None:
+    hinted.job([], "x")  # type: ignore[arg-type]
+    unhinted.job({1})

@@ -1,0 +1,1 @@
+"""Type hints: what the JSON of an argument or a result is read as, decided where it is declared."""
