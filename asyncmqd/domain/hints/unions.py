@@ -82,7 +82,7 @@ def _read_one_of(members: Sequence[Form], name: str, value: Any) -> Any:
     for each in written or members:
         try:
             found.append((each, each.read(value)))
-        except (ValueError, TypeError, NotImplementedError):
+        except (ValueError, TypeError):
             continue
     if not found:
         raise ValueError(f"Expected `{name}`, got what is none of them")
