@@ -141,6 +141,7 @@ class PrintedLines(io.TextIOBase):
     def after_fork(self) -> None:
         """In a forked child: what was begun is the parent's."""
         self.unfinished.clear()
+        self.pipes.open.clear()
         self._forked = True
 
     def end_job(self) -> None:

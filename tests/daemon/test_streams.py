@@ -64,3 +64,13 @@ def test_a_daemon_with_children_hears_programs_too(daemon, file: Store):
     d.wait_for("the end", job_id="a")
     d.wait_for("by number")
     assert d.stop() == 0
+
+
+def test_a_forked_child_leaves_the_job_s_pipes_to_its_parent(daemon, file: Store):
+    d = daemon(file.url, "[queues.mail]\n", tasks=["streams"]).start()
+    file.add("mail", "forks", ["a"])
+    d.wait_for("job.completed", job_id="a")
+    assert d.all("by fork", job_id="a")
+    assert decode(file.get("mail", "a").result) == 0
+    assert d.stop() == 0
+    assert d.stderr == ""

@@ -92,3 +92,12 @@ def outlives() -> int:
 @task(name="writes")
 def writes(number: int) -> None:
     os.write(number, b"to an old number\n")
+
+
+@task(name="forks")
+def forks() -> int:
+    number = sys.stdout.fileno()
+    if (child := os.fork()) == 0:
+        os.write(number, b"by fork\n")
+        return 0  # where the parent would let go of what it holds for the job
+    return os.waitpid(child, 0)[1]
