@@ -32,7 +32,7 @@ from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
 from asyncmqd.backends.sqlite.room import check_room
-from asyncmqd.backends.sqlite.threads import ask, ask_blocking
+from asyncmqd.backends.sqlite.threads import Patience, ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener
 from asyncmqd.domain import clock
@@ -70,6 +70,7 @@ class SQLiteBackend(BaseBackend):
         self._host = HostClock(now, since_boot, boot or boot_id())
         self._life: Life | None = None
         self._user = object()  # one of those of its life
+        self._patience = PerLoop(partial(Patience, self._address.path, self.timeout))
         self._listeners = PerLoop(partial(Listener, self._address.path))
         self._endings = PerLoop(partial(Endings, self._address.path))
         self._leave_behind: weakref.finalize[..., SQLiteBackend] | None = None
@@ -98,19 +99,19 @@ class SQLiteBackend(BaseBackend):
             self._leave_behind.detach()
 
     async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
-        return await ask(self._living().writer, work, self.timeout)
+        return await ask(self._living().writer, work, self._patience.here())
 
     async def _read(self, work: Callable[[Snapshot], _Result]) -> _Result:
         life = self._living()
         if not life.reached:
             await self.connect()
-        return await ask(life.reader, work, self.timeout)
+        return await ask(life.reader, work, self._patience.here())
 
     # ------------------------------------------------------------------ life
 
     async def connect(self) -> None:
         life = self._living()
-        await ask(life.writer, _nothing, self.timeout)
+        await ask(life.writer, _nothing, self._patience.here())
         life.reached = True
 
     async def close(self) -> None:

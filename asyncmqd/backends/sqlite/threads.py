@@ -8,8 +8,9 @@ import concurrent.futures
 import contextlib
 import queue
 import sqlite3
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import StoreError, StoreUncertain
@@ -36,7 +37,7 @@ running: set[StoreThread[Any]] = set()
 class Request:
     """Something to do in the thread, and the future that waits for it."""
 
-    __slots__ = ("begun", "error", "future", "loop", "result", "work")
+    __slots__ = ("begun", "error", "future", "given_up", "loop", "result", "work")
 
     def __init__(
         self,
@@ -47,9 +48,19 @@ class Request:
         self.work = work
         self.future = future
         self.loop = loop  # where the future lives; None for one that any thread may settle
-        self.begun = False
+        self.begun = self.given_up = False
         self.result: Any = None
         self.error: Exception | None = None
+
+    def give_up(self, path: Path, limit: float) -> None:
+        """Wait no more. Runs where the future lives."""
+        self.given_up = True  # first: the thread looks at it once it has said that it begins
+        if self.future.done():
+            return
+        if self.begun:
+            self.future.set_exception(StoreUncertain(f"{path}: no answer within {limit:g} s"))
+        else:
+            self.future.set_exception(StoreError(f"{path}: not begun within {limit:g} s"))
 
     def settle(self) -> None:
         """Wake who waits. Runs where the future lives."""
@@ -61,25 +72,58 @@ class Request:
             self.future.set_result(self.result)
 
 
+class Patience:
+    """Gives up the requests of one event loop that have waited for so long: one timer for all."""
+
+    def __init__(self, path: Path, limit: float) -> None:
+        self._path = path
+        self._limit = limit  # seconds
+        self._waiting: deque[tuple[float, Request]] = deque()  # and the loop's time of the call
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on."""
+        self._drop_done()
+        self._waiting.append((loop.time(), request))
+        if self._timer is None:
+            self._timer = loop.call_later(self._limit, self._look, loop)
+
+    def _drop_done(self) -> None:
+        while self._waiting and self._waiting[0][1].future.done():
+            self._waiting.popleft()
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        over = loop.time() - self._limit + 0.001  # timers are early
+        while self._waiting and self._waiting[0][0] <= over:
+            self._waiting.popleft()[1].give_up(self._path, self._limit)
+        self._drop_done()
+        next_end = self._waiting[0][0] + self._limit if self._waiting else None
+        self._timer = None if next_end is None else loop.call_at(next_end, self._look, loop)
+
+    async def close(self) -> None:
+        """The loop ends."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """The same."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 async def ask(
-    thread: StoreThread[_View], work: Callable[[_View], _Result], limit: float | None = None
+    thread: StoreThread[_View], work: Callable[[_View], _Result], patience: Patience | None = None
 ) -> _Result:
     """Have `work` done in the thread; its result.
 
-    Raises StoreError after `limit` seconds, and StoreUncertain if it had begun by then.
+    Raises StoreError when `patience` ends, and StoreUncertain if it had begun by then.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
     request = Request(work, future, loop)
+    if patience is not None:
+        patience.watch(request, loop)
     thread.submit(request)
-    try:
-        async with asyncio.timeout(limit):
-            return await future
-    except TimeoutError:
-        path = thread.file.path
-        if request.begun:
-            raise StoreUncertain(f"{path}: no answer within {limit:g} s") from None
-        raise StoreError(f"{path}: not begun within {limit:g} s") from None
+    return await future
 
 
 def ask_blocking(
@@ -208,8 +252,8 @@ class StoreThread(abc.ABC, Generic[_View]):
         """Do what is requested, in one transaction."""
         view = self._begun()
         for request in group:
-            request.begun = True  # first: whoever gives up looks at it last
-            if not request.future.cancelled():
+            request.begun = True
+            if not (request.given_up or request.future.cancelled()):
                 request.result = request.work(view)
         self.finish(view)
 
@@ -271,7 +315,7 @@ class StoreThread(abc.ABC, Generic[_View]):
         request = self._requests.get()
         group: list[Request] = []
         while request is not None:
-            if not request.future.cancelled():
+            if not request.future.done():
                 group.append(request)
             if len(group) == GROUP:
                 break
