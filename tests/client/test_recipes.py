@@ -227,3 +227,27 @@ async def test_structlog_has_the_job_and_loses_it(
     await app.run_dry()
     assert seen == [{"job_id": id, "task": job.name} for id in ids]
     assert structlog.contextvars.get_contextvars() == {}
+
+
+@pytest.mark.parametrize("job", [plain, in_loop])
+def test_flask_s_context_is_there_and_left(
+    recipe: Recipe, app: testing.App, monkeypatch: pytest.MonkeyPatch, job: Any
+) -> None:
+    import flask
+
+    from asyncmqd import around_run
+
+    (code,) = re.findall(r"`(@around_run def .*?)`", (DOCS / "flask.md").read_text())
+    names: dict[str, Any] = {"app": flask.Flask("shop"), "around_run": around_run}
+    left: list[Any] = []
+    names["app"].teardown_appcontext(left.append)
+    monkeypatch.setattr(AROUND_RUN, "_declared", [])
+    exec(code.replace("run def", "run\ndef").replace(": with", ":\n with"), names)
+    seen: list[str] = []
+    todo[:] = [lambda: seen.append(flask.current_app.name), _fail]
+    job.enqueue_sync()
+    job.enqueue_sync()
+    app.run_dry_sync()
+    assert seen == ["shop"]
+    assert [type(each) for each in left] == [type(None), ValueError]
+    assert not flask.has_app_context()

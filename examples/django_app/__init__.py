@@ -1,0 +1,1 @@
+"""An application of django that has asyncmqd work for it."""

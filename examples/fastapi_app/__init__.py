@@ -1,0 +1,1 @@
+"""An application of fastapi that has asyncmqd work for it."""

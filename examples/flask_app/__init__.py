@@ -1,0 +1,1 @@
+"""An application of flask that has asyncmqd work for it."""
