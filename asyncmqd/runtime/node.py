@@ -124,6 +124,8 @@ class Node:
     # ------------------------------------------------------------------ life
 
     async def __aenter__(self) -> Self:
+        # The store's clock may have jumped just before: there is nothing yet to compare it with.
+        self._recovered_at = asyncio.get_running_loop().time()
         self.leases.start()
         begin = self.duties.begin
         self._own_duties = [begin("heartbeat", self._beat), begin("sweep", self._sweep)]
@@ -239,7 +241,7 @@ class Node:
         """Whether leases that ended are to be believed.
 
         After an outage, or a jump of the store's clock, all of them look ended; their holders get
-        one renewal to say otherwise.
+        one renewal to say otherwise. So they do when we begin, and know nothing of either.
         """
         since = asyncio.get_running_loop().time() - self._recovered_at
         return self.healthy and since > self.lease / RENEWALS

@@ -49,6 +49,20 @@ async def test_two_daemons_with_forty_jobs_take_nothing_from_each_other(
 
 
 @virtual
+async def test_who_begins_right_after_a_jump_takes_nothing(bench: Bench) -> None:
+    """It has seen no other clock: holders get time to renew all the same."""
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="long")
+    ids = [await bench.add("long", 30) for _ in range(5)]
+    async with bench.worker(concurrency=5):
+        await asyncio.sleep(6)
+        store.ahead = HOUR
+        async with bench.worker(bench.node(observer=Memory()), scan_interval=0.1):
+            records = await bench.ended(*ids)
+    assert {(each.state, each.token, each.crashes) for each in records} == {(State.COMPLETED, 1, 0)}
+
+
+@virtual
 @pytest.mark.parametrize("jump", [HOUR, -HOUR, -YEAR])
 async def test_a_schedule_goes_on_without_a_burst_and_without_a_gap(
     bench: Bench, jump: float

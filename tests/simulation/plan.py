@@ -125,6 +125,28 @@ def draw_poisoned_plan(seed: int) -> Plan:
     )
 
 
+def draw_dense_plan(seed: int, *faults: str) -> Plan:
+    """Many jobs, some longer than a lease, and these faults only: for bugs of rare moments."""
+    rng = random.Random(f"dense {seed}")
+    length = rng.uniform(6, 10)
+    tasks = (("quick", ()), ("sleepy", (0.3,)), ("slow", ()))
+    orders = [
+        Order(rng.uniform(0, length), "a", *rng.choice(tasks), rng.choice((1, 2, 4)), 0.0, 5)
+        for _ in range(20)
+    ]
+    return Plan(
+        seed=seed,
+        hosts=3,
+        queues=("a",),
+        concurrency=3,
+        rate=None,
+        every=None,
+        faults=frozenset(faults),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
 def _draw_order(rng: random.Random, queues: tuple[str, ...], length: float) -> Order:
     ((task, args, _),) = rng.choices(_KINDS, [weight for *_, weight in _KINDS])
     return Order(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.scale import SCALE
-from tests.simulation.plan import Plan, draw_plan, draw_poisoned_plan
+from tests.simulation.plan import Plan, draw_dense_plan, draw_plan, draw_poisoned_plan
 from tests.simulation.simulation import Report, Simulation
 
 COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
@@ -24,6 +24,11 @@ def play(seed: int) -> Report:
 def play_poisoned(seed: int) -> Report:
     """One world with several poison jobs. Raises AssertionError that tells how to play it again."""
     return _play(draw_poisoned_plan(seed), "one_poisoned_seed")
+
+
+def play_dense(seed: int, *faults: str) -> Report:
+    """One world with many jobs and these faults. Raises AssertionError that tells the breach."""
+    return _play(draw_dense_plan(seed, *faults), "a_bug_is_caught")
 
 
 def _play(plan: Plan, test: str) -> Report:
