@@ -10,6 +10,18 @@ SQLITE = mutations(
     (
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
         (
+            "creation.py",
+            'if end == "-journal" and _names_another(beside):',
+            "if False:",
+            "tests/unit/test_sqlite_file.py::test_a_journal_that_names_another_file_is_refused",
+        ),
+        (
+            "creation.py",
+            "for each in (*reversed(path.parents), path):",
+            "for each in (path,):",
+            "tests/security/test_planted.py::test_f60_a_link_in_place_of_a_directory_on_the_way_to_the_store",
+        ),
+        (
             "moves.py",
             "                tx.ended[queue].append(row.id)\n",
             "                pass\n",

@@ -94,7 +94,7 @@ def allow(box: Box, lines: str = "") -> None:
     box.write(
         f"/etc/systemd/system/{UNIT}.d/attempt.conf",
         f"[Service]\nType=oneshot\nRestart=no\nStandardError=truncate:{SAID}\n"
-        f"ExecStart=\nExecStart=/bin/sh -ec '. {COMMAND}'\nEnvironment={environment}\n{lines}",
+        f"ExecStart=\nExecStart=/bin/sh -ec 'cd; . {COMMAND}'\nEnvironment={environment}\n{lines}",
     )
     box.systemctl("daemon-reload")
 
