@@ -19,7 +19,8 @@ from asyncmqd.domain.text import clean_lines
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
-    from asyncmqd.config import Settings
+    from asyncmqd.config import ConfigError, Settings
+    from asyncmqd.daemon.application import Application
     from asyncmqd.daemon.protocol import CommandName, Reply
 
 DEFAULT_CONFIG = Path("/etc/asyncmq/queues.toml")
@@ -103,6 +104,8 @@ def check(
             application = Application(path, os.environ)
             application.extend_path(settings)
             application.load(settings)
+            for warning in _warnings(application, settings):
+                print(f"warning: {warning}", file=sys.stderr)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         raise typer.Exit(BAD_CONFIG) from None
@@ -112,6 +115,13 @@ def check(
         print("tasks and scanners were not imported: --import does that, too")
     for line in _foreseen(settings):
         say(line)
+
+
+def _warnings(application: Application, settings: Settings) -> Iterator[ConfigError]:
+    """What a daemon would warn of at start, by file and line."""
+    from asyncmqd.daemon.advice import on_all
+
+    yield from application.refusal(settings, on_all(settings)).errors
 
 
 def _foreseen(settings: Settings) -> Iterator[str]:

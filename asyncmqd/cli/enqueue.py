@@ -12,9 +12,11 @@ from asyncmqd.cli.errors import CommandError, Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.output import complain, show_json
 from asyncmqd.cli.target import with_store
+from asyncmqd.cli.views import worker_view
 from asyncmqd.client.job import Job, JobFailed, JobGone
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
 
 
@@ -57,10 +59,20 @@ def enqueue(
         if not added.created:
             complain(f"job {added.id}: queue {queue} has it already, nothing was enqueued")
         print(added.id, flush=True)
-        if wait or wait_timeout is not None:
+        waits = wait or wait_timeout is not None
+        await _complain_if_unserved(store, queue, waits=waits)
+        if waits:
             show_json(await _result(added, wait_timeout))
 
     with_store(context, work)
+
+
+async def _complain_if_unserved(store: BaseBackend, queue: str, *, waits: bool) -> None:
+    """Say so if the name looks like a slip, or if somebody is about to wait for the end."""
+    served = {name for record in await store.workers() for name in worker_view(record)["queues"]}
+    near = did_you_mean(queue, served)
+    if queue not in served and (near or waits):
+        complain(f"queue {queue}: nobody serves it now{near}")
 
 
 async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job[Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.cli.errors import CommandError
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group
 from asyncmqd.cli.output import (
     confirm,
@@ -18,9 +20,12 @@ from asyncmqd.cli.output import (
     show_table,
 )
 from asyncmqd.cli.schedules import show_schedules
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.cli.views import counts_view, job_view, schedule_view, worker_view
+from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.states import State
+
+NOBODY = "nobody serves it"
 
 app = group("Look at queues, and pause, resume or purge them.")
 
@@ -43,11 +48,18 @@ def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
                 queue["name"],
                 *(queue[state] for state in states),
                 queue["workers"],
-                "PAUSED" if queue["paused"] else "yes",
+                _claiming(queue),
             )
             for queue in queues
         ],
     )
+
+
+def _claiming(queue: dict[str, Any]) -> str:
+    """Whether jobs are claimed from it."""
+    if queue["paused"]:
+        return "PAUSED"
+    return "yes" if queue["workers"] else NOBODY
 
 
 async def _all_queues(store: BaseBackend) -> list[dict[str, Any]]:
@@ -79,7 +91,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
             ("next to run", head and f"{head['id']} {head['task']}, {head['age']} s old"),
             ("next due", view["next_due"]),
             ("next lease end", view["next_lease_end"]),
-            ("workers", len(view["workers"])),
+            ("workers", len(view["workers"]) or NOBODY),
             ("running", f"{view['running']} of {view['concurrency']}"),
         ]
     )
@@ -115,20 +127,54 @@ async def _one_queue(store: BaseBackend, queue: str) -> dict[str, Any]:
 
 
 @app.command()
-def pause(context: typer.Context, queue: QueueArgument) -> None:
+def pause(
+    context: typer.Context,
+    queue: QueueArgument,
+    new: Annotated[bool, typer.Option("--new", help="Also a queue that nobody knows yet.")] = False,
+) -> None:
     """Have no worker claim jobs of a queue.
 
     Running jobs go on, and enqueueing does.
     """
-    with_store(context, lambda store: store.pause(queue, paused=True))
+    _set_paused(context, queue, paused=True, new=new)
     say(f"{queue} paused")
 
 
 @app.command()
 def resume(context: typer.Context, queue: StoredQueue) -> None:
     """Let workers claim again."""
-    with_store(context, lambda store: store.pause(queue, paused=False), queue)
+    _set_paused(context, queue, paused=False)
     say(f"{queue} resumed")
+
+
+def _set_paused(context: typer.Context, queue: str, *, paused: bool, new: bool = False) -> None:
+    config = target_of(context).config_file
+
+    async def work(store: BaseBackend) -> None:
+        if not new:
+            await _check_known(store, queue, config)
+        await store.pause(queue, paused=paused)
+
+    with_store(context, work, queue)
+
+
+async def _check_known(store: BaseBackend, queue: str, config: Path) -> None:
+    """Raise CommandError for a queue that neither store, nor worker, nor configuration knows."""
+    if (await store.counts([queue]))[queue].paused:
+        return
+    served = [name for record in await store.workers() for name in worker_view(record)["queues"]]
+    known = {*await store.queues(), *served}
+    if queue in known:
+        return
+    from asyncmqd.config.backend import queues_in  # only now, for it brings the models along
+
+    known.update(queues_in(config))
+    if queue not in known:
+        near = did_you_mean(queue, known)
+        raise CommandError(
+            "queue: expected one that has jobs, schedules or workers, or that the configuration"
+            f" names, got {queue!r}{near}"
+        )
 
 
 @app.command()

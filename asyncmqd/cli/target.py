@@ -51,6 +51,11 @@ class Target(msgspec.Struct, frozen=True):
             f" ASYNCMQD_CONFIG or {CONFIG_FILE}, got none of them"
         )
 
+    @property
+    def config_file(self) -> Path:
+        """The configuration file, which need not be there."""
+        return self.config or Path(os.environ.get("ASYNCMQD_CONFIG", CONFIG_FILE))
+
     def open(self) -> BaseBackend:
         """The store; nothing is contacted yet. Raises Misuse or Misconfigured.
 

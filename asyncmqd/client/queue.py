@@ -10,6 +10,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import NotConfigured, resolve
 from asyncmqd.client.job import Job
+from asyncmqd.client.known import known_task
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     PendingJob,
@@ -32,7 +33,6 @@ from asyncmqd.domain.options import (
 )
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tasks import REGISTRY
 
 Result = TypeVar("Result")
 
@@ -143,11 +143,8 @@ class Queue:
     ) -> PendingJob:
         refuse_unknown(options, _OF_ADD)
         call = msgspec.structs.replace(NO_OPTIONS, **options) if options else NO_OPTIONS
-        if isinstance(task, Task):
-            definition = task.definition
-        elif (known := REGISTRY.get(task)) is not None:
-            definition = known
-        else:  # code of another service: a daemon that knows the name will run it
+        definition = task.definition if isinstance(task, Task) else known_task(task)
+        if definition is None:
             return pending(str(TASK.check(task)), args, kwargs, call)
         definition.check_call(args, kwargs)
         declared = definition.options
@@ -187,10 +184,15 @@ class Queue:
 
         It fires once for each instant over all workers that declare it. Its identity is (queue,
         `name`), by default the task's name. Its jobs may have `priority`, `retries`, `timeout` and
-        `ttl`. Raises ValueError, naming the key that is wrong, TypeError for what is no option,
-        PayloadTooLarge if its jobs would be, and NotSerialisable.
+        `ttl`. Raises ValueError, naming the key that is wrong, TypeError for what is no option
+        and for arguments that do not fit the task, NotSerialisable, and PayloadTooLarge if its jobs
+        would be.
         """
         refuse_unknown(options, STORED)
+        args, kwargs = list(args), kwargs or {}
+        definition = task.definition if isinstance(task, Task) else known_task(task, 3)
+        if definition is not None:
+            definition.check_call(tuple(args), kwargs)
         periods: dict[str, Any] = {**options, "every": every}  # `check` reads them
         repeatable = check(
             Repeatable(
@@ -198,8 +200,8 @@ class Queue:
                 name=name,
                 cron=cron,
                 timezone=timezone,
-                args=list(args),
-                kwargs=kwargs or {},
+                args=args,
+                kwargs=kwargs,
                 **periods,
             )
         )

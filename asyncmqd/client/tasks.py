@@ -13,6 +13,7 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.job import Job
+from asyncmqd.client.known import warn_of_main
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     CallOptions,
@@ -131,10 +132,16 @@ class Task(Generic[Params, Result]):
         Raises what `enqueue` does, and RuntimeError in an event loop.
         """
         job = self.job(*args, **kwargs)
-        return add_one_sync(store_of(self._backend), self._queue_of(job), job)
+        return add_one_sync(self._store(), self._queue_of(job), job)
 
     async def _add(self, job: PendingJob) -> Job[Result]:
-        return await add_one(store_of(self._backend), self._queue_of(job), job)
+        return await add_one(self._store(), self._queue_of(job), job)
+
+    def _store(self) -> BaseBackend:
+        store = store_of(self._backend)
+        if self.name.startswith("__main__."):
+            warn_of_main(self.name, store)
+        return store
 
     def _queue_of(self, job: PendingJob) -> str:
         return job.queue or self.definition.options.queue

@@ -106,7 +106,7 @@ class Waits:
     async def served(self, backend: BaseBackend) -> set[str]:
         """The queues that living processes serve. Raises StoreError."""
         if self._asking is None:
-            self._asking = begun(_served(backend))
+            self._asking = begun(served_queues(backend))
             self._asking.add_done_callback(self._note_asked)
         return await asyncio.shield(self._asking)
 
@@ -207,7 +207,8 @@ class _Serving(msgspec.Struct):
     queues: dict[str, Any] = {}
 
 
-async def _served(backend: BaseBackend) -> set[str]:
+async def served_queues(backend: BaseBackend) -> set[str]:
+    """The queues that living processes serve. Raises StoreError."""
     queues: set[str] = set()
     for worker in await backend.workers():
         with contextlib.suppress(msgspec.DecodeError):  # of another release

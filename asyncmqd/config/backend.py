@@ -1,4 +1,4 @@
-"""The store that a configuration names, and the pace of a queue, for who needs nothing else."""
+"""The store and the queues of a configuration, and a queue's pace, for who needs nothing else."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def store_in(path: Path) -> StoreKeys:
     if not isinstance(limit, int):  # if it is wrong, the daemon says so
         limit = DEFAULT_PAYLOAD_LIMIT
     return StoreKeys(url if isinstance(url, str) else None, limit)
+
+
+def queues_in(path: Path) -> list[str]:
+    """The queues that a file and its drop-ins name; what cannot be read names none."""
+    queues = merged(read_files(path)).get("queues")
+    return list(queues) if isinstance(queues, dict) else []
 
 
 def scan_interval_in(path: Path, queue: str) -> float | None:

@@ -87,6 +87,7 @@ def _serve(line: socket.socket) -> int:
             application,
             scanners,
             lambda wanted: share_of(wanted, hello.number, hello.processes),
+            advises=hello.number == 1,
         )
         child = Child(own, settings, hello.beat)
         observer.on_health = child.beat

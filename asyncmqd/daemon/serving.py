@@ -10,8 +10,10 @@ from typing import Any, Protocol
 import msgspec
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.client.waits import served_queues
 from asyncmqd.config import Settings
-from asyncmqd.daemon.application import Application, Problems, Scanners
+from asyncmqd.daemon import advice
+from asyncmqd.daemon.application import Application, Problems, Scanners, told
 from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
@@ -95,6 +97,8 @@ class OwnProcess:
         application: Application,
         scanners: Scanners,
         share: Share = lambda options: options,
+        *,
+        advises: bool = True,
     ) -> None:
         self.node = node
         self.supervisor = Supervisor(node)
@@ -103,6 +107,8 @@ class OwnProcess:
         self._settings = settings
         self._application = application
         self._share = share
+        self._advises = advises  # one process tells what all of them would find
+        self._advised: set[str] = set()
         self._entered = False
         self._stuck: set[str] = set()
         node.overstays.on_more = self._count_overstays
@@ -115,7 +121,22 @@ class OwnProcess:
         self._entered = True
         with contextlib.suppress(StoreError):  # the heartbeat says it as soon as it can
             await self.node.announce()
+        self._advise(advice.on_modules(settings))
+        self._advise(advice.on_queues(settings, await self._served_by_all()))
         self.apply(settings)
+
+    async def _served_by_all(self) -> set[str]:
+        with contextlib.suppress(StoreError):
+            return await served_queues(self.node.backend)
+        return set()
+
+    def _advise(self, problems: Problems) -> None:
+        """Warn of each of them once."""
+        warnings = [told({path: problem}) for path, problem in problems.items()]
+        for warning in warnings:
+            if self._advises and warning not in self._advised:
+                self._advised.add(warning)
+                self.node.observer.event("daemon.warning", warning=warning)
 
     async def prepare(self, settings: Settings) -> None:
         """See `Serving`."""
@@ -134,6 +155,7 @@ class OwnProcess:
         self._settings = settings
         # Of what is claimed and what jobs enqueue, be it more or less than before.
         self.node.backend.payload_limit = settings.payload_limit
+        self._advise(advice.on_schedules(settings))
         self.supervisor.apply(self._share(wanted_options(settings, self.scanners)))
 
     async def applied(self) -> None:

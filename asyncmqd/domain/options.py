@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
+
+from asyncmqd.domain.names import nearest
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5
@@ -279,8 +280,8 @@ def refuse_unknown(given: Mapping[str, Any], known: Collection[str]) -> None:
     for keyword in given:
         if keyword not in known:
             names = sorted(known)
-            near = get_close_matches(keyword, names, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
+            near = nearest(keyword, names)
+            hint = f"did you mean {near}?" if near else f"known are {', '.join(names)}"
             raise TypeError(f"{keyword}: expected a known option, got {keyword!r} ({hint})")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -109,6 +110,43 @@ def test_pause_stops_claiming_and_resume_allows_it(asyncmq: Operator, in_store: 
     assert in_store(claim) == []
     assert asyncmq("queue", "resume", "mail").out == "mail resumed\n"
     assert [each.id for each in in_store(claim)] == ["waiting"]
+
+
+def test_a_queue_that_nobody_knows_is_not_paused(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(lambda store: store.add("mail", [new("waiting")]))
+    for command in ("pause", "resume"):
+        answer = asyncmq("queue", command, "mial")
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err == (
+            "asyncmq: queue: expected one that has jobs, schedules or workers, or that the"
+            " configuration names, got 'mial' (did you mean mail?)\n"
+        )
+    assert not in_store(lambda store: store.counts(["mial"]))["mial"].paused
+    assert asyncmq("queue", "pause", "mial", "--new").out == "mial paused\n"
+    assert asyncmq("queue", "resume", "mial").out == "mial resumed\n"
+
+
+def test_a_queue_of_the_configuration_is_known(
+    asyncmq: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queues.toml").write_text("[queues.mail]\n")
+    monkeypatch.setenv("ASYNCMQD_CONFIG", str(tmp_path / "queues.toml"))
+    assert asyncmq("queue", "pause", "mail").out == "mail paused\n"
+
+
+def test_a_queue_without_workers_says_so(asyncmq: Operator, in_store: InStore) -> None:
+    assert asyncmq("enqueue", "shop.thank", "--queue", "mail").err == ""
+    waits = asyncmq("enqueue", "shop.thank", "--queue", "mail", "--wait-timeout", "0")
+    assert "asyncmq: queue mail: nobody serves it now\n" in waits.err
+    assert " ".join(asyncmq("queue", "list").rows[0]).endswith("nobody serves it")
+    assert "nobody serves it" in asyncmq("queue", "show", "mail").out
+
+    info = b'{"queues":{"mail":{"concurrency":1,"running":0}}}'
+    in_store(lambda store: store.beat("host/1", info, 60.0))
+    assert asyncmq("enqueue", "shop.thank", "--queue", "mail").err == ""
+    near = asyncmq("enqueue", "shop.thank", "--queue", "mial").err
+    assert near == "asyncmq: queue mial: nobody serves it now (did you mean mail?)\n"
+    assert asyncmq("queue", "list").rows[0][-1] == "yes"
 
 
 def test_purge_deletes_one_state_beyond_a_page(asyncmq: Operator, in_store: InStore) -> None:

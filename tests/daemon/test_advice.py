@@ -1,0 +1,102 @@
+"""What is probably wrong is said at start, and by `check --import`; nothing is refused for it."""
+
+from __future__ import annotations
+
+from tests.daemon.harness import Store
+
+TASKS = """
+from asyncmqd import task
+
+@task(queue="mail")
+async def nightly(day: int, *, dry: bool = False) -> None: ...
+
+@task(queue="mial")
+async def thank() -> None: ...
+"""
+QUEUES = """
+[queues.mail]
+[[queues.mail.repeatables]]
+task = "shop.nightly"
+every = 3600
+args = [1]
+[[queues.mail.repeatables]]
+task = "shop.nigthly"
+every = 3600
+[[queues.mail.repeatables]]
+task = "shop.nightly"
+name = "no argument"
+every = 3600
+[[queues.mail.repeatables]]
+task = "shop.nightly"
+name = "text"
+every = 3600
+args = ["monday"]
+"""
+PACKAGE = "expected a module that has tasks, got 'bare': a package whose modules are to be named"
+
+
+def _application(place) -> list[str]:
+    (place / "shop.py").write_text(TASKS)
+    (place / "bare").mkdir()
+    (place / "bare" / "__init__.py").write_text("")
+    (place / "bare" / "tasks.py").write_text("")
+    (place / "whole.py").write_text("import shop\n")
+    return ["shop", "whole", "email", "bare"]
+
+
+def _advice(d) -> list[str]:
+    """Warnings about the configuration; others are about the host."""
+    warnings = [each["warning"] for each in d.all("daemon.warning")]
+    return [each for each in warnings if each.startswith(("tasks[", "queues."))]
+
+
+def _expected(warnings: list[str]) -> None:
+    """One line for each, whatever stands before and in between."""
+    wanted = [
+        ("tasks[2]: expected a module that has tasks, got 'email': a module of Python itself",),
+        (f"tasks[3]: {PACKAGE} one by one, such as 'bare.tasks'",),
+        ("queues.mail.repeatables[1].task", "got 'shop.nigthly' (did you mean shop.nightly?)"),
+        ("queues.mail.repeatables[2]: expected arguments that fit the task", "'day'"),
+        ("queues.mail.repeatables[3]: expected arguments that fit the task", "'day'"),
+        ("queues.mial: expected this queue, which task shop.thank names", "(did you mean mail?)"),
+    ]
+    for parts in wanted:
+        assert sum(all(part in line for part in parts) for line in warnings) == 1, (parts, warnings)
+    assert len(warnings) == len(wanted), warnings
+
+
+def test_check_says_it_with_file_and_line_and_ends_with_0(daemon, file: Store, place) -> None:
+    d = daemon(file.url, QUEUES, tasks=_application(place))
+    checked = d.cli("check", "--import")
+    assert checked.returncode == 0
+    lines = checked.stderr.splitlines()
+    _expected(lines)
+    line = d.config.read_text().splitlines().index('task = "shop.nigthly"') + 1
+    assert any(each.startswith(f"warning: {d.config}:{line}: queues.mail") for each in lines)
+
+
+def test_a_daemon_says_it_once_with_any_number_of_processes(daemon, file: Store, place) -> None:
+    tasks = _application(place)
+    for processes in (1, 2):
+        d = daemon(file.url, QUEUES, tasks=tasks, top=f"processes = {processes}\n")
+        d.start()
+        _expected(_advice(d))
+        d.stop()
+
+
+def test_a_queue_of_another_living_daemon_is_no_matter(daemon, file: Store, place) -> None:
+    tasks = _application(place)
+    other = daemon(file.url, "[queues.mial]\n", tasks=tasks, name="other")
+    other.start()
+    d = daemon(file.url, QUEUES, tasks=tasks)
+    d.start()
+    assert not any("mial" in each for each in _advice(d))
+
+
+def test_a_reload_says_what_is_new(daemon, file: Store, place) -> None:
+    d = daemon(file.url, "[queues.mail]\n[queues.mial]\n", tasks=_application(place)[:2])
+    d.start()
+    assert not _advice(d)
+    d.configure("[queues.mial]\n" + QUEUES)
+    assert d.cli("reload").returncode == 0
+    assert len(_advice(d)) == 3
