@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.daemon.harness import Store
+from tests.daemon.harness import Store, until
 
 TASKS = """
 from asyncmqd import task
@@ -80,6 +80,7 @@ def test_a_daemon_says_it_once_with_any_number_of_processes(daemon, file: Store,
     for processes in (1, 2):
         d = daemon(file.url, QUEUES, tasks=tasks, top=f"processes = {processes}\n")
         d.start()
+        until(lambda d=d: len(_advice(d)) >= 6)  # a child's lines come on a way of their own
         _expected(_advice(d))
         d.stop()
 
@@ -99,4 +100,4 @@ def test_a_reload_says_what_is_new(daemon, file: Store, place) -> None:
     assert not _advice(d)
     d.configure("[queues.mial]\n" + QUEUES)
     assert d.cli("reload").returncode == 0
-    assert len(_advice(d)) == 3
+    until(lambda: len(_advice(d)) == 3)
