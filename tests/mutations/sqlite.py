@@ -149,7 +149,7 @@ SQLITE = mutations(
             "worker = :worker",
             "leases",
         ),
-        ("writer.py", "        if view.woken:\n", "        if False:\n", "waking"),
+        ("writer.py", "if view.woken or any(view.ended.values()):", "if False:", "waking"),
         (
             "transaction.py",
             "if self.anchor.boot != known.boot:",
