@@ -15,6 +15,7 @@ from asyncmqd.client.tasks import Task
 from asyncmqd.config import Settings
 from asyncmqd.config.errors import Path
 from asyncmqd.daemon.application import Problems
+from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.tasks import REGISTRY, Registry
@@ -26,8 +27,8 @@ def on_all(settings: Settings) -> Problems:
 
 
 def on_modules(settings: Settings, registry: Registry = REGISTRY) -> Problems:
-    """Modules of `tasks`, imported by now, that have no task."""
-    homes = {task.module for task in registry}
+    """Modules of `tasks`, imported by now, that have no task, nor what is round each."""
+    homes = {task.module for task in registry} | {*AROUND_RUN.modules, *AROUND_ENQUEUE.modules}
     return {
         ("tasks", index): f"expected a module that has tasks, got {name!r}: {_what(module)}"
         for index, name in enumerate(settings.tasks)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
+import types
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import pytest
 
 from asyncmqd import JobRun, Outgoing, Queue, around_enqueue, around_run, task
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.config import Settings
+from asyncmqd.daemon import advice
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.settle import decode_failure
@@ -287,3 +291,15 @@ async def test_a_header_that_is_no_text_is_refused_at_the_producer(around: None)
     with pytest.raises(TypeError, match="headers"):
         await asyncio.to_thread(queue.add_sync, note, "a")
     assert (await queue.counts()).waiting == 0
+
+
+def test_a_module_that_has_only_these_is_no_slip(
+    around: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(backend="memory://", tasks=["hooks_only"], queues={"q": {}})
+    module = types.ModuleType("hooks_only")
+    module.__file__ = "hooks_only.py"
+    monkeypatch.setitem(sys.modules, "hooks_only", module)
+    assert list(advice.on_modules(settings)) == [("tasks", 0)]
+    exec("from asyncmqd import around_run\n@around_run\ndef scope(run):\n    yield\n", vars(module))
+    assert advice.on_modules(settings) == {}
