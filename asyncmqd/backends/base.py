@@ -108,6 +108,10 @@ Extender = Callable[[Sequence[Held], float], list[bool]]
 """`BaseBackend.extend` for a thread that has no event loop."""
 
 
+Waited = Mapping[str, Collection[str]]
+"""Ids by queue, of jobs that somebody waits for."""
+
+
 class BaseBackend(abc.ABC):
     """A store of jobs.
 
@@ -262,9 +266,7 @@ class BaseBackend(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def wait_ended(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         """Sleep until jobs of these have ended, or were deleted, at most `timeout` seconds.
 
         `waited` has ids by queue. The answer has those to look at, and may be empty. All that ended

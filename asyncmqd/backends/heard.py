@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
+
+from asyncmqd.backends.base import Waited
 
 MOST = 10_000  # ids of a queue that are remembered while nobody takes them
 
@@ -31,11 +33,7 @@ class Heard:
             self._ids.pop(queue, None)
         self._event.set()
 
-    def wake(self) -> None:
-        """Have whoever waits look around."""
-        self._event.set()
-
-    def take(self, waited: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    def take(self, waited: Waited) -> dict[str, set[str]]:
         """Those of the waited ones that are to be looked at."""
         found = {}
         for queue, ids in waited.items():
@@ -60,9 +58,7 @@ class Heard:
             pass
         self._event.clear()
 
-    async def wait(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def wait(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         """See `BaseBackend.wait_ended`, for who misses nothing."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout

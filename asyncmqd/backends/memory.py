@@ -27,6 +27,7 @@ from asyncmqd.backends.base import (
     ScheduleRecord,
     StoreError,
     Turn,
+    Waited,
     WorkerRecord,
 )
 from asyncmqd.backends.heard import Heard
@@ -485,9 +486,7 @@ class InMemoryBackend(BaseBackend):
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._sleepers.here().wait(set(queues), timeout)
 
-    async def wait_ended(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         return await self._ears.here().heard.wait(waited, timeout)
 
     async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job

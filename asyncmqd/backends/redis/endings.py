@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from asyncmqd.backends.base import StoreRefused
+from asyncmqd.backends.base import StoreRefused, Waited
 from asyncmqd.backends.heard import Heard
 from asyncmqd.backends.redis.ears import Ears
 from asyncmqd.backends.redis.link import Link
@@ -45,9 +45,7 @@ class Endings(Ears):
         self._leaving: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
 
-    async def wait(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def wait(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         """See `BaseBackend.wait_ended`. Who may not listen looks now and then."""
         if self._leaving is not None:
             self._leaving.cancel()
@@ -60,9 +58,7 @@ class Endings(Ears):
         finally:
             self._leaving = asyncio.get_running_loop().call_later(LINGER, self._leave)
 
-    async def _wait(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def _wait(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         while True:
@@ -79,7 +75,7 @@ class Endings(Ears):
                 async with asyncio.timeout(left):
                     await self._event.wait()
 
-    async def _look_around(self, waited: Mapping[str, Collection[str]]) -> dict[str, set[str]]:
+    async def _look_around(self, waited: Waited) -> dict[str, set[str]]:
         """What was heard, or is seen of queues that are new; now and then all are looked at."""
         now = asyncio.get_running_loop().time()
         new = [queue for queue in waited if queue not in self._told or now >= self._next_sweep]

@@ -19,6 +19,7 @@ from asyncmqd.backends.base import (
     StoreError,
     StoreRefused,
     Turn,
+    Waited,
     WorkerRecord,
 )
 from asyncmqd.backends.loops import PerLoop
@@ -260,9 +261,7 @@ class RedisBackend(BaseBackend):
         await self._run()
         return await self._wakeups.wait(queues, timeout)
 
-    async def wait_ended(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         await self._run()
         return await self._ways.here().endings.wait(waited, timeout)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from asyncmqd.backends.base import Waited
 from asyncmqd.backends.heard import Heard
 from asyncmqd.backends.sqlite.wake_directory import identity
 from asyncmqd.backends.sqlite.wakeups import FULL, LOOK_EVERY, Listener, name_of_ear
@@ -35,7 +36,7 @@ class Endings(Listener):
 
     async def wait_ended(
         self,
-        waited: Mapping[str, Collection[str]],
+        waited: Waited,
         timeout: float,
         look: Callable[[], None] = lambda: None,
     ) -> dict[str, set[str]]:
@@ -49,7 +50,7 @@ class Endings(Listener):
             self._leaving = loop.call_later(LINGER, self.abandon)
 
     async def _until(
-        self, waited: Mapping[str, Collection[str]], end: float, look: Callable[[], None]
+        self, waited: Waited, end: float, look: Callable[[], None]
     ) -> dict[str, set[str]]:
         loop = asyncio.get_running_loop()
         while True:

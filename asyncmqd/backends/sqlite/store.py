@@ -20,6 +20,7 @@ from asyncmqd.backends.base import (
     Outlook,
     ScheduleRecord,
     Turn,
+    Waited,
     WorkerRecord,
 )
 from asyncmqd.backends.loops import PerLoop
@@ -222,9 +223,7 @@ class SQLiteBackend(BaseBackend):
         look = self._living().file.look
         return await self._listeners.here().wait(queues, timeout, look)
 
-    async def wait_ended(
-        self, waited: Mapping[str, Collection[str]], timeout: float
-    ) -> dict[str, set[str]]:
+    async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         look = self._living().file.look
         return await self._endings.here().wait_ended(waited, timeout, look)
 

@@ -43,6 +43,7 @@ _SIZE = 512  # bytes; the longest queue name has 128
 
 _ENDED = "ended-"  # begins the names of sockets of those who wait for jobs to end
 _PAGE = 500  # ids of one message
+_COARSE = 1.0  # seconds: more than the time of a change may be inexact by
 _NONE: Mapping[str, Sequence[str]] = {}
 
 
@@ -53,6 +54,22 @@ def name_of_ear() -> str:
 
 def _hears_ends(name: str) -> bool:
     return name.startswith(_ENDED)
+
+
+_silent: dict[str, int] = {}  # directories in which nobody waits for ends, by their last change
+
+
+def _nobody_hears_ends(directory: str) -> bool:
+    """Nearly every commit of a busy store ends jobs, and mostly nobody waits for them."""
+    if not os.access(directory, os.F_OK):  # an exception would cost ten times as much
+        return True
+    changed = os.stat(directory).st_mtime_ns
+    if _silent.get(directory) == changed:
+        return True
+    nobody = not any(map(_hears_ends, os.listdir(directory)))
+    if nobody and clock.wall() - changed / 1e9 > _COARSE:
+        _silent[directory] = changed
+    return nobody
 
 
 @functools.lru_cache(maxsize=16)
@@ -79,12 +96,10 @@ def ring(database: Path, queues: Iterable[str], ended: Mapping[str, Sequence[str
     Whoever cannot be reached looks again by itself.
     """
     with contextlib.suppress(OSError):
-        # Nearly every commit of a busy store ends jobs, and mostly nobody waits for them: a listing
-        # alone does no harm, wherever it leads.
-        if not queues and not any(map(_hears_ends, os.listdir(_listed(database)))):
+        if not queues and _nobody_hears_ends(_listed(database)):
             return
     with contextlib.suppress(OSError), opened(database) as directory:
-        # Listed anew each time: it takes microseconds, and the time of the last change is too
+        # Listed anew each time: while sockets come and go, the time of the last change is too
         # coarse to tell that a listing is still true.
         names = os.listdir(directory)
         if names:
