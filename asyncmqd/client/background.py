@@ -15,8 +15,6 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
-import uvloop
-
 from asyncmqd.backends.base import StoreError, StoreUncertain
 from asyncmqd.domain import clock, os_threads
 
@@ -75,8 +73,12 @@ class _Thread:
         self.pid = os.getpid()
         self.ended = False
         self.calls: set[_Call[Any]] = set()
-        # What uvloop stands on has no greenlets in its place.
-        make = uvloop.new_event_loop if os_threads.patched_by() else asyncio.new_event_loop
+        make = asyncio.new_event_loop
+        if os_threads.patched_by():
+            # What uvloop stands on has no greenlets in its place. Imported by nobody else here.
+            import uvloop
+
+            make = uvloop.new_event_loop
         self.loop: asyncio.AbstractEventLoop = make()
 
     def start(self) -> None:
