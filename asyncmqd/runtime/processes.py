@@ -134,7 +134,8 @@ class Processes:
         return None
 
     async def _start(self) -> _Child:
-        of_tasks = sorted({task.module for task in self._registry})
+        # What is no module any more (code of `exec`) would keep all others from running.
+        of_tasks = sorted({task.module for task in self._registry} & sys.modules.keys())
         modules = list(dict.fromkeys([*AROUND_RUN.modules, *AROUND_ENQUEUE.modules, *of_tasks]))
         main = None
         if "__main__" in modules:

@@ -196,7 +196,7 @@ def serves(keeper: Keeper) -> bool:
 def in_force(worker: Worker) -> Table:
     """The numbers that the parts of a worker go by."""
     claims, execution, scanner = worker._claims, worker._execution.options, worker._scanner.options
-    specs = [msgspec.json.decode(spec) for spec in worker._scheduler._specs.values()]
+    specs = [msgspec.json.decode(spec) for spec in worker._scheduler.specs.values()]
     limits: Table = {"rate_limit": None}
     if (limiter := worker.limiter) is not None:
         limits = {"rate_limit": limiter.rate, "rate_interval": limiter.interval}

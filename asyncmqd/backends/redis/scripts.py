@@ -38,6 +38,14 @@ def _sha(name: str) -> str:
     return sha
 
 
+def read_all() -> None:
+    """Read all scripts now: a process that has no descriptor left goes on with its work."""
+    for file in resources.files(__package__).iterdir():
+        name = file.name.removesuffix(".lua")
+        if name != file.name and not name.startswith("_"):
+            _sha(name)
+
+
 def _read(name: str) -> str:
     return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
 

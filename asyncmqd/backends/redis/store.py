@@ -29,7 +29,7 @@ from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient, Renewal
 from asyncmqd.backends.redis.link import Link
-from asyncmqd.backends.redis.scripts import Argument, Command, Late, call
+from asyncmqd.backends.redis.scripts import Argument, Command, Late, call, read_all
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.backends.redis.way import Way
 from asyncmqd.domain.change import Answer, Change
@@ -96,6 +96,7 @@ class RedisBackend(BaseBackend):
     # ------------------------------------------------------------------ life
 
     async def connect(self) -> None:
+        read_all()
         await migration.check(self._link, self.url, self._prefix)
         await self._check_channels()
         if reason := await self.danger():
