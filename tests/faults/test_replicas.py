@@ -185,11 +185,14 @@ def test_planned_failover(three: Pair, place: Path, least: int, figure):
         assert "min_replicas is 0 and the server has 2 replicas" in warned  # the daemon's own URL
         three.promote()
         began = time.monotonic()
-        scene.enqueue(1, prefix="after", url=three.url)
-        until(lambda: "after0" in daemon.tally())
+        # More than one: at the moment of the promotion a reply may be lost, and is told as refused.
+        scene.enqueue(20, prefix="after", url=three.url, batch=1, pause=0.2)
+        until(lambda: any(id.startswith("after") for id in daemon.tally()))
         took = time.monotonic() - began
         assert role(three.master) == "master", "the daemon follows before it is demoted"
-        lost, doubled = outcome(scene, daemon)
+        _, doubled = outcome(scene, daemon)
+        # The later ones ask no replica, and may be lost with what the old master had not sent yet.
+        lost = sum(not id.startswith("after") for id in not_run(scene))
         assert not (lost and least)
         assert took < BACK_AT_WORK
         figure(
