@@ -15,6 +15,7 @@ import struct
 import sys
 import termios
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
@@ -134,8 +135,8 @@ class Processes:
         return None
 
     async def _start(self) -> _Child:
-        # What is no module any more (code of `exec`) would keep all others from running.
-        of_tasks = sorted({task.module for task in self._registry} & sys.modules.keys())
+        # What is no module (code of `exec`) would keep all others from running.
+        of_tasks = sorted(filter(_is_module, {task.module for task in self._registry}))
         modules = list(dict.fromkeys([*AROUND_RUN.modules, *AROUND_ENQUEUE.modules, *of_tasks]))
         main = None
         if "__main__" in modules:
@@ -319,3 +320,11 @@ def _unread(line: int) -> int:
     """How many bytes of a socket nobody has read yet."""
     (size,) = struct.unpack("i", fcntl.ioctl(line, termios.FIONREAD, bytes(4)))
     return int(size)
+
+
+def _is_module(name: str) -> bool:
+    """Whether a child can import it."""
+    try:
+        return name in sys.modules or find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

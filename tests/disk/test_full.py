@@ -55,7 +55,8 @@ def test_jobs_at_work_are_settled_though_the_disk_takes_no_new_ones(
     until(lambda: store.counts("mail").completed == 200)
     assert not d.all("daemon.degraded")
     # What the jobs gave back may be used again, to the same limit.
-    assert store.do(add_until_full)[1].startswith(f"{path}: the disk is full: expected ")
+    accepted, reason = store.do(add_until_full)
+    assert reason.startswith(f"{path}: the disk is full: expected ")
     assert store.counts("later").waiting == len(accepted)
     assert d.stop() == 0
     assert intact(path)

@@ -264,10 +264,11 @@ async def test_the_limit_counts_from_the_call(tmp_path: Path) -> None:
     other.execute("BEGIN IMMEDIATE")
     late = [Queue("mail", backend).add("some.task", number) for number in range(3)]
     errors = await asyncio.gather(*late, return_exceptions=True)
-    assert [type(error) for error in errors] == [StoreError] * 3
+    assert all(isinstance(error, StoreError) for error in errors)
+    begun = sum(isinstance(error, StoreUncertain) for error in errors)
     other.close()
     assert await backend.add("mail", [job("a")]) == [True]
-    assert (await backend.counts(["mail"]))["mail"].waiting == 1
+    assert 1 <= (await backend.counts(["mail"]))["mail"].waiting <= 1 + begun
     await backend.close()
 
 
