@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from asyncmqd.domain.tasks import REGISTRY
 from tests.systemd.box import missing
 
 settings.register_profile(
@@ -114,6 +116,19 @@ def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
 def _rank(path: Path) -> int:
     ranks = (rank for rank, name in enumerate(LONG) if path.is_relative_to(HERE / name))
     return next(ranks, len(LONG))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Tasks of modules that a test wrote itself end with it: no child could import them later."""
+    written = item.config.rootpath
+    for name, task in list(REGISTRY._tasks.items()):
+        module = sys.modules.get(task.module)
+        file = getattr(module, "__file__", None)
+        if module is not None and (file is None or Path(file).is_relative_to(written)):
+            continue
+        del REGISTRY._tasks[name]
+        sys.modules.pop(task.module, None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any
 
@@ -12,12 +13,14 @@ from asyncmqd.cli.errors import CommandError, Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.output import complain, show_json
 from asyncmqd.cli.target import with_store
-from asyncmqd.cli.views import worker_view
 from asyncmqd.client.job import Job, JobFailed, JobGone
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
+from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
+
+_SHORT_WAIT = 1.0  # seconds
 
 
 def enqueue(
@@ -59,20 +62,31 @@ def enqueue(
         if not added.created:
             complain(f"job {added.id}: queue {queue} has it already, nothing was enqueued")
         print(added.id, flush=True)
-        waits = wait or wait_timeout is not None
-        await _complain_if_unserved(store, queue, waits=waits)
-        if waits:
-            show_json(await _result(added, wait_timeout))
+        await _complain_of_a_slip(store, queue)
+        if wait or wait_timeout is not None:
+            show_json(await _awaited(store, added, wait_timeout))
 
     with_store(context, work)
 
 
-async def _complain_if_unserved(store: BaseBackend, queue: str, *, waits: bool) -> None:
-    """Say so if the name looks like a slip, or if somebody is about to wait for the end."""
-    served = {name for record in await store.workers() for name in worker_view(record)["queues"]}
+async def _complain_of_a_slip(store: BaseBackend, queue: str) -> None:
+    """Say so if nobody serves the queue, but somebody serves one of nearly that name."""
+    served = await served_queues(store)
     near = did_you_mean(queue, served)
-    if queue not in served and (near or waits):
+    if queue not in served and near:
         complain(f"queue {queue}: nobody serves it now{near}")
+
+
+async def _awaited(store: BaseBackend, job: Job[Any], timeout: float | None) -> Any:
+    """The result. If it takes a while, say whether anybody is there to bring it."""
+    result = asyncio.ensure_future(_result(job, timeout))
+    # Not at once: a daemon that has just begun says a moment later what it serves.
+    await asyncio.wait({result}, timeout=_SHORT_WAIT)
+    if not result.done():
+        served = await served_queues(store)
+        if job.queue not in served and not did_you_mean(job.queue, served):
+            complain(f"queue {job.queue}: nobody serves it now")
+    return await result
 
 
 async def _added(store: BaseBackend, queue: str, job: PendingJob) -> list[Job[Any]]:
