@@ -106,27 +106,41 @@ class _Thread:
 
 _thread: _Thread | None = None  # that serves this process
 _lock = threading.Lock()
+_starters: set[int] = set()  # the threads that hold it or wait for it
 
 
 def _serving() -> _Thread:
     """Raises StoreError, for another try may help."""
-    global _thread  # noqa: PLW0603 - one a process
     if _thread is not None and _thread.serves():
         return _thread
-    with _lock:
-        if _thread is None or not _thread.serves():
-            try:
-                starting = _Thread()
-                starting.start()
-            except (RuntimeError, OSError) as error:
-                raise StoreError(f"no thread can be started to do it: {error}") from error
-            _thread = starting
-        return _thread
+    # A new event loop is logged, and a handler may enqueue; so may one of a signal that comes now.
+    me = threading.get_ident()
+    if me in _starters:
+        raise StoreError("not begun: called by a handler while this thread's first call begins")
+    _starters.add(me)
+    try:
+        with _lock:
+            return _started()
+    finally:
+        _starters.discard(me)
+
+
+def _started() -> _Thread:
+    global _thread  # noqa: PLW0603 - one a process
+    if _thread is None or not _thread.serves():
+        try:
+            starting = _Thread()
+            starting.start()
+        except (RuntimeError, OSError) as error:
+            raise StoreError(f"no thread can be started to do it: {error}") from error
+        _thread = starting
+    return _thread
 
 
 def _renew_lock() -> None:
     global _lock  # noqa: PLW0603 - whoever held it stayed behind in the parent
     _lock = threading.Lock()
+    _starters.clear()
 
 
 os.register_at_fork(after_in_child=_renew_lock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -108,6 +109,40 @@ async def test_what_is_not_answered_in_time_is_cancelled() -> None:
     assert await eventually(is_cancelled)
 
 
+def test_a_handler_of_logging_that_enqueues_does_not_stand_still_at_the_start() -> None:
+    """A new event loop is logged, by the very call that makes it."""
+    told = output("""
+        import logging
+        connect("memory://x")
+        class Enqueues(logging.Handler):
+            def emit(self, record):
+                try:
+                    plain.enqueue_sync(1)
+                except StoreError as error:
+                    print(record.name, error)
+        logging.basicConfig(level=logging.DEBUG, handlers=[Enqueues()])
+        logging.getLogger("app").error("first")
+        print(run_sync(Queue("background").counts()).waiting)
+    """)
+    why = "not begun: called by a handler while this thread's first call begins"
+    assert told == f"asyncio {why}\n1\n"
+
+
+def test_a_handler_of_a_signal_may_enqueue_while_a_call_waits() -> None:
+    def enqueue(*_: object) -> None:
+        plain.enqueue_sync(2)
+
+    async def interrupt() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, enqueue)
+    try:
+        run_sync(interrupt())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert waiting() == 1
+
+
 def test_a_forked_child_starts_its_own(tmp_path) -> None:
     told = output(f"""
         import os
@@ -142,7 +177,7 @@ def test_at_the_end_of_the_interpreter_it_is_refused_in_words(first: str) -> Non
 
 def output(code: str) -> str:
     """What a program prints that has all of the above."""
-    names = "from tests.client.test_background import Queue, connect, plain, run_sync\n"
+    names = "from tests.client.test_background import Queue, StoreError, connect, plain, run_sync\n"
     lines = code.splitlines()
     body = "\n".join(line[8:] for line in lines)
     done = subprocess.run(
