@@ -20,6 +20,7 @@ from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.prints import finish
 from asyncmqd.runtime.forks import take_signals
+from asyncmqd.runtime.leaving import leave
 
 BETWEEN_SIGNALS = 0.05  # seconds
 
@@ -54,10 +55,10 @@ def serve(work: Work, queue: str) -> NoReturn:
     observer = Observer()
     try:
         code = run_loop(_serve(work, queue, observer), observer)
-    finally:
+    except BaseException:
         finish()
-    # A plain function that never ends holds a thread, and an ordinary exit would wait for it.
-    os._exit(code)
+        raise
+    leave(code)
 
 
 async def _serve(work: Work, queue: str, observer: Observer) -> int:

@@ -22,9 +22,10 @@ from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.journal import is_journal
 from asyncmqd.observe.log import set_level, setup
-from asyncmqd.observe.prints import capture_prints, finish
+from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.first import leave_orphans_to_parent
+from asyncmqd.runtime.leaving import leave
 from asyncmqd.runtime.node import Node
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
@@ -52,9 +53,7 @@ def run(config: Path, environ: MutableMapping[str, str]) -> NoReturn:
         code = FAILED
     finally:
         systemd.close()
-        finish()
-    # A plain function that never returns holds a thread, and an ordinary exit would wait for it.
-    os._exit(code)
+    leave(code)
 
 
 def _run(

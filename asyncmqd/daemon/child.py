@@ -34,9 +34,10 @@ from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
 from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import set_level, setup
-from asyncmqd.observe.prints import capture_prints, finish
+from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
+from asyncmqd.runtime.leaving import leave
 from asyncmqd.runtime.node import Node
 
 FAILED = 1
@@ -53,9 +54,7 @@ def main() -> None:
     try:
         code = _serve(line)
     finally:
-        finish()
-        # A plain function that never returns holds a thread, and an ordinary exit would wait.
-        os._exit(code)
+        leave(code)
 
 
 def _serve(line: socket.socket) -> int:

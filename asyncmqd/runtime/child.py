@@ -11,7 +11,6 @@ import contextvars
 import functools
 import importlib
 import logging
-import os
 import runpy
 import signal
 import socket
@@ -39,6 +38,7 @@ from asyncmqd.runtime.around import JobRun
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked, keep, keep_loop, take_signals
+from asyncmqd.runtime.leaving import leave
 from asyncmqd.runtime.processes import Call, Hello, Reply
 from asyncmqd.runtime.rules import by_rules
 
@@ -138,7 +138,7 @@ def main() -> None:
                 store = call.backend_url, call.payload_limit
                 connect_within(*store)
             contextvars.copy_context().run(_serve, line, call)
-    os._exit(0)  # threads that the application left behind must not keep the child
+    leave(0)
 
 
 def _prepare(line: _Line) -> None:

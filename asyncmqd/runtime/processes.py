@@ -29,6 +29,7 @@ from asyncmqd.observe.log import least_level, pass_on
 from asyncmqd.observe.outputs import Output
 from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext
+from asyncmqd.runtime.leaving import LEAVE_LIMIT
 from asyncmqd.runtime.spawn import command, exit_name
 
 _HEADER = struct.Struct("!I")
@@ -151,10 +152,10 @@ class Processes:
         return child
 
     async def close(self) -> None:
-        """End all children."""
-        children, self._all, self._idle = self._all, set(), []
-        for child in children:
-            await child.kill()
+        """End all children: those that wait for a job by themselves, those that run one at once."""
+        children, idle = self._all, self._idle
+        self._all, self._idle = set(), []
+        await asyncio.gather(*(c.leave() if c in idle else c.kill() for c in children))
 
 
 class _RemoteRetry(Retry):
@@ -288,6 +289,17 @@ class _Child:
             await self.kill()
             code = await self._process.wait()
             raise ChildCrashed(f"the child process ended with {exit_name(code)}") from None
+
+    async def leave(self) -> None:
+        """Have the child end by itself; what it says meanwhile is passed on."""
+        try:
+            async with asyncio.timeout(LEAVE_LIMIT + LAST_WORDS):
+                self._writer.write_eof()
+                await self._receive({})
+        except (ChildCrashed, TimeoutError, OSError):
+            pass  # it has ended, or does not
+        finally:
+            await self.kill()
 
     async def kill(self) -> None:
         """End the child at once."""

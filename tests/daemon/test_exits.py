@@ -85,3 +85,16 @@ def test_the_reason_is_kept(daemon, file):
     assert own is not None
     assert own.message == "the job cancelled itself"
     assert not d.all("job.released")
+
+
+@pytest.mark.parametrize("top", ["", "processes = 2"], ids=["one process", "two"])
+def test_what_is_registered_to_run_at_the_end_runs_in_all_processes(daemon, file, top):
+    """Clients of Sentry and OpenTelemetry send there what they still hold."""
+    d = daemon(file.url, QUEUES, tasks=("last_words",), top=top).start()
+    for name in ("who", "who_else"):
+        file.add("mail", name, [name])
+    until(lambda: all(file.get("mail", name).state.terminal for name in ("who", "who_else")))
+    pids = {int(file.get("mail", name).result) for name in ("who", "who_else")}
+    assert len(pids) == 2
+    assert d.stop() == 0
+    assert all(len(d.all(f"last words of {pid}")) == 1 for pid in pids), d.events

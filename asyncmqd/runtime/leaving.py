@@ -1,0 +1,37 @@
+"""The end of a process whose threads may never end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+from typing import NoReturn
+
+from asyncmqd.observe.prints import finish
+from asyncmqd.runtime.forks import take_signals
+
+LEAVE_LIMIT = 3.0  # seconds
+
+
+def leave(code: int, limit: float = LEAVE_LIMIT) -> NoReturn:
+    """End the process as Python does at its exit, but for threads, of which none is waited for.
+
+    What was registered with `atexit` runs: clients of Sentry or OpenTelemetry send there what they
+    still hold. It gets `limit` seconds, and a signal to stop ends it at once.
+    """
+    with contextlib.suppress(RuntimeError):  # no thread can be started: nothing would limit it
+        over = threading.Timer(limit, _end, [code])
+        over.daemon = True
+        over.start()
+        take_signals({signal.SIGTERM, signal.SIGINT}, lambda *_: _end(code))
+        atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing does in its children
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    with contextlib.suppress(Exception):  # a child's parent may be gone
+        finish()
+    # A plain function that never returns holds a thread, and an ordinary exit would wait for it.
+    os._exit(code)

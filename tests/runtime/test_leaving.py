@@ -1,0 +1,54 @@
+"""How a process leaves whose threads, or exit functions, may never end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import atexit, threading, time
+from asyncmqd.runtime.leaving import leave
+atexit.register(print, "said")
+{more}
+threading.Thread(target=time.sleep, args=(1000,)).start()  # an ordinary exit would wait for it
+leave(7, limit={limit})
+"""
+
+
+def _begin(more: str, limit: float) -> subprocess.Popen[str]:
+    program = PROGRAM.format(more=more, limit=limit)
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "limit"),
+    [
+        ("", 1000),
+        ("atexit.register(lambda: 1 / 0)", 1000),
+        ("atexit.register(time.sleep, 0.05); atexit.register(time.sleep, 0.05)", 1000),
+    ],
+    ids=["all done", "one fails", "some take time"],
+)
+def test_exit_functions_run_and_threads_are_not_waited_for(more, limit):
+    process = _begin(more, limit)
+    assert process.communicate(timeout=60)[0] == "said\n"
+    assert process.returncode == 7
+
+
+def test_exit_functions_have_a_limit():
+    process = _begin("atexit.register(time.sleep, 1000)", 0.05)
+    process.communicate(timeout=60)
+    assert process.returncode == 7
+
+
+def test_a_signal_to_stop_ends_it_at_once():
+    hold = "atexit.register(lambda: (print('now', flush=True), time.sleep(1000)))"
+    process = _begin(hold, 1000)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "now\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 7
