@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 from asyncmqd.backends.base import BaseBackend, StoreError, StoreUncertain
+from asyncmqd.backends.departing import Departure, departing
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
@@ -32,6 +33,7 @@ class Outbox:
         self._busy = False  # a round trip is under way
         self._trip: asyncio.Task[None] | None = None
         self._aboard: list[_Waiting] = []  # of that round trip
+        self._departure = Departure()  # of that round trip
         self._timer: asyncio.TimerHandle | None = None  # one for all that wait
 
     async def add(self, backend: BaseBackend, job: NewJob) -> bool:
@@ -60,6 +62,7 @@ class Outbox:
         if self._waiting and not self._busy:
             self._busy = True
             waiting, self._waiting = self._waiting, []
+            self._aboard, self._departure = waiting, Departure()
             # Nobody's in particular: a job that cancels all its tasks must not fail others' jobs.
             begin = asyncio.get_running_loop().create_task
             self._trip = contextvars.Context().run(begin, self._send(backend, waiting))
@@ -70,6 +73,8 @@ class Outbox:
         sent = 0
         try:
             for batch in batches([job for job, *_ in waiting]):
+                self._departure = Departure()
+                departing.set(self._departure)
                 added = await send(backend, self.queue, batch)
                 for (_, future, _), is_new in zip(waiting[sent:], added, strict=False):
                     if not future.done():
@@ -78,9 +83,9 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 - it is theirs who wait for it
             _fail(waiting[sent:], error)
         finally:
-            self._aboard = []
-            for _, future, _ in waiting:
+            for _, future, _ in self._aboard:
                 future.cancel()  # those that have no answer: this very task was cancelled
+            self._aboard = []
             # Those who got their reply run now, and what they enqueue next shares a round trip.
             asyncio.get_running_loop().call_soon(self._arrive, backend)
 
@@ -98,11 +103,24 @@ class Outbox:
         """Fail those whose time is over: it counts from the call, not from the round trip."""
         loop = asyncio.get_running_loop()
         over = loop.time() - limit
-        _fail(_until(over, self._aboard), StoreUncertain(f"no answer within {limit:g} s"))
+        self._expire_aboard(over, limit)
         _fail(_until(over, self._waiting), StoreError(f"not sent within {limit:g} s"))
         self._waiting = [each for each in self._waiting if not each[1].done()]
         left = [began for _, future, began in (*self._aboard, *self._waiting) if not future.done()]
         self._timer = loop.call_at(min(left) + limit, self._expire, limit) if left else None
+
+    def _expire_aboard(self, over: float, limit: float) -> None:
+        """A round trip that has not begun is taken back, and never done; the others wait again."""
+        late = _until(over, self._aboard)
+        if late and self._trip is not None and not self._departure.has_begun():
+            self._trip.cancel()
+            self._waiting = self._aboard[len(late) :] + self._waiting  # in the order of calls
+            self._aboard = []
+        # Asked again: where it is done in a thread, it may have begun in this very moment.
+        if self._departure.has_begun():
+            _fail(late, StoreUncertain(f"no answer within {limit:g} s"))
+        else:
+            _fail(late, StoreError(f"not begun within {limit:g} s"))
 
 
 def _until(moment: float, waiting: Sequence[_Waiting]) -> list[_Waiting]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.backends.sqlite import room
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from tests.daemon.harness import Daemon, Store, until
@@ -19,6 +20,7 @@ from tests.scale import scaled
 pytestmark = pytest.mark.mounts
 
 MAIL = "[queues.mail]\nconcurrency = 20\n"
+SIZE = 20_000  # bytes of a job that fills the disk
 BACK = scaled(10.0, 3.0)  # seconds, of which the daemon sleeps at most two between its tries
 
 
@@ -27,7 +29,7 @@ async def add_until_full(store: BaseBackend) -> tuple[list[str], str]:
     accepted: list[str] = []
     while True:
         id = f"big{len(accepted)}"
-        spec = JobSpec(id=id, task="mark", kwargs={"_": "x" * 20_000})
+        spec = JobSpec(id=id, task="mark", kwargs={"_": "x" * SIZE})
         try:
             await store.add("later", [NewJob(id=id, payload=encode_spec(spec))])
         except StoreError as error:
@@ -49,15 +51,23 @@ def test_jobs_at_work_are_settled_though_the_disk_takes_no_new_ones(
     store.add("mail", "hold", [f"{n}" for n in range(200)])
     until(lambda: len(d.lines("began")) == 20)
     accepted, reason = store.do(add_until_full)
+    log = Path(f"{path}-wal").stat().st_size
     assert reason.startswith(f"{path}: the disk is full: expected ")
     d.open_gate()
     # 180 more claims and 200 results in what is left of the disk.
     until(lambda: store.counts("mail").completed == 200)
     assert not d.all("daemon.degraded")
-    # What the jobs gave back may be used again, to the same limit.
-    accepted, reason = store.do(add_until_full)
+    # "Nothing more is accepted now" was the wrong bound. In 14 runs on a busy machine the fill
+    # ended after 173 jobs in four of them, at a log of 148,352 bytes that was just not begun
+    # anew; then the claims had it cut to its limit, and up to three more jobs found room. In the
+    # others it ended after 176, and took none. So what is accepted now is what the log gave back,
+    # and no more: each of its bytes counts twice, for all of it may have to go into the file.
+    again, reason = store.do(add_until_full)
     assert reason.startswith(f"{path}: the disk is full: expected ")
-    assert store.counts("later").waiting == len(accepted)
+    more = len({*again, *accepted}) - len(accepted)
+    given_back = log - room.log_size(room.log_limit(path))
+    assert more * SIZE <= 2 * given_back + SIZE
+    assert store.counts("later").waiting == len(accepted) + more
     assert d.stop() == 0
     assert intact(path)
     seen(

@@ -9,7 +9,8 @@ import pytest
 
 from asyncmqd import Job, Queue
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.base import StoreError, StoreUncertain
+from asyncmqd.backends.departing import departing
 from asyncmqd.client import outbox
 from asyncmqd.domain.job import NewJob
 from tests.runtime.virtual import store_clock, virtual
@@ -121,6 +122,53 @@ async def test_a_cancelled_caller_takes_nobody_along() -> None:
     lone.cancel()
     assert (await other).id == "other"
     assert store.trips == [["lone"], ["other"]]
+
+
+class Departing(InMemoryBackend):
+    """Each round trip waits at the gate, and says whether it is through; it ends when told to."""
+
+    timeout = 5.0
+
+    def __init__(self) -> None:
+        super().__init__(now=store_clock)
+        self.gate, self.end = asyncio.Event(), asyncio.Event()
+
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+        departure = departing.get()
+        if departure is not None:
+            departure.has_begun = self.gate.is_set
+        await self.gate.wait()
+        added = await super().add(queue, jobs)
+        await self.end.wait()
+        return added
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("begun", "kind", "stored"),
+    [(False, StoreError, ["young"]), (True, StoreUncertain, ["late", "young"])],
+)
+async def test_who_gives_up_is_told_whether_the_job_may_be_stored(
+    begun: bool, kind: type[StoreError], stored: list[str]
+) -> None:
+    """And who called later, and is on the same round trip, waits on."""
+    store = Departing()
+    queue = Queue("q", store)
+    first, late = (asyncio.ensure_future(queue.add("x", job_id=id)) for id in ("first", "late"))
+    await asyncio.sleep(3)
+    young = asyncio.ensure_future(queue.add("x", job_id="young"))
+    await asyncio.sleep(1)
+    first.cancel()  # the two leave together
+    await asyncio.sleep(0.5)
+    if begun:
+        store.gate.set()
+    await asyncio.wait([late])
+    assert now() == pytest.approx(5)
+    assert type(late.exception()) is kind
+    store.gate.set()
+    store.end.set()
+    assert (await young).created
+    assert [job.id for job in await queue.jobs("waiting")] == stored
 
 
 def job(size: int) -> NewJob:

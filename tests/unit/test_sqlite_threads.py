@@ -256,20 +256,19 @@ async def test_a_process_that_never_lets_go_is_an_error(
     assert await backend.add("mail", [job("a")]) == [True]
 
 
-async def test_the_limit_counts_from_the_call(tmp_path: Path) -> None:
+async def test_the_limit_counts_from_the_call(backend: SQLiteBackend, tmp_path: Path) -> None:
     """Also for those who wait behind others; what was not begun by then is never done."""
-    backend = SQLiteBackend(f"sqlite://{tmp_path}/jobs.db?timeout=0.2")
-    await backend.connect()
     other = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    late = [Queue("mail", backend).add("some.task", number) for number in range(3)]
+    brief = SQLiteBackend(f"sqlite://{tmp_path}/jobs.db?timeout=0.2")
+    late = [Queue("mail", brief).add("some.task", number) for number in range(3)]
     errors = await asyncio.gather(*late, return_exceptions=True)
-    assert all(isinstance(error, StoreError) for error in errors)
-    begun = sum(isinstance(error, StoreUncertain) for error in errors)
+    assert [type(error) for error in errors] == [StoreError] * 3
     other.close()
+    # By an instance with the usual limit: a busy machine may need longer than the brief one's.
     assert await backend.add("mail", [job("a")]) == [True]
-    assert 1 <= (await backend.counts(["mail"]))["mail"].waiting <= 1 + begun
-    await backend.close()
+    assert (await backend.counts(["mail"]))["mail"].waiting == 1
+    await brief.close()
 
 
 async def test_what_had_begun_by_then_may_be_done(tmp_path: Path) -> None:

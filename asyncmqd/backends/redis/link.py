@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import NoScriptError, RedisClusterException
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.departing import departing
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.faults import FAULTS, says_elsewhere, to_store_error
 from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, Late, made, teach
@@ -65,6 +66,8 @@ class Link(abc.ABC):
 
     async def _travel(self, commands: Sequence[Command | Late], again: bool = False) -> list[Any]:
         trip = Trip()
+        if (departure := departing.get()) is not None:
+            departure.has_begun = lambda: trip.sent
         try:
             async with asyncio.timeout(self._address.timeout) as trip.limit, self._free:
                 if again:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import StoreError, StoreUncertain
+from asyncmqd.backends.departing import departing
 from asyncmqd.backends.sqlite.damage import damage
 from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
@@ -120,6 +121,8 @@ async def ask(
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
     request = Request(work, future, loop)
+    if (departure := departing.get()) is not None:
+        departure.has_begun = lambda: request.begun
     if patience is not None:
         patience.watch(request, loop)
     thread.submit(request)
