@@ -1,15 +1,16 @@
-"""What the tests of the log's way out share."""
+"""What the tests of the log's way out share, and those of Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
+from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.observe.outlets import Outlet, outlet_of
 from asyncmqd.observe.writer import LineWriter
 from tests.ends import Ends, report
@@ -48,3 +49,17 @@ def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
             return runner.run(work)
 
     return run_uvloop
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[[str], RedisBackend]]:
+    """Opens stores, and closes them after the test."""
+    stores: list[RedisBackend] = []
+
+    def one(url: str) -> RedisBackend:
+        stores.append(RedisBackend(url))
+        return stores[-1]
+
+    yield one
+    for each in stores:
+        await each.close()

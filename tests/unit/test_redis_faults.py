@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,20 +30,6 @@ def jobs(*ids: str) -> list[NewJob]:
 def server(tmp_path) -> Iterator[RedisServer]:
     with RedisServer(USUAL, tmp_path, tcp=True, appendonly=True) as running:
         yield running
-
-
-@pytest.fixture
-async def opened() -> AsyncIterator[Callable[[str], RedisBackend]]:
-    """Opens stores, and closes them after the test."""
-    stores: list[RedisBackend] = []
-
-    def one(url: str) -> RedisBackend:
-        stores.append(RedisBackend(url))
-        return stores[-1]
-
-    yield one
-    for each in stores:
-        await each.close()
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
 from asyncmqd.backends.base import StoreRefused
-from asyncmqd.backends.redis import RedisBackend, ears
+from asyncmqd.backends.redis import ears
 from asyncmqd.backends.redis.address import parse
 from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.domain.job import NewJob
@@ -35,19 +35,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServ
     with RedisServer(request.param, tmp_path) as running:
         documented_user(running)
         yield running
-
-
-@pytest.fixture
-async def opened() -> AsyncIterator[Callable[[str], RedisBackend]]:
-    stores: list[RedisBackend] = []
-
-    def one(url: str) -> RedisBackend:
-        stores.append(RedisBackend(url))
-        return stores[-1]
-
-    yield one
-    for each in stores:
-        await each.close()
 
 
 def as_user(url: str) -> str:

@@ -31,19 +31,16 @@ def server(tmp_path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def idle(server: RedisServer) -> AsyncIterator[Callable]:
+def idle(server: RedisServer, opened: Callable[[str], RedisBackend]) -> Callable:
     """Opens stores that listen, and that asked in vain for jobs of the queue."""
-    stores: list[RedisBackend] = []
 
     async def one(options: str = "") -> RedisBackend:
-        stores.append(RedisBackend(server.url + options))
-        assert await stores[-1].wait([QUEUE], 0.0) == {QUEUE}
-        assert await stores[-1].claim(QUEUE, 5, LEASE, "w") == []
-        return stores[-1]
+        store = opened(server.url + options)
+        assert await store.wait([QUEUE], 0.0) == {QUEUE}
+        assert await store.claim(QUEUE, 5, LEASE, "w") == []
+        return store
 
-    yield one
-    for each in stores:
-        await each.close()
+    return one
 
 
 @pytest.fixture
