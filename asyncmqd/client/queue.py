@@ -8,7 +8,7 @@ from typing import Any, TypeVar, Unpack, overload
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.connection import NotConfigured, resolve
+from asyncmqd.client.connection import NotConfigured
 from asyncmqd.client.job import Job
 from asyncmqd.client.known import known_task
 from asyncmqd.client.pending import (
@@ -19,6 +19,7 @@ from asyncmqd.client.pending import (
     add_one_sync,
     pending,
 )
+from asyncmqd.client.refs import PublicURL, store_of
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
@@ -66,10 +67,15 @@ class Queue:
     @property
     def backend(self) -> BaseBackend:
         """The store."""
-        return resolve(self._named)
+        return store_of(self._named)
 
     def __repr__(self) -> str:
         return f"<Queue {self.name}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the password that a store's URL may have, as jobs and tasks are handed on.
+        store = None if self._named is None else PublicURL(self.backend.url)
+        return {**vars(self), "_named": store}
 
     # ------------------------------------------------------------------ producing
 

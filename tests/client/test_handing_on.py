@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import asyncmqd
-from asyncmqd import Job, JobFailed, NotConfigured, Retry, State, connect, task
+from asyncmqd import Job, JobFailed, NotConfigured, Queue, Retry, State, connect, task
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.client import connection
@@ -201,3 +201,28 @@ def test_what_is_no_ref_is_refused(text: Any) -> None:
 async def test_without_a_store_a_job_from_text_says_so() -> None:
     with pytest.raises(NotConfigured):
         await Job.from_ref("mail.a").state()
+
+
+# ---------------------------------------------------------------------- queues
+
+
+def test_a_pickled_queue_has_its_numbers_and_its_store_without_a_password() -> None:
+    url = "redis://me:geheim@127.0.0.1:1/2?prefix=shop"
+    queue = Queue("math", url, concurrency=7)
+    queue.add_repeatable(double, every=60, args=[3])
+    pickled = pickle.dumps(queue)
+    assert b"geheim" not in pickled
+    again = pickle.loads(pickled)
+    assert (again.name, again.concurrency, again.repeatables) == ("math", 7, queue.repeatables)
+    with pytest.raises(NotConfigured, match="it does not come along"):
+        _ = again.backend
+    connect(url)
+    assert again.backend.secret_url == url
+
+
+async def test_a_queue_of_the_configured_store_is_one_where_it_arrives(store: BaseBackend) -> None:
+    again = pickle.loads(pickle.dumps(Queue("math")))
+    job = await double.enqueue(3)
+    assert (await again.counts()).waiting == 1
+    await end(store, job)
+    await store.close()

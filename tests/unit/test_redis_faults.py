@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -129,6 +130,32 @@ async def test_a_frozen_server_is_an_error_in_time(server, opened):
     server.freeze()
     with pytest.raises(StoreError, match=r"no answer within 0\.2 s"):
         await store.now()
+    server.thaw()
+    assert await store.now() > 0
+
+
+async def test_calls_whose_limits_end_in_one_turn_of_the_loop_are_all_errors_of_the_store(
+    server, opened, monkeypatch
+):
+    """As on a busy machine: the first to go gave up the others, whose limits had ended as well."""
+    sent = asyncio.Semaphore(0)
+    send = AbstractConnection.send_packed_command
+
+    async def send_and_tell(*args, **options):
+        await send(*args, **options)
+        sent.release()
+
+    limit = 0.2
+    store = opened(f"{server.url}?timeout={limit}")
+    await store.connect()
+    server.freeze()
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", send_and_tell)
+    calls = [asyncio.create_task(store.now()) for _ in range(3)]
+    for _ in calls:
+        await asyncio.wait_for(sent.acquire(), 10)
+    time.sleep(limit)  # noqa: ASYNC251 - the loop is what comes late
+    errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [str(each) for each in errors if not isinstance(each, StoreError)] == []
     server.thaw()
     assert await store.now() > 0
 

@@ -33,8 +33,8 @@ class Trip:
         self.limit: asyncio.Timeout | None = None
 
     def give_up(self) -> None:
-        """End it now."""
-        if self.limit is not None:
+        """End it now, unless its own time is up already."""
+        if self.limit is not None and not self.limit.expired():
             self.given_up = True
             self.limit.reschedule(asyncio.get_running_loop().time())
 
