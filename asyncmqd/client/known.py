@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.memory import InMemoryBackend
@@ -19,16 +20,24 @@ def known_task(name: str, stacklevel: int = 4) -> TaskDef | None:
     """The task of that name; None if this process has none.
 
     That is no error, for a daemon with other code may have it. But a name that differs in a letter
-    or two from one that is known is warned of.
+    or two from one that is known is warned of. Raises TypeError for what is no name.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"task: expected a task or the name of one, got {_given(name)}")
     found = REGISTRY.get(name)
-    if found is not None or not isinstance(name, str) or name in _told:
+    if found is not None or name in _told:
         return found
     _told.add(name)
     if (near := nearest(name, REGISTRY.names(), _LIKE)) is not None:
         warning = f"task {name!r} is not known here: did you mean {near!r}?"
         warnings.warn(warning, RuntimeWarning, stacklevel=stacklevel)
     return None
+
+
+def _given(value: Any) -> str:
+    if callable(value):
+        return f"{value!r}, which is none without @task"
+    return f"a value of type {type(value).__name__}: its arguments follow the task, uncalled"
 
 
 def warn_of_main(task: str, backend: BaseBackend) -> None:

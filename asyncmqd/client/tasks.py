@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -32,6 +33,7 @@ from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
 
 _RULES: dict[Literal["backoff", "retry_on", "dont_retry_on"], Callable[[Any], Any]] = {
     "backoff": lambda value: None if value is None else to_backoff(value),
@@ -40,10 +42,10 @@ _RULES: dict[Literal["backoff", "retry_on", "dont_retry_on"], Callable[[Any], An
 }
 
 
-class Task(Generic[Params, Result]):
+class Task(Generic[Params, Result_co]):
     """A registered function. Calling it runs it here and now; `enqueue` has a worker run it.
 
-    `Result` is what its jobs return: for an async function, what an await gives.
+    `Result_co` is what its jobs return: for an async function, what an await gives.
     """
 
     def __init__(
@@ -55,9 +57,9 @@ class Task(Generic[Params, Result]):
         self.definition = definition
         self._options = options
         self._backend = backend
-        self.__doc__ = definition.function.__doc__
-        self.__name__ = getattr(definition.function, "__name__", definition.name)
-        self.__wrapped__ = definition.function
+        self.__name__ = definition.name  # a partial has none
+        # Doctest, Sphinx and whoever asks for hints see the function.
+        functools.update_wrapper(self, definition.function, updated=())
 
     @property
     def name(self) -> str:
@@ -73,10 +75,10 @@ class Task(Generic[Params, Result]):
         return _restored, (self.name, self.definition.module, self._options, store)
 
     def __call__(
-        self, *args: Params.args, **kwargs: Params.kwargs
-    ) -> Result | Coroutine[Any, Any, Result]:
+        self, /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Result_co | Coroutine[Any, Any, Result_co]:
         """Call the function itself, without any queue."""
-        result: Result = self.definition.function(*args, **kwargs)
+        result: Result_co = self.definition.function(*args, **kwargs)
         return result
 
     def options(
@@ -93,7 +95,7 @@ class Task(Generic[Params, Result]):
             self._backend if backend is None else backend,
         )
 
-    def job(self, *args: Params.args, **kwargs: Params.kwargs) -> PendingJob:
+    def job(self, /, *args: Params.args, **kwargs: Params.kwargs) -> PendingJob:
         """A job of this task that is not enqueued yet, for `Queue.add_bulk`.
 
         Raises TypeError if the function cannot be called with these arguments.
@@ -111,22 +113,22 @@ class Task(Generic[Params, Result]):
 
     # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
 
-    async def enqueue(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
+    async def enqueue(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result_co]:
         """Enqueue a job; await it, and the job is safe in the store.
 
         Raises TypeError (wrong arguments), NotSerialisable, PayloadTooLarge or StoreError.
         """
         return await self._add(self.job(*args, **kwargs))
 
-    async def delay(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
+    async def delay(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result_co]:
         """The same as `enqueue`."""
         return await self._add(self.job(*args, **kwargs))
 
-    async def send(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
+    async def send(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result_co]:
         """The same as `enqueue`."""
         return await self._add(self.job(*args, **kwargs))
 
-    def enqueue_sync(self, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result]:
+    def enqueue_sync(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result_co]:
         """Enqueue from code without an event loop; blocks until the job is safe in the store.
 
         Raises what `enqueue` does, and RuntimeError in an event loop.
@@ -134,7 +136,7 @@ class Task(Generic[Params, Result]):
         job = self.job(*args, **kwargs)
         return add_one_sync(self._store(), self._queue_of(job), job)
 
-    async def _add(self, job: PendingJob) -> Job[Result]:
+    async def _add(self, job: PendingJob) -> Job[Result_co]:
         return await add_one(self._store(), self._queue_of(job), job)
 
     def _store(self) -> BaseBackend:
@@ -147,16 +149,16 @@ class Task(Generic[Params, Result]):
         return job.queue or self.definition.options.queue
 
 
-class PlainTask(Task[Params, Result]):
+class PlainTask(Task[Params, Result_co]):
     """A task of a plain function: a call returns what the function returns."""
 
-    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+    def __call__(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Result_co:
         """Call the function itself, without any queue."""
-        result: Result = self.definition.function(*args, **kwargs)
+        result: Result_co = self.definition.function(*args, **kwargs)
         return result
 
 
-class AsyncTask(Task[Params, Result]):
+class AsyncTask(Task[Params, Result_co]):
     """A task of an async function: `inspect` takes it for one, too."""
 
     def __init__(
@@ -168,9 +170,11 @@ class AsyncTask(Task[Params, Result]):
         super().__init__(definition, options, backend)
         _mark(self)
 
-    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Coroutine[Any, Any, Result]:
+    def __call__(
+        self, /, *args: Params.args, **kwargs: Params.kwargs
+    ) -> Coroutine[Any, Any, Result_co]:
         """Call the function itself, without any queue."""
-        coroutine: Coroutine[Any, Any, Result] = self.definition.function(*args, **kwargs)
+        coroutine: Coroutine[Any, Any, Result_co] = self.definition.function(*args, **kwargs)
         return coroutine
 
 
@@ -185,7 +189,7 @@ else:
         """Have the attributes by which `inspect` of 3.11, which knows no mark, tells a function."""
         task.__code__ = _like_this.__code__
         task.__defaults__ = task.__kwdefaults__ = None
-        task.__annotations__ = {}
+        task.__dict__.setdefault("__annotations__", {})
 
 
 def _task_of(

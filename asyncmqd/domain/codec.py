@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from itertools import accumulate
+from types import NoneType
 from typing import Any, TypeVar
 
 import msgspec
@@ -193,7 +195,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _explain(value: Any, path: str, depth: int = 0) -> str | None:
     """Where in `value` the first thing stands that JSON cannot carry, or None."""
-    if value is None or isinstance(value, bool | int | float | str):
+    # By its type: Django's lazy objects say that their class is that of what they stand for.
+    if issubclass(type(value), NoneType | bool | int | float | str):
         return _explain_scalar(value, path)
     if depth >= MAX_DEPTH:
         return _deeper(path)
@@ -234,11 +237,20 @@ def _explain_scalar(value: bool | float | str | None, path: str) -> str | None:
     if isinstance(value, float) and not math.isfinite(value):
         return f"{path}: expected a finite number, got {value!r}"
     if not isinstance(value, str):
-        return None
+        return _explain_integer(value, path) if isinstance(value, int) else None
     try:
         value.encode()
     except UnicodeEncodeError as error:
         return f"{path}: a lone surrogate at character {error.start} cannot be carried by JSON"
+    return None
+
+
+def _explain_integer(value: int, path: str) -> str | None:
+    try:
+        int.__repr__(value)
+    except ValueError:  # what Python's own limit says: nobody could read it back
+        most = sys.get_int_max_str_digits()
+        return f"{path}: an integer of more than {most} digits cannot be carried by JSON"
     return None
 
 

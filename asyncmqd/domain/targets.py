@@ -38,7 +38,10 @@ def checked_target(target: Any) -> Callable[..., Any]:
             " have: register a function that gets or makes the object and calls the method"
         )
     if isinstance(target, str):
-        raise TypeError(f"@task: expected a function, got {target!r}: a name is given as name=")
+        raise TypeError(
+            f"@task: expected a function, got {target!r}: a name is given as name=,"
+            " a queue as queue="
+        )
     if not callable(target) or inspect.isclass(target):
         raise TypeError(f"@task: expected a function, got {what}")
     runs = called(target)

@@ -36,7 +36,7 @@ from asyncmqd.observe.log import log_line, log_to
 from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.around import JobRun
 from asyncmqd.runtime.context import JobContext, enter
-from asyncmqd.runtime.failures import failure_of, forget
+from asyncmqd.runtime.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked, keep, keep_loop, take_signals
 from asyncmqd.runtime.leaving import leave
 from asyncmqd.runtime.processes import Call, Hello, Reply
@@ -198,6 +198,15 @@ def _call(task: TaskDef, around: JobRun) -> Any:
     return _run(_awaited(value)) if is_awaitable(value) else value
 
 
+async def _explained(work: Coroutine[Any, Any, Any]) -> Any:
+    """Only here it can be told who cancelled it."""
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        error.failure = cancellation(error, asyncio.current_task())  # type: ignore[attr-defined]
+        raise
+
+
 async def _awaited(value: Any) -> Any:
     while is_awaitable(value):
         value = await value
@@ -208,7 +217,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
     with asyncio.Runner() as runner:
         keep_loop(runner.get_loop())
         try:
-            return runner.run(work)
+            return runner.run(_explained(work))
         except BaseException as error:
             end_if_forked(error)
             raise
@@ -242,4 +251,6 @@ def _failed(call: Call, task: TaskDef | None, error: BaseException) -> Reply:
         policy,
         lambda reason: log_line(logging.WARNING, "job.rules_failed", {"reason": reason}),
     )
-    return Reply(done=True, failure=failure_of(error), may_retry=pause is not None, after=pause)
+    cancelled = isinstance(error, asyncio.CancelledError)
+    failure = cancellation(error, None) if cancelled else failure_of(error)
+    return Reply(done=True, failure=failure, may_retry=pause is not None, after=pause)

@@ -34,7 +34,7 @@ from asyncmqd.observe.prints import end_prints
 from asyncmqd.runtime.around import JobRun
 from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext, enter
-from asyncmqd.runtime.failures import failure_of, forget
+from asyncmqd.runtime.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
@@ -218,7 +218,11 @@ class Execution:
         if run.stop_reason is not None:
             return self.stopped(run)
         if isinstance(error, asyncio.CancelledError):
-            return Released() if self.ending() else Raised(error, _cancelled(error))
+            return (
+                Released()
+                if self.ending()
+                else Raised(error, cancellation(error, asyncio.current_task()))
+            )
         if isinstance(error, CannotBegin):
             self.on_cannot_begin(error)
             return Released()
@@ -250,13 +254,3 @@ def _call_plain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> A
         return function(*args, **kwargs)
     finally:
         end_prints()
-
-
-def _cancelled(error: asyncio.CancelledError) -> Failure:
-    """Why the run ended by a cancellation that its worker knows nothing of."""
-    task = asyncio.current_task()
-    own = task is not None and task.cancelling() > 0
-    why = "the job cancelled itself" if own else "what the job waited for was cancelled"
-    failure = failure_of(error)
-    message = f"{why}: {failure.message}" if failure.message else why
-    return Failure(failure.type, message, failure.traceback)

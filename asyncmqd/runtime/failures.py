@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import traceback
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.retry import leaves, parts
@@ -32,6 +34,18 @@ def failure_of(error: BaseException) -> Failure:
         _printable(_message(error)[:_MESSAGE_LIMIT]),
         _printable(lines[-_TRACEBACK_LIMIT:]),
     )
+
+
+def cancellation(error: BaseException, task: asyncio.Task[Any] | None) -> Failure:
+    """Why a run, in this asyncio task, ended by a cancellation that nobody asked for."""
+    told = getattr(error, "failure", None)
+    if isinstance(told, Failure):  # where it was cancelled
+        return told
+    failure = failure_of(error)
+    own = task is not None and task.cancelling() > 0
+    why = "the job cancelled itself" if own else "what the job waited for was cancelled"
+    message = f"{why}: {failure.message}" if failure.message else why
+    return Failure(failure.type, message, failure.traceback)
 
 
 def _message(error: BaseException) -> str:

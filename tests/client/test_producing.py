@@ -247,7 +247,7 @@ async def test_seconds_may_be_text_or_a_timedelta(store: BaseBackend) -> None:
     assert (spec.timeout, spec.ttl) == (60.0, 3_600.0)
 
 
-@pytest.mark.parametrize("name", ["", " t", "a\n", 5, "x" * 201])
+@pytest.mark.parametrize("name", ["", " t", "a\n", "x" * 201])
 async def test_a_name_that_no_task_can_have_is_not_enqueued(name: Any, store: BaseBackend) -> None:
     with pytest.raises(ValueError, match="task: expected a name of 1 to 200 printable characters"):
         await Queue("math").add(name)

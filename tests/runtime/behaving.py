@@ -78,6 +78,16 @@ async def returns_awaitable() -> Any:
     return Awaitable()
 
 
+# ---------------------------------------------------------------------- cancellations
+
+
+async def cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(3600)
+
+
 # ---------------------------------------------------------------------- results
 
 
@@ -180,6 +190,8 @@ for _executor in EXECUTORS:
         registered(_executor, _name, _function, dont_retry_on=(Exception,))
     registered(_executor, "still_held", still_held)
     registered(_executor, "unstorable", unstorable)
+    registered(_executor, "cancels_itself", cancels_itself)
+    registered(_executor, "waits_for_cancelled", _raises(asyncio.CancelledError("c")))
     registered(_executor, "stops", _raises(StopIteration("s")), dont_retry_on=(Exception,))
 for _executor in ("thread", "process"):
     registered(_executor, "wrapped", wrapped)

@@ -156,6 +156,18 @@ async def test_what_a_plain_function_returns_is_awaited(bench: Bench, executor: 
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
+async def test_a_cancellation_says_whose_it_was(bench: Bench, executor: str) -> None:
+    async with _worker(bench):
+        _, own = await _failed(bench, await bench.add(f"{executor}.cancels_itself"))
+        _, other = await _failed(bench, await bench.add(f"{executor}.waits_for_cancelled"))
+    assert (own.type, own.message) == ("CancelledError", "the job cancelled itself")
+    assert (other.type, other.message) == (
+        "CancelledError",
+        "what the job waited for was cancelled: c",
+    )
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
 async def test_nothing_of_a_failed_run_is_kept(bench: Bench, executor: str) -> None:
     async with _worker(bench):
         for name in HOLDING:

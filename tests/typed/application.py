@@ -102,9 +102,13 @@ def hand_over(call: Callable[[Order], Awaitable[object]]) -> None: ...
 def hand_over_a_coroutine(call: Callable[[int], Coroutine[Any, Any, Job[bytes]]]) -> None: ...
 
 
+def any_of(tasks: list[Task[..., object]]) -> None: ...
+
+
 async def everywhere(orders: list[Order]) -> None:
     await enqueue_all(total, orders)
     await enqueue_all(total.options(queue="z"), orders)
     hand_over(total)
     hand_over(total.enqueue)
     hand_over_a_coroutine(render.enqueue)
+    any_of([total, label, thank, render])

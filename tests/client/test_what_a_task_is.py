@@ -1,0 +1,86 @@
+"""What a task is to the code around it: a function, with its names and documents."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import inspect
+import re
+import sys
+import typing
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from asyncmqd import Queue, connect, run_worker, task
+from asyncmqd.client import connection
+
+NAMES = ("self", "task", "function", "args", "kwargs", "options", "job", "queue", "call", "run")
+
+
+@task(queue="names", name="names.add")
+async def add(a: int, b: int = 0) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@task(queue="names", name="names.anything")
+def anything(**values: int) -> int:
+    """How many there are.
+
+    >>> anything(a=1)
+    1
+    """
+    return len(values)
+
+
+@task(queue="names", name="names.something")
+async def something(**values: int) -> int:
+    return len(values)
+
+
+@pytest.fixture(autouse=True)
+def store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_default", None)
+    connect(f"memory://{uuid4()}")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (print, "<built-in function print>, which is none without @task"),
+        (None, "a value of type NoneType: its arguments follow the task, uncalled"),
+        (add.definition.name.encode(), "a value of type bytes: its arguments follow the task"),
+    ],
+    ids=["a function", "what a call returned", "bytes"],
+)
+def test_what_is_no_task_is_refused_in_words(given: Any, why: str) -> None:
+    refused = pytest.raises(
+        TypeError, match="task: expected a task or the name of one, got " + re.escape(why)
+    )
+    with refused:
+        Queue("names").add_sync(given)
+    with refused:
+        Queue("names").add_repeatable(given, every=5)
+
+
+async def test_a_task_may_have_parameters_of_any_name() -> None:
+    values = dict.fromkeys(NAMES, 1)
+    assert anything(**values) == await something(**values) == len(NAMES)
+    jobs = [await each.enqueue(**values) for each in (anything, something)]
+    jobs.append(await asyncio.to_thread(anything.enqueue_sync, **values))
+    worker = asyncio.create_task(run_worker("names"))
+    assert [await job.result(timeout=60) for job in jobs] == [len(NAMES)] * 3
+    worker.cancel()
+    await asyncio.wait([worker])
+
+
+def test_a_task_is_documented_as_its_function_is() -> None:
+    for each in (add, anything):
+        function = each.definition.function
+        assert typing.get_type_hints(each) == typing.get_type_hints(function)
+        assert inspect.getmodule(each) is sys.modules[__name__]
+        assert (each.__qualname__, each.__doc__) == (function.__qualname__, function.__doc__)
+    (found,) = doctest.DocTestFinder(recurse=False).find(anything, "anything")
+    assert len(found.examples) == 1
