@@ -226,7 +226,7 @@ class ChildKeeper:
             except StoreError:  # whether it is away is told by the children that live
                 if self._stopping.is_set():  # the daemon's next life takes it back
                     return
-                await self._node.pause(failures)
+                await self._node.health.pause(failures)
                 failures += 1
             else:
                 return

@@ -219,9 +219,9 @@ class Children:
         """Tell of the store once for all: it is away while any child misses it."""
         trouble = next(filter(None, (child.report.trouble for child in self._loaded())), "")
         if trouble:
-            self.node.store_failed(StoreError(trouble))
+            self.node.health.failed(StoreError(trouble))
         else:
-            self.node.store_answered()
+            self.node.health.answered()
 
 
 def _unanswered(name: str) -> str:

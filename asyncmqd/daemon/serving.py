@@ -199,7 +199,7 @@ class OwnProcess:
             failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
             overstayed=len(self.node.overstays),
             dropped=dropped(),
-            trouble=self.node.trouble or ("" if self.node.healthy else "it does not answer"),
+            trouble=self.node.health.trouble,
             stuck=sorted(self._stuck),
             crashed=self.node.duties.crashed,
             unreadable=self.node.timetable.unreadable,
@@ -261,7 +261,7 @@ class OwnProcess:
         A store that is down is no such case: its calls hang, and a restart would mend nothing.
         """
         limit = self._settings.hang_limit
-        stuck = set(self.supervisor.stuck(limit)) if self.node.healthy else set()
+        stuck = set(self.supervisor.stuck(limit)) if self.node.health.good else set()
         for queue in sorted(stuck - self._stuck):
             error = f"no progress for {limit:g} s"
             self.node.observer.event("queue.stuck", queue=queue, error=error)

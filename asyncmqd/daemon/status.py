@@ -60,8 +60,9 @@ class Status:
             waits = f", {unsaved} ended that the store does not know of" if unsaved else ""
             return f"draining, {report.running} left{waits}"
         if self.phase == "starting":
-            waits = "" if self._node.healthy else f", waiting for the store: {self._node.trouble}"
-            return f"starting{waits}"
+            if self._node.health.good:
+                return "starting"
+            return f"starting, waiting for the store: {self._node.health.trouble}"
         configuration = self._configuration
         self._pace.note(report.completed + report.failed)
         parts = [
@@ -74,8 +75,8 @@ class Status:
         if held_back:
             reason = report.queues[held_back[0]].held_back
             parts.insert(0, f"held back: {', '.join(held_back)}: {reason}")
-        if self._node.trouble:
-            parts.insert(0, f"degraded: {self._node.trouble}")
+        if self._node.health.trouble:
+            parts.insert(0, f"degraded: {self._node.health.trouble}")
         if report.crashed:
             parts.insert(0, f"crashed: {', '.join(report.crashed)}")
         if configuration.refusal:
@@ -104,8 +105,8 @@ class Status:
             },
             "store": {
                 "url": configuration.settings.backend_shown,
-                "healthy": not self._node.trouble,
-                "trouble": self._node.trouble,
+                "healthy": not self._node.health.trouble,
+                "trouble": self._node.health.trouble,
             },
             "running": report.running,
             "done_per_minute": self._pace.per_minute(),
@@ -147,7 +148,7 @@ class Status:
         self._node.observer.event(
             "daemon.state",
             phase=self.phase,
-            healthy=self._node.healthy,
+            healthy=self._node.health.good,
             queues={
                 name: {"running": queue.running, "draining": queue.draining}
                 for name, queue in sorted(self._serving.report().queues.items())

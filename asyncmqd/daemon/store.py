@@ -22,11 +22,11 @@ async def reach_store(node: Node) -> int:
         except StoreRefused:
             raise
         except StoreError as error:
-            node.store_failed(error)
-            await node.pause(failures)
+            node.health.failed(error)
+            await node.health.pause(failures)
             failures += 1
         else:
-            node.store_answered()
+            node.health.answered()
             return recovered
 
 

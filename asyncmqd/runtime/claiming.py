@@ -209,7 +209,7 @@ class ClaimLoop:
 
     @property
     def _must_retire(self) -> bool:
-        return self._away and not self._retired and self.node.healthy
+        return self._away and not self._retired and self.node.health.good
 
     @property
     def _must_pass_on(self) -> bool:
@@ -217,7 +217,7 @@ class ClaimLoop:
 
         We had room when we signed up. Then a reload lowered a limit, or others took shared slots.
         """
-        return self._signed_up and self._hungry and not self.has_room and self.node.healthy
+        return self._signed_up and self._hungry and not self.has_room and self.node.health.good
 
     def _reserve(self, limit: int) -> Reservation:
         if self._away:
@@ -253,7 +253,7 @@ class ClaimLoop:
                 self._hungry = True
             raise
         self._failures = 0
-        self.node.store_answered()
+        self.node.health.answered()
         if room:
             self._note_filling(room, len(reply.claims))
         await self._start_all(reply.claims, reserved, self._loop.time() - began)
@@ -291,7 +291,7 @@ class ClaimLoop:
         return batch, reply
 
     async def _after_failure(self, error: StoreError) -> None:
-        self.node.store_failed(error)
+        self.node.health.failed(error)
         if self._deadline is not None and not (self.running or self._unsaved.ended):
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
@@ -299,7 +299,7 @@ class ClaimLoop:
             self._unsaved.abandon(error)
             self._unsure = False
             return
-        await self.node.pause(self._failures)
+        await self.node.health.pause(self._failures)
         self._failures += 1
 
     async def _find_unknown_claims(self) -> None:

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from typing import Protocol, Self
 
 import msgspec
@@ -24,13 +24,13 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
-from asyncmqd.domain.store_clock import StoreClock
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.duties import Duties, Duty
 from asyncmqd.runtime.gate import Gate
+from asyncmqd.runtime.health import Health
 from asyncmqd.runtime.kin import Kin
-from asyncmqd.runtime.leases import RENEWALS, Leases
+from asyncmqd.runtime.leases import Leases
 from asyncmqd.runtime.lives import own_life, start_of
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
@@ -40,7 +40,6 @@ SWEEP = 30.0  # seconds between slow passes over all queues
 BEAT = 10.0  # seconds between heartbeats
 BEAT_TTL = 3 * BEAT
 _GATHER = 0.05  # seconds
-_FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0  # seconds between tries to reach a store that failed
 
 
 class Member(Protocol):
@@ -109,23 +108,23 @@ class Node:
         self.workers: dict[str, list[Member]] = {}
         self.timetable = Timetable(self)
         self.gate = Gate(self.overstays, self._wake_all)
-        self.healthy = True
-        self._failure = ""  # why the store's last call failed, while it is not healthy
-        self._danger = ""  # why jobs are not safe in the store, though it answers
-        self._recovered_at = -1e9  # loop time
+        self.health = Health(
+            backend,
+            lease,
+            self.observer,
+            on_failure=self._beat_soon,
+            on_recovery=self._wake_all,
+        )
         self._own_duties: list[Duty] = []
         self._listener: Duty | None = None
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
-        self._store_clock = StoreClock()
-        self.on_jump: set[Callable[[], None]] = set()  # called when the store's clock has jumped
         self._explaining: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ life
 
     async def __aenter__(self) -> Self:
-        # The store's clock may have jumped just before: there is nothing yet to compare it with.
-        self._recovered_at = asyncio.get_running_loop().time()
+        self.health.begin()
         self.leases.start()
         begin = self.duties.begin
         self._own_duties = [begin("heartbeat", self._beat), begin("sweep", self._sweep)]
@@ -135,6 +134,7 @@ class Node:
         listener, self._listener = self._listener, None
         duties = [*self._own_duties, *([listener] if listener else [])]
         await asyncio.wait([duty.end() for duty in duties])
+        self.health.end()
         self.overstays.close()
         await self.leases.stop()
         try:
@@ -180,89 +180,6 @@ class Node:
         """Those of the tasks that this process can run."""
         return [name for name in tasks if self.registry.get(name) is not None]
 
-    # ------------------------------------------------------------------ the store's health
-
-    def store_failed(self, error: StoreError) -> None:
-        """A call failed: one log line at the first of them."""
-        self._failure = str(error)
-        if self.healthy:
-            self.healthy = False
-            self.observer.event("daemon.degraded", error=str(error))
-            # With all slots taken nobody else asks before the next heartbeat is due: it is due now,
-            # and again until the store answers.
-            self._beat_now.set()
-
-    def store_answered(self) -> None:
-        """A call succeeded: one log line at the first after an outage."""
-        if not self.healthy:
-            self.healthy = True
-            self._failure = self._danger = ""  # what is wrong still is told anew
-            self._recovered_at = asyncio.get_running_loop().time()
-            self.observer.event("daemon.recovered")
-            self._wake_all()
-
-    @property
-    def trouble(self) -> str:
-        """What is wrong with the store; empty if all is well."""
-        return self._failure or self._danger
-
-    async def _look_for_danger(self) -> None:
-        """One log line when jobs are no longer safe in the store, and one when they are again."""
-        with contextlib.suppress(StoreError):  # others tell that it fails
-            danger = await self.backend.danger()
-            if danger and danger != self._danger:
-                self.observer.event("daemon.degraded", error=danger)
-            elif self._danger and not danger:
-                self.observer.event("daemon.recovered")
-            self._danger = danger
-
-    def note_reply(self, now: float, asked: float) -> None:
-        """The store told its time, at a question of that loop time.
-
-        A stall that nobody took for an outage is one to the leases all the same: their holders
-        could not renew them meanwhile. And a clock that jumps may end leases whose holders live.
-        """
-        answered = asyncio.get_running_loop().time()
-        jump = self._store_clock.note(now, asked, answered)
-        if jump or answered - asked > self.lease / RENEWALS:
-            self._recovered_at = answered
-        if jump:
-            self.observer.event("store.clock_jumped", by=round(jump, 3))
-            for tell in list(self.on_jump):
-                tell()
-
-    async def ask_time(self) -> None:
-        """Look at the store's clock. Raises StoreError."""
-        asked = asyncio.get_running_loop().time()
-        self.note_reply(await self.backend.now(), asked)
-
-    @property
-    def may_recover(self) -> bool:
-        """Whether leases that ended are to be believed.
-
-        After an outage, or a jump of the store's clock, all of them look ended; their holders get
-        one renewal to say otherwise. So they do when we begin, and know nothing of either.
-        """
-        since = asyncio.get_running_loop().time() - self._recovered_at
-        return self.healthy and since > self.lease / RENEWALS
-
-    async def pause(self, failures: int) -> None:
-        """Sleep before the next try: exponential with full jitter, at most 2 s."""
-        bound = min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10))
-        await asyncio.sleep(bound * (0.5 + clock.draw() / 2))
-
-    async def persistently(self, step: Callable[[], Awaitable[object]]) -> None:
-        """Call `step` for ever; after a StoreError, pause and go on."""
-        failures = 0
-        while True:
-            try:
-                await step()
-                failures = 0
-            except StoreError as error:
-                self.store_failed(error)
-                await self.pause(failures)
-                failures += 1
-
     # ------------------------------------------------------------------ shared duties
 
     def _listen_anew(self) -> None:
@@ -273,7 +190,7 @@ class Node:
             self._listener = self.duties.begin("wake-ups", self._listen_for_ever)
 
     async def _listen_for_ever(self) -> None:
-        await self.persistently(self._listen)
+        await self.health.persistently(self._listen)
 
     async def _listen(self) -> None:
         queues = set(self.workers)
@@ -291,7 +208,7 @@ class Node:
             self.wake(queue)
 
     async def _sweep(self) -> None:
-        await self.persistently(self._sweep_once)
+        await self.health.persistently(self._sweep_once)
 
     async def _sweep_once(self) -> None:
         """The slow pass: whatever a lost wake-up could hide is found here."""
@@ -312,16 +229,20 @@ class Node:
         queue = min(self.workers, key=lambda name: self.workers[name][0].last_tidied)
         await self.workers[queue][0].tidy()
 
+    def _beat_soon(self) -> None:
+        """With all slots taken nobody else asks a store that failed before the next heartbeat."""
+        self._beat_now.set()
+
     async def _beat(self) -> None:
-        await self.persistently(self._beat_once)
+        await self.health.persistently(self._beat_once)
 
     async def _beat_once(self) -> None:
         await asyncio.sleep(_GATHER)  # the workers of a start or a reload join one by one
         self._beat_now.clear()
         await self.announce()
-        await self.ask_time()
-        self.store_answered()
-        await self._look_for_danger()
+        await self.health.ask_time()
+        self.health.answered()
+        await self.health.look_for_danger()
         await self.kin.look_for_twins()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):

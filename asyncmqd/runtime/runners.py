@@ -98,9 +98,9 @@ async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) 
             claim = await watch.claim()
             with watch.busy_with(claim):
                 await handle_job(queue_name, claim, store)
-            node.store_answered()
+            node.health.answered()
 
-        await node.persistently(step)
+        await node.health.persistently(step)
 
 
 async def process_job(

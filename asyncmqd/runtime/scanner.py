@@ -48,7 +48,7 @@ class Scanner:
 
     async def run(self) -> None:
         """Scan until cancelled; a store that fails is tried again."""
-        await self.node.persistently(self._scan)
+        await self.node.health.persistently(self._scan)
 
     async def _scan(self) -> None:
         self._bell.clear()
@@ -70,7 +70,7 @@ class Scanner:
         asked = self._loop.time()
         outlook = await self._outlook()
         seen = self._loop.time()
-        self.node.note_reply(outlook.now, asked)
+        self.node.health.note_reply(outlook.now, asked)
         self._note_pause(outlook.paused)
         moved = await self._promote(outlook) + await self._recover(outlook)
         if known := self.node.known(outlook.shelves):
@@ -91,7 +91,7 @@ class Scanner:
         if not moments:
             return TIDY_EVERY if self._count_ended() > self._ended else _NEVER
         soonest = min(moments) - outlook.now
-        # What is past and still there has to wait for others (see Node.may_recover).
+        # What is past and still there has to wait for others (see Health.may_recover).
         return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
 
     def _note_pause(self, paused: bool) -> None:
@@ -120,14 +120,14 @@ class Scanner:
     async def _recover(self, outlook: Outlook) -> int:
         if outlook.next_lapse is None or outlook.next_lapse > outlook.now:
             return 0
-        if not self.node.may_recover:
+        if not self.node.health.may_recover:
             return 0
         total, more = 0, True
         policy = Policy(retention=self.options.retention)
         while more:
             page = await self.node.backend.expired(self.queue)
-            await self.node.ask_time()  # it may have jumped since the last look
-            if not self.node.may_recover:
+            await self.node.health.ask_time()  # it may have jumped since the last look
+            if not self.node.health.may_recover:
                 return total
             # Not our own living runs: after the loop was blocked, this scanner may wake up first.
             others = [claim for claim in page.claims if not self.node.leases.holds(claim)]

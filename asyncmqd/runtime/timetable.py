@@ -74,11 +74,11 @@ class Timetable:
     # ------------------------------------------------------------------ inside
 
     async def _run(self) -> None:
-        self._node.on_jump.add(self._after_jump)
+        self._node.health.on_jump.add(self._after_jump)
         try:
-            await self._node.persistently(self._pass)
+            await self._node.health.persistently(self._pass)
         finally:
-            self._node.on_jump.discard(self._after_jump)
+            self._node.health.on_jump.discard(self._after_jump)
 
     def _after_jump(self) -> None:
         self._unsure = True
@@ -171,7 +171,7 @@ class Timetable:
         self._offset = now - answered
         # After a stall, or if we were stopped meanwhile, that is much: ask again before it counts.
         self._unsure = answered - asked > SLOW
-        self._node.note_reply(now, asked)
+        self._node.health.note_reply(now, asked)
 
     async def _fire_due(self) -> None:
         if self._next_due() > self.now():

@@ -58,6 +58,6 @@ async def _end_in_time(node: Node, run: Run, marked: bool) -> None:
             await node.backend.apply(run.claim.queue, [mark_solo(run.claim, False)])
             marked = False
         except StoreError:
-            await node.pause(failures)
+            await node.health.pause(failures)
             failures += 1
     node.gate.end_turn(run)

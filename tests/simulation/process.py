@@ -112,7 +112,7 @@ class Process:
             try:
                 await node.take_back()
             except StoreError:
-                await node.pause(failures)
+                await node.health.pause(failures)
                 failures += 1
             else:
                 return

@@ -1,0 +1,154 @@
+"""Whether a process's store answers, and whether what it says of ended leases is to be believed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain import clock
+from asyncmqd.domain.store_clock import StoreClock
+from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.leases import RENEWALS
+
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0  # seconds between tries to reach a store that failed
+_CALM = 1.0  # seconds without a failure, before the end of an outage is told
+
+
+class Health:
+    """What all calls of one process tell of its store: outages, dangers, jumps of its clock.
+
+    `lease` is in seconds. `on_failure` is called when an outage begins, `on_recovery` when it ends.
+    """
+
+    def __init__(
+        self,
+        backend: BaseBackend,
+        lease: float,
+        observer: Observer,
+        *,
+        on_failure: Callable[[], None],
+        on_recovery: Callable[[], None],
+    ) -> None:
+        self._backend = backend
+        self._lease = lease
+        self._observer = observer
+        self._on_failure = on_failure
+        self._on_recovery = on_recovery
+        self.good = True
+        self._failure = ""  # why the last call failed, while it is not good
+        self._danger = ""  # why jobs are not safe in the store, though it answers
+        self._outage_told = False
+        self._telling: asyncio.TimerHandle | None = None  # of an outage's end
+        self._recovered_at = -1e9  # loop time
+        self._clock = StoreClock()
+        self.on_jump: set[Callable[[], None]] = set()  # called when the store's clock has jumped
+
+    def begin(self) -> None:
+        """The store's clock may have jumped just before: there is nothing to compare it with."""
+        self._recovered_at = asyncio.get_running_loop().time()
+
+    def end(self) -> None:
+        """Nothing is told any more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the store; empty if all is well."""
+        return self._failure or self._danger
+
+    # ------------------------------------------------------------------ outages
+
+    def failed(self, error: StoreError) -> None:
+        """A call failed: one log line at the first of them."""
+        self._failure = str(error) or "it does not answer"
+        self.end()
+        if not self.good:
+            return
+        self.good = False
+        if not self._outage_told:
+            self._outage_told = True
+            self._observer.event("daemon.degraded", error=str(error))
+        self._on_failure()
+
+    def answered(self) -> None:
+        """A call succeeded: work goes on at once, and one log line when no other fails any more.
+
+        One connection may answer while another cannot be made: that is no end of an outage.
+        """
+        if self.good:
+            return
+        self.good = True
+        self._failure = self._danger = ""  # what is wrong still is told anew
+        loop = asyncio.get_running_loop()
+        self._recovered_at = loop.time()
+        self._telling = loop.call_later(_CALM, self._tell_end)
+        self._on_recovery()
+
+    def _tell_end(self) -> None:
+        self._telling, self._outage_told = None, False
+        self._observer.event("daemon.recovered")
+
+    async def pause(self, failures: int) -> None:
+        """Sleep before the next try: exponential with full jitter, at most 2 s."""
+        bound = min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10))
+        await asyncio.sleep(bound * (0.5 + clock.draw() / 2))
+
+    async def persistently(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Call `step` for ever; after a StoreError, pause and go on."""
+        failures = 0
+        while True:
+            try:
+                await step()
+                failures = 0
+            except StoreError as error:
+                self.failed(error)
+                await self.pause(failures)
+                failures += 1
+
+    # ------------------------------------------------------------------ dangers
+
+    async def look_for_danger(self) -> None:
+        """One log line when jobs are no longer safe in the store, and one when they are again."""
+        with contextlib.suppress(StoreError):  # others tell that it fails
+            danger = await self._backend.danger()
+            if danger and danger != self._danger:
+                self._observer.event("daemon.degraded", error=danger)
+            elif self._danger and not danger:
+                self._observer.event("daemon.recovered")
+            self._danger = danger
+
+    # ------------------------------------------------------------------ the store's clock
+
+    def note_reply(self, now: float, asked: float) -> None:
+        """The store told its time, at a question of that loop time.
+
+        A stall that nobody took for an outage is one to the leases all the same: their holders
+        could not renew them meanwhile. And a clock that jumps may end leases whose holders live.
+        """
+        answered = asyncio.get_running_loop().time()
+        jump = self._clock.note(now, asked, answered)
+        if jump or answered - asked > self._lease / RENEWALS:
+            self._recovered_at = answered
+        if jump:
+            self._observer.event("store.clock_jumped", by=round(jump, 3))
+            for tell in list(self.on_jump):
+                tell()
+
+    async def ask_time(self) -> None:
+        """Look at the store's clock. Raises StoreError."""
+        asked = asyncio.get_running_loop().time()
+        self.note_reply(await self._backend.now(), asked)
+
+    @property
+    def may_recover(self) -> bool:
+        """Whether leases that ended are to be believed.
+
+        After an outage, or a jump of the store's clock, all of them look ended; their holders get
+        one renewal to say otherwise. So they do when we begin, and know nothing of either.
+        """
+        since = asyncio.get_running_loop().time() - self._recovered_at
+        return self.good and since > self._lease / RENEWALS
