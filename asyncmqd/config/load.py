@@ -137,9 +137,12 @@ def _complete(written: dict[str, Any], control_socket: FilePath) -> dict[str, An
 
 def _validate(data: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
     try:
-        return Settings.model_validate(data), []
+        settings = Settings.model_validate(data)
     except ValidationError as error:
         return None, error.errors(include_url=False)
+    for queue in settings.queues.values():
+        _ = queue.schedules  # made here, where no event loop stands still meanwhile
+    return settings, []
 
 
 def _located(

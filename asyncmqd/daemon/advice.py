@@ -23,7 +23,10 @@ from asyncmqd.domain.tasks import REGISTRY, Registry
 
 def on_all(settings: Settings) -> Problems:
     """All that can be told without a store."""
-    return {**on_modules(settings), **on_queues(settings), **on_schedules(settings)}
+    problems = {**on_modules(settings), **on_queues(settings)}
+    for found in on_schedules(settings):
+        problems |= found
+    return problems
 
 
 def on_modules(settings: Settings, registry: Registry = REGISTRY) -> Problems:
@@ -56,14 +59,12 @@ def _what(module: ModuleType) -> str:
     return f"a package whose modules are to be named one by one, such as '{name}.{meant}'"
 
 
-def on_schedules(settings: Settings, registry: Registry = REGISTRY) -> Problems:
-    """Schedules whose jobs would not run here."""
-    return {
-        ("queues", queue, "repeatables", index, *key): problem
-        for queue, options in settings.queues.items()
-        for index, schedule in enumerate(options.schedules)
-        for key, problem in _problems(schedule, registry)
-    }
+def on_schedules(settings: Settings, registry: Registry = REGISTRY) -> Iterator[Problems]:
+    """Of each schedule, why its jobs would not run here; one at a time, for there may be many."""
+    for queue, options in settings.queues.items():
+        for index, schedule in enumerate(options.schedules):
+            path = ("queues", queue, "repeatables", index)
+            yield {(*path, *key): problem for key, problem in _problems(schedule, registry)}
 
 
 def _problems(schedule: Repeatable, registry: Registry) -> Iterator[tuple[Path, str]]:

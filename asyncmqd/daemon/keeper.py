@@ -36,15 +36,18 @@ class Keeper:
         self._limiter: RateLimiter | None = None  # what the last worker left
         self._run: asyncio.Task[None] | None = None
         self._change = asyncio.Event()  # cuts the pause after a crash short
-        self._begun = asyncio.Event()
-        duty = node.duties.begin(f"keeper of {queue}", self._keep, queue=queue)
-        self.ended = duty.ended
+        self._begun = False
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # ------------------------------------------------------------------ from outside
 
     def begin(self) -> None:
-        """Start the first worker."""
-        self._begun.set()
+        """Start the first worker; of thousands of queues not all at once."""
+        if not self._begun:
+            self._begun = True
+            begin, ended = self._node.duties.begin, self.ended
+            duty = begin(f"keeper of {self.queue}", self._keep, queue=self.queue)
+            duty.ended.add_done_callback(lambda _: ended.set_result(None))
 
     def change(self, options: WorkerOptions) -> None:
         """Serve with these options from now on: in place, unless the scanners differ."""
@@ -63,7 +66,7 @@ class Keeper:
     def stop(self) -> None:
         """Drain, and end. From now on no schedule fires, for nobody here would run the job."""
         self._wanted = False
-        self._begun.set()
+        self.begin()  # if it has not: it ends at once
         self._change.set()
         if self.worker is not None:
             self.worker.adjust(msgspec.structs.replace(self.worker.options, repeatables=()))
@@ -119,7 +122,6 @@ class Keeper:
 
     async def _keep(self) -> None:
         crashes = 0
-        await self._begun.wait()
         while self._wanted:
             began = asyncio.get_running_loop().time()
             error = await self._serve()

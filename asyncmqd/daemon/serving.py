@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -25,6 +26,7 @@ from asyncmqd.runtime.stacks import stack_of
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
 LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line
+ADVISED = 200  # schedules that are looked at in one turn of the loop
 IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
 
 Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
@@ -109,6 +111,7 @@ class OwnProcess:
         self._share = share
         self._advises = advises  # one process tells what all of them would find
         self._advised: set[str] = set()
+        self._advised_on: Settings | None = None
         self._entered = False
         self._stuck: set[str] = set()
         node.overstays.on_more = self._count_overstays
@@ -123,6 +126,7 @@ class OwnProcess:
             await self.node.announce()
         self._advise(advice.on_modules(settings))
         self._advise(advice.on_queues(settings, await self._served_by_all()))
+        await self._advise_on_schedules(settings)
         self.apply(settings)
 
     async def _served_by_all(self) -> set[str]:
@@ -137,6 +141,13 @@ class OwnProcess:
             if self._advises and warning not in self._advised:
                 self._advised.add(warning)
                 self.node.observer.event("daemon.warning", warning=warning)
+
+    async def _advise_on_schedules(self, settings: Settings) -> None:
+        self._advised_on = settings
+        for count, problems in enumerate(advice.on_schedules(settings), 1):
+            self._advise(problems)
+            if count % ADVISED == 0:
+                await asyncio.sleep(0)
 
     async def prepare(self, settings: Settings) -> None:
         """See `Serving`."""
@@ -155,7 +166,9 @@ class OwnProcess:
         self._settings = settings
         # Of what is claimed and what jobs enqueue, be it more or less than before.
         self.node.backend.payload_limit = settings.payload_limit
-        self._advise(advice.on_schedules(settings))
+        if settings is not self._advised_on:
+            advise = partial(self._advise_on_schedules, settings)
+            self.node.duties.begin("advice on schedules", advise, vital=False)
         self.supervisor.apply(self._share(wanted_options(settings, self.scanners)))
 
     async def applied(self) -> None:

@@ -114,12 +114,15 @@ class Scheduler:
 
     # ------------------------------------------------------------------ what the store has
 
-    def take(self, records: Sequence[ScheduleRecord], now: float) -> dict[str, bytes]:
+    async def take(self, records: Sequence[ScheduleRecord], now: float) -> dict[str, bytes]:
         """Go by these from now on; the specs that have to be restored, since theirs is spoilt."""
         found = {record.name: record for record in records if record.name in self.specs}
-        broken = {
-            name: self.specs[name] for name, record in found.items() if not self._keep(record)
-        }
+        broken = {}
+        for name, record in found.items():
+            own = self.specs.get(name)  # it may be declared no more: this takes many turns
+            if own is not None and not self._keep(record):
+                broken[name] = own
+            await self.node.timetable.step()
         lost = len(found) < len(self.specs) or not all(record.seen for record in found.values())
         if lost and self.declared_at < self.looked_at:
             # Somebody removed it, or another daemon that had it as well does so no more.
@@ -127,7 +130,7 @@ class Scheduler:
             self.look_again()
         for name in self._entries.keys() - found.keys():
             del self._entries[name]
-        self._plan(now)
+        await self._plan(now)
         return broken
 
     def _keep(self, record: ScheduleRecord) -> bool:
@@ -175,16 +178,18 @@ class Scheduler:
                 entry.next = next_instant(entry.repeatable, max(now, entry.since))
             else:
                 await self._fire(entry, name, instant, now)
-        self._plan(store_time())
+            await self.node.timetable.step()
+        await self._plan(store_time())
 
-    def _plan(self, now: float) -> None:
+    async def _plan(self, now: float) -> None:
         """Find out when the next instant of each schedule is, where that may have changed."""
-        for entry in self._entries.values():
+        for entry in list(self._entries.values()):
             if entry.counted_from != entry.since and not entry.record.paused:
                 entry.counted_from = entry.since
                 missed = latest_instant(entry.repeatable, entry.since, now)
                 after = max(now, entry.since)
                 entry.next = next_instant(entry.repeatable, after) if missed is None else missed
+                await self.node.timetable.step()
         self._note_due()
 
     def _note_due(self) -> None:

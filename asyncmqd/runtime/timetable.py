@@ -25,6 +25,7 @@ SEEN = 240.0  # seconds between saying that a living daemon declares them
 SLOW = 0.1  # seconds: a reply that took longer tells the store's clock too badly to be kept
 PAGE = 50  # queues in one call: the loop must be free again soon
 TOGETHER = 16  # queues that fire at the same time
+STEPS = 16  # schedules that are worked on in one turn of the loop: half a millisecond for each
 
 
 class Timetable:
@@ -38,6 +39,7 @@ class Timetable:
         self._offset = 0.0  # the store's clock minus the loop's
         self._told_at = -math.inf  # loop time
         self._unsure = True  # of the offset
+        self._steps = 0  # in this turn of the loop
 
     async def serve(self, scheduler: Scheduler) -> None:
         """Fire the schedules of one queue until cancelled. Raises what goes wrong with them."""
@@ -70,6 +72,17 @@ class Timetable:
     def now(self) -> float:
         """The store's time."""
         return asyncio.get_running_loop().time() + self._offset
+
+    async def step(self) -> None:
+        """To be awaited after the work on one schedule: after so many the loop turns."""
+        self._steps += 1
+        if self._steps == STEPS:
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        while self._steps >= STEPS:  # noqa: ASYNC110 - the next turn is what is waited for
+            await asyncio.sleep(0)
+
+    def _begin_turn(self) -> None:
+        self._steps = 0
 
     # ------------------------------------------------------------------ inside
 
@@ -155,7 +168,7 @@ class Timetable:
             by_queue.setdefault(record.queue, []).append(record)
         broken = []
         for each in schedulers:
-            if found := each.take(by_queue.get(each.queue, ()), self.now()):
+            if found := await each.take(by_queue.get(each.queue, ()), self.now()):
                 broken.append((each.queue, found))
                 each.look_again()
         if broken:

@@ -11,8 +11,9 @@ import pytest
 from asyncmqd import repeatable_scheduler
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.client import Queue
-from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.states import State
+from asyncmqd.runtime import scheduler, timetable
 from asyncmqd.runtime.runners import as_repeatables
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import EPOCH, store_clock, virtual
@@ -272,3 +273,48 @@ async def test_many_idle_queues_ask_the_store_together(bench: Bench) -> None:
         each.cancel()
     await asyncio.wait(running)
     assert store.asked <= 60, "four pages every half minute, and one round of declarations"
+
+
+@virtual
+async def test_the_loop_turns_between_a_few_schedules(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be they of many queues or of one: at their start, and when all of them fire at once."""
+    work = {"read": 0, "planned": 0}
+    most = dict.fromkeys(work, 0)
+
+    def counted(kind: str, function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            work[kind] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(scheduler, "decode_schedule", counted("read", decode_schedule))
+    monkeypatch.setattr(scheduler, "next_instant", counted("planned", next_instant))
+    total = dict.fromkeys(work, 0)
+
+    async def turns_until(count: int) -> None:
+        while total["planned"] < count:
+            await asyncio.sleep(0)
+            for kind, count_now in work.items():
+                most[kind] = max(most[kind], count_now)
+                total[kind] += count_now
+                work[kind] = 0
+
+    def jobs(count: int) -> list[dict[str, Any]]:
+        return [{"task": "t", "name": f"s{n}", "every": 3600} for n in range(count)]
+
+    running = [
+        asyncio.create_task(repeatable_scheduler(f"q{number}", jobs(count), bench.backend))
+        for number, count in enumerate([100, *[5] * 20])
+    ]
+    await turns_until(200)
+    assert total["read"] == 200
+    assert max(most.values()) <= 2 * timetable.STEPS
+    await asyncio.sleep(3600 - asyncio.get_running_loop().time() % 3600)
+    await turns_until(400)
+    assert max(most.values()) <= 2 * timetable.STEPS
+    for each in running:
+        each.cancel()
+    await asyncio.wait(running)
