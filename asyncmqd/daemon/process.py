@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.daemon.orders import Answer, Hello, Order, OrderName, read_frame
+from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, OrderName, read_frame
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.relay import LogRelay
 from asyncmqd.daemon.report import Report
 from asyncmqd.domain import clock
 from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.spawn import command
+from asyncmqd.runtime.spawn import command, end_group
 
 ABORT_LIMIT = 2.0  # seconds between SIGABRT, which shows the stack, and SIGKILL
 LAST_WORDS = 1.0  # seconds after its end in which a child's reports and log lines are read
@@ -165,6 +165,8 @@ class ChildProcess:
 
     async def _end(self, listening: asyncio.Task[None]) -> int:
         code = await self._process.wait()
+        if code != IN_ORDER:  # it has left its jobs in the middle, and what they have started
+            end_group(self.pid)
         last: list[asyncio.Task[Any]] = [listening]
         if self._relay is not None:
             last.append(asyncio.create_task(self._relay.ended.wait()))

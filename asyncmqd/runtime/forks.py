@@ -41,11 +41,15 @@ def take_signals(
 
     Not by the loop's `add_signal_handler`, which takes a byte in a pipe for a signal: a forked
     child writes into the same one. A handler of Python's runs where the signal came.
+
+    Whoever started us may have blocked signals, and a mask outlives exec: no TERM would arrive, and
+    no SIGCHLD, by which the loop learns of the end of programs. So nothing is blocked from here on.
     """
     global _signals  # noqa: PLW0603 - signals belong to a process
     _signals |= frozenset(numbers)
     for number in numbers:
         signal.signal(number, handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def keep(descriptor: int) -> int:

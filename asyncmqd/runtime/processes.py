@@ -30,7 +30,7 @@ from asyncmqd.observe.outputs import Output
 from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.leaving import LEAVE_LIMIT
-from asyncmqd.runtime.spawn import command, exit_name
+from asyncmqd.runtime.spawn import command, end_group, exit_name
 
 _HEADER = struct.Struct("!I")
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
@@ -205,6 +205,7 @@ class _Child:
         """End the line with the process: what it started may hold the socket, and live on."""
         line = self._writer.get_extra_info("socket").fileno()
         await self._process.wait()
+        end_group(self._process.pid)
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(LAST_WORDS):
                 # What it said before its end lies in the socket by now.
@@ -302,8 +303,9 @@ class _Child:
             await self.kill()
 
     async def kill(self) -> None:
-        """End the child at once."""
+        """End the child at once, and what its jobs have started."""
         if self._process.returncode is None:
+            end_group(self._process.pid)
             self._process.kill()
         self._writer.close()
         await self._process.wait()

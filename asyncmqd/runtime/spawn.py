@@ -1,10 +1,12 @@
 """How children of ours are started: as new interpreters, which die with their parent.
 
-A fork would carry over threads that are not there, and locks that they held.
+A fork would carry over threads that are not there, and locks that they held. Each leads a process
+group, so that what its jobs have started can be ended with it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -38,6 +40,17 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    os.setpgid(0, 0)
+
+
+def end_group(child: int) -> None:
+    """Kill what the jobs of a child have started and what is still in its process group.
+
+    The workers of a pool, for one, wait for ever for a parent that was killed. To be called before
+    the child ends or right after it: later, another process may have its number.
+    """
+    with contextlib.suppress(OSError):  # nobody is left, or it had not come to its first line
+        os.killpg(child, signal.SIGKILL)
 
 
 def exit_name(code: int) -> str:

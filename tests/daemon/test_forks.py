@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from typing import Any
 
 import pytest
 
-from tests.daemon.family import MAIL, TWO, gone
+from tests.daemon.family import MAIL, TWO, gone, runners
 from tests.daemon.harness import Store, until
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
@@ -172,6 +173,41 @@ def test_the_end_of_a_child_frees_its_slot_whoever_holds_its_socket(daemon, file
     file.add("mail", "mark", ["after"])
     until(lambda: d.lines() == ["after"])
     d.open_gate()
+    assert d.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("task", "top", "end"),
+    [
+        ("begin_family_process", "", "dies"),
+        ("begin_family_process", "", "is killed"),
+        ("begin_family", TWO, "dies"),
+    ],
+)
+def test_what_a_job_has_started_ends_with_its_child_process(daemon, file, place, task, top, end):
+    """The workers of a pool would wait for ever for a parent that is no more."""
+    d = daemon(file.url, MAIL, top=top, **FORKING).start()
+    file.add("mail", task, ["job"])
+    until(lambda: d.lines("began") == ["job"])
+    family = json.loads((place / "family").read_text())
+    if end == "dies":
+        (child,) = runners(d)
+        os.kill(child, signal.SIGKILL)
+    else:
+        d.signal(signal.SIGTERM)
+        d.wait_for("daemon.draining")
+        d.signal(signal.SIGTERM)
+    until(lambda: all(gone(each) for each in family))
+
+
+@pytest.mark.parametrize("top", ["", TWO], ids=["one process", "two"])
+def test_signals_that_whoever_started_us_has_blocked_arrive(daemon, file, top):
+    blocked = "import os, signal, sys; signal.pthread_sigmask(0, signal.valid_signals());"
+    start = f"{blocked} os.execv(sys.executable, [sys.executable, '-m', 'asyncmqd', *sys.argv[1:]])"
+    d = daemon(file.url, MAIL, top=top, command=(sys.executable, "-c", start), **FORKING).start()
+    assert run_all(d, file, {"end_of_programs": ()}) == {"end_of_programs": 3}
+    d.signal(signal.SIGHUP)
+    d.wait_for("daemon.reloaded")
     assert d.stop() == 0
 
 

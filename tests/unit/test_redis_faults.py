@@ -16,6 +16,7 @@ from asyncmqd.backends.base import Held, StoreError, StoreRefused
 from asyncmqd.backends.redis import RedisBackend, leases
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
+from asyncmqd.domain.states import State
 from tests.eventually import eventually
 from tests.servers import KINDS, USUAL, RedisServer
 
@@ -271,6 +272,24 @@ async def test_a_full_server_refuses_new_jobs_and_still_gives_out_old_ones(tmp_p
             await store.add(QUEUE, jobs("b"))
         client.config_set("maxmemory", "0")
         assert (await store.counts([QUEUE]))[QUEUE].waiting == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_comes_to_a_full_server_can_look_and_make_room(kind, tmp_path, opened):
+    with RedisServer(kind, tmp_path) as server, server.client() as client:
+        await opened(server.url).add(QUEUE, jobs("a", "b", "c"))
+        client.config_set("maxmemory", "1kb")
+        store = opened(server.url)
+        assert (await store.counts([QUEUE]))[QUEUE].waiting == 3
+        assert await store.queues() == [QUEUE]
+        assert [each.id for each in await store.list(QUEUE, State.WAITING)] == ["a", "b", "c"]
+        assert await store.workers() == await store.schedules(QUEUE) == []
+        assert await store.remove(QUEUE, ["a"]) == [True]
+        assert await store.purge(QUEUE, State.WAITING) == 2
+        assert await store.danger() == ""
+        client.flushall()
+        with pytest.raises(StoreError, match="maxmemory"):  # what it has no layout of is no store
+            await opened(server.url).queues()
 
 
 @pytest.mark.parametrize("kind", KINDS)

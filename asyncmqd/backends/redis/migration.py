@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from redis.exceptions import OutOfMemoryError
+
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration, StoreError, StoreRefused
 from asyncmqd.backends.redis import scripts
@@ -42,7 +44,15 @@ async def check(link: Link, url: str, prefix: str) -> None:
 
 async def _found(link: Link, url: str, prefix: str) -> int:
     key = f"{prefix}:layout"
-    _, found = await link.run(("SETNX", key, scripts.LAYOUT), ("GET", key))
+    try:
+        _, found = await link.run(("SETNX", key, scripts.LAYOUT), ("GET", key))
+    except StoreError as error:
+        if not isinstance(error.__cause__, OutOfMemoryError):
+            raise
+        # A server that is full refuses what might write. Who comes to make room there may look.
+        [found] = await link.run(("GET", key))
+        if found is None:
+            raise
     if not found.isdigit():
         raise StoreRefused(
             f"{_name(url, prefix)}: expected layout {scripts.LAYOUT}, got {found[:20]!r}:"

@@ -271,7 +271,11 @@ def dies_beside_a_program() -> None:
             os.set_inheritable(int(number), True)
     waits = f"while [ -d {GATE.parent} ] && [ ! -e {GATE} ]; do sleep 0.05; done"
     subprocess.Popen(
-        ["sh", "-c", waits], close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["sh", "-c", waits],
+        close_fds=False,
+        start_new_session=True,  # it would be ended with us
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -281,6 +285,33 @@ def closes_all() -> None:
     os.closerange(3, 1_000)
     while not GATE.exists():
         time.sleep(0.01)
+
+
+def _begin_family() -> None:
+    """Begin a pool and a program, say which processes they are, and hold."""
+    pool = multiprocessing.get_context("fork").Pool(1)
+    with subprocess.Popen(["sleep", "1000"]) as program:
+        family = [*(each.pid for each in multiprocessing.active_children()), program.pid]
+        GATE.with_name("family").write_text(json.dumps(family))
+        note("began")
+        pool.map(time.sleep, [1000])
+
+
+@task(name="begin_family")
+def begin_family() -> None:
+    _begin_family()
+
+
+@task(name="begin_family_process", executor="process")
+def begin_family_process() -> None:
+    _begin_family()
+
+
+@task(name="end_of_programs")
+async def end_of_programs() -> int:
+    """How the loop is told of a program's end."""
+    program = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
+    return await program.wait()
 
 
 @task(name="terminates", executor="process")
