@@ -104,6 +104,13 @@ class _Records(logging.Handler):
         """None is needed, and one that is held at a fork is never free in the child."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> Any:
+        """As it is of old: from Python 3.13 on, `logging` enters the lock, also where none is."""
+        wanted = self.filter(record)  # from 3.12 on it may be another record
+        if wanted:
+            self.emit(wanted if isinstance(wanted, logging.LogRecord) else record)
+        return wanted
+
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"logger": record.name}
         fields |= {key: value for key, value in vars(record).items() if key not in _OF_RECORDS}
