@@ -110,6 +110,12 @@ REDIS = mutations(
         ("_tell.lua", "if heard == 0 then", "if heard ~= 0 then", "endings"),
         ("hear.lua", "with_shelves({})", "{}", "endings"),
         ("endings.py", "queue not in self._told or ", "", "endings"),
+        (
+            "sentinel.py",
+            "            self._settled.clear()\n",
+            "",
+            "tests/unit/test_redis_sentinel.py",
+        ),
         ("unshelve.lua", "local last = page - moved - 1", "local last = -1", "shelves"),
         (
             "beat.lua",

@@ -26,10 +26,10 @@ def cut(connection: AbstractConnection) -> None:
 
 
 class Ear:
-    """It tells `note` each message, or None when it has broken."""
+    """It tells `note` each channel and message, or None for the message when it has broken."""
 
     def __init__(
-        self, connection: AbstractConnection, note: Callable[[bytes | None], None]
+        self, connection: AbstractConnection, note: Callable[[bytes, bytes | None], None]
     ) -> None:
         self._connection = connection
         self._note = note
@@ -47,7 +47,7 @@ class Ear:
         for _ in channels:
             await self._connection.read_response()
         self._reader = asyncio.create_task(self._read())
-        self._reader.add_done_callback(lambda _: self._note(None))
+        self._reader.add_done_callback(lambda _: self._note(b"", None))
 
     async def ended(self) -> None:
         """Return once it has broken."""
@@ -75,7 +75,7 @@ class Ear:
             if message is not None:
                 asked = False
                 if message[0] == b"message":  # the other kind is the answer to a PING
-                    self._note(message[2])
+                    self._note(message[1], message[2])
             elif asked:
                 return
             else:

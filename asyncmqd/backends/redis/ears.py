@@ -94,7 +94,7 @@ class Ears:
 
     async def _open(self, masters: dict[str, Callable[[], AbstractConnection]]) -> None:
         for name, make in masters.items():
-            ear = self._ears[name] = Ear(make(), self._note)
+            ear = self._ears[name] = Ear(make(), lambda _, message: self._note(message))
             await ear.open(self.name)
         self.refusal = ""
 

@@ -14,9 +14,12 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from asyncmqd.backends.redis.ear import Ear
 from asyncmqd.backends.redis.faults import FAULTS
 
-# By the first the sentinel that leads tells when a replica has become the master; the second comes
-# from all of them, when the other replicas follow it.
-ANNOUNCEMENTS = ("+promoted-slave", "+switch-master")
+# By the first the sentinel that leads tells which replica it will make the master, a tenth of a
+# second before it does; by the second that it has seen it done, up to a second later. The last
+# comes from all of them, when the other replicas follow the new master.
+SELECTED = "+selected-slave"
+ANNOUNCEMENTS = (SELECTED, "+promoted-slave", "+switch-master")
+PROMOTION = 2.0  # seconds that a promotion which was begun is waited for
 _OPEN_LIMIT = 2.0  # seconds to connect to a sentinel and subscribe
 _PAUSE = 1.0  # seconds until a sentinel that is gone is tried again
 
@@ -65,10 +68,11 @@ def _name(sentinel: Redis) -> str:
 
 
 class Announcements:
-    """Hears from every sentinel that a service's master is another one.
+    """Hears from every sentinel that a service's master is another one, or about to be.
 
     While a process is connected nothing else tells it: the old master goes on taking what it is
-    sent until it is told that it is none any more, which takes ten seconds, and loses all of it.
+    sent until it is told that it is none any more, which takes ten seconds, and loses all of it. It
+    does so before the promotion is announced, too: a second, in which Sentinel names the old one.
     """
 
     def __init__(
@@ -76,11 +80,20 @@ class Announcements:
         sentinels: Sequence[Callable[[], AbstractConnection]],
         service: str,
         heard: Callable[[], None],
+        patience: float = PROMOTION,
     ) -> None:
         self._sentinels = sentinels
         self._service = service.encode()
         self._heard = heard
+        self._patience = patience  # seconds; a promotion may also come to nothing
         self._tasks: list[asyncio.Task[None]] = []
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def settled(self) -> None:
+        """Return once it is known who the master is: at once, but in a promotion."""
+        await self._settled.wait()
 
     def follow(self) -> None:
         """Begin to listen, if that was not done yet."""
@@ -89,6 +102,7 @@ class Announcements:
 
     async def close(self) -> None:
         """Stop listening."""
+        self._settle()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -111,6 +125,19 @@ class Announcements:
             missed = True
             await asyncio.sleep(_PAUSE)
 
-    def _note(self, message: bytes | None) -> None:
-        if message is not None and self._service in message.split():
+    def _note(self, channel: bytes, message: bytes | None) -> None:
+        if message is None or self._service not in message.split():
+            return
+        if channel == SELECTED.encode():
+            self._settle()
+            self._settled.clear()
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._patience, self._settle)
+        else:
             self._heard()
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._settled.set()

@@ -16,7 +16,7 @@ from asyncmqd.backends.redis.ear import connect, cut
 from asyncmqd.backends.redis.faults import says_elsewhere
 from asyncmqd.backends.redis.link import Link, Trip
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, made
-from asyncmqd.backends.redis.sentinel import Announcements, Discovery
+from asyncmqd.backends.redis.sentinel import PROMOTION, Announcements, Discovery
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _PIECE = 64 * 1024  # bytes that are packed before they are sent
@@ -106,10 +106,12 @@ class Watched(Single):
     ) -> None:
         super().__init__(address, connect)
         self._discovery = discovery
-        self._announcements = Announcements(sentinels, address.service, self.distrust)
+        patience = min(PROMOTION, address.timeout / 2)  # and then the call itself takes its time
+        self._announcements = Announcements(sentinels, address.service, self.distrust, patience)
 
     async def _send(self, trip: Trip, commands: Sequence[Command | Late]) -> list[Any]:
         self._announcements.follow()
+        await self._announcements.settled()
         return await super()._send(trip, commands)
 
     async def close(self) -> None:
