@@ -37,6 +37,21 @@ def life_of(info: bytes) -> Life:
         return Life()
 
 
+class _Beat(msgspec.Struct, frozen=True):
+    lease: float = 0.0  # seconds
+
+
+_beat_decoder = msgspec.json.Decoder(_Beat)
+
+
+def lease_of(info: bytes) -> float:
+    """For how many seconds it claims by what its heartbeat says; 0 if it says nothing of it."""
+    try:
+        return _beat_decoder.decode(info).lease
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return 0.0
+
+
 def judge(former: Life, own: Life, start_of: Callable[[int], int | None]) -> Verdict:
     """Whether a process that had our name is dead; `own` holds its lock.
 

@@ -34,3 +34,11 @@ class StoreClock:
 def believed(moment: float, now: float) -> float:
     """A moment that was noted earlier, as far as `now` lets it be: it cannot lie in the future."""
     return moment if moment <= now + TOLERANCE else now
+
+
+def outlasts(end: float, now: float, longest: float) -> bool:
+    """Whether a lease ends later than any that is given now, if none is longer than `longest`.
+
+    It was given in a future that is none any more: a living holder would have renewed it since.
+    """
+    return end > now + longest + TOLERANCE

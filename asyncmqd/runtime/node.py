@@ -21,7 +21,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.life import Life
+from asyncmqd.domain.life import Life, lease_of
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
@@ -263,7 +263,13 @@ class Node:
             }
             for name, workers in self.workers.items()
         }
-        return msgspec.json.encode({**msgspec.structs.asdict(self.kin.life), "queues": queues})
+        life = msgspec.structs.asdict(self.kin.life)
+        return msgspec.json.encode({**life, "lease": self.lease, "queues": queues})
+
+    async def longest_lease(self) -> float:
+        """The longest of what this process and all that are listed claim for. Raises StoreError."""
+        others = [lease_of(each.info) for each in await self.backend.workers()]
+        return max(self.lease, *others, 0.0)
 
     # ------------------------------------------------------------------ lost claims
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from asyncmqd.backends.base import PAGE, Outlook
+from asyncmqd.backends.base import PAGE, Held, Outlook
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.settle import Crashed, Policy
-from asyncmqd.domain.states import EDGES
+from asyncmqd.domain.states import EDGES, State
+from asyncmqd.domain.store_clock import outlasts
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 
@@ -36,6 +37,7 @@ class Scanner:
         self._next_look = _NEVER  # loop time
         self._more_to_tidy = False  # the last page of what is to be deleted was full
         self._ended = 0  # jobs that ended here, when last tidied
+        self._doubts_leases = True  # whether some may have been given at a time yet to come
 
     def ring(self) -> None:
         """Something was added that is not to be claimed yet, perhaps."""
@@ -48,7 +50,15 @@ class Scanner:
 
     async def run(self) -> None:
         """Scan until cancelled; a store that fails is tried again."""
-        await self.node.health.persistently(self._scan)
+        self.node.health.on_jump.add(self._after_jump)
+        try:
+            await self.node.health.persistently(self._scan)
+        finally:
+            self.node.health.on_jump.discard(self._after_jump)
+
+    def _after_jump(self) -> None:
+        self._doubts_leases = True
+        self._bell.set()
 
     async def _scan(self) -> None:
         self._bell.clear()
@@ -72,6 +82,8 @@ class Scanner:
         seen = self._loop.time()
         self.node.health.note_reply(outlook.now, asked)
         self._note_pause(outlook.paused)
+        if self._doubts_leases:
+            await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
         if known := self.node.known(outlook.shelves):
             moved += await self._unshelve(known)
@@ -136,6 +148,24 @@ class Scanner:
             total += recovered
             more = page.more and recovered > 0
         return total
+
+    async def _bound_leases(self, outlook: Outlook) -> None:
+        """Have no lease end later than one that is given now.
+
+        After the store's clock went back, those of the dead would hold until it is there again.
+        """
+        backend, offset = self.node.backend, 0
+        longest = await self.node.longest_lease() if outlook.next_lapse is not None else 0.0
+        while longest and (page := await backend.list(self.queue, State.ACTIVE, offset)):
+            late = [
+                Held(self.queue, each.id, each.token)
+                for each in page
+                if each.due is not None and outlasts(each.due, outlook.now, longest)
+            ]
+            if late:
+                await backend.extend(late, longest)
+            offset += len(page)  # what is bounded now stands before what is still to be looked at
+        self._doubts_leases = False
 
     def _is_untidy(self) -> bool:
         ended = self._count_ended() - self._ended

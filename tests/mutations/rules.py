@@ -147,6 +147,18 @@ RULES = [
         JUMPS,
     ),
     Mutation(
+        "asyncmqd/domain/store_clock.py",
+        "return end > now + longest + TOLERANCE",
+        "return False",
+        JUMPS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/node.py",
+        "return max(self.lease, *others, 0.0)",
+        "return self.lease",
+        JUMPS,
+    ),
+    Mutation(
         "asyncmqd/domain/life.py",
         "if not former.boot or former.boot != own.boot:",
         "if not former.boot:",

@@ -15,6 +15,8 @@ from tests.runtime.virtual import store_clock, virtual
 
 HOUR = 3_600.0
 YEAR = 366 * 86_400.0
+LEASE = 15.0
+COUNT = 150  # more than a page
 
 
 class Stepped(InMemoryBackend):
@@ -60,6 +62,45 @@ async def test_who_begins_right_after_a_jump_takes_nothing(bench: Bench) -> None
         async with bench.worker(bench.node(observer=Memory()), scan_interval=0.1):
             records = await bench.ended(*ids)
     assert {(each.state, each.token, each.crashes) for each in records} == {(State.COMPLETED, 1, 0)}
+
+
+@virtual
+@pytest.mark.parametrize("jump", [-HOUR, -YEAR])
+@pytest.mark.parametrize("begins", ["before", "after"])
+async def test_what_the_dead_held_comes_back_in_time(
+    bench: Bench, jump: float, begins: str
+) -> None:
+    """Its lease was given in a future that is none any more, also to who begins after the jump."""
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="work")
+    for _ in range(COUNT):
+        await bench.add("work", 0)
+    assert len(await store.claim("q", COUNT, LEASE, "dead/1#1")) == COUNT
+    if begins == "after":
+        store.ahead = jump
+    async with bench.worker(concurrency=COUNT):
+        await asyncio.sleep(5)
+        store.ahead = jump
+        await asyncio.sleep(2 * LEASE)
+    records = await store.list("q", State.COMPLETED, limit=COUNT)
+    assert len(records) == COUNT
+
+
+@virtual
+async def test_who_claims_for_longer_and_lives_loses_nothing(bench: Bench) -> None:
+    """It renews a third of its lease later, which is longer than another's whole lease."""
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="long")
+    await bench.add("long", 100)
+    async with (
+        bench.worker(bench.node(lease=90.0)),
+        bench.worker(bench.node(observer=Memory()), scan_interval=1.0),
+    ):
+        await asyncio.sleep(31)
+        store.ahead = -HOUR
+        await asyncio.sleep(80)
+    [record] = await store.list("q", State.COMPLETED)
+    assert (record.token, record.crashes) == (1, 0)
 
 
 @virtual
