@@ -15,10 +15,11 @@ from asyncmqd.cli.output import complain, show_json
 from asyncmqd.cli.target import with_store
 from asyncmqd.client.job import Job, JobFailed, JobGone
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
-from asyncmqd.client.waits import served_queues
+from asyncmqd.client.waits import served_queues, serving
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
+from asyncmqd.domain.serving import unknown
 
 _SHORT_WAIT = 1.0  # seconds
 
@@ -47,7 +48,7 @@ def enqueue(
 ) -> None:
     """Enqueue a job and print its id.
 
-    Which tasks there are is for the daemon to know: the name is not checked.
+    A task that no worker there knows is enqueued, too, and waits for one that does.
     """
     options = CallOptions(
         delay=delay, job_id=id, priority=priority, retries=retries, timeout=timeout, ttl=ttl
@@ -62,19 +63,24 @@ def enqueue(
         if not added.created:
             complain(f"job {added.id}: queue {queue} has it already, nothing was enqueued")
         print(added.id, flush=True)
-        await _complain_of_a_slip(store, queue)
+        await _complain_of_a_slip(store, queue, task)
         if wait or wait_timeout is not None:
             show_json(await _awaited(store, added, wait_timeout))
 
     with_store(context, work)
 
 
-async def _complain_of_a_slip(store: BaseBackend, queue: str) -> None:
-    """Say so if nobody serves the queue, but somebody serves one of nearly that name."""
-    served = await served_queues(store)
+async def _complain_of_a_slip(store: BaseBackend, queue: str, task: str) -> None:
+    """Say so if nobody serves the queue, but somebody serves one of nearly that name; and if who
+    serves it does not know the task.
+    """
+    processes = await serving(store)
+    served = {name for process in processes for name in process.queues}
     near = did_you_mean(queue, served)
     if queue not in served and near:
         complain(f"queue {queue}: nobody serves it now{near}")
+    elif problem := unknown(task, queue, processes):
+        complain(f"task {task} in queue {queue}: {problem}")
 
 
 async def _awaited(store: BaseBackend, job: Job[Any], timeout: float | None) -> Any:

@@ -23,8 +23,10 @@ from asyncmqd.cli.output import (
 )
 from asyncmqd.cli.target import with_store
 from asyncmqd.cli.views import job_view
+from asyncmqd.client.waits import serving
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.options import ID
+from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.states import State
 from asyncmqd.domain.text import clean
 
@@ -112,11 +114,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one job."""
-
-    located, problems = with_store(context, lambda store: moving.locate(store, [id], queue), queue)
-    if problems:
-        raise CommandError(f"job {id}: {problems[id]}")
-    job = job_view(located[id])
+    job = with_store(context, lambda store: _one_job(store, id, queue), queue)
     if as_json:
         show_json(job)
         return
@@ -130,6 +128,17 @@ def show(
     )
     for line in (traceback or "").splitlines():
         print(f"    {clean(line)}")
+
+
+async def _one_job(store: BaseBackend, id: str, queue: str | None) -> dict[str, Any]:
+    located, problems = await moving.locate(store, [id], queue)
+    if problems:
+        raise CommandError(f"job {id}: {problems[id]}")
+    job = job_view(located[id])
+    problem = None
+    if job["shelved"]:
+        problem = unknown(job["task"], job["queue"], await serving(store)) or NOBODY_KNOWS
+    return {**job, "problem": problem}
 
 
 # ---------------------------------------------------------------------- moving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +21,9 @@ from asyncmqd.cli.output import (
     show_table,
 )
 from asyncmqd.cli.schedules import show_schedules
-from asyncmqd.cli.target import target_of, with_store
+from asyncmqd.cli.target import Result, target_of, with_store
 from asyncmqd.cli.views import counts_view, job_view, schedule_view, worker_view
+from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.states import State
 
@@ -77,7 +79,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
 
     Its jobs by state, what runs next, its workers and schedules.
     """
-    view = with_store(context, lambda store: _one_queue(store, queue), queue)
+    view = _with_known(context, queue, lambda store: _one_queue(store, queue))
     if as_json:
         show_json(view)
         return
@@ -148,22 +150,33 @@ def resume(context: typer.Context, queue: StoredQueue) -> None:
 
 
 def _set_paused(context: typer.Context, queue: str, *, paused: bool, new: bool = False) -> None:
+    def work(store: BaseBackend) -> Awaitable[None]:
+        return store.pause(queue, paused=paused)
+
+    if new:
+        with_store(context, work, queue)
+    else:
+        _with_known(context, queue, work)
+
+
+def _with_known(
+    context: typer.Context, queue: str, work: Callable[[BaseBackend], Awaitable[Result]]
+) -> Result:
+    """`with_store` for a queue that somebody knows: else raises CommandError."""
     config = target_of(context).config_file
 
-    async def work(store: BaseBackend) -> None:
-        if not new:
-            await _check_known(store, queue, config)
-        await store.pause(queue, paused=paused)
+    async def checked(store: BaseBackend) -> Result:
+        await _check_known(store, queue, config)
+        return await work(store)
 
-    with_store(context, work, queue)
+    return with_store(context, checked, queue)
 
 
 async def _check_known(store: BaseBackend, queue: str, config: Path) -> None:
     """Raise CommandError for a queue that neither store, nor worker, nor configuration knows."""
     if (await store.counts([queue]))[queue].paused:
         return
-    served = [name for record in await store.workers() for name in worker_view(record)["queues"]]
-    known = {*await store.queues(), *served}
+    known = {*await store.queues(), *await served_queues(store)}
     if queue in known:
         return
     from asyncmqd.config.backend import queues_in  # only now, for it brings the models along
@@ -185,7 +198,7 @@ def purge(
     yes: Yes = False,
 ) -> None:
     """Delete all jobs in one state."""
-    deleted = with_store(context, lambda store: _purge(store, queue, state, yes=yes), queue)
+    deleted = _with_known(context, queue, lambda store: _purge(store, queue, state, yes=yes))
     print(f"{deleted} jobs removed")
 
 

@@ -12,24 +12,9 @@ from asyncmqd.cli.output import rfc3339
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Counts, JobSpec, Record
 from asyncmqd.domain.schedule import FORGOTTEN, Repeatable, decode_schedule, next_instant
+from asyncmqd.domain.serving import serving_of
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
-
-
-class _Load(msgspec.Struct):
-    concurrency: int
-    running: int
-
-
-class _WorkerInfo(msgspec.Struct):
-    """What a process tells about itself, see `Node`."""
-
-    host: str | None = None
-    pid: int | None = None
-    queues: dict[str, _Load] = {}
-
-
-_worker_info = msgspec.json.Decoder(_WorkerInfo)
 
 
 def job_view(record: Record) -> dict[str, Any]:
@@ -92,15 +77,13 @@ def counts_view(name: str, counts: Counts) -> dict[str, Any]:
 
 def worker_view(record: WorkerRecord) -> dict[str, Any]:
     """A living process; `queues` maps each to its concurrency and its running jobs."""
-    try:
-        info = _worker_info.decode(record.info)
-    except (ValueError, RecursionError):  # a spoilt record must not hide the others
-        info = _WorkerInfo()
+    info = serving_of(record.info)
     return {
         "id": record.id,
         "host": info.host,
         "pid": info.pid,
         "queues": {name: msgspec.structs.asdict(load) for name, load in info.queues.items()},
+        "tasks": info.tasks,
         "started": rfc3339(record.started),
         "seen": rfc3339(record.seen),
     }

@@ -12,6 +12,7 @@ from asyncmqd.client.refs import PublicURL, read_ref, ref_of, store_of
 from asyncmqd.client.waits import waits
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record
+from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, hurry, replay
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
@@ -179,12 +180,14 @@ class Job(Generic[Value_co]):
 
     async def _why(self, record: Record) -> str:
         """Why it does not end, as far as the list of workers tells."""
-        if record.place != record.state:
-            return "no worker there knows its task"
-        backend = self._backend
-        if record.state is State.ACTIVE or self.queue in await waits(backend).served(backend):
+        if record.state is State.ACTIVE:
             return ""
-        return "nobody serves the queue"
+        backend = self._backend
+        processes = await waits(backend).serving(backend)
+        if record.place != record.state:
+            return unknown(self.task, self.queue, processes) or NOBODY_KNOWS
+        served = any(self.queue in process.queues for process in processes)
+        return "" if served else "nobody serves the queue"
 
     async def _wait(self) -> Record:
         backend = self._backend

@@ -7,19 +7,17 @@ moment is looked at by one call.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
-
-import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError, StoreRefused
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.client.outbox import own
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.serving import Serving, serving_of
 
 ROUND = 60.0  # seconds of one sleep
 PAUSE = 0.5  # seconds before another try, when the store cannot be reached
@@ -75,7 +73,7 @@ class Waits:
         self._heard: set[str] = set()  # queues of which the sleep knows
         self._owed: dict[str, set[str]] = {}  # what the store told of, and nobody has looked at
         self._failing: float | None = None  # since when, by the monotonic clock
-        self._asking: asyncio.Task[set[str]] | None = None
+        self._asking: asyncio.Task[list[Serving]] | None = None
 
     async def end(self, backend: BaseBackend, queue: str, id: str) -> Record | None:
         """The job's record once it has ended; None if the store has it no more.
@@ -103,14 +101,14 @@ class Waits:
     def abandon(self) -> None:
         """Nothing is left to be let go of."""
 
-    async def served(self, backend: BaseBackend) -> set[str]:
-        """The queues that living processes serve. Raises StoreError."""
+    async def serving(self, backend: BaseBackend) -> list[Serving]:
+        """What the living processes say of themselves. Raises StoreError."""
         if self._asking is None:
-            self._asking = begun(served_queues(backend))
+            self._asking = begun(serving(backend))
             self._asking.add_done_callback(self._note_asked)
         return await asyncio.shield(self._asking)
 
-    def _note_asked(self, asked: asyncio.Task[set[str]]) -> None:
+    def _note_asked(self, asked: asyncio.Task[list[Serving]]) -> None:
         self._asking = None
         if not asked.cancelled():
             asked.exception()  # who asked may be gone
@@ -201,19 +199,14 @@ def _all(waiting: _Replies) -> list[_Reply]:
     return [reply for ids in waiting.values() for replies in ids.values() for reply in replies]
 
 
-class _Serving(msgspec.Struct):
-    """What a process tells about itself, as far as it matters here."""
-
-    queues: dict[str, Any] = {}
+async def serving(backend: BaseBackend) -> list[Serving]:
+    """What the living processes say of themselves. Raises StoreError."""
+    return [serving_of(worker.info) for worker in await backend.workers()]
 
 
 async def served_queues(backend: BaseBackend) -> set[str]:
     """The queues that living processes serve. Raises StoreError."""
-    queues: set[str] = set()
-    for worker in await backend.workers():
-        with contextlib.suppress(msgspec.DecodeError):  # of another release
-            queues.update(msgspec.json.decode(worker.info, type=_Serving).queues)
-    return queues
+    return {queue for process in await serving(backend) for queue in process.queues}
 
 
 def begun(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:

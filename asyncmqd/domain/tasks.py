@@ -18,6 +18,7 @@ from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
 from asyncmqd.domain.hints.declared import RESULT, Declared
 from asyncmqd.domain.hints.form import Form
 from asyncmqd.domain.keywords import ExecutorKind
+from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import (
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
@@ -200,11 +201,15 @@ def _positional(signature: inspect.Signature) -> tuple[list[str], int]:
     return [p.name for p in given], least
 
 
+_MOST_MEANT = 100
+
+
 class Registry:
     """Tasks by name. A name is registered once; its module may be imported again (reload)."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, TaskDef] = {}
+        self._meant: dict[str, str] = {}  # what `meant` has found
 
     def add(self, task: TaskDef) -> None:
         """Register. Raises ValueError if the name stands for another function already."""
@@ -215,10 +220,20 @@ class Registry:
                 f" {'.'.join(identity(known.function))} has"
             )
         self._tasks[task.name] = task
+        self._meant.clear()
 
     def get(self, name: str) -> TaskDef | None:
         """The task of that name, if this process knows it."""
         return self._tasks.get(name)
+
+    def meant(self, name: str) -> str:
+        """The known name that looks most like an unknown one: ` (did you mean X?)`, or nothing.
+
+        Each is looked for once, and no more than a hundred: it takes milliseconds.
+        """
+        if name not in self._meant and len(self._meant) < _MOST_MEANT:
+            self._meant[name] = did_you_mean(name, self._tasks)
+        return self._meant.get(name, "")
 
     def names(self) -> list[str]:
         """All registered names, sorted."""

@@ -12,6 +12,7 @@ from typing import Any
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.tasks import REGISTRY
 from asyncmqd.observe.log import LEVELS, logs, own_event, own_events
 
 EDGE_EVENTS = {
@@ -128,6 +129,8 @@ def _change_fields(
         fields.update(_error_fields(decode_failure(change.error), change.edge))
     if change.edge == "retry":
         fields["retry_in"] = round(change.delay, 3)
+    if change.edge == "shelve":
+        fields["reason"] = f"no code here knows its task{REGISTRY.meant(task)}"
     return fields
 
 

@@ -22,6 +22,7 @@ from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.life import Life, lease_of
+from asyncmqd.domain.serving import told
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
@@ -263,8 +264,9 @@ class Node:
             }
             for name, workers in self.workers.items()
         }
+        known = {"queues": queues, "tasks": told(self.registry.names())}
         life = msgspec.structs.asdict(self.kin.life)
-        return msgspec.json.encode({**life, "lease": self.lease, "queues": queues})
+        return msgspec.json.encode({**life, "lease": self.lease, **known})
 
     async def longest_lease(self) -> float:
         """The longest of what this process and all that are listed claim for. Raises StoreError."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import configured_scan_interval, resolve
+from asyncmqd.client.known import known_task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import refuse_unknown
@@ -180,8 +181,8 @@ def as_repeatables(
 ) -> tuple[Repeatable, ...]:
     """Schedules from dicts with the keys of `queues.toml`.
 
-    Raises ValueError naming the key, PayloadTooLarge if a schedule's jobs would have more than
-    `payload_limit` bytes, and NotSerialisable.
+    Raises ValueError naming the key, also for arguments that do not fit the task, PayloadTooLarge
+    if a schedule's jobs would have more than `payload_limit` bytes, and NotSerialisable.
     """
     return tuple(check_size(_as_repeatable(value), payload_limit) for value in values)
 
@@ -194,6 +195,9 @@ def _as_repeatable(value: Repeatable | Mapping[str, Any]) -> Repeatable:
         fields.setdefault("task", fields.pop("task_id"))
     try:
         refuse_unknown(fields, Repeatable.__struct_fields__)
-        return check(Repeatable(**{"task": "", **fields}))
+        repeatable = check(Repeatable(**{"task": "", **fields}))
+        if (task := known_task(repeatable.task, stacklevel=6)) is not None:
+            task.check_call(tuple(repeatable.args), repeatable.kwargs)
     except (ValueError, TypeError) as error:
         raise ValueError(f"repeatable {fields.get('task', '?')}: {error}") from None
+    return repeatable

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import pytest
 
+from asyncmqd.backends.base import BaseBackend
 from tests.cli.conftest import Operator, ServingWorker
+
+InStore = Callable[[Callable[[BaseBackend], Any]], Any]
 
 
 def test_prints_the_id_of_a_job_that_carries_every_option(asyncmq: Operator) -> None:
@@ -39,6 +44,25 @@ def test_unknown_tasks_are_the_daemons_business_and_the_queue_is_default(asyncmq
     job = asyncmq("job", "show", id, "--json").json
     assert (job["queue"], job["task"], job["state"]) == ("default", "nobody.knows", "waiting")
     assert (job["args"], job["kwargs"], job["priority"]) == ([], {}, 5)
+
+
+def test_a_task_that_no_worker_of_the_queue_knows_is_told_of(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    def serves(queue: str, tasks: list[str] | None) -> None:
+        info = msgspec.json.encode({"queues": {queue: {}}, "tasks": tasks})
+        in_store(lambda store: store.beat(f"{queue}{tasks}", info, 60.0))
+
+    serves("mail", ["shop.add"])
+    serves("reports", ["shop.thank"])
+    answer = asyncmq("enqueue", "shop.thank", "--queue", "mail", "--id", "a")
+    assert (answer.code, answer.out) == (0, "a\n")
+    assert answer.err == "asyncmq: task shop.thank in queue mail: no worker there knows its task\n"
+    answer = asyncmq("enqueue", "shop.ad", "--queue", "mail")
+    assert answer.err.endswith("knows its task (did you mean shop.add?)\n")
+    assert asyncmq("enqueue", "shop.add", "--queue", "mail").err == ""
+    serves("mail", None)  # it has too many to tell
+    assert asyncmq("enqueue", "shop.thank", "--queue", "mail").err == ""
 
 
 def test_an_id_is_enqueued_once(asyncmq: Operator) -> None:

@@ -96,7 +96,19 @@ def test_show_as_json(asyncmq: Operator) -> None:
     assert (completed["result"], completed["error"], completed["attempt"]) == ({"a": 1}, None, 1)
     active = asyncmq("job", "show", "active", "--json").json
     assert active["lease_ends"] > active["started"] >= active["created"]
-    assert asyncmq("job", "show", "shelved", "--json").json["shelved"] is True
+    shelved = asyncmq("job", "show", "shelved", "--json").json
+    assert (shelved["shelved"], shelved["problem"]) == (True, "no worker there knows its task")
+    assert active["problem"] is None
+
+
+@pytest.mark.usefixtures("jobs")
+def test_show_names_the_task_that_a_shelved_job_may_mean(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    info = b'{"queues": {"mail": {}}, "tasks": ["shop.thank", "shop.addd"]}'
+    in_store(lambda store: store.beat("host/one", info, 60.0))
+    out = asyncmq("job", "show", "shelved").out
+    assert "problem   no worker there knows its task (did you mean shop.addd?)" in out
 
 
 def test_a_corrupt_payload_can_be_looked_at(asyncmq: Operator, in_store: InStore) -> None:

@@ -93,10 +93,21 @@ def test_a_queue_of_a_bad_name_can_be_looked_at_and_purged_but_not_added_to(
     assert "expected a queue name of a-z, 0-9, _ and -" in answer.err
 
 
-def test_a_queue_that_nobody_used_yet_is_empty(asyncmq: Operator) -> None:
-    queue = asyncmq("queue", "show", "unused", "--json").json
+@pytest.mark.usefixtures("queues")
+def test_a_queue_that_is_only_served_is_empty(asyncmq: Operator) -> None:
+    queue = asyncmq("queue", "show", "idle", "--json").json
     assert [queue[state] for state in STATES] == [0] * 7
     assert (queue["head"], queue["next_due"], queue["schedules"]) == (None, None, [])
+
+
+@pytest.mark.usefixtures("queues")
+@pytest.mark.parametrize("command", [["show"], ["purge", "--state", "failed", "--yes"]])
+def test_a_queue_that_nobody_knows_is_not_taken_for_an_empty_one(
+    asyncmq: Operator, command: list[str]
+) -> None:
+    answer = asyncmq("queue", *command, "mial")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.endswith("got 'mial' (did you mean mail?)\n")
 
 
 @pytest.mark.usefixtures("queues")

@@ -21,6 +21,7 @@ from tests.servers import USUAL, RedisServer
 
 STORES = ("memory", "sqlite", "redis")
 LOOPS = scaled(300, 10_000)
+# The store in memory keeps the jobs, 0.7 kB each, and SQLite's cache of pages fills up to 8 MiB.
 SLACK = {"descriptors": 10, "threads": 2, "loops": 6, "memory": scaled(8, 16) * 1024 * 1024}
 
 

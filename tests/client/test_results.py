@@ -112,6 +112,9 @@ async def test_a_time_out_says_that_no_worker_knows_the_task(store: BaseBackend)
     await apply(store, shelved(claim, "client.answer"))
     with pytest.raises(TimeoutError, match="is waiting after 0 s: no worker there knows its task"):
         await job.result(timeout=0)
+    await store.beat("w", b'{"queues": {"mail": {}}, "tasks": ["client.answers"]}', 60)
+    with pytest.raises(TimeoutError, match=r"its task \(did you mean client\.answers\?\)"):
+        await job.result(timeout=0)
 
 
 async def test_workers_of_another_release_do_not_hide_the_state(store: BaseBackend) -> None:

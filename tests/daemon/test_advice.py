@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncmqd.client.waits import serving
 from tests.daemon.harness import Store, until
 
 TASKS = """
@@ -82,7 +83,18 @@ def test_a_daemon_says_it_once_with_any_number_of_processes(daemon, file: Store,
         d.start()
         until(lambda d=d: len(_advice(d)) >= 6)  # a child's lines come on a way of their own
         _expected(_advice(d))
+        _says_which_tasks_it_knows(d, file)
         d.stop()
+
+
+def _says_which_tasks_it_knows(d, file: Store) -> None:
+    """In the log when a job has another, and to all who read the store."""
+    [id] = file.add("mail", "shop.nigthtly", [f"slip-{d.pid}"])
+    shelved = d.wait_for("job.shelved", job_id=id)
+    assert shelved["reason"] == "no code here knows its task (did you mean shop.nightly?)"
+    processes = file.do(serving)
+    assert processes
+    assert all(each.tasks == ("shop.nightly", "shop.thank") for each in processes)
 
 
 def test_a_queue_of_another_living_daemon_is_no_matter(daemon, file: Store, place) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from asyncmqd import repeatable_scheduler
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.client import Queue
+from asyncmqd.client import Queue, known
 from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.states import State
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
 from asyncmqd.runtime.runners import as_repeatables
 from tests.runtime.conftest import Bench
@@ -187,6 +188,20 @@ async def test_the_guides_scheduler_takes_dicts_and_queues_keep_theirs(bench: Be
 def test_a_wrong_repeatable_is_said_to_be_wrong(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         as_repeatables([bad])
+
+
+def test_a_dict_is_checked_against_its_task_like_all_schedules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tasks = Registry()
+    monkeypatch.setattr(known, "REGISTRY", tasks)
+    monkeypatch.setattr(known, "_told", set())
+    tasks.add(TaskDef(lambda year: None, "reports.yearly", TaskOptions()))
+    with pytest.raises(ValueError, match=r"repeatable reports\.yearly: .*argument: 'year'"):
+        as_repeatables([{"task": "reports.yearly", "every": 60}])
+    with pytest.warns(RuntimeWarning, match="'reports.yearli' is not known here: did you mean"):
+        as_repeatables([{"task": "reports.yearli", "every": 60}])
+    assert as_repeatables([{"task": "reports.yearly", "every": 60, "args": [2026]}])
 
 
 @virtual
