@@ -5,6 +5,7 @@ PREFIX ?= /usr/local
 WORKERS ?= 4
 BIN := .venv/bin
 FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests/client/test_loops.py \
+    tests/daemon/test_beside.py \
     tests/systemd/test_redeploy.py tests/systemd/test_reload.py tests/simulation/test_bugs.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
