@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,12 @@ from asyncmqd.domain.same import fields_of, same
 _NUMPY_KINDS = "biufU"  # booleans, numbers, texts
 
 
+_NETWORK = (
+    f"IPv{version}{kind}" for version in (4, 6) for kind in ("Address", "Interface", "Network")
+)
+_TEXTUAL = {"pathlib": ("Path", "PosixPath"), "ipaddress": tuple(_NETWORK)}
+
+
 class Unwritable(TypeError):
     """A value that JSON cannot carry: the message says what, without its place."""
 
@@ -26,6 +33,18 @@ class Unwritable(TypeError):
 def is_pydantic(kind: Any) -> bool:
     """Whether pydantic validates and writes values of this class."""
     return hasattr(kind, "__get_pydantic_core_schema__")
+
+
+def is_textual(kind: Any) -> bool:
+    """Whether values of this very class are written as their text, and made of it again.
+
+    Who has one has imported its module.
+    """
+    return any(
+        kind is getattr(sys.modules.get(module), name, None)
+        for module, names in _TEXTUAL.items()
+        for name in names
+    )
 
 
 def is_secret(kind: Any) -> bool:
@@ -40,6 +59,8 @@ def written(value: Any) -> Any:
         return _write_model(value)
     base = None if kind is bool else _base(value)  # a key that is True; as a value msgspec has it
     if base is None:
+        if is_textual(kind):
+            return str(value)
         raise Unwritable(f"a value of type {kind.__name__} cannot be carried by JSON")
     if isinstance(base, float) and not math.isfinite(base):
         raise Unwritable(f"expected a finite number, got {value!r}")
@@ -97,6 +118,8 @@ def build(hint: Any, value: Any) -> Any:
     """
     if is_pydantic(hint):
         return adapter(hint).validate_json(_plain.encode(value), by_alias=True, by_name=True)
+    if is_textual(hint):
+        return hint(msgspec.convert(value, str))
     base = next(base for base in (str, int, float) if issubclass(hint, base))
     return hint(msgspec.convert(value, base))
 

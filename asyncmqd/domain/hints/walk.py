@@ -20,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from asyncmqd.domain.foreign import build, is_pydantic
+from asyncmqd.domain.foreign import build, is_pydantic, is_textual
 from asyncmqd.domain.hints.closed import enum, literal
 from asyncmqd.domain.hints.form import ANY_KIND, Form, Keys, Uncarried, native, shown
 from asyncmqd.domain.hints.models import model
@@ -73,9 +73,7 @@ _WRAPPERS = {typing.Required, typing.NotRequired, typing.Final, typing.ClassVar}
 _KEYS = {str, int, float, bytes, *_TEXTS} - {bytearray}
 
 _INSTEAD = {
-    "Path": "declare str",
-    "PurePath": "declare str",
-    "PosixPath": "declare str",
+    "PurePath": "declare Path",
     "Pattern": "declare str",
     "complex": "declare tuple[float, float]",
     "Fraction": "declare Decimal, or tuple[int, int]",
@@ -92,10 +90,6 @@ _INSTEAD = {
     "Callable": "pass a name that the task looks up",
     "type": "pass a name that the task looks up",
     "ZoneInfo": "declare str",
-    "IPv4Address": "declare str",
-    "IPv6Address": "declare str",
-    "IPv4Network": "declare str",
-    "IPv6Network": "declare str",
     "memoryview": "declare bytes",
 }
 _OTHERWISE = "declare JSON types, or a dataclass, a TypedDict or a pydantic model of them"
@@ -187,6 +181,8 @@ class _Forms:
         for is_one, form in self._with_fields:
             if is_one(kind):
                 return form(hint, kind)
+        if is_textual(kind):
+            return Form(hint=hint, read=native(hint), kinds=_TEXT, exact=frozenset({kind}))
         for base in (str, int, float):
             if issubclass(kind, base):
                 return Form(hint=hint, read=functools.partial(build, kind), kinds=_PLAIN[base])
