@@ -90,6 +90,9 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     spec: bytes  # an encoded Repeatable
     declared: float  # when this spec was declared
+    by: str = ""  # the process that did; empty: an older release, which did not say
+    former: bytes = b""  # the spec that this one replaced, if it did
+    former_by: str = ""  # the process that had declared that
     seen: float  # when a living daemon last declared it; 0: the last to do so took it back
     last: float  # the latest instant that fired or was skipped; instants only go up
     paused: bool = False
@@ -315,20 +318,25 @@ class BaseBackend(abc.ABC):
 
     @abc.abstractmethod
     async def declare_all(
-        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
     ) -> float:
         """Say that a living daemon has these schedules (name to spec) of queues; the store's now.
+
+        `by` is the id of its process.
 
         What they noted in the store's future, before its clock was set back, becomes now: see
         `domain.store_clock.believed`.
 
         A schedule that is new starts at now. With `fresh` (start or reload) a differing spec
-        replaces the stored one; without, only `seen` is brought up to date.
+        replaces the stored one, which is kept as `former`; without, only `seen` is brought up to
+        date.
         """
 
-    async def declare(self, queue: str, specs: Mapping[str, bytes], fresh: bool) -> float:
+    async def declare(
+        self, queue: str, specs: Mapping[str, bytes], fresh: bool, by: str = ""
+    ) -> float:
         """`declare_all` for one queue."""
-        return await self.declare_all([(queue, specs)], fresh)
+        return await self.declare_all([(queue, specs)], fresh, by)
 
     @abc.abstractmethod
     async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:

@@ -571,24 +571,28 @@ class InMemoryBackend(BaseBackend):
     # ------------------------------------------------------------------ schedules
 
     async def declare_all(
-        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
     ) -> float:
         with self._store.lock:
             now = self._now()
             for queue, specs in declared:
                 for name, spec in specs.items():
-                    self._declare(queue, name, spec, now, fresh=fresh)
+                    self._declare(queue, name, spec, now, fresh=fresh, by=by)
         return now
 
-    def _declare(self, queue: str, name: str, spec: bytes, now: float, *, fresh: bool) -> None:
+    def _declare(
+        self, queue: str, name: str, spec: bytes, now: float, *, fresh: bool, by: str
+    ) -> None:
         schedules = self._store.queues[queue].schedules
         known = schedules.get(name)
         if known is None:
             known = ScheduleRecord(
-                queue=queue, name=name, spec=spec, declared=now, seen=now, last=now
+                queue=queue, name=name, spec=spec, declared=now, by=by, seen=now, last=now
             )
         elif fresh and known.spec != spec:
-            known = msgspec.structs.replace(known, spec=spec, declared=now)
+            known = msgspec.structs.replace(
+                known, spec=spec, declared=now, by=by, former=known.spec, former_by=known.by
+            )
         schedules[name] = msgspec.structs.replace(
             known,
             declared=believed(known.declared, now),

@@ -111,6 +111,9 @@ def schedule_view(record: ScheduleRecord, now: float) -> dict[str, Any]:
         "next": None if spec is None or silent else _next(spec, max(now, record.last)),
         "last": rfc3339(record.last) if fired else None,
         "declared": rfc3339(record.declared),
+        "by": record.by or None,
+        "former": record.former.decode(errors="replace") or None,
+        "former_by": record.former_by or None,
         "seen": rfc3339(record.seen or None),
         "problem": problem,
     }

@@ -155,16 +155,20 @@ class Scheduler:
                 self._event("schedule.unreadable", record.name, error=str(error))
         else:
             self.unreadable.pop(record.name, None)
-        self._tell_if_overruled(record)
+        self._tell_who_won(record)
         return True
 
-    def _tell_if_overruled(self, record: ScheduleRecord) -> None:
-        """One line when another daemon's declaration counts, and one when ours does again."""
+    def _tell_who_won(self, record: ScheduleRecord) -> None:
+        """One line where our declaration took the place of another, and where another took ours."""
         if record.spec == self.specs[record.name]:
             self._overruled.pop(record.name, None)
+            if record.former and record.by == self.node.id:
+                former, owner = record.former.decode(errors="replace"), record.former_by or None
+                self._event("schedule.replaced", record.name, former=former, former_by=owner)
         elif self._overruled.get(record.name) != record.spec:
             self._overruled[record.name] = record.spec
-            self._event("schedule.overruled", record.name, declared=record.spec.decode())
+            declared, owner = record.spec.decode(errors="replace"), record.by or None
+            self._event("schedule.overruled", record.name, declared=declared, by=owner)
 
     # ------------------------------------------------------------------ firing
 

@@ -152,7 +152,7 @@ class Timetable:
             for each in schedulers:
                 each.declared(asked)
             try:
-                now = await self._node.backend.declare_all(wanted, fresh)
+                now = await self._node.backend.declare_all(wanted, fresh, self._node.id)
             except BaseException:
                 for each in schedulers:
                     each.declare_again(fresh=fresh)
@@ -172,7 +172,7 @@ class Timetable:
                 broken.append((each.queue, found))
                 each.look_again()
         if broken:
-            await self._node.backend.declare_all(broken, fresh=True)
+            await self._node.backend.declare_all(broken, fresh=True, by=self._node.id)
 
     async def _ask_time(self) -> None:
         asked = asyncio.get_running_loop().time()

@@ -166,7 +166,7 @@ _PLAIN = {
         _PURGES,
     ),
     "schedule": st.one_of(
-        st.builds(Declare, _NAMES, _bytes, st.booleans()),
+        st.builds(Declare, _NAMES, _bytes, st.booleans(), st.sampled_from(["", "one", "two"])),
         _FIRES,
         st.builds(EditSchedule, _NAMES, st.sampled_from(["pause", "resume", "remove"])),
     ),

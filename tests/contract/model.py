@@ -156,9 +156,10 @@ class Declare(msgspec.Struct, frozen=True):
     name: str
     spec: bytes
     fresh: bool
+    by: str = ""
 
     async def play(self, side: Side) -> Any:
-        await side.backend.declare(side.queue, {self.name: self.spec}, self.fresh)
+        await side.backend.declare(side.queue, {self.name: self.spec}, self.fresh, self.by)
 
 
 class Fire(msgspec.Struct, frozen=True):
@@ -269,7 +270,12 @@ async def snapshot(side: Side) -> dict[str, Any]:
         "next_due": _rough(outlook.next_due, now),
         "next_lapse": _rough(outlook.next_lapse, now),
         "schedules": [
-            (each.name, each.spec, each.paused, _instant(each.last, side))
+            (
+                each.name,
+                (each.spec, each.by, each.former, each.former_by),
+                each.paused,
+                _instant(each.last, side),
+            )
             for each in await backend.schedules(queue)
         ],
         "listed": queue in await backend.queues(),

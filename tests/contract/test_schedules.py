@@ -56,6 +56,22 @@ async def test_a_fresh_declaration_replaces_a_differing_spec(backend: BaseBacken
     assert found.last == pytest.approx(first, abs=0.002), "what has fired does not fire again"
 
 
+async def test_who_declared_a_schedule_and_what_it_replaced_are_known(backend: BaseBackend) -> None:
+    async def who() -> tuple[bytes, str, bytes, str]:
+        found = await schedule(backend)
+        return found.spec, found.by, found.former, found.former_by
+
+    await backend.declare(QUEUE, {"nightly": SPEC}, True, "one")
+    assert await who() == (SPEC, "one", b"", "")
+    await backend.declare(QUEUE, {"nightly": SPEC}, True, "two")
+    await backend.declare(QUEUE, {"nightly": NEW_SPEC}, False, "two")
+    assert await who() == (SPEC, "one", b"", ""), "it was so before"
+    await backend.declare(QUEUE, {"nightly": NEW_SPEC}, True, "two")
+    assert await who() == (NEW_SPEC, "two", SPEC, "one")
+    await backend.declare(QUEUE, {"nightly": SPEC}, True)
+    assert await who() == (SPEC, "", NEW_SPEC, "two"), "a release that does not say"
+
+
 async def test_a_renewal_leaves_the_newest_spec_alone(backend: BaseBackend) -> None:
     first = await declared(backend)
     await later(backend)

@@ -75,8 +75,8 @@ class AnswersLate(InMemoryBackend):
 
     late = 2.5
 
-    async def declare_all(self, declared: Any, fresh: bool) -> float:
-        now = await super().declare_all(declared, fresh)
+    async def declare_all(self, declared: Any, fresh: bool, by: str = "") -> float:
+        now = await super().declare_all(declared, fresh, by)
         await asyncio.sleep(self.late)
         self.late = 0.0
         return now

@@ -245,6 +245,31 @@ async def test_a_schedule_that_means_nothing_here_is_told_once_and_stops_no_othe
 
 
 @virtual
+async def test_whose_declaration_counts_is_told_by_who_won_and_by_who_lost(bench: Bench) -> None:
+    ticker(bench)
+    old, new = ((Repeatable(task="tick", every=period),) for period in (10.0, 100.0))
+    async with bench.worker(repeatables=old):
+        await asyncio.sleep(1)
+        [record] = await bench.backend.schedules("q")
+        first = record.by
+        assert "schedule.replaced" not in bench.observer.names()
+        async with bench.worker(repeatables=new):
+            await asyncio.sleep(61)  # by then the old one has looked twice
+            [record] = await bench.backend.schedules("q")
+    told = {
+        name: {key: fields[key] for key in fields.keys() - {"queue", "schedule"}}
+        for name, fields in bench.observer.events
+        if name in {"schedule.replaced", "schedule.overruled"}
+    }
+    assert record.by != first
+    assert told == {
+        "schedule.replaced": {"former": '{"task":"tick","every":10.0}', "former_by": first},
+        "schedule.overruled": {"declared": record.spec.decode(), "by": record.by},
+    }
+    assert bench.observer.names().count("schedule.replaced") == 1
+
+
+@virtual
 async def test_what_a_worker_declares_no_more_is_withdrawn(bench: Bench) -> None:
     ticker(bench)
     both = [Repeatable(task="tick", name=name, every=50.0) for name in ("a", "b")]
@@ -264,9 +289,9 @@ class Counted(InMemoryBackend):
 
     asked = 0
 
-    async def declare_all(self, declared: Any, fresh: bool) -> float:
+    async def declare_all(self, declared: Any, fresh: bool, by: str = "") -> float:
         self.asked += 1
-        return await super().declare_all(declared, fresh)
+        return await super().declare_all(declared, fresh, by)
 
     async def schedules(self, *queues: str) -> Any:
         self.asked += 1

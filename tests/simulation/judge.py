@@ -286,7 +286,7 @@ class Judge:
     # ------------------------------------------------------------------ schedules
 
     def _saw_declare_all(
-        self, _: Any, declared: list[tuple[str, dict[str, bytes]]], fresh: bool, now: float
+        self, _: Any, declared: list[tuple[str, dict[str, bytes]]], fresh: bool, by: str, now: float
     ) -> None:
         for queue, specs in declared:
             for name in specs:

@@ -75,4 +75,9 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
         for queue in await store.queues()
     }
     plain: dict[str, Any] = msgspec.to_builtins(found)
+    for queue in plain.values():
+        for schedule in queue["schedules"]:
+            for key in ("by", "former", "former_by"):  # no release before layout 3 had them
+                if not schedule[key]:
+                    del schedule[key]
     return plain

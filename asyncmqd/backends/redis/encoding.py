@@ -228,12 +228,15 @@ def record(queue: str, row: Sequence[Any]) -> Record:
 
 def schedule(queue: str, row: Sequence[Any]) -> ScheduleRecord:
     """From schedules.lua."""
-    name, spec, declared, seen, last, paused = row
+    name, spec, declared, seen, last, paused, by, former, former_by = row
     return ScheduleRecord(
         queue=queue,
         name=name.decode(),
         spec=spec,
         declared=float(declared),
+        by=(by or b"").decode(),
+        former=former or b"",
+        former_by=(former_by or b"").decode(),
         seen=float(seen),
         last=float(last),
         paused=paused is not None,

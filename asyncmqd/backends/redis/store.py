@@ -320,12 +320,12 @@ class RedisBackend(BaseBackend):
     # ------------------------------------------------------------------ schedules
 
     async def declare_all(
-        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
     ) -> float:
         commands = []
         for queue, specs in declared:
             flat = (arg for name, spec in specs.items() for arg in (name, spec))
-            declaration = self._call("declare", queue, int(fresh), TOLERANCE, *flat)
+            declaration = self._call("declare", queue, int(fresh), TOLERANCE, by, *flat)
             commands += [self._known(queue), declaration]
         if not commands:
             return await self.now()

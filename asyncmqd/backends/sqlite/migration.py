@@ -35,7 +35,14 @@ def _set_large_payloads_apart(connection: sqlite3.Connection) -> None:
     )
 
 
-STEPS: dict[int, Step] = {2: _set_large_payloads_apart}
+def _note_who_declares(connection: sqlite3.Connection) -> None:
+    """From 2 to 3: schedules tell by whom they were declared, and what they replaced."""
+    for column in ("declarer TEXT", "former BLOB", "former_declarer TEXT"):
+        empty = "x''" if column.endswith("BLOB") else "''"
+        connection.execute(f"ALTER TABLE schedules ADD COLUMN {column} NOT NULL DEFAULT {empty}")
+
+
+STEPS: dict[int, Step] = {2: _set_large_payloads_apart, 3: _note_who_declares}
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 
 A step runs inside a transaction and neither begins nor ends one. tests/stores keeps a store of each

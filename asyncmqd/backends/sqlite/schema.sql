@@ -1,4 +1,4 @@
--- The tables of a store, layout 2 (`user_version` of the file).
+-- The tables of a store, layout 3 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -77,6 +77,9 @@ CREATE TABLE schedules (
     seen     INTEGER NOT NULL,
     last     REAL NOT NULL,        -- in seconds, exactly as it was given: instants are compared
     paused   INTEGER NOT NULL DEFAULT 0,
+    declarer TEXT NOT NULL DEFAULT '',         -- the process that declared `spec`
+    former   BLOB NOT NULL DEFAULT x'',        -- the spec that this one replaced
+    former_declarer TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (queue, name)
 ) WITHOUT ROWID;
 

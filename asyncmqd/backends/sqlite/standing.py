@@ -16,18 +16,18 @@ _SQL = queries.load("standing.sql")
 
 
 def declare_all(
-    tx: Transaction, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+    tx: Transaction, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str
 ) -> float:
     """See `BaseBackend.declare_all`."""
     for queue, specs in declared:
-        _declare(tx, queue, specs, fresh)
+        _declare(tx, queue, specs, fresh, by)
     return seconds(tx.time)
 
 
-def _declare(tx: Transaction, queue: str, specs: Mapping[str, bytes], fresh: bool) -> None:
+def _declare(tx: Transaction, queue: str, specs: Mapping[str, bytes], fresh: bool, by: str) -> None:
     now = seconds(tx.time)
     for name, spec in specs.items():
-        one = {"queue": queue, "name": name, "spec": spec, "time": tx.time}
+        one = {"queue": queue, "name": name, "spec": spec, "time": tx.time, "by": by}
         tx.execute(_SQL["declare"], {**one, "now": now})
         back = {"queue": queue, "name": name, "time": tx.time, "now": now, "ahead": TOLERANCE}
         tx.execute(_SQL["set_back"], back)
@@ -50,12 +50,17 @@ def schedules(view: Snapshot, queues: Sequence[str]) -> list[ScheduleRecord]:
             name=name,
             spec=spec,
             declared=seconds(declared),
+            by=by,
+            former=former,
+            former_by=former_by,
             seen=seconds(seen),
             last=last,
             paused=bool(paused),
         )
         for queue in queues
-        for name, spec, declared, seen, last, paused in view.execute(_SQL["schedules"], (queue,))
+        for name, spec, declared, by, former, former_by, seen, last, paused in view.execute(
+            _SQL["schedules"], (queue,)
+        )
     ]
 
 

@@ -3,8 +3,8 @@
 
 -- name: declare
 -- `time` is now, and `now` the same in seconds. A new one starts at now.
-INSERT INTO schedules (queue, name, spec, declared, seen, last)
-VALUES (:queue, :name, :spec, :time, :time, :now)
+INSERT INTO schedules (queue, name, spec, declared, declarer, seen, last)
+VALUES (:queue, :name, :spec, :time, :by, :time, :now)
 ON CONFLICT (queue, name) DO UPDATE SET seen = excluded.seen;
 
 -- name: set_back
@@ -16,7 +16,8 @@ WHERE queue = :queue AND name = :name
 
 -- name: replace_spec
 -- `time` is now
-UPDATE schedules SET spec = :spec, declared = :time
+UPDATE schedules SET
+    former = spec, former_declarer = declarer, spec = :spec, declared = :time, declarer = :by
 WHERE queue = :queue AND name = :name AND spec <> :spec;
 
 -- name: withdraw
@@ -25,7 +26,7 @@ UPDATE schedules SET seen = 0 WHERE queue = ? AND name = ?;
 
 -- name: schedules
 -- queue
-SELECT name, spec, declared, seen, last, paused
+SELECT name, spec, declared, declarer, former, former_declarer, seen, last, paused
 FROM schedules WHERE queue = ? ORDER BY name;
 
 -- name: fire

@@ -258,9 +258,10 @@ class SQLiteBackend(BaseBackend):
     # ------------------------------------------------------------------ schedules
 
     async def declare_all(
-        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
     ) -> float:
-        return await self._write(partial(standing.declare_all, declared=declared, fresh=fresh))
+        work = partial(standing.declare_all, declared=declared, fresh=fresh, by=by)
+        return await self._write(work)
 
     async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
         await self._write(partial(standing.withdraw, names=names))
