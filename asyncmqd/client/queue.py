@@ -107,7 +107,8 @@ class Queue:
         """Enqueue a job of `task` (or of the task of that name) here, whatever queue it declares.
 
         Keyword arguments of the task go into `kwargs`; all other keywords are options of the job
-        (`CallOptions`). Raises like `Task.enqueue`.
+        (`CallOptions`). Raises like `Task.enqueue`, and TypeError for an option with the name of a
+        parameter that has no value.
         """
         return await self._add(self._pending(task, args, kwargs or {}, options))
 
@@ -153,6 +154,7 @@ class Queue:
         if definition is None:
             return pending(str(TASK.check(task)), args, kwargs, call)
         definition.check_call(args, kwargs)
+        definition.check_options(args, kwargs, options)
         declared = definition.options
         return pending(
             definition.name,
@@ -199,6 +201,7 @@ class Queue:
         definition = task.definition if isinstance(task, Task) else known_task(task, 3)
         if definition is not None:
             definition.check_call(tuple(args), kwargs)
+            definition.check_options(args, kwargs, options)
         periods: dict[str, Any] = {**options, "every": every}  # `check` reads them
         repeatable = check(
             Repeatable(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -118,6 +118,19 @@ class TaskDef:
                 raise TypeError(f"{self.name}: {error}") from None
         if self._asked or WATCH.on:
             self._check_values(args, kwargs)
+
+    def check_options(
+        self, args: Sequence[Any], kwargs: dict[str, Any], options: Iterable[str]
+    ) -> None:
+        """Raise TypeError for an option of the job that may be meant as a parameter."""
+        if alike := self._named.intersection(options):
+            given = {name for name, _, _ in self._by_parameter(args, kwargs)}
+            for name in sorted(alike - given):
+                raise TypeError(
+                    f"{name}: expected to know whether the option of the job is meant, or the"
+                    f" parameter of {self.name}, which goes into kwargs= (an option alone:"
+                    f" options({name}=...) of the task)"
+                )
 
     def _check_values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         forms, refused = self._declared.forms, self._declared.refused

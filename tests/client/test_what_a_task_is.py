@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import functools
 import inspect
 import re
 import sys
@@ -74,6 +75,21 @@ async def test_a_task_may_have_parameters_of_any_name() -> None:
     assert [await job.result(timeout=60) for job in jobs] == [len(NAMES)] * 3
     worker.cancel()
     await asyncio.wait([worker])
+
+
+@task(queue="names", name="names.fetch")
+async def fetch(url: str, timeout: int = 1) -> None: ...
+
+
+def test_an_option_that_may_be_a_parameter_is_not_guessed_at() -> None:
+    queue = Queue("names")
+    for enqueue in (queue.add_sync, functools.partial(queue.add_repeatable, every=60)):
+        with pytest.raises(TypeError, match=r"^timeout: expected to know whether the"):
+            enqueue(fetch, timeout=5, kwargs={"url": "x"})
+    job = queue.add_sync(fetch, "x", 2, timeout=5, delay=1)
+    assert (job.args, job.kwargs) == (["x", 2], {})
+    assert fetch.options(timeout=5).job("x").spec.timeout == 5
+    assert fetch.enqueue_sync("x", timeout=7).kwargs == {"timeout": 7}
 
 
 def test_a_task_is_documented_as_its_function_is() -> None:
