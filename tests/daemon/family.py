@@ -9,6 +9,8 @@ import psutil
 from tests.daemon.harness import Daemon
 
 MAIL = "[queues.mail]\nconcurrency = 10\n"
+# Leases that outlast any restart, however slow the machine: only who is proven dead is robbed.
+LONG_LEASES = "lease = 300\nhang_limit = 400\n"
 TWO, THREE = "processes = 2\n", "processes = 3\n"
 
 SCANNER = """

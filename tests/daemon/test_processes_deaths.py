@@ -8,21 +8,19 @@ import time
 
 import pytest
 
-from tests.daemon.family import MAIL, TWO, children_of, gone, runners
+from tests.daemon.family import LONG_LEASES, MAIL, TWO, children_of, gone, runners
 from tests.daemon.harness import LIMIT, Notified, until
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
 
 def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
-    d = daemon(store.url, MAIL, top=TWO).start()
+    d = daemon(store.url, MAIL, top=TWO + LONG_LEASES).start()
     store.add("mail", "hold", [f"{n}" for n in range(10)])
     until(lambda: len(d.lines("began")) == 10)
     victim, other = children_of(d)
-    began = time.monotonic()
     os.kill(victim, signal.SIGKILL)
     until(lambda: len(d.lines("began")) == 15)
-    assert time.monotonic() - began < 2 + START_ALLOWANCE
     assert len(d.all("job.recovered")) == 5
     ended = d.wait_for("process.ended")
     assert (ended["process"], ended["error"], ended["level"]) == (1, "signal SIGKILL", "error")
@@ -36,9 +34,6 @@ def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
     assert {d.wait_for("job.completed", n + 1)["attempt"] for n in range(10)} == {1}
     assert d.ask("status")["processes"][0]["restarts"] == 1
     assert d.stop() == 0
-
-
-START_ALLOWANCE = 4.0  # seconds: on a loaded machine Python itself takes its time to start
 
 
 def test_a_poison_job_kills_children_three_times_and_never_the_daemon(daemon, store):

