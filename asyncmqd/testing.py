@@ -31,6 +31,7 @@ import msgspec
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.client import connection
 from asyncmqd.client.job import Job, JobFailed
+from asyncmqd.client.tasks import Task
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import decode
 from asyncmqd.domain.hints.arrival import WATCH
@@ -44,7 +45,7 @@ from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.threads import CallersThread, Threads
 
-__all__ = ["App", "Ran", "app"]
+__all__ = ["App", "Ran", "app", "unregister"]
 
 _LEASE = 15.0  # seconds; nothing ends it, for the clock stands still while a job runs
 
@@ -165,6 +166,15 @@ class _Quiet(Observer):
 
     def changes(self, applied: Iterable[Applied]) -> None:
         """Tell nobody."""
+
+
+def unregister(task: Task[..., Any] | str) -> None:
+    """Take back a task that a test has declared, so that the next may declare one of that name.
+
+    For tasks in fixtures and in the bodies of tests: those of modules stay, for a module is
+    imported once. Raises LookupError if no task is registered by that name.
+    """
+    REGISTRY.remove(task if isinstance(task, str) else task.name)
 
 
 class _InThreads(Registry):

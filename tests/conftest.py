@@ -127,7 +127,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
         file = getattr(module, "__file__", None)
         if module is not None and (file is None or Path(file).is_relative_to(written)):
             continue
-        del REGISTRY._tasks[name]
+        REGISTRY.remove(name)
         sys.modules.pop(task.module, None)
 
 

@@ -60,6 +60,8 @@ class Task(Generic[Params, Result_co]):
         self.__name__ = definition.name  # a partial has none
         # Doctest, Sphinx and whoever asks for hints see the function.
         functools.update_wrapper(self, definition.function, updated=())
+        if definition.is_async:
+            _mark(self)
 
     @property
     def name(self) -> str:
@@ -160,15 +162,6 @@ class PlainTask(Task[Params, Result_co]):
 
 class AsyncTask(Task[Params, Result_co]):
     """A task of an async function: `inspect` takes it for one, too."""
-
-    def __init__(
-        self,
-        definition: TaskDef,
-        options: CallOptions = NO_OPTIONS,
-        backend: str | BaseBackend | None = None,
-    ) -> None:
-        super().__init__(definition, options, backend)
-        _mark(self)
 
     def __call__(
         self, /, *args: Params.args, **kwargs: Params.kwargs

@@ -17,6 +17,7 @@ CRASH_LIMIT = 3  # the crash that ends a suspect
 TRIAL = 10.0  # seconds that a suspect is alone at first; four times that after each further crash
 LONGEST_TRIAL = 3_600.0  # seconds
 SUSPECT_PAUSE = 1.0  # seconds that a suspect is put off while another one runs
+HELD = 5.0  # seconds that an ended job is kept at least: who waits for it is woken, and looks
 ORPHAN_RETENTION = 7 * 86_400.0  # seconds that a record is kept whose queue nobody configures
 
 
@@ -98,7 +99,7 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
     """
     match outcome:
         case Succeeded(result):
-            keep = policy.retention.result_ttl if result else None
+            keep = _kept(policy.retention, result)
             return _change(claim, "succeed", result=result, keep=keep, crashes=0)
         case Raised(error, failure):
             return _failed(claim, error, failure, policy, draw)
@@ -113,6 +114,13 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
             return _change(claim, "shelve", place=shelf(task), solo=False)
         case Crashed():
             return _crashed(claim, outcome, policy)
+
+
+def _kept(retention: Retention, result: bytes) -> float | None:
+    """How long a completed job is kept; None: as one of the newest `keep_completed`."""
+    if result:
+        return max(retention.result_ttl, HELD)
+    return None if retention.keep_completed else HELD
 
 
 def _failed(
@@ -187,7 +195,7 @@ def _dead(
         failures=failures,
         crashes=crashes,
         error=encode_failure(failure),
-        keep=policy.retention.keep_failed,
+        keep=max(policy.retention.keep_failed, HELD),
     )
 
 
@@ -254,7 +262,7 @@ def note_progress(claim: Claim, progress: bytes) -> Change:
 
 def cancel(record: Record, retention: Retention | None = None) -> Change:
     """Cancel a live job; the holder of its claim learns of it when it renews its lease."""
-    keep = retention.keep_failed if retention else ORPHAN_RETENTION
+    keep = max(retention.keep_failed, HELD) if retention else ORPHAN_RETENTION
     return _command(record, "cancel", keep=keep)
 
 

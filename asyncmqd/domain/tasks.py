@@ -239,6 +239,15 @@ class Registry:
         """The task of that name, if this process knows it."""
         return self._tasks.get(name)
 
+    def remove(self, name: str) -> None:
+        """Register no more. Raises LookupError if it is not."""
+        if name not in self._tasks:
+            raise LookupError(
+                f"task {name}: expected a registered one{did_you_mean(name, self._tasks)}"
+            )
+        del self._tasks[name]
+        self._meant.clear()
+
     def meant(self, name: str) -> str:
         """The known name that looks most like an unknown one: ` (did you mean X?)`, or nothing.
 

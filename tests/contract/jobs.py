@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Answer, Change
@@ -28,6 +30,10 @@ WORKER = "host/one"
 LEASE = 60.0  # seconds: does not end during a test
 LONG = 1_000.0  # seconds: a delay that does not end during a test
 KEPT = Retention()  # nothing is over these limits
+
+Action = Callable[[BaseBackend], Awaitable[object]]
+Preparation = Callable[[BaseBackend], Awaitable[Action]]
+"""Brings a store to where one action does what a test is about."""
 
 
 def job(id: str, *, priority: int = 5, delay: float = 0.0, payload: bytes = b"{}") -> NewJob:
@@ -56,11 +62,14 @@ async def take_one(backend: BaseBackend, id: str, *, lease: float = LEASE) -> Cl
 
 
 def succeeded(claim: Claim, result: bytes = b"", retention: Retention = KEPT) -> Change:
-    return settle(claim, Succeeded(result), Policy(retention=retention), draw=0.5)
+    change = settle(claim, Succeeded(result), Policy(retention=retention), draw=0.5)
+    # Stores know no least time; that of the domain would have tests wait.
+    return msgspec.structs.replace(change, keep=retention.result_ttl) if result else change
 
 
 def failed(claim: Claim, message: str = "boom", retention: Retention = KEPT) -> Change:
-    return settle(claim, Refused(Failure("E", message)), Policy(retention=retention), draw=0.5)
+    change = settle(claim, Refused(Failure("E", message)), Policy(retention=retention), draw=0.5)
+    return msgspec.structs.replace(change, keep=retention.keep_failed)
 
 
 def retried(claim: Claim, delay: float) -> Change:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import msgspec
 import pytest
@@ -16,6 +15,8 @@ from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     LONG,
     QUEUE,
+    Action,
+    Preparation,
     apply,
     crashed,
     failed,
@@ -32,7 +33,6 @@ from tests.contract.jobs import (
 )
 from tests.eventually import LIMIT
 
-Action = Callable[[BaseBackend], Awaitable[object]]
 FOR_LONG = 10 * LIMIT  # seconds: a missed message is a failure, not a delay
 
 
@@ -111,9 +111,7 @@ ENDS = [
 
 @pytest.mark.parametrize("prepare", ENDS, ids=lambda each: each.__name__)
 async def test_whatever_ends_a_job_is_told(
-    backend: BaseBackend,
-    open_store: Opener,
-    prepare: Callable[[BaseBackend], Awaitable[Action]],
+    backend: BaseBackend, open_store: Opener, prepare: Preparation
 ) -> None:
     other = await open_store()
     act = await prepare(other)
@@ -124,7 +122,7 @@ async def test_whatever_ends_a_job_is_told(
 
 @pytest.mark.parametrize("prepare", ENDS, ids=lambda each: each.__name__)
 async def test_the_first_call_for_a_queue_finds_what_ended_before(
-    backend: BaseBackend, prepare: Callable[[BaseBackend], Awaitable[Action]]
+    backend: BaseBackend, prepare: Preparation
 ) -> None:
     await (await prepare(backend))(backend)
     found = await backend.wait_ended({QUEUE: {"a"}}, 0.0)

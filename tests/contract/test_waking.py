@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -17,6 +16,8 @@ from tests.contract.jobs import (
     LEASE,
     LONG,
     QUEUE,
+    Action,
+    Preparation,
     apply,
     crashed,
     failed,
@@ -32,8 +33,6 @@ from tests.contract.jobs import (
     take_one,
 )
 from tests.eventually import LIMIT, eventually
-
-Action = Callable[[BaseBackend], Awaitable[object]]
 
 
 async def worker(backend: BaseBackend, sleeps: asyncio.Event) -> list[Claim]:
@@ -171,9 +170,7 @@ PREPARATIONS = [
 
 @pytest.mark.parametrize("prepare", PREPARATIONS, ids=lambda each: each.__name__[8:])
 async def test_whatever_makes_a_job_claimable_wakes_a_worker(
-    backend: BaseBackend,
-    open_store: Opener,
-    prepare: Callable[[BaseBackend], Awaitable[Action]],
+    backend: BaseBackend, open_store: Opener, prepare: Preparation
 ) -> None:
     other = await open_store()
     act = await prepare(other)

@@ -501,7 +501,7 @@ def known() -> Any:
     task = TaskDef(guide_task, "guide.task", TaskOptions(queue="g", retries=1))
     REGISTRY.add(task)
     yield ran
-    REGISTRY._tasks.pop("guide.task")
+    REGISTRY.remove("guide.task")
 
 
 async def enqueue_known(store: InMemoryBackend, delay: float = 0.0) -> None:

@@ -15,6 +15,7 @@ from asyncmqd.domain.options import MAX_DELAY
 from asyncmqd.domain.retry import Custom, Exponential, Fixed, Reject, Retry
 from asyncmqd.domain.settle import (
     CRASH_LIMIT,
+    HELD,
     LONGEST_TRIAL,
     ORPHAN_RETENTION,
     TRIAL,
@@ -119,6 +120,14 @@ def test_a_result_is_kept_for_a_time() -> None:
 def test_a_job_that_returned_none_is_kept_by_number() -> None:
     change = decide(claimed(), Succeeded())
     assert (change.edge, change.result, change.keep) == ("succeed", None, None)
+
+
+def test_an_ended_job_is_held_for_those_who_wait_for_it() -> None:
+    none = Retention(result_ttl=0, keep_completed=0, keep_failed=0)
+    policy = Policy(retention=none)
+    outcomes = [Succeeded(b"1"), Succeeded(), Expired(), Refused(Failure("E", ""))]
+    assert [settle(claimed(), each, policy, 0.5).keep for each in outcomes] == [HELD] * 4
+    assert cancel(record("waiting"), none).keep == HELD
 
 
 def test_a_first_run_that_succeeds_writes_no_counter() -> None:

@@ -17,6 +17,7 @@ from asyncmqd.backends.sqlite import SQLiteBackend, backup
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Retention, Succeeded, replay, settle
 from asyncmqd.domain.states import State
+from tests.contract.jobs import succeeded
 
 
 @pytest.fixture
@@ -125,8 +126,7 @@ async def test_two_backups_to_one_file_do_not_mix(backend: SQLiteBackend, tmp_pa
 async def test_one_page_of_pruning_is_a_page_whatever_the_reasons(backend: SQLiteBackend) -> None:
     await fill(backend, 6)
     claims = await backend.claim("mail", 6, 60.0, "w")
-    now = Policy(retention=Retention(result_ttl=0.0))
-    ended = [settle(c, Succeeded(b"1" * (n < 2)), now, 0.5) for n, c in enumerate(claims)]
+    ended = [succeeded(c, b"1" * (n < 2), Retention(result_ttl=0.0)) for n, c in enumerate(claims)]
     await backend.apply("mail", ended)
     none = Retention(keep_completed=0)
     assert [await backend.prune("mail", none, 3) for _ in range(3)] == [3, 3, 0]

@@ -27,6 +27,7 @@ from asyncmqd import (
 )
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.client import connection
+from asyncmqd.client.tasks import Task
 
 calls: list[str] = []
 
@@ -281,3 +282,28 @@ def test_an_argument_that_does_not_fit_is_refused_before_it_is_enqueued() -> Non
 def test_outside_of_it_plain_values_are_not_looked_at() -> None:
     hinted.job([], "x")  # type: ignore[arg-type]
     unhinted.job({1})
+
+
+@pytest.fixture(params=[1, 2])
+def declared(request: pytest.FixtureRequest) -> Iterator[Task[[], int]]:
+    """Of one name at each of several tests, and each is another function."""
+
+    @task(name="testing.declared")
+    def number() -> int:
+        return request.param
+
+    yield number
+    testing.unregister(number)
+
+
+def test_a_fixture_may_declare_a_task_for_each_test(
+    declared: Task[[], int], app: testing.App, request: pytest.FixtureRequest
+) -> None:
+    declared.enqueue_sync()
+    [ran] = app.run_dry_sync()
+    assert ran.result == request.node.callspec.params["declared"]
+
+
+def test_what_is_not_registered_cannot_be_taken_back() -> None:
+    with pytest.raises(LookupError, match=r"task testing\.hintd: expected a registered one"):
+        testing.unregister("testing.hintd")
