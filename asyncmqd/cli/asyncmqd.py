@@ -94,14 +94,14 @@ def check(
     each schedule.
     """
     from asyncmqd.config import ConfigErrors, load
+    from asyncmqd.daemon.application import Application
 
     path = _chosen(context, config)
     try:
         settings = load(path, os.environ)
+        application = Application(path, os.environ)
+        _check_store(application, settings)
         if import_:
-            from asyncmqd.daemon.application import Application
-
-            application = Application(path, os.environ)
             application.extend_path(settings)
             application.load(settings)
             for warning in _warnings(application, settings):
@@ -115,6 +115,16 @@ def check(
         print("tasks and scanners were not imported: --import does that, too")
     for line in _foreseen(settings):
         say(line)
+
+
+def _check_store(application: Application, settings: Settings) -> None:
+    """See that this host can use such a store. Nothing is contacted. Raises ConfigErrors."""
+    from asyncmqd.backends.factory import open_backend
+
+    try:
+        open_backend(settings.backend_url)
+    except ValueError as error:
+        raise application.refusal(settings, {("backend",): str(error)}) from None
 
 
 def _warnings(application: Application, settings: Settings) -> Iterator[ConfigError]:

@@ -159,14 +159,14 @@ sqlite3.sqlite_version_info, sqlite3.sqlite_version = (3, 31, 1), "3.31.1"
 def test_a_daemon_on_an_old_sqlite_ends_and_names_it(
     path: Path, place: Path, daemon: Callable[..., Daemon]
 ) -> None:
-    (place / "old.py").write_text(OLD)
-    d = daemon(f"sqlite://{path}", MAIL, tasks=("old", "ledger")).start(ready=False)
-    assert d.wait() != 0
-    [failed] = d.all("daemon.failed")
-    assert failed["error"].endswith(
-        "expected SQLite 3.33 or later, got 3.31.1: use a Python with a newer SQLite"
-    )
-    assert not d.all("daemon.degraded")
+    """With 78: systemd starts nothing again that no start mends. `check` says the same."""
+    (place / "sitecustomize.py").write_text(OLD)
+    d = daemon(f"sqlite://{path}", MAIL, environ={"PYTHONPATH": str(place)}).start(ready=False)
+    assert d.wait() == 78
+    wanted = "expected SQLite 3.33 or later, got 3.31.1: use a Python with a newer SQLite"
+    assert d.stderr == f"{d.config}:1: backend: {wanted}\n"
+    checked = d.cli("check")
+    assert (checked.returncode, checked.stderr) == (78, d.stderr)
     assert not path.exists()
 
 

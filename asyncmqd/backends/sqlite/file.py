@@ -16,7 +16,6 @@ from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import DAMAGED, damaged
 from asyncmqd.backends.sqlite.forks import Identity, keep_for_ever, refuse_inherited
-from asyncmqd.backends.sqlite.release import refuse_old
 from asyncmqd.backends.sqlite.room import log_limit, log_size
 from asyncmqd.backends.sqlite.transaction import save_clock
 from asyncmqd.domain import os_threads
@@ -158,7 +157,6 @@ class DatabaseFile:
 
     def open_any(self) -> sqlite3.Connection:
         """The same for a store of whatever layout; a new file becomes a store of ours."""
-        refuse_old(self.path)
         expected = self._expected()
         # SQLite makes a file only where files cannot have two names.
         mode = "rw" if expected else "rwc"

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
-
-from asyncmqd.backends.base import StoreRefused
 
 Release = tuple[int, int, int]
 
@@ -14,11 +11,11 @@ _MENDED: Release = (3, 51, 3)
 _BACKPORTS: tuple[Release, ...] = ((3, 44, 6), (3, 50, 7))  # and what follows in the same series
 
 
-def refuse_old(path: Path) -> None:
-    """Raises StoreRefused for a release that lacks what the statements need."""
+def refuse_old() -> None:
+    """Raises ValueError for a release that lacks what the statements need."""
     if sqlite3.sqlite_version_info < OLDEST:
-        raise StoreRefused(
-            f"{path}: expected SQLite 3.33 or later, got {sqlite3.sqlite_version}:"
+        raise ValueError(
+            f"expected SQLite 3.33 or later, got {sqlite3.sqlite_version}:"
             " use a Python with a newer SQLite"
         )
 

@@ -32,6 +32,7 @@ from asyncmqd.backends.sqlite.endings import Endings
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
+from asyncmqd.backends.sqlite.release import refuse_old
 from asyncmqd.backends.sqlite.room import check_room
 from asyncmqd.backends.sqlite.threads import Patience, ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
@@ -65,6 +66,7 @@ class SQLiteBackend(BaseBackend):
         since_boot: clock.Clock = clock.since_boot,
         boot: str | None = None,
     ) -> None:
+        refuse_old()
         self.url = url
         self._address = address.parse(url)
         self.timeout = self._address.timeout
