@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.backends.base import StoreRefused
 from asyncmqd.backends.sqlite import SQLiteBackend, file, room
 from asyncmqd.backends.sqlite.release import has_reset_bug
 from asyncmqd.domain.job import NewJob
@@ -139,13 +138,11 @@ async def test_a_release_that_can_damage_a_file_is_named_once(
     assert len(named) == has_it
 
 
-async def test_a_release_that_is_too_old_is_refused_before_anything_is_made(
+def test_a_release_that_is_too_old_is_refused_before_anything_is_made(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
     monkeypatch.setattr(sqlite3, "sqlite_version", "3.31.1")
-    backend = SQLiteBackend(f"sqlite://{path}")
-    with pytest.raises(StoreRefused, match=r"expected SQLite 3\.33 or later, got 3\.31\.1"):
-        await backend.connect()
+    with pytest.raises(ValueError, match=r"expected SQLite 3\.33 or later, got 3\.31\.1"):
+        SQLiteBackend(f"sqlite://{path}")
     assert not path.exists()
-    await backend.close()
