@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.redis.clustered import Clustered
 from asyncmqd.backends.redis.large import PIECE
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
@@ -96,12 +98,25 @@ async def whole(store: RedisBackend) -> bool:
     return False
 
 
+async def go_on_with_a_client_that_was_given_up(store: RedisBackend) -> None:
+    """As a call does that waited for a dead node, and tries again by itself once it knows."""
+    link = store._link
+    assert isinstance(link, Clustered)
+    pipeline = (await link._cluster()).pipeline()
+    pipeline.execute_command("TYPE", "asyncmq:{a}:waiting")
+    link.distrust()
+    await asyncio.gather(*link._closing)
+    with pytest.raises(RedisConnectionError, match="given up"):
+        await pipeline.execute()
+
+
 async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: list[RedisServer]):
     complaints: list[dict] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster)
     store = RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}?timeout=1")
     await eventually(partial(whole, store))
+    await go_on_with_a_client_that_was_given_up(store)
     cluster[0].kill()
     cluster[1].freeze()
     failed = 0
