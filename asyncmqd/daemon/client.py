@@ -46,7 +46,7 @@ def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMI
             ) from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise NoDaemon(f"no daemon runs at {control_socket}") from None
-        except (OSError, EOFError, msgspec.DecodeError) as error:
+        except (OSError, EOFError, ValueError, RecursionError) as error:
             raise NoDaemon(f"the daemon at {control_socket} cannot be asked: {error}") from None
 
 

@@ -195,7 +195,7 @@ async def _receive(reader: asyncio.StreamReader) -> Request | Reply | None:
         data = await reader.readexactly(size)
     try:
         return msgspec.json.decode(data, type=Request)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         return Reply(ok=False, error=f"expected a request, got {error}")
 
 

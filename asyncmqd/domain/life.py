@@ -33,7 +33,7 @@ def life_of(info: bytes) -> Life:
     """What a heartbeat says of its process; all unknown if it cannot be read."""
     try:
         return _decoder.decode(info)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # msgspec's and Unicode errors are ValueErrors
         return Life()
 
 
@@ -48,7 +48,7 @@ def lease_of(info: bytes) -> float:
     """For how many seconds it claims by what its heartbeat says; 0 if it says nothing of it."""
     try:
         return _beat_decoder.decode(info).lease
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return 0.0
 
 

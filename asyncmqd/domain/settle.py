@@ -315,5 +315,5 @@ def decode_failure(data: bytes) -> Failure | None:
     """The stored failure, or None when there is none or it cannot be read."""
     try:
         return _failure_decoder.decode(data) if data else None
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # msgspec's and Unicode errors are ValueErrors
         return Failure("Unreadable", data[:200].decode("utf-8", "replace"))

@@ -9,9 +9,12 @@ import pytest
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.cli.asyncmq import main
+from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.life import Life, life_of
 from asyncmqd.domain.schedule import Repeatable, decode_schedule
+from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.node import Node
@@ -135,6 +138,26 @@ async def test_spoilt_schedules_are_replaced_by_what_the_configuration_says(open
     assert restored == set(SPOILT)
     kept = {decode_schedule(record.spec).name for record in await backend.schedules("q")}
     assert kept == set(SPOILT)
+
+
+# What no decoder reads, each in a way of its own: not UTF-8, nested without end, of another shape.
+UNREADABLE = [
+    b'{"queues":{"\xff":{}},"host":"\xff","type":"\xff"}',
+    b'{"queues":{"q":' + b"[" * 5_000,
+    b'{"x":' + b"[" * 5_000,
+    b"[]",
+]
+
+
+async def test_what_others_tell_of_themselves_may_be_anything(open_store):
+    backend = await open_store()
+    await backend.beat("sound", b'{"queues":{"served":{}}}', 60.0)
+    for number, info in enumerate(UNREADABLE):
+        await backend.beat(f"spoilt-{number}", info, 60.0)
+    assert await served_queues(backend) == {"served"}
+    assert [life_of(info) for info in UNREADABLE] == [Life()] * len(UNREADABLE)
+    failures = [decode_failure(data) for data in UNREADABLE]
+    assert {failure and failure.type for failure in failures} == {"Unreadable"}
 
 
 NASTY = "\x1b]0;owned\x07\x1b[2J[red]\r\n\u202egnirts"

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.endings import Endings
 from asyncmqd.backends.sqlite.wake_directory import open_to_group, opened
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from tests.eventually import LIMIT
@@ -137,6 +138,29 @@ async def test_what_was_removed_is_made_again(tmp_path, monkeypatch, lost):
     ring(tmp_path / "jobs.db", {"mail"})
     assert await listener.wait(["mail"], LIMIT) == {"mail"}
     await listener.close()
+
+
+JUNK = [b"", b"mail", b"\xa1\xff", b"\x92\xa1m\x91\xa1\xff", b"\x91" * 5_000, b"\x92" * 5_000]
+
+
+async def test_what_others_send_to_a_socket_is_nothing_or_a_name(tmp_path):
+    """More than are read in one turn: whoever floods a socket does not hold the event loop."""
+    failed: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    database, waited = tmp_path / "jobs.db", {"mail": {"a", "b"}}
+    sleeper, ear = Listener(database), Endings(database)
+    assert await sleeper.wait(["mail"], 0.0) == {"mail"}
+    assert await ear.wait_ended(waited, 0.0) == waited  # nothing was heard before
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as member:
+        for name in (tmp_path / "jobs.db-wake").iterdir():
+            for data in JUNK:
+                member.sendto(data, str(name))
+    ring(database, {"mail"}, {"mail": ["a"]})
+    assert await sleeper.wait(["mail"], LIMIT) == {"mail"}
+    assert "a" in (await ear.wait_ended(waited, LIMIT))["mail"]
+    assert failed == []
+    await sleeper.close()
+    ear.abandon()
 
 
 # ---------------------------------------------------------------------- root's own commands

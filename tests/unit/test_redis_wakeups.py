@@ -240,6 +240,16 @@ async def test_after_a_lost_connection_what_ended_meanwhile_is_found(server, wai
     assert await waiter.wait_ended({QUEUE: WAITED - {"job7"}}, LONG) == {QUEUE: {"job8"}}
 
 
+async def test_what_somebody_else_publishes_is_passed_over(server, waiter, producer):
+    with server.client() as client:
+        for data in (b"", b"\xa1\xff", b"\x92\xa1m\x91\xa1\xff", b"\x91" * 5_000):
+            assert client.publish(waiter._ways.here().endings.name, data) == 1
+        connections = client.info("stats")["total_connections_received"]
+        await producer.remove(QUEUE, ["job7"])
+        assert await waiter.wait_ended({QUEUE: WAITED}, LONG) == {QUEUE: {"job7"}}
+        assert client.info("stats")["total_connections_received"] == connections
+
+
 async def test_a_server_that_forgot_whom_to_tell_is_told_anew(
     server, waiter, producer, monkeypatch
 ):

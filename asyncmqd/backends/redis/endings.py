@@ -108,8 +108,9 @@ class Endings(Ears):
 
     def _note(self, message: bytes | None) -> None:
         if message is not None:
-            base, ids = _message(message)
-            self._heard.note(self._queue_of(base.encode()), ids)
+            with contextlib.suppress(ValueError, RecursionError):  # of who may publish here
+                base, ids = _message(message)
+                self._heard.note(self._queue_of(base.encode()), ids)
         self._event.set()
 
     async def end(self) -> None:

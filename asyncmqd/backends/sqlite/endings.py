@@ -83,10 +83,11 @@ class Endings(Listener):
     def _receive(self, listener: socket.socket) -> None:
         received = 0
         with contextlib.suppress(BlockingIOError):
-            while True:
+            for _ in range(FULL):
                 message = listener.recv(_SIZE)
                 received += 1
-                with contextlib.suppress(msgspec.DecodeError):  # of an older release: a queue
+                # Of an older release, which sends a queue; or of somebody else in the group.
+                with contextlib.suppress(ValueError, RecursionError):
                     self._heard.note(*_message(message))
         if received >= FULL:
             self._heard.miss()

@@ -213,7 +213,7 @@ class Listener:
     def _receive(self, listener: socket.socket) -> None:
         received = 0
         with contextlib.suppress(BlockingIOError):
-            while True:
+            for _ in range(FULL):  # a turn: whoever floods it is not to hold the loop
                 self._woken.add(listener.recv(_SIZE).decode(errors="replace"))
                 received += 1
         if received >= FULL or len(self._woken) > _MANY:
