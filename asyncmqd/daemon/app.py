@@ -20,7 +20,7 @@ from asyncmqd.daemon.serving import OwnProcess, Serving
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.journal import is_journal
+from asyncmqd.observe.journal import is_journal, tell_errors
 from asyncmqd.observe.log import set_level, setup
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
@@ -131,6 +131,7 @@ def _node(settings: Settings, instance: Instance, observer: Observer) -> Node:
 
 def _complain(text: str, environ: Mapping[str, str]) -> None:
     # Not to sys.stderr, which carries the application's prints by now.
-    error = "<3>" if is_journal(2, environ) else ""  # what the journal takes for its priority
-    lines = "".join(f"{error}{line}\n" for line in text.splitlines())
-    os.write(2, lines.encode(errors="backslashreplace"))
+    lines = text.splitlines()
+    if is_journal(2, environ) and tell_errors(lines):
+        return
+    os.write(2, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))

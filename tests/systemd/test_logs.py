@@ -39,6 +39,17 @@ def test_a_job_s_lines_are_found_by_its_id(service, box, seen):
     seen(f"journal: journalctl JOB_ID=t2 gives {said(entries)}, and no line of t1 and t3")
 
 
+def test_what_a_program_prints_is_no_emergency(service, box):
+    """Which the journal tells on all terminals."""
+    daemon = service()
+    daemon.configure()
+    daemon.start()
+    daemon.store.add("mail", "cry", ["loud"], "<0>fire")
+    daemon.log.wait_for("job.completed", job_id="loud")
+    said = [each for each in daemon.entries() if "fire" in each["MESSAGE"]]
+    assert [(each["PRIORITY"], each["MESSAGE"]) for each in said] == [("6", "<0>fire")]
+
+
 def test_a_long_error_is_one_entry_and_found_by_its_priority(service, box, seen):
     daemon = service()
     daemon.configure()

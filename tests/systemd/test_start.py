@@ -118,7 +118,9 @@ UNITS_THAT_CANNOT_START = {  # a drop-in, and what systemd says of it
     "ExecStart=\nExecStart=/usr/bin/env --ignore-signal=HUP /etc/asyncmq/queues.toml": "126",
     "LoadCredential=backend_url:/srv/missing": "243",
     "User=missing": "217",
+    "Group=missing": "216",
     "StandardOutput=append:/srv/missing/log": "209",
+    "StandardError=append:/srv/missing/log": "222",
 }
 
 

@@ -202,6 +202,12 @@ def say_process() -> None:
     _say_all()
 
 
+@task(name="cry")
+def cry(text: str) -> None:
+    """Have a program print this, where nobody turns it into lines of the log."""
+    subprocess.run(["sh", "-c", 'echo "$0" >&2', text], check=True)
+
+
 @task(name="orphan")
 def orphan() -> None:
     """Begin a program whose parent ends before it."""
