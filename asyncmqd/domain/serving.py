@@ -9,7 +9,8 @@ import msgspec
 from asyncmqd.domain.names import did_you_mean
 
 NOBODY_KNOWS = "no worker there knows its task"
-NAMES_LIMIT = 16 * 1024  # characters of all names of tasks together: they are told every 10 s
+# Characters of all names of tasks together: a process tells them every 10 s, and reads all others'.
+NAMES_LIMIT = 8 * 1024
 
 
 class Load(msgspec.Struct, frozen=True):

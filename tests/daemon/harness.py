@@ -265,6 +265,17 @@ def _hashable(event: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in event.items() if isinstance(v, str | int | float | bool | None)}
 
 
+def run_each(d: Daemon, store: Store, queue: str, tasks: Iterable[str]) -> None:
+    """A daemon's whole life: a job of each task, with its name for an id, and an end in order."""
+    d.start()
+    for name in tasks:
+        store.add(queue, name, [name])
+    for name in tasks:
+        d.wait_for("job.completed", job_id=name)
+    assert d.stop() == 0
+    assert d.all("daemon.stopped")
+
+
 class Store:
     """A test's own look at the store, from outside of all daemons."""
 

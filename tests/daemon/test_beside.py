@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.daemon.harness import Daemon, Store
+from tests.daemon.harness import Store, run_each
 from tests.scale import scaled
 
 TASKS = ("work", "work_thread", "work_process")
@@ -19,17 +19,6 @@ SETUPS = scaled(
     ("loguru", "loguru_intercepts", "loguru_propagates", "loguru_queue", "tqdm"),
 )
 TOPS = {"one": "", "children": "processes = 2\n"}
-
-
-def _run(d: Daemon, file: Store) -> None:
-    """A job of each kind, and the end: in order, and with a line of each that has its id."""
-    d.start()
-    for name in TASKS:
-        file.add("mail", name, [name])
-    for name in TASKS:
-        d.wait_for("job.completed", job_id=name)
-    assert d.stop() == 0
-    assert d.all("daemon.stopped")
 
 
 @pytest.mark.parametrize("top", scaled(["one"], [*TOPS]))
@@ -42,7 +31,7 @@ def test_jobs_are_heard_and_the_daemon_ends(daemon, file: Store, setup: str, top
         top=TOPS[top],
         environ={"SETUP": setup},
     )
-    _run(d, file)
+    run_each(d, file, "mail", TASKS)
     said = [each for each in d.events if "said by a job" in each["event"]]
     assert len(said) == len(TASKS)
     if setup != "loguru_queue":  # there another thread says it, which has no job
@@ -77,7 +66,7 @@ def envelopes() -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("top", scaled([], [*TOPS]))
+@pytest.mark.parametrize("top", scaled(["one"], [*TOPS]))
 def test_sentry_loses_nothing_at_the_end(
     daemon, file: Store, envelopes: tuple[str, list[str]], top: str
 ) -> None:
@@ -85,6 +74,6 @@ def test_sentry_loses_nothing_at_the_end(
     dsn, got = envelopes
     environ = {"SETUP": "sentry", "DSN": dsn}
     d = daemon(file.url, "[queues.mail]\n", tasks=["beside"], top=TOPS[top], environ=environ)
-    _run(d, file)
+    run_each(d, file, "mail", TASKS)
     assert got.count("event") == len(TASKS)
     assert got.count("log") >= len(TASKS)

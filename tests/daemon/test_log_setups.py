@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.harness import Store
+from tests.daemon.harness import Store, run_each
 
 SETUPS = (
     "nothing",
@@ -39,14 +39,9 @@ def test_whatever_an_application_sets_up_its_jobs_are_heard_and_sigterm_is_obeye
         tasks=["outspoken"],
         top=ALSO.get(setup, ""),
         environ={"SETUP": setup},
-    ).start()
+    )
     tasks = (*TASKS, "speak_process") if setup in ALSO_IN_CHILDREN else TASKS
-    for name in tasks:
-        file.add("mail", name, [name])
-    for name in tasks:
-        d.wait_for("job.completed", job_id=name)
-    assert d.stop() == 0
-    assert d.all("daemon.stopped")
+    run_each(d, file, "mail", tasks)
     for name in tasks:
         _judge(setup, name, d.events)
 

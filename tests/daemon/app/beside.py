@@ -61,7 +61,13 @@ def sentry() -> None:
     """Logs are sent every few seconds, and at exit."""
     import sentry_sdk
 
-    sentry_sdk.init(os.environ["DSN"], enable_logs=True, traces_sample_rate=1.0)
+    # Without those for all frameworks that stand beside, which take seconds to import.
+    sentry_sdk.init(
+        os.environ["DSN"],
+        enable_logs=True,
+        traces_sample_rate=1.0,
+        auto_enabling_integrations=False,
+    )
 
 
 def tqdm() -> None:
