@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from asyncmqd.daemon.answers import SharedAnswers
-from asyncmqd.daemon.instance import CannotStart
+from asyncmqd.daemon.instance import CannotStart, prepare
 from asyncmqd.daemon.peers import Peer, Peers
 from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
 
@@ -68,6 +68,12 @@ class Control:
         Call it with the instance's lock held.
         """
         _remove_stale(self.path)
+        listener = self._bind()
+        self._peers = Peers(self.path.stat().st_gid, group_operates=self._group_operates)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
+        return self._peers.warning
+
+    def _bind(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX)
         try:
             # The mode is right from the first moment: chmod afterwards would leave a gap.
@@ -79,15 +85,31 @@ class Control:
         except OSError as error:
             listener.close()
             raise CannotStart(f"control_socket: cannot listen at {self.path}: {error}") from None
-        self._peers = Peers(self.path.stat().st_gid, group_operates=self._group_operates)
+        return listener
+
+    async def look_after(self) -> str:
+        """Listen anew if somebody has deleted the socket; what an administrator should know of it.
+
+        Cleaners of /tmp do that to a socket that is in use: its times stay those of its first day.
+        """
+        if self._server is None or os.path.lexists(self.path):
+            return ""
+        try:
+            prepare(self.path.parent)
+            listener = self._bind()
+        except CannotStart:
+            return ""  # it is tried again
+        before = self._server
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
-        return self._peers.warning
+        before.close()
+        return f"control_socket: {self.path} was deleted by somebody; it is there again"
 
     async def stop(self) -> None:
         """Listen no more; clients that wait for an answer are cut off."""
         if self._server is None:
             return
         self._server.close()
+        self._server = None
         self.path.unlink(missing_ok=True)
         for client in self._clients:
             client.cancel()

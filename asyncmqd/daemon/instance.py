@@ -53,7 +53,7 @@ class Instance:
 
     def lock(self) -> None:
         """Become the one daemon of this control socket. Raises CannotStart."""
-        _prepare(self._socket.parent)
+        prepare(self._socket.parent)
         while self._fd is None:
             fd = self._open()
             try:
@@ -92,7 +92,7 @@ def _is_still(path: Path, fd: int) -> bool:
         return False
 
 
-def _prepare(directory: Path) -> None:
+def prepare(directory: Path) -> None:
     """Make the directory; refuse one that somebody else put there to get at our socket."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

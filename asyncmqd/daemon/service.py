@@ -182,6 +182,8 @@ class Daemon:
     async def _tell_status(self) -> None:
         while True:
             self._serving.look_after()
+            if warning := await self._control.look_after():
+                self._observer.event("daemon.warning", warning=warning)
             tell = self._systemd.status if self._status.phase == "ready" else self._systemd.extend
             tell(self._status.line())
             # A look at thousands of queues costs ten milliseconds: not each second.

@@ -204,8 +204,10 @@ class _Child:
     async def _watch(self) -> None:
         """End the line with the process: what it started may hold the socket, and live on."""
         line = self._writer.get_extra_info("socket").fileno()
-        await self._process.wait()
-        end_group(self._process.pid)
+        try:
+            await self._process.wait()
+        finally:  # whoever was told of the end first may cancel this
+            end_group(self._process.pid)
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(LAST_WORDS):
                 # What it said before its end lies in the socket by now.

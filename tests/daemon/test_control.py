@@ -158,6 +158,19 @@ def test_a_socket_left_by_a_killed_daemon_is_replaced(running):
     assert running.answers()
 
 
+def test_a_socket_that_a_cleaner_of_old_files_deletes_is_made_anew(running, place):
+    running.control.unlink()
+    for lock in place.glob("*.lock"):
+        lock.unlink()
+    warning = f"control_socket: {running.control} was deleted by somebody; it is there again"
+    running.wait_for("daemon.warning", warning=warning)
+    assert stat.S_IMODE(running.control.stat().st_mode) == 0o660
+    assert running.cli("status").returncode == 0
+    assert running.cli("run").returncode == 1  # though the lock is gone, there is one only
+    assert running.stop() == 0
+    assert not running.control.exists()
+
+
 def test_nothing_else_is_ever_replaced(daemon):
     d = daemon("memory://control", MAIL)
     d.control.write_text("precious")
