@@ -87,12 +87,15 @@ class Control:
             raise CannotStart(f"control_socket: cannot listen at {self.path}: {error}") from None
         return listener
 
+    def _is_there(self) -> bool:
+        return os.path.lexists(self.path)
+
     async def look_after(self) -> str:
         """Listen anew if somebody has deleted the socket; what an administrator should know of it.
 
         Cleaners of /tmp do that to a socket that is in use: its times stay those of its first day.
         """
-        if self._server is None or os.path.lexists(self.path):
+        if self._server is None or self._is_there():
             return ""
         try:
             prepare(self.path.parent)

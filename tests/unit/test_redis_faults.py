@@ -275,6 +275,32 @@ async def test_a_full_server_refuses_new_jobs_and_still_gives_out_old_ones(tmp_p
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_a_connection_that_is_refused_costs_none_that_is_there(kind, tmp_path, opened):
+    """Others may wait for the places of those that are given up."""
+    with RedisServer(kind, tmp_path) as server, server.client() as client:
+
+        async def connected() -> set[str]:
+            return {each["id"] for each in client.client_list()}
+
+        async def waits() -> bool:
+            return await connected() > before
+
+        store = opened(server.url)
+        await store.counts([QUEUE])
+        before = await connected()
+        waiting = asyncio.create_task(store.wait({QUEUE}, 60.0))
+        await eventually(waits)
+        before = await connected()
+        client.config_set("maxclients", len(before))
+        calls = (store.counts([QUEUE]) for _ in range(5))
+        told = await asyncio.gather(*calls, return_exceptions=True)
+        assert 0 < sum(isinstance(each, StoreError) for each in told) < 5
+        await store.add(QUEUE, jobs("a"))
+        assert await waiting == {QUEUE}
+        assert await connected() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_who_comes_to_a_full_server_can_look_and_make_room(kind, tmp_path, opened):
     with RedisServer(kind, tmp_path) as server, server.client() as client:
         await opened(server.url).add(QUEUE, jobs("a", "b", "c"))

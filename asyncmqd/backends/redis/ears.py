@@ -8,7 +8,7 @@ from collections.abc import Callable
 from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.redis.ear import Ear
-from asyncmqd.backends.redis.faults import FAULTS
+from asyncmqd.backends.redis.faults import FAULTS, turns_away
 from asyncmqd.backends.redis.link import Link
 
 
@@ -73,7 +73,8 @@ class Ears:
         except BaseException as error:
             await self.close()
             if isinstance(error, FAULTS):
-                self._link.distrust()  # it may have named a master that is none any more
+                if not turns_away(error):
+                    self._link.distrust()  # it may have named a master that is none any more
                 told = self._link.error(error)
                 raise told from told.__cause__
             raise

@@ -45,6 +45,14 @@ def says_elsewhere(error: object) -> bool:
     return isinstance(error, _ELSEWHERE_KINDS) or bool(_ELSEWHERE.search(str(error)))
 
 
+def turns_away(error: object) -> bool:
+    """Whether a server has refused a connection, for it has as many as it may, and done nothing.
+
+    redis-py takes that for a connection that broke. It says nothing of those that are there.
+    """
+    return isinstance(error, LostConnection) and "max number of clients" in str(error)
+
+
 def is_forbidden(error: object) -> bool:
     """Whether the user lacks a permission."""
     if not isinstance(error, RedisError):
@@ -76,7 +84,8 @@ def _kind(address: Address, error: Exception, sent: bool) -> type[StoreError]:
         return StoreRefused
     if _is_other_topology(address, error):
         return StoreRefused
-    unanswered = isinstance(error, LostConnection | OSError) and not says_elsewhere(error)
+    answered = says_elsewhere(error) or turns_away(error)
+    unanswered = isinstance(error, LostConnection | OSError) and not answered
     done = str(error).startswith(_OF_WAIT)
     return StoreUncertain if sent and (unanswered or done) else StoreError
 

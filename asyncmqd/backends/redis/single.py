@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from asyncmqd.backends.redis import scripts
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.ear import connect, cut
-from asyncmqd.backends.redis.faults import says_elsewhere
+from asyncmqd.backends.redis.faults import says_elsewhere, turns_away
 from asyncmqd.backends.redis.link import Link, Trip
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, made
 from asyncmqd.backends.redis.sentinel import PROMOTION, Announcements, Discovery
@@ -37,7 +37,7 @@ class Single(Link):
         # Not redis-py's pipeline: it costs three times the CPU of the round trip itself.
         await self._disconnect_discarded()
         connection = self._idle.pop() if self._idle else self._connect()
-        generation = self._generation
+        generation, fresh = self._generation, not connection.is_connected
         self._under_way.add(trip)
         try:
             await _freshen(connection)
@@ -48,7 +48,8 @@ class Single(Link):
         except BaseException as error:
             # A reply to what was cut short must never be read as the reply to something else.
             await connection.disconnect(nowait=True)
-            if isinstance(error, LostConnection):
+            alone = turns_away(error) or (fresh and trip.sent)  # the server has enough of them
+            if isinstance(error, LostConnection) and not alone:
                 self.distrust()  # the others lead to the same dead or demoted server
             raise
         finally:
