@@ -17,6 +17,7 @@ from asyncmqd.backends.departing import Departure, departing
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.loop_tasks import begin
 
 BULK = 10_000  # jobs of one round trip
 BULK_BYTES = 4 * 1024 * 1024  # of their payloads, so that none takes long; one job may have more
@@ -64,8 +65,7 @@ class Outbox:
             waiting, self._waiting = self._waiting, []
             self._aboard, self._departure = waiting, Departure()
             # Nobody's in particular: a job that cancels all its tasks must not fail others' jobs.
-            begin = asyncio.get_running_loop().create_task
-            self._trip = contextvars.Context().run(begin, self._send(backend, waiting))
+            self._trip = begin(self._send(backend, waiting), context=contextvars.Context())
 
     async def _send(self, backend: BaseBackend, waiting: list[_Waiting]) -> None:
         waiting = [each for each in waiting if not each[1].done()]  # some were cancelled meanwhile

@@ -17,6 +17,7 @@ from asyncmqd.backends.loops import PerLoop
 from asyncmqd.client.outbox import own
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.serving import Serving, serving_of
 
 ROUND = 60.0  # seconds of one sleep
@@ -151,7 +152,7 @@ class Waits:
         if self._owed:
             return
         self._heard = set(self._waiting)
-        self._sleep = asyncio.create_task(backend.wait_ended(self._waiting, ROUND))
+        self._sleep = begin(backend.wait_ended(self._waiting, ROUND))
         try:
             await asyncio.wait([self._sleep])
             self._owed = {} if self._sleep.cancelled() else self._sleep.result()
@@ -211,7 +212,7 @@ async def served_queues(backend: BaseBackend) -> set[str]:
 
 def begun(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
     """A task of nobody in particular: a job that cancels all its tasks ends no others' waits."""
-    return contextvars.Context().run(asyncio.get_running_loop().create_task, work)
+    return begin(work, context=contextvars.Context())
 
 
 _of_stores: WeakKeyDictionary[BaseBackend, PerLoop[Waits]] = WeakKeyDictionary()

@@ -14,6 +14,7 @@ import itertools
 from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import (
     SUSPECT_PAUSE,
     Outcome,
@@ -82,7 +83,7 @@ class ClaimLoop:
         The first cancellation gives running jobs `drain_timeout` seconds, a further one none.
         """
         self._begun = True
-        main = asyncio.create_task(self._run_lanes(), name=f"claims of {self.queue}")
+        main = begin(self._run_lanes(), name=f"claims of {self.queue}")
         self.execution.ending = lambda: main.cancelling() > 0
         cancelled: asyncio.CancelledError | None = None
         while not main.done():
@@ -354,7 +355,7 @@ class ClaimLoop:
             work = self._run_suspect(run)
         else:
             work = self._run(run)
-        run.asyncio_task = self._loop.create_task(work)
+        run.asyncio_task = begin(work)
 
     async def _run(self, run: Run) -> None:
         if not self.node.gate.admits(run):

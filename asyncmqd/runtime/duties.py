@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from asyncmqd.domain import clock
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.observe.events import Observer
 
 FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0  # seconds before a duty that crashed begins again
@@ -83,7 +84,7 @@ class Duty:
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
-        self._task = self._loop.create_task(self._work(), name=self.name)
+        self._task = begin(self._work(), name=self.name)
         # Not a `try` inside the task: one that is cancelled before its first step runs none of it.
         self._task.add_done_callback(self._done)
 

@@ -22,6 +22,7 @@ from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.life import Life, lease_of
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.serving import told
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
@@ -290,7 +291,7 @@ class Node:
         self.let_go(run)
         if not run.explained:
             run.explained = True
-            task = asyncio.create_task(self._explain(run))
+            task = begin(self._explain(run))
             self._explaining.add(task)
             task.add_done_callback(self._explaining.discard)
 

@@ -23,6 +23,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.job import Failure, JobSpec
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, pass_on
@@ -194,7 +195,7 @@ class _Child:
         self._reader = reader
         self._writer = writer
         self._outputs = outputs  # what is printed past Python's streams, there and by programs
-        self._watching = asyncio.create_task(self._watch())
+        self._watching = begin(self._watch())
 
     @property
     def alive(self) -> bool:

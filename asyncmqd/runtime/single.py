@@ -7,6 +7,7 @@ import asyncio
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import Outcome, note_progress
 from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.node import Node
@@ -33,7 +34,7 @@ async def run_one(
         execution.threads = threads
     execution.ending = lambda: caller.cancelling() > 0
     # In a task of its own, so that a cancellation can meet no step of it half-way.
-    work = asyncio.create_task(_run(node, run, execution))
+    work = begin(_run(node, run, execution))
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -58,7 +59,7 @@ async def _run(node: Node, run: Run, execution: Execution) -> None:
     def note(progress: bytes) -> None:
         if not run.ended:
             apply = node.backend.apply(claim.queue, [note_progress(claim, progress)])
-            notes.add(loop.create_task(apply))
+            notes.add(begin(apply))
 
     async def execute() -> Outcome | None:
         await node.gate.wait()
@@ -66,7 +67,7 @@ async def _run(node: Node, run: Run, execution: Execution) -> None:
 
     run.on_progress = report
     node.leases.hold(run)
-    run.asyncio_task = loop.create_task(execute())
+    run.asyncio_task = begin(execute())
     try:
         outcome = await _outcome(run, run.asyncio_task, execution)
     finally:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from asyncmqd.domain.loop_tasks import begin
+
 LANES = 2  # round trips at once: Python runs the jobs of one while the store does the other
 _SPLIT = 16  # slots from which on they are shared out between the lanes
 _MANY = 1_000
@@ -113,7 +115,7 @@ class SharedSlots:
     def call_when_free(self, callback: Callable[[], None]) -> None:
         """Wait for a slot in turn with the semaphore's other users."""
         if self._waiter is None:
-            self._waiter = asyncio.get_running_loop().create_task(self._semaphore.acquire())
+            self._waiter = begin(self._semaphore.acquire())
             self._waiter.add_done_callback(lambda _: callback())
 
     def close(self) -> None:

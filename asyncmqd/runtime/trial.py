@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import mark_solo, trial_time
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
@@ -33,7 +34,7 @@ async def on_trial(node: Node, run: Run) -> AsyncIterator[None]:
         await _mark(node, run)
     else:
         node.gate.open()
-    ending = asyncio.create_task(_end_in_time(node, run, alone))
+    ending = begin(_end_in_time(node, run, alone))
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ from asyncmqd.backends.redis.ear import cut
 from asyncmqd.backends.redis.faults import FAULTS
 from asyncmqd.backends.redis.link import Link, Trip
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, made
+from asyncmqd.domain.loop_tasks import begin
 
 
 class Clustered(Link):
@@ -83,7 +84,7 @@ class Clustered(Link):
         if self._client is client:
             self._client = None
         # In a task, for whoever found it out may be cancelled before it is done.
-        task = asyncio.create_task(client.aclose())
+        task = begin(client.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
         self.on_distrust()

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from redis.asyncio.connection import AbstractConnection
 
+from asyncmqd.domain.loop_tasks import begin
+
 HEARTBEAT = 4.0  # seconds of silence after which the server is asked whether it is still there
 
 
@@ -46,7 +48,7 @@ class Ear:
         await self._connection.send_command("SUBSCRIBE", *channels)
         for _ in channels:
             await self._connection.read_response()
-        self._reader = asyncio.create_task(self._read())
+        self._reader = begin(self._read())
         self._reader.add_done_callback(lambda _: self._note(b"", None))
 
     async def ended(self) -> None:

@@ -13,6 +13,7 @@ from asyncmqd.backends.heard import Heard
 from asyncmqd.backends.redis.ears import Ears
 from asyncmqd.backends.redis.link import Link
 from asyncmqd.backends.redis.scripts import call
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.states import LIVE
 
 # Each costs the server six commands for a page of jobs, and all queues together are to cost it less
@@ -122,4 +123,4 @@ class Endings(Ears):
     def _leave(self) -> None:
         """Nobody has waited for long. Who tells of an end next finds nobody, and strikes us out."""
         self._leaving = None
-        self._closing = asyncio.get_running_loop().create_task(self.end())
+        self._closing = begin(self.end())

@@ -13,6 +13,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from asyncmqd.backends.redis.ear import Ear
 from asyncmqd.backends.redis.faults import FAULTS
+from asyncmqd.domain.loop_tasks import begin
 
 # By the first the sentinel that leads tells which replica it will make the master, a tenth of a
 # second before it does; by the second that it has seen it done, up to a second later. The last
@@ -98,7 +99,7 @@ class Announcements:
     def follow(self) -> None:
         """Begin to listen, if that was not done yet."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._follow(make)) for make in self._sentinels]
+            self._tasks = [begin(self._follow(make)) for make in self._sentinels]
 
     async def close(self) -> None:
         """Stop listening."""

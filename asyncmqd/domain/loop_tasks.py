@@ -1,0 +1,28 @@
+"""asyncio tasks of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+# What all factories of `create_eager_task_factory` run, from Python 3.12 on.
+_EAGER = getattr(getattr(asyncio, "eager_task_factory", None), "__code__", None)
+
+
+def begin(
+    work: Coroutine[Any, Any, Result], *, name: str | None = None, context: Context | None = None
+) -> asyncio.Task[Result]:
+    """A task that takes its first step at the next turn of the loop, never before.
+
+    An application's eager task factory would have it taken at once, before the caller has noted
+    that there is a task.
+    """
+    loop = asyncio.get_running_loop()
+    factory = loop.get_task_factory()
+    if factory is not None and getattr(factory, "__code__", None) is _EAGER:
+        return asyncio.Task(work, loop=loop, name=name, context=context)
+    return loop.create_task(work, name=name, context=context)
