@@ -69,7 +69,12 @@ class Control:
         """
         _remove_stale(self.path)
         listener = self._bind()
-        self._peers = Peers(self.path.stat().st_gid, group_operates=self._group_operates)
+        try:
+            self._peers = Peers(self.path.stat().st_gid, group_operates=self._group_operates)
+        except OSError as error:  # there is no /proc
+            listener.close()
+            self.path.unlink()
+            raise CannotStart(f"expected to read {error.filename}, got {error.strerror}") from None
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
         return self._peers.warning
 

@@ -19,6 +19,7 @@ from asyncmqd.daemon.keeper import Keeper
 from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
 from asyncmqd.observe.log import dropped
+from asyncmqd.observe.prints import leave_dead_stderr
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.run import Run
@@ -273,6 +274,7 @@ class OwnProcess:
 
         A store that is down is no such case: its calls hang, and a restart would mend nothing.
         """
+        leave_dead_stderr()
         limit = self._settings.hang_limit
         stuck = set(self.supervisor.stuck(limit)) if self.node.health.good else set()
         for queue in sorted(stuck - self._stuck):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import sys
 import threading
 from typing import Any
@@ -30,6 +31,21 @@ def capture_prints(*, descriptor: bool = False, pipes: bool = False) -> None:
     out, errors = PrintedLines("stdout", 1, pipes=pipes), PrintedLines("stderr", 2, pipes=pipes)
     _captured[:] = [out, errors]
     _use(out, errors, out, errors)
+
+
+def leave_dead_stderr() -> None:
+    """Have descriptor 2 lead nowhere once whoever read there has gone for good.
+
+    A journald that was stopped and started is such a reader, and a terminal that was closed.
+    Programs that jobs start inherit the descriptor, and end by a line that nobody takes.
+    """
+    poll = select.poll()
+    poll.register(2, 0)  # what ends it is told all the same
+    if any(told & (select.POLLERR | select.POLLHUP) for _, told in poll.poll(0)):
+        with contextlib.suppress(OSError):
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
 
 
 def release_prints() -> None:

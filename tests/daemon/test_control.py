@@ -171,6 +171,17 @@ def test_a_socket_that_a_cleaner_of_old_files_deletes_is_made_anew(running, plac
     assert not running.control.exists()
 
 
+def test_without_proc_nobody_can_be_told_from_others(daemon):
+    assert os.geteuid() == 0, "needs root, to hide /proc"
+    hidden = f'mount -t tmpfs none /proc; exec {sys.executable} -m asyncmqd "$@"'
+    d = daemon("memory://control", MAIL, command=("unshare", "-m", "sh", "-c", hidden, "sh"))
+    d.start(ready=False)
+    assert d.wait() == 1
+    (failed,) = d.all("daemon.failed")
+    assert failed["error"] == "expected to read /proc/self/uid_map, got No such file or directory"
+    assert not d.control.exists()
+
+
 def test_nothing_else_is_ever_replaced(daemon):
     d = daemon("memory://control", MAIL)
     d.control.write_text("precious")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
 from asyncmqd.domain.codec import decode
+from tests.daemon.family import TWO
 from tests.daemon.harness import Store
 
 PRINTED = ("wrapper", "codec", "handler", "first stream", "ö", "bar 100%", "parts", "click", "rich")
@@ -32,6 +34,20 @@ def test_a_job_s_streams_are_whole_and_its_programs_are_heard(daemon, file: Stor
         assert anybody[line] == known
     result = decode(file.get("mail", name).result)
     assert result == ["utf-8", False, True, False, "<stdout>"]
+
+
+@pytest.mark.parametrize(
+    ("end", "top"), [("os.pipe()", ""), ("(x.detach() for x in socket.socketpair())", TWO)]
+)
+def test_a_standard_error_that_nobody_reads_any_more_ends_no_program(daemon, file: Store, end, top):
+    """So it is after journald was stopped and started."""
+    dead = f"import os, socket, sys; r, w = {end}; os.dup2(w, 2); os.close(r); os.close(w);"
+    start = f"{dead} os.execv(sys.executable, [sys.executable, '-m', 'asyncmqd', *sys.argv[1:]])"
+    command = (sys.executable, "-c", start)
+    d = daemon(file.url, "[queues.mail]\n", top=top, tasks=["streams"], command=command).start()
+    file.add("mail", "complain", ["job"])
+    d.wait_for("job.completed", job_id="job")
+    assert d.stop() == 0
 
 
 def test_a_child_s_last_words_are_its_job_s(daemon, file: Store):

@@ -101,3 +101,9 @@ def forks() -> int:
         os.write(number, b"by fork\n")
         return 0  # where the parent would let go of what it holds for the job
     return os.waitpid(child, 0)[1]
+
+
+@task(name="complain")
+def complain() -> None:
+    """Have a program write to the standard error that it inherits."""
+    subprocess.run(["sh", "-c", "echo complaint >&2"], check=True)
