@@ -84,6 +84,10 @@ class Cluster:
         slot = slot_of(queue)
         return next(node for node in self.nodes if slot in slots(node))
 
+    def replica_of(self, master: RedisServer) -> RedisServer:
+        """The replica that a master was given at the start."""
+        return self.nodes[MASTERS + self.masters.index(master)]
+
     def migrate(self, queue: str, to: RedisServer) -> Iterator[None]:
         """Move the queue's slot, key by key, as `redis-cli --cluster reshard` does.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import pytest
 from tests.cluster import Cluster, slot_of, slots
 from tests.daemon.harness import until
 from tests.faults.conftest import Scene
-from tests.faults.ledger import QUEUE
+from tests.faults.ledger import QUEUE, read
 from tests.scale import scaled
-from tests.servers import NEW_KINDS
+from tests.servers import NEW_KINDS, RedisServer
 
 JOBS = scaled(300, 3_000)
 ROUNDS = scaled(2, 10)
 SLOTS = 10
+Loss = Callable[[Cluster, Scene], Iterator[RedisServer]]
 BACK_AT_WORK = scaled(15.0, 5.0)  # seconds; see tests/scale.py
 
 
@@ -65,16 +66,42 @@ def test_slot_moves(cluster: Cluster, place: Path, figure):
         )
 
 
-@pytest.mark.row("F19", "a master of the cluster dies and its replica is promoted")
+def killed(cluster: Cluster, _: Scene) -> Iterator[RedisServer]:
+    """The master dies."""
+    owner = cluster.owner(QUEUE)
+    owner.kill()
+    yield owner
+
+
+def both_stopped(cluster: Cluster, scene: Scene) -> Iterator[RedisServer]:
+    """The replica stops for a while; when it goes on the master has stopped, until it is replaced.
+
+    Then the master answers what it was sent before, as if it were one still.
+    """
+    owner = cluster.owner(QUEUE)
+    replica = cluster.replica_of(owner)
+    replica.freeze()
+    before = read(scene.notes, "accepted")
+    until(lambda: len(read(scene.notes, "accepted") - before) > 2 * SLOTS)
+    owner.freeze()
+    replica.thaw()
+    yield owner
+    owner.thaw()
+
+
+@pytest.mark.row("F19", "a master of the cluster is lost and its replica is promoted")
+@pytest.mark.parametrize("loss", [killed, both_stopped][: scaled(1, 2)])
 @pytest.mark.parametrize("cluster", NEW_KINDS, indirect=True)
-def test_master_lost(cluster: Cluster, place: Path, figure):
+def test_master_lost(cluster: Cluster, place: Path, loss: Loss, figure):
     """What the replica had not got is lost; all else ends, and work goes on by itself."""
     with closing(Scene(place, cluster.url)) as scene:
         at_work(scene, JOBS)
-        owner = cluster.owner(QUEUE)
-        owner.kill()
+        course = loss(cluster, scene)
+        owner = next(course)
         died = time.monotonic()
-        until(lambda: any(slot_of(QUEUE) in slots(node) for node in cluster.nodes))
+        others = [node for node in cluster.nodes if node is not owner]
+        until(lambda: any(slot_of(QUEUE) in slots(node) for node in others))
+        next(course, None)
         began, so_far = time.monotonic(), scene.ran()
         until(lambda: scene.ran() > so_far)
         took = time.monotonic() - began

@@ -11,7 +11,9 @@ from tests.simulation.server import FAR, NEAR
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-SLOW = frozenset({"far", "stall", "outage", "rollback", "pause"})  # a lease may end for them
+# A lease may end for these.
+SLOW = frozenset({"far", "stall", "outage", "rollback", "pause", "freeze"})
+HOUR, YEAR = 3_600.0, 366 * 86_400.0
 DEADLY = frozenset({"kill", "poison"})  # jobs may become suspects
 
 
@@ -89,12 +91,31 @@ def _pause(sim: Simulation) -> None:
     _sometimes(sim, 2, strike)
 
 
+def _freeze(sim: Simulation) -> None:
+    """Stopped beyond its lease, and told to end meanwhile: it hands back what it has lost."""
+
+    def strike() -> None:
+        if process := _anyone(sim):
+            seconds = _lasts(sim, 1.2 * LEASE, 2 * LEASE)
+            process.loop.pause(seconds)
+            sim.world.after(seconds / 2, process.stop)
+
+    _sometimes(sim, 6, strike)
+
+
 def _stop(sim: Simulation) -> None:
     def strike() -> None:
         if process := _anyone(sim):
             process.stop()
 
     _sometimes(sim, 2, strike)
+
+
+def _jump(sim: Simulation) -> None:
+    def strike() -> None:
+        sim.world.jump(sim.world.rng.choice((HOUR, -HOUR, YEAR, -YEAR)))
+
+    _sometimes(sim, 3, strike)
 
 
 def _in_the_orders(_: Simulation) -> None:
@@ -112,6 +133,8 @@ PLANS: dict[str, Callable[[Simulation], None]] = {
     "kill": _kill,
     "pause": _pause,
     "stop": _stop,
+    "jump": _jump,
+    "freeze": _freeze,
     "poison": _in_the_orders,
     "cancel": _in_the_orders,
 }

@@ -125,11 +125,42 @@ def draw_poisoned_plan(seed: int) -> Plan:
     )
 
 
-def draw_dense_plan(seed: int, *faults: str) -> Plan:
-    """Many jobs, some longer than a lease, and these faults only: for bugs of rare moments."""
+def draw_jumping_plan(seed: int) -> Plan:
+    """A world whose store's clock jumps, by an hour or by a year, forward and back.
+
+    Nothing in it is delayed or runs out: that goes by the new time.
+    """
+    rng = random.Random(f"jumping {seed}")
+    length = rng.uniform(6, 12)
+    tasks = (("quick", ()), ("sleepy", (0.3,)), ("sleepy", (2.0,)), ("slow", ()))
+    orders = [
+        Order(rng.uniform(0, length), "a", *rng.choice(tasks), rng.choice((1, 2, 4)), 0.0, 5)
+        for _ in range(rng.randint(4, 10))
+    ]
+    other = rng.choice((None, None, "kill", "kill", "stop", "deaf", "cut", "loss"))
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((2, 3)),
+        queues=("a",),
+        concurrency=rng.choice((3, 20)),
+        rate=None,
+        every=rng.choice((1.0, 2.5)),
+        faults=frozenset({"jump", other} - {None}),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
+def draw_dense_plan(seed: int) -> Plan:
+    """Many jobs, some longer than a lease, and what is rare elsewhere: for bugs of rare moments.
+
+    In one half of them replies are lost and processes killed, in the other processes are stopped
+    beyond their leases and told to end meanwhile.
+    """
     rng = random.Random(f"dense {seed}")
     length = rng.uniform(6, 10)
-    tasks = (("quick", ()), ("sleepy", (0.3,)), ("slow", ()))
+    frozen = seed % 2 == 1
+    tasks = (("quick", ()), ("sleepy", (6.0 if frozen else 0.3,)), ("slow", ()))
     orders = [
         Order(rng.uniform(0, length), "a", *rng.choice(tasks), rng.choice((1, 2, 4)), 0.0, 5)
         for _ in range(20)
@@ -141,7 +172,7 @@ def draw_dense_plan(seed: int, *faults: str) -> Plan:
         concurrency=3,
         rate=None,
         every=None,
-        faults=frozenset(faults),
+        faults=frozenset({"freeze"} if frozen else {"kill", "loss"}),
         length=length,
         orders=tuple(sorted(orders, key=lambda order: order.at)),
     )

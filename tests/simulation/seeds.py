@@ -7,11 +7,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.scale import SCALE
-from tests.simulation.plan import Plan, draw_dense_plan, draw_plan, draw_poisoned_plan
+from tests.simulation.plan import (
+    Plan,
+    draw_dense_plan,
+    draw_jumping_plan,
+    draw_plan,
+    draw_poisoned_plan,
+)
 from tests.simulation.simulation import Report, Simulation
 
 COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
 POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
+DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -26,9 +34,14 @@ def play_poisoned(seed: int) -> Report:
     return _play(draw_poisoned_plan(seed), "one_poisoned_seed")
 
 
-def play_dense(seed: int, *faults: str) -> Report:
-    """One world with many jobs and these faults. Raises AssertionError that tells the breach."""
-    return _play(draw_dense_plan(seed, *faults), "a_bug_is_caught")
+def play_jumping(seed: int) -> Report:
+    """One world whose clock jumps. Raises AssertionError that tells how to play it again."""
+    return _play(draw_jumping_plan(seed), "one_jumping_seed")
+
+
+def play_dense(seed: int) -> Report:
+    """One world full of jobs and lost messages. Raises AssertionError that tells how to play it."""
+    return _play(draw_dense_plan(seed), "one_dense_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

@@ -11,9 +11,10 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import cancel
+from asyncmqd.domain.states import State
 from asyncmqd.runtime.options import WorkerOptions
 from tests.simulation import faults
-from tests.simulation.judge import Judge, check
+from tests.simulation.judge import NOTICED, Judge, check
 from tests.simulation.loop import SimLoop
 from tests.simulation.plan import Order, Plan
 from tests.simulation.process import LEASE, Process
@@ -22,6 +23,7 @@ from tests.simulation.tasks import Tasks
 from tests.simulation.verdict import (
     check_calm,
     check_fates,
+    check_jump,
     check_poison,
     check_rate,
     check_schedule,
@@ -76,6 +78,8 @@ class Simulation:
         self.world = World(plan.seed)
         self.judge = Judge(self.world)
         self.judge.slow = bool(plan.faults & faults.SLOW)
+        if plan.every is not None and "jump" in plan.faults:
+            self.judge.every = plan.every
         self.server = Server(self.world, self.judge)
         self.tasks = Tasks(self.judge)
         self.processes: list[Process] = []  # the present life of each host
@@ -113,6 +117,8 @@ class Simulation:
         self.world.rest(self.plan.length)
         faults.end(self)
         self.world.rest(self.calm_at - self.world.now)
+        if self.world.jumps:
+            self._play_by_the_new_time()
         patience = self._patience()
         ended = self.world.run(self._is_done, patience)
         self._check_crashes()
@@ -120,6 +126,19 @@ class Simulation:
         self._check_idle()
         self._check_verdicts()
         self._check_ends()
+
+    def _play_by_the_new_time(self) -> None:
+        """All goes on, but for what was delayed; then the store's clock is set right."""
+        served = self.world.run(self._is_served, self._patience())
+        check(served, "not served by the new time:", self.judge.unended)
+        self.world.rest(NOTICED + 4 * (self.plan.every or 0.0))
+        check_jump(self)
+        self.world.correct()
+
+    def _is_served(self) -> bool:
+        """Whether nothing waits, and the dead hold nothing."""
+        lives = [self.judge.history.lives[key] for key in self.judge.history.live]
+        return not self.filing and all(life.place == State.DELAYED for life in lives)
 
     def _patience(self) -> float:
         """Where jobs run one after the other, as suspects do, each may add its own time."""

@@ -11,9 +11,13 @@ import pytest
 
 from tests.simulation.seeds import (
     COUNT,
+    DENSE,
+    JUMPING,
     POISONED,
     SHARES,
     play,
+    play_dense,
+    play_jumping,
     play_poisoned,
     regressions,
     summary,
@@ -36,6 +40,30 @@ def test_many_poisoned_seeds(share: int, seen: Callable[[str], None]) -> None:
         f"simulation with several poison jobs {share + 1} of 2: {summary(reports)},"
         " 0 innocents convicted"
     )
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("share", range(2))
+def test_many_jumping_seeds(share: int, seen: Callable[[str], None]) -> None:
+    """Nobody is recovered by a jump of the store's clock, and no schedule misses or repeats."""
+    reports = [play_jumping(seed) for seed in range(share, JUMPING, 2)]
+    seen(f"simulation with a clock that jumps {share + 1} of 2: {summary(reports)}, 0 rules broken")
+
+
+def test_one_jumping_seed() -> None:
+    """The world of SEED in the environment whose clock jumps, or the first."""
+    play_jumping(int(os.environ.get("SEED", "0")))
+
+
+@pytest.mark.timeout(3_600)
+def test_many_dense_seeds(seen: Callable[[str], None]) -> None:
+    reports = [play_dense(seed) for seed in range(DENSE)]
+    seen(f"simulation full of jobs and lost messages: {summary(reports)}, 0 rules broken")
+
+
+def test_one_dense_seed() -> None:
+    """The dense world of SEED in the environment, or the first."""
+    play_dense(int(os.environ.get("SEED", "0")))
 
 
 def test_one_poisoned_seed() -> None:

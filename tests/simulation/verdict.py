@@ -10,12 +10,12 @@ from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
 from tests.simulation.faults import SLOW
-from tests.simulation.judge import check
+from tests.simulation.judge import NOTICED, check
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-HARMLESS = frozenset({"deaf", "cancel"})  # faults that cost no run
+HARMLESS = frozenset({"deaf", "cancel", "jump"})  # faults that cost no run
 BLAMELESS = HARMLESS | {"stop"}  # faults that are no crash
 RESUMES = 5.0  # seconds after a fault within which schedules fire again
 
@@ -65,7 +65,7 @@ def check_rate(sim: Simulation) -> None:
 def check_schedule(sim: Simulation) -> None:
     """Each instant fired, but for those while there was something amiss."""
     every = sim.plan.every
-    if every is None:
+    if every is None or "jump" in sim.plan.faults:
         return
     declared = sim.judge.declared["a", "tick"]
     calm = declared if sim.plan.faults <= HARMLESS else sim.world.epoch + sim.calm_at + RESUMES
@@ -80,6 +80,19 @@ def check_schedule(sim: Simulation) -> None:
             count * every - sim.world.epoch,
             sim.calm_at,
         )
+
+
+def check_jump(sim: Simulation) -> None:
+    """Schedules go on by the new time, since the last jump was noticed, without a gap."""
+    every, fires = sim.plan.every, sim.judge.fires["a", "tick"]
+    if every is None or not sim.world.jumps:
+        return
+    calm = max(sim.world.jumps[-1] + NOTICED, sim.calm_at + RESUMES, sim.judge.last_death + RESUMES)
+    ahead = sim.world.true_time - sim.world.now
+    fired = {instant for moment, instant in fires if moment > sim.world.jumps[-1]}
+    first, last = math.floor((ahead + calm) / every) + 1, (sim.world.true_time - 0.5) / every
+    for count in range(first, math.floor(last) + 1):
+        check(round(count * every, 3) in fired, "missed:", count * every - ahead, calm)
 
 
 def check_calm(sim: Simulation, queues: Any) -> None:

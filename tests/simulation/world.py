@@ -29,6 +29,8 @@ class World:
         self.epoch = epoch
         self.rng = random.Random(seed)
         self.now = 0.0  # seconds
+        self.jumps: list[float] = []  # when the store's clock jumped
+        self._shift = 0.0  # seconds that it is ahead by its jumps
         self.loops: list[SimLoop] = []  # of all processes that live
         self.graves: list[SimLoop] = []
         self.turns = 0
@@ -101,7 +103,18 @@ class World:
     @property
     def true_time(self) -> float:
         """What the store's clock shows, in Unix seconds."""
-        return self.epoch + self.now
+        return self.epoch + self.now + self._shift
+
+    def jump(self, seconds: float) -> None:
+        """The store's clock is that much ahead from now on."""
+        self._shift += seconds
+        self.jumps.append(self.now)
+        self.note("the store's clock jumped by", seconds)
+
+    def correct(self) -> None:
+        """The store's clock is set right again."""
+        if self._shift:
+            self.jump(-self._shift)
 
     @property
     def trace(self) -> str:
@@ -123,7 +136,7 @@ class World:
         """`domain.clock` shows this world, to each process by its own clocks."""
 
         def wall() -> float:
-            return self.true_time + SimLoop.running().owner.skew
+            return self.epoch + self.now + SimLoop.running().owner.skew
 
         with mock.patch.multiple(
             clock,
