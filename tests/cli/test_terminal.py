@@ -33,7 +33,7 @@ def terminal(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ter
 
 
 def left(asyncmq: Operator) -> int:
-    return asyncmq("queue", "show", "mail", "--json").json["waiting"]
+    return len(asyncmq("job", "list", "--limit", "10000", "--json").json)
 
 
 def test_a_table_has_colours_and_keeps_job_data_literal(
