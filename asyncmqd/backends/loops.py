@@ -36,8 +36,14 @@ class PerLoop(Generic[Kept]):
         finalize(self, _forget, self._key).atexit = False
 
     def here(self) -> Kept:
-        """That of the running loop, made at the first need."""
-        loop = asyncio.get_running_loop()
+        """That of the running loop, made at the first need. Raises RuntimeError without one."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "expected to run in an event loop of asyncio, got none: under another, such as"
+                " trio's, call enqueue_sync in a thread"
+            ) from None
         try:
             kept: Kept = loop.__dict__[_ATTRIBUTE].values[self._key]
         except KeyError:

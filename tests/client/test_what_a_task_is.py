@@ -81,6 +81,11 @@ async def test_a_task_may_have_parameters_of_any_name() -> None:
 async def fetch(url: str, timeout: int = 1) -> None: ...
 
 
+def test_under_another_loop_than_asyncio_s_it_is_said_what_to_do() -> None:
+    with pytest.raises(RuntimeError, match="under another, such as trio's, call enqueue_sync in a"):
+        add.enqueue(1).send(None)
+
+
 def test_an_option_that_may_be_a_parameter_is_not_guessed_at() -> None:
     queue = Queue("names")
     for enqueue in (queue.add_sync, functools.partial(queue.add_repeatable, every=60)):
