@@ -14,7 +14,7 @@ from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
 from asyncmqd.observe.events import Observer
-from asyncmqd.runtime.duties import Duty
+from asyncmqd.runtime.duties import Duty, told
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
 
@@ -114,6 +114,11 @@ class Reloader:
             asking, self._waiting = self._waiting, []
             try:
                 await self._answer(asking)
+            except Exception as error:  # noqa: BLE001 - the next reload may mend what ails this one
+                self._observer.event(
+                    "duty.crashed", duty="reloads", error=told(error), exc_info=error
+                )
+                _settle(asking, Refused(told(error)))
             finally:  # those that have their answer by now keep it
                 _settle(asking, _stopping())
             await asyncio.sleep(REST)

@@ -270,6 +270,7 @@ class ClaimLoop:
             self._hungry = True
             # Of two at once nobody knows which was the last: then we may be signed up still.
             self._signed_up = self._signed_up and len(self._lanes) > 1
+            self.scanner.look_soon()  # nobody wakes us while we are full
         else:
             self._signed_up = True
             self.scanner.ring()  # what woke us may have been a delayed job

@@ -32,7 +32,7 @@ from asyncmqd.runtime.duties import Duties, Duty
 from asyncmqd.runtime.gate import Gate
 from asyncmqd.runtime.health import Health
 from asyncmqd.runtime.kin import Kin
-from asyncmqd.runtime.leases import Leases
+from asyncmqd.runtime.leases import RENEWALS, Leases
 from asyncmqd.runtime.lives import own_life, start_of
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
@@ -71,6 +71,9 @@ class Member(Protocol):
 
     def wake(self) -> None:
         """The queue may have work."""
+
+    def look_soon(self) -> None:
+        """Jobs of the queue are delayed or active, perhaps elsewhere only."""
 
     async def tidy(self) -> None:
         """Apply the retention limits."""
@@ -121,6 +124,7 @@ class Node:
         self._listener: Duty | None = None
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
+        self._swept_at = 0.0  # loop time of the last slow pass
         self._explaining: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ life
@@ -128,6 +132,7 @@ class Node:
     async def __aenter__(self) -> Self:
         self.health.begin()
         self.leases.start()
+        self._swept_at = asyncio.get_running_loop().time()
         begin = self.duties.begin
         self._own_duties = [begin("heartbeat", self._beat), begin("sweep", self._sweep)]
         return self
@@ -213,16 +218,31 @@ class Node:
         await self.health.persistently(self._sweep_once)
 
     async def _sweep_once(self) -> None:
-        """The slow pass: whatever a lost wake-up could hide is found here."""
-        await asyncio.sleep(SWEEP)
-        if not self.workers:
+        """The slow pass: whatever a lost wake-up could hide is found here.
+
+        While other processes live, also before a claim that one of them has just made can lapse:
+        nobody here was woken for it.
+        """
+        before_lapse = min(SWEEP, self.lease * (1 - 1 / RENEWALS))
+        await asyncio.sleep(before_lapse)
+        time = asyncio.get_running_loop().time()
+        slow = time - self._swept_at > SWEEP - before_lapse / 2
+        if not self.workers or not (slow or await self._has_company()):
             return
         outlooks = await self.backend.outlook(sorted(self.workers))
         for queue, outlook in outlooks.items():
-            pending = (outlook.next_due, outlook.next_lapse) != (None, None)
-            if outlook.waiting or pending or self.known(outlook.shelves):
+            if (outlook.next_due, outlook.next_lapse) != (None, None):
+                for worker in self.workers.get(queue, ()):
+                    worker.look_soon()
+            if slow and (outlook.waiting or self.known(outlook.shelves)):
                 self.wake(queue)
-        await self._tidy_next()
+        if slow:
+            self._swept_at = time
+            await self._tidy_next()
+
+    async def _has_company(self) -> bool:
+        """Whether other processes serve queues, or did so until just now."""
+        return any(each.id != self.id for each in await self.backend.workers())
 
     async def _tidy_next(self) -> None:
         """Retention and shelves of one queue at each pass, not of all idle queues at once."""

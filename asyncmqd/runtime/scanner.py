@@ -48,6 +48,10 @@ class Scanner:
         if self._loop.time() + delay < self._next_look:
             self._bell.set()
 
+    def look_soon(self) -> None:
+        """Jobs are delayed or active, here or elsewhere: sleep no longer than `scan_interval`."""
+        self.expect(self.options.scan_interval)
+
     async def run(self) -> None:
         """Scan until cancelled; a store that fails is tried again."""
         self.node.health.on_jump.add(self._after_jump)

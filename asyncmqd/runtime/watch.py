@@ -64,6 +64,10 @@ class Watch:
         """The queue may have work."""
         self._woken.set()
 
+    def look_soon(self) -> None:
+        """Jobs of the queue are delayed or active, perhaps elsewhere only."""
+        self._scanner.look_soon()
+
     @property
     def has_room(self) -> bool:
         """Whether it would begin a job at once that it got now."""
@@ -84,6 +88,7 @@ class Watch:
             self._woken.clear()
             claims = await self._claim_or_release()
             if claims:
+                self.look_soon()
                 return claims[0]
             self._scanner.ring()
             await self._woken.wait()

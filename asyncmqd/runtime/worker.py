@@ -157,6 +157,10 @@ class Worker:
         """The queue may have work."""
         self._claims.wake()
 
+    def look_soon(self) -> None:
+        """Jobs of the queue are delayed or active, perhaps elsewhere only."""
+        self._scanner.look_soon()
+
     # ------------------------------------------------------------------ looking
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config import load
-from asyncmqd.daemon import serving
+from asyncmqd.daemon import reloading, serving
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.control import Refused
 from asyncmqd.daemon.forecast import Forecaster
@@ -17,6 +17,7 @@ from asyncmqd.daemon.reloading import Configuration, Reloader
 from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.duties import HOPELESS
 from asyncmqd.runtime.node import Node
 from tests.eventually import LIMIT
 
@@ -100,6 +101,22 @@ async def test_systemd_is_told_that_a_reload_has_ended_however_it_does(
         await listener.ready_came.wait()
     assert answer.done()
     assert listener.said == ["reloading", "ready"]
+
+
+async def test_a_reload_that_breaks_down_says_so_and_the_next_one_goes_on(
+    config, configuration, reloader, monkeypatch
+):
+    """Any number of them: they are no reason to begin the daemon anew."""
+    monkeypatch.setattr(reloading, "REST", 0)
+    for at in range(HOPELESS + 1):
+        config.write_text(f"{HEAD}[queues.mail]\nconcurrency = {at + 1}\n")
+        async with asyncio.timeout(LIMIT):
+            with monkeypatch.context() as broken:
+                broken.setattr(reloader._systemd, "reloading", lambda: 1 / 0)
+                with pytest.raises(Refused, match="ZeroDivisionError"):
+                    await reloader.request()
+            assert (await reloader.request())["generation"] == at + 2
+    assert reloader._serving.node.duties.crashed == []
 
 
 async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(

@@ -43,6 +43,53 @@ async def test_a_delayed_job_starts_when_it_is_due_whatever_the_scan_interval(be
 
 
 @virtual
+async def test_a_delayed_job_starts_when_it_is_due_though_there_is_always_work(
+    bench: Bench,
+) -> None:
+    """A full worker is not woken for it, and its scanner slept for there was nothing to do."""
+    begun: dict[str, float] = {}
+
+    async def work(name: str) -> None:
+        begun[name] = asyncio.get_running_loop().time()
+        await asyncio.sleep(1)
+
+    bench.task(work)
+    async with bench.worker(concurrency=1):
+        await asyncio.sleep(5)
+        for number in range(40):
+            await bench.add("work", str(number))
+        await bench.add("work", "urgent", delay=3.0, priority=0)
+        await asyncio.sleep(20)
+    assert begun["urgent"] < 5 + 3 + 1 + 1.1, "the job that runs then, and one scan_interval"
+
+
+class Deaf(InMemoryBackend):
+    """Its wake-ups reach others."""
+
+    async def wait(self, queues: Any, timeout: float) -> set[str]:
+        await asyncio.sleep(timeout)
+        return set()
+
+
+@virtual
+async def test_a_worker_that_is_idle_takes_over_in_time_what_it_was_not_woken_for(
+    bench: Bench,
+) -> None:
+    bench.backend = Deaf(now=store_clock)
+    ticks = ticker(bench)
+    async with bench.worker():
+        for pause in (31.0, 42.0):  # just after a slow pass, and in the middle
+            await asyncio.sleep(pause)
+            ticks.clear()
+            claimed_at = asyncio.get_running_loop().time()
+            await bench.backend.beat("other", b"{}", 30.0)
+            await bench.add("tick")
+            [_] = await bench.backend.claim("q", 1, 15.0, "other")
+            await asyncio.sleep(17)
+            assert ticks == [pytest.approx(claimed_at + 15.5, abs=0.6)], "lease + 1 s at most"
+
+
+@virtual
 async def test_many_workers_fire_each_instant_once(bench: Bench) -> None:
     ticks = ticker(bench)
     repeatables = as_repeatables([{"task": "tick", "every": "5m"}])
