@@ -29,6 +29,7 @@ from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, pass_on
 from asyncmqd.observe.outputs import Output
 from asyncmqd.runtime.brake import CannotBegin
+from asyncmqd.runtime.child_end import ChildEnd
 from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.leaving import LEAVE_LIMIT
 from asyncmqd.runtime.spawn import command, end_group, exit_name
@@ -195,18 +196,19 @@ class _Child:
         self._reader = reader
         self._writer = writer
         self._outputs = outputs  # what is printed past Python's streams, there and by programs
+        self._end = ChildEnd(process)
         self._watching = begin(self._watch())
 
     @property
     def alive(self) -> bool:
         """Whether nothing tells yet of its end."""
-        return self._process.returncode is None and not self._reader.at_eof()
+        return not self._end.came and not self._reader.at_eof()
 
     async def _watch(self) -> None:
         """End the line with the process: what it started may hold the socket, and live on."""
         line = self._writer.get_extra_info("socket").fileno()
         try:
-            await self._process.wait()
+            await self._end.wait()
         finally:  # whoever was told of the end first may cancel this
             end_group(self._process.pid)
         with contextlib.suppress(TimeoutError, OSError):
@@ -289,9 +291,9 @@ class _Child:
         except (asyncio.IncompleteReadError, ConnectionError):
             with contextlib.suppress(TimeoutError):  # it may have closed the line, and live on
                 async with asyncio.timeout(LAST_WORDS):
-                    await self._process.wait()
+                    await self._end.wait()
             await self.kill()
-            code = await self._process.wait()
+            code = await self._end.wait()
             raise ChildCrashed(f"the child process ended with {exit_name(code)}") from None
 
     async def leave(self) -> None:
@@ -307,11 +309,12 @@ class _Child:
 
     async def kill(self) -> None:
         """End the child at once, and what its jobs have started."""
-        if self._process.returncode is None:
+        if not self._end.came:
             end_group(self._process.pid)
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
         self._writer.close()
-        await self._process.wait()
+        await self._end.wait()
         self._watching.cancel()
 
 

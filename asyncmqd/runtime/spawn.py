@@ -53,8 +53,10 @@ def end_group(child: int) -> None:
         os.killpg(child, signal.SIGKILL)
 
 
-def exit_name(code: int) -> str:
-    """A return code as people say it: `exit code 1`, `signal SIGKILL`."""
+def exit_name(code: int | None) -> str:
+    """A return code as people say it: `exit code 1`, `signal SIGKILL`. None: it is not known."""
+    if code is None:
+        return "an exit code that other code of this process took"
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -171,6 +171,7 @@ def test_a_socket_that_a_cleaner_of_old_files_deletes_is_made_anew(running, plac
     assert not running.control.exists()
 
 
+@pytest.mark.mounts
 def test_without_proc_nobody_can_be_told_from_others(daemon):
     assert os.geteuid() == 0, "needs root, to hide /proc"
     hidden = f'mount -t tmpfs none /proc; exec {sys.executable} -m asyncmqd "$@"'
