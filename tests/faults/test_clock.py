@@ -55,7 +55,7 @@ def stepped(
     made.server.kill()
 
 
-@pytest.mark.row("F24", "the server's clock is stepped by an hour and by a year")
+@pytest.mark.row("F30", "the server's clock is stepped by an hour and by a year")
 @pytest.mark.parametrize("size", [3_600, 366 * 86_400])
 def test_stepped(stepped: Stepped, place: Path, size: int, figure):
     """Nobody who lives is recovered by it; what the dead held comes back in time."""
