@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -43,19 +44,25 @@ def test_active_within_a_second_with_fifty_queues(service, seen):
 def test_ready_waits_for_the_store_and_the_start_timeout_is_extended(service, server, seen):
     daemon = service(backend=REDIS)
     daemon.configure(MAIL)
-    daemon.drop_in("timeout", "[Service]\nTimeoutStartSec=3\n")
+    began = time.monotonic()
+    daemon.start()
+    # On a loaded machine the interpreter alone takes more than three seconds.
+    limit = max(3, math.ceil(3 * (time.monotonic() - began)))
+    daemon.stop()
+    daemon.drop_in("timeout", f"[Service]\nTimeoutStartSec={limit}\n")
     server.stop()
     began = time.monotonic()
     daemon.box.systemctl("start", "--no-block", daemon.unit)
     until(lambda: "waiting for the store" in daemon.show("StatusText")["StatusText"])
-    until(lambda: time.monotonic() - began > 4)  # what is tested is that it outlives its timeout
+    # What is tested is that it outlives its timeout.
+    until(lambda: time.monotonic() - began > limit + 1, 2 * limit + 30)
     assert daemon.show("ActiveState")["ActiveState"] == "activating"
     server.start()
     daemon.wait_for_state("active")
     assert daemon.show("NRestarts")["NRestarts"] == "0"
     seen(
         "check 1: without a store: activating, STATUS 'starting, waiting for the store', alive"
-        f" after {time.monotonic() - began:.1f} s with TimeoutStartSec=3; active once it came"
+        f" after {time.monotonic() - began:.1f} s with TimeoutStartSec={limit}; active once it came"
     )
 
 
