@@ -19,6 +19,7 @@ from asyncmqd.domain.retry import Reject
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 from asyncmqd.runtime.around import JobRun
 
+ASKED = "ASYNCMQD_TEST_SURROUNDED"  # a variable of the environment
 EXECUTORS = ("loop", "thread", "process")
 tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="none")
 
@@ -67,7 +68,7 @@ def inner(run: JobRun) -> Iterator[None]:
 
 DECLARED = AROUND_RUN._declared[-3:]
 del AROUND_RUN._declared[-3:]  # in the test's process only a test that asks has them
-if "pytest" not in sys.modules:
+if "pytest" not in sys.modules and ASKED in os.environ:  # nor in the children of other tests
     AROUND_RUN._declared.extend(DECLARED)
 
 

@@ -37,7 +37,10 @@ def around(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def surrounded(around: None, bench: Bench, tmp_path: Path) -> Surrounded:
+def surrounded(
+    around: None, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Surrounded:
+    monkeypatch.setenv(surrounding.ASKED, "1")
     AROUND_RUN._declared.extend(surrounding.DECLARED)
     bench.backend = InMemoryBackend()
     bench.registry = REGISTRY
