@@ -7,6 +7,7 @@ ends at the first failure, for those who need no small example of it.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -92,6 +93,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300))  # the first one installs asyncmqd as well
     items[:] = _dealt([*boxed, *others], int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected lives to the end: no search for garbage has to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:

@@ -13,9 +13,10 @@ from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from heapq import merge
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from croniter import croniter
+if TYPE_CHECKING:
+    from croniter import croniter
 
 _YEARS = (
     50  # without a date for so long, an expression names none: 29 February on a Monday is rarer
@@ -87,6 +88,8 @@ def _comes(expression: str) -> bool:
 
 
 def _croniter(expression: str, start: datetime) -> croniter:
+    from croniter import croniter  # a seventh of a start, which only cron expressions pay
+
     return croniter(
         expression,
         start,

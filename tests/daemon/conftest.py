@@ -11,9 +11,25 @@ from typing import Any
 import pytest
 
 from tests.daemon.harness import Daemon, Store
+from tests.faults.forked import ForkedDaemon
 from tests.servers import RedisServer
 
 STORES = ("sqlite", "valkey9")
+# Tests of what a daemon does once it runs: how Python comes to run it is tested by the others.
+FORKED = {
+    f"tests.daemon.test_{name}"
+    for name in (
+        "control",
+        "monitor",
+        "plan",
+        "processes",
+        "processes_deaths",
+        "processes_reload",
+        "recovery",
+        "reload",
+        "waking",
+    )
+}
 
 
 @pytest.fixture
@@ -48,12 +64,14 @@ def file(place: Path) -> Store:
 
 
 @pytest.fixture
-def daemon(place: Path) -> Iterator[Callable[..., Daemon]]:
+def daemon(request: pytest.FixtureRequest, place: Path) -> Iterator[Callable[..., Daemon]]:
     """Makes daemons; those that still run at the end of the test are killed."""
     made: list[Daemon] = []
+    usual = ForkedDaemon if request.module.__name__ in FORKED else Daemon
 
     def make(backend: str, queues: str, **options: Any) -> Daemon:
-        made.append(Daemon(place, backend, queues, **options))
+        kind = Daemon if "command" in options else usual
+        made.append(kind(place, backend, queues, **options))
         return made[-1]
 
     yield make

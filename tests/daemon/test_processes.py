@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -275,9 +276,9 @@ def test_long_lines_of_several_children_are_never_torn(daemon, file):
 
 
 def test_nor_are_they_in_a_file(daemon, file, place: Path):
-    d = daemon(file.url, MAIL, top=THREE)
     log = place / "log"
-    d.command = ("/bin/sh", "-c", f'exec "$0" "$@" >{log}', *d.command)
+    run = ("/bin/sh", "-c", f'exec "$0" "$@" >{log}', sys.executable, "-m", "asyncmqd")
+    d = daemon(file.url, MAIL, top=THREE, command=run)
     d.start(read=False)
     file.add("mail", "chatter", [f"{n}" for n in range(8)], 50, 9_000)
     until(lambda: len(d.lines()) == 8)
