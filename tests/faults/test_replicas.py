@@ -243,7 +243,7 @@ async def test_an_application_follows_the_announcement(three: Pair):
 
 @variants("promotion while the old master lives")
 def test_two_masters(pair: Pair, place: Path, least: int, figure):
-    """Clients stay with the old master until it is told that it is none any more."""
+    """Until it is demoted, the old master keeps the clients that have heard no announcement."""
     with closing(Scene(place, pair.url)) as scene:
         daemon = at_work(scene, f"{pair.url}?min_replicas={least}")
         pair.promote()
