@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
@@ -38,6 +38,10 @@ from asyncmqd.domain.states import State
 Result = TypeVar("Result")
 
 _OF_ADD = OF_CALL.keys() - {"queue"}  # a queue adds to itself
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 class Queue:
@@ -107,8 +111,9 @@ class Queue:
         """Enqueue a job of `task` (or of the task of that name) here, whatever queue it declares.
 
         Keyword arguments of the task go into `kwargs`; all other keywords are options of the job
-        (`CallOptions`). Raises like `Task.enqueue`, and TypeError for an option with the name of a
-        parameter that has no value.
+        (`CallOptions`), and win over those of `task.options(...)`. Raises like `Task.enqueue`,
+        TypeError for an option with the name of a parameter that has no value, and ValueError if
+        the task's options name another queue.
         """
         return await self._add(self._pending(task, args, kwargs or {}, options))
 
@@ -149,7 +154,10 @@ class Queue:
         options: AddKeywords,
     ) -> PendingJob:
         refuse_unknown(options, _OF_ADD)
-        call = msgspec.structs.replace(NO_OPTIONS, **options) if options else NO_OPTIONS
+        asked = task.asked if isinstance(task, Task) else NO_OPTIONS
+        if asked.queue not in {None, self.name}:
+            raise ValueError(f"queue: expected {self.name!r}, got {asked.queue!r}")
+        call = msgspec.structs.replace(asked, **_given(options)) if options else asked
         definition = task.definition if isinstance(task, Task) else known_task(task)
         if definition is None:
             return pending(str(TASK.check(task)), args, kwargs, call)
@@ -192,17 +200,23 @@ class Queue:
 
         It fires once for each instant over all workers that declare it. Its identity is (queue,
         `name`), by default the task's name. Its jobs may have `priority`, `retries`, `timeout` and
-        `ttl`. Raises ValueError, naming the key that is wrong, TypeError for what is no option
-        and for arguments that do not fit the task, NotSerialisable, and PayloadTooLarge if its jobs
-        would be.
+        `ttl`, here or by `task.options(...)`, which may ask for nothing else. Raises ValueError,
+        naming the key that is wrong, TypeError for what is no option and for arguments that do not
+        fit the task, NotSerialisable, and PayloadTooLarge if its jobs would be.
         """
         refuse_unknown(options, STORED)
+        asked: dict[str, Any] = {}
+        if isinstance(task, Task):
+            asked = _given(msgspec.structs.asdict(task.asked))
+            if asked.get("queue") == self.name:
+                del asked["queue"]
+            refuse_unknown(asked, STORED)
         args, kwargs = list(args), kwargs or {}
         definition = task.definition if isinstance(task, Task) else known_task(task, 3)
         if definition is not None:
             definition.check_call(tuple(args), kwargs)
             definition.check_options(args, kwargs, options)
-        periods: dict[str, Any] = {**options, "every": every}  # `check` reads them
+        periods: dict[str, Any] = {**asked, **_given(options), "every": every}  # `check` reads them
         repeatable = check(
             Repeatable(
                 task=task.name if isinstance(task, Task) else task,

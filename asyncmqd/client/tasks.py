@@ -68,6 +68,11 @@ class Task(Generic[Params, Result_co]):
         """The name that jobs carry: `module.function` unless `name=` said otherwise."""
         return self.definition.name
 
+    @property
+    def asked(self) -> CallOptions:
+        """What `options` has asked for."""
+        return self._options
+
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
 

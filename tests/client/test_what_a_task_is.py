@@ -16,6 +16,7 @@ import pytest
 
 from asyncmqd import Queue, connect, run_worker, task
 from asyncmqd.client import connection
+from asyncmqd.domain.job import JobSpec
 
 NAMES = ("self", "task", "function", "args", "kwargs", "options", "job", "queue", "call", "run")
 
@@ -95,6 +96,38 @@ def test_an_option_that_may_be_a_parameter_is_not_guessed_at() -> None:
     assert (job.args, job.kwargs) == (["x", 2], {})
     assert fetch.options(timeout=5).job("x").spec.timeout == 5
     assert fetch.enqueue_sync("x", timeout=7).kwargs == {"timeout": 7}
+
+
+@pytest.mark.parametrize("wide", [False, True], ids=["add_sync", "add"])
+def test_a_queue_takes_what_the_options_of_a_task_ask_for(wide: bool) -> None:
+    queue = Queue("names")
+
+    def added(*args: Any, **options: Any) -> JobSpec:
+        if wide:
+            return asyncio.run(queue.add(*args, **options)).spec
+        return queue.add_sync(*args, **options).spec
+
+    mine = fetch.options(timeout=5, priority=1, ttl=90, queue="names", job_id=f"mine-{wide}")
+    spec = added(mine, "u")
+    assert (spec.timeout, spec.priority, spec.ttl, spec.id) == (5, 1, 90, f"mine-{wide}")
+    spec = added(mine, "u", 1, timeout=7, priority=None, retries=2, job_id=f"call-{wide}")
+    assert (spec.timeout, spec.priority, spec.retries, spec.id) == (7, 1, 2, f"call-{wide}")
+    assert added(fetch, "u").timeout is None
+    with pytest.raises(ValueError, match=r"^queue: expected 'names', got 'others'"):
+        added(fetch.options(queue="others"), "u")
+
+
+def test_a_schedule_takes_what_the_options_of_a_task_ask_for() -> None:
+    declare = functools.partial(Queue("names").add_repeatable, every=60, args=["u", 1])
+    mine = fetch.options(timeout=5, priority=1, queue="names")
+    made = declare(mine)
+    assert (made.timeout, made.priority, made.retries, made.every) == (5, 1, None, 60)
+    made = declare(mine, timeout="7s", priority=None, ttl=9)
+    assert (made.timeout, made.priority, made.ttl) == (7, 1, 9)
+    for meaningless in ({"queue": "others"}, {"delay": 5}, {"job_id": "a"}):
+        (name,) = meaningless
+        with pytest.raises(TypeError, match=f"^{name}: expected a known option"):
+            declare(fetch.options(**meaningless))
 
 
 def test_a_task_is_documented_as_its_function_is() -> None:
