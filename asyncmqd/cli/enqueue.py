@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Annotated, Any
 
 import typer
 
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.cli.errors import CommandError, Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.output import complain, show_json
@@ -19,7 +20,7 @@ from asyncmqd.client.waits import served_queues, serving
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
-from asyncmqd.domain.serving import unknown
+from asyncmqd.domain.serving import Serving, unknown
 
 _SHORT_WAIT = 1.0  # seconds
 
@@ -74,7 +75,9 @@ async def _complain_of_a_slip(store: BaseBackend, queue: str, task: str) -> None
     """Say so if nobody serves the queue, but somebody serves one of nearly that name; and if who
     serves it does not know the task.
     """
-    processes = await serving(store)
+    processes: list[Serving] = []
+    with contextlib.suppress(StoreError):  # the job is there, and that is what counts
+        processes = await serving(store)
     served = {name for process in processes for name in process.queues}
     near = did_you_mean(queue, served)
     if queue not in served and near:
@@ -89,9 +92,10 @@ async def _awaited(store: BaseBackend, job: Job[Any], timeout: float | None) -> 
     # Not at once: a daemon that has just begun says a moment later what it serves.
     await asyncio.wait({result}, timeout=_SHORT_WAIT)
     if not result.done():
-        served = await served_queues(store)
-        if job.queue not in served and not did_you_mean(job.queue, served):
-            complain(f"queue {job.queue}: nobody serves it now")
+        with contextlib.suppress(StoreError):  # the wait itself bears more
+            served = await served_queues(store)
+            if job.queue not in served and not did_you_mean(job.queue, served):
+                complain(f"queue {job.queue}: nobody serves it now")
     return await result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, StoreError
 from tests.cli.conftest import Operator, ServingWorker
 
 InStore = Callable[[Callable[[BaseBackend], Any]], Any]
@@ -121,6 +121,22 @@ def test_wait_prints_the_result(asyncmq: Operator, worker: Callable[..., Serving
     answer = asyncmq("enqueue", "shop.add", "-q", "mail", "--args", "[20, 22]", "--wait")
     assert answer.code == 0
     assert answer.out.splitlines()[1:] == ["42"]
+
+
+def test_looks_that_only_warn_may_fail(
+    asyncmq: Operator, worker: Callable[..., ServingWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(_: BaseBackend) -> Any:
+        raise StoreError("it is restarted")
+
+    monkeypatch.setattr("asyncmqd.cli.enqueue.serving", unreachable)
+    monkeypatch.setattr("asyncmqd.cli.enqueue.served_queues", unreachable)
+    monkeypatch.setattr("asyncmqd.cli.enqueue._SHORT_WAIT", 0.0)
+    worker()
+    answer = asyncmq(
+        *("enqueue", "shop.add", "-q", "mail", "--args", "[20, 22]", "--id", "a", "--wait")
+    )
+    assert (answer.code, answer.out, answer.err) == (0, "a\n42\n", "")
 
 
 def test_wait_fails_with_the_job(asyncmq: Operator, worker: Callable[..., ServingWorker]) -> None:
