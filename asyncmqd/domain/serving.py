@@ -10,7 +10,7 @@ from asyncmqd.domain.names import did_you_mean
 
 NOBODY_KNOWS = "no worker there knows its task"
 # Characters of all names of tasks together: a process tells them every 10 s, and reads all others'.
-NAMES_LIMIT = 8 * 1024
+NAMES_LIMIT = 8_000
 
 
 class Load(msgspec.Struct, frozen=True):
