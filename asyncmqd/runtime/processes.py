@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import fcntl
 import os
 import socket
@@ -197,7 +198,9 @@ class _Child:
         self._writer = writer
         self._outputs = outputs  # what is printed past Python's streams, there and by programs
         self._end = ChildEnd(process)
-        self._watching = begin(self._watch())
+        # No job's, though one had the child started: others follow, and one that cancels all its
+        # tasks must not have it.
+        self._watching = begin(self._watch(), context=contextvars.Context())
 
     @property
     def alive(self) -> bool:
@@ -209,8 +212,9 @@ class _Child:
         line = self._writer.get_extra_info("socket").fileno()
         try:
             await self._end.wait()
-        finally:  # whoever was told of the end first may cancel this
-            end_group(self._process.pid)
+        finally:  # whoever was told of the end first may cancel this, and others while it lives
+            if self._end.came:
+                end_group(self._process.pid)
         with contextlib.suppress(TimeoutError, OSError):
             async with asyncio.timeout(LAST_WORDS):
                 # What it said before its end lies in the socket by now.

@@ -10,8 +10,10 @@ import functools
 import gc
 import inspect
 import math
+import time
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from asyncmqd.domain.retry import Reject, Retry, backoff
@@ -161,6 +163,13 @@ def still_held() -> int:
     return alive
 
 
+def waits_for_file(began: str, end: str) -> str:
+    Path(began).touch()
+    while not Path(end).exists():
+        time.sleep(0.01)
+    return "whole"
+
+
 # ---------------------------------------------------------------------- registered
 
 
@@ -193,6 +202,7 @@ for _executor in EXECUTORS:
     registered(_executor, "cancels_itself", cancels_itself)
     registered(_executor, "waits_for_cancelled", _raises(asyncio.CancelledError("c")))
     registered(_executor, "stops", _raises(StopIteration("s")), dont_retry_on=(Exception,))
+registered("process", "waits_for_file", waits_for_file)
 for _executor in ("thread", "process"):
     registered(_executor, "wrapped", wrapped)
     registered(_executor, "awaitable", Awaitable)

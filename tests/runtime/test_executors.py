@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,11 +13,13 @@ import psutil
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.daemon.owners import begin_task
 from asyncmqd.domain.codec import decode
 from asyncmqd.domain.job import Failure, Record
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
+from asyncmqd.testing import unregister
 from tests.eventually import eventually
 from tests.runtime.behaving import EXECUTORS, HOLDING, RULES
 from tests.runtime.conftest import Bench
@@ -136,6 +139,38 @@ async def test_a_child_that_dies_before_the_job_begins_is_no_crash(
         (State.COMPLETED, 0, 1)
     }
     assert "job.crashed" not in bench.observer.names()
+
+
+async def test_a_child_survives_a_job_that_cancels_all_tasks(bench: Bench, tmp_path: Path) -> None:
+    """In a daemon, where such a job is listed those of jobs alone."""
+    asyncio.get_running_loop().set_task_factory(begin_task)
+    not_of_jobs = asyncio.all_tasks()
+    cancelled: list[str] = []
+
+    async def cancels_all() -> None:
+        for each in asyncio.all_tasks() - not_of_jobs - {asyncio.current_task()}:
+            cancelled.append(repr(each))
+            each.cancel()
+
+    async def has_begun() -> bool:
+        return began.exists()
+
+    began, end = tmp_path / "began", tmp_path / "end"
+    bench.backend = InMemoryBackend()
+    bench.registry = REGISTRY
+    name = bench.task(cancels_all)
+    try:
+        async with bench.worker(concurrency=2):
+            first = await bench.add("process.waits_for_file", str(began), str(end))
+            await eventually(has_begun, limit=60)
+            await bench.ended(await bench.add(name))
+            await asyncio.sleep(0.1)
+            end.touch()
+            (record,) = await bench.ended(first)
+    finally:
+        unregister(name)
+    assert [each for each in cancelled if "_watch" in each] == []
+    assert (record.state, record.crashes) == (State.COMPLETED, 0)
 
 
 async def test_a_group_s_message_names_what_is_in_it(bench: Bench) -> None:
