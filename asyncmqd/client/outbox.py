@@ -61,11 +61,17 @@ class Outbox:
     def _depart(self, backend: BaseBackend) -> None:
         """Send what waits, if nothing is under way."""
         if self._waiting and not self._busy:
-            self._busy = True
             waiting, self._waiting = self._waiting, []
-            self._aboard, self._departure = waiting, Departure()
-            # Nobody's in particular: a job that cancels all its tasks must not fail others' jobs.
-            self._trip = begin(self._send(backend, waiting), context=contextvars.Context())
+            work = self._send(backend, waiting)
+            try:
+                # Nobody's in particular: a job that cancels all its tasks must not fail others'.
+                self._trip = begin(work, context=contextvars.Context())
+            except Exception as error:  # noqa: BLE001 - of the application's task factory
+                work.close()
+                _fail(waiting, error)
+            else:
+                self._busy = True
+                self._aboard, self._departure = waiting, Departure()
 
     async def _send(self, backend: BaseBackend, waiting: list[_Waiting]) -> None:
         waiting = [each for each in waiting if not each[1].done()]  # some were cancelled meanwhile

@@ -19,10 +19,13 @@ def begin(
     """A task that takes its first step at the next turn of the loop, never before.
 
     An application's eager task factory would have it taken at once, before the caller has noted
-    that there is a task.
+    that there is a task. Any other is handed the coroutine alone: it may take no keywords.
     """
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
     if factory is not None and getattr(factory, "__code__", None) is _EAGER:
         return asyncio.Task(work, loop=loop, name=name, context=context)
-    return loop.create_task(work, name=name, context=context)
+    task = loop.create_task(work) if context is None else context.run(loop.create_task, work)
+    if name is not None:
+        task.set_name(name)
+    return task
