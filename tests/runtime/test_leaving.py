@@ -52,3 +52,36 @@ def test_a_signal_to_stop_ends_it_at_once():
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 7
+
+
+LAST_STEP = """
+from asyncmqd.runtime import leaving
+lock = threading.Lock()
+def finish():
+    with lock:
+        print("now", flush=True)
+        time.sleep(1000)
+leaving.finish = finish
+"""
+
+
+def test_a_signal_in_the_last_step_ends_it_at_once():
+    """It comes to the very thread that holds what the step would take again."""
+    process = _begin(LAST_STEP, 1000)
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["said\n", "now\n"]
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 7
+
+
+def test_the_last_step_has_a_limit_too():
+    process = _begin(LAST_STEP, 0.5)
+    try:
+        process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 7
