@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.background import run_sync
-from asyncmqd.client.refs import PublicURL, read_ref, ref_of, store_of
+from asyncmqd.client.refs import OfStore, PublicURL, read_ref, ref_of, store_of
 from asyncmqd.client.waits import waits
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record
@@ -43,7 +43,7 @@ class JobGone(Exception):
     """The store has no such job: it was removed, or its record's time is over."""
 
 
-class Job(Generic[Value_co]):
+class Job(OfStore, Generic[Value_co]):
     """A job that was enqueued. Its data are those of the request; the state is asked for.
 
     `Job[T]` is one whose task returns a T.

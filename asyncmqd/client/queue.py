@@ -19,7 +19,7 @@ from asyncmqd.client.pending import (
     add_one_sync,
     pending,
 )
-from asyncmqd.client.refs import PublicURL, store_of
+from asyncmqd.client.refs import OfStore, PublicURL, store_of
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
@@ -44,7 +44,7 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-class Queue:
+class Queue(OfStore):
     """A named queue in a store: `backend` is a URL, an instance, or None for the configured one.
 
     The numbers are those of `run`, as in `run_worker`; producers need none of them.

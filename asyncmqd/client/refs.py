@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from typing import Any, Self
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import NotConfigured, resolve
@@ -35,6 +37,25 @@ class PublicURL(str):
     """The URL of a store as a pickle has it: without its password."""
 
     __slots__ = ()
+
+
+class OfStore:
+    """What names a store. Only a pickle goes without it: a copy has the very same."""
+
+    _named: str | BaseBackend | None
+
+    def __copy__(self) -> Self:
+        again = object.__new__(type(self))
+        vars(again).update(vars(self))
+        return again
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self)] = again = self.__copy__()
+        vars(again).update(
+            (name, value if name == "_named" else copy.deepcopy(value, memo))
+            for name, value in vars(self).items()
+        )
+        return again
 
 
 def store_of(named: str | BaseBackend | None) -> BaseBackend:

@@ -81,6 +81,12 @@ class Task(Generic[Params, Result_co]):
         store = None if self._backend is None else store_of(self._backend).url
         return _restored, (self.name, self.definition.module, self._options, store)
 
+    def __copy__(self) -> Self:
+        return self  # like a function: nothing changes it, and only a pickle goes without its store
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
     def __call__(
         self, /, *args: Params.args, **kwargs: Params.kwargs
     ) -> Result_co | Coroutine[Any, Any, Result_co]:

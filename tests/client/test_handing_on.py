@@ -164,6 +164,21 @@ async def test_a_job_comes_through_pickle_and_copy(store: BaseBackend) -> None:
     await store.close()
 
 
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy])
+def test_a_copy_has_the_very_store(again: Callable[[Any], Any]) -> None:
+    own = InMemoryBackend()
+    queue = Queue("math", own, concurrency=7)
+    queue.add_repeatable(double, every=60, args=[3])
+    job = queue.add_sync(double, 3)
+    copied = again(queue)
+    assert copied.backend is own
+    assert (copied.name, copied.concurrency) == ("math", 7)
+    assert copied.repeatables == queue.repeatables
+    assert again(job)._backend is own
+    assert (again(job).id, again(job).args) == (job.id, [3])
+    assert again(double.options(backend=own))._store() is own
+
+
 async def test_a_ref_finds_the_job_and_its_task(store: BaseBackend) -> None:
     job = await double.enqueue(3)
     again = Job.from_ref(job.ref)
