@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asyncmqd.domain.foreign import Unwritable, is_pydantic, written
+from asyncmqd.domain.foreign import Unwritable, is_pydantic, is_textual, written
 from asyncmqd.domain.job import JobSpec
 from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, STORED
 from asyncmqd.domain.same import fields_of
@@ -214,7 +214,8 @@ def _explain(value: Any, path: str, depth: int = 0) -> str | None:
     except Unwritable as error:
         return f"{path}: {error}"
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return f"{path}: a value of type {type(value).__name__} cannot be carried by JSON"
+        text = _explain_scalar(str(value), path) if is_textual(type(value)) else None
+        return text or f"{path}: a value of type {type(value).__name__} cannot be carried by JSON"
     return None
 
 

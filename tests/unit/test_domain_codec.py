@@ -8,6 +8,7 @@ import json
 import math
 from datetime import UTC, datetime
 from itertools import accumulate
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -125,6 +126,7 @@ def test_json_comes_back_as_it_went(value: object) -> None:
         ({"x": [None, math.inf]}, "args['x'][1]: expected a finite number, got inf"),
         ([-math.inf], "args[0]: expected a finite number, got -inf"),
         ("ab\ud800", "args: a lone surrogate at character 2 cannot be carried by JSON"),
+        ([Path("a\udcff")], "args[0]: a lone surrogate at character 1 cannot be carried by JSON"),
         ([["\udfff"]], "args[0][0]: a lone surrogate at character 0"),
         ({(1, 2): 3}, "args: a key of type tuple, (1, 2), cannot be carried by JSON"),
         ({"a": {None: 3}}, "args['a']: a key of type NoneType, None, cannot"),
