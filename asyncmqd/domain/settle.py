@@ -17,7 +17,9 @@ CRASH_LIMIT = 3  # the crash that ends a suspect
 TRIAL = 10.0  # seconds that a suspect is alone at first; four times that after each further crash
 LONGEST_TRIAL = 3_600.0  # seconds
 SUSPECT_PAUSE = 1.0  # seconds that a suspect is put off while another one runs
-HELD = 5.0  # seconds that an ended job is kept at least: who waits for it is woken, and looks
+# Seconds that what is kept by time is kept at least: who waits for it is woken, and looks. Not
+# against a count or `keep_bytes`, which bound what a store takes.
+HELD = 5.0
 ORPHAN_RETENTION = 7 * 86_400.0  # seconds that a record is kept whose queue nobody configures
 
 
