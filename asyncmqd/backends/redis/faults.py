@@ -60,16 +60,24 @@ def is_forbidden(error: object) -> bool:
     return isinstance(error, NoPermissionError) or bool(_FORBIDDEN.search(str(error)))
 
 
-def to_store_error(address: Address, error: Exception, *, sent: bool = False) -> StoreError:
+def has_refused(error: object) -> bool:
+    """Whether a server has said that it did nothing, and another, or another time, may do."""
+    return says_elsewhere(error) or turns_away(error)
+
+
+def to_store_error(
+    address: Address, error: Exception, *, sent: bool = False, lost: bool = False
+) -> StoreError:
     """What the contract calls an error of redis-py, with its cause; raise it `from` that.
 
-    `sent`: the server may have got the call. Servers and proxies repeat what they do not
+    `sent`: the server may have got the call. `lost`: one may have done it at an earlier try,
+    whatever is said of this one. Servers and proxies repeat what they do not
     understand, a login among it: no secret stands in the error, and a cause that has one is left
     out.
     """
     if str(error).startswith("LAYOUT "):
         return _other_layout(address.url, str(error).split()[1])
-    kind = _kind(address, error, sent)
+    kind = StoreUncertain if lost else _kind(address, error, sent)
     reason = address.hide(str(error)) or f"no answer within {address.timeout:g} s"
     found = kind(f"{address.url}: {reason}{_advice(address, error)}")
     if all(address.hide(str(each)) == str(each) for each in _chain(error)):
@@ -84,8 +92,7 @@ def _kind(address: Address, error: Exception, sent: bool) -> type[StoreError]:
         return StoreRefused
     if _is_other_topology(address, error):
         return StoreRefused
-    answered = says_elsewhere(error) or turns_away(error)
-    unanswered = isinstance(error, LostConnection | OSError) and not answered
+    unanswered = isinstance(error, LostConnection | OSError) and not has_refused(error)
     done = str(error).startswith(_OF_WAIT)
     return StoreUncertain if sent and (unanswered or done) else StoreError
 

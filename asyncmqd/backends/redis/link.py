@@ -18,17 +18,21 @@ from redis.exceptions import NoScriptError, RedisClusterException
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.departing import departing
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.faults import FAULTS, says_elsewhere, to_store_error
+from asyncmqd.backends.redis.faults import FAULTS, has_refused, says_elsewhere, to_store_error
 from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, Late, made, teach
 
 
 class Trip:
-    """A call on its way: its time limit, and whether the server may have got any of it."""
+    """A call on its way: its time limit, and whether the server may have got any of it.
 
-    __slots__ = ("given_up", "limit", "sent")
+    `lost`: an earlier try may have done it, and its answer did not come.
+    """
+
+    __slots__ = ("given_up", "limit", "lost", "sent")
 
     def __init__(self) -> None:
         self.sent = False
+        self.lost = False
         self.given_up = False
         self.limit: asyncio.Timeout | None = None
 
@@ -57,15 +61,17 @@ class Link(abc.ABC):
         full; the other commands are not repeated. With `again` all are sent once more, by a fresh
         connection, if this one broke or led to a server that is not the one any more.
         """
-        replies = await self._travel(commands, again)
+        trip = Trip()
+        replies = await self._travel(trip, commands, again)
         for reply in replies:
             if isinstance(reply, Exception):
-                told = self.error(reply, sent=True)
+                told = self.error(reply, sent=True, lost=trip.lost)
                 raise told from told.__cause__
         return replies
 
-    async def _travel(self, commands: Sequence[Command | Late], again: bool = False) -> list[Any]:
-        trip = Trip()
+    async def _travel(
+        self, trip: Trip, commands: Sequence[Command | Late], again: bool = False
+    ) -> list[Any]:
         if (departure := departing.get()) is not None:
             departure.has_begun = lambda: trip.sent
         try:
@@ -74,7 +80,7 @@ class Link(abc.ABC):
                     return await self._send_twice(trip, commands)
                 return await self._send_all(trip, commands)
         except FAULTS as error:
-            told = self.error(self._reason(trip, error), sent=trip.sent)
+            told = self.error(self._reason(trip, error), sent=trip.sent, lost=trip.lost)
             raise told from told.__cause__
 
     def _reason(self, trip: Trip, error: Exception) -> Exception:
@@ -87,9 +93,11 @@ class Link(abc.ABC):
     async def _send_twice(self, trip: Trip, commands: Sequence[Command | Late]) -> list[Any]:
         try:
             replies = await self._send_all(trip, commands)
-        except (LostConnection, RedisClusterException, OSError):
+        except (LostConnection, RedisClusterException, OSError) as error:
+            trip.lost = trip.sent and not has_refused(error)
             return await self._send_all(trip, commands)
         if any(map(says_elsewhere, replies)):
+            trip.lost = not all(map(says_elsewhere, replies))  # it may have done some
             return await self._send_all(trip, commands)
         return replies
 
@@ -106,9 +114,9 @@ class Link(abc.ABC):
             self.distrust()
         return replies
 
-    def error(self, error: Exception, *, sent: bool = False) -> StoreError:
-        """What the contract calls this error; `sent`: the server may have got the call."""
-        return to_store_error(self._address, error, sent=sent)
+    def error(self, error: Exception, *, sent: bool = False, lost: bool = False) -> StoreError:
+        """What the contract calls this error; see `to_store_error`."""
+        return to_store_error(self._address, error, sent=sent, lost=lost)
 
     @abc.abstractmethod
     async def _send(self, trip: Trip, commands: Sequence[Command | Late]) -> list[Any]:

@@ -61,7 +61,7 @@ class Single(Link):
         # On any other but a master a write is refused even if it has nothing to write; and to ask
         # for its role would take one more permission.
         key = f"{self._address.prefix}:layout"
-        [reply] = await self._travel([("SETNX", key, scripts.LAYOUT)])
+        [reply] = await self._travel(Trip(), [("SETNX", key, scripts.LAYOUT)])
         if says_elsewhere(reply):
             told = self.error(reply)
             raise told from told.__cause__
