@@ -79,6 +79,7 @@ def _serve(line: socket.socket) -> int:
             lease=settings.lease,
             hang_limit=settings.hang_limit,
             observer=observer,
+            family=f"{hello.instance}/",  # the parent takes back what any of them held
         )
         own = OwnProcess(
             node,

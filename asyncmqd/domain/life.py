@@ -9,6 +9,7 @@ lease decides, as between strangers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 import msgspec
@@ -41,7 +42,12 @@ class _Beat(msgspec.Struct, frozen=True):
     lease: float = 0.0  # seconds
 
 
+class _Service(msgspec.Struct, frozen=True):
+    queues: dict[str, msgspec.Raw] | None = None
+
+
 _beat_decoder = msgspec.json.Decoder(_Beat)
+_service_decoder = msgspec.json.Decoder(_Service)
 
 
 def lease_of(info: bytes) -> float:
@@ -50,6 +56,15 @@ def lease_of(info: bytes) -> float:
         return _beat_decoder.decode(info).lease
     except (ValueError, RecursionError):
         return 0.0
+
+
+def serves(info: bytes, queues: AbstractSet[str]) -> AbstractSet[str]:
+    """Those of the queues that it serves by what its heartbeat says; all if it says nothing."""
+    try:
+        own = _service_decoder.decode(info).queues
+    except (ValueError, RecursionError):
+        return queues
+    return queues if own is None else queues & own.keys()
 
 
 def judge(former: Life, own: Life, start_of: Callable[[int], int | None]) -> Verdict:

@@ -1,12 +1,13 @@
-"""`Kin`: who else goes by this process's name. Former selves, and on other hosts perhaps a twin."""
+"""`Kin`: who else is there, by this process's name above all: former selves, perhaps a twin."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
-from asyncmqd.backends.base import BaseBackend
-from asyncmqd.domain.life import Life, Verdict, judge, life_of
+from asyncmqd.backends.base import BaseBackend, WorkerRecord
+from asyncmqd.domain.life import Life, Verdict, judge, life_of, serves
 from asyncmqd.observe.events import Observer
 
 _LOOKS = 20  # at a process that was killed just now, until it is gone
@@ -16,7 +17,8 @@ _PAUSE = 0.05  # seconds between two of them
 class Kin:
     """The processes whose name is `instance`, but for the one with this `id`, whose `life` is ours.
 
-    `start_of` is that of `domain.life.judge`.
+    `start_of` is that of `domain.life.judge`. Whose names begin with `family` have the same parent,
+    which takes back at once what a dead one held; empty: there is none.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class Kin:
         life: Life,
         start_of: Callable[[int], int | None],
         observer: Observer,
+        family: str = "",
     ) -> None:
         self.life = life
         self._backend = backend
@@ -34,6 +37,8 @@ class Kin:
         self._id = id
         self._start_of = start_of
         self._observer = observer
+        self._family = family
+        self._others: list[WorkerRecord] = []  # who lived at the last look
         self._first_seen: dict[str, float] = {}  # by the store's clock
         self._twins: set[str] = set()  # those that were warned of
         self._told: dict[str, str] = {}  # what they say of themselves
@@ -51,7 +56,7 @@ class Kin:
         return {id for id, verdict in verdicts.items() if verdict == "dead"}
 
     async def look_for_twins(self) -> None:
-        """Warn once of each that lives. Raises StoreError."""
+        """See who lives, and warn once of each that has our name. Raises StoreError."""
         for id, verdict in (await self._judge_all("")).items():
             if verdict == "alive" and id not in self._twins:
                 self._twins.add(id)
@@ -64,11 +69,28 @@ class Kin:
                     twin=id,
                 )
 
+    def shared(self, queues: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of the queues in which others, by the last look, may leave their jobs to us."""
+        shared: AbstractSet[str] = set()
+        for record in self._others:
+            if len(shared) == len(queues):
+                break
+            if not self._is_family(record):
+                shared |= serves(record.info, queues)
+        return shared
+
+    def _is_family(self, record: WorkerRecord) -> bool:
+        """Whether our parent sees its death; a twin's on another host it does not."""
+        if not self._family or not record.id.startswith(self._family):
+            return False
+        return judge(life_of(record.info), self.life, self._start_of) != "unknown"
+
     async def _judge_all(self, part: str) -> dict[str, Verdict]:
         verdicts: dict[str, Verdict] = {}
         self._told = {}
-        for record in await self._backend.workers():
-            if record.id == self._id or not record.id.startswith(f"{self._instance}/{part}"):
+        self._others = [each for each in await self._backend.workers() if each.id != self._id]
+        for record in self._others:
+            if not record.id.startswith(f"{self._instance}/{part}"):
                 continue
             life = life_of(record.info)
             verdict = judge(life, self.life, self._start_of)

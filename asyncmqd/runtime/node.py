@@ -12,6 +12,7 @@ import itertools
 import os
 import socket
 from collections.abc import Callable, Sequence, Sized
+from collections.abc import Set as AbstractSet
 from typing import Protocol, Self
 
 import msgspec
@@ -85,7 +86,7 @@ class Node:
     `instance` names what survives a restart (a daemon's host and socket); None means a process
     that nobody will come back for. `lease` is how long a claim holds without renewal, and
     `hang_limit` how long the loop may be stuck before renewal stops; both in seconds. `life` is
-    what its heartbeat tells of this very process.
+    what its heartbeat tells of this very process. `family` is that of `Kin`.
     """
 
     def __init__(
@@ -99,13 +100,15 @@ class Node:
         registry: Registry = REGISTRY,
         life: Life | None = None,
         start_of: Callable[[int], int | None] = start_of,
+        family: str = "",
     ) -> None:
         self.backend = backend
         self.instance = instance or f"{socket.gethostname()}-{os.getpid()}"
         self.id = f"{self.instance}/{clock.nonce()}"
         self.lease = lease
         self.observer = observer or Observer()
-        self.kin = Kin(backend, self.instance, self.id, life or own_life(), start_of, self.observer)
+        life = life or own_life()
+        self.kin = Kin(backend, self.instance, self.id, life, start_of, self.observer, family)
         self.registry = registry
         self.overstays = Overstays(self.observer)
         self.duties = Duties(self.observer)
@@ -125,6 +128,8 @@ class Node:
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
         self._swept_at = 0.0  # loop time of the last slow pass
+        self._looked_at = 0.0  # and of the last pass over what others serve as well
+        self._asking_leases: asyncio.Task[float] | None = None  # not sent yet
         self._explaining: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ life
@@ -220,29 +225,33 @@ class Node:
     async def _sweep_once(self) -> None:
         """The slow pass: whatever a lost wake-up could hide is found here.
 
-        While other processes live, also before a claim that one of them has just made can lapse:
-        nobody here was woken for it.
+        Of queues that other processes serve as well, also before a claim that one of them has just
+        made can lapse: nobody here was woken for it.
         """
         before_lapse = min(SWEEP, self.lease * (1 - 1 / RENEWALS))
-        await asyncio.sleep(before_lapse)
+        pause = min(BEAT, before_lapse)
+        await asyncio.sleep(pause)
+        await self.kin.look_for_twins()
         time = asyncio.get_running_loop().time()
-        slow = time - self._swept_at > SWEEP - before_lapse / 2
-        if not self.workers or not (slow or await self._has_company()):
+        slow = time - self._swept_at > SWEEP - pause / 2
+        queues: AbstractSet[str] = set()
+        if slow:
+            queues = self.workers.keys()
+        elif time - self._looked_at > before_lapse - pause / 2:
+            queues = self.kin.shared(self.workers.keys())
+        if not queues:
             return
-        outlooks = await self.backend.outlook(sorted(self.workers))
+        outlooks = await self.backend.outlook(sorted(queues))
         for queue, outlook in outlooks.items():
             if (outlook.next_due, outlook.next_lapse) != (None, None):
                 for worker in self.workers.get(queue, ()):
                     worker.look_soon()
             if slow and (outlook.waiting or self.known(outlook.shelves)):
                 self.wake(queue)
+        self._looked_at = time
         if slow:
             self._swept_at = time
             await self._tidy_next()
-
-    async def _has_company(self) -> bool:
-        """Whether other processes serve queues, or did so until just now."""
-        return any(each.id != self.id for each in await self.backend.workers())
 
     async def _tidy_next(self) -> None:
         """Retention and shelves of one queue at each pass, not of all idle queues at once."""
@@ -265,7 +274,6 @@ class Node:
         await self.health.ask_time()
         self.health.answered()
         await self.health.look_for_danger()
-        await self.kin.look_for_twins()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
                 await self._beat_now.wait()
@@ -290,7 +298,18 @@ class Node:
         return msgspec.json.encode({**life, "lease": self.lease, **known})
 
     async def longest_lease(self) -> float:
-        """The longest of what this process and all that are listed claim for. Raises StoreError."""
+        """The longest of what this process and all that are listed claim for. Raises StoreError.
+
+        Nobody who claimed before this call is left out. The scanners of all queues ask together.
+        """
+        if self._asking_leases is None:
+            self._asking_leases = begin(self._ask_leases())
+            self._asking_leases.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._asking_leases)
+
+    async def _ask_leases(self) -> float:
+        await asyncio.sleep(_GATHER)
+        self._asking_leases = None
         others = [lease_of(each.info) for each in await self.backend.workers()]
         return max(self.lease, *others, 0.0)
 

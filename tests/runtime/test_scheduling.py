@@ -15,6 +15,7 @@ from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
+from asyncmqd.runtime.lives import own_life
 from asyncmqd.runtime.runners import as_repeatables
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import EPOCH, store_clock, virtual
@@ -87,6 +88,44 @@ async def test_a_worker_that_is_idle_takes_over_in_time_what_it_was_not_woken_fo
             [_] = await bench.backend.claim("q", 1, 15.0, "other")
             await asyncio.sleep(17)
             assert ticks == [pytest.approx(claimed_at + 15.5, abs=0.6)], "lease + 1 s at most"
+
+
+class Counting(InMemoryBackend):
+    """Counts how often it is asked, but for what a new scanner asks."""
+
+    looks = lists = 0
+
+    async def outlook(self, queues: Any) -> Any:
+        self.looks += 1
+        return await super().outlook(queues)
+
+    async def workers(self) -> Any:
+        self.lists += 1
+        return await super().workers()
+
+
+@pytest.mark.parametrize(
+    ("id", "queues", "looks"),
+    [
+        ("other/1", {"q": {}}, 30),
+        ("other/1", {"another": {}}, 10),
+        ("us/2/1", {"q": {}}, 10),  # what it held is taken back by our parent
+    ],
+    ids=["stranger", "elsewhere", "sibling"],
+)
+@virtual
+async def test_an_idle_queue_is_looked_at_more_often_only_while_strangers_serve_it(
+    bench: Bench, id: str, queues: dict[str, Any], looks: int
+) -> None:
+    bench.backend = store = Counting(now=store_clock)
+    info = msgspec.json.encode({**msgspec.structs.asdict(own_life()), "queues": queues})
+    await store.beat(id, info, 1000.0)
+    async with bench.worker(bench.node(instance="us/1", family="us/")):
+        await asyncio.sleep(5)
+        store.looks = store.lists = 0
+        await asyncio.sleep(300)
+        assert store.looks == pytest.approx(looks, abs=1)
+        assert store.lists == pytest.approx(30, abs=1)
 
 
 @virtual
