@@ -39,6 +39,7 @@ def believed(moment: float, now: float) -> float:
 def outlasts(end: float, now: float, longest: float) -> bool:
     """Whether a lease ends later than any that is given now, if none is longer than `longest`.
 
-    It was given in a future that is none any more: a living holder would have renewed it since.
+    After a jump it was given in a future that is none any more: a living holder would have renewed
+    it since.
     """
     return end > now + longest + TOLERANCE

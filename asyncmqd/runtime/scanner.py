@@ -7,9 +7,10 @@ import contextlib
 
 from asyncmqd.backends.base import PAGE, Held, Outlook
 from asyncmqd.domain.failpoints import failpoint
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import EDGES, State
-from asyncmqd.domain.store_clock import outlasts
+from asyncmqd.domain.store_clock import believed, outlasts
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 
@@ -38,6 +39,7 @@ class Scanner:
         self._more_to_tidy = False  # the last page of what is to be deleted was full
         self._ended = 0  # jobs that ended here, when last tidied
         self._doubts_leases = True  # whether some may have been given at a time yet to come
+        self._saw_jump = False  # of the store's clock, since they were last bounded
 
     def ring(self) -> None:
         """Something was added that is not to be claimed yet, perhaps."""
@@ -61,7 +63,7 @@ class Scanner:
             self.node.health.on_jump.discard(self._after_jump)
 
     def _after_jump(self) -> None:
-        self._doubts_leases = True
+        self._doubts_leases = self._saw_jump = True
         self._bell.set()
 
     async def _scan(self) -> None:
@@ -154,7 +156,7 @@ class Scanner:
         return total
 
     async def _bound_leases(self, outlook: Outlook) -> None:
-        """Have no lease end later than one that is given now.
+        """Have no lease end later than one that is given now, if it was given in the future.
 
         After the store's clock went back, those of the dead would hold until it is there again.
         """
@@ -164,12 +166,23 @@ class Scanner:
             late = [
                 Held(self.queue, each.id, each.token)
                 for each in page
-                if each.due is not None and outlasts(each.due, outlook.now, longest)
+                if self._is_of_the_future(each, outlook.now, longest)
             ]
             if late:
                 await backend.extend(late, longest)
             offset += len(page)  # what is bounded now stands before what is still to be looked at
-        self._doubts_leases = False
+        self._doubts_leases = self._saw_jump = False
+
+    def _is_of_the_future(self, record: Record, now: float, longest: float) -> bool:
+        """Whether a claim's lease is one that nobody has by the present clock.
+
+        Without a jump that was seen it may be a longer one, of a holder that is not listed: then
+        the claim itself has to lie in the future.
+        """
+        if record.due is None or not outlasts(record.due, now, longest):
+            return False
+        started = record.started or 0.0
+        return self._saw_jump or believed(started, now) != started
 
     def _is_untidy(self) -> bool:
         ended = self._count_ended() - self._ended

@@ -153,6 +153,18 @@ RULES = [
         JUMPS,
     ),
     Mutation(
+        "asyncmqd/runtime/scanner.py",
+        "return self._saw_jump or believed(started, now) != started",
+        "return True",
+        JUMPS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/scanner.py",
+        "return self._saw_jump or believed(started, now) != started",
+        "return self._saw_jump",
+        JUMPS,
+    ),
+    Mutation(
         "asyncmqd/runtime/node.py",
         "return max(self.lease, *others, 0.0)",
         "return self.lease",

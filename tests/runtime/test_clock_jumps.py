@@ -104,6 +104,25 @@ async def test_who_claims_for_longer_and_lives_loses_nothing(bench: Bench) -> No
 
 
 @virtual
+async def test_who_begins_shortens_no_lease_that_may_be_sound(bench: Bench) -> None:
+    """Its holder has no heartbeat, or that of a release which does not tell how long it claims."""
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="work")
+    id = await bench.add("work", 0)
+    [claim] = await store.claim("q", 1, 600.0, "other/1#1")
+    due = (await bench.record(id)).due
+    assert due is not None
+    async with bench.worker(scan_interval=1.0):
+        await asyncio.sleep(60)
+        record = await bench.record(id)
+        assert (record.state, record.token, record.due) == (State.ACTIVE, claim.token, due)
+        (record,) = await bench.ended(id)
+    assert record.started is not None
+    assert record.started >= due
+    assert (record.state, record.token > claim.token) == (State.COMPLETED, True)
+
+
+@virtual
 @pytest.mark.parametrize("jump", [HOUR, -HOUR, -YEAR])
 async def test_a_schedule_goes_on_without_a_burst_and_without_a_gap(
     bench: Bench, jump: float
