@@ -30,6 +30,7 @@ class Keeper:
         self.options = options
         self.worker: Worker | None = None
         self.restarts = 0  # after crashes
+        self.over = False  # it wants no queue any more; `ended` is done some turns later
         self._node = node
         self._wanted = True
         self._ending = False  # the present worker was told to end
@@ -131,6 +132,7 @@ class Keeper:
             lasted = asyncio.get_running_loop().time() - began
             crashes = 1 if lasted > STEADY else crashes + 1
             await self._pause_after(error, crashes)
+        self.over = True
         self._node.observer.event("queue.stopped", queue=self.queue)
 
     async def _serve(self) -> BaseException | None:

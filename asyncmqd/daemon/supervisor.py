@@ -36,7 +36,7 @@ class Supervisor:
                 keeper.stop()
         for queue, options in wanted.items():
             present = self.keepers.get(queue)
-            if present is None or present.ended.done():
+            if present is None or present.over:
                 self._start(queue, options)
             else:
                 present.change(options)

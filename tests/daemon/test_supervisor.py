@@ -101,6 +101,26 @@ async def test_what_is_unchanged_is_not_touched(node):
     await asyncio.gather(supervisor.stop(), supervisor.hand_back())
 
 
+async def test_a_queue_that_comes_back_is_served_however_far_its_end_has_come(node):
+    """Some turns of the loop lie between the end of its keeper's work and the keeper's own."""
+    supervisor = Supervisor(node)
+
+    async def served() -> bool:
+        keeper = supervisor.keepers.get("mail")
+        return keeper is not None and keeper.worker is not None and keeper.worker.claiming
+
+    turns, over = 0, False
+    while not over:
+        supervisor.apply({"mail": PATIENT})
+        await eventually(served, 2.0)
+        keeper = supervisor.keepers["mail"]
+        supervisor.apply({})
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        turns, over = turns + 1, keeper.ended.done()
+    assert turns > 5
+
+
 async def _serve_and_remove(supervisor: Supervisor) -> list[weakref.ref]:
     """Have a queue for a moment; what served it."""
     supervisor.apply({"mail": PATIENT})
