@@ -162,7 +162,10 @@ class Scheduler:
         """One line where our declaration took the place of another, and where another took ours."""
         if record.spec == self.specs[record.name]:
             self._overruled.pop(record.name, None)
-            if record.former and record.by == self.node.id:
+            told, key = self.node.timetable.replaced, (self.queue, record.name)
+            ours = record.former and record.by == self.node.id
+            if ours and told.get(key) != record.declared:  # else by a former worker of the queue
+                told[key] = record.declared
                 former, owner = record.former.decode(errors="replace"), record.former_by or None
                 self._event("schedule.replaced", record.name, former=former, former_by=owner)
         elif self._overruled.get(record.name) != record.spec:

@@ -32,6 +32,7 @@ class Timetable:
     """Looks at the store for the schedulers of a node, and has them fire."""
 
     def __init__(self, node: Node) -> None:
+        self.replaced: dict[tuple[str, str], float] = {}  # queue and name: what was told, declared
         self._node = node
         self._members: dict[Scheduler, asyncio.Future[None]] = {}
         self._duty: Duty | None = None

@@ -16,7 +16,9 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
 from asyncmqd.runtime.lives import own_life
+from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.runners import as_repeatables
+from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import EPOCH, store_clock, virtual
 
@@ -353,6 +355,31 @@ async def test_whose_declaration_counts_is_told_by_who_won_and_by_who_lost(bench
         "schedule.overruled": {"declared": record.spec.decode(), "by": record.by},
     }
     assert bench.observer.names().count("schedule.replaced") == 1
+
+
+@virtual
+async def test_a_new_worker_tells_no_second_time_what_its_process_has_replaced(
+    bench: Bench,
+) -> None:
+    ticker(bench)
+    old, new = ((Repeatable(task="tick", every=period),) for period in (10.0, 100.0))
+    node = bench.node()
+    async with bench.worker(repeatables=old), bench.worker(node, repeatables=new):
+        await asyncio.sleep(1)
+        assert bench.observer.names().count("schedule.replaced") == 1
+        following = asyncio.create_task(
+            Worker("q", node, WorkerOptions(repeatables=new)).run()
+        )  # as after a crash
+        await asyncio.sleep(1)
+        assert bench.observer.names().count("schedule.replaced") == 1
+        following.cancel()
+        await asyncio.wait([following])
+        await bench.backend.declare("q", {"tick": msgspec.json.encode(old[0])}, True)
+        following = asyncio.create_task(Worker("q", node, WorkerOptions(repeatables=new)).run())
+        await asyncio.sleep(1)
+        assert bench.observer.names().count("schedule.replaced") == 2, "it was replaced anew"
+        following.cancel()
+        await asyncio.wait([following])
 
 
 @virtual
