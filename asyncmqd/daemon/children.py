@@ -30,7 +30,7 @@ from asyncmqd.runtime.run import Run
 ASK_LIMIT = 1.0  # seconds that children get to say what they do; the last word counts otherwise
 PREPARE_LIMIT = IMPORT_LIMIT + ASK_LIMIT  # seconds; a child tells by itself what takes too long
 APPLY_LIMIT = 5.0  # seconds that they get to say that they serve a new configuration
-LEAVE_LIMIT = 1.0 + CLOSE_LIMIT  # seconds past all drains that they get to end
+END_LIMIT = 1.0 + CLOSE_LIMIT  # seconds past all drains that they get to end
 
 BEAT = 1.0  # seconds between signs of life of a child, if the watchdog allows so many
 
@@ -139,10 +139,10 @@ class Children:
     async def stop(self) -> None:
         """See `Serving`. A child that does not end in time is killed."""
         tasks = [keeper.duty.ended for keeper in self._keepers if keeper.duty is not None]
-        await _wait(tasks, self._drain_limit + OVERTIME + LEAVE_LIMIT)
+        await _wait(tasks, self._drain_limit + OVERTIME + END_LIMIT)
         for keeper in self._keepers:
             keeper.kill()
-        await _wait(tasks, LEAVE_LIMIT)
+        await _wait(tasks, END_LIMIT)
 
     async def hand_back(self) -> None:
         """See `Serving`."""

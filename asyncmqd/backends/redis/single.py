@@ -38,17 +38,20 @@ class Single(Link):
         await self._disconnect_discarded()
         connection = self._idle.pop() if self._idle else self._connect()
         generation, fresh = self._generation, not connection.is_connected
+        sent = False  # by this connection, while `trip.sent` may tell of one before
         self._under_way.add(trip)
         try:
             await _freshen(connection)
-            trip.sent = True
+            trip.sent = sent = True
             for packed in _packed(commands):
                 await connection.send_packed_command(packed, check_health=False)
             replies = [await _reply(connection) for _ in commands]
         except BaseException as error:
             # A reply to what was cut short must never be read as the reply to something else.
             await connection.disconnect(nowait=True)
-            alone = turns_away(error) or (fresh and trip.sent)  # the server has enough of them
+            # A server that has enough connections refuses a new one and says why, or the reason is
+            # lost: what was written had the connection reset. The others are as good as before.
+            alone = turns_away(error) or (fresh and sent)
             if isinstance(error, LostConnection) and not alone:
                 self.distrust()  # the others lead to the same dead or demoted server
             raise
