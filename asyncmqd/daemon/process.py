@@ -20,7 +20,7 @@ from asyncmqd.daemon.relay import LogRelay
 from asyncmqd.daemon.report import Report
 from asyncmqd.domain import clock
 from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.spawn import command, end_group
+from asyncmqd.runtime.spawn import command, end_session
 
 ABORT_LIMIT = 2.0  # seconds between SIGABRT, which shows the stack, and SIGKILL
 LAST_WORDS = 1.0  # seconds after its end in which a child's reports and log lines are read
@@ -62,6 +62,7 @@ class ChildProcess:
                 f"asyncmqd: process {hello.number} of {hello.processes}",  # for those who run ps
                 stdin=DEVNULL,
                 pass_fds=passed,
+                start_new_session=True,
             )
         except BaseException:
             ours.close()
@@ -166,7 +167,7 @@ class ChildProcess:
     async def _end(self, listening: asyncio.Task[None]) -> int:
         code = await self._process.wait()
         if code != IN_ORDER:  # it has left its jobs in the middle, and what they have started
-            end_group(self.pid)
+            end_session(self.pid)
         last: list[asyncio.Task[Any]] = [listening]
         if self._relay is not None:
             last.append(asyncio.create_task(self._relay.ended.wait()))

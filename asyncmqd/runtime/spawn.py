@@ -1,7 +1,8 @@
 """How children of ours are started: as new interpreters, which die with their parent.
 
 A fork would carry over threads that are not there, and locks that they held. Each leads a process
-group, so that what its jobs have started can be ended with it.
+group, so that what its jobs have started can be ended with it; one that has children of its own
+leads a session, which has the groups of all of them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-    os.setpgid(0, 0)
+    if os.getsid(0) != os.getpid():  # else it was started as the leader of a session and a group
+        os.setpgid(0, 0)
 
 
 def end_group(child: int) -> None:
@@ -51,6 +53,17 @@ def end_group(child: int) -> None:
     """
     with contextlib.suppress(OSError):  # nobody is left, or it had not come to its first line
         os.killpg(child, signal.SIGKILL)
+
+
+def end_session(child: int) -> None:
+    """The same for a child that leads a session: what its own children's jobs have started, too."""
+    end_group(child)
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # The name in parentheses may contain anything.
+            fields = status.read_text("ascii", errors="replace").rpartition(")")[2].split()
+            if fields[3:4] == [str(child)]:
+                os.kill(int(status.parent.name), signal.SIGKILL)
 
 
 def exit_name(code: int | None) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.daemon.family import MAIL, TWO, gone, runners
@@ -182,6 +183,7 @@ def test_the_end_of_a_child_frees_its_slot_whoever_holds_its_socket(daemon, file
         ("begin_family_process", "", "dies"),
         ("begin_family_process", "", "is killed"),
         ("begin_family", TWO, "dies"),
+        ("begin_family_process", TWO, "parent dies"),
     ],
 )
 def test_what_a_job_has_started_ends_with_its_child_process(daemon, file, place, task, top, end):
@@ -190,9 +192,10 @@ def test_what_a_job_has_started_ends_with_its_child_process(daemon, file, place,
     file.add("mail", task, ["job"])
     until(lambda: d.lines("began") == ["job"])
     family = json.loads((place / "family").read_text())
-    if end == "dies":
+    if end != "is killed":
         (child,) = runners(d)
-        os.kill(child, signal.SIGKILL)
+        ends = psutil.Process(child).ppid() if end == "parent dies" else child
+        os.kill(ends, signal.SIGKILL)
     else:
         d.signal(signal.SIGTERM)
         d.wait_for("daemon.draining")
