@@ -30,6 +30,7 @@ _signals: frozenset[signal.Signals] = frozenset()
 _descriptors: set[int] = set()
 _stand_ins: list[int] = []  # for what a child lets go of, and for the loop's epoll
 _loop: asyncio.AbstractEventLoop | None = None
+_wakeup = -1  # the descriptor by which signals wake that loop
 _thread = threading.local()  # what a thread that forks has to know after it
 _forked = False
 
@@ -61,9 +62,18 @@ def keep(descriptor: int) -> int:
 
 def keep_loop(loop: asyncio.AbstractEventLoop | None) -> None:
     """Have no forked child turn this loop or hold what it watches; None: it has ended."""
-    global _loop  # noqa: PLW0603 - one loop a process is ours
+    global _loop, _wakeup
     _make_stand_ins()
-    _loop = loop
+    _loop, _wakeup = loop, -1
+    if loop is not None:
+        loop.call_soon(_note_wakeup)  # from its first turn on there is one
+
+
+def _note_wakeup() -> None:
+    """In a child it is too late: from Python 3.12 on asyncio forgets it before we are asked."""
+    global _wakeup  # noqa: PLW0603 - as above
+    _wakeup = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(_wakeup, warn_on_full_buffer=False)
 
 
 def end_if_forked(error: BaseException | None = None) -> None:
@@ -125,8 +135,7 @@ def _leave_signals() -> None:
     for number in _signals:
         signal.signal(number, _RESTORED.get(number, signal.SIG_DFL))
     wakeup = signal.set_wakeup_fd(-1)  # or the loop would take the child's signals for its own
-    if wakeup != -1:
-        _let_go([wakeup])
+    _let_go({wakeup, _wakeup} - {-1})
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:  # libuv has set another in secret
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
