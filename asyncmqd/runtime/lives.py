@@ -31,11 +31,16 @@ def start_of(pid: int) -> int | None:
         return 0
     except PermissionError:
         return None
-    # The name in parentheses may contain anything.
-    fields = _read(f"{pid}/stat").rpartition(")")[2].split()
+    fields = state_of(pid)
     if not fields:
         return None
     return 0 if fields[0] in {"Z", "X"} else int(fields[19])  # dead, but not reaped
+
+
+def state_of(pid: int | str) -> list[str]:
+    """What /proc/PID/stat tells, from the third field (the state) on; empty if it is gone."""
+    # The name before it, in parentheses, may contain anything.
+    return _read(f"{pid}/stat").rpartition(")")[2].split()
 
 
 def _pid_namespace() -> str:

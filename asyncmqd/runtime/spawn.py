@@ -57,13 +57,13 @@ def end_group(child: int) -> None:
 
 def end_session(child: int) -> None:
     """The same for a child that leads a session: what its own children's jobs have started, too."""
+    from asyncmqd.runtime.lives import state_of  # a child's start has no need of it
+
     end_group(child)
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            # The name in parentheses may contain anything.
-            fields = status.read_text("ascii", errors="replace").rpartition(")")[2].split()
-            if fields[3:4] == [str(child)]:
-                os.kill(int(status.parent.name), signal.SIGKILL)
+    for process in Path("/proc").glob("[0-9]*"):
+        if state_of(process.name)[3:4] == [str(child)]:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def exit_name(code: int | None) -> str:
