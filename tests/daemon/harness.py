@@ -11,14 +11,18 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
@@ -173,6 +177,10 @@ class Daemon:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def freeze(self, store: Store) -> None:
+        """Stop it where it stands, but for the middle of a transaction; SIGCONT lets it go on."""
+        store.freeze(self.pid)
+
     def wait(self, limit: float = LIMIT) -> int:
         """The exit code, once all that it wrote was read."""
         code = self.process.wait(limit)
@@ -301,6 +309,31 @@ class Store:
         added = self.do(lambda backend: backend.add(queue, jobs))
         assert all(added)
         return [job.id for job in jobs]
+
+    def freeze(self, pid: int) -> None:
+        """SIGSTOP, at a moment at which the process keeps no lock of the store.
+
+        While a stopped process is in the middle of a write to SQLite, nobody else can write.
+        """
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+            if self._can_be_written:
+                return
+            os.kill(pid, signal.SIGCONT)
+
+    @property
+    def _can_be_written(self) -> bool:
+        if not self.url.startswith("sqlite://"):
+            return True
+        path = self.url.removeprefix("sqlite://")
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+        return True
 
     def counts(self, queue: str) -> Counts:
         return self.do(lambda backend: backend.counts([queue]))[queue]

@@ -83,7 +83,7 @@ def test_a_child_that_is_frozen_is_replaced(daemon, file):
     environ = {"NOTIFY_SOCKET": "", "WATCHDOG_USEC": "1500000"}
     d = daemon(file.url, MAIL, top=TWO, environ=environ).start()
     victim = children_of(d)[0]
-    os.kill(victim, signal.SIGSTOP)
+    file.freeze(victim)
     d.wait_for("process.hung", pid=victim)
     d.wait_for("process.started", count=3)
     assert gone(victim)

@@ -144,7 +144,7 @@ def test_a_frozen_child_keeps_no_reload_that_brings_no_scanner(daemon, file, pla
     scanning = 'scanners = ["inbox:scan"]\n'
     d = daemon(file.url, MAIL + scanning, top=TWO).start()  # without a watchdog nobody replaces it
     frozen, other = children_of(d)
-    os.kill(frozen, signal.SIGSTOP)
+    file.freeze(frozen)
     d.configure(MAIL.replace("10", "20") + scanning, TWO)
     assert d.ask("reload")["generation"] == 2, "which it would not within the limit of `ask`"
     file.add("mail", "hold", [f"{n}" for n in range(20)])
@@ -161,7 +161,7 @@ def test_a_frozen_child_keeps_no_scanner_from_the_others(daemon, file, place):
     boot = PATIENCE + "from asyncmqd.cli.asyncmqd import main; main()"
     d = daemon(file.url, MAIL, top=TWO, command=(sys.executable, "-c", boot)).start()
     first, second = children_of(d)
-    os.kill(first, signal.SIGSTOP)
+    file.freeze(first)
     d.configure(MAIL + 'scanners = ["inbox:scan"]\n', TWO)
     assert d.ask("reload")["generation"] == 2
     os.kill(first, signal.SIGCONT)

@@ -49,7 +49,7 @@ def test_a_frozen_daemon_overwrites_nothing(daemon, store):
     frozen = daemon(store.url, MANY, name="one", top=top).start()
     ids = store.add("mail", "hold", [f"{n}" for n in range(10)])
     until(lambda: len(frozen.lines("began")) == 10)
-    frozen.signal(signal.SIGSTOP)
+    frozen.freeze(store)
     other = daemon(store.url, MANY, name="two", top=top).start()
     until(lambda: len(other.lines("began")) == 20)
     until(lambda: len(other.all("job.recovered")) == 10)

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from tests.daemon.harness import until
+from tests.daemon.harness import Store, until
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon
 from tests.faults.ledger import QUEUE
@@ -76,7 +76,7 @@ def test_frozen_too_long(scene: Scene, figure):
         ids = scene.store.add(QUEUE, "hold", [f"{number}-{n}" for n in range(each)])
         until(lambda: scene.ran(b"began") == number * 2 * each + each)  # noqa: B023
         (scene.place / GO).touch()
-        until_stopped(frozen)
+        until_stopped(frozen, scene.store)
         other.start()
         until(lambda: scene.ran(b"began") == (number + 1) * 2 * each)  # noqa: B023
         frozen.signal(signal.SIGCONT)
@@ -92,14 +92,11 @@ def test_frozen_too_long(scene: Scene, figure):
     figure(f"{rounds} rounds of {each} jobs: 0 overwritten of {rounds * each}")
 
 
-def until_stopped(daemon: ForkedDaemon) -> None:
-    """Wait until it is.
-
-    It stops itself, right after its leases were renewed: one that stops inside of a transaction of
-    SQLite holds up all others until it goes on or dies, and no test of leases could go on.
-    """
+def until_stopped(daemon: ForkedDaemon, store: Store) -> None:
+    """Wait until it is: it stops itself, right after its leases were renewed."""
     process = psutil.Process(daemon.pid)
     until(lambda: process.status() == psutil.STATUS_STOPPED)
+    daemon.freeze(store)  # and not in the middle of something else that its other threads do
 
 
 def _worker(daemon: ForkedDaemon) -> str:
@@ -113,7 +110,7 @@ def test_frozen_briefly(scene: Scene, figure):
     until(lambda: scene.ran(b"began") == 10)
     other = scene.daemon("other", top=SHORT_LEASE).start()
     (scene.place / GO).touch()
-    until_stopped(frozen)
+    until_stopped(frozen, scene.store)
     since = float((scene.place / STRUCK).read_text())
     time.sleep(since + 0.8 * LEASE - time.time())  # the time is what is tested
     frozen.signal(signal.SIGCONT)
