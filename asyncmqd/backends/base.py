@@ -72,7 +72,7 @@ class Outlook(msgspec.Struct, frozen=True):
     waiting: int  # jobs that may be claimed now, 0 while paused; counted up to 1,000
     next_due: float | None  # the first delayed job's time
     next_lapse: float | None  # the first lease's end
-    shelves: tuple[str, ...] = ()  # tasks that have shelved jobs, sorted
+    parked_tasks: tuple[str, ...] = ()  # tasks that have parked jobs, sorted
     paused: bool = False
 
 
@@ -244,8 +244,8 @@ class BaseBackend(abc.ABC):
         """The claims that a worker holds, whose name is or starts with `worker`."""
 
     @abc.abstractmethod
-    async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
-        """Bring shelved jobs of these tasks back to where they stood; how many were moved."""
+    async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+        """Bring parked jobs of these tasks back to where they stood; how many were moved."""
 
     @abc.abstractmethod
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:

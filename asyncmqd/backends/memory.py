@@ -36,7 +36,7 @@ from asyncmqd.domain import clock, os_threads
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import EDGES, Rank, State, shelf, state_of
+from asyncmqd.domain.states import EDGES, Rank, State, parked_place, state_of
 from asyncmqd.domain.store_clock import believed
 
 Key = tuple[float, float]
@@ -144,15 +144,15 @@ class _Queue:
             self.lines[_EXPIRY].drop(row.id)
             self.lines[_COUNTED].drop(row.id)
 
-    def shelves(self) -> Iterator[str]:
-        prefix = shelf("")
+    def parked_places(self) -> Iterator[str]:
+        prefix = parked_place("")
         return (place for place, line in self.lines.items() if line and place.startswith(prefix))
 
     def ids_in(self, state: State) -> list[str]:
-        """All ids of a state in order, shelved ones last."""
+        """All ids of a state in order, parked ones last."""
         places = [str(state)]
         if state is State.WAITING:
-            places += sorted(self.shelves())
+            places += sorted(self.parked_places())
         return [id for place in places for id in self.lines[place].ids()]
 
 
@@ -434,10 +434,10 @@ class InMemoryBackend(BaseBackend):
         data = self._store.queues[queue]
         return [data.rows[id] for id in data.ids_in(state)]
 
-    async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+    async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         with self._store.lock:
             data = self._store.queues[queue]
-            places = sorted(place for place in map(shelf, tasks) if data.lines.get(place))
+            places = sorted(place for place in map(parked_place, tasks) if data.lines.get(place))
             ids = [id for place in places for id in data.lines[place].ids()][:page]
             for id in ids:
                 row = data.rows[id]
@@ -479,7 +479,9 @@ class InMemoryBackend(BaseBackend):
             waiting=0 if queue.paused else len(queue.lines[State.WAITING]),
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
-            shelves=tuple(sorted(place.removeprefix(shelf("")) for place in queue.shelves())),
+            parked_tasks=tuple(
+                sorted(place.removeprefix(parked_place("")) for place in queue.parked_places())
+            ),
             paused=queue.paused,
         )
 
@@ -529,10 +531,10 @@ class InMemoryBackend(BaseBackend):
             return {name: self._counts(self._store.queues[name]) for name in queues}
 
     def _counts(self, queue: _Queue) -> Counts:
-        shelved = sum(len(queue.lines[place]) for place in queue.shelves())
+        parked = sum(len(queue.lines[place]) for place in queue.parked_places())
         sizes = {str(state): len(queue.lines[state]) for state in State}
-        sizes["waiting"] += shelved
-        return Counts(**sizes, shelved=shelved, paused=queue.paused)
+        sizes["waiting"] += parked
+        return Counts(**sizes, parked=parked, paused=queue.paused)
 
     async def queues(self) -> list[str]:
         with self._store.lock:

@@ -136,7 +136,7 @@ async def _one_job(store: BaseBackend, id: str, queue: str | None) -> dict[str, 
         raise CommandError(f"job {id}: {problems[id]}")
     job = job_view(located[id])
     problem = None
-    if job["shelved"]:
+    if job["parked"]:
         problem = unknown(job["task"], job["queue"], await serving(store)) or NOBODY_KNOWS
     return {**job, "problem": problem}
 

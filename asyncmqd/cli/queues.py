@@ -88,7 +88,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
         [
             ("name", queue),
             *((str(state), view[state]) for state in State),
-            ("shelved", view["shelved"]),
+            ("parked", view["parked"]),
             ("paused", view["paused"]),
             ("next to run", head and f"{head['id']} {head['task']}, {head['age']} s old"),
             ("next due", view["next_due"]),
@@ -118,7 +118,7 @@ async def _one_queue(store: BaseBackend, queue: str) -> dict[str, Any]:
         },
         "next_due": rfc3339(outlook.next_due),
         "next_lease_end": rfc3339(outlook.next_lapse),
-        "shelved_tasks": list(outlook.shelves),
+        "parked_tasks": list(outlook.parked_tasks),
         "concurrency": sum(worker["queues"][queue]["concurrency"] for worker in serving),
         "running": sum(worker["queues"][queue]["running"] for worker in serving),
         "workers": [worker["id"] for worker in serving],

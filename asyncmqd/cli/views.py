@@ -26,7 +26,7 @@ def job_view(record: Record) -> dict[str, Any]:
         "queue": record.queue,
         "task": spec and spec.task,
         "state": str(record.state),
-        "shelved": record.place != record.state,
+        "parked": record.place != record.state,
         "args": spec and spec.args,
         "kwargs": spec and spec.kwargs,
         "priority": record.priority,
@@ -71,7 +71,7 @@ def _value(data: bytes) -> Any:
 
 
 def counts_view(name: str, counts: Counts) -> dict[str, Any]:
-    """A queue in numbers; shelved jobs are part of the waiting ones."""
+    """A queue in numbers; parked jobs are part of the waiting ones."""
     return {"name": name, **msgspec.structs.asdict(counts)}
 
 

@@ -81,7 +81,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def state(self) -> State:
-        """The job's state: its place without the shelf."""
+        """The job's state: its place without the task that it is parked for."""
         return state_of(self.place)
 
     @property
@@ -99,7 +99,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How many jobs of a queue are in each state; shelved ones are part of `waiting`."""
+    """How many jobs of a queue are in each state; parked ones are part of `waiting`."""
 
     waiting: int = 0
     delayed: int = 0
@@ -108,5 +108,5 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     expired: int = 0
     cancelled: int = 0
-    shelved: int = 0
+    parked: int = 0
     paused: bool = False

@@ -10,7 +10,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure, Record
 from asyncmqd.domain.options import MAX_DELAY
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, asked_pause, may_retry
-from asyncmqd.domain.states import EDGES, shelf
+from asyncmqd.domain.states import EDGES, parked_place
 
 SUSPECT_AT = 2  # crashes after which a job is tried: it runs alone in its process
 CRASH_LIMIT = 3  # the crash that ends a suspect
@@ -113,7 +113,7 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
         case Released(delay):
             return _change(claim, "defer" if delay else "release", delay=delay, solo=False)
         case Unknown(task):
-            return _change(claim, "shelve", place=shelf(task), solo=False)
+            return _change(claim, "park", place=parked_place(task), solo=False)
         case Crashed():
             return _crashed(claim, outcome, policy)
 

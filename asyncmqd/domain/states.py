@@ -96,7 +96,7 @@ EDGES: dict[str, Edge] = {
         ),
         _edge("defer", _ACTIVE, State.DELAYED, Rank.TIME, "put off, no attempt charged"),
         _edge(
-            "shelve",
+            "park",
             _ACTIVE,
             State.WAITING,
             Rank.KEPT,
@@ -136,11 +136,11 @@ EDGES: dict[str, Edge] = {
 }
 
 
-def shelf(task: str) -> str:
-    """The place of waiting jobs that were put aside because no daemon here knows `task`."""
+def parked_place(task: str) -> str:
+    """The place of the jobs that are parked: they wait for a daemon that knows `task`."""
     return f"{State.WAITING}:{task}"
 
 
 def state_of(place: str) -> State:
-    """The state of a job in `place`: a place is a state, or a shelf of the waiting state."""
+    """The state of a job in `place`: a place is a state, or one of its own for parked jobs."""
     return State(place.partition(":")[0])

@@ -22,7 +22,7 @@ EDGE_EVENTS = {
     "expire": "job.expired",
     "release": "job.released",
     "defer": "job.released",
-    "shelve": "job.shelved",
+    "park": "job.parked",
     "recover": "job.recovered",
     "quarantine": "job.quarantined",
 }
@@ -33,7 +33,7 @@ EVENT_LEVELS = {
     "job.quarantined": "error",
     "job.retrying": "warning",
     "job.expired": "warning",
-    "job.shelved": "warning",
+    "job.parked": "warning",
     "job.lease_lost": "warning",
     "job.recovered": "warning",
     "job.rules_failed": "warning",
@@ -129,7 +129,7 @@ def _change_fields(
         fields.update(_error_fields(decode_failure(change.error), change.edge))
     if change.edge == "retry":
         fields["retry_in"] = round(change.delay, 3)
-    if change.edge == "shelve":
+    if change.edge == "park":
         fields["reason"] = f"no code here knows its task{REGISTRY.meant(task)}"
     return fields
 

@@ -246,7 +246,7 @@ class Node:
             if (outlook.next_due, outlook.next_lapse) != (None, None):
                 for worker in self.workers.get(queue, ()):
                     worker.look_soon()
-            if slow and (outlook.waiting or self.known(outlook.shelves)):
+            if slow and (outlook.waiting or self.known(outlook.parked_tasks)):
                 self.wake(queue)
         self._looked_at = time
         if slow:
@@ -254,7 +254,7 @@ class Node:
             await self._tidy_next()
 
     async def _tidy_next(self) -> None:
-        """Retention and shelves of one queue at each pass, not of all idle queues at once."""
+        """Retention and parked jobs of one queue at each pass, not of all idle queues at once."""
         if not self.workers:  # a reload removed the last one since the pass began
             return
         queue = min(self.workers, key=lambda name: self.workers[name][0].last_tidied)

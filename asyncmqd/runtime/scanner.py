@@ -91,8 +91,8 @@ class Scanner:
         if self._doubts_leases:
             await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
-        if known := self.node.known(outlook.shelves):
-            moved += await self._unshelve(known)
+        if known := self.node.known(outlook.parked_tasks):
+            moved += await self._unpark(known)
         if moved:
             self.node.wake(self.queue)
             outlook = await self._outlook()
@@ -205,9 +205,9 @@ class Scanner:
         if self._more_to_tidy:
             self._bell.set()
 
-    async def _unshelve(self, tasks: list[str]) -> int:
+    async def _unpark(self, tasks: list[str]) -> int:
         """Bring back jobs that were left for a daemon that knows their task: this one does."""
         total = 0
-        while (moved := await self.node.backend.unshelve(self.queue, tasks)) > 0:
+        while (moved := await self.node.backend.unpark(self.queue, tasks)) > 0:
             total += moved
         return total

@@ -26,11 +26,11 @@ def jobs(in_store: InStore) -> None:
     """One job in each of five states of the queue `mail`, and one in `reports`."""
 
     async def fill(store: BaseBackend) -> None:
-        await store.add("mail", [new(f"{n}") for n in ("failed", "completed", "shelved", "active")])
-        failed, completed, shelved, _ = await store.claim("mail", 4, 60.0, "host/one")
+        await store.add("mail", [new(f"{n}") for n in ("failed", "completed", "parked", "active")])
+        failed, completed, parked, _ = await store.claim("mail", 4, 60.0, "host/one")
         failure = Failure("ValueError", "red \x1b[31m [bold]line\nnext", "Traceback:\n  it \x1b[0m")
         outcomes = [(failed, Refused(failure)), (completed, Succeeded(b'{"a":1}'))]
-        outcomes.append((shelved, Unknown("shop.add")))
+        outcomes.append((parked, Unknown("shop.add")))
         await store.apply("mail", [settle(claim, out, Policy(), 0.5) for claim, out in outcomes])
         await store.add("mail", [new("waiting"), new("delayed", delay=3600.0)])
         await store.add("reports", [new("waiting"), new("other", "with space")])
@@ -47,7 +47,7 @@ def test_list_shows_all_states_of_all_queues_in_order(asyncmq: Operator) -> None
     rows = asyncmq("job", "list").rows
     assert [row[:4] for row in rows] == [
         ["waiting", "mail", "shop.add", "waiting"],
-        ["shelved", "mail", "shop.add", "waiting"],
+        ["parked", "mail", "shop.add", "waiting"],
         ["delayed", "mail", "shop.add", "delayed"],
         ["active", "mail", "shop.add", "active"],
         ["completed", "mail", "shop.add", "completed"],
@@ -96,18 +96,18 @@ def test_show_as_json(asyncmq: Operator) -> None:
     assert (completed["result"], completed["error"], completed["attempt"]) == ({"a": 1}, None, 1)
     active = asyncmq("job", "show", "active", "--json").json
     assert active["lease_ends"] > active["started"] >= active["created"]
-    shelved = asyncmq("job", "show", "shelved", "--json").json
-    assert (shelved["shelved"], shelved["problem"]) == (True, "no worker there knows its task")
+    parked = asyncmq("job", "show", "parked", "--json").json
+    assert (parked["parked"], parked["problem"]) == (True, "no worker there knows its task")
     assert active["problem"] is None
 
 
 @pytest.mark.usefixtures("jobs")
-def test_show_names_the_task_that_a_shelved_job_may_mean(
+def test_show_names_the_task_that_a_parked_job_may_mean(
     asyncmq: Operator, in_store: InStore
 ) -> None:
     info = b'{"queues": {"mail": {}}, "tasks": ["shop.thank", "shop.addd"]}'
     in_store(lambda store: store.beat("host/one", info, 60.0))
-    out = asyncmq("job", "show", "shelved").out
+    out = asyncmq("job", "show", "parked").out
     assert "problem   no worker there knows its task (did you mean shop.addd?)" in out
 
 
@@ -162,8 +162,8 @@ def test_what_a_state_forbids_is_refused_while_the_rest_is_done(asyncmq: Operato
 
 @pytest.mark.usefixtures("jobs")
 def test_cancel_and_remove(asyncmq: Operator) -> None:
-    assert asyncmq("job", "cancel", "active", "delayed", "shelved").code == 0
-    for id in ("active", "delayed", "shelved"):
+    assert asyncmq("job", "cancel", "active", "delayed", "parked").code == 0
+    for id in ("active", "delayed", "parked"):
         assert state(asyncmq, id) == "cancelled"
     assert asyncmq("job", "remove", "active").out == "active removed\n"
     assert asyncmq("job", "show", "active").code == 1

@@ -44,7 +44,7 @@ def test_list_counts_jobs_and_shows_served_queues_without_any(asyncmq: Operator)
     ]
     mail = asyncmq("queue", "list", "--json").json[1]
     assert [mail[state] for state in STATES] == [1, 1, 1, 0, 0, 0, 0]
-    assert (mail["name"], mail["paused"], mail["shelved"], mail["workers"]) == ("mail", False, 0, 1)
+    assert (mail["name"], mail["paused"], mail["parked"], mail["workers"]) == ("mail", False, 0, 1)
 
 
 def test_list_of_an_empty_store(asyncmq: Operator) -> None:

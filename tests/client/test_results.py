@@ -14,7 +14,7 @@ from asyncmqd import Job, JobFailed, JobGone, State, connect, task
 from asyncmqd.backends import BaseBackend
 from asyncmqd.client import connection
 from asyncmqd.client.background import run_sync
-from tests.contract.jobs import apply, failed, shelved, succeeded
+from tests.contract.jobs import apply, failed, parked, succeeded
 from tests.servers import USUAL, RedisServer
 
 SOON = 0.01  # seconds; what is waited for never comes
@@ -109,7 +109,7 @@ async def test_a_time_out_says_that_no_worker_knows_the_task(store: BaseBackend)
     await store.beat("w", b'{"queues": {"mail": {}}}', 60)
     job = await answer.enqueue()
     [claim] = await store.claim("mail", 1, 60, "w")
-    await apply(store, shelved(claim, "client.answer"))
+    await apply(store, parked(claim, "client.answer"))
     with pytest.raises(TimeoutError, match="is waiting after 0 s: no worker there knows its task"):
         await job.result(timeout=0)
     await store.beat("w", b'{"queues": {"mail": {}}, "tasks": ["client.answers"]}', 60)

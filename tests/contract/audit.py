@@ -63,8 +63,8 @@ def _audit_sqlite(view: Snapshot, queue: str) -> None:
 async def _audit_redis(store: RedisBackend, queue: str) -> None:
     base = store._base(queue)
     run = store._link.run
-    [shelves] = await run(("SMEMBERS", f"{base}shelves"))
-    places = [*map(str, State), *(each.decode() for each in shelves)]
+    [parked] = await run(("SMEMBERS", f"{base}shelves"))
+    places = [*map(str, State), *(each.decode() for each in parked)]
     lines = await run(*(("ZRANGE", f"{base}{place}", 0, -1) for place in places))
     where = {id: place for place, ids in zip(places, lines, strict=True) for id in ids}
     assert len(where) == sum(map(len, lines)), "a job in two places"

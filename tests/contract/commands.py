@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import EDGES, TERMINAL, State, shelf
+from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
 from tests.contract.model import (
     FAR,
     Add,
@@ -30,7 +30,7 @@ from tests.contract.model import (
     Remove,
     Restart,
     Turn,
-    Unshelve,
+    Unpark,
 )
 
 IDS = ("a", "b", "c", "d", "e", "f", "g")
@@ -96,7 +96,7 @@ def _changes(draw: st.DrawFn, known: Known) -> Change:
         outside=draw(_rarely) if only_active else True,
         lapsed=draw(st.booleans()) if edge.name in {"recover", "quarantine"} else False,
         delay=draw(_delays) if edge.target is State.DELAYED else 0.0,
-        place=shelf(draw(_tasks)) if edge.name == "shelve" else None,
+        place=parked_place(draw(_tasks)) if edge.name == "park" else None,
         keep=draw(_keeps) if edge.target in TERMINAL else None,
         **draw(_fields),
     )
@@ -157,7 +157,7 @@ _PLAIN = {
     "upkeep": st.one_of(
         st.builds(MoveDue, _pages),
         st.builds(LookForClaims, st.sampled_from(["", "host/", *WORKERS])),
-        st.builds(Unshelve, st.lists(_tasks, min_size=1, max_size=2, unique=True).map(tuple)),
+        st.builds(Unpark, st.lists(_tasks, min_size=1, max_size=2, unique=True).map(tuple)),
         _PRUNES,
     ),
     "operate": st.one_of(

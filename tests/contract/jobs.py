@@ -81,7 +81,7 @@ def released(claim: Claim, delay: float = 0.0) -> Change:
     return settle(claim, Released(delay), Policy(), draw=0.5)
 
 
-def shelved(claim: Claim, task: str) -> Change:
+def parked(claim: Claim, task: str) -> Change:
     return settle(claim, Unknown(task), Policy(), draw=0.5)
 
 
@@ -130,11 +130,11 @@ async def later(backend: BaseBackend) -> None:
 
 
 async def back_to_waiting(backend: BaseBackend) -> None:
-    """Bring job "a" to where it can be claimed; if it is shelved, it is for the task `mod.f`."""
+    """Bring job "a" to where it can be claimed; if it is parked, it is for the task `mod.f`."""
     found = await record(backend, "a")
     if found.state is State.DELAYED:
         assert await apply(backend, hurry(found)) == ["applied"]
     elif found.state.terminal:
         assert await apply(backend, replay(found)) == ["applied"]
     elif found.place != State.WAITING:
-        assert await backend.unshelve(QUEUE, ["mod.f"]) == 1
+        assert await backend.unpark(QUEUE, ["mod.f"]) == 1

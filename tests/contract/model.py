@@ -103,13 +103,13 @@ class LookForClaims(msgspec.Struct, frozen=True):
         return lapsed_claims, lapsed.more, sorted(await _claims(side, held))
 
 
-class Unshelve(msgspec.Struct, frozen=True):
+class Unpark(msgspec.Struct, frozen=True):
     """Bring jobs of tasks back."""
 
     tasks: tuple[str, ...]
 
     async def play(self, side: Side) -> Any:
-        return await side.backend.unshelve(side.queue, self.tasks)
+        return await side.backend.unpark(side.queue, self.tasks)
 
 
 class Prune(msgspec.Struct, frozen=True):
@@ -206,7 +206,7 @@ Command = (
     | Extend
     | MoveDue
     | LookForClaims
-    | Unshelve
+    | Unpark
     | Prune
     | Pause
     | Remove

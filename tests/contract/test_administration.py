@@ -20,8 +20,8 @@ from tests.contract.jobs import (
     job,
     later,
     names,
+    parked,
     record,
-    shelved,
     state,
     succeeded,
     take,
@@ -239,8 +239,8 @@ async def test_looking_at_a_queue_does_not_make_it(backend: BaseBackend) -> None
     assert await backend.queues() == []
 
 
-async def test_a_shelf_does_not_hide_a_queue(backend: BaseBackend) -> None:
-    await apply(backend, shelved(await take_one(backend, "a"), "mod.f"))
+async def test_a_parked_job_does_not_hide_a_queue(backend: BaseBackend) -> None:
+    await apply(backend, parked(await take_one(backend, "a"), "mod.f"))
     assert await backend.queues() == [QUEUE]
 
 

@@ -24,10 +24,10 @@ from tests.contract.jobs import (
     finish,
     job,
     names,
+    parked,
     record,
     released,
     retried,
-    shelved,
     succeeded,
     take_one,
 )
@@ -69,8 +69,8 @@ async def call_off(backend: BaseBackend) -> Action:
     return lambda other: apply(other, change)
 
 
-async def call_off_a_shelved_one(backend: BaseBackend) -> Action:
-    await apply(backend, shelved(await take_one(backend, "a"), "mod.f"))
+async def call_off_a_parked_one(backend: BaseBackend) -> Action:
+    await apply(backend, parked(await take_one(backend, "a"), "mod.f"))
     change = cancel(await record(backend, "a"))
     return lambda other: apply(other, change)
 
@@ -101,7 +101,7 @@ ENDS = [
     end,
     fail,
     call_off,
-    call_off_a_shelved_one,
+    call_off_a_parked_one,
     crash_once_too_often,
     remove,
     remove_a_running_one,

@@ -26,9 +26,9 @@ from tests.contract.jobs import (
     ids_in,
     job,
     names,
+    parked,
     record,
     released,
-    shelved,
     take,
     take_one,
 )
@@ -140,9 +140,9 @@ async def prepare_replay(backend: BaseBackend) -> Action:
     return lambda other: apply(other, change)
 
 
-async def prepare_unshelve(backend: BaseBackend) -> Action:
-    await apply(backend, shelved(await take_one(backend, "a"), "mod.f"))
-    return lambda other: other.unshelve(QUEUE, ["mod.f"])
+async def prepare_unpark(backend: BaseBackend) -> Action:
+    await apply(backend, parked(await take_one(backend, "a"), "mod.f"))
+    return lambda other: other.unpark(QUEUE, ["mod.f"])
 
 
 async def prepare_resume(backend: BaseBackend) -> Action:
@@ -162,7 +162,7 @@ PREPARATIONS = [
     prepare_release,
     prepare_recover,
     prepare_replay,
-    prepare_unshelve,
+    prepare_unpark,
     prepare_resume,
     prepare_fire,
 ]

@@ -90,8 +90,8 @@ def test_a_daemon_says_it_once_with_any_number_of_processes(daemon, file: Store,
 def _says_which_tasks_it_knows(d, file: Store) -> None:
     """In the log when a job has another, and to all who read the store."""
     [id] = file.add("mail", "shop.nigthtly", [f"slip-{d.pid}"])
-    shelved = d.wait_for("job.shelved", job_id=id)
-    assert shelved["reason"] == "no code here knows its task (did you mean shop.nightly?)"
+    parked = d.wait_for("job.parked", job_id=id)
+    assert parked["reason"] == "no code here knows its task (did you mean shop.nightly?)"
     processes = file.do(serving)
     assert processes
     assert all(each.tasks == ("shop.nightly", "shop.thank") for each in processes)

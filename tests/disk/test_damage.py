@@ -47,7 +47,7 @@ async def use(path: Path) -> str:
 
 async def _work(store: BaseBackend) -> None:
     await store.move_due("mail")
-    await store.unshelve("mail", ["mod.unknown"])
+    await store.unpark("mail", ["mod.unknown"])
     claims = await store.claim("mail", 100, 60.0, "w")
     await store.apply("mail", [settle(each, Succeeded(b"1"), Policy(), 0.5) for each in claims])
     await store.prune("mail", Retention(keep_completed=1))

@@ -52,7 +52,7 @@ def test_unknown_task(scene: Scene, figure):
     )
     ignorant = scene.daemon("ignorant").start()
     ids = scene.store.add(QUEUE, "extra", [f"j{n}" for n in range(20)])
-    until(lambda: scene.store.counts(QUEUE).shelved == len(ids))
+    until(lambda: scene.store.counts(QUEUE).parked == len(ids))
     scene.daemon("knowing", tasks=["extra", "ledger"]).start()
     scene.until_ran(len(ids))
     scene.until_quiet()

@@ -65,7 +65,7 @@ MEMORY = mutations(
         _edit(
             "for id in data.lines[place].ids()][:page]",
             "for id in data.lines[place].ids()]",
-            "shelves",
+            "parking",
         ),
     ),
 )

@@ -96,7 +96,7 @@ REDIS = mutations(
             "_change.lua",
             "    score = run[ORDER]\n",
             "    score = tail(change.id)\n",
-            "leases delays shelves",
+            "leases delays parking",
         ),
         ("_change.lua", "    bytes = bytes - run[SIZE]\n", "", "retention"),
         (
@@ -108,7 +108,7 @@ REDIS = mutations(
         ("turn.lua", "  tell(ended)\n", "", "endings"),
         ("_delete.lua", "  tell(live)\n", "", "endings model"),
         ("_tell.lua", "if heard == 0 then", "if heard ~= 0 then", "endings"),
-        ("hear.lua", "with_shelves({})", "{}", "endings"),
+        ("hear.lua", "with_parked({})", "{}", "endings"),
         ("endings.py", "queue not in self._told or ", "", "endings"),
         (
             "sentinel.py",
@@ -116,7 +116,7 @@ REDIS = mutations(
             "",
             "tests/unit/test_redis_sentinel.py",
         ),
-        ("unshelve.lua", "local last = page - moved - 1", "local last = -1", "shelves"),
+        ("unpark.lua", "local last = page - moved - 1", "local last = -1", "parking"),
         (
             "beat.lua",
             "<= now then",

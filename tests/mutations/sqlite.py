@@ -83,7 +83,7 @@ SQLITE = mutations(
             "rows.py",
             "row.priority, row.stood)",
             "row.priority, self._tx.next())",
-            "leases delays shelves",
+            "leases delays parking",
         ),
         (
             "moves.py",

@@ -353,7 +353,7 @@ async def test_an_unknown_task_is_left_for_one_who_knows_it_and_imports_nothing(
         await asyncio.sleep(100)
         record = await bench.record(id)
         assert (record.state, record.token, record.failures) == (State.WAITING, 1, 0), "hot loop?"
-        assert (await bench.backend.counts(["q"]))["q"].shelved == 1
+        assert (await bench.backend.counts(["q"]))["q"].parked == 1
         assert "antigravity" not in sys.modules
         assert "antigravity" not in imported
         watching.clear()

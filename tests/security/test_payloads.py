@@ -83,7 +83,7 @@ async def run_dry(backend: BaseBackend, registry: Registry) -> None:
     async with Node(backend, registry=registry, observer=Quiet()) as node:
         worker = asyncio.create_task(Worker("q", node, WorkerOptions(concurrency=20)).run())
         try:
-            while (c := (await backend.counts(["q"]))["q"]).waiting > c.shelved or c.active:
+            while (c := (await backend.counts(["q"]))["q"]).waiting > c.parked or c.active:
                 assert not worker.done(), worker
                 await asyncio.sleep(0.02)
         finally:

@@ -281,14 +281,14 @@ class Judge:
             life = self.history.lives[queue, claim.id]
             check(life.place == ACTIVE and life.due <= self.clock, "not over yet:", claim)
 
-    def _saw_unshelve(self, _: Any, queue: str, tasks: list[str], moved: int) -> None:
-        shelves = {f"{WAITING}:{task}" for task in tasks}
+    def _saw_unpark(self, _: Any, queue: str, tasks: list[str], moved: int) -> None:
+        places = {f"{WAITING}:{task}" for task in tasks}
         found = [
             life
             for (name, _), life in self.history.lives.items()
-            if name == queue and life.place in shelves
+            if name == queue and life.place in places
         ]
-        check(moved == len(found), "unshelved", moved, "of", len(found))
+        check(moved == len(found), "unparked", moved, "of", len(found))
         for life in found:
             life.place = WAITING
 

@@ -50,8 +50,8 @@ def _give_tenants_in_sqlite(connection: sqlite3.Connection) -> None:
 
 async def _give_tenants_in_redis(link: Link, base: str) -> None:
     # By the lines, for SCAN walks through one node, and a cluster has several.
-    [shelves] = await link.run(("SMEMBERS", f"{base}shelves"))
-    for place in (*State, *(shelf.decode() for shelf in shelves)):
+    [parked] = await link.run(("SMEMBERS", f"{base}shelves"))
+    for place in (*State, *(each.decode() for each in parked)):
         for begin in itertools.count(0, PAGE):
             page = ("ZRANGE", f"{base}{place}", begin, begin + PAGE - 1)
             [ids] = await link.run(page)

@@ -37,7 +37,7 @@ _ENDS: dict[str, dict[str, Any]] = {
     "cancel": {"outside": True},
     "retry": {"failures": 1, "error": b'{"type":"E","message":"x"}', "delay": 5_000.0},
     "release": {},
-    "shelve": {"place": f"{State.WAITING}:mod.unknown"},
+    "park": {"place": f"{State.WAITING}:mod.unknown"},
     "recover": {"outside": True, "crashes": 2, "solo": True},
     "quarantine": {"outside": True, "crashes": 3, "error": b'{"type":"Crash","message":"3"}'},
     "note": {"progress": b'{"done":7}'},

@@ -65,13 +65,13 @@ async def test_every_job_goes_on(store: BaseBackend, request: pytest.FixtureRequ
     waiting = [each.id for each in await store.list("mail", State.WAITING)]
     claims = await store.claim("mail", 100, 60.0, "w")
     assert [claim.id for claim in claims] == waiting[: len(claims)]
-    assert len(claims) == len(waiting) - 1  # one is on its shelf
+    assert len(claims) == len(waiting) - 1  # one is parked
     assert all(claim.payload == payload(claim.id) for claim in claims)
     ends = [change(claim, "succeed", result=b"1") for claim in claims]
     assert set(await store.apply("mail", ends)) == {"applied"}
     [note] = await store.list("mail", State.ACTIVE)
     assert await store.apply("mail", [change(note, "succeed")]) == ["applied"]
-    assert await store.unshelve("mail", ["mod.unknown"]) == 1
+    assert await store.unpark("mail", ["mod.unknown"]) == 1
     for state in (State.FAILED, State.EXPIRED, State.CANCELLED, State.COMPLETED):
         ended = await store.list("mail", state)
         again = [change(each, "replay", outside=True) for each in ended]

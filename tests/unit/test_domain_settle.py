@@ -102,7 +102,7 @@ def test_every_outcome_leads_along_an_edge_of_an_active_job(
     assert State.ACTIVE in change.path.sources
     assert (change.queue, change.id, change.token) == (claim.queue, claim.id, claim.token)
     assert 0 <= change.delay <= MAX_DELAY
-    assert change.target == change.path.target or change.edge == "shelve"
+    assert change.target == change.path.target or change.edge == "park"
     assert settle(claim, outcome, policy, draw) == change, "the same again"
     if change.path.target in {State.FAILED, State.EXPIRED}:
         assert change.keep is not None, "a dead letter must not be kept for ever"
@@ -261,7 +261,7 @@ def test_a_released_job_may_have_to_wait() -> None:
 
 def test_a_job_of_an_unknown_task_is_put_aside_by_its_name() -> None:
     change = decide(claimed(), Unknown("mod.f:g"))
-    assert (change.edge, change.target, change.failures) == ("shelve", "waiting:mod.f:g", None)
+    assert (change.edge, change.target, change.failures) == ("park", "waiting:mod.f:g", None)
 
 
 # ---------------------------------------------------------------- crashes
@@ -406,7 +406,7 @@ def test_cancelled_jobs_are_kept_for_a_time() -> None:
     assert cancel(record("waiting")).keep == ORPHAN_RETENTION
 
 
-def test_a_job_on_a_shelf_can_be_cancelled() -> None:
+def test_a_parked_job_can_be_cancelled() -> None:
     assert allowed(record("waiting:mod.f"), "cancel")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, Rank, State, shelf, state_of
+from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, Rank, State, parked_place, state_of
 
 
 def test_edges_are_found_by_their_own_names() -> None:
@@ -53,12 +53,12 @@ def test_each_end_is_reached_in_its_own_way() -> None:
 
 def test_jobs_that_come_back_without_a_charge_keep_their_place() -> None:
     kept = {name for name, edge in EDGES.items() if edge.rank is Rank.KEPT}
-    assert kept == {"release", "shelve", "recover", "note"}
+    assert kept == {"release", "park", "recover", "note"}
 
 
 @pytest.mark.parametrize("task", ["mod.f", "a:b", "", "näme"])
-def test_a_shelf_is_a_place_of_the_waiting_state(task: str) -> None:
-    assert state_of(shelf(task)) is State.WAITING
+def test_a_parked_place_is_one_of_the_waiting_state(task: str) -> None:
+    assert state_of(parked_place(task)) is State.WAITING
 
 
 @pytest.mark.parametrize("state", State)

@@ -110,7 +110,7 @@ async def test_a_resumed_queue_wakes_everybody(server, idle, producer):
     assert await woken(*stores, server=server) == [True] * 3
 
 
-async def test_a_shelved_job_is_told_to_everybody(server, idle, producer):
+async def test_a_parked_job_is_told_to_everybody(server, idle, producer):
     await producer.add(QUEUE, jobs("a"))
     [claim] = await producer.claim(QUEUE, 1, LEASE, "w")
     stores = [await idle() for _ in range(3)]

@@ -8,7 +8,7 @@ local function move(change, run, place, moment)
   end
   leave(place, change.id)
   enter(kind.place, score, change.id)
-  if kind.shelf then
+  if kind.parks then
     redis.call('SADD', base .. 'shelves', kind.place)
   end
 end

@@ -1,6 +1,6 @@
 -- The arguments of turn.lua, from the tenth on. First the number of kinds of change, and of each:
--- rank of its edge, whether that leads out of an ended state (0, 1), whether shelves are among its
--- sources (0, 1), target place, whether that is a shelf (0, 1), whether to raise the token (0, 1),
+-- rank of its edge, whether that leads out of an ended state (0, 1), whether it may lead out of
+-- places of parked jobs (0, 1), target place, whether it parks (0, 1), whether to raise the token (0, 1),
 -- whether the lease must have ended (0, 1), delay and how long the job is kept (microseconds; -1 by
 -- number, -2 not at all), new failures, crashes and solo (empty: as they are), the number of the
 -- edge's sources, the sources. Then of each change: number of its kind, id, token, the number of
@@ -8,16 +8,16 @@
 local at = 10
 
 local function read_kind()
-  local rank, ended, shelved, place, shelf, outside, lapsed = unpack(ARGV, at + 1, at + 7)
+  local rank, ended, from_parked, place, parks, outside, lapsed = unpack(ARGV, at + 1, at + 7)
   local delay, kept, failures, crashes, solo, count = unpack(ARGV, at + 8, at + 13)
   local sources = {unpack(ARGV, at + 14, at + 13 + count)}
   at = at + 13 + count
   local kind = {
-    rank = rank, ended = ended == '1', place = place, shelf = shelf == '1', sources = {},
+    rank = rank, ended = ended == '1', place = place, parks = parks == '1', sources = {},
     outside = outside == '1', lapsed = lapsed == '1', delay = tonumber(delay),
     kept = tonumber(kept), run = {
       [FAILURES] = tonumber(failures), [CRASHES] = tonumber(crashes), [SOLO] = tonumber(solo)}}
-  for _, source in ipairs(shelved == '1' and with_shelves(sources) or sources) do
+  for _, source in ipairs(from_parked == '1' and with_parked(sources) or sources) do
     kind.sources[source] = true
   end
   kind.rewrites = kind.outside or next(kind.run) ~= nil

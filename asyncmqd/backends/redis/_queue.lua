@@ -7,7 +7,7 @@
 --   runs        hash of the jobs that were claimed, see _runs.lua
 --   left:<id>   hash: the error, result and progress that runs left, if any
 --   <place>     sorted set of ids, one for each place; a job is in exactly one
---   shelves     set of the places that are shelves
+--   shelves     set of the places of parked jobs, the name is of layout 1
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end
 --   counted     sorted set of the ended jobs that are kept by number, oldest first
 --   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py

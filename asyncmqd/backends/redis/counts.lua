@@ -1,13 +1,13 @@
 -- How many jobs are in each place.
--- needs: _shelves
+-- needs: _parked
 -- KEYS: the base of the queue
 -- ARGV: the places
--- returns: whether the queue is paused (0, 1), how many jobs are shelved, then the size of each place
-local shelved = 0
-for _, shelf in ipairs(with_shelves({})) do
-  shelved = shelved + redis.call('ZCARD', base .. shelf)
+-- returns: whether the queue is paused (0, 1), how many jobs are parked, then the size of each place
+local parked = 0
+for _, place in ipairs(with_parked({})) do
+  parked = parked + redis.call('ZCARD', base .. place)
 end
-local reply = {redis.call('EXISTS', base .. 'paused'), shelved}
+local reply = {redis.call('EXISTS', base .. 'paused'), parked}
 for _, place in ipairs(ARGV) do
   reply[#reply + 1] = redis.call('ZCARD', base .. place)
 end

@@ -109,7 +109,7 @@ def change_args(changes: Sequence[Change]) -> list[Argument]:
 
 def _whom_to_wake(changes: Sequence[Change]) -> str:
     if any(change.place for change in changes):
-        return "all"  # a shelved job needs one that knows its task, and nobody here knows who does
+        return "all"  # a parked job needs one that knows its task, and nobody here knows who does
     return "one" if any(change.path.target is State.WAITING for change in changes) else "none"
 
 

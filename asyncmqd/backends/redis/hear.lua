@@ -1,8 +1,8 @@
 -- Say that a process waits for the end of jobs, and look which of them have ended or are gone.
--- needs: _lines _shelves
+-- needs: _lines _parked
 -- KEYS: the base of the queue
 -- ARGV: the channel of the process, the number of places, the places of jobs that have not ended, all
---       but shelves, then the ids
+--       but those of parked jobs, then the ids
 -- returns: the ids that stand in none of these places
 redis.call('SADD', base .. 'hearers', ARGV[1])
 local ids, ended = {unpack(ARGV, ARGV[2] + 3)}, {}
@@ -12,7 +12,7 @@ for number, id in ipairs(ids) do
     ended[#ended + 1] = id
   end
 end
-where = #ended > 0 and locate(ended, with_shelves({})) or {}
+where = #ended > 0 and locate(ended, with_parked({})) or {}
 for number = #ended, 1, -1 do
   if where[number] then
     table.remove(ended, number)

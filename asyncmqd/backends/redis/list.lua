@@ -1,12 +1,12 @@
 -- Read a page of the jobs in a place.
--- needs: _shelves _records
+-- needs: _parked _records
 -- KEYS: the base of the queue
--- ARGV: place, offset, limit, whether to begin at the end (0, 1), whether shelves follow (0, 1)
+-- ARGV: place, offset, limit, whether to begin at the end (0, 1), whether parked jobs follow (0, 1)
 -- returns: records, see _records.lua
 local offset, left = tonumber(ARGV[2]), tonumber(ARGV[3])
 local range = ARGV[4] == '1' and 'ZREVRANGE' or 'ZRANGE'
 local ids, where, scores = {}, {}, {}
-for _, place in ipairs(ARGV[5] == '1' and with_shelves({ARGV[1]}) or {ARGV[1]}) do
+for _, place in ipairs(ARGV[5] == '1' and with_parked({ARGV[1]}) or {ARGV[1]}) do
   local found = left > 0
     and redis.call(range, base .. place, offset, offset + left - 1, 'WITHSCORES') or {}
   for at = 1, #found, 2 do

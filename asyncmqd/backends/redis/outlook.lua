@@ -1,9 +1,9 @@
 -- What queues have in store.
--- needs: _shelves
+-- needs: _parked
 -- KEYS: the bases of queues (of one slot, in a cluster)
 -- ARGV: waiting place, delayed place, active place
 -- returns: now, then of each queue: how many may be claimed, the first due time, the first lease's
---          end, the shelves that hold jobs
+--          end, the places that hold parked jobs
 local function first(place)
   return redis.call('ZRANGE', base .. place, 0, 0, 'WITHSCORES')[2] or false
 end
@@ -14,6 +14,6 @@ for number = 1, #KEYS - 1 do
   local paused = redis.call('EXISTS', base .. 'paused') == 1
   reply[#reply + 1] = {
     paused and 0 or redis.call('ZCARD', base .. ARGV[1]), first(ARGV[2]), first(ARGV[3]),
-    with_shelves({})}
+    with_parked({})}
 end
 return reply

@@ -1,10 +1,10 @@
 -- Delete a page of the jobs in a place, the first ones first.
--- needs: _runs _lines _shelves _tell _delete
+-- needs: _runs _lines _parked _tell _delete
 -- KEYS: the base of the queue
--- ARGV: place, page, whether it is an ended one (0, 1), whether shelves follow (0, 1)
+-- ARGV: place, page, whether it is an ended one (0, 1), whether parked jobs follow (0, 1)
 -- returns: how many were deleted
 local page, found, where = tonumber(ARGV[2]), {}, {}
-for _, place in ipairs(ARGV[4] == '1' and with_shelves({ARGV[1]}) or {ARGV[1]}) do
+for _, place in ipairs(ARGV[4] == '1' and with_parked({ARGV[1]}) or {ARGV[1]}) do
   local last = page - #found - 1
   for _, id in ipairs(last >= 0 and redis.call('ZRANGE', base .. place, 0, last) or {}) do
     found[#found + 1], where[#found + 1] = id, place

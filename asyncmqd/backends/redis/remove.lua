@@ -1,14 +1,14 @@
 -- Delete jobs wherever they are.
--- needs: _runs _lines _shelves _tell _delete
+-- needs: _runs _lines _parked _tell _delete
 -- KEYS: the base of the queue
--- ARGV: the number of ended places, the number of all places, all places but shelves, the ended ones
---       first, then the ids; no id comes twice
+-- ARGV: the number of ended places, the number of all places, all places but those of parked
+--       jobs, the ended ones first, then the ids; no id comes twice
 -- returns: of each job 1, or 0 if there was none
 local places, ended, ids = {unpack(ARGV, 3, ARGV[2] + 2)}, {}, {unpack(ARGV, ARGV[2] + 3)}
 for number = 1, tonumber(ARGV[1]) do
   ended[places[number]] = true
 end
-local where, answers = locate(ids, with_shelves(places)), {}
+local where, answers = locate(ids, with_parked(places)), {}
 local found, found_where = {}, {}
 for number, id in ipairs(ids) do
   answers[number] = where[number] and 1 or 0

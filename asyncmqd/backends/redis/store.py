@@ -35,11 +35,11 @@ from asyncmqd.backends.redis.way import Way
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import LIVE, TERMINAL, State, shelf
+from asyncmqd.domain.states import LIVE, TERMINAL, State, parked_place
 from asyncmqd.domain.store_clock import TOLERANCE
 
 _ENDED = sorted(map(str, TERMINAL))
-_PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but the shelves
+_PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but those of parked jobs
 
 
 class RedisBackend(BaseBackend):
@@ -238,11 +238,11 @@ class RedisBackend(BaseBackend):
             found.update((each.id, each) for each in claims if each.worker.startswith(worker))
         return list(found.values())
 
-    async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+    async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         if not tasks:
             return 0
-        shelves = sorted(map(shelf, tasks))
-        return int(await self._one("unshelve", queue, State.WAITING, min(page, PAGE), *shelves))
+        places = sorted(map(parked_place, tasks))
+        return int(await self._one("unpark", queue, State.WAITING, min(page, PAGE), *places))
 
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
         limits = (retention.keep_completed, retention.keep_bytes)
@@ -390,18 +390,18 @@ class RedisBackend(BaseBackend):
 
 
 def _outlook(
-    now: int, waiting: int, due: bytes | None, lapse: bytes | None, shelves: Sequence[bytes]
+    now: int, waiting: int, due: bytes | None, lapse: bytes | None, places: Sequence[bytes]
 ) -> Outlook:
     return Outlook(
         now=seconds(now),
         waiting=waiting,
         next_due=None if due is None else seconds(due),
         next_lapse=None if lapse is None else seconds(lapse),
-        shelves=tuple(place.decode().removeprefix(shelf("")) for place in shelves),
+        parked_tasks=tuple(place.decode().removeprefix(parked_place("")) for place in places),
     )
 
 
-def _counts(paused: int, shelved: int, *sizes: int) -> Counts:
+def _counts(paused: int, parked: int, *sizes: int) -> Counts:
     found = dict(zip(_PLACES, sizes, strict=True))
-    found["waiting"] += shelved
-    return Counts(**found, shelved=shelved, paused=paused == 1)
+    found["waiting"] += parked
+    return Counts(**found, parked=parked, paused=paused == 1)

@@ -30,7 +30,7 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction, is_pause
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import EDGES, TERMINAL, Edge, Rank, State, shelf, state_of
+from asyncmqd.domain.states import EDGES, TERMINAL, Edge, Rank, State, parked_place, state_of
 
 _SQL = queries.load("moves.sql")
 _ENDED = frozenset(map(str, TERMINAL))
@@ -184,11 +184,11 @@ def move_due(tx: Transaction, queue: str, page: int) -> int:
     return _bring_back(tx, jobs, queue, rows)
 
 
-def unshelve(tx: Transaction, queue: str, tasks: Collection[str], page: int) -> int:
-    """See `BaseBackend.unshelve`."""
+def unpark(tx: Transaction, queue: str, tasks: Collection[str], page: int) -> int:
+    """See `BaseBackend.unpark`."""
     jobs = Jobs(tx, queue)
     rows: list[Row] = []
-    for place in sorted({shelf(task) for task in tasks}):
+    for place in sorted({parked_place(task) for task in tasks}):
         rows += jobs.first(place, page - len(rows))
     for row in rows:
         jobs.move_back(row, WAITING)
@@ -253,8 +253,8 @@ def purge(tx: Transaction, queue: str, state: State, page: int) -> int:
 
 
 def places(lines: Iterable[str], state: State) -> list[str]:
-    """The lines that are places of `state`, shelves last."""
+    """The lines that are places of `state`, those of parked jobs last."""
     found = [str(state)]
     if state is State.WAITING:
-        found += sorted(line for line in lines if line.startswith(shelf("")))
+        found += sorted(line for line in lines if line.startswith(parked_place("")))
     return found

@@ -13,7 +13,7 @@ from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.moves import claim_of, places
 from asyncmqd.backends.sqlite.transaction import Snapshot, is_paused, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
-from asyncmqd.domain.states import State, shelf, state_of
+from asyncmqd.domain.states import State, parked_place, state_of
 
 _SQL = queries.load("reading.sql")
 
@@ -57,7 +57,9 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
         waiting=0 if is_paused(view, queue) else waiting,
         next_due=None if due is None else seconds(due),
         next_lapse=None if lapse is None else seconds(view.date_of_lease(lapse)),
-        shelves=tuple(line.removeprefix(shelf("")) for line in places(lines, State.WAITING)[1:]),
+        parked_tasks=tuple(
+            line.removeprefix(parked_place("")) for line in places(lines, State.WAITING)[1:]
+        ),
     )
 
 
@@ -127,10 +129,10 @@ def counts(view: Snapshot, queues: Sequence[str]) -> dict[str, Counts]:
 
 def _counts(view: Snapshot, queue: str) -> Counts:
     lines = tallies(view, queue)
-    shelved = sum(lines[place][0] for place in places(lines, State.WAITING)[1:])
+    parked = sum(lines[place][0] for place in places(lines, State.WAITING)[1:])
     sizes = {str(state): lines.get(state, (0, 0))[0] for state in State}
-    sizes["waiting"] += shelved
-    return Counts(**sizes, shelved=shelved, paused=is_paused(view, queue))
+    sizes["waiting"] += parked
+    return Counts(**sizes, parked=parked, paused=is_paused(view, queue))
 
 
 def queues(view: Snapshot) -> list[str]:

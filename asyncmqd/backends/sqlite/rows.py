@@ -157,7 +157,7 @@ class Jobs:
         """Take the row from its line and put it into the line of `place`."""
         self._leave(row)
         row.place, row.rank, row.seq = place, rank, seq
-        if place.startswith(WAITING):  # or a shelf of it
+        if place.startswith(WAITING):  # or parked
             row.stood = seq
         self._tx.count(self._queue, place, 1)
 

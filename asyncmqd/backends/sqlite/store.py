@@ -211,8 +211,8 @@ class SQLiteBackend(BaseBackend):
             partial(reading.held, queue=queue, worker=worker, most=self.payload_limit)
         )
 
-    async def unshelve(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
-        return await self._write(partial(moves.unshelve, queue=queue, tasks=tasks, page=page))
+    async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+        return await self._write(partial(moves.unpark, queue=queue, tasks=tasks, page=page))
 
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
         work = partial(moves.prune, queue=queue, retention=retention, page=page)

@@ -1,15 +1,15 @@
--- Bring shelved jobs back to where they stood, and wake one waiting instance.
+-- Bring parked jobs back to where they stood, and wake one waiting instance.
 -- needs: _lines _wake
 -- KEYS: the base of the queue
--- ARGV: waiting place, page, then the shelves, by name
+-- ARGV: waiting place, page, then the places of parked jobs, by name
 -- returns: how many were moved
 local page, moved = tonumber(ARGV[2]), 0
 for number = 3, #ARGV do
-  local shelf = ARGV[number]
+  local place = ARGV[number]
   local last = page - moved - 1
-  local found = last >= 0 and redis.call('ZRANGE', base .. shelf, 0, last, 'WITHSCORES') or {}
+  local found = last >= 0 and redis.call('ZRANGE', base .. place, 0, last, 'WITHSCORES') or {}
   for at = 1, #found, 2 do
-    leave(shelf, found[at])
+    leave(place, found[at])
     enter(ARGV[1], found[at + 1], found[at])
     moved = moved + 1
   end
