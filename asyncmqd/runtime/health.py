@@ -47,7 +47,7 @@ class Health:
 
     def begin(self) -> None:
         """The store's clock may have jumped just before: there is nothing to compare it with."""
-        self._recovered_at = asyncio.get_running_loop().time()
+        self.doubt_leases()
 
     def end(self) -> None:
         """Nothing is told any more."""
@@ -132,11 +132,15 @@ class Health:
         answered = asyncio.get_running_loop().time()
         jump = self._clock.note(now, asked, answered)
         if jump or answered - asked > self._lease / RENEWALS:
-            self._recovered_at = answered
+            self.doubt_leases()
         if jump:
             self._observer.event("store.clock_jumped", by=round(jump, 3))
             for tell in list(self.on_jump):
                 tell()
+
+    def doubt_leases(self) -> None:
+        """Leases may have ended though their holders live: these get one renewal to say so."""
+        self._recovered_at = asyncio.get_running_loop().time()
 
     async def ask_time(self) -> None:
         """Look at the store's clock. Raises StoreError."""

@@ -10,7 +10,7 @@ from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import EDGES, State
-from asyncmqd.domain.store_clock import believed, outlasts
+from asyncmqd.domain.store_clock import LeaseEnds, believed, outlasts
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 
@@ -38,8 +38,9 @@ class Scanner:
         self._next_look = _NEVER  # loop time
         self._more_to_tidy = False  # the last page of what is to be deleted was full
         self._ended = 0  # jobs that ended here, when last tidied
-        self._doubts_leases = True  # whether some may have been given at a time yet to come
-        self._saw_jump = False  # of the store's clock, since they were last bounded
+        self._lease_ends = LeaseEnds()
+        self._jumps = 0  # of the store's clock, since we began
+        self._bounded: int | None = None  # those after which leases were last bounded
 
     def ring(self) -> None:
         """Something was added that is not to be claimed yet, perhaps."""
@@ -63,7 +64,7 @@ class Scanner:
             self.node.health.on_jump.discard(self._after_jump)
 
     def _after_jump(self) -> None:
-        self._doubts_leases = self._saw_jump = True
+        self._jumps += 1
         self._bell.set()
 
     async def _scan(self) -> None:
@@ -83,12 +84,10 @@ class Scanner:
 
     async def look(self) -> float:
         """Do what is due now; the loop time at which something may be due again."""
-        asked = self._loop.time()
         outlook = await self._outlook()
         seen = self._loop.time()
-        self.node.health.note_reply(outlook.now, asked)
         self._note_pause(outlook.paused)
-        if self._doubts_leases:
+        if self._bounded != self._jumps:
             await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
         if known := self.node.known(outlook.parked_tasks):
@@ -119,7 +118,12 @@ class Scanner:
             self.node.observer.event(name, queue=self.queue)
 
     async def _outlook(self) -> Outlook:
-        return (await self.node.backend.outlook([self.queue]))[self.queue]
+        asked, health = self._loop.time(), self.node.health
+        outlook = (await self.node.backend.outlook([self.queue]))[self.queue]
+        health.note_reply(outlook.now, asked)
+        if self._lease_ends.note(outlook.now, outlook.next_lapse):
+            health.doubt_leases()
+        return outlook
 
     async def _promote(self, outlook: Outlook) -> int:
         if outlook.next_due is None or outlook.next_due > outlook.now:
@@ -144,7 +148,7 @@ class Scanner:
         policy = Policy(retention=self.options.retention)
         while more:
             page = await self.node.backend.expired(self.queue)
-            await self.node.health.ask_time()  # it may have jumped since the last look
+            await self._outlook()  # the store's clock may have jumped since the last look
             if not self.node.health.may_recover:
                 return total
             # Not our own living runs: after the loop was blocked, this scanner may wake up first.
@@ -160,7 +164,7 @@ class Scanner:
 
         After the store's clock went back, those of the dead would hold until it is there again.
         """
-        backend, offset = self.node.backend, 0
+        backend, offset, jumps = self.node.backend, 0, self._jumps
         longest = await self.node.longest_lease() if outlook.next_lapse is not None else 0.0
         while longest and (page := await backend.list(self.queue, State.ACTIVE, offset)):
             late = [
@@ -171,7 +175,7 @@ class Scanner:
             if late:
                 await backend.extend(late, longest)
             offset += len(page)  # what is bounded now stands before what is still to be looked at
-        self._doubts_leases = self._saw_jump = False
+        self._bounded = jumps  # one that came meanwhile is still to be looked at
 
     def _is_of_the_future(self, record: Record, now: float, longest: float) -> bool:
         """Whether a claim's lease is one that nobody has by the present clock.
@@ -182,7 +186,8 @@ class Scanner:
         if record.due is None or not outlasts(record.due, now, longest):
             return False
         started = record.started or 0.0
-        return self._saw_jump or believed(started, now) != started
+        saw_jump = self._jumps > (self._bounded or 0)
+        return saw_jump or believed(started, now) != started
 
     def _is_untidy(self) -> bool:
         ended = self._count_ended() - self._ended

@@ -8,8 +8,11 @@ from itertools import pairwise
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.backends.base import PAGE
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.states import State
+from asyncmqd.runtime.node import Node
 from tests.runtime.conftest import Bench, Memory
 from tests.runtime.virtual import store_clock, virtual
 
@@ -84,6 +87,58 @@ async def test_what_the_dead_held_comes_back_in_time(
         await asyncio.sleep(2 * LEASE)
     records = await store.list("q", State.COMPLETED, limit=COUNT)
     assert len(records) == COUNT
+
+
+class SteppedWhile(Stepped):
+    """Its clock is stepped once more while leases are bounded, and that is noticed at once."""
+
+    node: Node
+    looks = 0
+
+    async def list(
+        self, queue: str, state: State, offset: int = 0, limit: int = PAGE
+    ) -> list[Record]:
+        self.looks += 1
+        if self.looks == 2:
+            self.ahead -= YEAR
+            await self.node.health.ask_time()
+        return await super().list(queue, state, offset, limit)
+
+
+@virtual
+async def test_a_jump_while_leases_are_bounded_is_not_forgotten(bench: Bench) -> None:
+    """The first page of what the dead held was bounded by a time that is none any more."""
+    store = bench.backend = SteppedWhile()
+    bench.task(asyncio.sleep, name="work")
+    for _ in range(COUNT):
+        await bench.add("work", 0)
+    assert len(await store.claim("q", COUNT, LEASE, "dead/1#1")) == COUNT
+    store.ahead -= HOUR
+    store.node = bench.node()
+    async with bench.worker(store.node, concurrency=COUNT):
+        await asyncio.sleep(3 * LEASE)
+    assert store.looks > 2
+    assert len(await store.list("q", State.COMPLETED, limit=COUNT)) == COUNT
+
+
+@virtual
+async def test_a_clock_that_went_back_and_came_again_unseen_takes_nothing(bench: Bench) -> None:
+    """The lease that was renewed meanwhile ended an hour ago, but its holder lives."""
+    store = bench.backend = Stepped()
+    bench.task(asyncio.sleep, name="long")
+    id = await bench.add("long", 60)
+    async with bench.worker():
+        await asyncio.sleep(12)
+        async with bench.worker(bench.node(observer=Memory()), scan_interval=LEASE / 2):
+            await asyncio.sleep(12.9)
+            store.ahead = -HOUR
+            await asyncio.sleep(0.2)  # a renewal
+            due = (await bench.record(id)).due
+            store.ahead = 0.0
+            (record,) = await bench.ended(id)
+    assert due is not None
+    assert due < store_clock() - HOUR / 2
+    assert (record.state, record.token, record.crashes) == (State.COMPLETED, 1, 0)
 
 
 @virtual

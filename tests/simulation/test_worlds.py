@@ -50,6 +50,11 @@ def test_many_jumping_seeds(share: int, seen: Callable[[str], None]) -> None:
     seen(f"simulation with a clock that jumps {share + 1} of 2: {summary(reports)}, 0 rules broken")
 
 
+def test_a_clock_that_goes_back_and_comes_again_between_two_looks() -> None:
+    """Leases were given meanwhile that had ended long ago by the time of who looked next."""
+    play_jumping(273)
+
+
 def test_one_jumping_seed() -> None:
     """The world of SEED in the environment whose clock jumps, or the first."""
     play_jumping(int(os.environ.get("SEED", "0")))

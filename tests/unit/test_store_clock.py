@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncmqd.domain.store_clock import TOLERANCE, StoreClock, believed
+from asyncmqd.domain.store_clock import TOLERANCE, LeaseEnds, StoreClock, believed
 
 EPOCH = 1_800_000_000.0
 
@@ -39,3 +39,17 @@ def test_a_future_that_was_noted_is_not_believed():
     assert believed(EPOCH - 1e9, EPOCH) == EPOCH - 1e9
     assert believed(EPOCH + TOLERANCE, EPOCH) == EPOCH + TOLERANCE
     assert believed(EPOCH + 3_600, EPOCH) == EPOCH
+
+
+def test_leases_that_end_in_their_turn_tell_of_no_jump():
+    ends = LeaseEnds()
+    looks = [(0, None), (1, 16), (5, 20), (21, 20), (21, 20), (22, 21), (23, None), (90, 24)]
+    assert not any(ends.note(EPOCH + now, end and EPOCH + end) for now, end in looks)
+
+
+@pytest.mark.parametrize("before", [None, 12.0, 8.0])
+def test_a_lease_that_was_given_by_an_earlier_clock_tells_of_it_once(before):
+    ends = LeaseEnds()
+    assert not ends.note(EPOCH + 10, before and EPOCH + before)
+    assert ends.note(EPOCH + 11, EPOCH + 15 - 3_600)
+    assert not ends.note(EPOCH + 12, EPOCH + 15 - 3_600)
