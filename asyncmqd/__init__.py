@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
     from asyncmqd.domain.states import State
     from asyncmqd.runtime.around import JobRun
+    from asyncmqd.runtime.claiming.limiter import RateLimiter
     from asyncmqd.runtime.context import current_job
     from asyncmqd.runtime.execute import JobTimeout
-    from asyncmqd.runtime.limiter import RateLimiter
     from asyncmqd.runtime.runners import (
         delayed_job_scanner,
         handle_job,
@@ -73,7 +73,7 @@ _HOMES = {
     "Outgoing": "client.pending",
     "PayloadTooLarge": "domain.codec",
     "Queue": "client",
-    "RateLimiter": "runtime.limiter",
+    "RateLimiter": "runtime.claiming.limiter",
     "Reject": "domain.retry",
     "Retry": "domain.retry",
     "State": "domain.states",

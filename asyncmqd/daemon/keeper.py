@@ -8,8 +8,8 @@ import contextlib
 import msgspec
 
 from asyncmqd.domain import clock
+from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.duties import told
-from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker

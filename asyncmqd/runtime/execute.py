@@ -32,7 +32,7 @@ from asyncmqd.domain.settle import (
 from asyncmqd.domain.tasks import TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
 from asyncmqd.runtime.around import JobRun
-from asyncmqd.runtime.brake import CannotBegin
+from asyncmqd.runtime.claiming.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked
@@ -59,7 +59,7 @@ class Execution:
         self.observer = node.observer
         self._backend = node.backend
         self.registry = node.registry
-        self.gate = node.gate
+        self.isolation = node.isolation
         self.on_cannot_begin: Callable[[CannotBegin], None] = lambda _: None
         self.threads = Threads(node.overstays)
         self.processes = Processes(node.registry, node.backend)
@@ -87,7 +87,7 @@ class Execution:
         Never raises what the task raised.
         """
         run.begun = True
-        self.gate.enter(run)
+        self.isolation.enter(run)
         try:
             if len(run.claim.payload) > LARGE:
                 return await self._execute_large(run)
@@ -97,7 +97,7 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - of ours, or of a value's own code
             return Refused(failure_of(error))
         finally:
-            self.gate.leave(run)
+            self.isolation.leave(run)
 
     async def _execute_large(self, run: Run) -> Outcome | None:
         """The same for a payload that the loop would have to wait for while it is decoded."""

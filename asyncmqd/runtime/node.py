@@ -29,8 +29,8 @@ from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.events import Observer
+from asyncmqd.runtime.claiming.isolation import Isolation
 from asyncmqd.runtime.duties import Duties, Duty
-from asyncmqd.runtime.gate import Gate
 from asyncmqd.runtime.health import Health
 from asyncmqd.runtime.kin import Kin
 from asyncmqd.runtime.leases import RENEWALS, Leases
@@ -115,7 +115,7 @@ class Node:
         self.leases = Leases(backend, lease, hang_limit, self._on_lost, self.duties)
         self.workers: dict[str, list[Member]] = {}
         self.timetable = Timetable(self)
-        self.gate = Gate(self.overstays, self._wake_all)
+        self.isolation = Isolation(self.overstays, self._wake_all)
         self.health = Health(
             backend,
             lease,
@@ -323,7 +323,7 @@ class Node:
     def let_go(self, run: Run) -> None:
         """Its claim is over: the store has what became of it, or never will."""
         self.leases.drop(run)
-        self.gate.end_turn(run)
+        self.isolation.end_turn(run)
 
     def explain(self, run: Run) -> None:
         """Log why a claim is not ours any more: once, and when the store has said it."""

@@ -29,8 +29,8 @@ from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, pass_on
 from asyncmqd.observe.outputs import Output
-from asyncmqd.runtime.brake import CannotBegin
 from asyncmqd.runtime.child_end import ChildEnd
+from asyncmqd.runtime.claiming.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.leaving import LEAVE_LIMIT
 from asyncmqd.runtime.spawn import command, end_group, exit_name

@@ -18,11 +18,11 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import refuse_unknown
 from asyncmqd.domain.schedule import Repeatable, check, check_size
-from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.slots import SharedSlots
 from asyncmqd.runtime.options import Scanner, WorkerOptions
 from asyncmqd.runtime.shared import shared_node
 from asyncmqd.runtime.single import run_one
-from asyncmqd.runtime.slots import SharedSlots
 from asyncmqd.runtime.watch import Watch
 from asyncmqd.runtime.worker import Worker
 

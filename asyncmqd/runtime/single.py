@@ -62,7 +62,7 @@ async def _run(node: Node, run: Run, execution: Execution) -> None:
             notes.add(begin(apply))
 
     async def execute() -> Outcome | None:
-        await node.gate.wait()
+        await node.isolation.wait()
         return await execution.execute(run)
 
     run.on_progress = report

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from asyncmqd.runtime.brake import CannotBegin
+from asyncmqd.runtime.claiming.brake import CannotBegin
 from asyncmqd.runtime.forks import end_if_forked
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run

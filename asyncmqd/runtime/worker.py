@@ -6,18 +6,18 @@ import asyncio
 from functools import partial
 
 from asyncmqd.domain.options import check_queue_name
-from asyncmqd.runtime.claiming import ClaimLoop
+from asyncmqd.runtime.claiming.capacity import Capacity
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.loop import ClaimLoop
+from asyncmqd.runtime.claiming.slots import OwnSlots, Slots
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import Scanner as CustomScanner
 from asyncmqd.runtime.options import WorkerOptions
-from asyncmqd.runtime.room import Room
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
-from asyncmqd.runtime.slots import OwnSlots, Slots
 
 SCANNER_PAUSE = 5.0  # seconds before a custom scanner that failed runs again
 
@@ -49,7 +49,7 @@ class Worker:
             queue,
             node,
             self._execution,
-            Room(self._slots, limiter or _limiter_of(options)),
+            Capacity(self._slots, limiter or _limiter_of(options)),
             self._scanner,
             options.drain_timeout,
         )
@@ -147,7 +147,7 @@ class Worker:
         self._claims.ring()
 
     def _change_limits(self, options: WorkerOptions) -> None:
-        limiter = self._claims.room.limiter
+        limiter = self._claims.capacity.limiter
         if limiter is None or options.rate_limit is None:
             self._claims.change_limiter(_limiter_of(options))
         else:
@@ -171,7 +171,7 @@ class Worker:
     @property
     def limiter(self) -> RateLimiter | None:
         """What limits its starts now; another worker of the queue may take it over."""
-        return self._claims.room.limiter
+        return self._claims.capacity.limiter
 
     @property
     def running(self) -> dict[str, Run]:
@@ -186,7 +186,7 @@ class Worker:
     @property
     def unsaved(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
-        return self._claims.unsaved
+        return self._claims.unacknowledged
 
     @property
     def draining(self) -> bool:

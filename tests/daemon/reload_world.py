@@ -32,10 +32,10 @@ from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Counts, JobSpec, NewJob
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
-from asyncmqd.runtime.slots import LANES
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
 from tests.runtime.conftest import Memory
@@ -202,7 +202,7 @@ def in_force(worker: Worker) -> Table:
         limits = {"rate_limit": limiter.rate, "rate_interval": limiter.interval}
         limits["burst"] = limiter._burst
     return {
-        "concurrency": claims.room.slots.size,  # type: ignore[attr-defined]
+        "concurrency": claims.capacity.slots.size,  # type: ignore[attr-defined]
         "drain_timeout": claims.drain_timeout,
         "retries": execution.retries,
         "timeout": execution.timeout,
@@ -340,7 +340,7 @@ class World:
             return False
         names = [scanner.__name__ for scanner in worker.options.scanners]
         alive = [n for n in ("one", "two") if ALIVE[self.node.backend.url, keeper.queue, n] == 1]
-        return alive == names and len(loops_of(keeper)) == 5 + LANES + len(names)
+        return alive == names and len(loops_of(keeper)) == 5 + POLLS + len(names)
 
     def _is_full(self, keeper: Keeper, counts: Counts) -> bool:
         """Whether it runs all that it may; one that drains is about to end if it runs nothing."""
@@ -353,7 +353,7 @@ class World:
         if not serves(keeper):
             return keeper.running > 0
         limited = worker.limiter is not None and worker.limiter.wait_time() > 0
-        return not counts.waiting or limited or not worker._claims.room.slots.free
+        return not counts.waiting or limited or not worker._claims.capacity.slots.free
 
     def served(self) -> dict[str, Served]:
         """What serves the queues now, those that drain included."""

@@ -82,7 +82,7 @@ def test_two_daemons_run_each_job_once(daemon, store):
 
 
 SABOTAGE = """
-from asyncmqd.runtime.claiming import ClaimLoop
+from asyncmqd.runtime.claiming.loop import ClaimLoop
 
 crashes = 2
 whole = ClaimLoop._turn

@@ -93,27 +93,27 @@ RULES = [
         WORLDS,
     ),
     Mutation(
-        "asyncmqd/runtime/limiter.py",
+        "asyncmqd/runtime/claiming/limiter.py",
         "        self._tokens -= count\n",
         "        self._tokens -= count / 2\n",
         WORLDS,
     ),
     Mutation(
-        "asyncmqd/runtime/limiter.py",
+        "asyncmqd/runtime/claiming/limiter.py",
         "math.floor(self._tokens - self._reserved + _EPSILON)",
         "math.floor(self._tokens + _EPSILON)",
         WORLDS,
     ),
     Mutation(
-        "asyncmqd/runtime/gate.py",
+        "asyncmqd/runtime/claiming/isolation.py",
         "        return not (self._inside or self._overstays)\n",
         "        return True\n",
         ("tests/runtime/test_trials.py",),
     ),
     Mutation(
-        "asyncmqd/runtime/gate.py",
-        "self.suspect, self.closed = suspect, True",
-        "self.suspect, self.closed = suspect, False",
+        "asyncmqd/runtime/claiming/isolation.py",
+        "self.suspect, self.active = suspect, True",
+        "self.suspect, self.active = suspect, False",
         WORLDS,
     ),
     Mutation(
@@ -183,21 +183,21 @@ RULES = [
         ("tests/runtime/test_duties.py",),
     ),
     Mutation(
-        "asyncmqd/runtime/claiming.py",
+        "asyncmqd/runtime/claiming/loop.py",
         "return self._signed_up and self._hungry and",
         "return False and",
         ("tests/runtime/test_passing_on.py",),
     ),
     Mutation(
-        "asyncmqd/runtime/claiming.py",
+        "asyncmqd/runtime/claiming/loop.py",
         "            claims = await self._still_held(claims)\n",
-        "            self.room.use(reserved, len(claims))\n"
+        "            self.capacity.use(reserved, len(claims))\n"
         "            claims = await self._still_held(claims)\n"
         "            reserved = NOTHING\n",
         ("tests/runtime/test_found_by_simulation.py",),
     ),
     Mutation(
-        "asyncmqd/runtime/unsaved.py",
+        "asyncmqd/runtime/claiming/completion.py",
         "        if run.progress is not None:\n",
         "        if run.id in self.progressed:\n",
         ("tests/runtime/test_workers.py",),

@@ -8,10 +8,10 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.domain.states import State
-from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime.claiming.capacity import Capacity
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.slots import OwnSlots, SharedSlots
 from asyncmqd.runtime.options import WorkerOptions
-from asyncmqd.runtime.room import Room
-from asyncmqd.runtime.slots import OwnSlots, SharedSlots
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -118,11 +118,11 @@ async def test_not_while_another_worker_here_has_room(bench: Bench, store: Liste
 
 @virtual
 async def test_a_reservation_goes_back_whole() -> None:
-    room = Room(OwnSlots(4), RateLimiter(3))
-    reserved = room.reserve(10)
-    assert (reserved.number, room.left) == (3, False)
-    room.limiter = None  # a reload
-    room.use(reserved, started=1, kept=1)
-    assert room.slots.free == 2
+    capacity = Capacity(OwnSlots(4), RateLimiter(3))
+    reserved = capacity.reserve(10)
+    assert (reserved.number, capacity.available) == (3, False)
+    capacity.limiter = None  # a reload
+    capacity.use(reserved, started=1, kept=1)
+    assert capacity.slots.free == 2
     assert reserved.limiter is not None
     assert reserved.limiter.reserve(10) == 1

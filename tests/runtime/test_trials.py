@@ -159,9 +159,13 @@ async def test_a_drain_ends_the_wait_for_quiet(scene: Scene) -> None:
         await scene.begins("endless")
         suspect = await scene.add("suspect", SUSPECT_AT)
         await asyncio.sleep(1)
-        assert worker.node.gate.closed
+        assert worker.node.isolation.active
     record = await scene.bench.record(suspect)
-    assert (record.state, record.solo, worker.node.gate.closed) == (State.WAITING, False, False)
+    assert (record.state, record.solo, worker.node.isolation.active) == (
+        State.WAITING,
+        False,
+        False,
+    )
 
 
 class Retiring(InMemoryBackend):
@@ -175,7 +179,7 @@ class Retiring(InMemoryBackend):
 
 @virtual
 async def test_a_wake_up_goes_to_others_while_a_suspect_is_tried(scene: Scene) -> None:
-    """It would be lost here: a process whose gate is closed claims nothing."""
+    """It would be lost here: a process in which a suspect runs alone claims nothing."""
     store = scene.bench.backend = Retiring(now=store_clock)
     await scene.add("suspect", SUSPECT_AT)
     async with scene.bench.worker(concurrency=5):

@@ -151,18 +151,18 @@ class Process:
         assert self.node is not None
         found: dict[str, Any] = {
             "leases": self.node.leases._runs,
-            "suspect": self.node.gate.suspect,
-            "inside": self.node.gate._inside,
+            "suspect": self.node.isolation.suspect,
+            "inside": self.node.isolation._inside,
             "explaining": self.node._explaining,
             "overstays": self.node.overstays._timers,
         }
         for worker in self.workers:
             loop = worker._claims
             found[f"{worker.queue} running"] = loop.running
-            found[f"{worker.queue} finished"] = loop._unsaved.ended
-            found[f"{worker.queue} noted"] = loop._unsaved.progressed
+            found[f"{worker.queue} finished"] = loop._unacknowledged.ended
+            found[f"{worker.queue} noted"] = loop._unacknowledged.progressed
             found[f"{worker.queue} unsure"] = loop._unsure
-            found[f"{worker.queue} slots"] = loop.room.slots.taken
-            if loop.room.limiter is not None:
-                found[f"{worker.queue} tokens"] = loop.room.limiter._reserved
+            found[f"{worker.queue} slots"] = loop.capacity.slots.taken
+            if loop.capacity.limiter is not None:
+                found[f"{worker.queue} tokens"] = loop.capacity.limiter._reserved
         return [f"{self.name}: {name}: {value!r}" for name, value in found.items() if value]

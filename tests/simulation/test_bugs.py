@@ -15,12 +15,13 @@ from asyncmqd.domain import clock, settle
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.store_clock import StoreClock
-from asyncmqd.runtime import claiming, scanner, scheduler
-from asyncmqd.runtime.claiming import ClaimLoop
-from asyncmqd.runtime.gate import Gate
-from asyncmqd.runtime.limiter import RateLimiter
+from asyncmqd.runtime import scanner, scheduler
+from asyncmqd.runtime.claiming import loop
+from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
+from asyncmqd.runtime.claiming.isolation import Isolation
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.loop import ClaimLoop
 from asyncmqd.runtime.node import Node
-from asyncmqd.runtime.room import Reservation, Room
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
 from tests.scale import SCALE
@@ -29,7 +30,7 @@ from tests.simulation.simulation import Report
 
 _apply = InMemoryBackend._apply
 _exchange = ClaimLoop._exchange
-_use = Room.use
+_use = Capacity.use
 _crashed = settle._crashed
 Patch = pytest.MonkeyPatch
 
@@ -115,7 +116,7 @@ def outcome_forgotten(patch: Patch) -> None:
         try:
             return await _exchange(self, room)
         except StoreError:
-            self._unsaved.ended = []
+            self._unacknowledged.ended = []
             raise
 
     patch.setattr(ClaimLoop, "_exchange", exchange)
@@ -127,7 +128,7 @@ def slots_forgotten(patch: Patch) -> None:
     def use(self: Any, reserved: Reservation, started: int = 0, kept: int = 0) -> None:
         _use(self, reserved, started or reserved.number - kept, kept)
 
-    patch.setattr(Room, "use", use)
+    patch.setattr(Capacity, "use", use)
 
 
 def crash_charged_as_failure(patch: Patch) -> None:
@@ -142,17 +143,17 @@ def crash_charged_as_failure(patch: Patch) -> None:
 
 def suspects_side_by_side(patch: Patch) -> None:
     """Nobody is suspected: a poison job kills for ever."""
-    patch.setattr(claiming, "is_suspect", lambda _: False)
+    patch.setattr(loop, "is_suspect", lambda _: False)
 
 
 def tried_beside_others(patch: Patch) -> None:
     """A suspect is marked though others run, and others begin beside it."""
 
     async def quiet(self: Any, limit: float) -> bool:
-        self.open()
+        self.end()
         return True
 
-    patch.setattr(Gate, "quiet", quiet)
+    patch.setattr(Isolation, "quiet", quiet)
 
 
 def starts_not_counted(patch: Patch) -> None:

@@ -1,4 +1,4 @@
-"""`Room`: what a worker has left for more jobs, slots and tokens of its rate limit."""
+"""`Capacity`: the slots and the tokens of its rate limit that a worker has for more jobs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from asyncmqd.runtime.limiter import RateLimiter
-from asyncmqd.runtime.slots import Slots
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.slots import Slots
 
 
 class Reservation(NamedTuple):
@@ -20,7 +20,7 @@ class Reservation(NamedTuple):
 NOTHING = Reservation(0)
 
 
-class Room:
+class Capacity:
     """Slots and tokens are taken together, before a claim, and given back if it brings less."""
 
     def __init__(self, slots: Slots, limiter: RateLimiter | None) -> None:
@@ -29,7 +29,7 @@ class Room:
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
-    def left(self) -> bool:
+    def available(self) -> bool:
         """Whether one more job could begin now."""
         return self.slots.free > 0 and (self.limiter is None or not self.limiter.wait_time())
 
@@ -50,7 +50,7 @@ class Room:
             reserved.limiter.start(started)
             reserved.limiter.refund(unused)
 
-    def call_when_left(self, callback: Callable[[], None]) -> None:
+    def call_when_available(self, callback: Callable[[], None]) -> None:
         """Call when a slot or a token that is missing now may be there; once, if at all."""
         self.slots.call_when_free(callback)
         pause = 0.0 if self.limiter is None else self.limiter.wait_time()

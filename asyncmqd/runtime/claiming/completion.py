@@ -1,4 +1,4 @@
-"""`Unsaved`: the ends and the progress of runs that the store has not been told of yet."""
+"""`Unacknowledged`: the ends and the progress of runs that the store has not been told of yet."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Batch(NamedTuple):
     changes: list[Change]  # of both, in this order
 
 
-class Unsaved:
+class Unacknowledged:
     """Gathers what happens to the runs of one worker while a round trip is under way.
 
-    `bell` is set when there is progress to carry; who adds an end sets it himself.
+    `wakeup` is set when there is progress to carry; who adds an end sets it himself.
     """
 
-    def __init__(self, queue: str, node: Node, bell: asyncio.Event) -> None:
+    def __init__(self, queue: str, node: Node, wakeup: asyncio.Event) -> None:
         self.queue = queue
         self.node = node
         self.ended: list[tuple[Run, Change]] = []
         self.progressed: dict[str, Run] = {}
-        self._bell = bell
+        self._wakeup = wakeup
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -63,7 +63,7 @@ class Unsaved:
         if not run.ended:
             run.progress = progress
             self.progressed[run.id] = run
-            self._bell.set()
+            self._wakeup.set()
 
     def take(self) -> Batch:
         """All there is, for a round trip to carry."""

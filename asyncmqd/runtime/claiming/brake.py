@@ -18,19 +18,19 @@ class Brake:
     """Lets as many jobs run as there were when one could not begin, and twice as many after each
     pause, until all slots are in use again or the next one cannot begin.
 
-    `running` are the jobs that run; `bell` is rung when more may be claimed. It knows nothing of
+    `running` are the jobs that run; `wakeup` is rung when more may be claimed. It knows nothing of
     the claim loop that has it: a circle would be there until the collector comes by.
     """
 
     def __init__(
-        self, queue: str, observer: Observer, running: Sized, slots: int, bell: asyncio.Event
+        self, queue: str, observer: Observer, running: Sized, slots: int, wakeup: asyncio.Event
     ) -> None:
         self.reason = ""  # why it holds back; empty if it does not
         self.slots = slots  # jobs that may run at once otherwise
         self._queue = queue
         self._observer = observer
         self._running = running
-        self._bell = bell
+        self._wakeup = wakeup
         self._limit = 0  # jobs, while there is a reason
         self._timer: asyncio.TimerHandle | None = None
 
@@ -65,7 +65,7 @@ class Brake:
         else:
             self._limit = max(1, 2 * self._limit)
             self._wait()
-        self._bell.set()
+        self._wakeup.set()
 
     def _tell(self, event: str, **fields: object) -> None:
         self._observer.event(event, queue=self._queue, **fields)

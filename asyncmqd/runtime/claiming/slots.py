@@ -8,7 +8,7 @@ from typing import Protocol
 
 from asyncmqd.domain.loop_tasks import begin
 
-LANES = 2  # round trips at once: Python runs the jobs of one while the store does the other
+POLLS = 2  # round trips at once: Python runs the jobs of one while the store does the other
 _SPLIT = 16  # slots from which on they are shared out between the lanes
 _MANY = 1_000
 
@@ -49,7 +49,7 @@ class OwnSlots:
     @property
     def share(self) -> int:
         """A half of many slots, all of few."""
-        return self.size // LANES if self.size >= _SPLIT else max(1, self.size)
+        return self.size // POLLS if self.size >= _SPLIT else max(1, self.size)
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""

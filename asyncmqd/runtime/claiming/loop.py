@@ -22,17 +22,17 @@ from asyncmqd.domain.settle import (
     is_suspect,
     settle,
 )
-from asyncmqd.runtime.brake import Brake
+from asyncmqd.runtime.claiming.brake import Brake
+from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity, Reservation
+from asyncmqd.runtime.claiming.completion import Batch, Unacknowledged
+from asyncmqd.runtime.claiming.isolation import ClaimLost
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.limiter import RateLimiter
 from asyncmqd.runtime.node import Node
-from asyncmqd.runtime.room import NOTHING, Reservation, Room
 from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
-from asyncmqd.runtime.slots import LANES
-from asyncmqd.runtime.trial import ClaimLost, on_trial
-from asyncmqd.runtime.unsaved import Batch, Unsaved
 
 BATCH = 1_000  # jobs that one round trip brings at most
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
@@ -46,7 +46,7 @@ class ClaimLoop:
         queue: str,
         node: Node,
         execution: Execution,
-        room: Room,
+        capacity: Capacity,
         scanner: Scanner,
         drain_timeout: float,
     ) -> None:
@@ -55,7 +55,7 @@ class ClaimLoop:
         # A name of its own: two workers of one queue must not take each other's claims for lost.
         self.name = node.worker_name()
         self.execution = execution
-        self.room = room
+        self.capacity = capacity
         self.scanner = scanner
         self.drain_timeout = drain_timeout  # seconds
         self.running: dict[str, Run] = {}
@@ -67,10 +67,10 @@ class ClaimLoop:
         self._deadline: float | None = None  # loop time; set once draining
         self._begun = False
         self._retired = False  # others are woken instead of us
-        self._bell = asyncio.Event()
-        self._unsaved = Unsaved(queue, node, self._bell)
+        self._wakeup = asyncio.Event()
+        self._unacknowledged = Unacknowledged(queue, node, self._wakeup)
         slots = execution.options.concurrency
-        self.brake = Brake(queue, node.observer, self.running, slots, self._bell)
+        self.brake = Brake(queue, node.observer, self.running, slots, self._wakeup)
         execution.on_cannot_begin = self.brake.press
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
@@ -111,28 +111,28 @@ class ClaimLoop:
     @property
     def has_room(self) -> bool:
         """Whether it would begin a job at once that it got now."""
-        return self.claiming and self.room.left and self.brake.left != 0
+        return self.claiming and self.capacity.available and self.brake.left != 0
 
     def ring(self) -> None:
         """Look again at what there is to do."""
-        self._bell.set()
+        self._wakeup.set()
 
     def wake(self) -> None:
         """The queue may have work."""
         self._hungry = True
         # While a suspect is tried here it is one for others, who are told by retiring anew.
         self._retired = self._retired and self.draining
-        self._bell.set()
+        self._wakeup.set()
 
     def change_limiter(self, limiter: RateLimiter | None) -> None:
         """Use this one from the next claim on; tokens reserved from the old one are its own."""
-        self.room.limiter = limiter
-        self._bell.set()
+        self.capacity.limiter = limiter
+        self._wakeup.set()
 
     @property
-    def unsaved(self) -> int:
+    def unacknowledged(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
-        return len(self._unsaved.ended)
+        return len(self._unacknowledged.ended)
 
     @property
     def busy_since(self) -> float | None:
@@ -144,13 +144,13 @@ class ClaimLoop:
     async def _run_lanes(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for lane in range(LANES):
+                for lane in range(POLLS):
                     group.create_task(self._turn_for_ever(lane))
         except BaseException:
             await self._give_up()
             raise
         finally:
-            self.room.call_no_more()
+            self.capacity.call_no_more()
             self.brake.close()
             if self._stop is not None:
                 self._stop.cancel()
@@ -161,7 +161,7 @@ class ClaimLoop:
         self._hand_back()
         if tasks := [run.asyncio_task for run in runs if run.asyncio_task is not None]:
             await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
-        held = [*runs, *(run for run, _ in self._unsaved.ended)]
+        held = [*runs, *(run for run, _ in self._unacknowledged.ended)]
         try:
             await self._exchange(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
@@ -178,7 +178,7 @@ class ClaimLoop:
                 await self._after_failure(error)
             finally:
                 del self._lanes[lane]
-                self._bell.set()  # the other lane may have waited for us
+                self._wakeup.set()  # the other lane may have waited for us
 
     async def _something_to_do(self) -> Reservation | None:
         """Wait for settled jobs or for work to claim, and keep room for it; None when drained."""
@@ -188,25 +188,25 @@ class ClaimLoop:
                 return NOTHING
             # Beside a round trip that is under way, only a full share is worth another one. A claim
             # that began before the drain must have come back before we retire: it may sign us up.
-            slots = self.room.slots
+            slots = self.capacity.slots
             in_pairs = not (self._unsure or self.draining)
             may_go = alone or (in_pairs and slots.free >= slots.share)
             reserved = self._reserve(BATCH) if may_go else NOTHING
-            if may_go and (self._unsaved or (reserved.number and self._hungry)):
+            if may_go and (self._unacknowledged or (reserved.number and self._hungry)):
                 return reserved
             if reserved.number:
-                self.room.use(reserved)
+                self.capacity.use(reserved)
             if self.draining and alone and not self.running:
                 return None
-            self._bell.clear()
-            self.room.call_no_more()
+            self._wakeup.clear()
+            self.capacity.call_no_more()
             if self._hungry and not self.draining:
-                self.room.call_when_left(self.ring)
-            await self._bell.wait()
+                self.capacity.call_when_available(self.ring)
+            await self._wakeup.wait()
 
     @property
     def _away(self) -> bool:
-        return self.draining or self.node.gate.closed
+        return self.draining or self.node.isolation.active
 
     @property
     def _must_retire(self) -> bool:
@@ -224,7 +224,7 @@ class ClaimLoop:
         if self._away:
             return NOTHING
         left = self.brake.left
-        return self.room.reserve(limit if left is None else min(limit, left))
+        return self.capacity.reserve(limit if left is None else min(limit, left))
 
     async def _turn(self, reserved: Reservation, began: float) -> None:
         """One round trip: settle what has ended, claim jobs for the room reserved, start them."""
@@ -247,7 +247,7 @@ class ClaimLoop:
         try:
             batch, reply = await self._exchange(room)
         except BaseException as error:
-            self.room.use(reserved)  # also when this loop ends: others may share the slots
+            self.capacity.use(reserved)  # also when this loop ends: others may share the slots
             if isinstance(error, StoreError):
                 self._unsure = self._unsure or room > 0
                 self._signed_up = self._signed_up or room > 0
@@ -262,7 +262,7 @@ class ClaimLoop:
             if reply.claims:
                 await asyncio.sleep(0)  # they begin now: counting and logging what ended can wait
         finally:
-            self._unsaved.note_answers(batch, reply.answers)
+            self._unacknowledged.note_answers(batch, reply.answers)
 
     def _note_filling(self, room: int, brought: int) -> None:
         """A claim that comes back short signs us up to be woken, a full one signs us off."""
@@ -276,7 +276,7 @@ class ClaimLoop:
             self.scanner.ring()  # what woke us may have been a delayed job
 
     async def _exchange(self, room: int) -> tuple[Batch, Turn]:
-        batch = self._unsaved.take()
+        batch = self._unacknowledged.take()
         try:
             if batch.changes:
                 failpoint("settling")
@@ -288,17 +288,17 @@ class ClaimLoop:
             if reply.claims:
                 failpoint("claimed")
         except BaseException:  # an error of ours included: what ended must not be renewed for ever
-            self._unsaved.put_back(batch)
+            self._unacknowledged.put_back(batch)
             raise
         return batch, reply
 
     async def _after_failure(self, error: StoreError) -> None:
         self.node.health.failed(error)
-        if self._deadline is not None and not (self.running or self._unsaved.ended):
+        if self._deadline is not None and not (self.running or self._unacknowledged.ended):
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
         if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
-            self._unsaved.abandon(error)
+            self._unacknowledged.abandon(error)
             self._unsure = False
             return
         await self.node.health.pause(self._failures)
@@ -314,11 +314,11 @@ class ClaimLoop:
         for claim in itertools.compress(unknown, kept):
             reserved = self._reserve(1)
             if reserved.number:
-                self.room.use(reserved, *((0, 1) if is_suspect(claim) else (1, 0)))
+                self.capacity.use(reserved, *((0, 1) if is_suspect(claim) else (1, 0)))
                 self._start(claim, reserved.limiter)
             else:
                 change = settle(claim, Released(), self.execution.policy(None, None), 0.0)
-                self._unsaved.add_end(Run(claim, self._loop.time()), change)
+                self._unacknowledged.add_end(Run(claim, self._loop.time()), change)
         self._unsure = False
 
     # ------------------------------------------------------------------ starting
@@ -328,7 +328,7 @@ class ClaimLoop:
             claims = await self._still_held(claims)
         # Not before: starts that are counted while the store is asked make room for others.
         suspects = sum(map(is_suspect, claims))  # not started yet: they wait for their turn
-        self.room.use(reserved, len(claims) - suspects, suspects)
+        self.capacity.use(reserved, len(claims) - suspects, suspects)
         # Suspects first: a trial needs a process in which nothing has begun yet.
         for claim in sorted(claims, key=is_suspect, reverse=True):
             self._start(claim, reserved.limiter)
@@ -348,7 +348,7 @@ class ClaimLoop:
             self.node.explain(former)
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
-        run.on_progress = self._unsaved.report
+        run.on_progress = self._unacknowledged.report
         self.running[claim.id] = run
         self.node.leases.hold(run)
         if is_suspect(claim):
@@ -359,7 +359,7 @@ class ClaimLoop:
         run.asyncio_task = begin(work)
 
     async def _run(self, run: Run) -> None:
-        if not self.node.gate.admits(run):
+        if not self.node.isolation.admits(run):
             self._hand_over(run, Released())
             return
         outcome = await self.execution.execute(run)
@@ -367,11 +367,11 @@ class ClaimLoop:
 
     async def _run_suspect(self, run: Run) -> None:
         """A job that was on board at two crashes has to wait for its turn to be tried."""
-        if not self.node.gate.close(run):
+        if not self.node.isolation.begin(run):
             self._hand_over(run, Released(SUSPECT_PAUSE))
             return
         try:
-            async with on_trial(self.node, run):
+            async with self.node.isolation.run_alone(run, self.node.backend, self.node.health):
                 run.use_token()
                 await self._run(run)
         except StoreError:
@@ -391,13 +391,13 @@ class ClaimLoop:
         run.refund_token()
         if self.running.get(run.id) is run:
             del self.running[run.id]
-        self.room.slots.give()
+        self.capacity.slots.give()
         if outcome is not None:
             change = decide(run, outcome, self.node.observer)
             if change.edge in {"retry", "defer"}:
                 self.scanner.expect(change.delay)
-            self._unsaved.add_end(run, change)
-        self._bell.set()
+            self._unacknowledged.add_end(run, change)
+        self._wakeup.set()
 
     def _settle_without(self, run: Run) -> None:
         """The run does not end though it was told to, or was told before it began.
@@ -418,7 +418,7 @@ class ClaimLoop:
             self._stop = self._loop.call_later(timeout, self._hand_back)
         else:
             self._hand_back()
-        self._bell.set()
+        self._wakeup.set()
 
     def _hand_back(self) -> None:
         for run in list(self.running.values()):
