@@ -14,7 +14,7 @@ from asyncmqd.config import ConfigErrors, Settings, load
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.instance import CannotStart, Instance
 from asyncmqd.daemon.loop import run_loop
-from asyncmqd.daemon.reloading import Configuration
+from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.daemon.service import Daemon
 from asyncmqd.daemon.serving import OwnProcess, Serving
 from asyncmqd.daemon.signals import Signals
@@ -102,9 +102,9 @@ async def _load_children(
     writer: LineWriter,
 ) -> Serving:
     # A daemon of one process does without their code.
-    from asyncmqd.daemon.children import Children
+    from asyncmqd.daemon.children.pool import ChildPool
 
-    children = Children(
+    children = ChildPool(
         node,
         configuration.path,
         configuration.settings,

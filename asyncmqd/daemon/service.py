@@ -12,10 +12,10 @@ from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
-from asyncmqd.daemon.forecast import Forecaster
 from asyncmqd.daemon.instance import CannotStart
 from asyncmqd.daemon.monitor import LoopMonitor
-from asyncmqd.daemon.reloading import Configuration, Reloader
+from asyncmqd.daemon.reload.preview import Previewer
+from asyncmqd.daemon.reload.reloading import Configuration, Reloader
 from asyncmqd.daemon.serving import CLOSE_LIMIT, LOOK_EVERY, Serving
 from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
@@ -47,9 +47,9 @@ class Daemon:
         self._systemd = systemd
         self._observer = observer
         self._status = Status(serving, configuration)
-        self._forecaster = Forecaster(self._backend)
+        self._previewer = Previewer(self._backend)
         self._reloader = Reloader(
-            configuration, serving, self._forecaster, systemd, observer, set_log_level
+            configuration, serving, self._previewer, systemd, observer, set_log_level
         )
         self._monitor = LoopMonitor(observer, serving.runs)
         self._control = Control(
@@ -202,8 +202,8 @@ class Daemon:
             _, plan = await self._configuration.look()
         except ConfigErrors as errors:
             raise Refused(str(errors)) from None
-        forecast = await self._forecaster.of(plan)
-        return {"plan": forecast.values, "lines": forecast.lines}
+        preview = await self._previewer.of(plan)
+        return {"plan": preview.values, "lines": preview.lines}
 
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""

@@ -15,7 +15,7 @@ from asyncmqd.client.waits import served_queues
 from asyncmqd.config import Settings
 from asyncmqd.daemon import advice
 from asyncmqd.daemon.application import Application, Problems, Scanners, told
-from asyncmqd.daemon.keeper import Keeper
+from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
 from asyncmqd.observe.log import dropped
@@ -177,8 +177,8 @@ class OwnProcess:
 
     async def drain(self) -> None:
         """See `Serving`."""
-        for keeper in self.supervisor.keepers.values():
-            keeper.stop()
+        for served in self.supervisor.queues.values():
+            served.stop()
 
     async def stop(self) -> None:
         """See `Serving`."""
@@ -206,8 +206,8 @@ class OwnProcess:
         totals, draining = self.node.observer.totals, set(self.supervisor.draining)
         return Report(
             queues={
-                queue: self._queue(keeper, draining=queue in draining)
-                for queue, keeper in sorted(self.supervisor.keepers.items())
+                name: self._queue(served, draining=name in draining)
+                for name, served in sorted(self.supervisor.queues.items())
             },
             completed=sum(count for (_, edge), count in totals.items() if edge == "succeed"),
             failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
@@ -226,17 +226,17 @@ class OwnProcess:
             report.queues.setdefault(queue, self._history(queue))
         return report
 
-    def _queue(self, keeper: Keeper, *, draining: bool) -> QueueReport:
-        past = self._history(keeper.queue)
+    def _queue(self, served: QueueSupervisor, *, draining: bool) -> QueueReport:
+        past = self._history(served.queue)
         return msgspec.structs.replace(
             past,
-            concurrency=keeper.options.concurrency,
-            running=keeper.running,
-            unsaved=keeper.unsaved,
-            rate_limit=keeper.options.rate_limit,
+            concurrency=served.options.concurrency,
+            running=served.running,
+            unsaved=served.unsaved,
+            rate_limit=served.options.rate_limit,
             draining=draining,
-            held_back=keeper.held_back,
-            restarts=past.restarts + keeper.restarts,
+            held_back=served.held_back,
+            restarts=past.restarts + served.restarts,
         )
 
     def _history(self, queue: str) -> QueueReport:

@@ -11,7 +11,7 @@ import msgspec
 
 import asyncmqd
 from asyncmqd.backends.base import StoreError
-from asyncmqd.daemon.reloading import Configuration
+from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.daemon.serving import Serving
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts

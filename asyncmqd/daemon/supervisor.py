@@ -1,4 +1,4 @@
-"""The supervisor: one keeper per queue, brought into line with the configuration."""
+"""The supervisor: one `QueueSupervisor` per queue, brought into line with the configuration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from asyncmqd.config import Settings
 from asyncmqd.daemon.application import Scanners
-from asyncmqd.daemon.keeper import Keeper
+from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.run import Run
@@ -24,30 +24,30 @@ class Supervisor:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.keepers: dict[str, Keeper] = {}  # those that drain included
+        self.queues: dict[str, QueueSupervisor] = {}  # those that drain included
         self.past_restarts: Counter[str] = Counter()  # of workers, by queues that are gone
-        self._to_begin: deque[Keeper] = deque()
+        self._to_begin: deque[QueueSupervisor] = deque()
         self._beginning: asyncio.Task[None] | None = None
 
     def apply(self, wanted: Mapping[str, WorkerOptions]) -> None:
         """Serve these queues, like this, and no others. Returns at once: removed ones drain."""
-        for queue, keeper in self.keepers.items():
-            if queue not in wanted:
-                keeper.stop()
-        for queue, options in wanted.items():
-            present = self.keepers.get(queue)
+        for name, served in self.queues.items():
+            if name not in wanted:
+                served.stop()
+        for name, options in wanted.items():
+            present = self.queues.get(name)
             if present is None or present.over:
-                self._start(queue, options)
+                self._start(name, options)
             else:
                 present.change(options)
 
     def _start(self, queue: str, options: WorkerOptions) -> None:
-        keeper = Keeper(queue, self._node, options)
-        self.keepers[queue] = keeper
-        self._to_begin.append(keeper)
+        served = QueueSupervisor(queue, self._node, options)
+        self.queues[queue] = served
+        self._to_begin.append(served)
         if self._beginning is None or self._beginning.done():
             self._beginning = asyncio.create_task(self._begin(), name="starts of queues")
-        keeper.ended.add_done_callback(lambda _: self._forget(keeper))
+        served.ended.add_done_callback(lambda _: self._forget(served))
 
     async def _begin(self) -> None:
         begun = 0
@@ -60,49 +60,51 @@ class Supervisor:
                 gc.freeze()
             await asyncio.sleep(0)
 
-    def _forget(self, keeper: Keeper) -> None:
-        if self.keepers.get(keeper.queue) is keeper:
-            del self.keepers[keeper.queue]
-        self.past_restarts[keeper.queue] += keeper.restarts
+    def _forget(self, served: QueueSupervisor) -> None:
+        if self.queues.get(served.queue) is served:
+            del self.queues[served.queue]
+        self.past_restarts[served.queue] += served.restarts
 
     async def stop(self) -> None:
         """Drain all queues at the same time, each for its own drain_timeout."""
-        keepers = list(self.keepers.values())
-        if not keepers:
+        serving = list(self.queues.values())
+        if not serving:
             return
-        for keeper in keepers:
-            keeper.stop()
-        limit = max(keeper.options.drain_timeout for keeper in keepers) + OVERTIME
-        await asyncio.wait([keeper.ended for keeper in keepers], timeout=limit)
+        for served in serving:
+            served.stop()
+        limit = max(served.options.drain_timeout for served in serving) + OVERTIME
+        await asyncio.wait([served.ended for served in serving], timeout=limit)
 
     async def hand_back(self) -> None:
         """After `stop`: wait for no job any more."""
-        await asyncio.gather(*(keeper.hand_back() for keeper in list(self.keepers.values())))
+        await asyncio.gather(*(served.hand_back() for served in list(self.queues.values())))
 
     @property
     def running(self) -> int:
         """Jobs that run now, in all queues."""
-        return sum(keeper.running for keeper in self.keepers.values())
+        return sum(served.running for served in self.queues.values())
 
     @property
     def unsaved(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet, in all queues."""
-        return sum(keeper.unsaved for keeper in self.keepers.values())
+        return sum(served.unsaved for served in self.queues.values())
 
     def runs(self) -> list[Run]:
         """The runs that are under way, in the order of their queues' names."""
-        workers = (keeper.worker for _, keeper in sorted(self.keepers.items()))
+        workers = (served.worker for _, served in sorted(self.queues.items()))
         return [run for worker in workers if worker for run in list(worker.running.values())]
 
     @property
     def draining(self) -> list[str]:
         """Queues that claim no more jobs but still run some, or are about to stop."""
-        return sorted(q for q, k in self.keepers.items() if k.draining or not k.wanted)
+        return sorted(
+            q for q, served in self.queues.items() if served.draining or not served.wanted
+        )
 
     def stuck(self, limit: float) -> list[str]:
         """Queues whose worker has been in one call for longer than `limit` seconds."""
         since = asyncio.get_running_loop().time() - limit
-        return sorted(q for q, keeper in self.keepers.items() if keeper.last_progress < since)
+        return sorted(q for q, served in self.queues.items() if served.last_progress < since)
 
 
 def wanted_options(settings: Settings, scanners: Scanners) -> dict[str, WorkerOptions]:

@@ -24,9 +24,9 @@ import msgspec
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.config import load
 from asyncmqd.daemon.application import Application
-from asyncmqd.daemon.forecast import Forecaster
-from asyncmqd.daemon.keeper import Keeper
-from asyncmqd.daemon.reloading import Configuration, Reloader
+from asyncmqd.daemon.queue_supervisor import QueueSupervisor
+from asyncmqd.daemon.reload.preview import Previewer
+from asyncmqd.daemon.reload.reloading import Configuration, Reloader
 from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain.codec import encode_spec
@@ -144,7 +144,7 @@ def _toml(value: Any) -> str:
 class Served:
     """What serves one queue, by identity: equal means that it was not touched."""
 
-    keeper: Keeper
+    keeper: QueueSupervisor
     worker: Worker
     tasks: frozenset[asyncio.Task[Any]]  # the keeper's, and the worker's loops
     runs: dict[str, tuple[Run, asyncio.Task[Any] | None]]
@@ -154,7 +154,7 @@ class Served:
     options: Any
 
     @classmethod
-    def of(cls, keeper: Keeper) -> Served:
+    def of(cls, keeper: QueueSupervisor) -> Served:
         worker = keeper.worker
         assert worker is not None
         limiter = worker.limiter
@@ -172,7 +172,7 @@ class Served:
         )
 
 
-def loops_of(keeper: Keeper) -> frozenset[asyncio.Task[Any]]:
+def loops_of(keeper: QueueSupervisor) -> frozenset[asyncio.Task[Any]]:
     """The tasks that are steps of the keeper, its worker or one of its loops, but for jobs."""
     worker = keeper.worker
     loops = (worker._claims, worker._scanner, worker._scheduler) if worker else ()
@@ -188,7 +188,7 @@ def _owner(task: asyncio.Task[Any]) -> Any:
     return frame.f_locals.get("self")
 
 
-def serves(keeper: Keeper) -> bool:
+def serves(keeper: QueueSupervisor) -> bool:
     """Whether it claims jobs, rather than drain."""
     return keeper.wanted and not keeper._ending
 
@@ -274,7 +274,7 @@ class World:
         self.reloader = Reloader(
             self.configuration,
             serving,
-            Forecaster(node.backend),
+            Previewer(node.backend),
             Systemd({}, node.observer),
             node.observer,
             self.log_levels.append,
@@ -328,12 +328,12 @@ class World:
 
     async def _settled(self) -> bool:
         counts = await self.node.backend.counts(QUEUES)
-        keepers = self.supervisor.keepers.values()
+        keepers = self.supervisor.queues.values()
         return all(
             self._is_up(each) and self._is_full(each, counts[each.queue]) for each in keepers
         )
 
-    def _is_up(self, keeper: Keeper) -> bool:
+    def _is_up(self, keeper: QueueSupervisor) -> bool:
         """Whether its worker has begun all loops and custom scanners, or drains by now."""
         worker = keeper.worker
         if worker is None or worker.draining == serves(keeper):
@@ -342,7 +342,7 @@ class World:
         alive = [n for n in ("one", "two") if ALIVE[self.node.backend.url, keeper.queue, n] == 1]
         return alive == names and len(loops_of(keeper)) == 5 + POLLS + len(names)
 
-    def _is_full(self, keeper: Keeper, counts: Counts) -> bool:
+    def _is_full(self, keeper: QueueSupervisor, counts: Counts) -> bool:
         """Whether it runs all that it may; one that drains is about to end if it runs nothing."""
         worker = keeper.worker
         assert worker is not None
@@ -357,7 +357,7 @@ class World:
 
     def served(self) -> dict[str, Served]:
         """What serves the queues now, those that drain included."""
-        return {queue: Served.of(keeper) for queue, keeper in self.supervisor.keepers.items()}
+        return {queue: Served.of(keeper) for queue, keeper in self.supervisor.queues.items()}
 
     def begun(self) -> Counter[str]:
         """Jobs that were ever started, by queue."""

@@ -153,7 +153,7 @@ def test_a_frozen_child_keeps_no_reload_that_brings_no_scanner(daemon, file, pla
     until(lambda: runners(d)[frozen] == 10)
 
 
-PATIENCE = "import asyncmqd.daemon.children as c; c.PREPARE_LIMIT = 1.0; "
+PATIENCE = "import asyncmqd.daemon.children.pool as c; c.PREPARE_LIMIT = 1.0; "
 
 
 def test_a_frozen_child_keeps_no_scanner_from_the_others(daemon, file, place):

@@ -9,11 +9,12 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config import load
-from asyncmqd.daemon import reloading, serving
+from asyncmqd.daemon import serving
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.control import Refused
-from asyncmqd.daemon.forecast import Forecaster
-from asyncmqd.daemon.reloading import Configuration, Reloader
+from asyncmqd.daemon.reload import reloading
+from asyncmqd.daemon.reload.preview import Previewer
+from asyncmqd.daemon.reload.reloading import Configuration, Reloader
 from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
@@ -58,7 +59,7 @@ async def reloader(config: Path, configuration: Configuration):
     node = Node(backend, observer=observer)
     serving = OwnProcess(node, configuration.settings, Application(config, {}), {})
     systemd = Systemd({}, observer)
-    made = Reloader(configuration, serving, Forecaster(backend), systemd, observer, lambda _: None)
+    made = Reloader(configuration, serving, Previewer(backend), systemd, observer, lambda _: None)
     made.start()
     yield made
     await made.stop()

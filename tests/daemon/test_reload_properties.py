@@ -115,7 +115,7 @@ steps = st.one_of(
 def _no_rest() -> Iterator[None]:
     """Reloads follow each other at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("asyncmqd.daemon.reloading.REST", 0.0)
+        patch.setattr("asyncmqd.daemon.reload.reloading.REST", 0.0)
         yield
 
 
@@ -191,7 +191,7 @@ def _state(w: World) -> tuple[Any, ...]:
 def _check_at_once(w: World, before: dict[str, Served], old: Document, new: Document) -> None:
     """What has to be so when the answer comes."""
     for queue in new.queues:
-        keeper = w.supervisor.keepers[queue]
+        keeper = w.supervisor.queues[queue]
         assert keeper.wanted
         assert keeper.options.concurrency == new.meaning(queue)["concurrency"]
     for queue, served in before.items():
@@ -253,7 +253,7 @@ async def _end(w: World, document: Document) -> None:
     await w.settle()
     await w.reloader.stop()
     await w.supervisor.stop()
-    assert not w.supervisor.keepers
+    assert not w.supervisor.queues
     assert set(w.ran.values()) | set(w.began.values()) <= {1}
     for counts in (await w.node.backend.counts(QUEUES)).values():
         assert counts.waiting == counts.delayed == counts.active == counts.failed == 0

@@ -56,7 +56,7 @@ async def _one_running(node: Node) -> Supervisor:
 async def test_a_second_stop_in_the_same_turn_is_not_lost(node):
     """Two cancellations of a task that has not run between them are delivered as one."""
     supervisor = await _one_running(node)
-    (keeper,) = supervisor.keepers.values()
+    (keeper,) = supervisor.queues.values()
     async with asyncio.timeout(5):
         keeper.stop()
         await keeper.hand_back()
@@ -68,7 +68,7 @@ async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(node, 
     supervisor = await _one_running(node)
     monkeypatch.setattr("asyncmqd.daemon.supervisor.OVERTIME", 0.05)
     supervisor.apply({"mail": WorkerOptions(drain_timeout=0.05)})
-    (keeper,) = supervisor.keepers.values()
+    (keeper,) = supervisor.queues.values()
     assert keeper.worker is not None
     monkeypatch.setattr(keeper.worker._claims, "_hand_back", lambda: None)
     async with asyncio.timeout(5):
@@ -81,7 +81,7 @@ async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(node, 
 
 async def test_what_is_unchanged_is_not_touched(node):
     supervisor = await _one_running(node)
-    (keeper,) = supervisor.keepers.values()
+    (keeper,) = supervisor.queues.values()
     worker = keeper.worker
     supervisor.apply({"mail": PATIENT})
     supervisor.apply({"mail": WorkerOptions(drain_timeout=60, concurrency=9)})
@@ -106,14 +106,14 @@ async def test_a_queue_that_comes_back_is_served_however_far_its_end_has_come(no
     supervisor = Supervisor(node)
 
     async def served() -> bool:
-        keeper = supervisor.keepers.get("mail")
+        keeper = supervisor.queues.get("mail")
         return keeper is not None and keeper.worker is not None and keeper.worker.claiming
 
     turns, over = 0, False
     while not over:
         supervisor.apply({"mail": PATIENT})
         await eventually(served, 2.0)
-        keeper = supervisor.keepers["mail"]
+        keeper = supervisor.queues["mail"]
         supervisor.apply({})
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -124,7 +124,7 @@ async def test_a_queue_that_comes_back_is_served_however_far_its_end_has_come(no
 async def _serve_and_remove(supervisor: Supervisor) -> list[weakref.ref]:
     """Have a queue for a moment; what served it."""
     supervisor.apply({"mail": PATIENT})
-    (keeper,) = supervisor.keepers.values()
+    (keeper,) = supervisor.queues.values()
 
     async def claims() -> bool:
         return keeper.worker is not None and keeper.worker.claiming
@@ -143,6 +143,6 @@ async def test_a_removed_queue_leaves_nothing_to_the_collector(node):
     served = await _serve_and_remove(supervisor)
 
     async def freed() -> bool:
-        return not supervisor.keepers and not any(each() for each in served)
+        return not supervisor.queues and not any(each() for each in served)
 
     await eventually(freed, 2.0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncmqd.daemon.relay import PART_LIMIT, LogRelay
+from asyncmqd.daemon.children.log_forwarding import PART_LIMIT, LogForwarder
 from asyncmqd.observe.outlets import File
 from asyncmqd.observe.writer import LineWriter
 
@@ -21,29 +21,29 @@ def out(tmp_path) -> Iterator[File]:
     os.close(fd)
 
 
-def relay_to(out: File) -> tuple[LogRelay, LineWriter]:
+def forwarder_to(out: File) -> tuple[LogForwarder, LineWriter]:
     writer = LineWriter(out, lambda count, _: b"%d dropped\n" % count)
-    return LogRelay(writer), writer
+    return LogForwarder(writer), writer
 
 
 async def test_lines_are_passed_on_once_they_are_whole(out, tmp_path):
-    relay, writer = relay_to(out)
+    forwarder, writer = forwarder_to(out)
     for part in (b"o", b"ne\ntwo\nth", b"r", b"ee", b"\n", b"four\nfi"):
-        relay.data_received(part)
+        forwarder.data_received(part)
     writer.flush()
     assert (tmp_path / "log").read_bytes() == b"one\ntwo\nthree\nfour\n"
 
 
 async def test_a_line_that_never_ends_is_passed_on_in_parts(out, tmp_path):
-    relay, writer = relay_to(out)
+    forwarder, writer = forwarder_to(out)
     part = b"x" * 65_536
     tracemalloc.start()
     for _ in range(1_000):
-        relay.data_received(part)
+        forwarder.data_received(part)
         writer.flush()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    relay.data_received(b"\nnext\n")
+    forwarder.data_received(b"\nnext\n")
     writer.flush()
     *lines, following = (tmp_path / "log").read_bytes().splitlines()
     assert following == b"next"
@@ -54,15 +54,15 @@ async def test_a_line_that_never_ends_is_passed_on_in_parts(out, tmp_path):
 
 async def test_the_end_of_a_line_is_looked_for_in_what_is_new_only(out):
     """A line in very small parts costs as much as one in large ones, but for the calls."""
-    relay, _ = relay_to(out)
+    forwarder, _ = forwarder_to(out)
     loop = asyncio.get_running_loop()
 
     def cost(size: int) -> float:
         began = loop.time()
         for _ in range(size):
-            relay.data_received(b"x")
+            forwarder.data_received(b"x")
         took = loop.time() - began
-        relay.data_received(b"\n")
+        forwarder.data_received(b"\n")
         return took
 
     cost(1_000)

@@ -24,12 +24,12 @@ from asyncmqd.client.connection import connect
 from asyncmqd.config import Settings
 from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon.application import Application, Problems, told
+from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
+from asyncmqd.daemon.children.limit_split import share_of
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.daemon.monitor import LoopMonitor
-from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
-from asyncmqd.daemon.shares import share_of
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
 from asyncmqd.observe.events import Observer

@@ -16,14 +16,14 @@ from asyncmqd.observe.writer import LineWriter
 PART_LIMIT = 1024 * 1024  # bytes of a line that wait for its end
 
 
-def relayed_format(format: Format) -> Format:
+def forwarded_format(format: Format) -> Format:
     """What a child, which writes into a pipe, is told of the format."""
     if format == "auto":
         return "console" if os.isatty(1) else "json"
     return format
 
 
-class LogRelay(asyncio.Protocol):
+class LogForwarder(asyncio.Protocol):
     """Takes what a child writes, and passes on each line once it is whole.
 
     Of a line that does not end, each `PART_LIMIT` bytes become a line of their own. Our own lines

@@ -16,7 +16,7 @@ ASK_LIMIT = 1.0  # seconds that the store gets; an urgent reload must come all t
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Preview:
     """A plan with what the store says about it, told as lines and as JSON values."""
 
     lines: list[str]  # changes, then warnings
@@ -33,14 +33,14 @@ class _Facts:
     left: Mapping[str, Counts] = field(default_factory=dict)  # jobs by queue about to go
 
 
-class Forecaster:
+class Previewer:
     """Asks the store what a plan's lines need, and never waits long for it."""
 
     def __init__(self, backend: BaseBackend) -> None:
         self._backend = backend
         self._asking: asyncio.Task[_Facts] | None = None
 
-    async def of(self, plan: Plan) -> Forecast:
+    async def of(self, plan: Plan) -> Preview:
         """What the plan means; within `ASK_LIMIT`, whatever the store does."""
         facts = _Facts(clock.wall())
         if plan.removed or plan.schedules:
@@ -69,11 +69,11 @@ class Forecaster:
         return _Facts(await self._backend.now(), answered=True, left=left)
 
 
-def _tell(plan: Plan, facts: _Facts) -> Forecast:
+def _tell(plan: Plan, facts: _Facts) -> Preview:
     warnings = list(filter(None, (_left_behind(queue, facts) for queue in plan.removed)))
     if not facts.answered and any(each.change != "removed" for each in plan.schedules):
         warnings.append("! the store did not answer: next times are by the clock of this host")
-    return Forecast(
+    return Preview(
         lines=plan.lines(facts.now) + warnings,
         warnings=warnings,
         values={

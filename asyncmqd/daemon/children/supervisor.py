@@ -1,4 +1,4 @@
-"""`ChildKeeper`: keeps one child process alive, whatever ends it."""
+"""`ChildSupervisor`: keeps one child process alive, whatever ends it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
 from asyncmqd.config.transfer import packed
 from asyncmqd.daemon.application import Problems, told
+from asyncmqd.daemon.children.ipc import IN_ORDER, Answer
+from asyncmqd.daemon.children.process import ABORT_LIMIT, ChildGone, ChildProcess
 from asyncmqd.daemon.instance import CannotStart
-from asyncmqd.daemon.orders import IN_ORDER, Answer
-from asyncmqd.daemon.process import ABORT_LIMIT, ChildGone, ChildProcess
 from asyncmqd.daemon.report import Report, history, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.domain import clock
@@ -33,7 +33,7 @@ class _Death(NamedTuple):
     age: float  # seconds that it took, from its start on
 
 
-class ChildKeeper:
+class ChildSupervisor:
     """Runs child `number`, and a new one after each that ends, until told to stop.
 
     What a dead child held is taken back at once, before the next one starts: so no pause keeps

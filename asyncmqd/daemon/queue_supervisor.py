@@ -1,4 +1,4 @@
-"""`Keeper`: keeps one queue served, whatever happens to its worker."""
+"""`QueueSupervisor`: keeps one queue served, whatever happens to its worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a worker that crashed is s
 STEADY = 60.0  # seconds after which a crash counts as the first again
 
 
-class Keeper:
+class QueueSupervisor:
     """Runs a worker for one queue, and a new one after each crash, until told to stop.
 
     Nobody ends it but itself: once the queue is not wanted any more and the last worker has

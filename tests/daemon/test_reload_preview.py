@@ -8,7 +8,7 @@ import pytest
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.config import Settings, diff
-from asyncmqd.daemon.forecast import Forecaster
+from asyncmqd.daemon.reload.preview import Previewer
 
 DATA = {"backend": "memory://", "control_socket": "/run/a.sock"}
 OLD = Settings.model_validate(DATA | {"queues": {"mail": {}, "old": {}}})
@@ -28,18 +28,18 @@ def _looks() -> int:
 
 
 async def test_calls_to_a_store_that_hangs_do_not_pile_up(server, backend):
-    forecaster = Forecaster(backend)
+    previewer = Previewer(backend)
     server.freeze()
     try:
-        told = await asyncio.gather(*(forecaster.of(diff(OLD, NEW)) for _ in range(5)))
+        told = await asyncio.gather(*(previewer.of(diff(OLD, NEW)) for _ in range(5)))
         assert _looks() == 1
-        told.append(await forecaster.of(diff(OLD, NEW)))
+        told.append(await previewer.of(diff(OLD, NEW)))
         assert _looks() == 1
     finally:
         server.thaw()
     assert all("the store did not answer" in each.warnings[0] for each in told)
     async with asyncio.timeout(10):
-        while (await forecaster.of(diff(OLD, NEW))).warnings:
+        while (await previewer.of(diff(OLD, NEW))).warnings:
             pass
     assert _looks() == 0
 
@@ -47,21 +47,21 @@ async def test_calls_to_a_store_that_hangs_do_not_pile_up(server, backend):
 @pytest.fixture
 def patient(monkeypatch):
     """Whoever waits for the store waits for longer than the test."""
-    monkeypatch.setattr("asyncmqd.daemon.forecast.ASK_LIMIT", 60.0)
+    monkeypatch.setattr("asyncmqd.daemon.reload.preview.ASK_LIMIT", 60.0)
 
 
 async def test_a_store_that_is_gone_is_not_waited_for(server, backend, patient):
     server.stop()
     async with asyncio.timeout(20):
-        forecast = await Forecaster(backend).of(diff(OLD, NEW))
-    assert forecast.values["jobs_left"] == {"old": None}
+        preview = await Previewer(backend).of(diff(OLD, NEW))
+    assert preview.values["jobs_left"] == {"old": None}
 
 
 async def test_a_store_is_not_asked_what_is_of_no_use(server, backend, patient):
     server.freeze()
     try:
         async with asyncio.timeout(20):
-            forecast = await Forecaster(backend).of(diff(NEW, OLD))
+            preview = await Previewer(backend).of(diff(NEW, OLD))
     finally:
         server.thaw()
-    assert forecast.lines == ["+ queue old: start", "~ queue mail: concurrency: 3 -> 10"]
+    assert preview.lines == ["+ queue old: start", "~ queue mail: concurrency: 3 -> 10"]

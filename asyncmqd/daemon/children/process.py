@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.daemon.orders import IN_ORDER, Answer, Hello, Order, OrderName, read_frame
+from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, OrderName, read_frame
+from asyncmqd.daemon.children.log_forwarding import LogForwarder
 from asyncmqd.daemon.protocol import pack
-from asyncmqd.daemon.relay import LogRelay
 from asyncmqd.daemon.report import Report
 from asyncmqd.domain import clock
 from asyncmqd.observe.writer import LineWriter
@@ -47,7 +47,7 @@ class ChildProcess:
         self._listening: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[int] | None = None
         self.on_report: Callable[[], None] = lambda: None  # called when `report` is new
-        self._relay: LogRelay | None = None
+        self._forwarder: LogForwarder | None = None
         self._log: asyncio.ReadTransport | None = None
 
     @classmethod
@@ -58,7 +58,7 @@ class ChildProcess:
         passed = [fd for fd in (theirs.fileno(), log_fd) if fd is not None]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command("asyncmqd.daemon.child", str(theirs.fileno())),
+                *command("asyncmqd.daemon.children.main", str(theirs.fileno())),
                 f"asyncmqd: process {hello.number} of {hello.processes}",  # for those who run ps
                 stdin=DEVNULL,
                 pass_fds=passed,
@@ -82,7 +82,7 @@ class ChildProcess:
     async def _read_log(self, fd: int, log: LineWriter) -> None:
         loop = asyncio.get_running_loop()
         stream = os.fdopen(fd, "rb", buffering=0)
-        self._log, self._relay = await loop.connect_read_pipe(lambda: LogRelay(log), stream)
+        self._log, self._forwarder = await loop.connect_read_pipe(lambda: LogForwarder(log), stream)
 
     async def _open(self, line: socket.socket, hello: Hello) -> None:
         reader, self._writer = await asyncio.open_connection(sock=line)
@@ -169,8 +169,8 @@ class ChildProcess:
         if code != IN_ORDER:  # it has left its jobs in the middle, and what they have started
             end_session(self.pid)
         last: list[asyncio.Task[Any]] = [listening]
-        if self._relay is not None:
-            last.append(asyncio.create_task(self._relay.ended.wait()))
+        if self._forwarder is not None:
+            last.append(asyncio.create_task(self._forwarder.ended.wait()))
         # Not until both are closed: a fork of it may hold them, and live on.
         await asyncio.wait(last, timeout=LAST_WORDS)
         for each in last:

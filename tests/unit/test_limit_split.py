@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asyncmqd.daemon.shares import share_of
+from asyncmqd.daemon.children.limit_split import share_of
 from asyncmqd.runtime.options import WorkerOptions
 
 

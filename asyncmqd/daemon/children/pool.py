@@ -14,10 +14,10 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.config import Settings
 from asyncmqd.config.transfer import packed
 from asyncmqd.daemon.application import Application, named_scanners
-from asyncmqd.daemon.child_keeper import ChildKeeper
-from asyncmqd.daemon.orders import Answer, Hello
-from asyncmqd.daemon.process import ChildProcess
-from asyncmqd.daemon.relay import relayed_format
+from asyncmqd.daemon.children.ipc import Answer, Hello
+from asyncmqd.daemon.children.log_forwarding import forwarded_format
+from asyncmqd.daemon.children.process import ChildProcess
+from asyncmqd.daemon.children.supervisor import ChildSupervisor
 from asyncmqd.daemon.report import QueueReport, Report, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
 from asyncmqd.daemon.supervisor import OVERTIME
@@ -35,7 +35,7 @@ END_LIMIT = 1.0 + CLOSE_LIMIT  # seconds past all drains that they get to end
 BEAT = 1.0  # seconds between signs of life of a child, if the watchdog allows so many
 
 
-class Children:
+class ChildPool:
     """The children of this process. It runs no job and imports no code of the application.
 
     `node` is never entered: it is what the daemon says of the store, and takes back what dead
@@ -62,8 +62,8 @@ class Children:
         self._drain_limit = _longest_drain(settings)  # of queues that are gone and drain, too
         self._looked = clock.monotonic()
         self._applying: list[asyncio.Future[Answer]] = []
-        self._keepers = [
-            ChildKeeper(number, node, self._spawn, lambda: self._settings)
+        self._supervisors = [
+            ChildSupervisor(number, node, self._spawn, lambda: self._settings)
             for number in range(1, settings.processes + 1)
         ]
 
@@ -78,7 +78,7 @@ class Children:
             config=str(self._config),
             settings=msgspec.Raw(packed(settings)),
             log_fd=None,
-            log_format=settings.log_format if direct else relayed_format(settings.log_format),
+            log_format=settings.log_format if direct else forwarded_format(settings.log_format),
             beat=BEAT if self._hang_limit is None else min(BEAT, self._hang_limit / 3),
         )
         child = await ChildProcess.start(hello, None if direct else self._log)
@@ -89,7 +89,7 @@ class Children:
 
     async def load(self) -> None:
         """Have all children import the application. Raises ConfigErrors and CannotStart."""
-        loading = (keeper.load() for keeper in self._keepers)
+        loading = (each.load() for each in self._supervisors)
         for problems in await asyncio.gather(*loading):
             if problems:
                 raise self._application.refusal(self._settings, problems)
@@ -97,9 +97,9 @@ class Children:
     async def start(self, settings: Settings) -> None:
         """See `Serving`."""
         self._settings = settings
-        for keeper in self._keepers:
-            keeper.start()
-        await asyncio.gather(*(keeper.first_ready for keeper in self._keepers))
+        for each in self._supervisors:
+            each.start()
+        await asyncio.gather(*(each.first_ready for each in self._supervisors))
 
     async def prepare(self, settings: Settings) -> None:
         """Have all children import the scanners that are new.
@@ -134,14 +134,14 @@ class Children:
 
     async def drain(self) -> None:
         """See `Serving`. One that hangs is not waited for."""
-        await _wait(filter(None, [keeper.stop() for keeper in self._keepers]), ASK_LIMIT)
+        await _wait(filter(None, [each.stop() for each in self._supervisors]), ASK_LIMIT)
 
     async def stop(self) -> None:
         """See `Serving`. A child that does not end in time is killed."""
-        tasks = [keeper.duty.ended for keeper in self._keepers if keeper.duty is not None]
+        tasks = [each.duty.ended for each in self._supervisors if each.duty is not None]
         await _wait(tasks, self._drain_limit + OVERTIME + END_LIMIT)
-        for keeper in self._keepers:
-            keeper.kill()
+        for each in self._supervisors:
+            each.kill()
         await _wait(tasks, END_LIMIT)
 
     async def hand_back(self) -> None:
@@ -157,7 +157,7 @@ class Children:
             return
 
     def _loaded(self) -> list[ChildProcess]:
-        children = (keeper.child for keeper in self._keepers)
+        children = (each.child for each in self._supervisors)
         return [child for child in children if child is not None and child.loaded]
 
     # ------------------------------------------------------------------ looking
@@ -168,8 +168,8 @@ class Children:
 
     def report(self) -> Report:
         """See `Serving`."""
-        live = [keeper.child.report for keeper in self._keepers if keeper.child is not None]
-        whole = total([*live, *(keeper.past for keeper in self._keepers)])
+        live = [each.child.report for each in self._supervisors if each.child is not None]
+        whole = total([*live, *(each.past for each in self._supervisors)])
         whole.dropped += dropped()  # what they wrote, and we could not pass on
         whole.crashed += self.node.duties.crashed
         served = {queue for report in live for queue in report.queues}
@@ -184,7 +184,7 @@ class Children:
 
     def processes(self) -> list[dict[str, Any]]:
         """See `Serving`."""
-        return [keeper.status() for keeper in self._keepers]
+        return [each.status() for each in self._supervisors]
 
     def runs(self) -> list[Run]:
         """None: this process runs no jobs."""
@@ -204,16 +204,16 @@ class Children:
         """
         now = clock.monotonic()
         missed, self._looked = max(0.0, now - self._looked - LOOK_EVERY), now
-        for keeper in self._keepers:
-            keeper.forgive(missed)
+        for each in self._supervisors:
+            each.forgive(missed)
             if self._hang_limit is not None:
-                keeper.end_if_hung(self._hang_limit)
+                each.end_if_hung(self._hang_limit)
 
     @property
     def is_well(self) -> bool:
         """See `Serving`: also while a child that hangs is being replaced, but not for long."""
         limit = self._hang_limit
-        return limit is None or all(keeper.is_well(limit) for keeper in self._keepers)
+        return limit is None or all(each.is_well(limit) for each in self._supervisors)
 
     def _note_health(self) -> None:
         """Tell of the store once for all: it is away while any child misses it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncmqd.config import ConfigErrors, Plan, Settings, diff, load
 from asyncmqd.daemon.control import Refused
-from asyncmqd.daemon.forecast import Forecaster
+from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
@@ -63,14 +63,14 @@ class Reloader:
         self,
         configuration: Configuration,
         serving: Serving,
-        forecaster: Forecaster,
+        previewer: Previewer,
         systemd: Systemd,
         observer: Observer,
         set_log_level: Callable[[str], None],
     ) -> None:
         self._configuration = configuration
         self._serving = serving
-        self._forecaster = forecaster
+        self._previewer = previewer
         self._systemd = systemd
         self._observer = observer
         self._set_log_level = set_log_level
@@ -149,7 +149,7 @@ class Reloader:
         configuration = self._configuration
         new, plan = await configuration.look()
         await self._serving.prepare(new)
-        forecast = await self._forecaster.of(plan)
+        preview = await self._previewer.of(plan)
         # From here on nothing waits, so that a stop finds all of it done or nothing.
         configuration.take(new, plan)
         self._set_log_level(new.log_level)
@@ -158,14 +158,14 @@ class Reloader:
             "daemon.reloaded",
             generation=configuration.generation,
             changes=plan.lines(),
-            warnings=forecast.warnings or None,
+            warnings=preview.warnings or None,
             needs_restart=list(configuration.needs_restart) or None,
         )
         return {
             "generation": configuration.generation,
-            "plan": forecast.values,
-            "lines": forecast.lines,
-            "warnings": forecast.warnings,
+            "plan": preview.values,
+            "lines": preview.lines,
+            "warnings": preview.warnings,
             "needs_restart": list(configuration.needs_restart),
             "draining": sorted({*plan.removed, *self._serving.report().draining}),
         }

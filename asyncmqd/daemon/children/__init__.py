@@ -1,0 +1,1 @@
+"""Child processes that run jobs for the daemon: `processes` above 1."""

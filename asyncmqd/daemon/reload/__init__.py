@@ -1,0 +1,1 @@
+"""A reload: what it would change, what that means, and its application."""
