@@ -153,15 +153,27 @@ RULES = [
         JUMPS,
     ),
     Mutation(
+        "asyncmqd/domain/store_clock.py",
+        "went_back = end < self._earliest",
+        "went_back = False",
+        JUMPS,
+    ),
+    Mutation(
         "asyncmqd/runtime/scanner.py",
-        "return self._saw_jump or believed(started, now) != started",
+        "self._bounded = jumps ",
+        "self._bounded = self._jumps ",
+        JUMPS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/scanner.py",
+        "return saw_jump or believed(started, now) != started",
         "return True",
         JUMPS,
     ),
     Mutation(
         "asyncmqd/runtime/scanner.py",
-        "return self._saw_jump or believed(started, now) != started",
-        "return self._saw_jump",
+        "return saw_jump or believed(started, now) != started",
+        "return saw_jump",
         JUMPS,
     ),
     Mutation(
