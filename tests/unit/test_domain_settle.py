@@ -87,7 +87,7 @@ policies = st.builds(
     Policy,
     retries=st.integers(0, 10_000),
     backoff=st.sampled_from(
-        [Exponential(), Fixed(3.0), Custom(lambda *_: math.nan), Custom(lambda *_: -1)]
+        [Exponential(), Fixed(3.0), Custom(lambda *_: 1.5), Custom(lambda *_: 0)]
     ),
     retry_on=st.sampled_from([(BaseException,), (OSError,), ()]),
     dont_retry_on=st.sampled_from([(), (OSError,), (KeyError,)]),
