@@ -187,7 +187,7 @@ class Settings(_Table):
     )
     stuck_limit: Annotated[int, whole(0, 10_000, "functions")] = Field(
         default=32,
-        description="Plain functions that may overstay before the daemon restarts; 0: any number.",
+        description="Plain functions that may be stuck before the daemon restarts; 0: any number.",
     )
     payload_limit: Annotated[int, whole(1_024, 256 * 1024 * 1024, "bytes")] = Field(
         default=DEFAULT_PAYLOAD_LIMIT, description="The most that one payload or result may take."

@@ -28,7 +28,7 @@ class Report(msgspec.Struct, kw_only=True):
     queues: dict[str, QueueReport] = {}  # those that drain included
     completed: int = 0  # since the start, of all queues there were
     failed: int = 0
-    overstayed: int = 0  # plain functions that were told to end and did not
+    stuck_functions: int = 0  # plain functions that were told to end and did not
     dropped: int = 0  # log lines
     trouble: str = ""  # what is wrong with the store; empty if all is well
     stuck: list[str] = []  # queues that make no progress
@@ -60,7 +60,7 @@ def total(reports: Iterable[Report]) -> Report:
             whole.queues[name] = queue if present is None else _together(present, queue)
         whole.completed += report.completed
         whole.failed += report.failed
-        whole.overstayed += report.overstayed
+        whole.stuck_functions += report.stuck_functions
         whole.dropped += report.dropped
         whole.trouble = whole.trouble or report.trouble
         whole.stuck = sorted({*whole.stuck, *report.stuck})

@@ -211,7 +211,7 @@ class OwnProcess:
             },
             completed=sum(count for (_, edge), count in totals.items() if edge == "succeed"),
             failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
-            overstayed=len(self.node.overstays),
+            stuck_functions=len(self.node.overstays),
             dropped=dropped(),
             trouble=self.node.health.trouble,
             stuck=sorted(self._stuck),
@@ -292,5 +292,5 @@ class OwnProcess:
         limit = self._settings.stuck_limit
         if limit and count >= limit:
             self.on_overstays(
-                f"{count} plain functions overstay: only a new process ends their threads"
+                f"{count} plain functions are stuck: only a new process ends their threads"
             )

@@ -110,7 +110,7 @@ class Status:
             },
             "running": report.running,
             "done_per_minute": self._pace.per_minute(),
-            "overstayed": report.overstayed,
+            "stuck_functions": report.stuck_functions,
             "crashed_duties": report.crashed,
             "unreadable_schedules": report.unreadable,
             "log": {"dropped": report.dropped},

@@ -37,7 +37,7 @@ EVENT_LEVELS = {
     "job.lease_lost": "warning",
     "job.recovered": "warning",
     "job.rules_failed": "warning",
-    "job.overstayed": "warning",
+    "job.stuck": "warning",
     "duty.crashed": "error",
     "store.clock_jumped": "warning",
     "queue.crashed": "error",
@@ -114,7 +114,7 @@ class Observer:
         own_events(events)
 
     def about(self, claim: Claim, task: str, event: str, reason: str, **fields: Any) -> None:
-        """Something befell a run: `job.lease_lost`, `job.cancelled` or `job.overstayed`."""
+        """Something befell a run: `job.lease_lost`, `job.cancelled` or `job.stuck`."""
         self.totals[claim.queue, event] += 1
         self.event(event, **job_fields(claim, task), reason=reason, **fields)
 

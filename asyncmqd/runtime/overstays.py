@@ -49,7 +49,7 @@ class Overstays:
         self._observer.about(
             run.claim,
             run.task_name,
-            "job.overstayed",
+            "job.stuck",
             run.stop_reason or "cancelled",
             running_ms=round((loop.time() - run.started) * 1000),
             stack=stack_of(run),

@@ -135,9 +135,9 @@ def test_too_many_stuck_functions_end_in_an_orderly_restart(daemon, server, stor
     store.add("mail", "hold_thread", ["s1", "s2"])
     assert d.wait_for("daemon.restarting")["level"] == "error"
     for job in ("s1", "s2"):
-        overstayed = d.wait_for("job.overstayed", job_id=job)
-        assert overstayed["reason"] == "timeout"
-        assert any(line.endswith(" hold_thread") for line in overstayed["stack"])
+        stuck = d.wait_for("job.stuck", job_id=job)
+        assert stuck["reason"] == "timeout"
+        assert any(line.endswith(" hold_thread") for line in stuck["stack"])
     d.wait_for("daemon.draining")
     d.open_gate()
     assert d.wait() == 1  # and not 0: systemd is to start it again

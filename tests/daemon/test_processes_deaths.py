@@ -107,7 +107,7 @@ def test_a_daemon_that_stood_still_itself_blames_no_child(daemon, file):
     assert not d.all("process.hung")
 
 
-def test_a_child_with_too_many_overstaying_threads_is_replaced_in_order(daemon, file):
+def test_a_child_with_too_many_stuck_threads_is_replaced_in_order(daemon, file):
     top = TWO + "stuck_limit = 2\n"
     d = daemon(file.url, "[queues.mail]\ntimeout = 0.2\n", top=top).start()
     file.add("mail", "hold_thread", [f"{n}" for n in range(4)])

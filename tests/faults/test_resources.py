@@ -24,7 +24,7 @@ LONGEST_COMMAND = scaled(0.5, 0.05)
 
 
 @pytest.mark.row("F08", "plain functions that ignore their time limit")
-def test_overstaying(scene: Scene, figure):
+def test_stuck(scene: Scene, figure):
     """Their slots are free at once, they fail once, and their late end changes nothing."""
     slots = 3
     daemon = scene.daemon(

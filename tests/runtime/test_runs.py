@@ -224,7 +224,7 @@ async def test_a_task_that_swallows_its_cancellation_loses_slot_and_say(bench: B
         await asyncio.sleep(100)  # the deaf one returns meanwhile
         assert await bench.record(bad.id) == bad
     assert (bad.state, fine.state) == (State.FAILED, State.COMPLETED)
-    assert "job.overstayed" in bench.observer.names()
+    assert "job.stuck" in bench.observer.names()
 
 
 @virtual

@@ -76,7 +76,7 @@ async def test_a_function_that_overstays_loses_its_slot_and_its_say(bench: Bench
         leave.set()
         await eventually(lambda: _value(not node.overstays))
         assert await bench.record(late) == record
-    told = [fields for name, fields in bench.observer.events if name == "job.overstayed"]
+    told = [fields for name, fields in bench.observer.events if name == "job.stuck"]
     assert (told[0]["job_id"], told[0]["reason"]) == (late, "timeout")
     assert any(line.endswith(" stuck") for line in told[0]["stack"])
 

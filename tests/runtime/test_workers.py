@@ -108,7 +108,7 @@ async def test_a_run_that_is_stopped_before_it_began_is_handed_back_at_once(benc
         (record,) = await bench.ended(id)
     assert asyncio.get_running_loop().time() < 0.5
     assert (record.token, record.failures, record.crashes) == (2, 0, 0)
-    assert "job.overstayed" not in bench.observer.names()
+    assert "job.stuck" not in bench.observer.names()
 
 
 @virtual

@@ -86,6 +86,6 @@ def test_too_many_stuck_functions_end_in_a_restart_by_systemd(service, seen):
     until(lambda: daemon.pid not in {0, first})
     daemon.wait_for_state("active")
     assert daemon.show("NRestarts")["NRestarts"] == "1"
-    told = daemon.logged("job.overstayed")[0]
+    told = daemon.logged("job.stuck")[0]
     assert any(line.endswith(" hold_thread") for line in told["stack"])
     seen(f"watchdog: stuck_limit = 2: {daemon.logged('daemon.restarting')[0]['error']}; restarted")

@@ -12,7 +12,7 @@ def test_numbers_add_up_and_troubles_count_from_any() -> None:
             "own": QueueReport(concurrency=1),
         },
         completed=10,
-        overstayed=1,
+        stuck_functions=1,
     )
     other = Report(
         queues={"mail": QueueReport(concurrency=2, rate_limit=1.0, draining=True, failed=4)},
@@ -26,7 +26,7 @@ def test_numbers_add_up_and_troubles_count_from_any() -> None:
         concurrency=5, running=2, rate_limit=2.5, draining=True, completed=10, failed=4, retried=1
     )
     assert whole.queues["own"] == QueueReport(concurrency=1)
-    assert (whole.completed, whole.failed, whole.overstayed, whole.dropped) == (10, 4, 1, 7)
+    assert (whole.completed, whole.failed, whole.stuck_functions, whole.dropped) == (10, 4, 1, 7)
     assert (whole.trouble, whole.stuck) == ("away", ["mail"])
     assert (whole.running, whole.draining) == (2, ["mail"])
     assert one.queues["mail"].concurrency == 3, "what is added up stays as it was"
@@ -37,10 +37,10 @@ def test_of_a_process_that_ended_its_results_stay() -> None:
         queues={"mail": QueueReport(concurrency=3, running=2, completed=10, restarts=1)},
         completed=10,
         dropped=2,
-        overstayed=3,
+        stuck_functions=3,
         trouble="away",
     )
     past = history(ended)
     assert past.queues == {"mail": QueueReport(completed=10, restarts=1)}
-    assert (past.completed, past.dropped, past.overstayed, past.trouble) == (10, 2, 0, "")
+    assert (past.completed, past.dropped, past.stuck_functions, past.trouble) == (10, 2, 0, "")
     assert total([Report(), past]).completed == 10

@@ -406,7 +406,7 @@ class ClaimLoop:
         """
         if run.begun:
             reason = run.stop_reason or ""
-            self.node.observer.about(run.claim, run.task_name, "job.overstayed", reason)
+            self.node.observer.about(run.claim, run.task_name, "job.stuck", reason)
         self._hand_over(run, self.execution.stopped(run))
 
     # ------------------------------------------------------------------ draining
