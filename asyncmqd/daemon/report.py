@@ -12,7 +12,7 @@ class QueueReport(msgspec.Struct, kw_only=True):
 
     concurrency: int = 0
     running: int = 0
-    unsaved: int = 0  # ended, and the store does not know it yet
+    unacknowledged: int = 0  # jobs that ended, before the store has confirmed it
     rate_limit: float | None = None
     draining: bool = False
     held_back: str = ""  # why less is claimed than there are slots for
@@ -41,9 +41,9 @@ class Report(msgspec.Struct, kw_only=True):
         return sum(queue.running for queue in self.queues.values())
 
     @property
-    def unsaved(self) -> int:
-        """Jobs that have ended, and of which the store does not know it yet."""
-        return sum(queue.unsaved for queue in self.queues.values())
+    def unacknowledged(self) -> int:
+        """Jobs that have ended, before the store has confirmed it."""
+        return sum(queue.unacknowledged for queue in self.queues.values())
 
     @property
     def draining(self) -> list[str]:
@@ -90,7 +90,7 @@ def _together(one: QueueReport, other: QueueReport) -> QueueReport:
     return QueueReport(
         concurrency=one.concurrency + other.concurrency,
         running=one.running + other.running,
-        unsaved=one.unsaved + other.unsaved,
+        unacknowledged=one.unacknowledged + other.unacknowledged,
         rate_limit=sum(rates) if rates else None,
         draining=one.draining or other.draining,
         held_back=one.held_back or other.held_back,

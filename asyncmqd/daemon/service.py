@@ -149,7 +149,7 @@ class Daemon:
         await self._serving.drain()
         report = self._serving.report()
         self._observer.event(
-            "daemon.draining", running=report.running, unsaved=report.unsaved or None
+            "daemon.draining", running=report.running, unacknowledged=report.unacknowledged or None
         )
         await self._serving.stop()
         await self._control.stop()

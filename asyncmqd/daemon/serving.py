@@ -232,7 +232,7 @@ class OwnProcess:
             past,
             concurrency=served.options.concurrency,
             running=served.running,
-            unsaved=served.unsaved,
+            unacknowledged=served.unsaved,
             rate_limit=served.options.rate_limit,
             draining=draining,
             held_back=served.held_back,

@@ -56,8 +56,8 @@ class Status:
         """One line of live numbers."""
         report = self._serving.report()
         if self.phase == "draining":
-            unsaved = report.unsaved
-            waits = f", {unsaved} ended that the store does not know of" if unsaved else ""
+            ended = report.unacknowledged
+            waits = f", {ended} ended and not confirmed by the store" if ended else ""
             return f"draining, {report.running} left{waits}"
         if self.phase == "starting":
             if self._node.health.good:

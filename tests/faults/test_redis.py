@@ -226,7 +226,7 @@ def test_ends_that_nobody_takes(redis_scene: Scene, server: RedisServer, back: b
         daemon.wait_for("daemon.draining")
         client.replicaof(*(("NO", "ONE") if back else ("127.0.0.1", "1")))
     assert daemon.wait() == 0
-    given_up = daemon.all("queue.ends_not_stored")
+    given_up = daemon.all("queue.acks_lost")
     assert [each["jobs"] for each in given_up] == ([] if back else [2])
     assert len(daemon.all("job.completed")) == (2 if back else 0)
     figure(f"left after {time.monotonic() - began:.1f} s; {0 if back else 2} ends given up, told")

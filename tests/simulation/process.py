@@ -18,7 +18,7 @@ from tests.simulation.loop import SimLoop
 from tests.simulation.server import RemoteStore, Server
 
 LEASE = 4.0  # seconds
-BAD_EVENTS = {"duty.crashed", "scanner.crashed", "queue.not_handed_back", "queue.crashed"}
+BAD_EVENTS = {"duty.crashed", "scanner.crashed", "queue.release_failed", "queue.crashed"}
 
 
 class Quiet(Observer):

@@ -102,7 +102,7 @@ class Unacknowledged:
         """The store is gone, and so is our time. Leases will bring the jobs back."""
         if self.ended:
             self.node.observer.event(
-                "queue.ends_not_stored", queue=self.queue, jobs=len(self.ended), error=str(error)
+                "queue.acks_lost", queue=self.queue, jobs=len(self.ended), error=str(error)
             )
         for run, _ in self.ended:
             self.node.let_go(run)

@@ -165,7 +165,7 @@ class ClaimLoop:
         try:
             await self._exchange(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
-            self.node.observer.event("queue.not_handed_back", queue=self.queue, error=str(error))
+            self.node.observer.event("queue.release_failed", queue=self.queue, error=str(error))
         for run in held:
             self.node.let_go(run)
 
