@@ -166,7 +166,7 @@ class BaseBackend(abc.ABC):
     async def warnings(self) -> list[str]:
         """What an administrator should know about the store's set-up; empty if all is well."""
 
-    async def danger(self) -> str:
+    async def durability_warning(self) -> str:
         """Why jobs that the store has are not safe in it now; empty if they are.
 
         Asked again and again, for a server's set-up may change. Raises StoreError.

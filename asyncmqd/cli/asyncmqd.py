@@ -181,8 +181,8 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     if about["needs_restart"]:
         say(f"       restart needed for {', '.join(about['needs_restart'])}")
     say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
-    if store["trouble"]:
-        say(f"       {store['trouble']}")
+    if store["error"]:
+        say(f"       {store['error']}")
     for schedule in result["unreadable_schedules"]:
         say(f"schedule {schedule}")
     for process in result["processes"]:

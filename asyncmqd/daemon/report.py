@@ -30,7 +30,7 @@ class Report(msgspec.Struct, kw_only=True):
     failed: int = 0
     stuck_functions: int = 0  # plain functions that were told to end and did not
     dropped: int = 0  # log lines
-    trouble: str = ""  # what is wrong with the store; empty if all is well
+    store_error: str = ""  # what is wrong with the store; empty if all is well
     stuck: list[str] = []  # queues that make no progress
     unreadable: list[str] = []  # schedules that mean nothing on this host, with the reason of each
     crashed: list[str] = []  # standing duties that crashed lately, with the error of each
@@ -62,7 +62,7 @@ def total(reports: Iterable[Report]) -> Report:
         whole.failed += report.failed
         whole.stuck_functions += report.stuck_functions
         whole.dropped += report.dropped
-        whole.trouble = whole.trouble or report.trouble
+        whole.store_error = whole.store_error or report.store_error
         whole.stuck = sorted({*whole.stuck, *report.stuck})
         whole.unreadable = sorted({*whole.unreadable, *report.unreadable})
         whole.crashed = sorted({*whole.crashed, *report.crashed})

@@ -213,7 +213,7 @@ class OwnProcess:
             failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
             stuck_functions=len(self.node.overstays),
             dropped=dropped(),
-            trouble=self.node.health.trouble,
+            store_error=self.node.health.trouble,
             stuck=sorted(self._stuck),
             crashed=self.node.duties.crashed,
             unreadable=self.node.timetable.unreadable,

@@ -106,7 +106,7 @@ class Status:
             "store": {
                 "url": configuration.settings.backend_shown,
                 "healthy": not self._node.health.trouble,
-                "trouble": self._node.health.trouble,
+                "error": self._node.health.trouble,
             },
             "running": report.running,
             "done_per_minute": self._pace.per_minute(),

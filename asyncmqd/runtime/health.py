@@ -114,7 +114,7 @@ class Health:
     async def look_for_danger(self) -> None:
         """One log line when jobs are no longer safe in the store, and one when they are again."""
         with contextlib.suppress(StoreError):  # others tell that it fails
-            danger = await self._backend.danger()
+            danger = await self._backend.durability_warning()
             if danger and danger != self._danger:
                 self._observer.event("daemon.degraded", error=danger)
             elif self._danger and not danger:

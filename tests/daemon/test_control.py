@@ -49,7 +49,7 @@ def test_status_tells_what_runs(running):
     assert status["pid"] == running.pid
     assert status["phase"] == "ready"
     assert status["config"]["generation"] == 1
-    assert status["store"] == {"url": "memory://control", "healthy": True, "trouble": ""}
+    assert status["store"] == {"url": "memory://control", "healthy": True, "error": ""}
     queue = status["queues"]["mail"]
     assert (queue["concurrency"], queue["rate_limit"], queue["running"]) == (3, 5, 0)
     assert queue["jobs"]["waiting"] == 0

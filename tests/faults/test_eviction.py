@@ -72,7 +72,7 @@ def test_told(redis_scene: Scene, server: RedisServer, figure):
     degraded = daemon.wait_for("daemon.degraded")
     assert "maxmemory-policy is allkeys-lfu" in degraded["error"]
     store = daemon.ask("status")["store"]
-    assert (store["healthy"], store["trouble"]) == (False, degraded["error"])
+    assert (store["healthy"], store["error"]) == (False, degraded["error"])
     scene.enqueue(JOBS, url=allowed(scene))
     scene.enqueued()
     scene.until_quiet()

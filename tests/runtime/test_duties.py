@@ -49,7 +49,7 @@ class Surprising(InMemoryBackend):
     [
         ("wait", "wake-ups"),
         ("beat", "heartbeat"),
-        ("danger", "heartbeat"),
+        ("durability_warning", "heartbeat"),
         ("extend", LEASES),
         ("prune", "sweep"),
         ("outlook", "scanner of q"),

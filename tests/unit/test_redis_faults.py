@@ -312,7 +312,7 @@ async def test_who_comes_to_a_full_server_can_look_and_make_room(kind, tmp_path,
         assert await store.workers() == await store.schedules(QUEUE) == []
         assert await store.remove(QUEUE, ["a"]) == [True]
         assert await store.purge(QUEUE, State.WAITING) == 2
-        assert await store.danger() == ""
+        assert await store.durability_warning() == ""
         client.flushall()
         with pytest.raises(StoreError, match="maxmemory"):  # what it has no layout of is no store
             await opened(server.url).queues()
@@ -329,14 +329,14 @@ async def test_a_server_that_may_delete_jobs_is_refused_unless_the_url_allows_it
         allowed = opened(f"{server.url}?allow_eviction=true")
         await allowed.add(QUEUE, jobs("a"))
         assert any("allkeys-lru" in each for each in await allowed.warnings())
-        assert await allowed.danger() == ""
+        assert await allowed.durability_warning() == ""
         client.config_set("maxmemory-policy", "volatile-lru")
         store = opened(server.url)
         await store.add(QUEUE, jobs("b"))
         client.config_set("maxmemory-policy", "allkeys-random")
-        assert "allkeys-random" in await store.danger()
+        assert "allkeys-random" in await store.durability_warning()
         client.config_set("maxmemory", "0")
-        assert await store.danger() == ""
+        assert await store.durability_warning() == ""
 
 
 @pytest.mark.parametrize("policy", ["noeviction", "volatile-lru", "volatile-random"])

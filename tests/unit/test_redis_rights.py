@@ -73,11 +73,11 @@ async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatc
         without_channels(client)
         with pytest.warns(RuntimeWarning, match="start late: .*ACL SETUSER asyncmqd"):
             assert await store.add(QUEUE, [NewJob(id="b", payload=b"{}")]) == [True]
-        while not await idle.danger():
+        while not await idle.durability_warning():
             assert await idle.wait([QUEUE], 1.0) in ({QUEUE}, set())
-        assert "ACL SETUSER asyncmqd" in await idle.danger()
+        assert "ACL SETUSER asyncmqd" in await idle.durability_warning()
         documented_user(server)
-    while await idle.danger():
+    while await idle.durability_warning():
         await idle.wait([QUEUE], 1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -97,7 +97,7 @@ async def test_a_server_without_info_is_used(tmp_path, opened):
     with RedisServer(USUAL, tmp_path, options={"rename-command INFO": '""'}) as server:
         store = opened(server.url)
         assert await store.add(QUEUE, JOB) == [True]
-        assert await store.danger() == ""
+        assert await store.durability_warning() == ""
         assert ["INFO" in each for each in await store.warnings()] == [True]
 
 

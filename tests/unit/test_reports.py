@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncmqd.daemon.report import QueueReport, Report, history, total
 
 
-def test_numbers_add_up_and_troubles_count_from_any() -> None:
+def test_numbers_add_up_and_errors_count_from_any() -> None:
     one = Report(
         queues={
             "mail": QueueReport(concurrency=3, running=2, rate_limit=1.5, completed=10, retried=1),
@@ -18,7 +18,7 @@ def test_numbers_add_up_and_troubles_count_from_any() -> None:
         queues={"mail": QueueReport(concurrency=2, rate_limit=1.0, draining=True, failed=4)},
         failed=4,
         dropped=7,
-        trouble="away",
+        store_error="away",
         stuck=["mail"],
     )
     whole = total([one, other])
@@ -27,7 +27,7 @@ def test_numbers_add_up_and_troubles_count_from_any() -> None:
     )
     assert whole.queues["own"] == QueueReport(concurrency=1)
     assert (whole.completed, whole.failed, whole.stuck_functions, whole.dropped) == (10, 4, 1, 7)
-    assert (whole.trouble, whole.stuck) == ("away", ["mail"])
+    assert (whole.store_error, whole.stuck) == ("away", ["mail"])
     assert (whole.running, whole.draining) == (2, ["mail"])
     assert one.queues["mail"].concurrency == 3, "what is added up stays as it was"
 
@@ -38,9 +38,9 @@ def test_of_a_process_that_ended_its_results_stay() -> None:
         completed=10,
         dropped=2,
         stuck_functions=3,
-        trouble="away",
+        store_error="away",
     )
     past = history(ended)
     assert past.queues == {"mail": QueueReport(completed=10, restarts=1)}
-    assert (past.completed, past.dropped, past.stuck_functions, past.trouble) == (10, 2, 0, "")
+    assert (past.completed, past.dropped, past.stuck_functions, past.store_error) == (10, 2, 0, "")
     assert total([Report(), past]).completed == 10

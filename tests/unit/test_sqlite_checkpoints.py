@@ -84,15 +84,15 @@ async def test_no_connection_brings_it_in_by_itself(backend: SQLiteBackend) -> N
 async def test_a_reader_that_keeps_the_log_from_being_brought_in_is_told_of(
     backend: SQLiteBackend, path: Path
 ) -> None:
-    assert await backend.danger() == ""
+    assert await backend.durability_warning() == ""
     with reading(path):
         await fill(backend, "a")
-        told = await backend.danger()
+        told = await backend.durability_warning()
         assert told.startswith(f"{path}-wal grows and cannot be brought into the file")
         await fill(backend, "b", 1)
-        assert await backend.danger() == told, "one sentence for as long as it lasts"
+        assert await backend.durability_warning() == told, "one sentence for as long as it lasts"
     await fill(backend, "c")
-    assert await backend.danger() == ""
+    assert await backend.durability_warning() == ""
     assert log_pages(path) < 2 * PAGES
 
 

@@ -203,11 +203,11 @@ async def test_a_year_ahead_and_corrected_leaves_no_date_of_that_year(
     assert await store.fire("mail", "each", host.wall + 1, None)
     host.wall -= YEAR
     await store.pause("mail", False)
-    assert "half speed" in await store.danger()
+    assert "half speed" in await store.durability_warning()
     host.pass_(601)
     await store.pause("mail", False)
     assert await store.now() == pytest.approx(host.wall)
-    assert await store.danger() == ""
+    assert await store.durability_warning() == ""
     due = {each.id: each.due for each in await store.list("mail", State.DELAYED)}
     assert due["soon"] == pytest.approx(host.wall + 1_000 - 601 / 2, abs=1)
     assert due["far"] == pytest.approx(1_000_000.0 + 2 * YEAR, abs=1)

@@ -99,7 +99,7 @@ class RedisBackend(BaseBackend):
         read_all()
         await migration.check(self._link, self.url, self._prefix)
         await self._check_channels()
-        if reason := await self.danger():
+        if reason := await self.durability_warning():
             raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
         self._connected = True
 
@@ -137,7 +137,7 @@ class RedisBackend(BaseBackend):
                 return None
             raise
 
-    async def danger(self) -> str:
+    async def durability_warning(self) -> str:
         if self._wakeups.refusal:
             return self._wakeups.refusal
         if self._address.allow_eviction:

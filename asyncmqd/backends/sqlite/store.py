@@ -139,7 +139,7 @@ class SQLiteBackend(BaseBackend):
         await self.connect()
         return concerns(self._address)
 
-    async def danger(self) -> str:
+    async def durability_warning(self) -> str:
         if await self._read(reading.is_slow):
             return SLOW
         return held_up(self._living().file)

@@ -217,7 +217,7 @@ class ChildPool:
 
     def _note_health(self) -> None:
         """Tell of the store once for all: it is away while any child misses it."""
-        trouble = next(filter(None, (child.report.trouble for child in self._loaded())), "")
+        trouble = next(filter(None, (child.report.store_error for child in self._loaded())), "")
         if trouble:
             self.node.health.failed(StoreError(trouble))
         else:
