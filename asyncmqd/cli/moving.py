@@ -8,7 +8,7 @@ from typing import Literal
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Record
-from asyncmqd.domain.settle import allowed, cancel, hurry, replay
+from asyncmqd.domain.settle import allowed, cancel, replay, run_now
 from asyncmqd.domain.states import State
 
 Verb = Literal["retry", "cancel", "remove"]
@@ -86,7 +86,7 @@ def pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
 def _retry(record: Record) -> Change | None:
     if allowed(record, "replay"):
         return replay(record)
-    return hurry(record) if allowed(record, "hurry") else None
+    return run_now(record) if allowed(record, "run_now") else None
 
 
 def _cancel(record: Record) -> Change | None:

@@ -13,7 +13,7 @@ from asyncmqd.client.waits import waits
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
-from asyncmqd.domain.settle import allowed, cancel, decode_failure, hurry, replay
+from asyncmqd.domain.settle import allowed, cancel, decode_failure, replay, run_now
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
 
@@ -212,10 +212,10 @@ class Job(OfStore, Generic[Value_co]):
 
         Raises JobGone.
         """
-        return await self._command("replay") or await self._command("hurry")
+        return await self._command("replay") or await self._command("run_now")
 
     async def _command(self, edge: str) -> bool:
-        decide = {"cancel": cancel, "replay": replay, "hurry": hurry}[edge]
+        decide = {"cancel": cancel, "replay": replay, "run_now": run_now}[edge]
         while True:
             record = await self.record()
             if not allowed(record, edge):

@@ -24,7 +24,7 @@ from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.runtime.leases import LEASES
 
 QUEUES_A_SECOND = 400  # that are looked at
-HURRY_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
+HAND_BACK_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
 LAST_COMMANDS = {Command.STOP, Command.FAILED, Command.RESTART}
 
 
@@ -91,7 +91,7 @@ class Daemon:
             case Command.DUMP:
                 self._tasks.append(asyncio.create_task(self._status.dump()))
             case Command.STOP:
-                self._tasks.append(asyncio.create_task(self._hurry()))
+                self._tasks.append(asyncio.create_task(self._hand_back_now()))
             case _:
                 pass
 
@@ -157,9 +157,11 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
 
-    async def _hurry(self) -> None:
+    async def _hand_back_now(self) -> None:
         """The second TERM: hand back, and leave even if that cannot be done."""
-        asyncio.get_running_loop().call_later(HURRY_LIMIT, self._commands.put_nowait, Command.LEAVE)
+        asyncio.get_running_loop().call_later(
+            HAND_BACK_LIMIT, self._commands.put_nowait, Command.LEAVE
+        )
         await self._serving.hand_back()
 
     def _restart(self, reason: str) -> None:

@@ -89,7 +89,7 @@ class Crashed(msgspec.Struct, frozen=True):
     alone: bool = False
 
 
-_BACK = {"retry", "release", "defer", "recover"}  # edges from a run to the next one
+_BACK = {"retry", "release", "snooze", "recover"}  # edges from a run to the next one
 
 Outcome = Succeeded | Raised | Refused | Expired | Released | Unknown | Crashed
 
@@ -111,7 +111,7 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
             failure = Failure("Expired", "its ttl ended before it could start")
             return _dead(claim, "expire", failure, policy)
         case Released(delay):
-            return _change(claim, "defer" if delay else "release", delay=delay, solo=False)
+            return _change(claim, "snooze" if delay else "release", delay=delay, solo=False)
         case Unknown(task):
             return _change(claim, "park", place=parked_place(task), solo=False)
         case Crashed():
@@ -248,15 +248,15 @@ def trial_time(claim: Claim) -> float:
 
 def mark_solo(claim: Claim, solo: bool = True) -> Change:
     """The mark of a suspect that is alone in its process (a crash then convicts it), or its end."""
-    return msgspec.structs.replace(_change(claim, "note"), solo=solo)
+    return msgspec.structs.replace(_change(claim, "update"), solo=solo)
 
 
-def note_progress(claim: Claim, progress: bytes) -> Change:
+def update_progress(claim: Claim, progress: bytes) -> Change:
     """A run's progress, refused like every late write once the claim is lost."""
     return Change(
         queue=claim.queue,
         id=claim.id,
-        edge="note",
+        edge="update",
         token=claim.token,
         progress=progress,
     )
@@ -274,9 +274,9 @@ def replay(record: Record) -> Change:
     return msgspec.structs.replace(fresh, solo=False, result=b"", progress=b"")
 
 
-def hurry(record: Record) -> Change:
+def run_now(record: Record) -> Change:
     """Run a delayed job now; its attempts stay as they are."""
-    return _command(record, "hurry")
+    return _command(record, "run_now")
 
 
 def _command(

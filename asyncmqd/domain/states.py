@@ -94,7 +94,7 @@ EDGES: dict[str, Edge] = {
             Rank.KEPT,
             "handed back, no attempt charged",
         ),
-        _edge("defer", _ACTIVE, State.DELAYED, Rank.TIME, "put off, no attempt charged"),
+        _edge("snooze", _ACTIVE, State.DELAYED, Rank.TIME, "put off, no attempt charged"),
         _edge(
             "park",
             _ACTIVE,
@@ -116,7 +116,7 @@ EDGES: dict[str, Edge] = {
             Rank.TIME,
             "its worker died once too often",
         ),
-        _edge("note", _ACTIVE, State.ACTIVE, Rank.KEPT, "progress, or a mark on the run"),
+        _edge("update", _ACTIVE, State.ACTIVE, Rank.KEPT, "progress, or a mark on the run"),
         _edge(
             "cancel",
             LIVE,
@@ -124,7 +124,7 @@ EDGES: dict[str, Edge] = {
             Rank.TIME,
             "an operator or the application said so",
         ),
-        _edge("hurry", _DELAYED, State.WAITING, Rank.TAIL, "an operator will not wait"),
+        _edge("run_now", _DELAYED, State.WAITING, Rank.TAIL, "an operator will not wait"),
         _edge(
             "replay",
             TERMINAL,

@@ -21,7 +21,7 @@ EDGE_EVENTS = {
     "fail": "job.failed",
     "expire": "job.expired",
     "release": "job.released",
-    "defer": "job.released",
+    "snooze": "job.released",
     "park": "job.parked",
     "recover": "job.recovered",
     "quarantine": "job.quarantined",

@@ -8,7 +8,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.settle import Outcome, note_progress
+from asyncmqd.domain.settle import Outcome, update_progress
 from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
@@ -58,7 +58,7 @@ async def _run(node: Node, run: Run, execution: Execution) -> None:
 
     def note(progress: bytes) -> None:
         if not run.ended:
-            apply = node.backend.apply(claim.queue, [note_progress(claim, progress)])
+            apply = node.backend.apply(claim.queue, [update_progress(claim, progress)])
             notes.add(begin(apply))
 
     async def execute() -> Outcome | None:

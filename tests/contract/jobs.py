@@ -19,8 +19,8 @@ from asyncmqd.domain.settle import (
     Retention,
     Succeeded,
     Unknown,
-    hurry,
     replay,
+    run_now,
     settle,
 )
 from asyncmqd.domain.states import State
@@ -133,7 +133,7 @@ async def back_to_waiting(backend: BaseBackend) -> None:
     """Bring job "a" to where it can be claimed; if it is parked, it is for the task `mod.f`."""
     found = await record(backend, "a")
     if found.state is State.DELAYED:
-        assert await apply(backend, hurry(found)) == ["applied"]
+        assert await apply(backend, run_now(found)) == ["applied"]
     elif found.state.terminal:
         assert await apply(backend, replay(found)) == ["applied"]
     elif found.place != State.WAITING:

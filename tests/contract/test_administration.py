@@ -6,7 +6,7 @@ import pytest
 
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.job import Counts
-from asyncmqd.domain.settle import Expired, Policy, Retention, cancel, hurry, replay, settle
+from asyncmqd.domain.settle import Expired, Policy, Retention, cancel, replay, run_now, settle
 from asyncmqd.domain.states import TERMINAL, State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -182,9 +182,9 @@ async def test_replay_works_on_ended_jobs_only(backend: BaseBackend, where: Stat
 
 
 @pytest.mark.parametrize("where", IN_ORDER)
-async def test_hurry_works_on_delayed_jobs_only(backend: BaseBackend, where: State) -> None:
+async def test_run_now_works_on_delayed_jobs_only(backend: BaseBackend, where: State) -> None:
     await one_in(backend, where, "a")
-    [answer] = await apply(backend, hurry(await record(backend, "a")))
+    [answer] = await apply(backend, run_now(await record(backend, "a")))
     assert answer == ("applied" if where is State.DELAYED else "already")
 
 

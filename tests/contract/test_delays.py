@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from asyncmqd.backends.base import PAGE, BaseBackend
-from asyncmqd.domain.settle import hurry
+from asyncmqd.domain.settle import run_now
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -134,30 +134,30 @@ async def test_a_retry_waits_its_pause(backend: BaseBackend) -> None:
     assert (await record(backend, "a")).due == pytest.approx(now + LONG, abs=10)
 
 
-async def test_a_deferred_job_is_not_charged(backend: BaseBackend) -> None:
+async def test_a_snoozed_job_is_not_charged(backend: BaseBackend) -> None:
     claim = await take_one(backend, "a")
     assert await apply(backend, released(claim, LONG)) == ["applied"]
-    deferred = await record(backend, "a")
-    assert (deferred.state, deferred.failures, deferred.error) == (State.DELAYED, 0, b"")
+    snoozed = await record(backend, "a")
+    assert (snoozed.state, snoozed.failures, snoozed.error) == (State.DELAYED, 0, b"")
 
 
-async def test_a_hurried_job_runs_now_behind_those_that_wait(backend: BaseBackend) -> None:
+async def test_a_job_that_is_run_now_goes_behind_those_that_wait(backend: BaseBackend) -> None:
     await backend.add(QUEUE, [job("a", delay=LONG), job("b")])
-    assert await apply(backend, hurry(await record(backend, "a"))) == ["applied"]
+    assert await apply(backend, run_now(await record(backend, "a"))) == ["applied"]
     assert (await record(backend, "a")).due is None
     assert ids(await take(backend)) == ["b", "a"]
 
 
-async def test_a_hurried_retry_keeps_its_attempts(backend: BaseBackend) -> None:
+async def test_a_retry_that_is_run_now_keeps_its_attempts(backend: BaseBackend) -> None:
     await apply(backend, retried(await take_one(backend, "a"), LONG))
-    await apply(backend, hurry(await record(backend, "a")))
+    await apply(backend, run_now(await record(backend, "a")))
     [claim] = await take(backend)
     assert claim.failures == 1
 
 
-async def test_only_delayed_jobs_can_be_hurried(backend: BaseBackend) -> None:
+async def test_only_delayed_jobs_can_be_run_now(backend: BaseBackend) -> None:
     await fill(backend, "a")
-    assert await apply(backend, hurry(await record(backend, "a"))) == ["already"]
+    assert await apply(backend, run_now(await record(backend, "a"))) == ["already"]
     assert await state(backend, "a") is State.WAITING
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import cancel, hurry, mark_solo, note_progress, replay
+from asyncmqd.domain.settle import cancel, mark_solo, replay, run_now, update_progress
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -39,9 +39,9 @@ ALL_OUTCOMES = {
     "fail": failed,
     "retry": lambda claim: retried(claim, 0.0),
     "release": released,
-    "defer": lambda claim: released(claim, 1.0),
+    "snooze": lambda claim: released(claim, 1.0),
     "park": lambda claim: parked(claim, "t"),
-    "progress": lambda claim: note_progress(claim, b"50"),
+    "progress": lambda claim: update_progress(claim, b"50"),
     "mark": mark_solo,
     "recover": crashed,
 }
@@ -151,7 +151,7 @@ async def test_ended_jobs_stay_as_they_are(backend: BaseBackend) -> None:
     holder = Claim(queue=QUEUE, id="a", token=ended.token, payload=b"")
     for outcome in ALL_OUTCOMES.values():
         assert await apply(backend, outcome(holder)) == ["already"]
-    assert await apply(backend, cancel(ended), hurry(ended)) == ["already", "already"]
+    assert await apply(backend, cancel(ended), run_now(ended)) == ["already", "already"]
     assert await record(backend, "a") == ended
 
 
@@ -165,8 +165,8 @@ async def test_a_token_from_the_future_is_stale(backend: BaseBackend) -> None:
 async def test_progress_and_marks_are_written_in_place(backend: BaseBackend) -> None:
     claim = await take_one(backend, "a")
     before = await record(backend, "a")
-    assert await apply(backend, note_progress(claim, b'{"done": 1}')) == ["applied"]
-    assert await apply(backend, note_progress(claim, b'{"done": 2}')) == ["applied"]
+    assert await apply(backend, update_progress(claim, b'{"done": 1}')) == ["applied"]
+    assert await apply(backend, update_progress(claim, b'{"done": 2}')) == ["applied"]
     assert await apply(backend, mark_solo(claim)) == ["applied"]
     expected = msgspec.structs.replace(before, progress=b'{"done": 2}', solo=True)
     assert await record(backend, "a") == expected
@@ -211,7 +211,7 @@ async def test_what_a_change_leaves_out_stays(backend: BaseBackend) -> None:
     await apply(backend, retried(claim, 0.0))
     assert await backend.move_due(QUEUE) == 1
     [again] = await backend.claim(QUEUE, 1, LEASE, "other")
-    await apply(backend, note_progress(again, b"1"))
+    await apply(backend, update_progress(again, b"1"))
     assert (again.failures, again.attempt, again.token) == (1, 2, 2)
     await apply(backend, succeeded(again, b"2"))
     ended = await record(backend, "a")
@@ -220,10 +220,10 @@ async def test_what_a_change_leaves_out_stays(backend: BaseBackend) -> None:
     assert b"OSError" in ended.error
 
 
-@pytest.mark.parametrize("outcome", ["retry", "release", "defer", "recover"])
+@pytest.mark.parametrize("outcome", ["retry", "release", "snooze", "recover"])
 async def test_a_job_that_goes_back_has_no_progress(backend: BaseBackend, outcome: str) -> None:
     claim = await take_one(backend, "a", lease=0.0)
-    await apply(backend, note_progress(claim, b"1"))
+    await apply(backend, update_progress(claim, b"1"))
     assert (await record(backend, "a")).progress == b"1"
     assert await apply(backend, ALL_OUTCOMES[outcome](claim)) == ["applied"]
     assert (await record(backend, "a")).progress == b""
@@ -237,6 +237,6 @@ async def test_decisions_of_one_call_do_not_lend_each_other_their_sources(
     assert await apply(backend, retried(claim, LONG)) == ["applied"]
     await backend.add(QUEUE, [job("b", delay=LONG)])
     before = await record(backend, "a")
-    answers = await apply(backend, hurry(await record(backend, "b")), succeeded(claim, b"late"))
+    answers = await apply(backend, run_now(await record(backend, "b")), succeeded(claim, b"late"))
     assert answers == ["applied", "already"]
     assert await record(backend, "a") == before

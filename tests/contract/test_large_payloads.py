@@ -9,7 +9,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import Retention, cancel, note_progress, replay
+from asyncmqd.domain.settle import Retention, cancel, replay, update_progress
 from asyncmqd.domain.states import State
 from tests.contract.audit import audit
 from tests.contract.conftest import Opener
@@ -120,7 +120,7 @@ async def test_no_move_changes_a_large_payload(backend: BaseBackend) -> None:
     ):
         [claim] = await take(backend)
         assert claim.payload == content("a")
-        await apply(backend, note_progress(claim, b"50"))
+        await apply(backend, update_progress(claim, b"50"))
         await check(backend, "a")
         assert await apply(backend, decide(claim)) == ["applied"]
         await check(backend, "a")

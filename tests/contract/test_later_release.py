@@ -8,7 +8,7 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.settle import cancel, note_progress, replay
+from asyncmqd.domain.settle import cancel, replay, update_progress
 from tests.contract.jobs import (
     QUEUE,
     apply,
@@ -49,7 +49,7 @@ async def test_unknown_fields_outlive_every_move(backend: BaseBackend) -> None:
     ):
         [claim] = await take(backend)
         assert claim.payload == PAYLOAD
-        await apply(backend, note_progress(claim, b"50"))
+        await apply(backend, update_progress(claim, b"50"))
         await check(backend)
         assert await apply(backend, decide(claim)) == ["applied"]
         await check(backend)

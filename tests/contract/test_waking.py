@@ -9,7 +9,7 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import hurry, replay
+from asyncmqd.domain.settle import replay, run_now
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -118,9 +118,9 @@ async def prepare_promote(backend: BaseBackend) -> Action:
     return moved
 
 
-async def prepare_hurry(backend: BaseBackend) -> Action:
+async def prepare_run_now(backend: BaseBackend) -> Action:
     await backend.add(QUEUE, [job("a", delay=LONG)])
-    change = hurry(await record(backend, "a"))
+    change = run_now(await record(backend, "a"))
     return lambda other: apply(other, change)
 
 
@@ -158,7 +158,7 @@ async def prepare_fire(backend: BaseBackend) -> Action:
 
 PREPARATIONS = [
     prepare_promote,
-    prepare_hurry,
+    prepare_run_now,
     prepare_release,
     prepare_recover,
     prepare_replay,

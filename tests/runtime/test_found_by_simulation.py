@@ -23,14 +23,14 @@ class LosesTheReplyToAMark(InMemoryBackend):
 
     def __init__(self) -> None:
         super().__init__(now=store_clock)
-        self.deferred = asyncio.Event()
+        self.snoozed = asyncio.Event()
 
     async def turn(
         self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
     ) -> Turn:
         turn = await super().turn(queue, changes, limit, lease, worker)
-        if any(change.edge == "defer" for change in changes):
-            self.deferred.set()
+        if any(change.edge == "snooze" for change in changes):
+            self.snoozed.set()
         if not self.lost and any(change.solo for change in changes):
             self.lost = True
             raise StoreError("the reply was lost")
@@ -46,7 +46,7 @@ async def test_a_suspect_that_is_handed_back_takes_no_mark_along(bench: Bench) -
     row = store._store.queues["q"].rows[id]
     row.crashes = SUSPECT_AT
     async with bench.worker():
-        await store.deferred.wait()
+        await store.snoozed.wait()
         assert store.lost
         assert not (await bench.record(id)).solo
 

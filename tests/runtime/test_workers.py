@@ -306,7 +306,7 @@ class LosesProgress(Flaky):
     async def turn(
         self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
     ) -> Turn:
-        if not self.down and any(change.edge == "note" for change in changes):
+        if not self.down and any(change.edge == "update" for change in changes):
             self.down = True
             await asyncio.sleep(2)
             self.down = False

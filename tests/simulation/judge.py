@@ -239,7 +239,7 @@ class Judge:
 
     def _move(self, change: Change, life: Life) -> None:
         life.token += change.outside
-        if change.edge != "note":
+        if change.edge != "update":
             life.place, life.due = change.target, self.clock + change.delay
             if life.state.terminal:
                 self.history.live.discard((change.queue, change.id))

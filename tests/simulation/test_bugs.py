@@ -50,7 +50,7 @@ def release_without_token(patch: Patch) -> None:
 
     def apply(self: Any, queue: Any, change: Any) -> Any:
         row = queue.rows.get(change.id)
-        handed_back = row and change.edge in {"release", "defer"}
+        handed_back = row and change.edge in {"release", "snooze"}
         return _apply(self, queue, _with_token(change, row) if handed_back else change)
 
     patch.setattr(InMemoryBackend, "_apply", apply)

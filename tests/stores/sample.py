@@ -40,7 +40,7 @@ _ENDS: dict[str, dict[str, Any]] = {
     "park": {"place": f"{State.WAITING}:mod.unknown"},
     "recover": {"outside": True, "crashes": 2, "solo": True},
     "quarantine": {"outside": True, "crashes": 3, "error": b'{"type":"Crash","message":"3"}'},
-    "note": {"progress": b'{"done":7}'},
+    "update": {"progress": b'{"done":7}'},
 }
 
 
@@ -53,7 +53,7 @@ async def fill(store: BaseBackend) -> None:
         assert await store.apply("mail", [change(claim, edge, **fields)]) == ["applied"]
         if edge in {"release", "recover"}:  # out of the way of the next one
             [again] = await store.claim("mail", 1, LEASE, "host-1/abc#1")
-            await store.apply("mail", [change(again, "defer", delay=1_000.0)])
+            await store.apply("mail", [change(again, "snooze", delay=1_000.0)])
     await store.add("mail", [job("low", 200), job("first", 0), job("second", 0), job("later", 5)])
     await store.add("mail", [job("delayed", 7, delay=7_200.0)])
     await store.add("mail", [job("large", 201), job("large and delayed", 7, delay=9_000.0)])

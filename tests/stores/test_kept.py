@@ -77,8 +77,8 @@ async def test_every_job_goes_on(store: BaseBackend, request: pytest.FixtureRequ
         again = [change(each, "replay", outside=True) for each in ended]
         assert await store.apply("mail", again) == ["applied"] * len(ended)
     delayed = await store.list("mail", State.DELAYED)
-    hurried = [change(each, "hurry", outside=True) for each in delayed]
-    assert await store.apply("mail", hurried) == ["applied"] * len(delayed)
+    run_now = [change(each, "run_now", outside=True) for each in delayed]
+    assert await store.apply("mail", run_now) == ["applied"] * len(delayed)
     total = (await store.counts(["mail"]))["mail"].waiting
     assert total == sum(len(jobs) for jobs in expected(name)["mail"]["jobs"].values())
     assert len(await store.claim("mail", 100, 60.0, "w")) == total

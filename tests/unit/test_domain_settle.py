@@ -33,13 +33,13 @@ from asyncmqd.domain.settle import (
     cancel,
     decode_failure,
     encode_failure,
-    hurry,
     is_suspect,
     mark_solo,
-    note_progress,
     replay,
+    run_now,
     settle,
     trial_time,
+    update_progress,
 )
 from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, State
 
@@ -256,7 +256,7 @@ def test_a_released_job_is_not_charged() -> None:
 
 def test_a_released_job_may_have_to_wait() -> None:
     change = decide(claimed(), Released(2.5))
-    assert (change.edge, change.delay, change.failures) == ("defer", 2.5, None)
+    assert (change.edge, change.delay, change.failures) == ("snooze", 2.5, None)
 
 
 def test_a_job_of_an_unknown_task_is_put_aside_by_its_name() -> None:
@@ -367,9 +367,9 @@ def applied(claim: Claim, change: Change) -> Claim:
 
 
 def test_a_mark_and_progress_stay_in_place() -> None:
-    mark, progress = mark_solo(claimed()), note_progress(claimed(), b"50")
-    assert (mark.edge, mark.solo, mark.token) == ("note", True, 7)
-    assert (progress.edge, progress.progress, progress.solo) == ("note", b"50", None)
+    mark, progress = mark_solo(claimed()), update_progress(claimed(), b"50")
+    assert (mark.edge, mark.solo, mark.token) == ("update", True, 7)
+    assert (progress.edge, progress.progress, progress.solo) == ("update", b"50", None)
 
 
 def record(place: str) -> Record:
@@ -380,10 +380,10 @@ def record(place: str) -> Record:
 def test_what_an_operator_may_do_in_each_state(state: State) -> None:
     assert allowed(record(state), "cancel") is (state in LIVE)
     assert allowed(record(state), "replay") is (state in TERMINAL)
-    assert allowed(record(state), "hurry") is (state is State.DELAYED)
+    assert allowed(record(state), "run_now") is (state is State.DELAYED)
 
 
-@pytest.mark.parametrize("command", [cancel, replay, hurry])
+@pytest.mark.parametrize("command", [cancel, replay, run_now])
 def test_commands_fence_the_holder_of_the_claim(command: object) -> None:
     change = command(record("active"))
     assert (change.queue, change.id, change.token, change.outside) == ("q", "a", 3, True)
@@ -396,8 +396,8 @@ def test_a_replay_starts_afresh() -> None:
     assert change.error is None, "the last error is still worth reading"
 
 
-def test_a_hurried_job_keeps_its_attempts() -> None:
-    change = hurry(record("delayed"))
+def test_a_job_that_is_run_now_keeps_its_attempts() -> None:
+    change = run_now(record("delayed"))
     assert (change.failures, change.crashes) == (None, None)
 
 
@@ -436,4 +436,4 @@ def test_settle_uses_every_edge_of_an_active_job() -> None:
         )
     }
     from_active = {edge.name for edge in EDGES.values() if State.ACTIVE in edge.sources}
-    assert from_active - taken == {"note", "cancel"}
+    assert from_active - taken == {"update", "cancel"}

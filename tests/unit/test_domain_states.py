@@ -38,7 +38,7 @@ def test_only_a_replay_leads_out_of_an_end() -> None:
 
 def test_only_a_claim_leads_into_a_run() -> None:
     into = {e.name for e in EDGES.values() if e.target is State.ACTIVE}
-    assert into == {"claim", "note"}
+    assert into == {"claim", "update"}
 
 
 def test_each_end_is_reached_in_its_own_way() -> None:
@@ -53,7 +53,7 @@ def test_each_end_is_reached_in_its_own_way() -> None:
 
 def test_jobs_that_come_back_without_a_charge_keep_their_place() -> None:
     kept = {name for name, edge in EDGES.items() if edge.rank is Rank.KEPT}
-    assert kept == {"release", "park", "recover", "note"}
+    assert kept == {"release", "park", "recover", "update"}
 
 
 @pytest.mark.parametrize("task", ["mod.f", "a:b", "", "näme"])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.settle import note_progress
+from asyncmqd.domain.settle import update_progress
 from asyncmqd.observe.events import Applied
 from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.run import Run
@@ -71,7 +71,7 @@ class Unacknowledged:
         progressed = [*self.progressed.values()]
         self.progressed = {}
         changes = [change for _, change in ended]
-        changes += [note_progress(run.claim, run.progress or b"") for run in progressed]
+        changes += [update_progress(run.claim, run.progress or b"") for run in progressed]
         return Batch(ended, progressed, changes)
 
     def put_back(self, batch: Batch) -> None:

@@ -394,7 +394,7 @@ class ClaimLoop:
         self.capacity.slots.give()
         if outcome is not None:
             change = decide(run, outcome, self.node.observer)
-            if change.edge in {"retry", "defer"}:
+            if change.edge in {"retry", "snooze"}:
                 self.scanner.expect(change.delay)
             self._unacknowledged.add_end(run, change)
         self._wakeup.set()
