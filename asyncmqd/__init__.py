@@ -4,8 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asyncmqd.client import Job, JobFailed, JobGone, NotConfigured, Queue, Task, connect, task
+    from asyncmqd.client.connection import NotConfigured, connect
+    from asyncmqd.client.job import Job, JobFailed, JobGone
     from asyncmqd.client.pending import Outgoing
+    from asyncmqd.client.queue import Queue
+    from asyncmqd.client.tasks import Task, task
     from asyncmqd.domain.around import around_enqueue, around_run
     from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
     from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
@@ -63,24 +66,24 @@ __all__ = [
 _HOMES = {
     "Exponential": "domain.retry",
     "Fixed": "domain.retry",
-    "Job": "client",
-    "JobFailed": "client",
-    "JobGone": "client",
+    "Job": "client.job",
+    "JobFailed": "client.job",
+    "JobGone": "client.job",
     "JobRun": "runtime.around",
     "JobTimeout": "runtime.execute",
-    "NotConfigured": "client",
+    "NotConfigured": "client.connection",
     "NotSerialisable": "domain.codec",
     "Outgoing": "client.pending",
     "PayloadTooLarge": "domain.codec",
-    "Queue": "client",
+    "Queue": "client.queue",
     "RateLimiter": "runtime.claiming.limiter",
     "Reject": "domain.retry",
     "Retry": "domain.retry",
     "State": "domain.states",
-    "Task": "client",
+    "Task": "client.tasks",
     "around_enqueue": "domain.around",
     "around_run": "domain.around",
-    "connect": "client",
+    "connect": "client.connection",
     "current_job": "runtime.context",
     "delayed_job_scanner": "runtime.runners",
     "handle_job": "runtime.runners",
@@ -88,7 +91,7 @@ _HOMES = {
     "repeatable_scheduler": "runtime.runners",
     "run_worker": "runtime.runners",
     "start_worker": "runtime.runners",
-    "task": "client",
+    "task": "client.tasks",
     "worker_loop": "runtime.runners",
 }
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from asyncmqd.backends.base import StoreError
+from asyncmqd.admin.errors import AdminError
 from asyncmqd.cli import jobs, queues, schedules, store, streams, workers
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
@@ -75,16 +75,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="asyncmq", standalone_mode=False)
-    except Misconfigured as error:  # a line for each problem in the file
-        for line in str(error).splitlines():
+    except CommandError as error:  # a line for each problem in a configuration
+        for line in str(error).splitlines() if isinstance(error, Misconfigured) else [str(error)]:
             complain(line)
         return error.code
-    except CommandError as error:
-        complain(str(error))
-        return error.code
-    except StoreError as error:
-        complain(f"store: {error}")
-        return FAILED
     except typer.Abort:
         complain("aborted")
         return FAILED
@@ -92,11 +86,22 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _misused(error)
     except BrokenPipeError:  # of standard output; one to the store is a StoreError
         return FAILED
-    except Exception as error:  # noqa: BLE001 - people get a line, with the place for a report
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        complain(f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})")
+    except Exception as error:  # noqa: BLE001 - people get one line
+        complain(_reason(error))
         return FAILED
     return code or 0
+
+
+def _reason(error: Exception) -> str:
+    """Why the work was not done; for what nobody foresaw with the place, for a report."""
+    from asyncmqd.backends.base import StoreError
+
+    if isinstance(error, AdminError):
+        return str(error)
+    if isinstance(error, StoreError):
+        return f"store: {error}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({place.filename}:{place.lineno})"
 
 
 def _misused(error: typer.TyperException) -> int:

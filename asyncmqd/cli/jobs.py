@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncmqd.backends.base import BaseBackend
-from asyncmqd.cli import moving
-from asyncmqd.cli.errors import CommandError, Misuse
-from asyncmqd.cli.moving import DONE, Verb
+from asyncmqd.cli.errors import FAILED, Misuse
 from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
-from asyncmqd.cli.output import (
-    complain,
-    confirm,
-    progress,
-    show_fields,
-    show_json,
-    show_table,
-)
+from asyncmqd.cli.output import complain, confirm, progress, show_fields, show_json, show_table
 from asyncmqd.cli.target import with_store
-from asyncmqd.cli.views import job_view
-from asyncmqd.client.waits import serving
-from asyncmqd.domain.job import Record
 from asyncmqd.domain.options import ID
-from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.states import State
 from asyncmqd.domain.text import clean
+
+if TYPE_CHECKING:
+    from asyncmqd.admin.jobs import JobView
+    from asyncmqd.admin.moving import Verb
+    from asyncmqd.backends.base import BaseBackend
 
 _PAST = {"retry": "retried", "cancel": "cancelled", "remove": "removed"}
 _DOING = {"retry": "retrying", "cancel": "cancelling", "remove": "removing"}
@@ -68,42 +57,25 @@ def list_jobs(
 
     Those that run next come first, and of those that ended the newest.
     """
+    from asyncmqd.admin import jobs
 
-    async def page(store: BaseBackend) -> list[Record]:
-        queues = await store.queues() if queue is None else [queue]
-        return await _page(store, queues, list(State) if state is None else [state], offset, limit)
-
-    jobs = [job_view(record) for record in with_store(context, page, queue)]
+    states = tuple(State) if state is None else (state,)
+    page = with_store(context, lambda store: jobs.page(store, queue, states, offset, limit), queue)
     if as_json:
-        show_json(jobs)
+        show_json(page)
     else:
         headings = ("ID", "QUEUE", "TASK", "STATE", "ATTEMPT", "CREATED", "ERROR")
-        show_table(headings, [_row(job) for job in jobs])
+        show_table(headings, [_row(job) for job in page])
 
 
-async def _page(
-    store: BaseBackend, queues: Sequence[str], states: Sequence[State], offset: int, limit: int
-) -> list[Record]:
-    """A page of the lines of all these queues and states, one after the other."""
-    found: list[Record] = []
-    counts = await store.counts(queues)
-    for queue in queues:
-        for state in states:
-            size = getattr(counts[queue], state)
-            if offset < size and len(found) < limit:
-                found += await store.list(queue, state, offset, limit - len(found))
-            offset = max(0, offset - size)
-    return found
-
-
-def _row(job: dict[str, Any]) -> tuple[object, ...]:
+def _row(job: JobView) -> tuple[object, ...]:
     error = _reason(job)
-    keys = ("id", "queue", "task", "state", "attempt", "created")
-    return (*(job[key] for key in keys), error and error[:_ERROR_WIDTH])
+    told = (job.id, job.queue, job.task, job.state, job.attempt, job.created)
+    return (*told, error and error[:_ERROR_WIDTH])
 
 
-def _reason(job: dict[str, Any]) -> str | None:
-    return job["error"] and f"{job['error']['type']}: {job['error']['message']}"
+def _reason(job: JobView) -> str | None:
+    return f"{job.error.type}: {job.error.message}" if job.error else None
 
 
 @app.command()
@@ -114,31 +86,18 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one job."""
-    job = with_store(context, lambda store: _one_job(store, id, queue), queue)
+    from asyncmqd.admin import jobs
+
+    job = with_store(context, lambda store: jobs.show(store, id, queue), queue)
     if as_json:
         show_json(job)
         return
-    traceback = job["error"] and job["error"]["traceback"]
-    show_fields(
-        [
-            (key, _reason(job) if key == "error" else value)
-            for key, value in job.items()
-            if value is not None
-        ]
-    )
-    for line in (traceback or "").splitlines():
+    fields = [(name, getattr(job, name)) for name in job.__struct_fields__]
+    known = [(name, value) for name, value in fields if value is not None]
+    show_fields([(name, _reason(job) if name == "error" else value) for name, value in known])
+    traceback = job.error.traceback if job.error else ""
+    for line in traceback.splitlines():
         print(f"    {clean(line)}")
-
-
-async def _one_job(store: BaseBackend, id: str, queue: str | None) -> dict[str, Any]:
-    located, problems = await moving.locate(store, [id], queue)
-    if problems:
-        raise CommandError(f"job {id}: {problems[id]}")
-    job = job_view(located[id])
-    problem = None
-    if job["parked"]:
-        problem = unknown(job["task"], job["queue"], await serving(store)) or NOBODY_KNOWS
-    return {**job, "problem": problem}
 
 
 # ---------------------------------------------------------------------- moving
@@ -210,36 +169,27 @@ def _command(
 
 def _move_some(context: typer.Context, verb: Verb, ids: list[str], queue: str | None) -> None:
     """Move each job that can be; exit 1 if one could not."""
+    from asyncmqd.admin import moving
 
-    async def work(store: BaseBackend) -> dict[str, str]:
-        located, outcomes = await moving.locate(store, ids, queue)
-        by_queue: defaultdict[str, list[str]] = defaultdict(list)
-        for record in located.values():
-            by_queue[record.queue].append(record.id)
-        for name, members in by_queue.items():
-            outcomes |= await moving.move(store, name, members, verb)
-        return outcomes
-
-    outcomes = with_store(context, work, queue)
+    outcomes = with_store(context, lambda store: moving.move(store, verb, ids, queue), queue)
     for id in ids:
-        if outcomes[id] == DONE:
+        problem = outcomes[id]
+        if problem is None:
             print(f"{id} {_PAST[verb]}")
         else:
-            complain(f"job {id}: {outcomes[id]}")
+            complain(problem)
     if any(outcomes.values()):
-        raise typer.Exit(CommandError.code)
+        raise typer.Exit(FAILED)
 
 
 def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, yes: bool) -> None:
+    from asyncmqd.admin import moving
+
     async def work(store: BaseBackend) -> tuple[int, int]:
         ids = await moving.ids_in(store, queue, state)
         confirm(f"{verb} {len(ids)} {state} jobs of queue {queue}?", yes=yes or not ids)
-        moved = 0
         with progress(_DOING[verb], len(ids)) as advance:
-            for page in moving.pages(ids):
-                outcomes = await moving.move(store, queue, page, verb)
-                moved += list(outcomes.values()).count(DONE)
-                advance(len(page))
+            moved = await moving.move_all(store, verb, ids, queue, advance)
         return moved, len(ids) - moved
 
     moved, left = with_store(context, work, queue)
@@ -247,4 +197,4 @@ def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, y
     if left:
         complain(f"{left} jobs had moved on, or their state does not allow it")
     if left and not moved:
-        raise typer.Exit(CommandError.code)
+        raise typer.Exit(FAILED)

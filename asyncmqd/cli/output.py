@@ -9,9 +9,9 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import typer
 
 from asyncmqd.cli.errors import CommandError, Misuse
@@ -28,17 +28,9 @@ _STYLES = {
 }
 
 
-def rfc3339(seconds: float | None) -> str | None:
-    """A Unix time as RFC 3339 in UTC, to the millisecond."""
-    if seconds is None:
-        return None
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
 def show_json(value: Any) -> None:
     """Print one JSON document, in ASCII: job data cannot reach the terminal raw."""
-    print(json.dumps(value))
+    print(json.dumps(value, default=msgspec.structs.asdict))
 
 
 def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

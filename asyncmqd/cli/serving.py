@@ -14,17 +14,43 @@ from typing import NoReturn
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import Misconfigured
+from asyncmqd.cli.output import complain
+from asyncmqd.cli.target import Target
 from asyncmqd.client.connection import connect
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
-from asyncmqd.observe.prints import finish
+from asyncmqd.observe.prints import capture_prints, finish, release_prints
+from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leaving import leave
 
 BETWEEN_SIGNALS = 0.05  # seconds
 
 Work = Callable[[BaseBackend], Awaitable[None]]
+
+
+def serve(
+    target: Target, queue: str, tasks: Sequence[str], work: Work, set_up_log: Callable[[], object]
+) -> NoReturn:
+    """Import `tasks` and do `work` on the store until a signal ends it; leave with exit code 0.
+
+    Raises Misuse and Misconfigured, and StoreError when the store cannot be reached at the start.
+    """
+    leave_orphans_to_parent()
+    target.open()  # a URL that names no store is refused before application code runs
+    connect(target.keys[0])  # what modules and jobs enqueue goes to the same store
+    if not tasks:
+        complain("no --tasks: jobs are put aside for workers that know their tasks")
+    set_up_log()
+    capture_prints(descriptor=True, pipes=True)
+    try:
+        import_tasks(tasks)
+        code = _until_signal(work, queue)
+    except BaseException:
+        release_prints()  # it is told on standard error
+        raise
+    leave(code)
 
 
 def import_tasks(modules: Sequence[str]) -> None:
@@ -47,18 +73,13 @@ def import_tasks(modules: Sequence[str]) -> None:
             ) from None
 
 
-def serve(work: Work, queue: str) -> NoReturn:
-    """Do `work` on the connected store until a signal ends it, and leave with exit code 0.
-
-    Raises StoreError when the store cannot be reached at the start.
-    """
+def _until_signal(work: Work, queue: str) -> int:
     observer = Observer()
     try:
-        code = run_loop(_serve(work, queue, observer), observer)
+        return run_loop(_serve(work, queue, observer), observer)
     except BaseException:
         finish()
         raise
-    leave(code)
 
 
 async def _serve(work: Work, queue: str, observer: Observer) -> int:
@@ -68,6 +89,7 @@ async def _serve(work: Work, queue: str, observer: Observer) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await store.connect()
             observer.event("queue.started", queue=queue)
+            connect(store)  # now with the payload limit of the configuration
             await work(store)
     finally:
         await store.close()

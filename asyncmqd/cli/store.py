@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from asyncmqd.backends.base import BaseBackend, Migration
-from asyncmqd.cli.errors import CommandError
 from asyncmqd.cli.options import AsJson, group
-from asyncmqd.cli.output import rfc3339, say, show_fields, show_json
+from asyncmqd.cli.output import say, show_fields, show_json
 from asyncmqd.cli.target import with_store
-from asyncmqd.domain.states import State
 
 app = group("Look at the store, back it up, and bring it up to date.")
 
@@ -24,31 +20,18 @@ def info(context: typer.Context, as_json: AsJson = False) -> None:
 
     And what is wrong with its set-up.
     """
-    view = with_store(context, _info)
+    from asyncmqd.admin import store
+
+    view = with_store(context, store.show)
     if as_json:
         show_json(view)
         return
-    warnings = view.pop("warnings")
-    jobs = view.pop("jobs")
-    show_fields([*view.items(), *jobs.items(), *(("warning", text) for text in warnings)])
+    fields = [(name, getattr(view, name)) for name in ("url", "now", "queues", "workers")]
+    show_fields([*fields, *view.jobs.items(), *(("warning", text) for text in view.warnings)])
 
 
-async def _info(store: BaseBackend) -> dict[str, Any]:
-    warnings = await store.warnings()
-    queues = await store.queues()
-    counts = (await store.counts(queues)).values()
-    return {
-        "url": store.url,
-        "now": rfc3339(await store.now()),
-        "queues": len(queues),
-        "workers": len(await store.workers()),
-        "jobs": {str(state): sum(getattr(each, state) for each in counts) for state in State},
-        "warnings": warnings,
-    }
-
-
-@app.command()
-def backup(
+@app.command("backup")
+def copy(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
 ) -> None:
@@ -56,20 +39,10 @@ def backup(
 
     Daemons go on working meanwhile.
     """
-    if file.exists():
-        raise CommandError(f"{file}: expected a file that is not there yet")
-    with_store(context, lambda store: _backup(store, file))
+    from asyncmqd.admin.store import backup
+
+    with_store(context, lambda store: backup(store, file))
     say(f"{file} written")
-
-
-async def _backup(store: BaseBackend, file: Path) -> None:
-    copy: Callable[[Path], Awaitable[None]] | None = getattr(store, "backup", None)
-    if copy is None:
-        raise CommandError(
-            f"backup: expected a store on sqlite:///path, got {store.url}:"
-            " a server has tools of its own for it"
-        )
-    await copy(file)
 
 
 @app.command()
@@ -78,13 +51,9 @@ def migrate(context: typer.Context) -> None:
 
     Stop the daemons of the older release first. A SQLite store is copied beforehand.
     """
-    done = with_store(context, _migrate)
+    done = with_store(context, lambda store: store.migrate())
     if done is None:
         print("the store has the layout of this release")
         return
     kept = f"; as it was: {done.backup}" if done.backup else ""
     say(f"migrated from layout {done.before} to {done.after}{kept}")
-
-
-async def _migrate(store: BaseBackend) -> Migration | None:
-    return await store.migrate()

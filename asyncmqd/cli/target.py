@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import typer
 
-from asyncmqd.backends.base import BaseBackend
-from asyncmqd.backends.factory import open_backend
 from asyncmqd.cli.errors import Misconfigured, Misuse
 from asyncmqd.cli.identity import work_as_owner
-from asyncmqd.client.connection import CONFIG_FILE
-from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.options import QUEUE_NAME, check_queue_name
+
+if TYPE_CHECKING:
+    from asyncmqd.backends.base import BaseBackend
 
 Result = TypeVar("Result")
 
@@ -35,6 +33,9 @@ class Target(msgspec.Struct, frozen=True):
         Options win over the environment: whoever types `--config` means that store, even in a
         shell whose ASYNCMQD_BACKEND points elsewhere.
         """
+        from asyncmqd.client.connection import CONFIG_FILE
+        from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+
         environ = os.environ
         if self.backend is not None:
             return self.backend, DEFAULT_PAYLOAD_LIMIT
@@ -54,6 +55,8 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def config_file(self) -> Path:
         """The configuration file, which need not be there."""
+        from asyncmqd.client.connection import CONFIG_FILE
+
         return self.config or Path(os.environ.get("ASYNCMQD_CONFIG", CONFIG_FILE))
 
     def open(self) -> BaseBackend:
@@ -61,6 +64,8 @@ class Target(msgspec.Struct, frozen=True):
 
         Root works as the owner of a SQLite store from here on.
         """
+        from asyncmqd.backends.factory import open_backend
+
         url, payload_limit = self.keys
         wrong = Misconfigured if self.backend is None else Misuse
         if url.startswith("memory:"):
@@ -127,6 +132,8 @@ def with_store(
             return await work(store)
         finally:
             await store.close()
+
+    import asyncio  # only now: a third of what `--help` would take
 
     return asyncio.run(run())
 

@@ -186,7 +186,7 @@ class Job(OfStore, Generic[Value_co]):
         processes = await waits(backend).serving(backend)
         if record.place != record.state:
             return unknown(self.task, self.queue, processes) or NOBODY_KNOWS
-        served = any(self.queue in process.queues for process in processes)
+        served = any(process.serves(self.queue) for process in processes)
         return "" if served else "nobody serves the queue"
 
     async def _wait(self) -> Record:

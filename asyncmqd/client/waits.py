@@ -207,7 +207,7 @@ async def serving(backend: BaseBackend) -> list[Serving]:
 
 async def served_queues(backend: BaseBackend) -> set[str]:
     """The queues that living processes serve. Raises StoreError."""
-    return {queue for process in await serving(backend) for queue in process.queues}
+    return {queue for process in await serving(backend) for queue in process.queues or ()}
 
 
 def begun(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:

@@ -9,7 +9,6 @@ lease decides, as between strangers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from typing import Literal
 
 import msgspec
@@ -27,44 +26,6 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Verdict = Literal["dead", "alive", "unknown"]
-_decoder = msgspec.json.Decoder(Life)
-
-
-def life_of(info: bytes) -> Life:
-    """What a heartbeat says of its process; all unknown if it cannot be read."""
-    try:
-        return _decoder.decode(info)
-    except (ValueError, RecursionError):  # msgspec's and Unicode errors are ValueErrors
-        return Life()
-
-
-class _Beat(msgspec.Struct, frozen=True):
-    lease: float = 0.0  # seconds
-
-
-class _Service(msgspec.Struct, frozen=True):
-    queues: dict[str, msgspec.Raw] | None = None
-
-
-_beat_decoder = msgspec.json.Decoder(_Beat)
-_service_decoder = msgspec.json.Decoder(_Service)
-
-
-def lease_of(info: bytes) -> float:
-    """For how many seconds it claims by what its heartbeat says; 0 if it says nothing of it."""
-    try:
-        return _beat_decoder.decode(info).lease
-    except (ValueError, RecursionError):
-        return 0.0
-
-
-def serves(info: bytes, queues: AbstractSet[str]) -> AbstractSet[str]:
-    """Those of the queues that it serves by what its heartbeat says; all if it says nothing."""
-    try:
-        own = _service_decoder.decode(info).queues
-    except (ValueError, RecursionError):
-        return queues
-    return queues if own is None else queues & own.keys()
 
 
 def judge(former: Life, own: Life, start_of: Callable[[int], int | None]) -> Verdict:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
+from asyncmqd.domain.life import Life
 from asyncmqd.domain.names import did_you_mean
 
 NOBODY_KNOWS = "no worker there knows its task"
@@ -20,13 +22,20 @@ class Load(msgspec.Struct, frozen=True):
     running: int = 0
 
 
-class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """One process. `tasks` is None for one that has too many to tell, or is of another release."""
+class Serving(Life, frozen=True, kw_only=True):
+    """One process, by its heartbeat. None and empty fields are not known."""
 
-    host: str | None = None
-    pid: int | None = None
-    queues: dict[str, Load] = {}
-    tasks: tuple[str, ...] | None = None
+    lease: float = 0.0  # for how many seconds it claims
+    queues: dict[str, Load] | None = None
+    tasks: tuple[str, ...] | None = None  # None, too, if they are too many to tell
+
+    def serves(self, queue: str) -> bool:
+        """Whether it says that it serves the queue."""
+        return self.queues is not None and queue in self.queues
+
+    def may_serve(self, queues: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of the queues that it says to serve; all, if it says nothing."""
+        return queues if self.queues is None else queues & self.queues.keys()
 
 
 _decoder = msgspec.json.Decoder(Serving)
@@ -50,7 +59,7 @@ def unknown(task: str, queue: str, processes: Iterable[Serving]) -> str | None:
 
     If nobody serves the queue, nobody can tell.
     """
-    there = [process for process in processes if queue in process.queues]
+    there = [process for process in processes if process.serves(queue)]
     names: set[str] = set()
     for process in there:
         if process.tasks is None:

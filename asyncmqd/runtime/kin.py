@@ -7,7 +7,8 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from asyncmqd.backends.base import BaseBackend, WorkerRecord
-from asyncmqd.domain.life import Life, Verdict, judge, life_of, serves
+from asyncmqd.domain.life import Life, Verdict, judge
+from asyncmqd.domain.serving import serving_of
 from asyncmqd.observe.events import Observer
 
 _LOOKS = 20  # at a process that was killed just now, until it is gone
@@ -76,14 +77,14 @@ class Kin:
             if len(shared) == len(queues):
                 break
             if not self._is_family(record):
-                shared |= serves(record.info, queues)
+                shared |= serving_of(record.info).may_serve(queues)
         return shared
 
     def _is_family(self, record: WorkerRecord) -> bool:
         """Whether our parent sees its death; a twin's on another host it does not."""
         if not self._family or not record.id.startswith(self._family):
             return False
-        return judge(life_of(record.info), self.life, self._start_of) != "unknown"
+        return judge(serving_of(record.info), self.life, self._start_of) != "unknown"
 
     async def _judge_all(self, part: str) -> dict[str, Verdict]:
         verdicts: dict[str, Verdict] = {}
@@ -92,7 +93,7 @@ class Kin:
         for record in self._others:
             if not record.id.startswith(f"{self._instance}/{part}"):
                 continue
-            life = life_of(record.info)
+            life = serving_of(record.info)
             verdict = judge(life, self.life, self._start_of)
             if verdict == "unknown" and record.seen > self._first_seen.setdefault(
                 record.id, record.seen

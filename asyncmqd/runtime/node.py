@@ -22,9 +22,9 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.life import Life, lease_of
+from asyncmqd.domain.life import Life
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.serving import told
+from asyncmqd.domain.serving import serving_of, told
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry
@@ -310,7 +310,7 @@ class Node:
     async def _ask_leases(self) -> float:
         await asyncio.sleep(_GATHER)
         self._asking_leases = None
-        others = [lease_of(each.info) for each in await self.backend.workers()]
+        others = [serving_of(each.info).lease for each in await self.backend.workers()]
         return max(self.lease, *others, 0.0)
 
     # ------------------------------------------------------------------ lost claims

@@ -11,10 +11,15 @@ import msgspec
 import pytest
 import typer
 
+from asyncmqd.admin.jobs import ExplainedJob, JobView, job_view
+from asyncmqd.admin.queues import ListedQueue, NextJob, QueueCounts, QueueView
+from asyncmqd.admin.schedules import ScheduleView, schedule_view
+from asyncmqd.admin.store import StoreView
+from asyncmqd.admin.workers import WorkerView, worker_view
 from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
 from asyncmqd.cli.asyncmq import app
-from asyncmqd.cli.views import counts_view, job_view, schedule_view, worker_view
-from asyncmqd.domain.job import Counts, Record
+from asyncmqd.domain.job import Record
+from asyncmqd.domain.serving import Load
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 TEXT = PAGE.read_text()
@@ -61,21 +66,32 @@ def test_no_option_is_invented(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "view"),
+    ("name", "views"),
     [
-        ("asyncmq job list", job_view(Record(queue="q", id="i", place="waiting", payload=b"{}"))),
-        ("asyncmq queue list", counts_view("q", Counts())),
-        (
-            "asyncmq schedule list",
-            schedule_view(
-                ScheduleRecord(queue="q", name="n", spec=b"", declared=0.0, seen=0.0, last=0.0), 0.0
-            ),
-        ),
-        ("asyncmq worker list", worker_view(WorkerRecord(id="w", info=b"", started=0.0, seen=0.0))),
+        ("asyncmq job list", [JobView]),
+        ("asyncmq job show", [ExplainedJob]),
+        ("asyncmq queue list", [QueueCounts, ListedQueue]),
+        ("asyncmq queue show", [QueueView, NextJob]),
+        ("asyncmq schedule list", [ScheduleView]),
+        ("asyncmq worker list", [WorkerView, Load]),
+        ("asyncmq store info", [StoreView]),
     ],
 )
-def test_every_json_key_is_documented(name: str, view: dict[str, Any]) -> None:
+def test_every_json_key_is_documented(name: str, views: list[type]) -> None:
     text = section(name)
-    missing = [key for key in view if f"`{key}`" not in text]
-    assert missing == []
+    keys = [key for view in views for key in view.__annotations__]
+    assert [key for key in keys if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        job_view(Record(queue="q", id="i", place="waiting", payload=b"{}")),
+        schedule_view(
+            ScheduleRecord(queue="q", name="n", spec=b"", declared=0.0, seen=0.0, last=0.0), 0.0
+        ),
+        worker_view(WorkerRecord(id="w", info=b"", started=0.0, seen=0.0)),
+    ],
+)
+def test_what_the_store_knows_little_of_is_json_all_the_same(view: msgspec.Struct) -> None:
     assert msgspec.json.encode(view)

@@ -129,9 +129,9 @@ def test_looks_that_only_warn_may_fail(
     async def unreachable(_: BaseBackend) -> Any:
         raise StoreError("it is restarted")
 
-    monkeypatch.setattr("asyncmqd.cli.enqueue.serving", unreachable)
-    monkeypatch.setattr("asyncmqd.cli.enqueue.served_queues", unreachable)
-    monkeypatch.setattr("asyncmqd.cli.enqueue._SHORT_WAIT", 0.0)
+    monkeypatch.setattr("asyncmqd.admin.workers.serving", unreachable)
+    monkeypatch.setattr("asyncmqd.admin.workers.served_queues", unreachable)
+    monkeypatch.setattr("asyncmqd.cli.sending._SHORT_WAIT", 0.0)
     worker()
     answer = asyncmq(
         *("enqueue", "shop.add", "-q", "mail", "--args", "[20, 22]", "--id", "a", "--wait")

@@ -191,7 +191,7 @@ def test_bulk_retry_takes_every_job_of_the_state_and_no_other(
 def test_a_job_that_fails_again_meanwhile_is_not_retried_twice(
     asyncmq: Operator, in_store: InStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asyncmqd.cli import moving
+    from asyncmqd.admin import moving
 
     async def fail_all(store: BaseBackend) -> None:
         for claim in await store.claim("mail", 100, 60.0, "host/one"):
@@ -202,7 +202,7 @@ def test_a_job_that_fails_again_meanwhile_is_not_retried_twice(
         await store.add("mail", [new(f"f{number}") for number in range(20)])
         await fail_all(store)
 
-    real_move = moving.move
+    real_move = moving.move_page
 
     async def move_and_fail(store: BaseBackend, *arguments: Any) -> Any:
         outcomes = await real_move(store, *arguments)
@@ -210,7 +210,7 @@ def test_a_job_that_fails_again_meanwhile_is_not_retried_twice(
         return outcomes
 
     in_store(fill)
-    monkeypatch.setattr(moving, "move", move_and_fail)
+    monkeypatch.setattr(moving, "move_page", move_and_fail)
     monkeypatch.setattr(moving, "PAGE", 5)
     answer = asyncmq("job", "retry", "--queue", "mail", "--state", "failed", "--all")
     assert answer.out == "20 jobs retried\n"

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncmqd.cli.output import rfc3339, show_table
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.cli.output import show_table
 from tests.cli.conftest import SCRIPT, Operator
 
 

@@ -102,7 +102,7 @@ def test_options_win_over_the_environment_and_urls_over_files(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asyncmqd.cli.target.CONFIG_FILE", tmp_path / "usual.toml")
+    monkeypatch.setattr("asyncmqd.client.connection.CONFIG_FILE", tmp_path / "usual.toml")
     for name in ("usual", "named", "typed"):
         file = tmp_path / f"{name}.toml"
         file.write_text(f'backend = "{store_with(f"in-{name}")}"\n[queues.mail]\n')
@@ -130,7 +130,7 @@ def test_drop_ins_count_as_they_do_for_the_daemon(
 def test_no_store_configured_is_code_78(
     run: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncmqd.cli.target.CONFIG_FILE", tmp_path / "none.toml")
+    monkeypatch.setattr("asyncmqd.client.connection.CONFIG_FILE", tmp_path / "none.toml")
     answer = run("queue", "list")
     assert (answer.code, answer.out) == (78, "")
     assert answer.err.startswith("asyncmq: no store is configured: expected --backend URL")

@@ -10,7 +10,8 @@ import pytest
 
 from asyncmqd import repeatable_scheduler
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.client import Queue, known
+from asyncmqd.client import known
+from asyncmqd.client.queue import Queue
 from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions

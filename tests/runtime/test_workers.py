@@ -21,8 +21,8 @@ from asyncmqd import (
 )
 from asyncmqd.backends import InMemoryBackend, StoreError
 from asyncmqd.backends.base import Turn
-from asyncmqd.client import Queue
 from asyncmqd.client.connection import configured_scan_interval
+from asyncmqd.client.queue import Queue
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import CRASH_LIMIT

@@ -12,8 +12,8 @@ from asyncmqd.cli.asyncmq import main
 from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
-from asyncmqd.domain.life import Life, life_of
 from asyncmqd.domain.schedule import Repeatable, decode_schedule
+from asyncmqd.domain.serving import Serving, serving_of
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.observe.events import Observer
@@ -155,7 +155,7 @@ async def test_what_others_tell_of_themselves_may_be_anything(open_store):
     for number, info in enumerate(UNREADABLE):
         await backend.beat(f"spoilt-{number}", info, 60.0)
     assert await served_queues(backend) == {"served"}
-    assert [life_of(info) for info in UNREADABLE] == [Life()] * len(UNREADABLE)
+    assert [serving_of(info) for info in UNREADABLE] == [Serving()] * len(UNREADABLE)
     failures = [decode_failure(data) for data in UNREADABLE]
     assert {failure and failure.type for failure in failures} == {"Unreadable"}
 

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from asyncmqd.domain.life import Life, judge, life_of
+from asyncmqd.domain.life import Life, judge
+from asyncmqd.domain.serving import serving_of
 from asyncmqd.runtime.lives import own_life, start_of
 
 OWN = Life(host="h", pid=7, start=70, boot="b", pid_namespace="n", lock="1:2")
@@ -40,7 +41,7 @@ def test_death_is_proven_or_it_is_not(former, start, verdict):
 
 @pytest.mark.parametrize("info", [b"", b"\xff", b"[]", b'{"pid": "x"}', b'{"host": "h", "pid": 1}'])
 def test_what_tells_nothing_proves_nothing(info):
-    assert judge(life_of(info), OWN, lambda _: 0) == "unknown"
+    assert judge(serving_of(info), OWN, lambda _: 0) == "unknown"
 
 
 def test_a_process_is_told_from_the_next_one_of_its_pid():

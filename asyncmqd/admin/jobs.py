@@ -1,0 +1,156 @@
+"""Look at jobs: a page of them, or all that is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import msgspec
+
+from asyncmqd.admin.errors import AdminError, NotFound
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.waits import serving
+from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
+from asyncmqd.domain.job import Failure, JobSpec, Record
+from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
+from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.states import State
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as operators see it, its request included; None where the payload cannot be read."""
+
+    id: str
+    queue: str
+    task: str | None
+    state: str
+    parked: bool
+    args: list[Any] | None
+    kwargs: dict[str, Any] | None
+    priority: int
+    retries: int | None
+    timeout: float | None
+    ttl: float | None
+    schedule: str | None
+    attempt: int  # that runs now, would run next, or was the last
+    crashes: int
+    created: str | None
+    due: str | None  # of a delayed job
+    lease_ends: str | None  # of an active job
+    started: str | None
+    finished: str | None
+    worker: str | None
+    progress: Any
+    result: Any
+    error: Failure | None
+
+
+class ExplainedJob(JobView, frozen=True, kw_only=True):
+    """One job, and why it does not run."""
+
+    problem: str | None
+
+
+async def page(
+    store: BaseBackend,
+    queue: str | None = None,
+    states: Sequence[State] = tuple(State),
+    offset: int = 0,
+    limit: int = 50,
+) -> list[JobView]:
+    """A page of the lines of the queue, or of all queues, one state after the other.
+
+    In each line the jobs that run next come first, and of those that ended the newest.
+    """
+    found: list[Record] = []
+    queues = await store.queues() if queue is None else [queue]
+    counts = await store.counts(queues)
+    for name in queues:
+        for state in states:
+            size = getattr(counts[name], state)
+            if offset < size and len(found) < limit:
+                found += await store.list(name, state, offset, limit - len(found))
+            offset = max(0, offset - size)
+    return [job_view(record) for record in found]
+
+
+async def show(store: BaseBackend, id: str, queue: str | None = None) -> ExplainedJob:
+    """One job. Raises NotFound, and AdminError if several queues have one of this id."""
+    found = await find(store, [id], queue)
+    job = job_view(only(id, found[id], queue))
+    problem = None
+    if job.parked:
+        problem = unknown(job.task or "", job.queue, await serving(store)) or NOBODY_KNOWS
+    return ExplainedJob(**msgspec.structs.asdict(job), problem=problem)
+
+
+async def find(
+    store: BaseBackend, ids: Collection[str], queue: str | None
+) -> dict[str, list[Record]]:
+    """The jobs of each id. Without a queue all are searched: an id is unique only within one."""
+    found: dict[str, list[Record]] = {id: [] for id in ids}
+    for name in await store.queues() if queue is None else [queue]:
+        for record in await store.get(name, list(found)):
+            if record is not None:
+                found[record.id].append(record)
+    return found
+
+
+def only(id: str, records: Sequence[Record], queue: str | None) -> Record:
+    """The one job that was found for an id. Raises NotFound, and AdminError if there are more."""
+    if len(records) > 1:
+        names = " and ".join(record.queue for record in records)
+        raise AdminError(f"job {id}: expected --queue, since {names} have one of this id")
+    if not records:
+        where = "there is" if queue is None else f"queue {queue} has"
+        raise NotFound(f"job {id}: {where} none of this id")
+    return records[0]
+
+
+def job_view(record: Record) -> JobView:
+    """What a store knows of a job."""
+    spec = _spec_of(record)
+    requested = {
+        name: getattr(spec, name, None)
+        for name in ("task", "args", "kwargs", "retries", "timeout", "ttl", "schedule")
+    }
+    return JobView(
+        **requested,
+        id=record.id,
+        queue=record.queue,
+        state=str(record.state),
+        parked=record.place != record.state,
+        priority=record.priority,
+        attempt=_attempt(record),
+        crashes=record.crashes,
+        created=rfc3339(record.created),
+        due=rfc3339(record.due if record.state is State.DELAYED else None),
+        lease_ends=rfc3339(record.due if record.state is State.ACTIVE else None),
+        started=rfc3339(record.started),
+        finished=rfc3339(record.finished),
+        worker=record.worker or None,
+        progress=_value(record.progress),
+        result=_value(record.result),
+        error=decode_failure(record.error),
+    )
+
+
+def _attempt(record: Record) -> int:
+    return max(1, record.failures) if record.state is State.FAILED else record.attempt
+
+
+def _spec_of(record: Record) -> JobSpec | None:
+    try:
+        return decode_spec(record.payload, limit=len(record.payload))
+    except CorruptPayload:
+        return None
+
+
+def _value(data: bytes) -> Any:
+    if not data:
+        return None
+    try:
+        return decode(data)
+    except CorruptPayload:
+        return data.decode("utf-8", "replace")

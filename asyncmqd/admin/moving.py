@@ -1,0 +1,107 @@
+"""Jobs that an operator moves: found by id or by state, decided by the domain, a page at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from asyncmqd.admin.errors import AdminError
+from asyncmqd.admin.jobs import find, only
+from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Record
+from asyncmqd.domain.settle import allowed, cancel, replay, run_now
+from asyncmqd.domain.states import State
+
+Verb = Literal["retry", "cancel", "remove"]
+Outcomes = dict[str, str | None]
+"""By id: None where the job was moved, else why it was not."""
+
+
+async def move(
+    store: BaseBackend, verb: Verb, ids: Sequence[str], queue: str | None = None
+) -> Outcomes:
+    """Retry, cancel or remove each of these jobs that can be."""
+    outcomes: Outcomes = {}
+    by_queue: defaultdict[str, list[str]] = defaultdict(list)
+    for id, records in (await find(store, ids, queue)).items():
+        try:
+            by_queue[only(id, records, queue).queue].append(id)
+        except AdminError as error:
+            outcomes[id] = str(error)
+    for name, members in by_queue.items():
+        outcomes |= await move_page(store, verb, members, name)
+    return outcomes
+
+
+async def ids_in(store: BaseBackend, queue: str, state: State) -> list[str]:
+    """The jobs that are in this state now.
+
+    All are noted before the first is moved: one that fails again meanwhile must not come round
+    for a second time.
+    """
+    ids: dict[str, None] = {}
+    offset = 0
+    while records := await store.list(queue, state, offset, PAGE):
+        ids.update((record.id, None) for record in records)
+        offset += len(records)
+    return list(ids)
+
+
+async def move_all(
+    store: BaseBackend, verb: Verb, ids: Sequence[str], queue: str, advance: Callable[[int], None]
+) -> int:
+    """Move the jobs that `ids_in` gave; how many were. `advance` hears of each page's size."""
+    moved = 0
+    for start in range(0, len(ids), PAGE):  # as many as a store takes without blocking others
+        page = ids[start : start + PAGE]
+        outcomes = await move_page(store, verb, page, queue)
+        moved += list(outcomes.values()).count(None)
+        advance(len(page))
+    return moved
+
+
+async def move_page(store: BaseBackend, verb: Verb, ids: Sequence[str], queue: str) -> Outcomes:
+    """Move jobs of one queue, up to a page of them."""
+    if verb == "remove":
+        removed = await store.remove(queue, ids)
+        return {id: None if was else _gone(id) for id, was in zip(ids, removed, strict=True)}
+    decide, expected = _DECISIONS[verb]
+    outcomes: Outcomes = {}
+    while ids:
+        changes = []
+        for id, record in zip(ids, await store.get(queue, ids), strict=True):
+            change = None if record is None else decide(record)
+            if change is not None:
+                changes.append(change)
+            elif record is None:
+                outcomes[id] = _gone(id)
+            else:
+                outcomes[id] = f"job {id}: expected {expected}, this one is {record.state}"
+        answers = await store.apply(queue, changes) if changes else []
+        moved = list(zip(changes, answers, strict=True))
+        outcomes |= {change.id: None for change, answer in moved if answer == "applied"}
+        # The rest has moved between the two calls: look again.
+        ids = [change.id for change, answer in moved if answer != "applied"]
+    return outcomes
+
+
+def _gone(id: str) -> str:
+    return f"job {id}: it is gone"
+
+
+def _retry(record: Record) -> Change | None:
+    if allowed(record, "replay"):
+        return replay(record)
+    return run_now(record) if allowed(record, "run_now") else None
+
+
+def _cancel(record: Record) -> Change | None:
+    return cancel(record) if allowed(record, "cancel") else None
+
+
+_DECISIONS: dict[str, tuple[Callable[[Record], Change | None], str]] = {
+    "retry": (_retry, "a job that has ended or is delayed"),
+    "cancel": (_cancel, "a job that has not ended"),
+}

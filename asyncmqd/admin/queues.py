@@ -1,0 +1,164 @@
+"""Look at queues, pause, resume and purge them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from asyncmqd.admin.errors import NotFound
+from asyncmqd.admin.jobs import job_view
+from asyncmqd.admin.schedules import ScheduleView, schedule_view
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.workers import list_workers
+from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.client.waits import served_queues
+from asyncmqd.domain.job import Counts, Record
+from asyncmqd.domain.names import did_you_mean
+from asyncmqd.domain.states import State
+
+Names = Callable[[], Iterable[str]]
+"""Names of queues from elsewhere, a configuration say; asked only if the store has not the one."""
+
+
+class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue in numbers; parked jobs are part of the waiting ones."""
+
+    name: str
+    waiting: int
+    delayed: int
+    active: int
+    completed: int
+    failed: int
+    expired: int
+    cancelled: int
+    parked: int
+    paused: bool
+
+
+class ListedQueue(QueueCounts, frozen=True, kw_only=True):
+    """A queue among others."""
+
+    workers: int  # how many serve it
+
+
+class NextJob(msgspec.Struct, frozen=True, kw_only=True):
+    """The job that runs next."""
+
+    id: str
+    task: str | None
+    priority: int
+    created: str | None
+    age: float  # seconds
+
+
+class QueueView(QueueCounts, frozen=True, kw_only=True):
+    """One queue: its jobs by state, what runs next, its workers and schedules."""
+
+    head: NextJob | None
+    next_due: str | None
+    next_lease_end: str | None
+    parked_tasks: tuple[str, ...]
+    concurrency: int  # of all workers together
+    running: int
+    workers: list[str]
+    schedules: list[ScheduleView]
+
+
+async def list_queues(store: BaseBackend) -> list[ListedQueue]:
+    """The queues that have jobs, schedules or workers."""
+    served = [name for worker in await list_workers(store) for name in worker.queues]
+    # A queue that is served but empty is one to see, too.
+    names = sorted({*await store.queues(), *served})
+    counts = await store.counts(names)
+    return [
+        ListedQueue(name=name, **_fields(counts[name]), workers=served.count(name))
+        for name in names
+    ]
+
+
+async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> QueueView:
+    """One queue. Raises NotFound if nobody knows it."""
+    await check_known(store, queue, elsewhere)
+    counts = (await store.counts([queue]))[queue]
+    outlook = (await store.outlook([queue]))[queue]
+    serving = [worker for worker in await list_workers(store) if queue in worker.queues]
+    records = await store.list(queue, State.WAITING, 0, 1)
+    return QueueView(
+        name=queue,
+        **_fields(counts),
+        head=_next_job(records[0], outlook.now) if records else None,
+        next_due=rfc3339(outlook.next_due),
+        next_lease_end=rfc3339(outlook.next_lapse),
+        parked_tasks=outlook.parked_tasks,
+        concurrency=sum(worker.queues[queue].concurrency for worker in serving),
+        running=sum(worker.queues[queue].running for worker in serving),
+        workers=[worker.id for worker in serving],
+        schedules=[schedule_view(each, outlook.now) for each in await store.schedules(queue)],
+    )
+
+
+def _next_job(record: Record, now: float) -> NextJob:
+    job = job_view(record)
+    return NextJob(
+        id=job.id,
+        task=job.task,
+        priority=job.priority,
+        created=job.created,
+        age=round(now - record.created, 3),
+    )
+
+
+def _fields(counts: Counts) -> dict[str, Any]:
+    return msgspec.structs.asdict(counts)
+
+
+async def pause(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:
+    """Have no worker claim jobs of a queue. Running jobs go on. Raises NotFound."""
+    await check_known(store, queue, elsewhere)
+    await store.pause(queue, paused=True)
+
+
+async def resume(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:
+    """Let workers claim again. Raises NotFound."""
+    await check_known(store, queue, elsewhere)
+    await store.pause(queue, paused=False)
+
+
+async def count(store: BaseBackend, queue: str, state: State, elsewhere: Names = tuple) -> int:
+    """How many jobs are in this state. Raises NotFound if nobody knows the queue."""
+    await check_known(store, queue, elsewhere)
+    counted: int = getattr((await store.counts([queue]))[queue], state)
+    return counted
+
+
+async def purge(
+    store: BaseBackend, queue: str, state: State, most: int, advance: Callable[[int], None]
+) -> int:
+    """Delete jobs in one state, oldest first; how many. `advance` hears of each page's size.
+
+    Not more than `most`, which is what `count` gave: a producer that keeps adding would keep us
+    here for ever.
+    """
+    deleted = 0
+    while deleted < most and (page := await store.purge(queue, state, min(PAGE, most - deleted))):
+        deleted += page
+        advance(page)
+    return deleted
+
+
+async def check_known(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:
+    """Raise NotFound for a queue that neither store, nor worker, nor anybody elsewhere knows."""
+    if (await store.counts([queue]))[queue].paused:
+        return
+    known = {*await store.queues(), *await served_queues(store)}
+    if queue in known:
+        return
+    known.update(elsewhere())
+    if queue not in known:
+        near = did_you_mean(queue, known)
+        raise NotFound(
+            "queue: expected one that has jobs, schedules or workers, or that the configuration"
+            f" names, got {queue!r}{near}"
+        )

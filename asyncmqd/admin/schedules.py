@@ -1,0 +1,128 @@
+"""Look at schedules, pause, resume and remove them, run one now."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+
+from asyncmqd.admin.errors import AdminError, NotFound
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.backends.base import BaseBackend, ScheduleRecord
+from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
+from asyncmqd.domain.codec import PayloadTooLarge
+from asyncmqd.domain.schedule import FORGOTTEN, Repeatable, decode_schedule, next_instant
+
+Action = Literal["pause", "resume", "remove"]
+
+
+class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as operators see it; `task` is None where the stored text cannot be read."""
+
+    queue: str
+    name: str
+    task: str | None
+    every: float | None  # seconds
+    cron: str | None
+    timezone: str | None
+    args: Any
+    kwargs: Any
+    paused: bool
+    next: str | None
+    last: str | None  # the latest instant that fired or was skipped
+    declared: str | None  # when this text of it was declared
+    by: str | None  # the process that did
+    former: str | None  # the text that this one replaced
+    former_by: str | None
+    seen: str | None  # when a living daemon last said that it has it
+    problem: str | None  # why no instant will come
+
+
+async def list_schedules(store: BaseBackend, queue: str | None = None) -> list[ScheduleView]:
+    """The schedules of a queue, or of all."""
+    now = await store.now()
+    names = await store.queues() if queue is None else [queue]
+    return [schedule_view(each, now) for name in names for each in await store.schedules(name)]
+
+
+async def run(store: BaseBackend, queue: str, name: str) -> str:
+    """Enqueue a schedule's job now; its id. The instants stay as they are.
+
+    Raises NotFound and AdminError.
+    """
+    record = next((each for each in await store.schedules(queue) if each.name == name), None)
+    if record is None:
+        raise _unknown(queue, name)
+    spec, _ = _read(record)
+    if spec is None:
+        raise AdminError(f"schedule {name} of queue {queue}: its stored text cannot be read")
+    try:
+        [job] = await add_all(store, queue, [_job_of(spec)])
+    except PayloadTooLarge as error:
+        raise AdminError(str(error)) from None
+    return job.spec.id
+
+
+async def edit(store: BaseBackend, queue: str, name: str, action: Action) -> None:
+    """Let no instant fire until it is resumed; let them fire again; forget the schedule.
+
+    A daemon that still declares a removed one brings it back. Raises NotFound.
+    """
+    if not await store.edit_schedule(queue, name, action):
+        raise _unknown(queue, name)
+
+
+def _unknown(queue: str, name: str) -> NotFound:
+    return NotFound(f"schedule {name}: queue {queue} has none of this name")
+
+
+def _job_of(spec: Repeatable) -> PendingJob:
+    options = CallOptions(
+        priority=spec.priority, retries=spec.retries, timeout=spec.timeout, ttl=spec.ttl
+    )
+    job = pending(spec.task, spec.args, spec.kwargs, options)
+    return PendingJob(job.queue, msgspec.structs.replace(job.spec, schedule=spec.key), job.delay)
+
+
+# ---------------------------------------------------------------------- looking
+
+
+def schedule_view(record: ScheduleRecord, now: float) -> ScheduleView:
+    """What a store knows of a schedule."""
+    spec, problem = _read(record)
+    if problem is None and now - record.seen > FORGOTTEN:
+        problem = "no daemon declares it"
+    silent = problem is not None or record.paused
+    fired = record.last != record.declared  # a new schedule starts at its declaration
+    declared = ("task", "every", "cron", "timezone", "args", "kwargs")
+    return ScheduleView(
+        **{name: getattr(spec, name, None) for name in declared},
+        queue=record.queue,
+        name=record.name,
+        paused=record.paused,
+        next=None if spec is None or silent else _next(spec, max(now, record.last)),
+        last=rfc3339(record.last) if fired else None,
+        declared=rfc3339(record.declared),
+        by=record.by or None,
+        former=record.former.decode(errors="replace") or None,
+        former_by=record.former_by or None,
+        seen=rfc3339(record.seen or None),
+        problem=problem,
+    )
+
+
+def _read(record: ScheduleRecord) -> tuple[Repeatable | None, str | None]:
+    """What the schedule enqueues, and when; else why its stored text cannot be read."""
+    try:
+        return decode_schedule(record.spec), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def _next(spec: Repeatable, after: float) -> str | None:
+    try:
+        instant = next_instant(spec, after)
+    except (ValueError, OverflowError):  # a zone that this host does not know, say
+        return None
+    return None if math.isinf(instant) else rfc3339(instant)

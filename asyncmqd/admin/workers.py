@@ -1,0 +1,64 @@
+"""Who serves queues, and what follows from it for a job that waits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.backends.base import BaseBackend, WorkerRecord
+from asyncmqd.client.waits import served_queues, serving
+from asyncmqd.domain.names import did_you_mean
+from asyncmqd.domain.serving import Load, serving_of, unknown
+
+
+class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A living process that serves queues: a daemon, say."""
+
+    id: str
+    host: str | None
+    pid: int | None
+    queues: dict[str, Load]
+    tasks: tuple[str, ...] | None  # None: too many to tell
+    started: str | None
+    seen: str | None
+
+
+async def list_workers(store: BaseBackend) -> list[WorkerView]:
+    """The living processes, by id."""
+    return [worker_view(record) for record in await store.workers()]
+
+
+def worker_view(record: WorkerRecord) -> WorkerView:
+    """What a store knows of a process."""
+    said = serving_of(record.info)
+    return WorkerView(
+        id=record.id,
+        host=said.host or None,
+        pid=said.pid or None,
+        queues=said.queues or {},
+        tasks=said.tasks,
+        started=rfc3339(record.started),
+        seen=rfc3339(record.seen),
+    )
+
+
+async def probable_mistake(store: BaseBackend, queue: str, task: str) -> str | None:
+    """What is probably wrong with the names of a job's queue and task, in words.
+
+    That nobody serves the queue is no mistake, unless somebody serves one of nearly that name.
+    """
+    processes = await serving(store)
+    served = {name for process in processes for name in process.queues or ()}
+    near = did_you_mean(queue, served)
+    if queue not in served and near:
+        return f"queue {queue}: nobody serves it now{near}"
+    problem = unknown(task, queue, processes)
+    return problem and f"task {task} in queue {queue}: {problem}"
+
+
+async def missing_worker(store: BaseBackend, queue: str) -> str | None:
+    """That nobody serves the queue, nor one of nearly that name, in words."""
+    served = await served_queues(store)
+    if queue in served or did_you_mean(queue, served):
+        return None
+    return f"queue {queue}: nobody serves it now"
