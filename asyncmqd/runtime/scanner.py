@@ -18,6 +18,7 @@ LEAST_NAP = 0.01  # seconds between looks, however often the bell rings
 TIDY_EVERY = 30.0  # seconds between prunings of a queue whose jobs end
 _NEVER = float("inf")
 TIDY_AFTER = 500  # ended jobs after which it is pruned all the same
+TIDY_BUSY = 5.0  # seconds between prunings while jobs wait: these go first
 
 
 class Scanner:
@@ -31,10 +32,10 @@ class Scanner:
         self.node = node
         self.options = options
         self.busy_since: float | None = None  # loop time at which the present look began
-        self.last_tidied = 0.0  # loop time
         self._paused = False
         self._bell = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.last_tidied = self._loop.time()
         self._next_look = _NEVER  # loop time
         self._more_to_tidy = False  # the last page of what is to be deleted was full
         self._ended = 0  # jobs that ended here, when last tidied
@@ -96,7 +97,7 @@ class Scanner:
             self.node.wake(self.queue)
             outlook = await self._outlook()
             seen = self._loop.time()
-        if self._is_untidy():
+        if self._is_untidy(busy=outlook.waiting > 0):
             await self.tidy()
         return seen + self._nap(outlook)
 
@@ -189,10 +190,14 @@ class Scanner:
         saw_jump = self._jumps > (self._bounded or 0)
         return saw_jump or believed(started, now) != started
 
-    def _is_untidy(self) -> bool:
+    def _is_untidy(self, *, busy: bool) -> bool:
+        if self._more_to_tidy:
+            return True
         ended = self._count_ended() - self._ended
         since = self._loop.time() - self.last_tidied
-        return self._more_to_tidy or ended >= TIDY_AFTER or (ended > 0 and since > TIDY_EVERY)
+        if ended >= TIDY_AFTER:
+            return not busy or since > TIDY_BUSY
+        return ended > 0 and since > TIDY_EVERY
 
     def _count_ended(self) -> int:
         totals = self.node.observer.totals

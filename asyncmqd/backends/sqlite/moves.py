@@ -222,7 +222,7 @@ def prune(tx: Transaction, queue: str, retention: Retention, page: int) -> int:
                 break
             doomed.append(row)
             size -= row.size
-    return jobs.delete(doomed)
+    return jobs.delete_kept(doomed)
 
 
 # ---------------------------------------------------------------------- administration

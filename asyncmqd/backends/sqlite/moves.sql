@@ -54,8 +54,7 @@ ORDER BY rank, seq LIMIT ?;
 
 -- name: rows_kept
 -- queue, line, lowest and highest rank in it, limit
-SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error)
+SELECT number, place, kept_in, large, length(payload) + large + length(result) + length(error)
 FROM jobs WHERE queue = ? AND kept_in = ? AND kept_until >= ? AND kept_until <= ?
 ORDER BY kept_until, seq LIMIT ?;
 

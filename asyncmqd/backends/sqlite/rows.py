@@ -82,6 +82,16 @@ class Row(msgspec.Struct):
             self.error_size = len(change.error)
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """What is needed of an ended job to delete it: a full row costs as much as its deletion."""
+
+    number: int
+    place: str
+    kept_in: str
+    large_size: int
+    size: int
+
+
 class Jobs:
     """The jobs of one queue in one transaction."""
 
@@ -101,10 +111,10 @@ class Jobs:
         rows = self._tx.execute(_SQL["rows_in"], (self._queue, place, until, limit))
         return [Row(*row) for row in rows]
 
-    def first_kept(self, line: str, limit: int, begin: int = 0, end: int = _FOR_EVER) -> list[Row]:
+    def first_kept(self, line: str, limit: int, begin: int = 0, end: int = _FOR_EVER) -> list[Kept]:
         """The ended jobs that would be deleted first, with a rank from `begin` to `end`."""
         rows = self._tx.execute(_SQL["rows_kept"], (self._queue, line, begin, end, limit))
-        return [Row(*row) for row in rows]
+        return [Kept(*row) for row in rows.fetchall()]
 
     def add(self, jobs: Sequence[NewJob]) -> None:
         """File new jobs. A large payload stands apart, where no move of its job copies it."""
@@ -141,9 +151,22 @@ class Jobs:
             self._tx.executemany(_SQL["save"], others)
 
     def delete(self, rows: Sequence[Row]) -> int:
+        """Delete jobs in any state; whoever waits for one that had not ended is told."""
         self._tx.ended[self._queue] += [row.id for row in rows if row.kept_in is None]
         for row in rows:
             self._leave(row)
+        return self._delete(rows)
+
+    def delete_kept(self, rows: Sequence[Kept]) -> int:
+        """Delete ended jobs."""
+        lines = {(row.place, row.kept_in) for row in rows}
+        for place, line in lines:
+            sizes = [row.size for row in rows if row.place == place and row.kept_in == line]
+            self._tx.count(self._queue, place, -len(sizes))
+            self._tx.count(self._queue, line, -len(sizes), -sum(sizes))
+        return self._delete(rows)
+
+    def _delete(self, rows: Sequence[Row | Kept]) -> int:
         if rows:
             self._tx.execute(_SQL["delete"], (as_json([row.number for row in rows]),))
         large = [row.number for row in rows if row.large_size]
