@@ -40,8 +40,8 @@ from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef
 from asyncmqd.observe.events import Applied, Observer
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.threads import CallersThread, Threads
 
@@ -76,7 +76,9 @@ class App:
     def __init__(self) -> None:
         self.now = clock.wall()  # the store's clock, in Unix seconds
         self.backend = InMemoryBackend(now=lambda: self.now)
-        self._node = Node(self.backend, lease=_LEASE, registry=_InThreads(), observer=_Quiet())
+        self._context = ProcessContext(
+            self.backend, lease=_LEASE, registry=_InThreads(), observer=_Quiet()
+        )
         self._threads: Threads | None = None  # else those of each run
 
     def advance(self, seconds: float) -> None:
@@ -117,7 +119,7 @@ class App:
         """
         if _loop_runs():
             raise RuntimeError("run_dry_sync would block the loop here: await run_dry instead")
-        thread = self._threads = CallersThread(self._node.overstays)
+        thread = self._threads = CallersThread(self._context.overstays)
         with ThreadPoolExecutor(1, "asyncmqd-testing") as others:
             work = contextvars.copy_context().run
             ran = others.submit(work, asyncio.run, self.run_dry(*queues, **options))
@@ -133,7 +135,7 @@ class App:
         while True:
             names = queues or await self.backend.queues()
             for queue in names:
-                for claim in await self.backend.claim(queue, 1, _LEASE, self._node.id):
+                for claim in await self.backend.claim(queue, 1, _LEASE, self._context.presence.id):
                     return claim
             if not await self._promote_first(names):
                 return None
@@ -150,7 +152,7 @@ class App:
         return True
 
     async def _run(self, claim: Claim) -> Record | None:
-        await run_one(self._node, claim, WorkerOptions(), self._threads)
+        await run_one(self._context, claim, WorkerOptions(), self._threads)
         (record,) = await self.backend.get(claim.queue, [claim.id])
         if record is not None and record.place != record.state:
             task = Job.of(record, self.backend).task

@@ -26,7 +26,7 @@ from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.leaving import leave
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
 """Exit codes; systemd does not restart a service that ends with 78."""
@@ -83,19 +83,19 @@ def _run(
     observer = Observer()
 
     async def serve() -> int:
-        node = _node(settings, instance, observer)
+        context = _context(settings, instance, observer)
         serving: Serving
         if settings.processes == 1:
-            serving = OwnProcess(node, settings, application, scanners)
+            serving = OwnProcess(context, settings, application, scanners)
         else:
-            serving = await _load_children(node, configuration, application, systemd, writer)
+            serving = await _load_children(context, configuration, application, systemd, writer)
         return await Daemon(configuration, serving, systemd, set_level).run(signals)
 
     return run_loop(serve(), observer)
 
 
 async def _load_children(
-    node: Node,
+    context: ProcessContext,
     configuration: Configuration,
     application: Application,
     systemd: Systemd,
@@ -105,7 +105,7 @@ async def _load_children(
     from asyncmqd.daemon.children.pool import ChildPool
 
     children = ChildPool(
-        node,
+        context,
         configuration.path,
         configuration.settings,
         application,
@@ -116,10 +116,10 @@ async def _load_children(
     return children
 
 
-def _node(settings: Settings, instance: Instance, observer: Observer) -> Node:
+def _context(settings: Settings, instance: Instance, observer: Observer) -> ProcessContext:
     backend = open_backend(settings.backend_url)
     backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
-    return Node(
+    return ProcessContext(
         backend,
         instance=instance.id,
         life=instance.life,

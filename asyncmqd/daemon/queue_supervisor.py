@@ -10,8 +10,8 @@ import msgspec
 from asyncmqd.domain import clock
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.duties import told
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 
 FIRST_PAUSE, LAST_PAUSE = 0.5, 30.0  # seconds before a worker that crashed is started anew
@@ -25,13 +25,13 @@ class QueueSupervisor:
     drained. So a queue that comes back while it drains is simply wanted again.
     """
 
-    def __init__(self, queue: str, node: Node, options: WorkerOptions) -> None:
+    def __init__(self, queue: str, context: ProcessContext, options: WorkerOptions) -> None:
         self.queue = queue
         self.options = options
         self.worker: Worker | None = None
         self.restarts = 0  # after crashes
         self.over = False  # it wants no queue any more; `ended` is done some turns later
-        self._node = node
+        self._context = context
         self._wanted = True
         self._ending = False  # the present worker was told to end
         self._limiter: RateLimiter | None = None  # what the last worker left
@@ -46,7 +46,7 @@ class QueueSupervisor:
         """Start the first worker; of thousands of queues not all at once."""
         if not self._begun:
             self._begun = True
-            begin, ended = self._node.duties.begin, self.ended
+            begin, ended = self._context.duties.begin, self.ended
             duty = begin(f"keeper of {self.queue}", self._keep, queue=self.queue)
             duty.ended.add_done_callback(lambda _: ended.set_result(None))
 
@@ -56,7 +56,7 @@ class QueueSupervisor:
         if options == before and self._wanted:
             return
         self._wanted = True
-        self._node.observer.event("queue.changed", queue=self.queue, **_numbers(options))
+        self._context.observer.event("queue.changed", queue=self.queue, **_numbers(options))
         if self._ending or self.worker is None:
             return  # the next worker has them from its start
         if options.scanners != before.scanners:
@@ -133,7 +133,7 @@ class QueueSupervisor:
             crashes = 1 if lasted > STEADY else crashes + 1
             await self._pause_after(error, crashes)
         self.over = True
-        self._node.observer.event("queue.stopped", queue=self.queue)
+        self._context.observer.event("queue.stopped", queue=self.queue)
 
     async def _serve(self) -> BaseException | None:
         """Run one worker to its end; the error if it crashed."""
@@ -154,8 +154,8 @@ class QueueSupervisor:
 
     async def _work(self) -> None:
         limiter = self._kept_limiter()
-        self.worker = Worker(self.queue, self._node, self.options, limiter=limiter)
-        self._node.observer.event("queue.started", queue=self.queue, **_numbers(self.options))
+        self.worker = Worker(self.queue, self._context, self.options, limiter=limiter)
+        self._context.observer.event("queue.started", queue=self.queue, **_numbers(self.options))
         await self.worker.run()
 
     def _kept_limiter(self) -> RateLimiter | None:
@@ -169,7 +169,7 @@ class QueueSupervisor:
     async def _pause_after(self, error: BaseException, crashes: int) -> None:
         bound = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(crashes - 1, 10))
         pause = bound * (0.5 + clock.draw() / 2)
-        self._node.observer.event(
+        self._context.observer.event(
             "queue.crashed",
             queue=self.queue,
             error=told(error),

@@ -38,12 +38,12 @@ class Daemon:
         systemd: Systemd,
         set_log_level: Callable[[str], None],
     ) -> None:
-        settings, observer = configuration.settings, serving.node.observer
+        settings, observer = configuration.settings, serving.context.observer
         self._configuration = configuration
         self._serving = serving
         serving.on_overstays = self._restart
-        serving.node.duties.on_hopeless = self._replace
-        self._backend = serving.node.backend
+        serving.context.duties.on_hopeless = self._replace
+        self._backend = serving.context.backend
         self._systemd = systemd
         self._observer = observer
         self._status = Status(serving, configuration)
@@ -63,7 +63,7 @@ class Daemon:
     async def run(self, signals: Signals) -> int:
         """Start, serve until told to stop, stop. The exit code."""
         signals.attach(self._commands)
-        begin = self._serving.node.duties.begin
+        begin = self._serving.context.duties.begin
         monitor = begin("loop monitor", self._monitor.run)
         duties = [begin("status line", self._tell_status), begin("watchdog", self._feed)]
         start = asyncio.create_task(self._start())
@@ -105,13 +105,13 @@ class Daemon:
             version=asyncmqd.__version__,
             config=str(self._configuration.path),
             store=settings.backend_shown,
-            worker=self._serving.node.id,
+            worker=self._serving.context.presence.id,
         )
         if warning := await self._control.start():
             self._observer.event("daemon.warning", warning=warning)
         connect(self._backend)  # what jobs enqueue goes where they came from
         # Before anybody serves: what a dead former self held must not be taken for a living one's.
-        recovered = await reach_store(self._serving.node)
+        recovered = await reach_store(self._serving.context)
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)
         await self._serving.start(self._configuration.settings)

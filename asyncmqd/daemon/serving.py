@@ -20,8 +20,8 @@ from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor, wanted_options
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.prints import leave_dead_stderr
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of
 
@@ -37,7 +37,7 @@ Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
 class Serving(Protocol):
     """What the daemon needs of those who run the jobs."""
 
-    node: Node  # the store, its health, and the observer
+    context: ProcessContext  # the store, its health, and the observer
     on_overstays: Callable[[str], None]  # called with the reason when only a new process helps
 
     async def start(self, settings: Settings) -> None:
@@ -95,7 +95,7 @@ class OwnProcess:
 
     def __init__(
         self,
-        node: Node,
+        context: ProcessContext,
         settings: Settings,
         application: Application,
         scanners: Scanners,
@@ -103,8 +103,8 @@ class OwnProcess:
         *,
         advises: bool = True,
     ) -> None:
-        self.node = node
-        self.supervisor = Supervisor(node)
+        self.context = context
+        self.supervisor = Supervisor(context)
         self.scanners = scanners
         self.on_overstays: Callable[[str], None] = lambda _: None
         self._settings = settings
@@ -115,16 +115,16 @@ class OwnProcess:
         self._advised_on: Settings | None = None
         self._entered = False
         self._stuck: set[str] = set()
-        node.overstays.on_more = self._count_overstays
+        context.overstays.on_more = self._count_overstays
 
     # ------------------------------------------------------------------ serving
 
     async def start(self, settings: Settings) -> None:
         """See `Serving`."""
-        await self.node.__aenter__()
+        await self.context.__aenter__()
         self._entered = True
         with contextlib.suppress(StoreError):  # the heartbeat says it as soon as it can
-            await self.node.announce()
+            await self.context.presence.announce()
         self._advise(advice.on_modules(settings))
         self._advise(advice.on_queues(settings, await self._served_by_all()))
         await self._advise_on_schedules(settings)
@@ -132,7 +132,7 @@ class OwnProcess:
 
     async def _served_by_all(self) -> set[str]:
         with contextlib.suppress(StoreError):
-            return await served_queues(self.node.backend)
+            return await served_queues(self.context.backend)
         return set()
 
     def _advise(self, problems: Problems) -> None:
@@ -141,7 +141,7 @@ class OwnProcess:
         for warning in warnings:
             if self._advises and warning not in self._advised:
                 self._advised.add(warning)
-                self.node.observer.event("daemon.warning", warning=warning)
+                self.context.observer.event("daemon.warning", warning=warning)
 
     async def _advise_on_schedules(self, settings: Settings) -> None:
         self._advised_on = settings
@@ -166,10 +166,10 @@ class OwnProcess:
         """See `Serving`."""
         self._settings = settings
         # Of what is claimed and what jobs enqueue, be it more or less than before.
-        self.node.backend.payload_limit = settings.payload_limit
+        self.context.backend.payload_limit = settings.payload_limit
         if settings is not self._advised_on:
             advise = partial(self._advise_on_schedules, settings)
-            self.node.duties.begin("advice on schedules", advise, vital=False)
+            self.context.duties.begin("advice on schedules", advise, vital=False)
         self.supervisor.apply(self._share(wanted_options(settings, self.scanners)))
 
     async def applied(self) -> None:
@@ -193,8 +193,8 @@ class OwnProcess:
         with contextlib.suppress(TimeoutError, StoreError):
             async with asyncio.timeout(CLOSE_LIMIT):
                 if self._entered:
-                    await self.node.__aexit__()
-                await self.node.backend.close()
+                    await self.context.__aexit__()
+                await self.context.backend.close()
 
     # ------------------------------------------------------------------ looking
 
@@ -203,7 +203,7 @@ class OwnProcess:
 
     def report(self) -> Report:
         """See `Serving`."""
-        totals, draining = self.node.observer.totals, set(self.supervisor.draining)
+        totals, draining = self.context.observer.totals, set(self.supervisor.draining)
         return Report(
             queues={
                 name: self._queue(served, draining=name in draining)
@@ -211,17 +211,17 @@ class OwnProcess:
             },
             completed=sum(count for (_, edge), count in totals.items() if edge == "succeed"),
             failed=sum(count for (_, edge), count in totals.items() if edge == "fail"),
-            stuck_functions=len(self.node.overstays),
+            stuck_functions=len(self.context.overstays),
             dropped=dropped(),
-            store_error=self.node.health.trouble,
+            store_error=self.context.health.trouble,
             stuck=sorted(self._stuck),
-            crashed=self.node.duties.crashed,
-            unreadable=self.node.timetable.unreadable,
+            crashed=self.context.duties.crashed,
+            unreadable=self.context.timetable.unreadable,
         )
 
     def last_report(self) -> Report:
         """The same with all queues there ever were: `report` forgets those that have drained."""
-        report, totals = self.report(), self.node.observer.totals
+        report, totals = self.report(), self.context.observer.totals
         for queue in {*self.supervisor.past_restarts, *(queue for queue, _ in totals)}:
             report.queues.setdefault(queue, self._history(queue))
         return report
@@ -240,7 +240,7 @@ class OwnProcess:
         )
 
     def _history(self, queue: str) -> QueueReport:
-        totals = self.node.observer.totals
+        totals = self.context.observer.totals
         return QueueReport(
             restarts=self.supervisor.past_restarts[queue],
             completed=totals[queue, "succeed"],
@@ -260,7 +260,7 @@ class OwnProcess:
         """See `Serving`."""
         now = asyncio.get_running_loop().time()
         for run in self.runs():
-            self.node.observer.event(
+            self.context.observer.event(
                 "job.stack",
                 **run.fields,
                 running_ms=round((now - run.started) * 1000),
@@ -276,10 +276,10 @@ class OwnProcess:
         """
         leave_dead_stderr()
         limit = self._settings.hang_limit
-        stuck = set(self.supervisor.stuck(limit)) if self.node.health.good else set()
+        stuck = set(self.supervisor.stuck(limit)) if self.context.health.good else set()
         for queue in sorted(stuck - self._stuck):
             error = f"no progress for {limit:g} s"
-            self.node.observer.event("queue.stuck", queue=queue, error=error)
+            self.context.observer.event("queue.stuck", queue=queue, error=error)
         self._stuck = stuck
 
     @property

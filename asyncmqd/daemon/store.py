@@ -6,27 +6,27 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError, StoreOutdated, StoreRefused
 from asyncmqd.observe.events import Observer
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 
 
-async def reach_store(node: Node) -> int:
-    """Connect, and take back what dead former selves of the node held; how many jobs.
+async def reach_store(context: ProcessContext) -> int:
+    """Connect, and take back what dead former selves of this process held; how many jobs.
 
     Tries until the store answers. Raises StoreRefused if it does not want us.
     """
     failures = 0
     while True:
         try:
-            await _connect(node.backend, node.observer)
-            recovered = await node.take_back()
+            await _connect(context.backend, context.observer)
+            recovered = await context.recovery.take_back()
         except StoreRefused:
             raise
         except StoreError as error:
-            node.health.failed(error)
-            await node.health.pause(failures)
+            context.health.failed(error)
+            await context.health.pause(failures)
             failures += 1
         else:
-            node.health.answered()
+            context.health.answered()
             return recovered
 
 

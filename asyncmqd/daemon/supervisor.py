@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from asyncmqd.config import Settings
 from asyncmqd.daemon.application import Scanners
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 
 STARTS = 2  # workers that begin in one turn of the loop; of thousands at once it would stand still
@@ -22,8 +22,8 @@ OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle wh
 class Supervisor:
     """Starts, changes and stops what serves the queues; none of them can touch another."""
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, context: ProcessContext) -> None:
+        self._context = context
         self.queues: dict[str, QueueSupervisor] = {}  # those that drain included
         self.past_restarts: Counter[str] = Counter()  # of workers, by queues that are gone
         self._to_begin: deque[QueueSupervisor] = deque()
@@ -42,7 +42,7 @@ class Supervisor:
                 present.change(options)
 
     def _start(self, queue: str, options: WorkerOptions) -> None:
-        served = QueueSupervisor(queue, self._node, options)
+        served = QueueSupervisor(queue, self._context, options)
         self.queues[queue] = served
         self._to_begin.append(served)
         if self._beginning is None or self._beginning.done():

@@ -239,6 +239,10 @@ class Registry:
         """The task of that name, if this process knows it."""
         return self._tasks.get(name)
 
+    def known(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that are registered."""
+        return [name for name in names if self.get(name) is not None]
+
     def remove(self, name: str) -> None:
         """Register no more. Raises LookupError if it is not."""
         if name not in self._tasks:

@@ -169,6 +169,23 @@ class Duties:
         return sorted(f"{duty.name}: {duty.error}" for duty in self._duties if duty.troubled)
 
 
+class DutyGroup:
+    """Some of the duties of a process, which end together."""
+
+    def __init__(self, duties: Duties) -> None:
+        self._duties = duties
+        self._begun: list[Duty] = []
+
+    def begin(self, name: str, work: Work) -> Duty:
+        """See `Duties.begin`."""
+        self._begun.append(self._duties.begin(name, work))
+        return self._begun[-1]
+
+    async def end(self) -> None:
+        """Have all of them end, and wait for it."""
+        await asyncio.wait([duty.end() for duty in self._begun])
+
+
 async def in_thread(name: str, work: Callable[[threading.Event], None]) -> None:
     """Do `work` in a thread of its own, for as long as this coroutine runs.
 

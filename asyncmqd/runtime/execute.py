@@ -36,8 +36,8 @@ from asyncmqd.runtime.claiming.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.threads import Threads, Thrown
@@ -53,16 +53,16 @@ class JobTimeout(Exception):
 class Execution:
     """Where and how runs of one queue are executed."""
 
-    def __init__(self, options: WorkerOptions, node: Node) -> None:
+    def __init__(self, options: WorkerOptions, context: ProcessContext) -> None:
         self.options = options
         self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
-        self.observer = node.observer
-        self._backend = node.backend
-        self.registry = node.registry
-        self.isolation = node.isolation
+        self.observer = context.observer
+        self._backend = context.backend
+        self.registry = context.registry
+        self.isolation = context.isolation
         self.on_cannot_begin: Callable[[CannotBegin], None] = lambda _: None
-        self.threads = Threads(node.overstays)
-        self.processes = Processes(node.registry, node.backend)
+        self.threads = Threads(context.overstays)
+        self.processes = Processes(context.registry, context.backend)
         # Whether the worker is made to end by whoever ends the whole loop, without telling it.
         self.ending: Callable[[], bool] = lambda: False
 

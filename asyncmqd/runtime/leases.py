@@ -1,7 +1,7 @@
 """Leases: renewed for all running jobs at once, from a thread, so that a blocked loop keeps them.
 
 A pure tick decides what to extend; a thread (for stores that give it a connection of its own) or a
-task of the loop (for the store in this process) drives it.
+task of the loop (for the store in this process) drives it. A claim that was lost is told of once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from asyncmqd.backends.base import BaseBackend, Extender, Held, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.states import State
+from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.duties import Duties, Duty, in_thread
 from asyncmqd.runtime.run import Run
 
@@ -23,44 +26,33 @@ LEASES = "renewal of leases"  # the name of the duty
 
 
 class Leases:
-    """The claims that this process holds.
+    """The claims that this process holds, each for `duration` seconds from its last renewal.
 
     Renewal stops once the loop has been stuck for longer than `hang_limit` seconds: a process that
-    does nothing any more must not keep its jobs from the others.
+    does nothing any more must not keep its jobs from the others. `on_drop` is called with each run
+    whose claim is over.
     """
 
     def __init__(
         self,
         backend: BaseBackend,
-        lease: float,
+        duration: float,
         hang_limit: float,
-        on_lost: Callable[[list[Run]], None],
+        observer: Observer,
         duties: Duties,
+        on_drop: Callable[[Run], None],
     ) -> None:
+        self.duration = duration
         self._backend = backend
-        self._duties = duties
-        self._lease = lease
         self._hang_limit = hang_limit
-        self._on_lost = on_lost
+        self._observer = observer
+        self._duties = duties
+        self._on_drop = on_drop
         self._runs: dict[tuple[str, str], Run] = {}
+        self._explaining: set[asyncio.Task[None]] = set()
         self._pulse = clock.monotonic()  # when the loop last showed that it turns
         self._loop: asyncio.AbstractEventLoop | None = None
         self._duty: Duty | None = None
-
-    def hold(self, run: Run) -> None:
-        """Renew this claim from now on."""
-        self._runs[run.claim.queue, run.id] = run
-
-    def drop(self, run: Run) -> None:
-        """Renew it no more."""
-        key = (run.claim.queue, run.id)
-        if self._runs.get(key) is run:
-            del self._runs[key]
-
-    def holds(self, claim: Claim) -> bool:
-        """Whether this process holds this very claim."""
-        run = self._runs.get((claim.queue, claim.id))
-        return run is not None and run.claim.token == claim.token
 
     def start(self) -> None:
         """Begin to renew, in a thread or in the running loop."""
@@ -71,6 +63,27 @@ class Leases:
         """Renew no more; what is still held runs out."""
         if self._duty is not None:
             await asyncio.wait([self._duty.end()])
+
+    def hold(self, run: Run) -> None:
+        """Renew this claim from now on."""
+        self._runs[run.claim.queue, run.id] = run
+
+    def drop(self, run: Run) -> None:
+        """Renew it no more: the store has what became of it, or never will."""
+        key = (run.claim.queue, run.id)
+        if self._runs.get(key) is run:
+            del self._runs[key]
+        self._on_drop(run)
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether this process holds this very claim."""
+        run = self._runs.get((claim.queue, claim.id))
+        return run is not None and run.claim.token == claim.token
+
+    async def check(self, claims: list[Claim]) -> list[bool]:
+        """Extend these claims now; whether each is still held. Raises StoreError."""
+        held = [Held(claim.queue, claim.id, claim.token) for claim in claims]
+        return await self._backend.extend(held, self.duration)
 
     # ------------------------------------------------------------------ the tick
 
@@ -86,7 +99,7 @@ class Leases:
         One whose reply is lost takes until its time limit: the next is in time only if it follows
         at once.
         """
-        return max(0.0, self._lease / RENEWALS - took)
+        return max(0.0, self.duration / RENEWALS - took)
 
     async def _renew(self) -> None:
         extend = self._backend.extender()
@@ -105,7 +118,7 @@ class Leases:
             if not runs:
                 continue
             try:
-                kept = await self._backend.extend([run.held for run in runs], self._lease)
+                kept = await self._backend.extend([run.held for run in runs], self.duration)
             except StoreError:
                 continue  # the claim loop notices an outage too, and logs it once
             self._judge(runs, kept)
@@ -120,7 +133,7 @@ class Leases:
                 self._loop.call_soon_threadsafe(self._note_pulse)
                 if runs:
                     failpoint("renewing")
-                    kept = extend([run.held for run in runs], self._lease)
+                    kept = extend([run.held for run in runs], self.duration)
                     failpoint("renewed")
                     self._loop.call_soon_threadsafe(self._judge, runs, kept)
             except StoreError:
@@ -137,10 +150,30 @@ class Leases:
             for run, is_kept in zip(runs, kept, strict=True)
             if not is_kept and not run.ended and self._runs.get((run.claim.queue, run.id)) is run
         ]
-        if lost:
-            self._on_lost(lost)
+        for run in lost:
+            run.stop("lost")
+            self.explain(run)
 
-    async def check(self, claims: list[Claim]) -> list[bool]:
-        """Extend these claims now; whether each is still held. Raises StoreError."""
-        held = [Held(claim.queue, claim.id, claim.token) for claim in claims]
-        return await self._backend.extend(held, self._lease)
+    # ------------------------------------------------------------------ lost claims
+
+    def explain(self, run: Run) -> None:
+        """Log why a claim is not ours any more: once, and when the store has said it."""
+        self.drop(run)
+        if not run.explained:
+            run.explained = True
+            task = begin(self._explain(run))
+            self._explaining.add(task)
+            task.add_done_callback(self._explaining.discard)
+
+    async def _explain(self, run: Run) -> None:
+        event, reason = "job.lease_lost", "its lease ended and it was taken over"
+        try:
+            (record,) = await self._backend.get(run.claim.queue, [run.id])
+        except StoreError:
+            record = None
+        else:
+            if record is None:
+                reason = "it was removed"
+            elif record.state is State.CANCELLED:
+                event, reason = "job.cancelled", "it was cancelled"
+        self._observer.about(run.claim, run.task_name, event, reason)

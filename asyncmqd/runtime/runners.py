@@ -1,4 +1,4 @@
-"""The runners of the guide: thin functions over `Node` and `Worker`.
+"""The runners of the guide: thin functions over `ProcessContext` and `Worker`.
 
 Cancelling them is the way to stop them. The first cancellation stops claiming, lets running jobs
 finish for `drain_timeout` seconds, hands back what is left without charging an attempt, and
@@ -21,7 +21,7 @@ from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import SharedSlots
 from asyncmqd.runtime.options import Scanner, WorkerOptions
-from asyncmqd.runtime.shared import shared_node
+from asyncmqd.runtime.shared import shared_context
 from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.watch import Watch
 from asyncmqd.runtime.worker import Worker
@@ -70,8 +70,8 @@ async def run_worker(
         repeatables=as_repeatables(repeatables or (), store.payload_limit),
         scanners=tuple(scanners),
     )
-    async with shared_node(store) as node:
-        await Worker(queue_name, node, options).run()
+    async with shared_context(store) as context:
+        await Worker(queue_name, context, options).run()
 
 
 async def start_worker(
@@ -93,15 +93,18 @@ async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) 
     """
     store = resolve(backend)
     options = WorkerOptions(scan_interval=configured_scan_interval(queue_name))
-    async with shared_node(store) as node, Watch(queue_name, node, worker_id, options) as watch:
+    async with (
+        shared_context(store) as context,
+        Watch(queue_name, context, worker_id, options) as watch,
+    ):
 
         async def step() -> None:
             claim = await watch.claim()
             with watch.busy_with(claim):
                 await handle_job(queue_name, claim, store)
-            node.health.answered()
+            context.health.answered()
 
-        await node.health.persistently(step)
+        await context.health.persistently(step)
 
 
 async def process_job(
@@ -120,9 +123,11 @@ async def process_job(
     slots = SharedSlots(limiter)
     store = resolve(backend)
     options = WorkerOptions(drain_timeout=drain_timeout)
-    async with shared_node(store) as node:
+    async with shared_context(store) as context:
         try:
-            await Worker(queue_name, node, options, slots=slots, limiter=rate_limiter).run_claims()
+            await Worker(
+                queue_name, context, options, slots=slots, limiter=rate_limiter
+            ).run_claims()
         finally:
             slots.close()
 
@@ -139,8 +144,8 @@ async def handle_job(
     if not isinstance(raw_job, Claim):
         raise TypeError(f"raw_job: expected a Claim, got {type(raw_job).__name__}")
     store = resolve(backend)
-    async with shared_node(store) as node:
-        await run_one(node, raw_job, WorkerOptions())
+    async with shared_context(store) as context:
+        await run_one(context, raw_job, WorkerOptions())
 
 
 async def delayed_job_scanner(
@@ -152,8 +157,8 @@ async def delayed_job_scanner(
     `scan_interval`.
     """
     options = WorkerOptions(scan_interval=_pace(queue_name, interval))
-    async with shared_node(resolve(backend)) as node:
-        await Worker(queue_name, node, options).run_scanner()
+    async with shared_context(resolve(backend)) as context:
+        await Worker(queue_name, context, options).run_scanner()
 
 
 async def repeatable_scheduler(
@@ -168,8 +173,8 @@ async def repeatable_scheduler(
     """
     store = resolve(backend)
     options = WorkerOptions(repeatables=as_repeatables(jobs, store.payload_limit))
-    async with shared_node(store) as node:
-        await Worker(queue_name, node, options).run_scheduler()
+    async with shared_context(store) as context:
+        await Worker(queue_name, context, options).run_scheduler()
 
 
 def _pace(queue: str, scan_interval: float | None) -> float:

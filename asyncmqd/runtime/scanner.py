@@ -11,8 +11,8 @@ from asyncmqd.domain.job import Record
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import EDGES, State
 from asyncmqd.domain.store_clock import LeaseEnds, believed, outlasts
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 
 LEAST_NAP = 0.01  # seconds between looks, however often the bell rings
 TIDY_EVERY = 30.0  # seconds between prunings of a queue whose jobs end
@@ -27,9 +27,16 @@ class Scanner:
     With nothing delayed and nothing active it sleeps until it is rung.
     """
 
-    def __init__(self, queue: str, node: Node, options: WorkerOptions) -> None:
+    def __init__(self, queue: str, context: ProcessContext, options: WorkerOptions) -> None:
         self.queue = queue
-        self.node = node
+        self._backend = context.backend
+        self._registry = context.registry
+        self._observer = context.observer
+        self._health = context.health
+        self._wakeups = context.wakeups
+        self._presence = context.presence
+        self._recovery = context.recovery
+        self._leases = context.leases
         self.options = options
         self.busy_since: float | None = None  # loop time at which the present look began
         self._paused = False
@@ -58,11 +65,11 @@ class Scanner:
 
     async def run(self) -> None:
         """Scan until cancelled; a store that fails is tried again."""
-        self.node.health.on_jump.add(self._after_jump)
+        self._health.on_jump.add(self._after_jump)
         try:
-            await self.node.health.persistently(self._scan)
+            await self._health.persistently(self._scan)
         finally:
-            self.node.health.on_jump.discard(self._after_jump)
+            self._health.on_jump.discard(self._after_jump)
 
     def _after_jump(self) -> None:
         self._jumps += 1
@@ -91,10 +98,10 @@ class Scanner:
         if self._bounded != self._jumps:
             await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
-        if known := self.node.known(outlook.parked_tasks):
+        if known := self._registry.known(outlook.parked_tasks):
             moved += await self._unpark(known)
         if moved:
-            self.node.wake(self.queue)
+            self._wakeups.wake(self.queue)
             outlook = await self._outlook()
             seen = self._loop.time()
         if self._is_untidy(busy=outlook.waiting > 0):
@@ -116,11 +123,11 @@ class Scanner:
         if paused != self._paused:
             self._paused = paused
             name = "queue.paused" if paused else "queue.resumed"
-            self.node.observer.event(name, queue=self.queue)
+            self._observer.event(name, queue=self.queue)
 
     async def _outlook(self) -> Outlook:
-        asked, health = self._loop.time(), self.node.health
-        outlook = (await self.node.backend.outlook([self.queue]))[self.queue]
+        asked, health = self._loop.time(), self._health
+        outlook = (await self._backend.outlook([self.queue]))[self.queue]
         health.note_reply(outlook.now, asked)
         if self._lease_ends.note(outlook.now, outlook.next_lapse):
             health.doubt_leases()
@@ -132,10 +139,10 @@ class Scanner:
         total, more = 0, True
         while more:
             failpoint("promoting")
-            moved = await self.node.backend.move_due(self.queue)
+            moved = await self._backend.move_due(self.queue)
             failpoint("promoted")
             if moved:
-                self.node.wake(self.queue)
+                self._wakeups.wake(self.queue)
             total += moved
             more = moved == PAGE
         return total
@@ -143,19 +150,19 @@ class Scanner:
     async def _recover(self, outlook: Outlook) -> int:
         if outlook.next_lapse is None or outlook.next_lapse > outlook.now:
             return 0
-        if not self.node.health.may_recover:
+        if not self._health.may_recover:
             return 0
         total, more = 0, True
         policy = Policy(retention=self.options.retention)
         while more:
-            page = await self.node.backend.expired(self.queue)
+            page = await self._backend.expired(self.queue)
             await self._outlook()  # the store's clock may have jumped since the last look
-            if not self.node.health.may_recover:
+            if not self._health.may_recover:
                 return total
             # Not our own living runs: after the loop was blocked, this scanner may wake up first.
-            others = [claim for claim in page.claims if not self.node.leases.holds(claim)]
+            others = [claim for claim in page.claims if not self._leases.holds(claim)]
             crash = Crashed("its worker was silent for longer than its lease", lapsed=True)
-            recovered = await self.node.recover(self.queue, others, crash, policy)
+            recovered = await self._recovery.recover(self.queue, others, crash, policy)
             total += recovered
             more = page.more and recovered > 0
         return total
@@ -165,8 +172,8 @@ class Scanner:
 
         After the store's clock went back, those of the dead would hold until it is there again.
         """
-        backend, offset, jumps = self.node.backend, 0, self._jumps
-        longest = await self.node.longest_lease() if outlook.next_lapse is not None else 0.0
+        backend, offset, jumps = self._backend, 0, self._jumps
+        longest = await self._presence.longest_lease() if outlook.next_lapse is not None else 0.0
         while longest and (page := await backend.list(self.queue, State.ACTIVE, offset)):
             late = [
                 Held(self.queue, each.id, each.token)
@@ -200,7 +207,7 @@ class Scanner:
         return ended > 0 and since > TIDY_EVERY
 
     def _count_ended(self) -> int:
-        totals = self.node.observer.totals
+        totals = self._observer.totals
         return sum(totals[self.queue, edge.name] for edge in EDGES.values() if edge.target.terminal)
 
     async def tidy(self) -> None:
@@ -210,7 +217,7 @@ class Scanner:
         """
         self.last_tidied = self._loop.time()
         self._ended = self._count_ended()
-        removed = await self.node.backend.prune(self.queue, self.options.retention)
+        removed = await self._backend.prune(self.queue, self.options.retention)
         self._more_to_tidy = removed >= PAGE
         if self._more_to_tidy:
             self._bell.set()
@@ -218,6 +225,6 @@ class Scanner:
     async def _unpark(self, tasks: list[str]) -> int:
         """Bring back jobs that were left for a daemon that knows their task: this one does."""
         total = 0
-        while (moved := await self.node.backend.unpark(self.queue, tasks)) > 0:
+        while (moved := await self._backend.unpark(self.queue, tasks)) > 0:
             total += moved
         return total

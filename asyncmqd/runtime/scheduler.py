@@ -29,7 +29,7 @@ from asyncmqd.domain.schedule import (
 )
 
 if TYPE_CHECKING:
-    from asyncmqd.runtime.node import Node
+    from asyncmqd.runtime.process.context import ProcessContext
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -52,9 +52,16 @@ class _Entry:
 class Scheduler:
     """Declares the repeatables of a queue and fires them."""
 
-    def __init__(self, queue: str, node: Node, repeatables: Sequence[Repeatable]) -> None:
+    def __init__(
+        self, queue: str, context: ProcessContext, repeatables: Sequence[Repeatable]
+    ) -> None:
         self.queue = queue
-        self.node = node
+        self._backend = context.backend
+        self._registry = context.registry
+        self._observer = context.observer
+        self._wakeups = context.wakeups
+        self._timetable = context.timetable
+        self._id = context.presence.id
         self.busy_since: float | None = None  # loop time at which the present pass began
         self.fresh = True  # declared anew: differing specs in the store are replaced
         self.declared_at = -math.inf  # loop time
@@ -79,11 +86,11 @@ class Scheduler:
             self.fresh = True
             self.look_again()
             self._note_due()
-            self.node.timetable.ring()
+            self._timetable.ring()
 
     async def run(self) -> None:
         """Fire until cancelled; a store that fails is tried again."""
-        await self.node.timetable.serve(self)
+        await self._timetable.serve(self)
 
     # ------------------------------------------------------------------ by the timetable
 
@@ -122,7 +129,7 @@ class Scheduler:
             own = self.specs.get(name)  # it may be declared no more: this takes many turns
             if own is not None and not self._keep(record):
                 broken[name] = own
-            await self.node.timetable.step()
+            await self._timetable.step()
         lost = len(found) < len(self.specs) or not all(record.seen for record in found.values())
         if lost and self.declared_at < self.looked_at:
             # Somebody removed it, or another daemon that had it as well does so no more.
@@ -162,8 +169,8 @@ class Scheduler:
         """One line where our declaration took the place of another, and where another took ours."""
         if record.spec == self.specs[record.name]:
             self._overruled.pop(record.name, None)
-            told, key = self.node.timetable.replaced, (self.queue, record.name)
-            ours = record.former and record.by == self.node.id
+            told, key = self._timetable.replaced, (self.queue, record.name)
+            ours = record.former and record.by == self._id
             if ours and told.get(key) != record.declared:  # else by a former worker of the queue
                 told[key] = record.declared
                 former, owner = record.former.decode(errors="replace"), record.former_by or None
@@ -185,7 +192,7 @@ class Scheduler:
                 entry.next = next_instant(entry.repeatable, max(now, entry.since))
             else:
                 await self._fire(entry, name, instant, now)
-            await self.node.timetable.step()
+            await self._timetable.step()
         await self._plan(store_time())
 
     async def _plan(self, now: float) -> None:
@@ -196,7 +203,7 @@ class Scheduler:
                 missed = latest_instant(entry.repeatable, entry.since, now)
                 after = max(now, entry.since)
                 entry.next = next_instant(entry.repeatable, after) if missed is None else missed
-                await self.node.timetable.step()
+                await self._timetable.step()
         self._note_due()
 
     def _note_due(self) -> None:
@@ -208,11 +215,11 @@ class Scheduler:
         missed = now - instant > MISSED_LIMIT
         job = None if missed else self._job(repeatable, instant)
         failpoint("firing")
-        fired = await self.node.backend.fire(self.queue, name, instant, job)
+        fired = await self._backend.fire(self.queue, name, instant, job)
         if not fired and job is not None and await self._is_due(name, instant):
             # The store's clock was set back, and its hour comes again: the id has been used.
             job = self._job(repeatable, instant, f".{clock.nonce()}")
-            fired = await self.node.backend.fire(self.queue, name, instant, job)
+            fired = await self._backend.fire(self.queue, name, instant, job)
         failpoint("fired")
         entry.record = msgspec.structs.replace(entry.record, last=instant)
         if not fired:
@@ -225,12 +232,10 @@ class Scheduler:
             job_id=None if job is None else job.id,
             late_ms=round((now - instant) * 1000, 1),
         )
-        self.node.wake(self.queue)
+        self._wakeups.wake(self.queue)
 
     async def _is_due(self, name: str, instant: float) -> bool:
-        found = [
-            each for each in await self.node.backend.schedules(self.queue) if each.name == name
-        ]
+        found = [each for each in await self._backend.schedules(self.queue) if each.name == name]
         return any(not record.paused and record.last < instant for record in found)
 
     def _job(self, repeatable: Repeatable, instant: float, suffix: str = "") -> NewJob | None:
@@ -238,7 +243,7 @@ class Scheduler:
 
         Declarations are checked, but the one that counts may be of a daemon with another limit.
         """
-        task = self.node.registry.get(repeatable.task)
+        task = self._registry.get(repeatable.task)
         options = None if task is None else task.options
         spec = job_of(
             repeatable,
@@ -248,11 +253,11 @@ class Scheduler:
         )
         spec = msgspec.structs.replace(spec, id=spec.id + suffix)
         try:
-            payload = encode_spec(spec, self.node.backend.payload_limit)
+            payload = encode_spec(spec, self._backend.payload_limit)
         except (NotSerialisable, PayloadTooLarge) as error:
             self._event("schedule.failed", repeatable.key, error=str(error))
             return None
         return NewJob(id=spec.id, payload=payload, priority=spec.priority)
 
     def _event(self, event: str, name: str, **fields: object) -> None:
-        self.node.observer.event(event, queue=self.queue, schedule=name, **fields)
+        self._observer.event(event, queue=self.queue, schedule=name, **fields)

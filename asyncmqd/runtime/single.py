@@ -10,15 +10,15 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import Outcome, update_progress
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.threads import Threads
 
 
 async def run_one(
-    node: Node, claim: Claim, options: WorkerOptions, threads: Threads | None = None
+    context: ProcessContext, claim: Claim, options: WorkerOptions, threads: Threads | None = None
 ) -> None:
     """Execute the claim and apply what `settle` decides.
 
@@ -29,12 +29,12 @@ async def run_one(
     run = Run(claim, asyncio.get_running_loop().time())
     caller = asyncio.current_task()
     assert caller is not None
-    execution = Execution(options, node)
+    execution = Execution(options, context)
     if threads is not None:
         execution.threads = threads
     execution.ending = lambda: caller.cancelling() > 0
     # In a task of its own, so that a cancellation can meet no step of it half-way.
-    work = begin(_run(node, run, execution))
+    work = begin(_run(context, run, execution))
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -48,7 +48,7 @@ async def run_one(
     work.result()
 
 
-async def _run(node: Node, run: Run, execution: Execution) -> None:
+async def _run(context: ProcessContext, run: Run, execution: Execution) -> None:
     loop = asyncio.get_running_loop()
     claim = run.claim
     notes: set[asyncio.Task[object]] = set()
@@ -58,15 +58,15 @@ async def _run(node: Node, run: Run, execution: Execution) -> None:
 
     def note(progress: bytes) -> None:
         if not run.ended:
-            apply = node.backend.apply(claim.queue, [update_progress(claim, progress)])
+            apply = context.backend.apply(claim.queue, [update_progress(claim, progress)])
             notes.add(begin(apply))
 
     async def execute() -> Outcome | None:
-        await node.isolation.wait()
+        await context.isolation.wait()
         return await execution.execute(run)
 
     run.on_progress = report
-    node.leases.hold(run)
+    context.leases.hold(run)
     run.asyncio_task = begin(execute())
     try:
         outcome = await _outcome(run, run.asyncio_task, execution)
@@ -76,9 +76,9 @@ async def _run(node: Node, run: Run, execution: Execution) -> None:
         await execution.close()
     run.duration = loop.time() - run.started
     if outcome is None:
-        node.explain(run)
+        context.leases.explain(run)
         return
-    await _write(node, run, decide(run, outcome, node.observer))
+    await _write(context, run, decide(run, outcome, context.observer))
 
 
 async def _outcome(
@@ -103,14 +103,14 @@ async def _outcome(
     return execution.stopped(run)
 
 
-async def _write(node: Node, run: Run, change: Change) -> None:
+async def _write(context: ProcessContext, run: Run, change: Change) -> None:
     try:
-        (answer,) = await node.backend.apply(run.claim.queue, [change])
+        (answer,) = await context.backend.apply(run.claim.queue, [change])
     except StoreError:
-        node.let_go(run)  # its lease brings the job back
+        context.leases.drop(run)  # its lease brings the job back
         raise
     if answer in {"applied", "already"}:
-        node.let_go(run)
-        node.observer.change(change, run.claim, run.task_name, run.duration)
+        context.leases.drop(run)
+        context.observer.change(change, run.claim, run.task_name, run.duration)
     else:
-        node.explain(run)
+        context.leases.explain(run)

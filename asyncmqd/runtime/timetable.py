@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from asyncmqd.backends.base import ScheduleRecord, StoreError
+from asyncmqd.backends.base import BaseBackend, ScheduleRecord, StoreError
+from asyncmqd.runtime.duties import Duties, Duty
+from asyncmqd.runtime.process.health import Health
 
 if TYPE_CHECKING:
-    from asyncmqd.runtime.duties import Duty
-    from asyncmqd.runtime.node import Node
     from asyncmqd.runtime.scheduler import Scheduler
 
 REFRESH = 30.0  # seconds between looks at what the store and other daemons say
@@ -29,11 +29,14 @@ STEPS = 16  # schedules that are worked on in one turn of the loop: half a milli
 
 
 class Timetable:
-    """Looks at the store for the schedulers of a node, and has them fire."""
+    """Looks at the store for the schedulers of the process `id`, and has them fire."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, backend: BaseBackend, health: Health, duties: Duties, id: str) -> None:
         self.replaced: dict[tuple[str, str], float] = {}  # queue and name: what was told, declared
-        self._node = node
+        self._backend = backend
+        self._health = health
+        self._duties = duties
+        self._id = id
         self._members: dict[Scheduler, asyncio.Future[None]] = {}
         self._duty: Duty | None = None
         self._bell = asyncio.Event()
@@ -47,7 +50,7 @@ class Timetable:
         loop = asyncio.get_running_loop()
         failed = self._members[scheduler] = loop.create_future()
         if self._duty is None:
-            self._duty = self._node.duties.begin("schedules", self._run)
+            self._duty = self._duties.begin("schedules", self._run)
         self.ring()
         try:
             await failed
@@ -88,11 +91,11 @@ class Timetable:
     # ------------------------------------------------------------------ inside
 
     async def _run(self) -> None:
-        self._node.health.on_jump.add(self._after_jump)
+        self._health.on_jump.add(self._after_jump)
         try:
-            await self._node.health.persistently(self._pass)
+            await self._health.persistently(self._pass)
         finally:
-            self._node.health.on_jump.discard(self._after_jump)
+            self._health.on_jump.discard(self._after_jump)
 
     def _after_jump(self) -> None:
         self._unsure = True
@@ -123,7 +126,7 @@ class Timetable:
         leaving = list(islice((each for each in self._members if each.withdrawn), PAGE))
         if leaving:
             names = [(each.queue, sorted(each.withdrawn)) for each in leaving]
-            await self._node.backend.withdraw(names)
+            await self._backend.withdraw(names)
             for each, (_, told) in zip(leaving, names, strict=True):
                 each.withdrawn = each.withdrawn.difference(told)
             self._bell.set()  # there may be more of them
@@ -153,7 +156,7 @@ class Timetable:
             for each in schedulers:
                 each.declared(asked)
             try:
-                now = await self._node.backend.declare_all(wanted, fresh, self._node.id)
+                now = await self._backend.declare_all(wanted, fresh, self._id)
             except BaseException:
                 for each in schedulers:
                     each.declare_again(fresh=fresh)
@@ -163,7 +166,7 @@ class Timetable:
     async def _read(self, schedulers: Sequence[Scheduler]) -> None:
         if self._unsure or asyncio.get_running_loop().time() - self._told_at >= REFRESH / 2:
             await self._ask_time()
-        records = await self._node.backend.schedules(*dict.fromkeys(s.queue for s in schedulers))
+        records = await self._backend.schedules(*dict.fromkeys(s.queue for s in schedulers))
         by_queue: dict[str, list[ScheduleRecord]] = {}
         for record in records:
             by_queue.setdefault(record.queue, []).append(record)
@@ -173,11 +176,11 @@ class Timetable:
                 broken.append((each.queue, found))
                 each.look_again()
         if broken:
-            await self._node.backend.declare_all(broken, fresh=True, by=self._node.id)
+            await self._backend.declare_all(broken, fresh=True, by=self._id)
 
     async def _ask_time(self) -> None:
         asked = asyncio.get_running_loop().time()
-        self._note_time(asked, await self._node.backend.now())
+        self._note_time(asked, await self._backend.now())
 
     def _note_time(self, asked: float, now: float) -> None:
         """Behind the store's clock by what the reply took: may make instants late, never early."""
@@ -185,7 +188,7 @@ class Timetable:
         self._offset = now - answered
         # After a stall, or if we were stopped meanwhile, that is much: ask again before it counts.
         self._unsure = answered - asked > SLOW
-        self._node.health.note_reply(now, asked)
+        self._health.note_reply(now, asked)
 
     async def _fire_due(self) -> None:
         if self._next_due() > self.now():

@@ -13,29 +13,35 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.settle import Policy, Released, settle
 from asyncmqd.runtime.duties import Duty
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner
 
 
 class Watch:
     """One consumer's view of its queue. Use it as an async context manager."""
 
-    def __init__(self, queue: str, node: Node, worker_id: int, options: WorkerOptions) -> None:
+    def __init__(
+        self, queue: str, context: ProcessContext, worker_id: int, options: WorkerOptions
+    ) -> None:
         self.queue = check_queue_name(queue)
-        self.node = node
-        self.worker = f"{node.id}#{worker_id}"
+        self._backend = context.backend
+        self._duties = context.duties
+        self._workers = context.workers
+        self._wakeups = context.wakeups
+        self._lease = context.leases.duration
+        self.worker = f"{context.presence.id}#{worker_id}"
         self.concurrency = 1
         self.running: dict[str, object] = {}
         self.claiming = True
-        self._scanner = Scanner(queue, node, options)
+        self._scanner = Scanner(queue, context, options)
         self._scanning: Duty | None = None
         self._woken = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self.node.join(self)
+        self._workers.register(self)
         name = f"scanner of {self.queue}"
-        self._scanning = self.node.duties.begin(name, self._scanner.run, queue=self.queue)
+        self._scanning = self._duties.begin(name, self._scanner.run, queue=self.queue)
         return self
 
     async def __aexit__(
@@ -48,8 +54,8 @@ class Watch:
         if self._scanning is not None:
             await asyncio.wait([self._scanning.end()])
         with contextlib.suppress(StoreError):  # then others look by themselves, by and by
-            await self.node.retire(self.queue)
-        self.node.part(self)
+            await self._wakeups.retire(self.queue)
+        self._workers.unregister(self)
 
     @contextlib.contextmanager
     def busy_with(self, claim: Claim) -> Iterator[None]:
@@ -96,12 +102,12 @@ class Watch:
     async def _claim_or_release(self) -> list[Claim]:
         """A claim whose reply is thrown away would be held by nobody until its lease ends."""
         claiming = asyncio.ensure_future(
-            self.node.backend.claim(self.queue, 1, self.node.lease, self.worker)
+            self._backend.claim(self.queue, 1, self._lease, self.worker)
         )
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             changes = [settle(claim, Released(), Policy(), 0.0) for claim in await claiming]
             if changes:
-                await self.node.backend.apply(self.queue, changes)
+                await self._backend.apply(self.queue, changes)
             raise

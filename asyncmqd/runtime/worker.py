@@ -12,9 +12,9 @@ from asyncmqd.runtime.claiming.loop import ClaimLoop
 from asyncmqd.runtime.claiming.slots import OwnSlots, Slots
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import Scanner as CustomScanner
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
@@ -32,22 +32,22 @@ class Worker:
     def __init__(
         self,
         queue: str,
-        node: Node,
+        context: ProcessContext,
         options: WorkerOptions,
         *,
         slots: Slots | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
         self.queue = check_queue_name(queue)
-        self.node = node
+        self.context = context
         self.options = options
         self._slots = slots or OwnSlots(options.concurrency)
-        self._execution = Execution(options, node)
-        self._scanner = Scanner(queue, node, options)
-        self._scheduler = Scheduler(queue, node, options.repeatables)
+        self._execution = Execution(options, context)
+        self._scanner = Scanner(queue, context, options)
+        self._scheduler = Scheduler(queue, context, options.repeatables)
         self._claims = ClaimLoop(
             queue,
-            node,
+            context,
             self._execution,
             Capacity(self._slots, limiter or _limiter_of(options)),
             self._scanner,
@@ -61,7 +61,7 @@ class Worker:
 
         A second cancellation hands back at once what still runs.
         """
-        self.node.join(self)
+        self.context.workers.register(self)
         try:
             await self._run_loops()
         except asyncio.CancelledError as error:
@@ -69,11 +69,11 @@ class Worker:
             # the collector comes by, which in a daemon is hours later.
             raise error.with_traceback(None) from None
         finally:
-            self.node.part(self)
+            self.context.workers.unregister(self)
             await self._execution.close()
 
     async def _run_loops(self) -> None:
-        begin = self.node.duties.begin
+        begin = self.context.duties.begin
         duties = [
             begin(f"scanner of {self.queue}", self._scanner.run, queue=self.queue),
             begin(f"scheduler of {self.queue}", self._scheduler.run, queue=self.queue),
@@ -88,7 +88,7 @@ class Worker:
     def _begin_custom(self, scanner: CustomScanner) -> Duty:
         """One that fails runs again, for ever: the application may mend what ails it."""
         name = _name_of(scanner)
-        return self.node.duties.begin(
+        return self.context.duties.begin(
             f"{name} of {self.queue}",
             partial(self._scan, scanner),
             event="scanner.crashed",
@@ -100,20 +100,20 @@ class Worker:
 
     async def run_claims(self) -> None:
         """Only claim and run, as `process_job` does: others scan and schedule."""
-        self.node.join(self)
+        self.context.workers.register(self)
         try:
             await self._claims.run()
         finally:
-            self.node.part(self)
+            self.context.workers.unregister(self)
             await self._execution.close()
 
     async def run_scanner(self) -> None:
         """Only promote, recover and tidy, as `delayed_job_scanner` does."""
-        self.node.join(self)
+        self.context.workers.register(self)
         try:
             await self._scanner.run()
         finally:
-            self.node.part(self)
+            self.context.workers.unregister(self)
 
     async def run_scheduler(self) -> None:
         """Only fire schedules, as `repeatable_scheduler` does."""
@@ -122,7 +122,7 @@ class Worker:
     async def _scan(self, scanner: CustomScanner) -> None:
         pace = self.options.scan_interval
         try:
-            await scanner(self.queue, backend=self.node.backend, interval=pace)
+            await scanner(self.queue, backend=self.context.backend, interval=pace)
         except (SystemExit, KeyboardInterrupt) as error:  # raised on, it would leave the loop
             raise RuntimeError(f"the scanner raised {type(error).__name__}") from error
 

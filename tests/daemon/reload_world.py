@@ -1,8 +1,8 @@
 """A daemon's inside in the test's own loop, with the configuration file that it runs by.
 
 `Document` is the file and, independently of the code under test, what it should mean. `World` has
-the real `Reloader`, `Supervisor` and `Node` on the store in memory, and jobs that run until their
-gate opens, in the loop and in threads.
+the real `Reloader`, `Supervisor` and `ProcessContext` on the store in memory, and jobs that run
+until their gate opens, in the loop and in threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from asyncmqd.domain.job import Counts, JobSpec, NewJob
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import POLLS
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
@@ -207,7 +207,7 @@ def in_force(worker: Worker) -> Table:
         "retries": execution.retries,
         "timeout": execution.timeout,
         "executor": execution.executor,
-        "payload_limit": worker.node.backend.payload_limit,
+        "payload_limit": worker.context.backend.payload_limit,
         "scan_interval": scanner.scan_interval,
         "repeatables": {spec["task"]: spec["every"] for spec in specs},
         **limits,
@@ -255,28 +255,28 @@ class Gate:
 class World:
     """Queues that are served by one configuration file after the other."""
 
-    def __init__(self, place: Path, node: Node, document: Document) -> None:
+    def __init__(self, place: Path, context: ProcessContext, document: Document) -> None:
         self.path = place / "queues.toml"
-        self.node = node
+        self.context = context
         self.began: Counter[str] = Counter()  # by job id
         self.ran: Counter[str] = Counter()
         self.jobs: dict[str, str] = {}  # the queue of each
         self.gates = {queue: Gate() for queue in QUEUES}
         self.log_levels: list[str] = []
         for function, name in ((self._hold, "hold"), (self._block, "block"), (self._nop, "nop")):
-            node.registry.add(TaskDef(function, name, TaskOptions(executor="thread")))
+            context.registry.add(TaskDef(function, name, TaskOptions(executor="thread")))
         self.write(document)
         settings = load(self.path, {})
-        serving = OwnProcess(node, settings, Application(self.path, {}), {})
+        serving = OwnProcess(context, settings, Application(self.path, {}), {})
         self.supervisor = serving.supervisor
         self.configuration = Configuration(self.path, {}, settings)
         serving.apply(settings)
         self.reloader = Reloader(
             self.configuration,
             serving,
-            Previewer(node.backend),
-            Systemd({}, node.observer),
-            node.observer,
+            Previewer(context.backend),
+            Systemd({}, context.observer),
+            context.observer,
             self.log_levels.append,
         )
         self.reloader.start()
@@ -305,7 +305,7 @@ class World:
         id = f"{queue}{len(self.jobs)}"
         self.jobs[id] = queue
         payload = encode_spec(JobSpec(id=id, task=task, args=[queue, id]))
-        assert await self.node.backend.add(queue, [NewJob(id=id, payload=payload)]) == [True]
+        assert await self.context.backend.add(queue, [NewJob(id=id, payload=payload)]) == [True]
         await self.settle()
 
     async def release(self, queue: str) -> None:
@@ -327,7 +327,7 @@ class World:
         await eventually(self._settled)
 
     async def _settled(self) -> bool:
-        counts = await self.node.backend.counts(QUEUES)
+        counts = await self.context.backend.counts(QUEUES)
         keepers = self.supervisor.queues.values()
         return all(
             self._is_up(each) and self._is_full(each, counts[each.queue]) for each in keepers
@@ -339,7 +339,7 @@ class World:
         if worker is None or worker.draining == serves(keeper):
             return False
         names = [scanner.__name__ for scanner in worker.options.scanners]
-        alive = [n for n in ("one", "two") if ALIVE[self.node.backend.url, keeper.queue, n] == 1]
+        alive = [n for n in ("one", "two") if ALIVE[self.context.backend.url, keeper.queue, n] == 1]
         return alive == names and len(loops_of(keeper)) == 5 + POLLS + len(names)
 
     def _is_full(self, keeper: QueueSupervisor, counts: Counts) -> bool:
@@ -368,8 +368,8 @@ class World:
 async def world(place: Path, document: Document) -> AsyncIterator[World]:
     """A world that is stopped at the end, whatever its jobs wait for."""
     backend = InMemoryBackend(f"memory://{uuid4()}")
-    async with Node(backend, registry=Registry(), observer=Memory()) as node:
-        made = World(place, node, document)
+    async with ProcessContext(backend, registry=Registry(), observer=Memory()) as context:
+        made = World(place, context, document)
         try:
             yield made
         finally:

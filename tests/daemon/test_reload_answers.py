@@ -19,7 +19,7 @@ from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.duties import HOPELESS
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 from tests.eventually import LIMIT
 
 
@@ -56,8 +56,8 @@ def configuration(config: Path) -> Configuration:
 @pytest.fixture
 async def reloader(config: Path, configuration: Configuration):
     observer, backend = Observer(), InMemoryBackend()
-    node = Node(backend, observer=observer)
-    serving = OwnProcess(node, configuration.settings, Application(config, {}), {})
+    context = ProcessContext(backend, observer=observer)
+    serving = OwnProcess(context, configuration.settings, Application(config, {}), {})
     systemd = Systemd({}, observer)
     made = Reloader(configuration, serving, Previewer(backend), systemd, observer, lambda _: None)
     made.start()
@@ -117,7 +117,7 @@ async def test_a_reload_that_breaks_down_says_so_and_the_next_one_goes_on(
                 with pytest.raises(Refused, match="ZeroDivisionError"):
                     await reloader.request()
             assert (await reloader.request())["generation"] == at + 2
-    assert reloader._serving.node.duties.crashed == []
+    assert reloader._serving.context.duties.crashed == []
 
 
 async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(

@@ -255,7 +255,7 @@ async def _end(w: World, document: Document) -> None:
     await w.supervisor.stop()
     assert not w.supervisor.queues
     assert set(w.ran.values()) | set(w.began.values()) <= {1}
-    for counts in (await w.node.backend.counts(QUEUES)).values():
+    for counts in (await w.context.backend.counts(QUEUES)).values():
         assert counts.waiting == counts.delayed == counts.active == counts.failed == 0
     assert not _troubles(w)
     assert set(NEEDS_RESTART) >= set(w.configuration.needs_restart)
@@ -264,7 +264,7 @@ async def _end(w: World, document: Document) -> None:
 def _troubles(w: World) -> list[str]:
     """What must not happen to any queue or job, with the stack if there is one."""
     bad = {"queue.crashed", "job.released", "job.lease_lost", "scanner.crashed"}
-    events: list[tuple[str, dict[str, Any]]] = w.node.observer.events  # type: ignore[attr-defined]
+    events: list[tuple[str, dict[str, Any]]] = w.context.observer.events  # type: ignore[attr-defined]
     return [_told(name, fields) for name, fields in events if name in bad]
 
 

@@ -14,8 +14,8 @@ from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from tests.eventually import eventually
 
 PATIENT = WorkerOptions(drain_timeout=60)
@@ -26,11 +26,11 @@ async def _wait_for_ever() -> None:
 
 
 @pytest.fixture
-async def node():
+async def context():
     registry = Registry()
     registry.add(TaskDef(_wait_for_ever, "wait", TaskOptions()))
-    async with Node(InMemoryBackend(f"memory://{uuid4()}"), registry=registry) as node:
-        yield node
+    async with ProcessContext(InMemoryBackend(f"memory://{uuid4()}"), registry=registry) as context:
+        yield context
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def no_collector():
     gc.enable()
 
 
-async def _one_running(node: Node) -> Supervisor:
-    supervisor = Supervisor(node)
+async def _one_running(context: ProcessContext) -> Supervisor:
+    supervisor = Supervisor(context)
     supervisor.apply({"mail": PATIENT})
     job = NewJob(id="a", payload=encode_spec(JobSpec(id="a", task="wait")))
-    await node.backend.add("mail", [job])
+    await context.backend.add("mail", [job])
 
     async def runs() -> bool:
         return supervisor.running == 1
@@ -53,19 +53,19 @@ async def _one_running(node: Node) -> Supervisor:
     return supervisor
 
 
-async def test_a_second_stop_in_the_same_turn_is_not_lost(node):
+async def test_a_second_stop_in_the_same_turn_is_not_lost(context):
     """Two cancellations of a task that has not run between them are delivered as one."""
-    supervisor = await _one_running(node)
+    supervisor = await _one_running(context)
     (keeper,) = supervisor.queues.values()
     async with asyncio.timeout(5):
         keeper.stop()
         await keeper.hand_back()
         await keeper.ended
-    assert (await node.backend.counts(["mail"]))["mail"].waiting == 1
+    assert (await context.backend.counts(["mail"]))["mail"].waiting == 1
 
 
-async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(node, monkeypatch):
-    supervisor = await _one_running(node)
+async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(context, monkeypatch):
+    supervisor = await _one_running(context)
     monkeypatch.setattr("asyncmqd.daemon.supervisor.OVERTIME", 0.05)
     supervisor.apply({"mail": WorkerOptions(drain_timeout=0.05)})
     (keeper,) = supervisor.queues.values()
@@ -79,8 +79,8 @@ async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(node, 
     await keeper.ended
 
 
-async def test_what_is_unchanged_is_not_touched(node):
-    supervisor = await _one_running(node)
+async def test_what_is_unchanged_is_not_touched(context):
+    supervisor = await _one_running(context)
     (keeper,) = supervisor.queues.values()
     worker = keeper.worker
     supervisor.apply({"mail": PATIENT})
@@ -101,9 +101,9 @@ async def test_what_is_unchanged_is_not_touched(node):
     await asyncio.gather(supervisor.stop(), supervisor.hand_back())
 
 
-async def test_a_queue_that_comes_back_is_served_however_far_its_end_has_come(node):
+async def test_a_queue_that_comes_back_is_served_however_far_its_end_has_come(context):
     """Some turns of the loop lie between the end of its keeper's work and the keeper's own."""
-    supervisor = Supervisor(node)
+    supervisor = Supervisor(context)
 
     async def served() -> bool:
         keeper = supervisor.queues.get("mail")
@@ -137,9 +137,9 @@ async def _serve_and_remove(supervisor: Supervisor) -> list[weakref.ref]:
 
 
 @pytest.mark.usefixtures("no_collector")
-async def test_a_removed_queue_leaves_nothing_to_the_collector(node):
+async def test_a_removed_queue_leaves_nothing_to_the_collector(context):
     """A daemon has it run every few hours, and would grow with each reload until then."""
-    supervisor = Supervisor(node)
+    supervisor = Supervisor(context)
     served = await _serve_and_remove(supervisor)
 
     async def freed() -> bool:

@@ -16,10 +16,11 @@ MANY = "[queues.mail]\nconcurrency = 20\n"
 CLONE = """
 import os
 from asyncmqd.daemon import instance
-from asyncmqd.runtime import lives, node
+from asyncmqd.runtime import lives
+from asyncmqd.runtime.process import presence, recovery
 
 instance.instance_id = lambda _: "clone-0123456789ab"
-node.BEAT = 0.3
+presence.BEAT = recovery.LOOK = 0.3
 read = lives._read
 if boot := os.environ.get("BOOT"):
     lives._read = lambda name: boot if name.endswith("boot_id") else read(name)

@@ -16,7 +16,7 @@ from tests.servers import RedisServer
 
 JOBS = scaled(4_000, 20_000)
 EVICTED, ROOM = 20_000, 2_000  # jobs, and kilobytes for less than half of them
-QUICK = "from asyncmqd.runtime import node\n\nnode.BEAT = 0.2\n"
+QUICK = "from asyncmqd.runtime.process import presence\n\npresence.BEAT = 0.2\n"
 
 
 @pytest.fixture

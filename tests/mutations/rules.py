@@ -118,24 +118,24 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/leases.py",
-        "return max(0.0, self._lease / RENEWALS - took)",
-        "return self._lease / RENEWALS",
+        "return max(0.0, self.duration / RENEWALS - took)",
+        "return self.duration / RENEWALS",
         ("tests/runtime/test_stalls.py::test_one_lost_renewal_costs_no_lease",),
     ),
     Mutation(
-        "asyncmqd/runtime/health.py",
+        "asyncmqd/runtime/process/health.py",
         "        return self.good and since > self._lease / RENEWALS\n",
         "        return self.good\n",
         STALLED,
     ),
     Mutation(
-        "asyncmqd/runtime/health.py",
+        "asyncmqd/runtime/process/health.py",
         "        if jump or answered - asked > self._lease / RENEWALS:\n",
         "        if jump or answered - asked > 10 * self._lease:\n",
         STALLED,
     ),
     Mutation(
-        "asyncmqd/runtime/health.py",
+        "asyncmqd/runtime/process/health.py",
         "        if jump or answered - asked > self._lease / RENEWALS:\n",
         "        if answered - asked > self._lease / RENEWALS:\n",
         JUMPS,
@@ -177,9 +177,9 @@ RULES = [
         JUMPS,
     ),
     Mutation(
-        "asyncmqd/runtime/node.py",
-        "return max(self.lease, *others, 0.0)",
-        "return self.lease",
+        "asyncmqd/runtime/process/presence.py",
+        "return max(self.identity.lease, *others, 0.0)",
+        "return self.identity.lease",
         JUMPS,
     ),
     Mutation(

@@ -16,8 +16,8 @@ from asyncmqd.domain.job import Claim, Record
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.events import EDGE_EVENTS, Applied, Observer, job_fields
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.virtual import store_clock
 
@@ -62,9 +62,9 @@ class Bench:
         self.registry.add(TaskDef(function, name, TaskOptions(**options)))
         return name
 
-    def node(self, **options: Any) -> Node:
+    def context(self, **options: Any) -> ProcessContext:
         options = {"observer": self.observer, "registry": self.registry, **options}
-        return Node(options.pop("backend", self.backend), **options)
+        return ProcessContext(options.pop("backend", self.backend), **options)
 
     async def add(
         self, task: str, *args: Any, kwargs: dict[str, Any] | None = None, **options: Any
@@ -87,10 +87,12 @@ class Bench:
             await asyncio.sleep(0.01)
 
     @asynccontextmanager
-    async def worker(self, node: Node | None = None, **options: Any) -> AsyncIterator[Worker]:
+    async def worker(
+        self, context: ProcessContext | None = None, **options: Any
+    ) -> AsyncIterator[Worker]:
         """A running worker; stopped, and its cancellation checked, at the end."""
-        async with node or self.node() as node:
-            worker = Worker("q", node, WorkerOptions(**options))
+        async with context or self.context() as context:
+            worker = Worker("q", context, WorkerOptions(**options))
             running = asyncio.create_task(worker.run())
             try:
                 yield worker

@@ -12,7 +12,7 @@ from asyncmqd.backends.base import PAGE
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.states import State
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 from tests.runtime.conftest import Bench, Memory
 from tests.runtime.virtual import store_clock, virtual
 
@@ -41,7 +41,7 @@ async def test_two_daemons_with_forty_jobs_take_nothing_from_each_other(
     other = Memory()
     async with (
         bench.worker(concurrency=25, scan_interval=0.1),
-        bench.worker(bench.node(observer=other), concurrency=25, scan_interval=0.1),
+        bench.worker(bench.context(observer=other), concurrency=25, scan_interval=0.1),
     ):
         for jump in jumps:
             await asyncio.sleep(16)
@@ -62,7 +62,7 @@ async def test_who_begins_right_after_a_jump_takes_nothing(bench: Bench) -> None
     async with bench.worker(concurrency=5):
         await asyncio.sleep(6)
         store.ahead = HOUR
-        async with bench.worker(bench.node(observer=Memory()), scan_interval=0.1):
+        async with bench.worker(bench.context(observer=Memory()), scan_interval=0.1):
             records = await bench.ended(*ids)
     assert {(each.state, each.token, each.crashes) for each in records} == {(State.COMPLETED, 1, 0)}
 
@@ -92,7 +92,7 @@ async def test_what_the_dead_held_comes_back_in_time(
 class SteppedWhile(Stepped):
     """Its clock is stepped once more while leases are bounded, and that is noticed at once."""
 
-    node: Node
+    context: ProcessContext
     looks = 0
 
     async def list(
@@ -101,7 +101,7 @@ class SteppedWhile(Stepped):
         self.looks += 1
         if self.looks == 2:
             self.ahead -= YEAR
-            await self.node.health.ask_time()
+            await self.context.health.ask_time()
         return await super().list(queue, state, offset, limit)
 
 
@@ -114,8 +114,8 @@ async def test_a_jump_while_leases_are_bounded_is_not_forgotten(bench: Bench) ->
         await bench.add("work", 0)
     assert len(await store.claim("q", COUNT, LEASE, "dead/1#1")) == COUNT
     store.ahead -= HOUR
-    store.node = bench.node()
-    async with bench.worker(store.node, concurrency=COUNT):
+    store.context = bench.context()
+    async with bench.worker(store.context, concurrency=COUNT):
         await asyncio.sleep(3 * LEASE)
     assert store.looks > 2
     assert len(await store.list("q", State.COMPLETED, limit=COUNT)) == COUNT
@@ -129,7 +129,7 @@ async def test_a_clock_that_went_back_and_came_again_unseen_takes_nothing(bench:
     id = await bench.add("long", 60)
     async with bench.worker():
         await asyncio.sleep(12)
-        async with bench.worker(bench.node(observer=Memory()), scan_interval=LEASE / 2):
+        async with bench.worker(bench.context(observer=Memory()), scan_interval=LEASE / 2):
             await asyncio.sleep(12.9)
             store.ahead = -HOUR
             await asyncio.sleep(0.2)  # a renewal
@@ -148,8 +148,8 @@ async def test_who_claims_for_longer_and_lives_loses_nothing(bench: Bench) -> No
     bench.task(asyncio.sleep, name="long")
     await bench.add("long", 100)
     async with (
-        bench.worker(bench.node(lease=90.0)),
-        bench.worker(bench.node(observer=Memory()), scan_interval=1.0),
+        bench.worker(bench.context(lease=90.0)),
+        bench.worker(bench.context(observer=Memory()), scan_interval=1.0),
     ):
         await asyncio.sleep(31)
         store.ahead = -HOUR
@@ -195,7 +195,7 @@ async def test_a_schedule_goes_on_without_a_burst_and_without_a_gap(
     )
     async with (
         bench.worker(repeatables=ticks, scan_interval=0.1),
-        bench.worker(bench.node(), repeatables=ticks, scan_interval=0.1),
+        bench.worker(bench.context(), repeatables=ticks, scan_interval=0.1),
     ):
         await asyncio.sleep(600)
         before = len(ran)

@@ -74,10 +74,10 @@ async def test_a_surprise_in_any_verb_costs_one_pass(
         await bench.add("sleep", 0, delay=2)
         await asyncio.sleep(30)
         assert store.raised
-        assert any(told.startswith(f"{duty}: ") for told in worker.node.duties.crashed)
+        assert any(told.startswith(f"{duty}: ") for told in worker.context.duties.crashed)
         await bench.ended(id)
         await asyncio.sleep(100)
-        assert worker.node.duties.crashed == [], "it is told of for a minute"
+        assert worker.context.duties.crashed == [], "it is told of for a minute"
         started = asyncio.get_running_loop().time()
         await bench.ended(await bench.add("sleep", 0.1))
         assert asyncio.get_running_loop().time() - started < 1, "wake-ups still come"
@@ -97,8 +97,8 @@ async def test_a_reload_that_removes_the_last_queue_during_the_sweep(bench: Benc
             return outlooks
 
     bench.backend = Slow(now=store_clock)
-    async with bench.node() as node:
-        serving = asyncio.create_task(Worker("q", node, WorkerOptions()).run())
+    async with bench.context() as context:
+        serving = asyncio.create_task(Worker("q", context, WorkerOptions()).run())
         await asyncio.sleep(31)
         serving.cancel()
         await asyncio.sleep(60)
@@ -117,7 +117,7 @@ async def test_whoever_cancels_all_tasks_ends_no_duty(bench: Bench) -> None:
         await asyncio.sleep(0.5)
         names = [task.get_name() for task in asyncio.all_tasks()]
         assert all(names.count(name) == 1 for name in (*mine, "schedules"))
-        assert {told.partition(":")[0] for told in worker.node.duties.crashed} == mine
+        assert {told.partition(":")[0] for told in worker.context.duties.crashed} == mine
         await asyncio.sleep(20)
     assert bench.observer.names().count("schedule.fired") == 3
     crashed = [fields["duty"] for name, fields in bench.observer.events if name == "duty.crashed"]
@@ -138,8 +138,8 @@ def test_the_end_of_a_loop_is_no_crash(bench: Bench) -> None:
     bench.task(asyncio.sleep, name="tick")
 
     async def serve() -> None:
-        async with bench.node() as node:
-            await Worker("q", node, WorkerOptions(repeatables=(TICK,), scanners=(_look,))).run()
+        async with bench.context() as context:
+            await Worker("q", context, WorkerOptions(repeatables=(TICK,), scanners=(_look,))).run()
 
     async def program() -> None:
         serving = asyncio.create_task(serve())
@@ -240,7 +240,7 @@ async def test_the_lease_thread_is_begun_again_and_renews() -> None:
             return [True] * len(held)
 
     observer = Memory()
-    leases = Leases(Threaded(), 0.15, 60.0, lambda _: None, Duties(observer))
+    leases = Leases(Threaded(), 0.15, 60.0, observer, Duties(observer), lambda _: None)
     leases._runs["q", "a"] = _Run()  # type: ignore[assignment]
     leases.start()
 

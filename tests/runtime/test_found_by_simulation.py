@@ -115,7 +115,7 @@ async def test_one_lost_renewal_costs_no_lease(bench: Bench) -> None:
     bench.backend = LosesARenewal(now=store_clock)
     bench.task(asyncio.sleep, name="long")
     id = await bench.add("long", 30)
-    async with bench.worker(), bench.worker(bench.node()):
+    async with bench.worker(), bench.worker(bench.context()):
         (record,) = await bench.ended(id)
     assert (record.state, record.token) == (State.COMPLETED, 1)
 

@@ -80,8 +80,8 @@ async def test_when_others_took_the_shared_slots(bench: Bench, store: Listed) ->
     go = hold(bench)
     shared = asyncio.Semaphore(1)
     slots = SharedSlots(shared)
-    async with bench.node() as node:
-        worker = Worker("q", node, WorkerOptions(), slots=slots)
+    async with bench.context() as context:
+        worker = Worker("q", context, WorkerOptions(), slots=slots)
         running = asyncio.create_task(worker.run_claims())
         await asyncio.sleep(1)
         await shared.acquire()
@@ -100,9 +100,9 @@ async def test_when_others_took_the_shared_slots(bench: Bench, store: Listed) ->
 async def test_not_while_another_worker_here_has_room(bench: Bench, store: Listed) -> None:
     go = hold(bench)
     await bench.add("held")
-    async with bench.node() as node, bench.worker(node, concurrency=2) as full:
+    async with bench.context() as context, bench.worker(context, concurrency=2) as full:
         await asyncio.sleep(1)
-        second = Worker("q", node, WorkerOptions(concurrency=2))
+        second = Worker("q", context, WorkerOptions(concurrency=2))
         running = asyncio.create_task(second.run())
         await asyncio.sleep(1)
         full.adjust(WorkerOptions(concurrency=1))

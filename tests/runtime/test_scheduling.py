@@ -123,7 +123,7 @@ async def test_an_idle_queue_is_looked_at_more_often_only_while_strangers_serve_
     bench.backend = store = Counting(now=store_clock)
     info = msgspec.json.encode({**msgspec.structs.asdict(own_life()), "queues": queues})
     await store.beat(id, info, 1000.0)
-    async with bench.worker(bench.node(instance="us/1", family="us/")):
+    async with bench.worker(bench.context(instance="us/1", family="us/")):
         await asyncio.sleep(5)
         store.looks = store.lists = 0
         await asyncio.sleep(300)
@@ -364,19 +364,19 @@ async def test_a_new_worker_tells_no_second_time_what_its_process_has_replaced(
 ) -> None:
     ticker(bench)
     old, new = ((Repeatable(task="tick", every=period),) for period in (10.0, 100.0))
-    node = bench.node()
-    async with bench.worker(repeatables=old), bench.worker(node, repeatables=new):
+    context = bench.context()
+    async with bench.worker(repeatables=old), bench.worker(context, repeatables=new):
         await asyncio.sleep(1)
         assert bench.observer.names().count("schedule.replaced") == 1
         following = asyncio.create_task(
-            Worker("q", node, WorkerOptions(repeatables=new)).run()
+            Worker("q", context, WorkerOptions(repeatables=new)).run()
         )  # as after a crash
         await asyncio.sleep(1)
         assert bench.observer.names().count("schedule.replaced") == 1
         following.cancel()
         await asyncio.wait([following])
         await bench.backend.declare("q", {"tick": msgspec.json.encode(old[0])}, True)
-        following = asyncio.create_task(Worker("q", node, WorkerOptions(repeatables=new)).run())
+        following = asyncio.create_task(Worker("q", context, WorkerOptions(repeatables=new)).run())
         await asyncio.sleep(1)
         assert bench.observer.names().count("schedule.replaced") == 2, "it was replaced anew"
         following.cancel()

@@ -39,7 +39,7 @@ async def test_after_a_stall_holders_get_time_to_renew(bench: Bench) -> None:
     store = bench.backend = Stalls(now=store_clock)
     bench.task(asyncio.sleep, name="long")
     id = await bench.add("long", 60)
-    async with bench.worker(), bench.worker(bench.node(), scan_interval=1.0):
+    async with bench.worker(), bench.worker(bench.context(), scan_interval=1.0):
         await asyncio.sleep(6)
         store.wakes = asyncio.get_running_loop().time() + 20  # longer than a lease
         (record,) = await bench.ended(id)
@@ -65,6 +65,6 @@ async def test_one_lost_renewal_costs_no_lease(bench: Bench) -> None:
     bench.backend = LosesOne(now=store_clock)
     bench.task(asyncio.sleep, name="long")
     id = await bench.add("long", 30)
-    async with bench.worker(), bench.worker(bench.node(), scan_interval=1.0):
+    async with bench.worker(), bench.worker(bench.context(), scan_interval=1.0):
         (record,) = await bench.ended(id)
     assert (record.state, record.token, record.crashes) == (State.COMPLETED, 1, 0)

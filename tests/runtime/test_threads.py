@@ -24,12 +24,12 @@ async def test_jobs_that_run_one_by_one_leave_no_thread_behind(bench: Bench):
         return threading.get_ident()
 
     name = bench.task(plain)
-    node = bench.node()
+    context = bench.context()
     for _ in range(20):
         await bench.add(name)
-        (claim,) = await bench.backend.claim("q", 1, 15.0, node.id)
+        (claim,) = await bench.backend.claim("q", 1, 15.0, context.presence.id)
         before = set(job_threads())
-        await run_one(node, claim, WorkerOptions())
+        await run_one(context, claim, WorkerOptions())
         for thread in set(job_threads()) - before:
             await asyncio.to_thread(thread.join, 10)
             assert not thread.is_alive()
@@ -63,18 +63,18 @@ async def test_a_function_that_overstays_loses_its_slot_and_its_say(bench: Bench
     def quick() -> str:
         return "in time"
 
-    node = bench.node()
-    async with bench.worker(node, concurrency=1) as worker:
+    context = bench.context()
+    async with bench.worker(context, concurrency=1) as worker:
         late = await bench.add(bench.task(stuck))
         await asyncio.to_thread(entered.wait)
         (run,) = worker.running.values()
         run.stop("timeout")
         (record,) = await bench.ended(late)
-        assert (record.state, len(node.overstays)) == (State.FAILED, 1)
+        assert (record.state, len(context.overstays)) == (State.FAILED, 1)
         (other,) = await bench.ended(await bench.add(bench.task(quick)))
         assert other.state is State.COMPLETED
         leave.set()
-        await eventually(lambda: _value(not node.overstays))
+        await eventually(lambda: _value(not context.overstays))
         assert await bench.record(late) == record
     told = [fields for name, fields in bench.observer.events if name == "job.stuck"]
     assert (told[0]["job_id"], told[0]["reason"]) == (late, "timeout")

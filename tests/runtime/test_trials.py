@@ -159,9 +159,9 @@ async def test_a_drain_ends_the_wait_for_quiet(scene: Scene) -> None:
         await scene.begins("endless")
         suspect = await scene.add("suspect", SUSPECT_AT)
         await asyncio.sleep(1)
-        assert worker.node.isolation.active
+        assert worker.context.isolation.active
     record = await scene.bench.record(suspect)
-    assert (record.state, record.solo, worker.node.isolation.active) == (
+    assert (record.state, record.solo, worker.context.isolation.active) == (
         State.WAITING,
         False,
         False,

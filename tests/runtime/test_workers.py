@@ -72,8 +72,8 @@ async def test_the_first_cancellation_lets_running_jobs_finish(bench: Bench) -> 
 async def test_a_second_cancellation_hands_back_at_once(bench: Bench) -> None:
     bench.task(sleeper(1000), name="long")
     id = await bench.add("long")
-    async with bench.node() as node:
-        worker = asyncio.create_task(Worker("q", node, WorkerOptions(drain_timeout=500)).run())
+    async with bench.context() as context:
+        worker = asyncio.create_task(Worker("q", context, WorkerOptions(drain_timeout=500)).run())
         await asyncio.sleep(1)
         worker.cancel()
         await asyncio.sleep(1)
@@ -146,7 +146,7 @@ async def test_a_late_finisher_changes_nothing_any_more(bench: Bench) -> None:
     id = await bench.add("work")
     async with bench.worker() as first:
         await asyncio.sleep(1)
-        await first.node.leases.stop()  # as SIGSTOP does: no renewal, but the run goes on
+        await first.context.leases.stop()  # as SIGSTOP does: no renewal, but the run goes on
         async with other.worker():
             (record,) = await bench.ended(id)
             assert asyncio.get_running_loop().time() < 17
@@ -203,16 +203,16 @@ async def test_a_poison_job_costs_three_crashes_and_no_innocent(bench: Bench) ->
 
         life.task(deadly, name="poison")
         life.task(innocent)
-        node = life.node()
-        await node.__aenter__()
-        worker = Worker("q", node, WorkerOptions(concurrency=10))
+        context = life.context()
+        await context.__aenter__()
+        worker = Worker("q", context, WorkerOptions(concurrency=10))
         running = asyncio.create_task(worker.run())
         dying = asyncio.create_task(died.wait())
         finished = asyncio.create_task(bench.ended(poison, *innocents))
         await asyncio.wait([dying, finished], return_when=asyncio.FIRST_COMPLETED)
         if finished.done():
             await cancel(running)
-            await node.__aexit__()
+            await context.__aexit__()
             break
         crashes += 1
         finished.cancel()
@@ -233,10 +233,10 @@ async def kill(worker: Worker, running: asyncio.Task[None]) -> None:
             await asyncio.sleep(1e12)
             raise AssertionError
 
-    await worker.node.leases.stop()
-    for duty in worker.node._own_duties:
+    await worker.context.leases.stop()
+    for duty in worker.context._group._begun:
         duty.end()
-    worker.node.backend = Dead()
+    worker.context.backend = Dead()
     for run in list(worker.running.values()):
         run.stop("lost")
     running.cancel()
@@ -349,7 +349,7 @@ async def test_a_drain_ends_though_the_store_does_not_come_back(bench: Bench) ->
 async def test_two_workers_of_a_queue_do_not_take_each_others_claims_for_lost(
     bench: Bench,
 ) -> None:
-    """Both share a node; replies are slow and some are lost."""
+    """Both share a context; replies are slow and some are lost."""
 
     class Slow(Flaky):
         async def turn(self, *args: Any) -> Turn:
@@ -366,9 +366,9 @@ async def test_two_workers_of_a_queue_do_not_take_each_others_claims_for_lost(
     bench.task(work)
     ids = [await bench.add("work", number) for number in range(200)]
     store.lose_replies = 0.2
-    async with bench.node() as node:
+    async with bench.context() as context:
         running = [
-            asyncio.create_task(Worker("q", node, WorkerOptions(concurrency=4)).run())
+            asyncio.create_task(Worker("q", context, WorkerOptions(concurrency=4)).run())
             for _ in range(2)
         ]
         await bench.ended(*ids)
@@ -422,8 +422,8 @@ async def test_numbers_change_in_place_and_tokens_stay(bench: Bench) -> None:
     for _ in range(50):
         await bench.add("work")
     options = WorkerOptions(concurrency=2, rate_limit=20, rate_interval=1000)
-    async with bench.node() as node:
-        worker = Worker("q", node, options)
+    async with bench.context() as context:
+        worker = Worker("q", context, options)
         running = asyncio.create_task(worker.run())
         await asyncio.sleep(1)
         assert len(worker.running) == 2

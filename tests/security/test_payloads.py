@@ -28,8 +28,8 @@ from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.events import Observer
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.scale import scaled
 from tests.security.conftest import corpus, count
@@ -80,8 +80,8 @@ class Quiet(Observer):
 
 async def run_dry(backend: BaseBackend, registry: Registry) -> None:
     """Have a worker run all that waits in "q"; its own end, if it has one, is an error."""
-    async with Node(backend, registry=registry, observer=Quiet()) as node:
-        worker = asyncio.create_task(Worker("q", node, WorkerOptions(concurrency=20)).run())
+    async with ProcessContext(backend, registry=registry, observer=Quiet()) as context:
+        worker = asyncio.create_task(Worker("q", context, WorkerOptions(concurrency=20)).run())
         try:
             while (c := (await backend.counts(["q"]))["q"]).waiting > c.parked or c.active:
                 assert not worker.done(), worker

@@ -1,4 +1,4 @@
-"""One simulated process: a real `Node` with real `Worker`s, as the daemon has them."""
+"""One simulated process: a real `ProcessContext` with real `Worker`s, as the daemon has them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.events import Applied, Observer
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.simulation.loop import SimLoop
 from tests.simulation.server import RemoteStore, Server
@@ -64,7 +64,7 @@ class Process:
         self.name = self.instance  # of this life, once it has begun
         self.store = RemoteStore(server, loop)
         self.observer = Quiet()
-        self.node: Node | None = None
+        self.context: ProcessContext | None = None
         self.workers: list[Worker] = []
         self.cause = ""
         self.ended = False  # in good order
@@ -80,7 +80,7 @@ class Process:
     # ------------------------------------------------------------------ life
 
     async def _live(self) -> None:
-        node = self.node = Node(
+        context = self.context = ProcessContext(
             self.store,
             instance=self.instance,
             lease=LEASE,
@@ -89,11 +89,11 @@ class Process:
             life=Life(pid=self.pid, start=1, boot=f"{self.host}", pid_namespace="1"),
             start_of=self._server.judge.start_of,
         )
-        self.name = node.id
-        self._server.judge.processes[node.id] = self
-        await self._take_back(node)
-        async with node:
-            self.workers = [Worker(name, node, self._queues[name]) for name in self._queues]
+        self.name = context.presence.id
+        self._server.judge.processes[context.presence.id] = self
+        await self._take_back(context)
+        async with context:
+            self.workers = [Worker(name, context, self._queues[name]) for name in self._queues]
             running = [asyncio.create_task(worker.run()) for worker in self.workers]
             self.ready = True
             await self._stopping.wait()
@@ -106,13 +106,13 @@ class Process:
         self.ended = True
         self._on_end(self)
 
-    async def _take_back(self, node: Node) -> None:
+    async def _take_back(self, context: ProcessContext) -> None:
         failures = 0
         while True:
             try:
-                await node.take_back()
+                await context.recovery.take_back()
             except StoreError:
-                await node.health.pause(failures)
+                await context.health.pause(failures)
                 failures += 1
             else:
                 return
@@ -148,13 +148,13 @@ class Process:
     @property
     def residue(self) -> list[str]:
         """What an idle process still holds though it has nothing to do; empty if all is well."""
-        assert self.node is not None
+        assert self.context is not None
         found: dict[str, Any] = {
-            "leases": self.node.leases._runs,
-            "suspect": self.node.isolation.suspect,
-            "inside": self.node.isolation._inside,
-            "explaining": self.node._explaining,
-            "overstays": self.node.overstays._timers,
+            "leases": self.context.leases._runs,
+            "suspect": self.context.isolation.suspect,
+            "inside": self.context.isolation._inside,
+            "explaining": self.context.leases._explaining,
+            "overstays": self.context.overstays._timers,
         }
         for worker in self.workers:
             loop = worker._claims

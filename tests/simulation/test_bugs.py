@@ -21,7 +21,7 @@ from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
 from asyncmqd.runtime.claiming.isolation import Isolation
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
 from tests.scale import SCALE
@@ -64,9 +64,9 @@ def recovery_without_lease(patch: Patch) -> None:
     """A scanner takes whatever others hold."""
 
     async def recover(self: Any, _: Any) -> int:
-        held = await self.node.backend.held(self.queue, "")
-        others = [claim for claim in held if not self.node.leases.holds(claim)]
-        return await self.node.recover(self.queue, others, Crashed("silent"), Policy())
+        held = await self._backend.held(self.queue, "")
+        others = [claim for claim in held if not self._leases.holds(claim)]
+        return await self._recovery.recover(self.queue, others, Crashed("silent"), Policy())
 
     patch.setattr(Scanner, "_recover", recover)
 
@@ -76,12 +76,12 @@ def neighbours_taken_back(patch: Patch) -> None:
 
     async def take_back(self: Any) -> int:
         recovered = 0
-        for queue in await self.backend.queues():
-            claims = await self.backend.held(queue, "")
+        for queue in await self._backend.queues():
+            claims = await self._backend.held(queue, "")
             recovered += await self.recover(queue, claims, Crashed("died"), Policy())
         return recovered
 
-    patch.setattr(Node, "take_back", take_back)
+    patch.setattr(Recovery, "take_back", take_back)
 
 
 def instants_without_asking(patch: Patch) -> None:

@@ -18,8 +18,8 @@ from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.retry import Retry
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.node import Node
 from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
 from tests.servers import KINDS, RedisServer
@@ -104,9 +104,9 @@ async def worked_off(store: RedisBackend, sizes: Sequence[int], concurrency: int
         for number, size in enumerate(sizes)
     ]
     await add_all(store, QUEUE, jobs)
-    async with Node(store, registry=registry) as node:
+    async with ProcessContext(store, registry=registry) as context:
         running = asyncio.create_task(
-            Worker(QUEUE, node, WorkerOptions(concurrency=concurrency)).run()
+            Worker(QUEUE, context, WorkerOptions(concurrency=concurrency)).run()
         )
 
         async def done() -> bool:

@@ -38,7 +38,7 @@ from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
 from asyncmqd.runtime.leaving import leave
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 
 FAILED = 1
 
@@ -72,7 +72,7 @@ def _serve(line: socket.socket) -> int:
 
     async def serve() -> int:
         backend = open_backend(settings.backend_url)
-        node = Node(
+        context = ProcessContext(
             backend,
             # Its claims begin with the daemon's instance too, which takes back all of them.
             instance=f"{hello.instance}/{hello.number}",
@@ -82,7 +82,7 @@ def _serve(line: socket.socket) -> int:
             family=f"{hello.instance}/",  # the parent takes back what any of them held
         )
         own = OwnProcess(
-            node,
+            context,
             settings,
             application,
             scanners,
@@ -92,7 +92,7 @@ def _serve(line: socket.socket) -> int:
         child = Child(own, settings, hello.beat)
         observer.on_health = child.beat
         own.on_overstays = child.end
-        node.duties.on_hopeless = child.replace
+        context.duties.on_hopeless = child.replace
         return await child.run(line)
 
     return run_loop(serve(), observer)
@@ -140,8 +140,8 @@ class Child:
     async def run(self, line: socket.socket) -> int:
         """Serve; the exit code."""
         reader, self._writer = await asyncio.open_connection(sock=line)
-        duties = self._own.node.duties
-        monitor = LoopMonitor(self._own.node.observer, self._own.runs)
+        duties = self._own.context.duties
+        monitor = LoopMonitor(self._own.context.observer, self._own.runs)
         begun = [
             duties.begin("loop monitor", monitor.run),
             duties.begin("signs of life", self._beat),
@@ -174,7 +174,7 @@ class Child:
         """A child that failed at an order is of no use: the parent starts another."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._own.node.observer.event("process.failed", error=str(error), exc_info=error)
+            self._own.context.observer.event("process.failed", error=str(error), exc_info=error)
             self._leave(FAILED)
 
     def _leave(self, code: int) -> None:
@@ -239,9 +239,9 @@ class Child:
         # A reload may have come since the application was imported.
         if problems := await self._own.import_scanners(settings):
             return told(problems)
-        connect(self._own.node.backend)  # what jobs enqueue goes where they came from
+        connect(self._own.context.backend)  # what jobs enqueue goes where they came from
         try:
-            await reach_store(self._own.node)
+            await reach_store(self._own.context)
         except StoreError as error:
             return str(error)
         self._started = True
@@ -268,7 +268,7 @@ class Child:
         """Drain, and leave; for a `reason` of its own, another child is to follow."""
         if self._stopping is None:
             if reason:
-                self._own.node.observer.event("process.restarting", error=reason)
+                self._own.context.observer.event("process.restarting", error=reason)
             self._stopping = self._begin(self._stop())
 
     def replace(self, duty: str, reason: str) -> None:

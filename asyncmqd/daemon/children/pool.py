@@ -24,7 +24,7 @@ from asyncmqd.daemon.supervisor import OVERTIME
 from asyncmqd.domain import clock
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 
 ASK_LIMIT = 1.0  # seconds that children get to say what they do; the last word counts otherwise
@@ -38,21 +38,21 @@ BEAT = 1.0  # seconds between signs of life of a child, if the watchdog allows s
 class ChildPool:
     """The children of this process. It runs no job and imports no code of the application.
 
-    `node` is never entered: it is what the daemon says of the store, and takes back what dead
+    `context` is never entered: it is what the daemon says of the store, and takes back what dead
     children held. A child without a sign of life for `hang_limit` seconds is killed; None: nobody
     looks. `log` is where their lines go.
     """
 
     def __init__(
         self,
-        node: Node,
+        context: ProcessContext,
         config: Path,
         settings: Settings,
         application: Application,
         hang_limit: float | None,
         log: LineWriter,
     ) -> None:
-        self.node = node
+        self.context = context
         self.on_overstays: Callable[[str], None] = lambda _: None  # a child is replaced alone
         self._config = config
         self._settings = settings
@@ -63,7 +63,7 @@ class ChildPool:
         self._looked = clock.monotonic()
         self._applying: list[asyncio.Future[Answer]] = []
         self._supervisors = [
-            ChildSupervisor(number, node, self._spawn, lambda: self._settings)
+            ChildSupervisor(number, context, self._spawn, lambda: self._settings)
             for number in range(1, settings.processes + 1)
         ]
 
@@ -73,7 +73,7 @@ class ChildPool:
         hello = Hello(
             number=number,
             processes=settings.processes,
-            instance=self.node.instance,
+            instance=self.context.presence.instance,
             path=sys.path,
             config=str(self._config),
             settings=msgspec.Raw(packed(settings)),
@@ -152,7 +152,7 @@ class ChildPool:
         """See `Serving`."""
         try:
             async with asyncio.timeout(CLOSE_LIMIT):
-                await self.node.backend.close()
+                await self.context.backend.close()
         except (TimeoutError, StoreError):
             return
 
@@ -171,7 +171,7 @@ class ChildPool:
         live = [each.child.report for each in self._supervisors if each.child is not None]
         whole = total([*live, *(each.past for each in self._supervisors)])
         whole.dropped += dropped()  # what they wrote, and we could not pass on
-        whole.crashed += self.node.duties.crashed
+        whole.crashed += self.context.duties.crashed
         served = {queue for report in live for queue in report.queues}
         configured = self._settings.queues
         whole.queues = {
@@ -219,9 +219,9 @@ class ChildPool:
         """Tell of the store once for all: it is away while any child misses it."""
         trouble = next(filter(None, (child.report.store_error for child in self._loaded())), "")
         if trouble:
-            self.node.health.failed(StoreError(trouble))
+            self.context.health.failed(StoreError(trouble))
         else:
-            self.node.health.answered()
+            self.context.health.answered()
 
 
 def _unanswered(name: str) -> str:

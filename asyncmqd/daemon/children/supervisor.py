@@ -18,7 +18,7 @@ from asyncmqd.daemon.report import Report, history, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import Duty
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.spawn import exit_name
 
 LOAD_LIMIT = 60.0  # seconds that a child has to import the application
@@ -43,7 +43,7 @@ class ChildSupervisor:
     def __init__(
         self,
         number: int,
-        node: Node,
+        context: ProcessContext,
         spawn: Callable[[int], Awaitable[ChildProcess]],
         settings: Callable[[], Settings],
     ) -> None:
@@ -53,7 +53,7 @@ class ChildSupervisor:
         self.restarts = 0
         self.duty: Duty | None = None  # to keep a child
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._node = node
+        self._context = context
         self._spawn = spawn
         self._settings = settings
         self._ready = False
@@ -73,7 +73,7 @@ class ChildSupervisor:
 
     def start(self) -> None:
         """Have the child serve, and keep one serving."""
-        self.duty = self._node.duties.begin(f"keeper of process {self.number}", self._keep)
+        self.duty = self._context.duties.begin(f"keeper of process {self.number}", self._keep)
 
     def stop(self) -> asyncio.Future[Answer] | None:
         """Have the child drain and end, and no other follow; it answers once it claims no more."""
@@ -222,17 +222,17 @@ class ChildSupervisor:
         failures = 0
         while True:
             try:
-                await self._node.take_back(f"{self.number}/", "its process died")
+                await self._context.recovery.take_back(f"{self.number}/", "its process died")
             except StoreError:  # whether it is away is told by the children that live
                 if self._stopping.is_set():  # the daemon's next life takes it back
                     return
-                await self._node.health.pause(failures)
+                await self._context.health.pause(failures)
                 failures += 1
             else:
                 return
 
     def _tell(self, event: str, **fields: Any) -> None:
-        self._node.observer.event(event, process=self.number, **fields)
+        self._context.observer.event(event, process=self.number, **fields)
 
 
 def _pause(deaths: int) -> float:

@@ -93,7 +93,7 @@ class Reloader:
 
     def start(self) -> None:
         """Carry out requests, those that came before included."""
-        self._duty = self._serving.node.duties.begin("reloads", self._run)
+        self._duty = self._serving.context.duties.begin("reloads", self._run)
 
     async def stop(self) -> None:
         """Reload no more: what is under way changes nothing, and who waits is refused.

@@ -14,8 +14,8 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import mark_solo, trial_time
-from asyncmqd.runtime.health import Health
 from asyncmqd.runtime.overstays import Overstays
+from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.run import Run
 
 

@@ -29,7 +29,7 @@ from asyncmqd.runtime.claiming.isolation import ClaimLost
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.node import Node
+from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
@@ -44,16 +44,16 @@ class ClaimLoop:
     def __init__(
         self,
         queue: str,
-        node: Node,
+        context: ProcessContext,
         execution: Execution,
         capacity: Capacity,
         scanner: Scanner,
         drain_timeout: float,
     ) -> None:
         self.queue = queue
-        self.node = node
+        self.context = context
         # A name of its own: two workers of one queue must not take each other's claims for lost.
-        self.name = node.worker_name()
+        self.name = context.presence.worker_name()
         self.execution = execution
         self.capacity = capacity
         self.scanner = scanner
@@ -68,9 +68,9 @@ class ClaimLoop:
         self._begun = False
         self._retired = False  # others are woken instead of us
         self._wakeup = asyncio.Event()
-        self._unacknowledged = Unacknowledged(queue, node, self._wakeup)
+        self._unacknowledged = Unacknowledged(queue, context, self._wakeup)
         slots = execution.options.concurrency
-        self.brake = Brake(queue, node.observer, self.running, slots, self._wakeup)
+        self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
         execution.on_cannot_begin = self.brake.press
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
@@ -165,9 +165,9 @@ class ClaimLoop:
         try:
             await self._exchange(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
-            self.node.observer.event("queue.release_failed", queue=self.queue, error=str(error))
+            self.context.observer.event("queue.release_failed", queue=self.queue, error=str(error))
         for run in held:
-            self.node.let_go(run)
+            self.context.leases.drop(run)
 
     async def _turn_for_ever(self, lane: int) -> None:
         while (reserved := await self._something_to_do()) is not None:
@@ -206,11 +206,11 @@ class ClaimLoop:
 
     @property
     def _away(self) -> bool:
-        return self.draining or self.node.isolation.active
+        return self.draining or self.context.isolation.active
 
     @property
     def _must_retire(self) -> bool:
-        return self._away and not self._retired and self.node.health.good
+        return self._away and not self._retired and self.context.health.good
 
     @property
     def _must_pass_on(self) -> bool:
@@ -218,7 +218,7 @@ class ClaimLoop:
 
         We had room when we signed up. Then a reload lowered a limit, or others took shared slots.
         """
-        return self._signed_up and self._hungry and not self.has_room and self.node.health.good
+        return self._signed_up and self._hungry and not self.has_room and self.context.health.good
 
     def _reserve(self, limit: int) -> Reservation:
         if self._away:
@@ -233,12 +233,12 @@ class ClaimLoop:
             return
         if self._must_retire:
             self._retired = True  # one attempt: a store that fails must not hold up the drain
-            await self.node.retire(self.queue)
+            await self.context.wakeups.retire(self.queue)
             self._signed_up = False
             self._hungry = self._hungry or not self._away  # a claim signs up again
             return
         if not reserved.number and self._must_pass_on:
-            await self.node.pass_on(self.queue)
+            await self.context.wakeups.hand_over(self.queue)
             self._signed_up = False
             return
         room = reserved.number
@@ -254,7 +254,7 @@ class ClaimLoop:
                 self._hungry = True
             raise
         self._failures = 0
-        self.node.health.answered()
+        self.context.health.answered()
         if room:
             self._note_filling(room, len(reply.claims))
         await self._start_all(reply.claims, reserved, self._loop.time() - began)
@@ -280,8 +280,8 @@ class ClaimLoop:
         try:
             if batch.changes:
                 failpoint("settling")
-            reply = await self.node.backend.turn(
-                self.queue, batch.changes, room, self.node.lease, self.name
+            reply = await self.context.backend.turn(
+                self.queue, batch.changes, room, self.context.leases.duration, self.name
             )
             if batch.changes:
                 failpoint("settled")
@@ -293,7 +293,7 @@ class ClaimLoop:
         return batch, reply
 
     async def _after_failure(self, error: StoreError) -> None:
-        self.node.health.failed(error)
+        self.context.health.failed(error)
         if self._deadline is not None and not (self.running or self._unacknowledged.ended):
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
@@ -301,16 +301,16 @@ class ClaimLoop:
             self._unacknowledged.abandon(error)
             self._unsure = False
             return
-        await self.node.health.pause(self._failures)
+        await self.context.health.pause(self._failures)
         self._failures += 1
 
     async def _find_unknown_claims(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""
-        held = await self.node.backend.held(self.queue, self.name)
+        held = await self.context.backend.held(self.queue, self.name)
         mine = (claim for claim in held if claim.worker == self.name)
-        unknown = [claim for claim in mine if not self.node.leases.holds(claim)]
+        unknown = [claim for claim in mine if not self.context.leases.holds(claim)]
         # Renewed at once: while we waited for the reply, their leases have almost run out.
-        kept = await self.node.leases.check(unknown) if unknown else []
+        kept = await self.context.leases.check(unknown) if unknown else []
         for claim in itertools.compress(unknown, kept):
             reserved = self._reserve(1)
             if reserved.number:
@@ -324,7 +324,7 @@ class ClaimLoop:
     # ------------------------------------------------------------------ starting
 
     async def _start_all(self, claims: list[Claim], reserved: Reservation, took: float) -> None:
-        if claims and took > self.node.lease / 2:
+        if claims and took > self.context.leases.duration / 2:
             claims = await self._still_held(claims)
         # Not before: starts that are counted while the store is asked make room for others.
         suspects = sum(map(is_suspect, claims))  # not started yet: they wait for their turn
@@ -336,7 +336,7 @@ class ClaimLoop:
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
         """The reply took so long (a stalled store, a stopped process) that leases may be over."""
         try:
-            kept = await self.node.leases.check(claims)
+            kept = await self.context.leases.check(claims)
         except StoreError:
             return claims  # not known: fenced all the same
         return [*itertools.compress(claims, kept)]
@@ -345,12 +345,12 @@ class ClaimLoop:
         former = self.running.get(claim.id)
         if former is not None:  # we had lost it without noticing, and claimed it anew
             former.stop("lost")
-            self.node.explain(former)
+            self.context.leases.explain(former)
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
         run.on_progress = self._unacknowledged.report
         self.running[claim.id] = run
-        self.node.leases.hold(run)
+        self.context.leases.hold(run)
         if is_suspect(claim):
             run.reserved = limiter
             work = self._run_suspect(run)
@@ -359,7 +359,7 @@ class ClaimLoop:
         run.asyncio_task = begin(work)
 
     async def _run(self, run: Run) -> None:
-        if not self.node.isolation.admits(run):
+        if not self.context.isolation.admits(run):
             self._hand_over(run, Released())
             return
         outcome = await self.execution.execute(run)
@@ -367,17 +367,19 @@ class ClaimLoop:
 
     async def _run_suspect(self, run: Run) -> None:
         """A job that was on board at two crashes has to wait for its turn to be tried."""
-        if not self.node.isolation.begin(run):
+        if not self.context.isolation.begin(run):
             self._hand_over(run, Released(SUSPECT_PAUSE))
             return
         try:
-            async with self.node.isolation.run_alone(run, self.node.backend, self.node.health):
+            async with self.context.isolation.run_alone(
+                run, self.context.backend, self.context.health
+            ):
                 run.use_token()
                 await self._run(run)
         except StoreError:
             self._hand_over(run, Released(SUSPECT_PAUSE))
         except ClaimLost:
-            self.node.explain(run)
+            self.context.leases.explain(run)
             self._hand_over(run, None)
 
     # ------------------------------------------------------------------ settling
@@ -393,7 +395,7 @@ class ClaimLoop:
             del self.running[run.id]
         self.capacity.slots.give()
         if outcome is not None:
-            change = decide(run, outcome, self.node.observer)
+            change = decide(run, outcome, self.context.observer)
             if change.edge in {"retry", "snooze"}:
                 self.scanner.expect(change.delay)
             self._unacknowledged.add_end(run, change)
@@ -406,7 +408,7 @@ class ClaimLoop:
         """
         if run.begun:
             reason = run.stop_reason or ""
-            self.node.observer.about(run.claim, run.task_name, "job.stuck", reason)
+            self.context.observer.about(run.claim, run.task_name, "job.stuck", reason)
         self._hand_over(run, self.execution.stopped(run))
 
     # ------------------------------------------------------------------ draining

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
@@ -19,23 +19,17 @@ _CALM = 1.0  # seconds without a failure, before the end of an outage is told
 class Health:
     """What all calls of one process tell of its store: outages, dangers, jumps of its clock.
 
-    `lease` is in seconds. `on_failure` is called when an outage begins, `on_recovery` when it ends.
+    `lease` is in seconds. `on_failure` are called when an outage begins, `on_recovery` when it
+    ends, and `on_jump` when the store's clock has jumped.
     """
 
-    def __init__(
-        self,
-        backend: BaseBackend,
-        lease: float,
-        observer: Observer,
-        *,
-        on_failure: Callable[[], None],
-        on_recovery: Callable[[], None],
-    ) -> None:
+    def __init__(self, backend: BaseBackend, lease: float, observer: Observer) -> None:
+        self.on_failure: list[Callable[[], None]] = []
+        self.on_recovery: list[Callable[[], None]] = []
+        self.on_jump: set[Callable[[], None]] = set()
         self._backend = backend
         self._lease = lease
         self._observer = observer
-        self._on_failure = on_failure
-        self._on_recovery = on_recovery
         self.good = True
         self._failure = ""  # why the last call failed, while it is not good
         self._danger = ""  # why jobs are not safe in the store, though it answers
@@ -43,7 +37,6 @@ class Health:
         self._telling: asyncio.TimerHandle | None = None  # of an outage's end
         self._recovered_at = -1e9  # loop time
         self._clock = StoreClock()
-        self.on_jump: set[Callable[[], None]] = set()  # called when the store's clock has jumped
 
     def begin(self) -> None:
         """The store's clock may have jumped just before: there is nothing to compare it with."""
@@ -72,7 +65,7 @@ class Health:
         if not self._outage_told:
             self._outage_told = True
             self._observer.event("daemon.degraded", error=str(error))
-        self._on_failure()
+        _call(self.on_failure)
 
     def answered(self) -> None:
         """A call succeeded: work goes on at once, and one log line when no other fails any more.
@@ -86,7 +79,7 @@ class Health:
         loop = asyncio.get_running_loop()
         self._recovered_at = loop.time()
         self._telling = loop.call_later(_CALM, self._tell_end)
-        self._on_recovery()
+        _call(self.on_recovery)
 
     def _tell_end(self) -> None:
         self._telling, self._outage_told = None, False
@@ -135,8 +128,7 @@ class Health:
             self.doubt_leases()
         if jump:
             self._observer.event("store.clock_jumped", by=round(jump, 3))
-            for tell in list(self.on_jump):
-                tell()
+            _call(self.on_jump)
 
     def doubt_leases(self) -> None:
         """Leases may have ended though their holders live: these get one renewal to say so."""
@@ -156,3 +148,8 @@ class Health:
         """
         since = asyncio.get_running_loop().time() - self._recovered_at
         return self.good and since > self._lease / RENEWALS
+
+
+def _call(listeners: Iterable[Callable[[], None]]) -> None:
+    for tell in list(listeners):
+        tell()

@@ -1,0 +1,74 @@
+"""`Wakeups`: the workers of a process look for work when the store says that there may be some."""
+
+from __future__ import annotations
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.runtime.duties import Duty, DutyGroup
+from asyncmqd.runtime.process.health import Health
+from asyncmqd.runtime.process.workers import Workers
+
+LONGEST_WAIT = 30.0  # seconds of one call to the store
+
+
+class Wakeups:
+    """One connection waits for work for all queues of a process, so that an idle one costs nothing.
+
+    A wake-up that is lost is made good by the sweep of `Recovery`.
+    """
+
+    def __init__(
+        self, backend: BaseBackend, workers: Workers, health: Health, duties: DutyGroup
+    ) -> None:
+        self._backend = backend
+        self._workers = workers
+        self._health = health
+        self._duties = duties
+        self._listening: Duty | None = None  # from the first worker on
+        workers.on_register.append(self._listen_anew)
+        health.on_recovery.append(self.wake_all)
+
+    def wake(self, queue: str) -> None:
+        """Have the workers of a queue look for work."""
+        for worker in self._workers.of(queue):
+            worker.wake()
+
+    def wake_all(self) -> None:
+        """Have all workers look for work."""
+        for queue in list(self._workers.queues):
+            self.wake(queue)
+
+    # ------------------------------------------------------------------ for other processes
+
+    async def retire(self, queue: str) -> None:
+        """A worker of the queue claims no more: have others woken, unless one here goes on.
+
+        To be called before it hands jobs back, or we might be the ones who are woken for them.
+        Raises StoreError.
+        """
+        if not any(worker.claiming for worker in self._workers.of(queue)):
+            await self._backend.retire(queue)
+
+    async def hand_over(self, queue: str) -> None:
+        """A worker that was woken has no room left: have others woken, unless one here has some.
+
+        Raises StoreError.
+        """
+        if not any(worker.has_room for worker in self._workers.of(queue)):
+            await self._backend.retire(queue)
+
+    # ------------------------------------------------------------------ inside
+
+    def _listen_anew(self) -> None:
+        """Wait for another set of queues; several workers at once restart the wait once."""
+        if self._listening is None:
+            self._listening = self._duties.begin("wake-ups", self._listen_for_ever)
+        else:
+            self._listening.renew()
+
+    async def _listen_for_ever(self) -> None:
+        await self._health.persistently(self._listen)
+
+    async def _listen(self) -> None:
+        woken = await self._backend.wait(set(self._workers.queues), LONGEST_WAIT)
+        for queue in sorted(woken):  # in the same order at each run of a simulated world
+            self.wake(queue)
