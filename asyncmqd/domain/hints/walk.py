@@ -21,6 +21,13 @@ from uuid import UUID
 import msgspec
 
 from asyncmqd.domain.foreign import build, is_pydantic, is_textual
+from asyncmqd.domain.hints.annotations import (
+    bare,
+    hints_of_fields,
+    is_hashable,
+    is_star,
+    required_keys,
+)
 from asyncmqd.domain.hints.closed import enum, literal
 from asyncmqd.domain.hints.form import ANY_KIND, Form, Keys, Uncarried, native, shown
 from asyncmqd.domain.hints.models import model
@@ -69,7 +76,6 @@ _COLLECTIONS: dict[Any, Any] = {
     abc.Mapping: dict,
     abc.MutableMapping: dict,
 } | {kind: kind for kind in (list, set, frozenset, tuple, dict)}
-_WRAPPERS = {typing.Required, typing.NotRequired, typing.Final, typing.ClassVar}
 _KEYS = {str, int, float, bytes, *_TEXTS} - {bytearray}
 
 _INSTEAD = {
@@ -100,7 +106,7 @@ def form_of(hint: Any) -> Form:
 
     Raises Uncarried, and NameError where a class names in its own hints what is not there yet.
     """
-    return _known(hint) if _hashable(hint) else _Forms().of(hint)
+    return _known(hint) if is_hashable(hint) else _Forms().of(hint)
 
 
 @functools.lru_cache(2_048)
@@ -130,9 +136,9 @@ class _Forms:
 
     def of(self, hint: Any) -> Form:
         """The form of a hint, read by msgspec alone wherever it can."""
-        if _hashable(hint) and hint in self._under_way:
+        if is_hashable(hint) and hint in self._under_way:
             return self._under_way[hint]
-        form = self._of(_bare(hint))
+        form = self._of(bare(hint))
         if form.plain and form.hint is Any:
             return form
         if form.native and not _msgspec_reads(hint):
@@ -207,7 +213,7 @@ class _Forms:
         )
 
     def _tuple(self, hint: Any, args: tuple[Any, ...]) -> Form:
-        if any(typing.get_origin(arg) is typing.Unpack or _is_star(arg) for arg in args):
+        if any(typing.get_origin(arg) is typing.Unpack or is_star(arg) for arg in args):
             raise Uncarried(f"{shown(hint)}: expected a fixed length or tuple[X, ...]")
         if (len(args) == 2 and args[1] is Ellipsis) or (not args and hint != tuple[()]):
             element = self.of(args[0]) if args else OPEN
@@ -228,7 +234,7 @@ class _Forms:
         key, value = args or (Any, Any)
         keys, values = self.of(key), self.of(value)
         plain_key = keys.kinds == _TEXT and keys.plain
-        if keys is not OPEN and not plain_key and not _is_key(_bare(key)):
+        if keys is not OPEN and not plain_key and not _is_key(bare(key)):
             raise Uncarried(
                 f"{shown(hint)}: expected keys that are texts in JSON (str, int, UUID, date,"
                 f" an enum...), got {keys.name}"
@@ -245,7 +251,7 @@ class _Forms:
     # ------------------------------------------------------------------ classes of fields
 
     def _dataclass(self, hint: Any, kind: Any) -> Form:
-        hints = _fields_of(hint, kind)
+        hints = hints_of_fields(hint, kind)
         for name, each in hints.items():
             if isinstance(each, dataclasses.InitVar):
                 raise Uncarried(
@@ -258,9 +264,9 @@ class _Forms:
 
     def _typed_dict(self, hint: Any, kind: Any) -> Form:
         self._begin(hint)
-        hints = _fields_of(hint, kind)
+        hints = hints_of_fields(hint, kind)
         forms = {name: self._field(hint, name, each) for name, each in hints.items()}
-        always = _required(kind, hints)
+        always = required_keys(kind, hints)
         form = self._object(hint, forms, functools.partial(read_typed_dict, always, forms), always)
         return msgspec.structs.replace(
             form,
@@ -285,7 +291,7 @@ class _Forms:
         )
 
     def _attrs(self, hint: Any, kind: Any) -> Form:
-        hints = _fields_of(hint, kind)
+        hints = hints_of_fields(hint, kind)
         self._begin(hint)
         names = [each.name for each in kind.__attrs_attrs__]
         forms = {name: self._field(hint, name, hints.get(name, Any)) for name in names}
@@ -293,7 +299,7 @@ class _Forms:
 
     def _named_tuple(self, hint: Any, kind: Any) -> Form:
         self._begin(hint)
-        hints = _fields_of(hint, kind)
+        hints = hints_of_fields(hint, kind)
         forms = [self._field(hint, name, hints.get(name, Any)) for name in kind._fields]
         del self._under_way[hint]
         return Form(
@@ -343,68 +349,10 @@ def keys_of(forms: dict[str, Form], always: frozenset[str] | None = None) -> Key
     )
 
 
-# ---------------------------------------------------------------------- hints
-
-
-def _bare(hint: Any) -> Any:
-    """The hint without names and notes around it."""
-    while True:
-        origin = typing.get_origin(hint)
-        if origin is typing.Annotated:
-            hint = hint.__origin__
-        elif origin in _WRAPPERS or getattr(origin, "__qualname__", "") == "ReadOnly":
-            (hint,) = typing.get_args(hint)
-        elif isinstance(hint, typing.NewType):
-            hint = hint.__supertype__
-        elif hint is typing.LiteralString:
-            return str
-        elif type(hint).__name__ == "TypeAliasType":
-            hint = hint.__value__
-        elif hint in _WRAPPERS:
-            return Any
-        else:
-            return hint
-
-
-def _hashable(hint: Any) -> bool:
-    try:
-        hash(hint)
-    except TypeError:  # Annotated with a dict or a list
-        return False
-    return True
-
-
-def _is_star(hint: Any) -> bool:
-    return bool(getattr(hint, "__unpacked__", False)) or isinstance(hint, typing.TypeVarTuple)
-
-
 def _is_key(hint: Any) -> bool:
     if isinstance(hint, type) and issubclass(hint, Enum):
         return all(type(each.value) in {str, int} for each in hint)
     return hint in _KEYS or typing.get_origin(hint) is typing.Literal
-
-
-def _fields_of(hint: Any, kind: Any) -> dict[str, Any]:
-    """The hints of a class's fields, with what a generic one was given for its variables."""
-    hints = typing.get_type_hints(kind, include_extras=True)
-    names = getattr(kind, "__parameters__", ())
-    given = dict(zip(names, typing.get_args(hint), strict=False))
-    return {name: _filled(each, given) for name, each in hints.items()} if given else hints
-
-
-def _required(kind: Any, hints: dict[str, Any]) -> frozenset[str]:
-    # Where annotations are texts, Python itself does not see the notes in them.
-    origins = {name: typing.get_origin(each) for name, each in hints.items()}
-    left_out = {name for name, origin in origins.items() if origin is typing.NotRequired}
-    named = {name for name, origin in origins.items() if origin is typing.Required}
-    return frozenset(kind.__required_keys__ - left_out | named)
-
-
-def _filled(hint: Any, given: dict[Any, Any]) -> Any:
-    if isinstance(hint, typing.TypeVar):
-        return given.get(hint, hint)
-    wanted = () if isinstance(hint, type) else getattr(hint, "__parameters__", ())
-    return hint[tuple(given.get(each, each) for each in wanted)] if wanted else hint
 
 
 def _only_native(form: Form) -> Form:
