@@ -61,12 +61,13 @@ test-relaxed: .venv/.test .venv/.programs  ## Try systemd/relaxed.conf with numb
 	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' ASYNCMQD_TEST_PROGRAMS=$(CURDIR)/.venv/programs \
 	$(BIN)/python -m pytest tests/systemd/test_relaxed.py -q $(PYTEST)
 
-check: .venv/.test  ## Check format, lint rules, types, the direction of imports
+check: .venv/.test  ## Check format, lint rules, types, imports, sizes, names
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
 	MYPYPATH=examples $(BIN)/python -m mypy -p dropfolder
 	$(BIN)/python -m tests.typed.check
+	$(BIN)/python -m tests.ratchets.check
 	$(BIN)/lint-imports
 	$(BIN)/python docs/make_states.py --check
 	$(BIN)/python docs/make_hints.py --check

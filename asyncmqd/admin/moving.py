@@ -67,28 +67,36 @@ async def move_page(store: BaseBackend, verb: Verb, ids: Sequence[str], queue: s
     if verb == "remove":
         removed = await store.remove(queue, ids)
         return {id: None if was else _gone(id) for id, was in zip(ids, removed, strict=True)}
-    decide, expected = _DECISIONS[verb]
     outcomes: Outcomes = {}
     while ids:
-        changes = []
-        for id, record in zip(ids, await store.get(queue, ids), strict=True):
-            change = None if record is None else decide(record)
-            if change is not None:
-                changes.append(change)
-            elif record is None:
-                outcomes[id] = _gone(id)
-            else:
-                outcomes[id] = f"job {id}: expected {expected}, this one is {record.state}"
-        answers = await store.apply(queue, changes) if changes else []
-        moved = list(zip(changes, answers, strict=True))
-        outcomes |= {change.id: None for change, answer in moved if answer == "applied"}
-        # The rest has moved between the two calls: look again.
-        ids = [change.id for change, answer in moved if answer != "applied"]
+        outcomes |= await _move_once(store, verb, ids, queue)
+        ids = [id for id in ids if id not in outcomes]
+    return outcomes
+
+
+async def _move_once(store: BaseBackend, verb: Verb, ids: Sequence[str], queue: str) -> Outcomes:
+    """The outcomes but for the jobs that moved between the two calls."""
+    records = await store.get(queue, ids)
+    decided = {id: _decide(verb, id, record) for id, record in zip(ids, records, strict=True)}
+    changes = [change for change in decided.values() if isinstance(change, Change)]
+    answers = await store.apply(queue, changes) if changes else []
+    outcomes: Outcomes = {id: why for id, why in decided.items() if isinstance(why, str)}
+    for change, answer in zip(changes, answers, strict=True):
+        if answer == "applied":
+            outcomes[change.id] = None
     return outcomes
 
 
 def _gone(id: str) -> str:
     return f"job {id}: it is gone"
+
+
+def _decide(verb: Verb, id: str, record: Record | None) -> Change | str:
+    """What becomes of the job, or why nothing does."""
+    if record is None:
+        return _gone(id)
+    decide, expected = _DECISIONS[verb]
+    return decide(record) or f"job {id}: expected {expected}, this one is {record.state}"
 
 
 def _retry(record: Record) -> Change | None:
