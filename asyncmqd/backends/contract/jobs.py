@@ -1,0 +1,111 @@
+"""The way of a job through a store: added, claimed, settled, and told of when it has ended."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import msgspec
+
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.job import Claim, NewJob
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """The reply to one round trip of a worker."""
+
+    answers: list[Answer]  # one for each change, in order
+    claims: list[Claim]
+
+
+class Held(msgspec.Struct, frozen=True):
+    """A claim that its holder wants to keep."""
+
+    queue: str
+    id: str
+    token: int
+
+
+Extender = Callable[[Sequence[Held], float], list[bool]]
+"""`BaseBackend.extend` for a thread that has no event loop."""
+
+
+Waited = Mapping[str, Collection[str]]
+"""Ids by queue, of jobs that somebody waits for."""
+
+
+class JobStore(abc.ABC):
+    """What producers and workers do with jobs."""
+
+    @abc.abstractmethod
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+        """File new jobs. False for an id that the queue has already: nothing is changed.
+
+        Jobs of one call that are alike in priority and delay keep their order. One waiting worker
+        is woken.
+        """
+
+    @abc.abstractmethod
+    async def turn(
+        self,
+        queue: str,
+        changes: Sequence[Change],
+        limit: int,
+        lease: float,
+        worker: str,
+    ) -> Turn:
+        """`apply(changes)`, then `claim(...)`. `limit` 0 claims nothing.
+
+        It is one round trip for up to a page of each. When it fails, part of it may be done.
+        """
+
+    async def claim(self, queue: str, limit: int, lease: float, worker: str) -> list[Claim]:
+        """Take up to `limit` waiting jobs, best priority first, oldest first within one.
+
+        Each gets the next token and is held for `lease` seconds. A paused queue gives none.
+        """
+        return (await self.turn(queue, (), limit, lease, worker)).claims
+
+    async def apply(self, queue: str, changes: Sequence[Change]) -> list[Answer]:
+        """Apply decisions of the domain; see `Change` and `Answer`. All are of this queue.
+
+        An edge that `revives` makes the moment of the change the job's `created`.
+        """
+        return (await self.turn(queue, changes, 0, 0.0, "")).answers
+
+    @abc.abstractmethod
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        """Hold these claims for `lease` seconds from now.
+
+        For each: whether this token still holds it. False means that the claim is lost: the job
+        was cancelled, removed, or taken over after its lease had ended.
+        """
+
+    def extender(self) -> Extender | None:
+        """A blocking `extend` with a connection of its own, for the lease thread.
+
+        None when leases need no thread, because the store lives in this process.
+        """
+        return None
+
+    @abc.abstractmethod
+    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
+        """Sleep until one of the queues may have work, at most `timeout` seconds.
+
+        The answer names the queues to look at, and may be empty. After each (re)connection it is
+        all of them, since a wake-up may have been missed. Each loop may have one call at a time.
+        """
+
+    @abc.abstractmethod
+    async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
+        """Sleep until jobs of these have ended, or were deleted, at most `timeout` seconds.
+
+        `waited` has ids by queue. The answer has those to look at, and may be empty. All that ended
+        before are among them at the first call that names their queue, and after each
+        (re)connection; the caller may add ids to a queue while it waits, and looks at these itself.
+        Now and then a job is named that has not ended. Only one call may run at a time.
+        """
+
+    @abc.abstractmethod
+    async def retire(self, queue: str) -> None:
+        """This instance claims from the queue no more: from now on others are woken instead."""

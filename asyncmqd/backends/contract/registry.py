@@ -1,0 +1,102 @@
+"""What a store knows beside jobs: pauses, schedules, and the processes that live."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from asyncmqd.domain.job import NewJob
+
+
+class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as the store has it."""
+
+    queue: str
+    name: str
+    spec: bytes  # an encoded Repeatable
+    declared: float  # when this spec was declared
+    by: str = ""  # the process that did; empty: an older release, which did not say
+    former: bytes = b""  # the spec that this one replaced, if it did
+    former_by: str = ""  # the process that had declared that
+    seen: float  # when a living daemon last declared it; 0: the last to do so took it back
+    last: float  # the latest instant that fired or was skipped; instants only go up
+    paused: bool = False
+
+
+class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A living process that serves queues."""
+
+    id: str
+    info: bytes  # JSON: host, pid, queues and what else the process tells about itself
+    started: float
+    seen: float
+
+
+class Registry(abc.ABC):
+    """Small records that all processes on a store share."""
+
+    @abc.abstractmethod
+    async def pause(self, queue: str, paused: bool) -> None:
+        """Stop or resume claiming, for all daemons, at once."""
+
+    @abc.abstractmethod
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
+    ) -> float:
+        """Say that a living daemon has these schedules (name to spec) of queues; the store's now.
+
+        `by` is the id of its process.
+
+        What they noted in the store's future, before its clock was set back, becomes now: see
+        `domain.store_clock.believed`.
+
+        A schedule that is new starts at now. With `fresh` (start or reload) a differing spec
+        replaces the stored one, which is kept as `former`; without, only `seen` is brought up to
+        date.
+        """
+
+    async def declare(
+        self, queue: str, specs: Mapping[str, bytes], fresh: bool, by: str = ""
+    ) -> float:
+        """`declare_all` for one queue."""
+        return await self.declare_all([(queue, specs)], fresh, by)
+
+    @abc.abstractmethod
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Say that a daemon declares these schedules of queues no more: `seen` is 0 from now on.
+
+        Other daemons that declare one bring it up to date again.
+        """
+
+    @abc.abstractmethod
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        """The schedules of queues, in their order and by name."""
+
+    @abc.abstractmethod
+    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+        """Add the job of an instant, once for ever; None marks the instant as skipped.
+
+        False, and nothing is changed, if that instant or a later one was fired, the schedule is
+        paused or gone, or the queue has a job of that id.
+        """
+
+    @abc.abstractmethod
+    async def edit_schedule(
+        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+    ) -> bool:
+        """Pause, resume or forget a schedule. False: there is none of that name."""
+
+    @abc.abstractmethod
+    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+        """Register this process, or say that it lives: it is listed for `ttl` seconds."""
+
+    @abc.abstractmethod
+    async def leave(self, worker: str) -> None:
+        """Take this process off the list."""
+
+    @abc.abstractmethod
+    async def workers(self) -> list[WorkerRecord]:
+        """The living processes, by id."""
