@@ -27,7 +27,8 @@ RateLimit = Annotated[
 RateInterval = Annotated[float, seconds_option("What --rate-limit counts in.", EVERY.kind)]
 DrainTimeout = Annotated[float, seconds_option("What running jobs get at SIGTERM.")]
 LogLevel = Annotated[
-    Literal["debug", "info", "warning", "error"], typer.Option(help="Less than this is not logged.")
+    Literal["debug", "info", "warning", "error"],
+    typer.Option(help="Lines below this level are not logged."),
 ]
 LogFormat = Annotated[
     Literal["auto", "json", "console"],

@@ -35,21 +35,21 @@ class RepeatableSettings(_Table):
     """One `[[queues.NAME.repeatables]]`: a schedule that enqueues a task."""
 
     task: Annotated[str, values.NAME] = Field(
-        description="The task to enqueue, by its registered name."
+        description="The registered name of the task to enqueue."
     )
     name: Annotated[str, values.OPTIONAL_NAME] = Field(
         default="",
-        description="Tells this schedule from the queue's others; empty: the task's name.",
+        description="Tells schedules of one queue apart; empty: the task's name.",
     )
     every: Annotated[float | None, of(EVERY.kind, optional=True)] = Field(
-        default=None, description="The period. Exactly one of `every` and `cron` is set."
+        default=None, description="The period. Set either `every` or `cron`."
     )
     cron: Annotated[str | None, values.CRON] = Field(
         default=None,
         description="Five fields, six with seconds first, or a word like `@daily`.",
     )
     timezone: Annotated[str, values.TIMEZONE] = Field(
-        default="UTC", description="The IANA time zone that `cron` is read in."
+        default="UTC", description="The IANA time zone in which `cron` is read."
     )
     args: Annotated[list[Any], values.JSON_ARRAY] = Field(
         default_factory=list, description="Positional arguments of each job."
@@ -58,17 +58,19 @@ class RepeatableSettings(_Table):
         default_factory=dict, description="Keyword arguments of each job."
     )
     priority: Annotated[int | None, of(PRIORITY.kind, optional=True)] = Field(
-        default=None, description="Lower runs first. Unset: the task's own."
+        default=None, description="Lower numbers run first. Unset: the task's priority."
     )
     retries: Annotated[int | None, of(RETRIES.kind, optional=True)] = Field(
-        default=None, description="Runs after the first. Unset: the task's own, then the queue's."
+        default=None,
+        description="Runs after the first one. Unset: the task's number, then the queue's.",
     )
     timeout: Annotated[float | None, of(TIMEOUT.kind, optional=True)] = Field(
         default=None,
-        description="What one run may take; 0 is no limit. Unset: the task's, then the queue's.",
+        description="The time limit of a run; 0: none. Unset: the task's limit, then the queue's.",
     )
     ttl: Annotated[float | None, of(TTL.kind, optional=True)] = Field(
-        default=None, description="A job not started within it expires. Unset: the task's own."
+        default=None,
+        description="A job that did not start in this time expires. Unset: the task's ttl.",
     )
 
     @cached_property
@@ -81,48 +83,53 @@ class QueueSettings(_Table):
     """One `[queues.NAME]`, with what `[defaults]` says merged in."""
 
     concurrency: Annotated[int, whole(1, 10_000, "jobs")] = Field(
-        default=10, description="Jobs that run at the same time, in this daemon."
+        default=10, description="Jobs that run at the same time in this daemon."
     )
     rate_limit: Annotated[float | None, number(0, _MOST_STARTS, "starts", optional=True)] = Field(
         default=None,
-        description="Starts per `rate_interval`, in this daemon; 0 pauses; unset: no limit.",
+        description="Job starts per `rate_interval` in this daemon; 0: none; unset: no limit.",
     )
     rate_interval: Annotated[float, period(LEAST_PERIOD)] = Field(
-        default=1.0, description="The time that `rate_limit` counts in."
+        default=1.0, description="The period in which `rate_limit` counts."
     )
     burst: Annotated[float | None, number(1, _MOST_STARTS, "starts", optional=True)] = Field(
-        default=None, description="Starts at once after a quiet time; unset: `rate_limit`."
+        default=None,
+        description="Job starts allowed at once after a quiet time; unset: `rate_limit`.",
     )
     scan_interval: Annotated[float, period(LEAST_PERIOD)] = Field(
-        default=1.0, description="The scanner's longest sleep while jobs are delayed or running."
+        default=1.0,
+        description="The longest time between two scans while jobs are delayed or running.",
     )
     retries: Annotated[int, of(RETRIES.kind)] = Field(
-        default=0, description="Runs after the first, for tasks that do not say."
+        default=0, description="Runs after the first one, for tasks that do not set it."
     )
     timeout: Annotated[float | None, of(TIMEOUT.kind, optional=True)] = Field(
-        default=None, description="What one run may take, for tasks that do not say; 0 is no limit."
+        default=None, description="The time limit of a run, for tasks that do not set it; 0: none."
     )
     drain_timeout: Annotated[float | None, period(optional=True)] = Field(
-        default=None, description="What running jobs get at a stop; unset: `shutdown_timeout`."
+        default=None,
+        description="The time that running jobs get at a stop; unset: `shutdown_timeout`.",
     )
     executor: Annotated[ExecutorKind, of(EXECUTOR.kind)] = Field(
-        default="thread", description="Where plain functions run, for tasks that do not say."
+        default="thread", description="Where plain functions run, for tasks that do not set it."
     )
     scanners: tuple[Annotated[str, values.SCANNER], ...] = Field(
-        default=(), description="Custom scanners to run beside the queue, as `module:function`."
+        default=(), description="Custom scanners that run beside the queue, as `module:function`."
     )
     result_ttl: Annotated[float, period()] = Field(
-        default=_KEPT.result_ttl, description="How long results that are not None are kept."
+        default=_KEPT.result_ttl, description="How long a result that is not None is kept."
     )
     keep_completed: Annotated[int, whole(0, _MOST_KEPT, "jobs")] = Field(
-        default=_KEPT.keep_completed, description="Completed jobs without a result that are kept."
+        default=_KEPT.keep_completed,
+        description="How many completed jobs without a result are kept.",
     )
     keep_failed: Annotated[float, period()] = Field(
         default=_KEPT.keep_failed,
         description="How long failed, expired and cancelled jobs are kept.",
     )
     keep_bytes: Annotated[int, whole(0, 2**60, "bytes")] = Field(
-        default=_KEPT.keep_bytes, description="What all ended jobs of the queue may take together."
+        default=_KEPT.keep_bytes,
+        description="The most that all ended jobs of the queue may take together.",
     )
     repeatables: tuple[RepeatableSettings, ...] = Field(
         default=(), description="Schedules; each is a `[[queues.NAME.repeatables]]` table."
@@ -148,53 +155,53 @@ class Settings(_Table):
     """The whole configuration, checked and frozen."""
 
     backend: Annotated[SecretStr, values.BACKEND] = Field(
-        description="The store's URL: `sqlite:///path`, `redis://host`, and so on."
+        description="The URL of the store: `sqlite:///path`, `redis://host` and others."
     )
     tasks: tuple[Annotated[str, values.MODULE], ...] = Field(
-        default=(), description="Modules imported at start: the allow-list of what can run."
+        default=(), description="Modules that are imported at start. Only their tasks can run."
     )
     python_path: tuple[Annotated[Path, values.DIRECTORY], ...] = Field(
         default=(), description="Absolute directories in which `tasks` and `scanners` are found."
     )
     processes: Annotated[int, whole(1, 256, "processes")] = Field(
         default=1,
-        description="Processes that run jobs, for more than one core; 1: the daemon itself.",
+        description="Processes that run jobs, to use several cores; 1: the daemon itself.",
     )
     shutdown_timeout: Annotated[float, period()] = Field(
-        default=30.0, description="What running jobs get at SIGTERM."
+        default=30.0, description="The time that running jobs get at SIGTERM."
     )
     control_socket: Annotated[Path, values.SOCKET] = Field(
         default_factory=lambda: default_control_socket(os.environ),
-        description="Where `asyncmqd status` and `reload` reach the daemon.",
+        description="The socket by which `asyncmqd status` and `reload` reach the daemon.",
     )
     control_group: Annotated[Literal["read", "operate"], choice("read", "operate")] = Field(
         default="read",
-        description="What the socket's group may ask: `read` is status and plan, `operate` all.",
+        description="What the socket's group may do: `read` (status, plan) or `operate` (all).",
     )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         choice("debug", "info", "warning", "error"),
-    ] = Field(default="info", description="Less than this is not logged.")
+    ] = Field(default="info", description="Lines below this level are not logged.")
     log_format: Annotated[Literal["auto", "json", "console"], choice("auto", "json", "console")] = (
-        Field(default="auto", description="`auto` is console on a terminal and JSON elsewhere.")
+        Field(default="auto", description="`auto` is `console` on a terminal and `json` elsewhere.")
     )
     lease: Annotated[float, period(1.0)] = Field(
-        default=15.0, description="How long a claim holds without renewal; at least 1."
+        default=15.0, description="How long a claim is valid without renewal; at least 1."
     )
     hang_limit: Annotated[float, period(1.0)] = Field(
         default=60.0,
-        description="Leases are renewed no more if the loop hangs longer; above `lease`.",
+        description="Leases are not renewed if the loop hangs longer than this; above `lease`.",
     )
     stuck_limit: Annotated[int, whole(0, 10_000, "functions")] = Field(
         default=32,
-        description="Plain functions that may be stuck before the daemon restarts; 0: any number.",
+        description="The daemon restarts when this many plain functions are stuck; 0: never.",
     )
     payload_limit: Annotated[int, whole(1_024, 256 * 1024 * 1024, "bytes")] = Field(
-        default=DEFAULT_PAYLOAD_LIMIT, description="The most that one payload or result may take."
+        default=DEFAULT_PAYLOAD_LIMIT, description="The largest size of one payload or result."
     )
     defaults: QueueSettings = Field(
         default=QueueSettings(),
-        description="Any key of a queue, for the queues that do not set it.",
+        description="Keys of a queue, for all queues that do not set them.",
     )
     queues: dict[Annotated[str, values.QUEUE], QueueSettings] = Field(
         description="The queues by name; at least one."
