@@ -16,7 +16,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.cli.errors import Misconfigured
 from asyncmqd.cli.output import complain
 from asyncmqd.cli.target import Target
-from asyncmqd.client.connection import connect
+from asyncmqd.client.connection import connect, connect_within
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.daemon.loop import run_loop
 from asyncmqd.observe.events import Observer
@@ -39,7 +39,7 @@ def serve(
     """
     leave_orphans_to_parent()
     target.open()  # a URL that names no store is refused before application code runs
-    connect(target.keys[0])  # what modules and jobs enqueue goes to the same store
+    connect_within(*target.keys)  # what modules and jobs enqueue goes to the same store
     if not tasks:
         complain("no --tasks: jobs are put aside for workers that know their tasks")
     set_up_log()
@@ -89,7 +89,6 @@ async def _serve(work: Work, queue: str, observer: Observer) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await store.connect()
             observer.event("queue.started", queue=queue)
-            connect(store)  # now with the payload limit of the configuration
             await work(store)
     finally:
         await store.close()

@@ -50,7 +50,7 @@ def connect(
 
 
 def connect_within(url: str, payload_limit: int) -> None:
-    """The same for a process whose jobs have loops of their own: each opens the store anew."""
+    """The same with a payload limit, from a configuration: nothing is opened yet."""
     global _default  # noqa: PLW0603 - the same
     _default = url, payload_limit
 

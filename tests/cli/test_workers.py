@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -56,6 +57,21 @@ def test_the_drain_ends_and_hands_back(asyncmq: Operator, worker: Starter) -> No
     assert serving.end(signal.SIGTERM) == 0
     job = asyncmq("job", "show", id, "--json").json
     assert (job["state"], job["attempt"]) == ("waiting", 1)
+
+
+def test_the_payload_limit_of_the_configuration_is_that_of_the_worker(
+    run: Operator,
+    spawn: Callable[..., subprocess.Popen[str]],
+    store_url: str,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "queues.toml"
+    file.write_text(f'backend = "{store_url}"\npayload_limit = 400_000\n')
+    start = ("worker", "start", "mail", "--tasks", "shop", "--log-format", "json")
+    ServingWorker(spawn("--config", str(file), *start)).wait_for("queue.started")
+    enqueue = ("enqueue", "shop.length", "-q", "mail", "--wait")
+    answer = run("--config", str(file), *enqueue, "--args", json.dumps(["x" * 300_000]))
+    assert answer.out.splitlines()[1:] == ["300000"], answer
 
 
 def test_a_second_signal_hands_back_at_once(asyncmq: Operator, worker: Starter) -> None:

@@ -13,6 +13,11 @@ async def add(a: int, b: int = 1) -> int:
 
 
 @task(queue="mail")
+async def length(text: str) -> int:
+    return len(text)
+
+
+@task(queue="mail")
 async def fail(message: str) -> None:
     raise ValueError(message)
 

@@ -1,0 +1,77 @@
+"""What operators ask of a store, without a command line: values in, structs out, clear errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from asyncmqd.admin import jobs, moving, queues, schedules, store, workers
+from asyncmqd.admin.errors import AdminError, NotFound
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain import clock
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.states import State
+from tests.cli.test_jobs import new
+
+
+@pytest.fixture
+async def filled() -> BaseBackend:
+    """`mail` has two jobs and two schedules, one of them spoilt; `web` has a job of the same id."""
+    backend = InMemoryBackend(f"memory://{clock.new_id()}")
+    await backend.add("mail", [new("a"), new("later", delay=3600.0)])
+    await backend.add("web", [new("a")])
+    await backend.declare("mail", {"spoilt": b"{"}, fresh=True)
+    spec = msgspec.json.encode(Repeatable(task="shop.add", every=60.0))
+    await backend.declare("mail", {"sound": spec}, fresh=True)
+    return backend
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind"),
+    [
+        (lambda s: jobs.show(s, "nosuch"), NotFound),
+        (lambda s: jobs.show(s, "later", "web"), NotFound),
+        (lambda s: jobs.show(s, "a"), AdminError),  # which of two?
+        (lambda s: queues.show(s, "mial"), NotFound),
+        (lambda s: queues.pause(s, "mial"), NotFound),
+        (lambda s: queues.count(s, "mial", State.FAILED), NotFound),
+        (lambda s: schedules.run(s, "mail", "nosuch"), NotFound),
+        (lambda s: schedules.run(s, "mail", "spoilt"), AdminError),
+        (lambda s: schedules.edit(s, "mail", "nosuch", "pause"), NotFound),
+    ],
+)
+async def test_what_cannot_be_done_is_said(
+    filled: BaseBackend, ask: Callable[[BaseBackend], Awaitable[object]], kind: type[Exception]
+) -> None:
+    with pytest.raises(kind) as raised:
+        await ask(filled)
+    assert type(raised.value) is kind
+
+
+async def test_all_answers_are_json(filled: BaseBackend) -> None:
+    answers = [
+        await jobs.page(filled),
+        await jobs.show(filled, "a", "mail"),
+        await queues.list_queues(filled),
+        await queues.show(filled, "mail"),
+        await schedules.list_schedules(filled),
+        await workers.list_workers(filled),
+        await store.show(filled),
+    ]
+    assert all(msgspec.json.encode(answer) for answer in answers)
+
+
+async def test_a_queue_that_a_configuration_names_is_known(filled: BaseBackend) -> None:
+    await queues.pause(filled, "planned", lambda: ["planned"])
+    assert (await queues.show(filled, "planned")).paused  # now by the store
+    await queues.resume(filled, "planned")
+
+
+async def test_each_job_has_an_outcome_of_its_own(filled: BaseBackend) -> None:
+    outcomes = await moving.move(filled, "retry", ["later", "a", "nosuch"])
+    assert outcomes["later"] is None
+    assert outcomes["nosuch"] == "job nosuch: there is none of this id"
+    assert "mail and web" in (outcomes["a"] or "")
