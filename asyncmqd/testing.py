@@ -36,11 +36,11 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import decode
 from asyncmqd.domain.hints.arrival import WATCH
 from asyncmqd.domain.job import Claim, Failure, Record
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef
 from asyncmqd.observe.events import Applied, Observer
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.threads import CallersThread, Threads
@@ -152,7 +152,7 @@ class App:
         return True
 
     async def _run(self, claim: Claim) -> Record | None:
-        await run_one(self._context, claim, WorkerOptions(), self._threads)
+        await run_one(self._context, claim, QueueOptions(), self._threads)
         (record,) = await self.backend.get(claim.queue, [claim.id])
         if record is not None and record.place != record.state:
             task = Job.of(record, self.backend).task

@@ -1,4 +1,4 @@
-"""Write the tables of keys from the models: `python docs/make_configuration.py`.
+"""Write the tables of keys from the code: `python docs/make_configuration.py`.
 
 Tests hold the committed pages to this: docs/configuration.md and README.md.
 """  # noqa: INP001 - a script, not a package
@@ -9,19 +9,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
-from asyncmqd.config.models import QueueSettings, RepeatableSettings, Settings
-from asyncmqd.config.values import Kind
+from asyncmqd.config.models import Settings
+from asyncmqd.config.tables import Key, Table, keys_of
+from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.schedule import Repeatable
 
 PAGE = Path(__file__).with_name("configuration.md")
 README = Path(__file__).parents[1] / "README.md"
-TABLES: dict[str, type[BaseModel]] = {
-    "top": Settings,
-    "queue": QueueSettings,
-    "repeatable": RepeatableSettings,
-}
+TABLES: dict[str, Table] = {"top": Settings, "queue": QueueOptions, "repeatable": Repeatable}
 _DEFAULTS_IN_WORDS = {
     "control_socket": "see below",
     "repeatables": "none",
@@ -33,33 +28,32 @@ _DEFAULTS_IN_WORDS = {
 
 def render(page: str) -> str:
     """The page with each table between its markers written anew."""
-    for name, model in TABLES.items():
+    for name, keys in TABLES.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(pattern, rf"\1\n{table(model)}\n\n\2", page, flags=re.DOTALL)
+        page = re.sub(pattern, rf"\1\n{table(keys)}\n\n\2", page, flags=re.DOTALL)
     return page
 
 
-def table(model: type[BaseModel]) -> str:
-    """One row for each key of the model."""
+def table(keys: Table) -> str:
+    """One row for each key."""
     rows = ["| key | unit | default | meaning |", "|---|---|---|---|"]
-    for key, field in model.model_fields.items():
-        rows.append(f"| `{key}` | {unit(field)} | {default(key, field)} | {field.description} |")
+    for name, key in keys_of(keys).items():
+        rows.append(f"| `{name}` | {unit(key)} | {default(name, key)} | {key.meaning} |")
     return "\n".join(rows)
 
 
-def unit(field: FieldInfo) -> str:
+def unit(key: Key) -> str:
     """What the values are counted in, or nothing."""
-    kinds = [known for known in field.metadata if isinstance(known, Kind)]
-    return kinds[0].unit if kinds else ""
+    return key.kind.unit if key.kind else ""
 
 
-def default(key: str, field: FieldInfo) -> str:
+def default(name: str, key: Key) -> str:
     """The value of a key that is not there, as a page says it."""
-    if key in _DEFAULTS_IN_WORDS:
-        return _DEFAULTS_IN_WORDS[key]
-    if field.is_required():
+    if name in _DEFAULTS_IN_WORDS:
+        return _DEFAULTS_IN_WORDS[name]
+    if key.required:
         return "required"
-    return "unset" if field.default is None else f"`{_toml(field.default)}`"
+    return "unset" if key.default is None else f"`{_toml(key.default)}`"
 
 
 def _toml(value: Any) -> str:

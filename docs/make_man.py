@@ -15,13 +15,12 @@ from typing import Any
 import make_configuration
 import roff
 import typer
-from pydantic import BaseModel
 
 from asyncmqd import __version__
 from asyncmqd.cli import asyncmq, asyncmqd
-from asyncmqd.config.diff import LIVE_KEYS, WORKER_KEYS
-from asyncmqd.config.models import Settings
-from asyncmqd.config.values import Kind
+from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.tables import Key, Table, keys_of
+from asyncmqd.domain.queue_options import FIXED_KEYS
 
 PAGES = Path(__file__).with_name("man")
 MANUALS = {"1": "User commands", "5": "File formats", "8": "System administration"}
@@ -33,7 +32,7 @@ def page(source: Path) -> str:
     name, section = source.stem.rsplit(".", 1)
     parts: dict[str, Callable[[], str]] = {
         **{
-            key: lambda model=model: keys(model) for key, model in make_configuration.TABLES.items()
+            key: lambda table=table: keys(table) for key, table in make_configuration.TABLES.items()
         },
         "reload": reload,
         "synopsis": lambda: synopsis(name),
@@ -140,23 +139,22 @@ def _metavar(parameter: Any, context: Any) -> str:
 # ------------------------------------------------------------------ the configuration
 
 
-def keys(model: type[BaseModel]) -> str:
+def keys(table: Table) -> str:
     """A list of the keys of a table."""
-    return "\n".join(_key(name, field) for name, field in model.model_fields.items())
+    return "\n".join(_key(name, key) for name, key in keys_of(table).items())
 
 
-def _key(name: str, field: Any) -> str:
-    unit = make_configuration.unit(field)
+def _key(name: str, key: Key) -> str:
+    unit = make_configuration.unit(key)
     term = f"`{name}` ({unit})" if unit else f"`{name}`"
-    return f"- {term}: {' '.join([field.description, *_facts(name, field, unit)])}"
+    return f"- {term}: {' '.join([key.meaning, *_facts(name, key, unit)])}"
 
 
-def _facts(name: str, field: Any, unit: str) -> Iterator[str]:
+def _facts(name: str, key: Key, unit: str) -> Iterator[str]:
     """What stands beside the description: the values it takes, and the default."""
-    kinds = [known for known in field.metadata if isinstance(known, Kind)]
-    if kinds and unit != "seconds":  # these are explained once, for all of them
-        yield f"Takes {kinds[0].expected}."
-    default = make_configuration.default(name, field)
+    if key.kind and unit != "seconds":  # these are explained once, for all of them
+        yield f"Takes {key.kind.expected}."
+    default = make_configuration.default(name, key)
     if default == "required":
         yield "It has to be there."
     else:
@@ -170,7 +168,7 @@ def reload() -> str:
     ]
     return (
         f"A reload applies {_listed(sorted(LIVE_KEYS))}, and all that is said of queues; only"
-        f" {_listed(sorted(WORKER_KEYS))} make it start a queue's worker anew, after its running"
+        f" {_listed(sorted(FIXED_KEYS))} make it start a queue's worker anew, after its running"
         f" jobs have ended. {_listed(at_start)} are read at start, and a reload that changes them"
         " says so."
     )

@@ -141,7 +141,7 @@ def _foreseen(settings: Settings) -> Iterator[str]:
 
     now = clock.wall()
     for name, queue in settings.queues.items():
-        for each in queue.schedules:
+        for each in queue.repeatables:
             times = ", ".join(local_time(each, instant) for instant in upcoming(each, now, 2))
             yield f"schedule {name}/{each.key}: next {times or 'never'}"
 

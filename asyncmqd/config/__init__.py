@@ -3,14 +3,13 @@
 from asyncmqd.config.diff import KeyChange, Plan, diff
 from asyncmqd.config.errors import ConfigError, ConfigErrors
 from asyncmqd.config.load import load
-from asyncmqd.config.models import QueueSettings, Settings
+from asyncmqd.config.models import Settings
 
 __all__ = [
     "ConfigError",
     "ConfigErrors",
     "KeyChange",
     "Plan",
-    "QueueSettings",
     "Settings",
     "diff",
     "load",

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, SecretStr
+import msgspec
+from pydantic import SecretStr
 
-from asyncmqd.config.models import QueueSettings, RepeatableSettings, Settings
+from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.tables import keys_of
+from asyncmqd.domain.queue_options import FIXED_KEYS
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.urls import redacted
 
-LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit", "stuck_limit"})
-"""Top-level keys that a reload applies. All others are read once, at start."""
-WORKER_KEYS = frozenset({"scanners"})
-"""Keys of a queue that need its worker to be started anew; the others change in place."""
 FORESEEN = 3  # instants that are told of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
 _ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for others
@@ -149,7 +148,7 @@ def diff(old: Settings, new: Settings) -> Plan:
         restarts_worker=frozenset(
             name
             for name, changes in changed.items()
-            if any(change.key in WORKER_KEYS for change in changes)
+            if any(change.key in FIXED_KEYS for change in changes)
         ),
         schedules=tuple(_schedule_changes(_schedules(old), _schedules(new))),
         live=tuple(change for change in top if change.key in LIVE_KEYS),
@@ -157,12 +156,13 @@ def diff(old: Settings, new: Settings) -> Plan:
     )
 
 
-_Schedules = dict[tuple[str, str], RepeatableSettings]  # by queue and name
+_Table = Settings | msgspec.Struct
+_Schedules = dict[tuple[str, str], Repeatable]  # by queue and name
 
 
 def _schedules(settings: Settings) -> _Schedules:
     return {
-        (name, repeatable.schedule.key): repeatable
+        (name, repeatable.key): repeatable
         for name, queue in settings.queues.items()
         for repeatable in queue.repeatables
     }
@@ -174,28 +174,21 @@ def _schedule_changes(old: _Schedules, new: _Schedules) -> Iterator[ScheduleChan
         if before is after:  # read once, from files that have not changed
             continue
         if after is None:
-            yield ScheduleChange(*identity, "removed", old[identity].schedule)
+            yield ScheduleChange(*identity, "removed", old[identity])
         elif before is None:
-            yield ScheduleChange(*identity, "added", after.schedule)
-        elif before.schedule != after.schedule and (keys := _changes(before, after)):
-            yield ScheduleChange(*identity, "changed", after.schedule, keys)
+            yield ScheduleChange(*identity, "added", after)
+        elif before != after and (keys := _changes(before, after)):
+            yield ScheduleChange(*identity, "changed", after, keys)
 
 
-def _changes(old: BaseModel, new: BaseModel) -> tuple[KeyChange, ...]:
+def _changes(old: _Table, new: _Table) -> tuple[KeyChange, ...]:
     if old is new:
         return ()
     return tuple(
         KeyChange(key, getattr(old, key), getattr(new, key))
-        for key in type(old).model_fields
-        if _compared(old, key) != _compared(new, key)
+        for key in keys_of(type(old))
+        if getattr(old, key) != getattr(new, key)
     )
-
-
-def _compared(table: BaseModel, key: str) -> Any:
-    """What tells whether a key differs; of schedules what the domain has, which is quick."""
-    if key == "repeatables" and isinstance(table, QueueSettings):
-        return table.schedules
-    return getattr(table, key)
 
 
 def _plain(value: Any) -> Any:
@@ -204,8 +197,8 @@ def _plain(value: Any) -> Any:
         return redacted(value.get_secret_value())
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, BaseModel):
-        fields = value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, Repeatable):
+        fields: dict[str, Any] = msgspec.to_builtins(value)
         return fields | dict.fromkeys(_ARGUMENTS & fields.keys(), _HIDDEN)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

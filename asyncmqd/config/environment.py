@@ -86,6 +86,12 @@ def _read_variable(order: int, name: str, value: str, queues: set[str]) -> Layer
     return layer
 
 
+class _AsVariables(Settings):
+    """Settings as pydantic-settings takes them: a struct is no table to it."""
+
+    defaults: dict[str, Any]  # type: ignore[assignment]
+
+
 class _Variable(EnvSettingsSource):
     """pydantic-settings' reading of a single variable.
 
@@ -96,7 +102,7 @@ class _Variable(EnvSettingsSource):
         self._only = {name: value}
         # The source looks at fields only, so that Settings need not be a BaseSettings, which would
         # read this process's environment whenever one is made.
-        super().__init__(Settings, env_prefix="", env_nested_delimiter="__")  # type: ignore[arg-type]
+        super().__init__(_AsVariables, env_prefix="", env_nested_delimiter="__")  # type: ignore[arg-type]
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._only

@@ -8,24 +8,23 @@ from itertools import chain, islice
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotted
 from asyncmqd.config.files import read_files
 from asyncmqd.config.layers import Layer, merged
-from asyncmqd.config.models import (
-    QueueSettings,
-    RepeatableSettings,
-    Settings,
-)
+from asyncmqd.config.models import Settings
 from asyncmqd.config.rules import contradictions, omissions
 from asyncmqd.config.sockets import default_control_socket
+from asyncmqd.config.tables import Table, keys_of
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.config.values import shown
+from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.schedule import Repeatable
 
 MOST_PROBLEMS = 1_000
-_SHAPES = {"tuple_type": "an array", "dict_type": "a table", "model_type": "a table"}
+_SHAPES = {"tuple_type": "an array", "dict_type": "a table"}
 
 
 def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
@@ -137,12 +136,9 @@ def _complete(written: dict[str, Any], control_socket: FilePath) -> dict[str, An
 
 def _validate(data: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
     try:
-        settings = Settings.model_validate(data)
+        return Settings.model_validate(data), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
-    for queue in settings.queues.values():
-        _ = queue.schedules  # made here, where no event loop stands still meanwhile
-    return settings, []
 
 
 def _located(
@@ -193,20 +189,20 @@ def _problem(finding: ErrorDetails) -> str:
 
 
 def _unknown_key(path: Path) -> str:
-    table, name = _model(path[:-1]), str(path[-1])
+    table, name = keys_of(_table(path[:-1])), str(path[-1])
     if name in Settings.model_fields:
         hint = f" ({name} belongs above the first [table])"
-    elif name in QueueSettings.model_fields:
+    elif name in keys_of(QueueOptions):
         hint = f" ({name} belongs in [defaults] or [queues.NAME])"
-    elif near := get_close_matches(name, table.model_fields, 1):
+    elif near := get_close_matches(name, table, 1):
         hint = f" (did you mean {near[0]}?)"
     else:
         hint = ""
     return f"expected a known key{hint}, got {shown(name)}"
 
 
-def _model(path: Path) -> type[BaseModel]:
-    """The model of the table at `path`."""
+def _table(path: Path) -> Table:
+    """What the table at `path` is read into."""
     if "repeatables" in path[-2:-1]:
-        return RepeatableSettings
-    return QueueSettings if path else Settings
+        return Repeatable
+    return QueueOptions if path else Settings

@@ -12,8 +12,7 @@ from pydantic import GetCoreSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from asyncmqd.config.urls import FORMS, check_backend
-from asyncmqd.domain import options, schedule
-from asyncmqd.domain.codec import NotSerialisable, encode
+from asyncmqd.domain import options
 from asyncmqd.domain.urls import redacted
 
 _LONGEST_SHOWN = 60  # characters
@@ -48,6 +47,11 @@ class Kind:
         raise ValueError(f"expected {self.expected}, got {shown(value)}")
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        return self.schema
+
+    @property
+    def schema(self) -> CoreSchema:
+        """The same for pydantic."""
         return core_schema.no_info_plain_validator_function(self._validate)
 
     def _validate(self, value: Any) -> Any:
@@ -129,23 +133,6 @@ def _socket_path(value: Any) -> Path:
     return path
 
 
-def _json_array(value: Any) -> list[Any]:
-    return list(_carried_by_json(options.ARGS.kind.read(value), "args"))
-
-
-def _json_table(value: Any) -> dict[str, Any]:
-    return dict(_carried_by_json(options.KWARGS.kind.read(value), "kwargs"))
-
-
-def _carried_by_json(value: Any, what: str) -> Any:
-    try:
-        encode(value, what)
-    except NotSerialisable as error:
-        reason = str(error)
-        raise ValueError(f"expected values that JSON can carry, got {reason}") from None
-    return value
-
-
 def _secret_url(value: Any) -> SecretStr:
     if isinstance(value, SecretStr):
         return value
@@ -153,23 +140,7 @@ def _secret_url(value: Any) -> SecretStr:
 
 
 MODULE = _matching(_DOTTED, "a dotted module name like 'myapp.tasks'")
-SCANNER = _matching(
-    re.compile(rf"{_DOTTED.pattern}:{_DOTTED.pattern}"),
-    "module:function like 'myapp.scanners:inbox'",
-)
 QUEUE = of(options.QUEUE.kind)
-NAME = of(options.TASK.kind)
-OPTIONAL_NAME = of(options.NAME.kind)
-CRON = Kind(
-    "a cron expression like '0 3 * * *'",
-    lambda value: schedule.check_cron(_text(value)),
-    optional=True,
-)
-TIMEZONE = Kind(
-    "a time zone like 'Europe/Lisbon'", lambda value: schedule.check_timezone(_text(value))
-)
 BACKEND = Kind(f"text: {FORMS}", _secret_url)
 DIRECTORY = Kind("an absolute directory like '/srv/myapp'", _absolute)
 SOCKET = Kind("an absolute path like '/run/asyncmqd/control.sock'", _socket_path)
-JSON_ARRAY = Kind(options.ARGS.kind.expected, _json_array)
-JSON_TABLE = Kind(options.KWARGS.kind.expected, _json_table)

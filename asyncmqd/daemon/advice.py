@@ -62,7 +62,7 @@ def _what(module: ModuleType) -> str:
 def on_schedules(settings: Settings, registry: Registry = REGISTRY) -> Iterator[Problems]:
     """Of each schedule, why its jobs would not run here; one at a time, for there may be many."""
     for queue, options in settings.queues.items():
-        for index, schedule in enumerate(options.schedules):
+        for index, schedule in enumerate(options.repeatables):
             path = ("queues", queue, "repeatables", index)
             yield {(*path, *key): problem for key, problem in _problems(schedule, registry)}
 

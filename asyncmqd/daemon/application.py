@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from asyncmqd.config import ConfigError, ConfigErrors, Settings
 from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.config.errors import Place, dotted
-from asyncmqd.runtime.options import Scanner
+from asyncmqd.domain.queue_options import CustomScanner
 
-Scanners = Mapping[str, Scanner]
+Scanners = Mapping[str, CustomScanner]
 """Custom scanners by their `module:function`."""
 
 Problems = Mapping[KeyPath, str]
@@ -115,8 +115,8 @@ def named_scanners(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
 
 def _find_scanners(
     named: Iterable[tuple[KeyPath, str]],
-) -> tuple[dict[str, Scanner], dict[KeyPath, str]]:
-    scanners: dict[str, Scanner] = {}
+) -> tuple[dict[str, CustomScanner], dict[KeyPath, str]]:
+    scanners: dict[str, CustomScanner] = {}
     problems: dict[KeyPath, str] = {}
     for path, name in named:
         try:
@@ -164,14 +164,14 @@ def _import(name: str) -> str | None:
     return None
 
 
-def _find_scanner(name: str) -> Scanner:
+def _find_scanner(name: str) -> CustomScanner:
     module, _, attribute = name.partition(":")
     if (reason := _import(module)) is not None:
         raise ValueError(f"expected a module to import, got {module!r}: {reason}")
     found: Any = getattr(sys.modules[module], attribute, None)
     if not inspect.iscoroutinefunction(found):
         raise ValueError(f"expected an async function, got {name!r}, which is none")
-    scanner: Scanner = found
+    scanner: CustomScanner = found
     return scanner
 
 

@@ -7,10 +7,11 @@ import contextlib
 
 import msgspec
 
+from asyncmqd.daemon.application import Scanners
 from asyncmqd.domain import clock
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.duties import told
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 
@@ -25,13 +26,16 @@ class QueueSupervisor:
     drained. So a queue that comes back while it drains is simply wanted again.
     """
 
-    def __init__(self, queue: str, context: ProcessContext, options: WorkerOptions) -> None:
+    def __init__(
+        self, queue: str, context: ProcessContext, options: QueueOptions, scanners: Scanners
+    ) -> None:
         self.queue = queue
         self.options = options
         self.worker: Worker | None = None
         self.restarts = 0  # after crashes
         self.over = False  # it wants no queue any more; `ended` is done some turns later
         self._context = context
+        self._scanners = scanners
         self._wanted = True
         self._ending = False  # the present worker was told to end
         self._limiter: RateLimiter | None = None  # what the last worker left
@@ -50,8 +54,8 @@ class QueueSupervisor:
             duty = begin(f"keeper of {self.queue}", self._keep, queue=self.queue)
             duty.ended.add_done_callback(lambda _: ended.set_result(None))
 
-    def change(self, options: WorkerOptions) -> None:
-        """Serve with these options from now on: in place, unless the scanners differ."""
+    def change(self, options: QueueOptions) -> None:
+        """Serve with these options from now on: in place, if that can be."""
         before, self.options = self.options, options
         if options == before and self._wanted:
             return
@@ -59,7 +63,7 @@ class QueueSupervisor:
         self._context.observer.event("queue.changed", queue=self.queue, **_numbers(options))
         if self._ending or self.worker is None:
             return  # the next worker has them from its start
-        if options.scanners != before.scanners:
+        if options.needs_new_worker(before):
             self._end()
         else:
             self.worker.adjust(options)
@@ -154,7 +158,10 @@ class QueueSupervisor:
 
     async def _work(self) -> None:
         limiter = self._kept_limiter()
-        self.worker = Worker(self.queue, self._context, self.options, limiter=limiter)
+        scanners = [self._scanners[name] for name in self.options.scanners]
+        self.worker = Worker(
+            self.queue, self._context, self.options, scanners=scanners, limiter=limiter
+        )
         self._context.observer.event("queue.started", queue=self.queue, **_numbers(self.options))
         await self.worker.run()
 
@@ -183,5 +190,5 @@ class QueueSupervisor:
                     await self._change.wait()
 
 
-def _numbers(options: WorkerOptions) -> dict[str, float | None]:
+def _numbers(options: QueueOptions) -> dict[str, float | None]:
     return {"concurrency": options.concurrency, "rate_limit": options.rate_limit}

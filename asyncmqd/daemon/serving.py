@@ -17,10 +17,10 @@ from asyncmqd.daemon import advice
 from asyncmqd.daemon.application import Application, Problems, Scanners, told
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.report import QueueReport, Report
-from asyncmqd.daemon.supervisor import Supervisor, wanted_options
+from asyncmqd.daemon.supervisor import Supervisor
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.prints import leave_dead_stderr
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of
@@ -30,7 +30,7 @@ LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line
 ADVISED = 200  # schedules that are looked at in one turn of the loop
 IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
 
-Share = Callable[[Mapping[str, WorkerOptions]], Mapping[str, WorkerOptions]]
+Share = Callable[[Mapping[str, QueueOptions]], Mapping[str, QueueOptions]]
 """What one process serves of what the daemon serves."""
 
 
@@ -104,8 +104,8 @@ class OwnProcess:
         advises: bool = True,
     ) -> None:
         self.context = context
-        self.supervisor = Supervisor(context)
-        self.scanners = scanners
+        self.scanners = dict(scanners)
+        self.supervisor = Supervisor(context, self.scanners)
         self.on_overstays: Callable[[str], None] = lambda _: None
         self._settings = settings
         self._application = application
@@ -159,7 +159,7 @@ class OwnProcess:
         """Import the scanners that are new in these settings; what is wrong with them."""
         attempt = self._application.attempt_scanners
         scanners, problems = await attempt(settings, self.scanners, IMPORT_LIMIT)
-        self.scanners = {**self.scanners, **scanners}
+        self.scanners.update(scanners)
         return problems
 
     def apply(self, settings: Settings) -> None:
@@ -170,7 +170,7 @@ class OwnProcess:
         if settings is not self._advised_on:
             advise = partial(self._advise_on_schedules, settings)
             self.context.duties.begin("advice on schedules", advise, vital=False)
-        self.supervisor.apply(self._share(wanted_options(settings, self.scanners)))
+        self.supervisor.apply(self._share(settings.served))
 
     async def applied(self) -> None:
         """Nothing to wait for."""

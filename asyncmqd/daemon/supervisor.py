@@ -7,10 +7,9 @@ import gc
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from asyncmqd.config import Settings
 from asyncmqd.daemon.application import Scanners
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
-from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 
@@ -22,14 +21,15 @@ OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle wh
 class Supervisor:
     """Starts, changes and stops what serves the queues; none of them can touch another."""
 
-    def __init__(self, context: ProcessContext) -> None:
+    def __init__(self, context: ProcessContext, scanners: Scanners | None = None) -> None:
         self._context = context
+        self._scanners = {} if scanners is None else scanners  # more may come into it
         self.queues: dict[str, QueueSupervisor] = {}  # those that drain included
         self.past_restarts: Counter[str] = Counter()  # of workers, by queues that are gone
         self._to_begin: deque[QueueSupervisor] = deque()
         self._beginning: asyncio.Task[None] | None = None
 
-    def apply(self, wanted: Mapping[str, WorkerOptions]) -> None:
+    def apply(self, wanted: Mapping[str, QueueOptions]) -> None:
         """Serve these queues, like this, and no others. Returns at once: removed ones drain."""
         for name, served in self.queues.items():
             if name not in wanted:
@@ -41,8 +41,8 @@ class Supervisor:
             else:
                 present.change(options)
 
-    def _start(self, queue: str, options: WorkerOptions) -> None:
-        served = QueueSupervisor(queue, self._context, options)
+    def _start(self, queue: str, options: QueueOptions) -> None:
+        served = QueueSupervisor(queue, self._context, options, self._scanners)
         self.queues[queue] = served
         self._to_begin.append(served)
         if self._beginning is None or self._beginning.done():
@@ -72,7 +72,7 @@ class Supervisor:
             return
         for served in serving:
             served.stop()
-        limit = max(served.options.drain_timeout for served in serving) + OVERTIME
+        limit = max(served.options.drain_limit for served in serving) + OVERTIME
         await asyncio.wait([served.ended for served in serving], timeout=limit)
 
     async def hand_back(self) -> None:
@@ -105,26 +105,3 @@ class Supervisor:
         """Queues whose worker has been in one call for longer than `limit` seconds."""
         since = asyncio.get_running_loop().time() - limit
         return sorted(q for q, served in self.queues.items() if served.last_progress < since)
-
-
-def wanted_options(settings: Settings, scanners: Scanners) -> dict[str, WorkerOptions]:
-    """What the configuration says of each queue, as its worker is told."""
-    return {
-        name: WorkerOptions(
-            concurrency=queue.concurrency,
-            rate_limit=queue.rate_limit,
-            rate_interval=queue.rate_interval,
-            burst=queue.burst,
-            scan_interval=queue.scan_interval,
-            drain_timeout=(
-                settings.shutdown_timeout if queue.drain_timeout is None else queue.drain_timeout
-            ),
-            retries=queue.retries,
-            timeout=queue.timeout,
-            executor=queue.executor,
-            retention=queue.retention,
-            repeatables=queue.schedules,
-            scanners=tuple(scanners[each] for each in queue.scanners),
-        )
-        for name, queue in settings.queues.items()
-    }

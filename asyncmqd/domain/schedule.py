@@ -7,19 +7,35 @@ names the multiples of its period since the epoch, and `cron` names wall-clock t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.codec import NotSerialisable, encode, encode_spec
 from asyncmqd.domain.cron import read
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, OF_SCHEDULE, keep_checked
+from asyncmqd.domain.options import (
+    ARGS,
+    DEFAULT_PRIORITY,
+    EVERY,
+    JOB_ID,
+    KWARGS,
+    NAME,
+    OF_SCHEDULE,
+    PRIORITY,
+    RETRIES,
+    TASK,
+    TIMEOUT,
+    TTL,
+    Kind,
+    Option,
+    keep_checked,
+)
 
 FORGOTTEN = 600.0  # seconds without a declaration after which no living daemon has a schedule
 MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
@@ -29,31 +45,6 @@ _CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, 
 
 class UnknownZone(ValueError):
     """The name of a time zone that this host does not know. Another one may."""
-
-
-class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A schedule: exactly one of `every` (seconds) and `cron` is set."""
-
-    task: str
-    name: str = ""  # identity within its queue; empty means the task's name
-    every: float | None = None
-    cron: str | None = None
-    timezone: str = "UTC"  # an IANA name; for cron
-    args: list[Any] = msgspec.field(default_factory=list)
-    kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
-    priority: int | None = None
-    retries: int | None = None
-    timeout: float | None = None
-    ttl: float | None = None
-
-    @property
-    def key(self) -> str:
-        """What tells this schedule from the others of its queue."""
-        return self.name or self.task
-
-
-_decoder = msgspec.json.Decoder(Repeatable)
-_LONGEST_INSTANT = 9_999_999_999.0  # Unix seconds; one with as many digits as there will be
 
 
 def check_cron(expression: str) -> str:
@@ -82,6 +73,79 @@ def _zone(name: str) -> ZoneInfo:
         raise UnknownZone(problem) from None
     except (ValueError, TypeError, OSError):
         raise ValueError(problem) from None
+
+
+def _of_text(read: Callable[[str], str]) -> Callable[[Any], str]:
+    def checked(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        return read(value)
+
+    return checked
+
+
+def _of_json(option: Option) -> Kind:
+    """Arguments that jobs can be enqueued with."""
+
+    def checked(value: Any) -> Any:
+        kept = option.kind.read(value)
+        try:
+            encode(kept, option.name)
+        except NotSerialisable as error:
+            raise ValueError(f"expected values that JSON can carry, got {error}") from None
+        return kept
+
+    return Kind(option.kind.expected, checked)
+
+
+_CRON = Kind("a cron expression like '0 3 * * *'", _of_text(check_cron))
+_TIMEZONE = Kind("a time zone like 'Europe/Lisbon'", _of_text(check_timezone))
+_ARGS, _KWARGS = _of_json(ARGS), _of_json(KWARGS)
+
+
+class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A schedule: one `[[queues.NAME.repeatables]]`, whose keys its fields are."""
+
+    task: Annotated[str, TASK.kind, "The registered name of the task to enqueue."]
+    name: Annotated[
+        str, NAME.kind, "Tells schedules of one queue apart; empty: the task's name."
+    ] = ""
+    every: Annotated[
+        float | None, EVERY.kind, "The period. Set either `every` or `cron`."
+    ] = None
+    cron: Annotated[
+        str | None, _CRON, "Five fields, six with seconds first, or a word like `@daily`."
+    ] = None
+    timezone: Annotated[str, _TIMEZONE, "The IANA time zone in which `cron` is read."] = "UTC"
+    args: Annotated[list[Any], _ARGS, "Positional arguments of each job."] = msgspec.field(
+        default_factory=list
+    )
+    kwargs: Annotated[dict[str, Any], _KWARGS, "Keyword arguments of each job."] = msgspec.field(
+        default_factory=dict
+    )
+    priority: Annotated[int | None, PRIORITY.kind, "Lower numbers run first. Unset: the task's priority."] = (
+        None
+    )
+    retries: Annotated[
+        int | None, RETRIES.kind, "Runs after the first one. Unset: the task's number, then the queue's."
+    ] = None
+    timeout: Annotated[
+        float | None,
+        TIMEOUT.kind,
+        "The time limit of a run; 0: none. Unset: the task's limit, then the queue's.",
+    ] = None
+    ttl: Annotated[
+        float | None, TTL.kind, "A job that did not start in this time expires. Unset: the task's ttl."
+    ] = None
+
+    @property
+    def key(self) -> str:
+        """What tells this schedule from the others of its queue."""
+        return self.name or self.task
+
+
+_decoder = msgspec.json.Decoder(Repeatable)
+_LONGEST_INSTANT = 9_999_999_999.0  # Unix seconds; one with as many digits as there will be
 
 
 def check(repeatable: Repeatable) -> Repeatable:

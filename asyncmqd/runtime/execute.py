@@ -18,6 +18,7 @@ from asyncmqd.domain.codec import (
 )
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Failure, JobSpec
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import (
     Crashed,
     Expired,
@@ -36,7 +37,6 @@ from asyncmqd.runtime.claiming.brake import CannotBegin
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.forks import end_if_forked
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
 from asyncmqd.runtime.run import Run
@@ -53,7 +53,7 @@ class JobTimeout(Exception):
 class Execution:
     """Where and how runs of one queue are executed."""
 
-    def __init__(self, options: WorkerOptions, context: ProcessContext) -> None:
+    def __init__(self, options: QueueOptions, context: ProcessContext) -> None:
         self.options = options
         self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
         self.observer = context.observer
@@ -66,13 +66,13 @@ class Execution:
         # Whether the worker is made to end by whoever ends the whole loop, without telling it.
         self.ending: Callable[[], bool] = lambda: False
 
-    def change(self, options: WorkerOptions) -> None:
+    def change(self, options: QueueOptions) -> None:
         """Run by other limits from the next job on."""
         self.options = options
         self._policies.clear()
 
     def policy(self, task: TaskDef | None, retries: int | None) -> Policy:
-        """`WorkerOptions.policy`, made once for each task."""
+        """`QueueOptions.policy`, made once for each task."""
         key = ("" if task is None else task.name, retries)
         known = self._policies.get(key)
         if known is None:

@@ -17,29 +17,30 @@ from asyncmqd.client.known import known_task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import refuse_unknown
+from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import SharedSlots
-from asyncmqd.runtime.options import Scanner, WorkerOptions
 from asyncmqd.runtime.shared import shared_context
 from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.watch import Watch
 from asyncmqd.runtime.worker import Worker
 
 Backend = str | BaseBackend | None
+CONCURRENCY = 3  # jobs at once of a worker that code starts and that does not say
 
 
 async def run_worker(
     queue_name: str,
     backend: Backend = None,
-    concurrency: int = 3,
+    concurrency: int = CONCURRENCY,
     rate_limit: float | None = None,
     rate_interval: float = 1.0,
     repeatables: Sequence[Repeatable | Mapping[str, Any]] | None = None,
     scan_interval: float | None = None,
     *,
     burst: float | None = None,
-    scanners: Iterable[Scanner] = (),
+    scanners: Iterable[CustomScanner] = (),
     drain_timeout: float = 0.0,
     retries: int = 0,
     timeout: float | None = None,
@@ -58,7 +59,7 @@ async def run_worker(
     - `retries` and `timeout` (seconds): for tasks that do not say.
     """
     store = resolve(backend)
-    options = WorkerOptions(
+    options = QueueOptions(
         concurrency=concurrency,
         rate_limit=rate_limit,
         rate_interval=rate_interval,
@@ -68,10 +69,9 @@ async def run_worker(
         retries=retries,
         timeout=timeout,
         repeatables=as_repeatables(repeatables or (), store.payload_limit),
-        scanners=tuple(scanners),
     )
     async with shared_context(store) as context:
-        await Worker(queue_name, context, options).run()
+        await Worker(queue_name, context, options, scanners=tuple(scanners)).run()
 
 
 async def start_worker(
@@ -92,7 +92,7 @@ async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) 
     `worker_id` is part of the `worker` that its log lines name. Delayed jobs are promoted, too.
     """
     store = resolve(backend)
-    options = WorkerOptions(scan_interval=configured_scan_interval(queue_name))
+    options = QueueOptions(scan_interval=configured_scan_interval(queue_name))
     async with (
         shared_context(store) as context,
         Watch(queue_name, context, worker_id, options) as watch,
@@ -122,7 +122,7 @@ async def process_job(
     """
     slots = SharedSlots(limiter)
     store = resolve(backend)
-    options = WorkerOptions(drain_timeout=drain_timeout)
+    options = QueueOptions(concurrency=CONCURRENCY, drain_timeout=drain_timeout)
     async with shared_context(store) as context:
         try:
             await Worker(
@@ -145,7 +145,7 @@ async def handle_job(
         raise TypeError(f"raw_job: expected a Claim, got {type(raw_job).__name__}")
     store = resolve(backend)
     async with shared_context(store) as context:
-        await run_one(context, raw_job, WorkerOptions())
+        await run_one(context, raw_job, QueueOptions())
 
 
 async def delayed_job_scanner(
@@ -156,7 +156,7 @@ async def delayed_job_scanner(
     `interval` bounds its sleep, in seconds, while any job is pending; None: as `run_worker`'s
     `scan_interval`.
     """
-    options = WorkerOptions(scan_interval=_pace(queue_name, interval))
+    options = QueueOptions(concurrency=CONCURRENCY, scan_interval=_pace(queue_name, interval))
     async with shared_context(resolve(backend)) as context:
         await Worker(queue_name, context, options).run_scanner()
 
@@ -172,7 +172,7 @@ async def repeatable_scheduler(
     `interval` is accepted for the guide's sake: the scheduler sleeps until the next instant.
     """
     store = resolve(backend)
-    options = WorkerOptions(repeatables=as_repeatables(jobs, store.payload_limit))
+    options = QueueOptions(repeatables=as_repeatables(jobs, store.payload_limit))
     async with shared_context(store) as context:
         await Worker(queue_name, context, options).run_scheduler()
 

@@ -8,10 +8,10 @@ import contextlib
 from asyncmqd.backends.base import PAGE, Held, Outlook
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import EDGES, State
 from asyncmqd.domain.store_clock import LeaseEnds, believed, outlasts
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 
 LEAST_NAP = 0.01  # seconds between looks, however often the bell rings
@@ -27,7 +27,7 @@ class Scanner:
     With nothing delayed and nothing active it sleeps until it is rung.
     """
 
-    def __init__(self, queue: str, context: ProcessContext, options: WorkerOptions) -> None:
+    def __init__(self, queue: str, context: ProcessContext, options: QueueOptions) -> None:
         self.queue = queue
         self._backend = context.backend
         self._registry = context.registry

@@ -8,9 +8,9 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Outcome, update_progress
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import Run
@@ -18,7 +18,7 @@ from asyncmqd.runtime.threads import Threads
 
 
 async def run_one(
-    context: ProcessContext, claim: Claim, options: WorkerOptions, threads: Threads | None = None
+    context: ProcessContext, claim: Claim, options: QueueOptions, threads: Threads | None = None
 ) -> None:
     """Execute the claim and apply what `settle` decides.
 

@@ -11,9 +11,9 @@ from typing import Self
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import check_queue_name
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Policy, Released, settle
 from asyncmqd.runtime.duties import Duty
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner
 
@@ -22,7 +22,7 @@ class Watch:
     """One consumer's view of its queue. Use it as an async context manager."""
 
     def __init__(
-        self, queue: str, context: ProcessContext, worker_id: int, options: WorkerOptions
+        self, queue: str, context: ProcessContext, worker_id: int, options: QueueOptions
     ) -> None:
         self.queue = check_queue_name(queue)
         self._backend = context.backend

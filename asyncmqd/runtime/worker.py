@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from asyncmqd.domain.options import check_queue_name
+from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.runtime.claiming.capacity import Capacity
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
 from asyncmqd.runtime.claiming.slots import OwnSlots, Slots
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execute import Execution
-from asyncmqd.runtime.options import Scanner as CustomScanner
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
@@ -25,22 +25,25 @@ SCANNER_PAUSE = 5.0  # seconds before a custom scanner that failed runs again
 class Worker:
     """Claims, runs, scans and schedules for one queue until it is cancelled.
 
-    `slots` and `limiter` may be given, to share them with others; otherwise they are made from the
-    options. Create it in the event loop that runs it.
+    `scanners` run beside it: those that `options` name, or others. `slots` and `limiter` may be
+    given, to share them; otherwise they are made from the options. Create it in the event loop that
+    runs it.
     """
 
     def __init__(
         self,
         queue: str,
         context: ProcessContext,
-        options: WorkerOptions,
+        options: QueueOptions,
         *,
+        scanners: Sequence[CustomScanner] = (),
         slots: Slots | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
         self.queue = check_queue_name(queue)
         self.context = context
         self.options = options
+        self._scanners = scanners
         self._slots = slots or OwnSlots(options.concurrency)
         self._execution = Execution(options, context)
         self._scanner = Scanner(queue, context, options)
@@ -51,7 +54,7 @@ class Worker:
             self._execution,
             Capacity(self._slots, limiter or _limiter_of(options)),
             self._scanner,
-            options.drain_timeout,
+            options.drain_limit,
         )
 
     # ------------------------------------------------------------------ life
@@ -77,7 +80,7 @@ class Worker:
         duties = [
             begin(f"scanner of {self.queue}", self._scanner.run, queue=self.queue),
             begin(f"scheduler of {self.queue}", self._scheduler.run, queue=self.queue),
-            *map(self._begin_custom, self.options.scanners),
+            *map(self._begin_custom, self._scanners),
         ]
         try:
             # In this very task, for it is the one whose cancellation means to drain.
@@ -128,7 +131,7 @@ class Worker:
 
     # ------------------------------------------------------------------ changing
 
-    def adjust(self, options: WorkerOptions) -> None:
+    def adjust(self, options: QueueOptions) -> None:
         """Take other numbers and schedules in place; running jobs and limiter tokens stay.
 
         `executor` counts from the next job on; `scanners` are those the worker was started with.
@@ -140,13 +143,13 @@ class Worker:
         self._execution.change(options)
         if isinstance(self._slots, OwnSlots):
             self._slots.resize(options.concurrency)
-        self._claims.drain_timeout = options.drain_timeout
+        self._claims.drain_timeout = options.drain_limit
         self._claims.brake.slots = options.concurrency
         self._scheduler.declare(options.repeatables)
         self._scanner.ring()
         self._claims.ring()
 
-    def _change_limits(self, options: WorkerOptions) -> None:
+    def _change_limits(self, options: QueueOptions) -> None:
         limiter = self._claims.capacity.limiter
         if limiter is None or options.rate_limit is None:
             self._claims.change_limiter(_limiter_of(options))
@@ -225,7 +228,7 @@ def _name_of(scanner: CustomScanner) -> str:
     return str(getattr(scanner, "__qualname__", repr(scanner)))
 
 
-def _limiter_of(options: WorkerOptions) -> RateLimiter | None:
+def _limiter_of(options: QueueOptions) -> RateLimiter | None:
     if options.rate_limit is None:
         return None
     return RateLimiter(options.rate_limit, options.rate_interval, options.burst)

@@ -338,7 +338,7 @@ class World:
         worker = keeper.worker
         if worker is None or worker.draining == serves(keeper):
             return False
-        names = [scanner.__name__ for scanner in worker.options.scanners]
+        names = [name.rpartition(":")[2] for name in worker.options.scanners]
         alive = [n for n in ("one", "two") if ALIVE[self.context.backend.url, keeper.queue, n] == 1]
         return alive == names and len(loops_of(keeper)) == 5 + POLLS + len(names)
 

@@ -13,12 +13,12 @@ from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from tests.eventually import eventually
 
-PATIENT = WorkerOptions(drain_timeout=60)
+PATIENT = QueueOptions(drain_timeout=60)
 
 
 async def _wait_for_ever() -> None:
@@ -67,7 +67,7 @@ async def test_a_second_stop_in_the_same_turn_is_not_lost(context):
 async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(context, monkeypatch):
     supervisor = await _one_running(context)
     monkeypatch.setattr("asyncmqd.daemon.supervisor.OVERTIME", 0.05)
-    supervisor.apply({"mail": WorkerOptions(drain_timeout=0.05)})
+    supervisor.apply({"mail": QueueOptions(drain_timeout=0.05)})
     (keeper,) = supervisor.queues.values()
     assert keeper.worker is not None
     monkeypatch.setattr(keeper.worker._claims, "_hand_back", lambda: None)
@@ -84,7 +84,7 @@ async def test_what_is_unchanged_is_not_touched(context):
     (keeper,) = supervisor.queues.values()
     worker = keeper.worker
     supervisor.apply({"mail": PATIENT})
-    supervisor.apply({"mail": WorkerOptions(drain_timeout=60, concurrency=9)})
+    supervisor.apply({"mail": QueueOptions(drain_timeout=60, concurrency=9)})
     assert keeper.worker is worker
     assert worker.concurrency == 9
     assert supervisor.running == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,10 +13,10 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.job import Claim, Record
+from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.events import EDGE_EVENTS, Applied, Observer, job_fields
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.virtual import store_clock
@@ -88,11 +88,14 @@ class Bench:
 
     @asynccontextmanager
     async def worker(
-        self, context: ProcessContext | None = None, **options: Any
+        self,
+        context: ProcessContext | None = None,
+        scanners: Sequence[CustomScanner] = (),
+        **options: Any,
     ) -> AsyncIterator[Worker]:
         """A running worker; stopped, and its cancellation checked, at the end."""
         async with context or self.context() as context:
-            worker = Worker("q", context, WorkerOptions(**options))
+            worker = Worker("q", context, QueueOptions(**options), scanners=scanners)
             running = asyncio.create_task(worker.run())
             try:
                 yield worker

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.runtime import duties
 from asyncmqd.runtime.duties import Duties, in_thread
 from asyncmqd.runtime.leases import LEASES, Leases
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
 from tests.runtime.conftest import Bench, Memory
@@ -98,7 +98,7 @@ async def test_a_reload_that_removes_the_last_queue_during_the_sweep(bench: Benc
 
     bench.backend = Slow(now=store_clock)
     async with bench.context() as context:
-        serving = asyncio.create_task(Worker("q", context, WorkerOptions()).run())
+        serving = asyncio.create_task(Worker("q", context, QueueOptions()).run())
         await asyncio.sleep(31)
         serving.cancel()
         await asyncio.sleep(60)
@@ -139,7 +139,7 @@ def test_the_end_of_a_loop_is_no_crash(bench: Bench) -> None:
 
     async def serve() -> None:
         async with bench.context() as context:
-            await Worker("q", context, WorkerOptions(repeatables=(TICK,), scanners=(_look,))).run()
+            await Worker("q", context, QueueOptions(repeatables=(TICK,)), scanners=(_look,)).run()
 
     async def program() -> None:
         serving = asyncio.create_task(serve())

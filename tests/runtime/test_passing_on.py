@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
 from asyncmqd.runtime.claiming.capacity import Capacity
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import OwnSlots, SharedSlots
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -49,7 +49,7 @@ async def test_after_a_reload_that_left_no_slot_free(bench: Bench, store: Listed
     await bench.add("held")
     async with bench.worker(concurrency=2) as worker:
         await asyncio.sleep(1)  # its claim came back short: it is one to be woken
-        worker.adjust(WorkerOptions(concurrency=1))
+        worker.adjust(QueueOptions(concurrency=1))
         other = await bench.add("held")
         await asyncio.sleep(1)
         assert store.passed_on == 1
@@ -66,11 +66,11 @@ async def test_after_a_reload_that_left_no_token(bench: Bench, store: Listed) ->
     go = hold(bench)
     async with bench.worker(concurrency=2, rate_limit=10) as worker:
         await asyncio.sleep(1)
-        worker.adjust(WorkerOptions(concurrency=2, rate_limit=0))
+        worker.adjust(QueueOptions(concurrency=2, rate_limit=0))
         other = await bench.add("held")
         await asyncio.sleep(1)
         assert store.passed_on == 1
-        worker.adjust(WorkerOptions(concurrency=2))
+        worker.adjust(QueueOptions(concurrency=2))
         go.set()
         await bench.ended(other)
 
@@ -81,7 +81,7 @@ async def test_when_others_took_the_shared_slots(bench: Bench, store: Listed) ->
     shared = asyncio.Semaphore(1)
     slots = SharedSlots(shared)
     async with bench.context() as context:
-        worker = Worker("q", context, WorkerOptions(), slots=slots)
+        worker = Worker("q", context, QueueOptions(), slots=slots)
         running = asyncio.create_task(worker.run_claims())
         await asyncio.sleep(1)
         await shared.acquire()
@@ -102,10 +102,10 @@ async def test_not_while_another_worker_here_has_room(bench: Bench, store: Liste
     await bench.add("held")
     async with bench.context() as context, bench.worker(context, concurrency=2) as full:
         await asyncio.sleep(1)
-        second = Worker("q", context, WorkerOptions(concurrency=2))
+        second = Worker("q", context, QueueOptions(concurrency=2))
         running = asyncio.create_task(second.run())
         await asyncio.sleep(1)
-        full.adjust(WorkerOptions(concurrency=1))
+        full.adjust(QueueOptions(concurrency=1))
         other = await bench.add("held")
         await asyncio.sleep(1)
         assert (await bench.record(other)).state is State.ACTIVE

@@ -12,12 +12,12 @@ from asyncmqd import repeatable_scheduler
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.client import known
 from asyncmqd.client.queue import Queue
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
 from asyncmqd.runtime.lives import own_life
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.runners import as_repeatables
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
@@ -369,14 +369,14 @@ async def test_a_new_worker_tells_no_second_time_what_its_process_has_replaced(
         await asyncio.sleep(1)
         assert bench.observer.names().count("schedule.replaced") == 1
         following = asyncio.create_task(
-            Worker("q", context, WorkerOptions(repeatables=new)).run()
+            Worker("q", context, QueueOptions(repeatables=new)).run()
         )  # as after a crash
         await asyncio.sleep(1)
         assert bench.observer.names().count("schedule.replaced") == 1
         following.cancel()
         await asyncio.wait([following])
         await bench.backend.declare("q", {"tick": msgspec.json.encode(old[0])}, True)
-        following = asyncio.create_task(Worker("q", context, WorkerOptions(repeatables=new)).run())
+        following = asyncio.create_task(Worker("q", context, QueueOptions(repeatables=new)).run())
         await asyncio.sleep(1)
         assert bench.observer.names().count("schedule.replaced") == 2, "it was replaced anew"
         following.cancel()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.single import run_one
@@ -29,7 +29,7 @@ async def test_jobs_that_run_one_by_one_leave_no_thread_behind(bench: Bench):
         await bench.add(name)
         (claim,) = await bench.backend.claim("q", 1, 15.0, context.presence.id)
         before = set(job_threads())
-        await run_one(context, claim, WorkerOptions())
+        await run_one(context, claim, QueueOptions())
         for thread in set(job_threads()) - before:
             await asyncio.to_thread(thread.join, 10)
             assert not thread.is_alive()

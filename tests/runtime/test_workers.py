@@ -25,11 +25,11 @@ from asyncmqd.client.connection import configured_scan_interval
 from asyncmqd.client.queue import Queue
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 from asyncmqd.runtime import runners
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -73,7 +73,7 @@ async def test_a_second_cancellation_hands_back_at_once(bench: Bench) -> None:
     bench.task(sleeper(1000), name="long")
     id = await bench.add("long")
     async with bench.context() as context:
-        worker = asyncio.create_task(Worker("q", context, WorkerOptions(drain_timeout=500)).run())
+        worker = asyncio.create_task(Worker("q", context, QueueOptions(drain_timeout=500)).run())
         await asyncio.sleep(1)
         worker.cancel()
         await asyncio.sleep(1)
@@ -205,7 +205,7 @@ async def test_a_poison_job_costs_three_crashes_and_no_innocent(bench: Bench) ->
         life.task(innocent)
         context = life.context()
         await context.__aenter__()
-        worker = Worker("q", context, WorkerOptions(concurrency=10))
+        worker = Worker("q", context, QueueOptions(concurrency=10))
         running = asyncio.create_task(worker.run())
         dying = asyncio.create_task(died.wait())
         finished = asyncio.create_task(bench.ended(poison, *innocents))
@@ -368,7 +368,7 @@ async def test_two_workers_of_a_queue_do_not_take_each_others_claims_for_lost(
     store.lose_replies = 0.2
     async with bench.context() as context:
         running = [
-            asyncio.create_task(Worker("q", context, WorkerOptions(concurrency=4)).run())
+            asyncio.create_task(Worker("q", context, QueueOptions(concurrency=4)).run())
             for _ in range(2)
         ]
         await bench.ended(*ids)
@@ -421,7 +421,7 @@ async def test_numbers_change_in_place_and_tokens_stay(bench: Bench) -> None:
     bench.task(sleeper(10), name="work")
     for _ in range(50):
         await bench.add("work")
-    options = WorkerOptions(concurrency=2, rate_limit=20, rate_interval=1000)
+    options = QueueOptions(concurrency=2, rate_limit=20, rate_interval=1000)
     async with bench.context() as context:
         worker = Worker("q", context, options)
         running = asyncio.create_task(worker.run())
@@ -438,7 +438,7 @@ async def test_numbers_change_in_place_and_tokens_stay(bench: Bench) -> None:
         worker.adjust(msgspec.structs.replace(options, concurrency=100))
         await asyncio.sleep(1)
         assert len(worker.running) == 15, "six of twenty tokens were used"
-        worker.adjust(WorkerOptions(concurrency=100))
+        worker.adjust(QueueOptions(concurrency=100))
         await asyncio.sleep(1)
         assert len(worker.running) == 45
         await cancel(running)

@@ -9,9 +9,9 @@ from typing import Any
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.life import Life
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.events import Applied, Observer
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.simulation.loop import SimLoop
@@ -48,7 +48,7 @@ class Process:
         server: Server,
         host: int,
         registry: Registry,
-        queues: dict[str, WorkerOptions],
+        queues: dict[str, QueueOptions],
         loop: SimLoop,
         skew: float = 0.0,
         on_end: Callable[[Process], None] = lambda _: None,

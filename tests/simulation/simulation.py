@@ -9,10 +9,10 @@ from typing import Any
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.client.pending import CallOptions, add_all, pending
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import cancel
 from asyncmqd.domain.states import State
-from asyncmqd.runtime.options import WorkerOptions
 from tests.simulation import faults
 from tests.simulation.judge import NOTICED, Judge, check
 from tests.simulation.loop import SimLoop
@@ -164,11 +164,11 @@ class Simulation:
             on_end=self._on_end,
         )
 
-    def _options(self) -> dict[str, WorkerOptions]:
+    def _options(self) -> dict[str, QueueOptions]:
         plan = self.plan
         ticks = (Repeatable(task="tick", every=plan.every),) if plan.every else ()
         return {
-            queue: WorkerOptions(
+            queue: QueueOptions(
                 concurrency=plan.concurrency,
                 drain_timeout=DRAIN,
                 rate_limit=plan.rate if queue == plan.queues[-1] else None,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.runtime.options import WorkerOptions
 from tests.scale import SCALE
 from tests.simulation.judge import Judge
 from tests.simulation.loop import SimLoop
@@ -36,7 +36,7 @@ class Fleet:
         self.judge = Judge(self.world, slow=True)
         self.server = Server(self.world, self.judge)
         self.tasks = Tasks(self.judge)
-        self.options = {"a": WorkerOptions(repeatables=repeatables)}
+        self.options = {"a": QueueOptions(repeatables=repeatables)}
         self.well_from = [0.0] * size  # when each host is, on the world's clock
         self.kills = self.pauses = 0
 

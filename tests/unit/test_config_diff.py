@@ -3,8 +3,9 @@
 import json
 from datetime import datetime
 
-from asyncmqd.config import QueueSettings, Settings, diff
-from asyncmqd.config.diff import LIVE_KEYS
+from asyncmqd.config import Settings, diff
+from asyncmqd.config.models import LIVE_KEYS
+from asyncmqd.domain.queue_options import QueueOptions
 
 
 def settings(queues=None, **keys):
@@ -134,7 +135,7 @@ def test_the_plan_is_json_without_passwords():
 
 
 def test_a_queue_alone_has_the_built_in_values():
-    assert diff(settings({"mail": {}}), settings({"mail": QueueSettings()})).empty
+    assert diff(settings({"mail": {}}), settings({"mail": QueueOptions()})).empty
 
 
 NIGHTLY = {"task": "a.nightly", "cron": "0 3 * * *", "timezone": "Europe/Lisbon"}

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.config import ConfigErrors, load
-from asyncmqd.config.diff import LIVE_KEYS, WORKER_KEYS
-from asyncmqd.config.models import QueueSettings, RepeatableSettings, Settings
+from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.tables import keys_of
+from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions
+from asyncmqd.domain.schedule import Repeatable
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "configuration.md").read_text()
@@ -38,13 +40,13 @@ def test_the_tables_are_those_of_the_models():
     ("title", "model"),
     [
         ("Top-level keys", Settings),
-        ("Keys of a queue", QueueSettings),
-        ("Keys of a repeatable", RepeatableSettings),
+        ("Keys of a queue", QueueOptions),
+        ("Keys of a repeatable", Repeatable),
     ],
 )
 def test_every_key_has_a_row(title, model):
     rows = re.findall(r"^\| `(\w+)` \|.*\| .+ \| .+ \|$", section(title), re.MULTILINE)
-    assert rows == list(model.model_fields)
+    assert rows == list(keys_of(model))
 
 
 def test_what_a_reload_applies_is_named():
@@ -54,7 +56,7 @@ def test_what_a_reload_applies_is_named():
     others = Settings.model_fields.keys() - LIVE_KEYS - {"queues", "defaults"}
     assert set(re.findall(r"`(\w+)`", start)) == others
     workers = re.search(r"in place.*?only (.*?)\s+start", PAGE, re.DOTALL)[1]
-    assert set(re.findall(r"`(\w+)`", workers)) == WORKER_KEYS
+    assert set(re.findall(r"`(\w+)`", workers)) == FIXED_KEYS
 
 
 def test_the_smallest_example_works(tmp_path):

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncmqd.config import ConfigErrors, Settings, load
-from asyncmqd.config.models import QueueSettings, RepeatableSettings
 from asyncmqd.config.places import Places
+from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.schedule import Repeatable
 
 SAMPLE = (Path(__file__).parents[2] / "etc/asyncmq/queues.toml").read_text()
 FULL = SAMPLE + (
@@ -17,7 +18,11 @@ FULL = SAMPLE + (
     "[[queues.mail.repeatables]]\ntask = 'a'\ncron = '0 3 * * *'\nargs = [1, {x = 2}]\n"
     '"quoted" = """\nlong\n"""\n'
 )
-KEYS = [*Settings.model_fields, *QueueSettings.model_fields, *RepeatableSettings.model_fields]
+KEYS = [
+    *Settings.model_fields,
+    *QueueOptions.__struct_fields__,
+    *Repeatable.__struct_fields__,
+]
 PIECES = st.one_of(
     st.sampled_from([
         "\n", "=", "[", "]", "[[", "]]", "{", "}", '"', "'", '"""', ",", ".", "#", "\\", "\0",

@@ -9,35 +9,34 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asyncmqd.daemon.children.limit_split import share_of
-from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.domain.queue_options import QueueOptions
+
+SCANNER = "myapp.scanners:inbox"
 
 
-async def scanner(queue, *, backend, interval): ...
-
-
-def shares(options: WorkerOptions, processes: int, queue: str = "mail") -> list[WorkerOptions]:
+def shares(options: QueueOptions, processes: int, queue: str = "mail") -> list[QueueOptions]:
     """What the children get that get anything, in their order."""
     each = (share_of({queue: options}, number + 1, processes) for number in range(processes))
     return [share[queue] for share in each if share]
 
 
 limited = st.builds(
-    WorkerOptions,
+    QueueOptions,
     concurrency=st.integers(1, 300),
     rate_limit=st.none() | st.floats(0, 1_000),
     burst=st.none() | st.floats(1, 1_000),
-    scanners=st.just((scanner,)),
+    scanners=st.just((SCANNER,)),
 )
 
 
 @given(limited, st.integers(2, 20), st.sampled_from(["mail", "a", "reports"]))
-@example(WorkerOptions(concurrency=10, rate_limit=0.5, scanners=(scanner,)), 4, "mail")
-def test_the_shares_are_the_whole(options: WorkerOptions, processes: int, queue: str) -> None:
+@example(QueueOptions(concurrency=10, rate_limit=0.5, scanners=(SCANNER,)), 4, "mail")
+def test_the_shares_are_the_whole(options: QueueOptions, processes: int, queue: str) -> None:
     got = shares(options, processes, queue)
     assert got, "somebody serves each queue"
     assert sum(each.concurrency for each in got) == options.concurrency
     assert all(each.concurrency >= 1 for each in got)
-    assert [each.scanners for each in got].count((scanner,)) == 1
+    assert [each.scanners for each in got].count((SCANNER,)) == 1
     if options.rate_limit is None:
         assert {each.rate_limit for each in got} == {None}
         return
@@ -53,7 +52,7 @@ def test_the_shares_are_the_whole(options: WorkerOptions, processes: int, queue:
 
 @given(st.integers(1, 300), st.integers(2, 20))
 def test_no_child_has_more_than_one_job_more_than_another(concurrency: int, processes: int) -> None:
-    got = [each.concurrency for each in shares(WorkerOptions(concurrency=concurrency), processes)]
+    got = [each.concurrency for each in shares(QueueOptions(concurrency=concurrency), processes)]
     assert len(got) == min(concurrency, processes)
     assert max(got) - min(got) <= 1
 
@@ -63,8 +62,8 @@ def test_a_higher_limit_takes_nothing_from_any_child(less: int, more: int, proce
     """So a reload makes all children grow, or all of them shrink, and never passes the limit."""
     less, more = sorted((less, more))
     for number in range(1, processes + 1):
-        low = share_of({"q": WorkerOptions(concurrency=less)}, number, processes)
-        high = share_of({"q": WorkerOptions(concurrency=more)}, number, processes)
+        low = share_of({"q": QueueOptions(concurrency=less)}, number, processes)
+        high = share_of({"q": QueueOptions(concurrency=more)}, number, processes)
         assert (low["q"].concurrency if low else 0) <= (high["q"].concurrency if high else 0)
 
 
@@ -72,12 +71,12 @@ def test_a_higher_limit_takes_nothing_from_any_child(less: int, more: int, proce
     ("processes", "expected"), [(1, [10]), (3, [3, 3, 4]), (4, [2, 2, 3, 3]), (20, [1] * 10)]
 )
 def test_ten_jobs_are_dealt_one_by_one(processes: int, expected: list[int]) -> None:
-    options = WorkerOptions(concurrency=10)
+    options = QueueOptions(concurrency=10)
     assert sorted(each.concurrency for each in shares(options, processes)) == expected
 
 
 def test_small_queues_spread() -> None:
-    wanted = {f"queue-{n}": WorkerOptions(concurrency=1) for n in range(50)}
+    wanted = {f"queue-{n}": QueueOptions(concurrency=1) for n in range(50)}
     served = [len(share_of(wanted, number, 4)) for number in range(1, 5)]
     assert sum(served) == 50
     assert min(served) >= 8

@@ -17,9 +17,12 @@ import typer
 
 from asyncmqd.cli import asyncmq, asyncmqd
 from asyncmqd.config import ConfigErrors, load
-from asyncmqd.config.models import QueueSettings, RepeatableSettings, Settings
+from asyncmqd.config.models import Settings
+from asyncmqd.config.tables import keys_of
 from asyncmqd.daemon.app import BAD_CONFIG, FAILED, OK
 from asyncmqd.daemon.signals import SIGNALS
+from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.observe.events import EVENT_LEVELS
 
 PROJECT = Path(__file__).parents[2]
@@ -102,13 +105,13 @@ def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) ->
     ("title", "model"),
     [
         ("KEYS AT THE TOP", Settings),
-        ("KEYS OF A QUEUE", QueueSettings),
-        ("KEYS OF A REPEATABLE", RepeatableSettings),
+        ("KEYS OF A QUEUE", QueueOptions),
+        ("KEYS OF A REPEATABLE", Repeatable),
     ],
 )
 def test_every_key_is_there(title: str, model: Any) -> None:
     named = [term.split(" ")[0] for term in terms("queues.toml.5", title)]
-    assert named == list(model.model_fields)
+    assert named == list(keys_of(model))
 
 
 def logged() -> set[str]:

@@ -15,10 +15,10 @@ from asyncmqd.backends.redis import RedisBackend, large
 from asyncmqd.backends.redis.large import PIECE
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.retry import Retry
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.options import WorkerOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
@@ -106,7 +106,7 @@ async def worked_off(store: RedisBackend, sizes: Sequence[int], concurrency: int
     await add_all(store, QUEUE, jobs)
     async with ProcessContext(store, registry=registry) as context:
         running = asyncio.create_task(
-            Worker(QUEUE, context, WorkerOptions(concurrency=concurrency)).run()
+            Worker(QUEUE, context, QueueOptions(concurrency=concurrency)).run()
         )
 
         async def done() -> bool:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from asyncmqd.runtime.options import WorkerOptions
+from asyncmqd.domain.queue_options import QueueOptions
 
 
 def share_of(
-    wanted: Mapping[str, WorkerOptions], number: int, processes: int
-) -> dict[str, WorkerOptions]:
+    wanted: Mapping[str, QueueOptions], number: int, processes: int
+) -> dict[str, QueueOptions]:
     """What child `number` of so many, counted from 1, serves: its queues with its limits.
 
     Concurrency, rate limit and burst of all children add up to those of the queue. A queue of which
@@ -34,7 +34,7 @@ def _seat(queue: str, number: int, processes: int) -> int:
     return (number - 1 - zlib.crc32(queue.encode())) % processes
 
 
-def _share(options: WorkerOptions, seat: int, processes: int) -> WorkerOptions | None:
+def _share(options: QueueOptions, seat: int, processes: int) -> QueueOptions | None:
     burst = _burst(options)
     parties = min(processes, options.concurrency)
     if burst is not None:
@@ -52,7 +52,7 @@ def _share(options: WorkerOptions, seat: int, processes: int) -> WorkerOptions |
     )
 
 
-def _burst(options: WorkerOptions) -> float | None:
+def _burst(options: QueueOptions) -> float | None:
     """The bucket's size; None where there is none to divide."""
     if not options.rate_limit:
         return None

@@ -229,8 +229,7 @@ def _unanswered(name: str) -> str:
 
 
 def _longest_drain(settings: Settings) -> float:
-    own = (queue.drain_timeout for queue in settings.queues.values())
-    return max(settings.shutdown_timeout if each is None else each for each in own)
+    return max(queue.drain_limit for queue in settings.served.values())
 
 
 async def _wait(futures: Iterable[asyncio.Future[Any]], limit: float) -> None:

@@ -1,0 +1,98 @@
+"""Tables of the TOML by the fields of structs: the domain tells each key once, and here is how.
+
+A field's annotation has the kind of its values and, as text, its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from pydantic import BaseModel, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from asyncmqd.config.values import Kind, of
+from asyncmqd.domain import options
+
+Table = type[BaseModel] | type[msgspec.Struct]
+
+
+class Key(NamedTuple):
+    """A key of a table, as pages tell it."""
+
+    meaning: str
+    kind: Kind | None  # None: an array or a table
+    default: Any  # None if it has to be set, too
+    required: bool
+
+
+@cache
+def keys_of(table: Table) -> dict[str, Key]:
+    """The keys that a table may have, in their order."""
+    if issubclass(table, BaseModel):
+        return {
+            name: Key(field.description or "", _of_top(field), field.default, field.is_required())
+            for name, field in table.model_fields.items()
+        }
+    hints = get_type_hints(table, include_extras=True)
+    return {
+        field.name: Key(
+            next(each for each in get_args(hints[field.name]) if isinstance(each, str)),
+            _kind(hints[field.name]),
+            field.default,
+            field.required,
+        )
+        for field in msgspec.structs.fields(table)
+    }
+
+
+class FromTable:
+    """In `Annotated`: this struct is read from a table, by its fields."""
+
+    def __get_pydantic_core_schema__(self, struct: Any, _: GetCoreSchemaHandler) -> CoreSchema:
+        return _table(struct)
+
+
+def _table(struct: type[msgspec.Struct]) -> CoreSchema:
+    hints = get_type_hints(struct, include_extras=True)
+    fields = {
+        field.name: core_schema.typed_dict_field(
+            _schema(hints[field.name]), required=field.required
+        )
+        for field in msgspec.structs.fields(struct)
+    }
+
+    def make(value: Any, read: Callable[[Any], dict[str, Any]]) -> msgspec.Struct:
+        return value if isinstance(value, struct) else struct(**read(value))
+
+    return core_schema.no_info_wrap_validator_function(
+        make,
+        core_schema.typed_dict_schema(fields, extra_behavior="forbid"),
+        serialization=core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins),
+    )
+
+
+def _schema(hint: Any) -> CoreSchema:
+    kind = _kind(hint)
+    if kind is not None:
+        return kind.schema
+    if get_origin(hint) is Annotated:
+        return _schema(get_args(hint)[0])
+    if get_origin(hint) is tuple:
+        return core_schema.tuple_schema([_schema(get_args(hint)[0])], variadic_item_index=0)
+    return _table(hint)
+
+
+def _kind(hint: Any) -> Kind | None:
+    """What values a hint takes, None among them if its type has that."""
+    for each in getattr(hint, "__metadata__", ()):
+        if isinstance(each, options.Kind):
+            return of(each, optional=type(None) in get_args(get_args(hint)[0]))
+    return None
+
+
+def _of_top(field: FieldInfo) -> Kind | None:
+    return next((each for each in field.metadata if isinstance(each, Kind)), None)

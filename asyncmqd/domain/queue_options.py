@@ -1,0 +1,137 @@
+"""`QueueOptions`: every key of a queue, told once, from `queues.toml` to the worker.
+
+A field is a key: its type, the kind of value that a file may give, what it means, its default. The
+reader of files, `plan`, the pages of docs and the workers go by these fields. A new key is a new
+field here, and whatever uses it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from asyncmqd.domain.keywords import ExecutorKind
+from asyncmqd.domain.options import (
+    EXECUTOR,
+    LEAST_PERIOD,
+    RETRIES,
+    TIMEOUT,
+    matching,
+    number,
+    period,
+    whole,
+)
+from asyncmqd.domain.retry import DEFAULT_BACKOFF
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.settle import Policy, Retention
+from asyncmqd.domain.tasks import TaskDef
+
+FIXED_KEYS = frozenset({"scanners"})
+"""Keys that a worker has from its start: a change needs a new one. The others change in place."""
+
+CustomScanner = Callable[..., Awaitable[Any]]
+"""What `scanners` name: `await scanner(queue_name, backend=..., interval=...)`, until cancelled."""
+
+_MOST_KEPT = 10**9
+_MOST_STARTS = 1_000_000
+_KEPT = Retention()
+_DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+_SCANNER = matching(
+    re.compile(f"{_DOTTED}:{_DOTTED}"), "module:function like 'myapp.scanners:inbox'"
+)
+
+
+class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One `[queues.NAME]` with what `[defaults]` says, or the share of it that a process has."""
+
+    concurrency: Annotated[
+        int, whole(1, 10_000, "jobs"), "Jobs that run at the same time in this daemon."
+    ] = 10
+    rate_limit: Annotated[
+        float | None,
+        number(0, _MOST_STARTS, "starts"),
+        "Job starts per `rate_interval` in this daemon; 0: none; unset: no limit.",
+    ] = None
+    rate_interval: Annotated[
+        float, period(LEAST_PERIOD), "The period in which `rate_limit` counts."
+    ] = 1.0
+    burst: Annotated[
+        float | None,
+        number(1, _MOST_STARTS, "starts"),
+        "Job starts allowed at once after a quiet time; unset: `rate_limit`.",
+    ] = None
+    scan_interval: Annotated[
+        float,
+        period(LEAST_PERIOD),
+        "The longest time between two scans while jobs are delayed or running.",
+    ] = 1.0
+    retries: Annotated[int, RETRIES.kind, "Runs after the first one, for tasks that do not set it."] = 0
+    timeout: Annotated[
+        float | None,
+        TIMEOUT.kind,
+        "The time limit of a run, for tasks that do not set it; 0: none.",
+    ] = None
+    drain_timeout: Annotated[
+        float | None, period(), "The time that running jobs get at a stop; unset: `shutdown_timeout`."
+    ] = None
+    executor: Annotated[
+        ExecutorKind, EXECUTOR.kind, "Where plain functions run, for tasks that do not set it."
+    ] = "thread"
+    scanners: Annotated[
+        tuple[Annotated[str, _SCANNER], ...],
+        "Custom scanners that run beside the queue, as `module:function`.",
+    ] = ()
+    result_ttl: Annotated[float, period(), "How long a result that is not None is kept."] = (
+        _KEPT.result_ttl
+    )
+    keep_completed: Annotated[
+        int, whole(0, _MOST_KEPT, "jobs"), "How many completed jobs without a result are kept."
+    ] = _KEPT.keep_completed
+    keep_failed: Annotated[
+        float, period(), "How long failed, expired and cancelled jobs are kept."
+    ] = _KEPT.keep_failed
+    keep_bytes: Annotated[
+        int, whole(0, 2**60, "bytes"), "The most that all ended jobs of the queue may take together."
+    ] = _KEPT.keep_bytes
+    repeatables: Annotated[
+        tuple[Repeatable, ...], "Schedules; each is a `[[queues.NAME.repeatables]]` table."
+    ] = ()
+
+    @property
+    def retention(self) -> Retention:
+        """How long ended jobs are kept."""
+        return Retention(**{key: getattr(self, key) for key in Retention.__struct_fields__})
+
+    @property
+    def drain_limit(self) -> float:
+        """Seconds that running jobs get when the worker stops; unset is none."""
+        return self.drain_timeout or 0.0
+
+    def needs_new_worker(self, other: QueueOptions) -> bool:
+        """Whether a worker that was started with `other` cannot change to these in place."""
+        return any(getattr(self, key) != getattr(other, key) for key in FIXED_KEYS)
+
+    def policy(self, task: TaskDef | None, retries: int | None) -> Policy:
+        """The rules for a job: what it asked for, then what its task declares, then the queue."""
+        if task is None:
+            return Policy(retention=self.retention)
+        declared = task.options
+        if retries is None:
+            retries = self.retries if declared.retries is None else declared.retries
+        return Policy(
+            retries=retries,
+            backoff=declared.backoff or DEFAULT_BACKOFF,
+            retry_on=declared.retry_on,
+            dont_retry_on=declared.dont_retry_on,
+            retention=self.retention,
+        )
+
+    def time_limit(self, task: TaskDef, timeout: float | None) -> float | None:
+        """Seconds for one run, looked up in the same order; None means no limit."""
+        for value in (timeout, task.options.timeout, self.timeout):
+            if value is not None:
+                return value or None
+        return None

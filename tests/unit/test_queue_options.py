@@ -1,0 +1,82 @@
+"""Every key of a queue goes from the file to the worker by its field, and is told nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from pydantic import TypeAdapter
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.config import ConfigErrors, Settings, diff, load
+from asyncmqd.config.tables import FromTable, keys_of
+from asyncmqd.config.transfer import packed, unpacked
+from asyncmqd.daemon.children.limit_split import share_of
+from asyncmqd.domain.options import period
+from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions
+from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.worker import Worker
+
+SOMETHING = ("7", '"process"', '["a.b:inbox"]', '[{task = "a.b.nightly", every = "5m"}]')
+"""Values of which one is right for each key, and not its default."""
+
+
+def written(folder: Path, table: str, key: str) -> Settings:
+    """A file in which a table has the key."""
+    path = folder / "queues.toml"
+    beside = "rate_limit = 9\n" if key == "burst" else ""
+    for value in SOMETHING:
+        text = f'backend = "sqlite:///x"\n[defaults]\n[queues.mail]\n{beside}'
+        path.write_text(text.replace(f"[{table}]\n", f"[{table}]\n{key} = {value}\n"))
+        try:
+            return load(path, {})
+        except ConfigErrors:
+            continue
+    raise AssertionError(f"no value for {key}")
+
+
+@pytest.mark.parametrize("table", ["defaults", "queues.mail"])
+@pytest.mark.parametrize("key", QueueOptions.__struct_fields__)
+async def test_a_key_of_the_file_reaches_the_worker(tmp_path: Path, key: str, table: str) -> None:
+    settings = written(tmp_path, table, key)
+    value = getattr(settings.queues["mail"], key)
+    assert value != getattr(QueueOptions(), key)
+    child = unpacked(packed(settings))
+    options = share_of(child.served, 1, 1)["mail"]
+    assert getattr(options, key) == value
+    assert Worker("mail", ProcessContext(InMemoryBackend()), options).options is options
+
+
+@pytest.mark.parametrize("key", QueueOptions.__struct_fields__)
+async def test_a_reload_brings_a_key_to_all_parts_of_the_worker(tmp_path: Path, key: str) -> None:
+    new = written(tmp_path, "queues.mail", key)
+    before = new.model_copy(update={"queues": {"mail": QueueOptions(rate_limit=9)}})
+    (changes,) = diff(before, new).changed.values()
+    assert key in {change.key for change in changes}
+    old, options = before.served["mail"], new.served["mail"]
+    assert options.needs_new_worker(old) == (key in FIXED_KEYS)
+    worker = Worker("mail", ProcessContext(InMemoryBackend()), old)
+    worker.adjust(options)
+    parts = [worker, *(each for each in vars(worker).values() if hasattr(each, "options"))]
+    assert len(parts) > 2
+    assert all(each.options is options for each in parts)
+
+
+class Longer(QueueOptions, frozen=True, kw_only=True):
+    """The same with a key more."""
+
+    siesta: Annotated[float, period(), "The time at noon in which nothing starts."] = 0.0
+
+
+def test_a_field_is_all_that_a_new_key_needs() -> None:
+    read: TypeAdapter[Any] = TypeAdapter(Annotated[Longer, FromTable()])
+    queue = read.validate_python({"siesta": "2h", "concurrency": 4})
+    assert queue == Longer(siesta=7_200.0, concurrency=4)
+    assert read.validate_json(read.dump_json(queue)) == queue
+    assert keys_of(Longer)["siesta"].meaning.startswith("The time at noon")
+    shares = [share_of({"mail": queue}, number, 2)["mail"] for number in (1, 2)]
+    assert shares == [msgspec.structs.replace(queue, concurrency=2)] * 2
+    with pytest.raises(ValueError, match="expected seconds"):
+        read.validate_python({"siesta": "soon"})
