@@ -82,7 +82,8 @@ class BaseBackend(JobStore, Upkeep, Reading, Registry):
     """Seconds from the call that an enqueue may take; None: as long as the store's own calls."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT
     """Bytes of a payload that producers may add with this instance. Of a longer one a claim brings
-    just so much that it is seen to be too long."""
+    just so much that it is seen to be too long. Whoever opens the store says it; a reload of the
+    daemon changes it."""
 
     @property
     def secret_url(self) -> str:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.urls import redacted
 
 _REDIS = {"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"}
 
 
-def open_backend(url: str) -> BaseBackend:
-    """The store that `url` names; nothing is contacted yet. Raises ValueError."""
+def open_backend(url: str, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> BaseBackend:
+    """The store that `url` names, for payloads of so many bytes. Nothing is contacted yet.
+
+    Raises ValueError.
+    """
+    store = _named(url)
+    store.payload_limit = payload_limit
+    return store
+
+
+def _named(url: str) -> BaseBackend:
     scheme = url.partition("://")[0]
     if scheme == "memory":
         from asyncmqd.backends.memory import InMemoryBackend

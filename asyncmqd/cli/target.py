@@ -74,11 +74,10 @@ class Target(msgspec.Struct, frozen=True):
                 " got memory://, which is empty in every process"
             )
         try:
-            store = open_backend(url)
+            store = open_backend(url, payload_limit)
         except ValueError as error:
             raise wrong(_without_secrets(url, error)) from None
         work_as_owner(url)
-        store.payload_limit = payload_limit
         return store
 
 

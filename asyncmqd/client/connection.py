@@ -120,8 +120,7 @@ def instance(url: str, payload_limit: int = DEFAULT_PAYLOAD_LIMIT) -> BaseBacken
     known = _instances.get((url, payload_limit))
     if known is not None:
         return known
-    opened = open_backend(url)
-    opened.payload_limit = payload_limit
+    opened = open_backend(url, payload_limit)
     _close_oldest(opened)
     return _instances.setdefault((url, payload_limit), opened)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import NoReturn
 
+from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors, Settings, load
@@ -72,9 +73,10 @@ def _run(
     instance.lock()
     application = Application(config, environ)
     try:
-        connect(settings.backend_url)  # modules may ask for their queue's store while imported
+        backend = open_backend(settings.backend_url, settings.payload_limit)
     except ValueError as error:
         raise application.refusal(settings, {("backend",): str(error)}) from None
+    connect(backend)  # modules may ask for their queue's store while imported
     configuration = Configuration(config, given, settings)
     if settings.processes == 1:
         application.extend_path(settings)
@@ -83,7 +85,7 @@ def _run(
     observer = Observer()
 
     async def serve() -> int:
-        context = _context(settings, instance, observer)
+        context = _context(backend, settings, instance, observer)
         serving: Serving
         if settings.processes == 1:
             serving = OwnProcess(context, settings, application, scanners)
@@ -116,9 +118,9 @@ async def _load_children(
     return children
 
 
-def _context(settings: Settings, instance: Instance, observer: Observer) -> ProcessContext:
-    backend = open_backend(settings.backend_url)
-    backend.payload_limit = settings.payload_limit  # of what jobs enqueue, too
+def _context(
+    backend: BaseBackend, settings: Settings, instance: Instance, observer: Observer
+) -> ProcessContext:
     return ProcessContext(
         backend,
         instance=instance.id,

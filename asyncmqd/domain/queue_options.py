@@ -68,14 +68,18 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         period(LEAST_PERIOD),
         "The longest time between two scans while jobs are delayed or running.",
     ] = 1.0
-    retries: Annotated[int, RETRIES.kind, "Runs after the first one, for tasks that do not set it."] = 0
+    retries: Annotated[
+        int, RETRIES.kind, "Runs after the first one, for tasks that do not set it."
+    ] = 0
     timeout: Annotated[
         float | None,
         TIMEOUT.kind,
         "The time limit of a run, for tasks that do not set it; 0: none.",
     ] = None
     drain_timeout: Annotated[
-        float | None, period(), "The time that running jobs get at a stop; unset: `shutdown_timeout`."
+        float | None,
+        period(),
+        "The time that running jobs get at a stop; unset: `shutdown_timeout`.",
     ] = None
     executor: Annotated[
         ExecutorKind, EXECUTOR.kind, "Where plain functions run, for tasks that do not set it."
@@ -94,7 +98,9 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         float, period(), "How long failed, expired and cancelled jobs are kept."
     ] = _KEPT.keep_failed
     keep_bytes: Annotated[
-        int, whole(0, 2**60, "bytes"), "The most that all ended jobs of the queue may take together."
+        int,
+        whole(0, 2**60, "bytes"),
+        "The most that all ended jobs of the queue may take together.",
     ] = _KEPT.keep_bytes
     repeatables: Annotated[
         tuple[Repeatable, ...], "Schedules; each is a `[[queues.NAME.repeatables]]` table."

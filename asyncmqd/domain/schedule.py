@@ -110,9 +110,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Annotated[
         str, NAME.kind, "Tells schedules of one queue apart; empty: the task's name."
     ] = ""
-    every: Annotated[
-        float | None, EVERY.kind, "The period. Set either `every` or `cron`."
-    ] = None
+    every: Annotated[float | None, EVERY.kind, "The period. Set either `every` or `cron`."] = None
     cron: Annotated[
         str | None, _CRON, "Five fields, six with seconds first, or a word like `@daily`."
     ] = None
@@ -123,11 +121,13 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kwargs: Annotated[dict[str, Any], _KWARGS, "Keyword arguments of each job."] = msgspec.field(
         default_factory=dict
     )
-    priority: Annotated[int | None, PRIORITY.kind, "Lower numbers run first. Unset: the task's priority."] = (
-        None
-    )
+    priority: Annotated[
+        int | None, PRIORITY.kind, "Lower numbers run first. Unset: the task's priority."
+    ] = None
     retries: Annotated[
-        int | None, RETRIES.kind, "Runs after the first one. Unset: the task's number, then the queue's."
+        int | None,
+        RETRIES.kind,
+        "Runs after the first one. Unset: the task's number, then the queue's.",
     ] = None
     timeout: Annotated[
         float | None,
@@ -135,7 +135,9 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         "The time limit of a run; 0: none. Unset: the task's limit, then the queue's.",
     ] = None
     ttl: Annotated[
-        float | None, TTL.kind, "A job that did not start in this time expires. Unset: the task's ttl."
+        float | None,
+        TTL.kind,
+        "A job that did not start in this time expires. Unset: the task's ttl.",
     ] = None
 
     @property

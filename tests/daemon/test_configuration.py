@@ -180,3 +180,11 @@ def test_what_jobs_enqueue_has_the_payload_limit_of_the_file(daemon, place, proc
         d.wait_for("job.failed", count=3 * time)
     assert {e["job_id"].endswith("-beyond") for e in d.all("job.failed")} == {True}
     assert store.counts("parked").waiting == 9
+
+
+def test_what_modules_enqueue_has_the_payload_limit_of_the_file(daemon, place):
+    enqueues = "from asyncmqd import Queue\nQueue('parked').add_sync('elsewhere', 'x' * 299_000)\n"
+    (place / "eager.py").write_text(enqueues)
+    store = Store(f"sqlite://{place}/jobs.db")
+    daemon(store.url, MAIL, tasks=["ledger", "eager"], top="payload_limit = 300_000\n").start()
+    assert store.counts("parked").waiting == 1

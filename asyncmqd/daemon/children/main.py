@@ -62,7 +62,8 @@ def _serve(line: socket.socket) -> int:
     settings = unpacked(bytes(hello.settings))
     sys.path[:] = hello.path
     _log_to(hello, settings)
-    connect(settings.backend_url)  # modules may ask for their queue's store while imported
+    backend = open_backend(settings.backend_url, settings.payload_limit)
+    connect(backend)  # modules may ask for their queue's store while imported
     application = Application(Path(hello.config), os.environ)
     application.extend_path(settings)
     scanners, problems = application.attempt(settings)
@@ -71,7 +72,6 @@ def _serve(line: socket.socket) -> int:
     observer = ChildObserver(hello.number)
 
     async def serve() -> int:
-        backend = open_backend(settings.backend_url)
         context = ProcessContext(
             backend,
             # Its claims begin with the daemon's instance too, which takes back all of them.
