@@ -35,6 +35,7 @@ class QueueSupervisor:
         self.restarts = 0  # after crashes
         self.over = False  # it wants no queue any more; `ended` is done some turns later
         self._context = context
+        self._observer = context.observer
         self._scanners = scanners
         self._wanted = True
         self._ending = False  # the present worker was told to end
@@ -60,7 +61,7 @@ class QueueSupervisor:
         if options == before and self._wanted:
             return
         self._wanted = True
-        self._context.observer.event("queue.changed", queue=self.queue, **_numbers(options))
+        self._observer.event("queue.changed", queue=self.queue, **_numbers(options))
         if self._ending or self.worker is None:
             return  # the next worker has them from its start
         if options.needs_new_worker(before):
@@ -107,9 +108,9 @@ class QueueSupervisor:
         return "" if self.worker is None else self.worker.held_back
 
     @property
-    def unsaved(self) -> int:
+    def unacknowledged(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
-        return 0 if self.worker is None else self.worker.unsaved
+        return 0 if self.worker is None else self.worker.unacknowledged
 
     @property
     def last_progress(self) -> float:
@@ -137,7 +138,7 @@ class QueueSupervisor:
             crashes = 1 if lasted > STEADY else crashes + 1
             await self._pause_after(error, crashes)
         self.over = True
-        self._context.observer.event("queue.stopped", queue=self.queue)
+        self._observer.event("queue.stopped", queue=self.queue)
 
     async def _serve(self) -> BaseException | None:
         """Run one worker to its end; the error if it crashed."""
@@ -162,7 +163,7 @@ class QueueSupervisor:
         self.worker = Worker(
             self.queue, self._context, self.options, scanners=scanners, limiter=limiter
         )
-        self._context.observer.event("queue.started", queue=self.queue, **_numbers(self.options))
+        self._observer.event("queue.started", queue=self.queue, **_numbers(self.options))
         await self.worker.run()
 
     def _kept_limiter(self) -> RateLimiter | None:
@@ -176,7 +177,7 @@ class QueueSupervisor:
     async def _pause_after(self, error: BaseException, crashes: int) -> None:
         bound = min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(crashes - 1, 10))
         pause = bound * (0.5 + clock.draw() / 2)
-        self._context.observer.event(
+        self._observer.event(
             "queue.crashed",
             queue=self.queue,
             error=told(error),

@@ -44,7 +44,10 @@ class Status:
     def __init__(self, serving: Serving, configuration: Configuration) -> None:
         self.phase = "starting"  # then ready, then draining
         self._serving = serving
-        self._context = serving.context
+        self._backend = serving.context.backend
+        self._health = serving.context.health
+        self._presence = serving.context.presence
+        self._observer = serving.context.observer
         self._configuration = configuration
         self._began = clock.monotonic()
         self._pace = Pace()
@@ -60,9 +63,9 @@ class Status:
             waits = f", {ended} ended and not confirmed by the store" if ended else ""
             return f"draining, {report.running} left{waits}"
         if self.phase == "starting":
-            if self._context.health.good:
+            if self._health.good:
                 return "starting"
-            return f"starting, waiting for the store: {self._context.health.trouble}"
+            return f"starting, waiting for the store: {self._health.error}"
         configuration = self._configuration
         self._pace.note(report.completed + report.failed)
         parts = [
@@ -75,8 +78,8 @@ class Status:
         if held_back:
             reason = report.queues[held_back[0]].held_back
             parts.insert(0, f"held back: {', '.join(held_back)}: {reason}")
-        if self._context.health.trouble:
-            parts.insert(0, f"degraded: {self._context.health.trouble}")
+        if self._health.error:
+            parts.insert(0, f"degraded: {self._health.error}")
         if report.crashed:
             parts.insert(0, f"crashed: {', '.join(report.crashed)}")
         if configuration.refusal:
@@ -94,8 +97,8 @@ class Status:
             "version": asyncmqd.__version__,
             "phase": self.phase,
             "uptime": round(clock.monotonic() - self._began, 3),
-            "instance": self._context.presence.instance,
-            "worker": self._context.presence.id,
+            "instance": self._presence.instance,
+            "worker": self._presence.id,
             "config": {
                 "file": str(configuration.path),
                 "generation": configuration.generation,
@@ -105,8 +108,8 @@ class Status:
             },
             "store": {
                 "url": configuration.settings.backend_shown,
-                "healthy": not self._context.health.trouble,
-                "error": self._context.health.trouble,
+                "healthy": not self._health.error,
+                "error": self._health.error,
             },
             "running": report.running,
             "done_per_minute": self._pace.per_minute(),
@@ -129,7 +132,7 @@ class Status:
         """
         if self._counting is None or self._counting.done():
             queues = list(self._serving.report().queues)
-            self._counting = asyncio.create_task(self._context.backend.counts(queues))
+            self._counting = asyncio.create_task(self._backend.counts(queues))
             self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
         counting = self._counting  # by the time it returns, somebody may have begun another
         done, _ = await asyncio.wait([counting], timeout=COUNT_LIMIT)
@@ -145,10 +148,10 @@ class Status:
     async def dump(self) -> None:
         """Log the state, and where each running job is."""
         await self._serving.refresh()
-        self._context.observer.event(
+        self._observer.event(
             "daemon.state",
             phase=self.phase,
-            healthy=self._context.health.good,
+            healthy=self._health.good,
             queues={
                 name: {"running": queue.running, "draining": queue.draining}
                 for name, queue in sorted(self._serving.report().queues.items())

@@ -18,7 +18,7 @@ async def reach_store(context: ProcessContext) -> int:
     while True:
         try:
             await _connect(context.backend, context.observer)
-            recovered = await context.recovery.take_back()
+            recovered = await context.recovery.reclaim()
         except StoreRefused:
             raise
         except StoreError as error:

@@ -85,9 +85,9 @@ class Supervisor:
         return sum(served.running for served in self.queues.values())
 
     @property
-    def unsaved(self) -> int:
+    def unacknowledged(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet, in all queues."""
-        return sum(served.unsaved for served in self.queues.values())
+        return sum(served.unacknowledged for served in self.queues.values())
 
     def runs(self) -> list[Run]:
         """The runs that are under way, in the order of their queues' names."""

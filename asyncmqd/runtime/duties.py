@@ -74,7 +74,7 @@ class Duty:
         return self.ended
 
     @property
-    def troubled(self) -> bool:
+    def crashed_lately(self) -> bool:
         """Whether it crashed in the last minute."""
         return self._loop.time() - self._crashed_at < STEADY
 
@@ -107,7 +107,7 @@ class Duty:
         return task is not None and (task.cancelled() or task.cancelling() > 0)
 
     def _crash(self, error: BaseException) -> None:
-        self.crashes = self.crashes + 1 if self.troubled else 1
+        self.crashes = self.crashes + 1 if self.crashed_lately else 1
         self._crashed_at = self._loop.time()
         self.error = told(error)
         longest = max(LAST_PAUSE, self._first_pause)
@@ -166,7 +166,7 @@ class Duties:
     @property
     def crashed(self) -> list[str]:
         """The duties that crashed in the last minute, with the error of each."""
-        return sorted(f"{duty.name}: {duty.error}" for duty in self._duties if duty.troubled)
+        return sorted(f"{duty.name}: {duty.error}" for duty in self._duties if duty.crashed_lately)
 
 
 class DutyGroup:

@@ -14,7 +14,7 @@ from asyncmqd.domain.states import EDGES, State
 from asyncmqd.domain.store_clock import LeaseEnds, believed, outlasts
 from asyncmqd.runtime.process.context import ProcessContext
 
-LEAST_NAP = 0.01  # seconds between looks, however often the bell rings
+LEAST_NAP = 0.01  # seconds between looks, however often it is woken
 TIDY_EVERY = 30.0  # seconds between prunings of a queue whose jobs end
 _NEVER = float("inf")
 TIDY_AFTER = 500  # ended jobs after which it is pruned all the same
@@ -40,7 +40,7 @@ class Scanner:
         self.options = options
         self.busy_since: float | None = None  # loop time at which the present look began
         self._paused = False
-        self._bell = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.last_tidied = self._loop.time()
         self._next_look = _NEVER  # loop time
@@ -52,12 +52,12 @@ class Scanner:
 
     def ring(self) -> None:
         """Something was added that is not to be claimed yet, perhaps."""
-        self._bell.set()
+        self._wakeup.set()
 
     def expect(self, delay: float) -> None:
         """This worker delays a job by so many seconds: be awake then."""
         if self._loop.time() + delay < self._next_look:
-            self._bell.set()
+            self._wakeup.set()
 
     def look_soon(self) -> None:
         """Jobs are delayed or active, here or elsewhere: sleep no longer than `scan_interval`."""
@@ -73,10 +73,10 @@ class Scanner:
 
     def _after_jump(self) -> None:
         self._jumps += 1
-        self._bell.set()
+        self._wakeup.set()
 
     async def _scan(self) -> None:
-        self._bell.clear()
+        self._wakeup.clear()
         self.busy_since = self._loop.time()
         try:
             self._next_look = await self.look()
@@ -85,7 +85,7 @@ class Scanner:
         await self._sleep_until(min(self._next_look, self._loop.time() + LEAST_NAP))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(None if self._next_look == _NEVER else self._next_look):
-                await self._bell.wait()
+                await self._wakeup.wait()
 
     async def _sleep_until(self, moment: float) -> None:
         await asyncio.sleep(max(0.0, moment - self._loop.time()))
@@ -220,7 +220,7 @@ class Scanner:
         removed = await self._backend.prune(self.queue, self.options.retention)
         self._more_to_tidy = removed >= PAGE
         if self._more_to_tidy:
-            self._bell.set()
+            self._wakeup.set()
 
     async def _unpark(self, tasks: list[str]) -> int:
         """Bring back jobs that were left for a daemon that knows their task: this one does."""

@@ -86,7 +86,7 @@ class Scheduler:
             self.fresh = True
             self.look_again()
             self._note_due()
-            self._timetable.ring()
+            self._timetable.wake()
 
     async def run(self) -> None:
         """Fire until cancelled; a store that fails is tried again."""

@@ -37,9 +37,9 @@ class Timetable:
         self._health = health
         self._duties = duties
         self._id = id
-        self._members: dict[Scheduler, asyncio.Future[None]] = {}
+        self._schedulers: dict[Scheduler, asyncio.Future[None]] = {}
         self._duty: Duty | None = None
-        self._bell = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._offset = 0.0  # the store's clock minus the loop's
         self._told_at = -math.inf  # loop time
         self._unsure = True  # of the offset
@@ -48,28 +48,28 @@ class Timetable:
     async def serve(self, scheduler: Scheduler) -> None:
         """Fire the schedules of one queue until cancelled. Raises what goes wrong with them."""
         loop = asyncio.get_running_loop()
-        failed = self._members[scheduler] = loop.create_future()
+        failed = self._schedulers[scheduler] = loop.create_future()
         if self._duty is None:
             self._duty = self._duties.begin("schedules", self._run)
-        self.ring()
+        self.wake()
         try:
             await failed
         finally:
-            del self._members[scheduler]
-            if not self._members and self._duty is not None:
+            del self._schedulers[scheduler]
+            if not self._schedulers and self._duty is not None:
                 self._duty.end()
                 self._duty = None
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Some scheduler has something else to do than before."""
-        self._bell.set()
+        self._wakeup.set()
 
     @property
     def unreadable(self) -> list[str]:
         """The schedules that mean nothing on this host, with the reason of each."""
         return sorted(
             f"{each.queue}/{name}: {reason}"
-            for each in self._members
+            for each in self._schedulers
             for name, reason in each.unreadable.items()
         )
 
@@ -99,37 +99,37 @@ class Timetable:
 
     def _after_jump(self) -> None:
         self._unsure = True
-        for each in self._members:
+        for each in self._schedulers:
             each.count_anew()
-        self.ring()
+        self.wake()
 
     async def _pass(self) -> None:
-        self._bell.clear()
+        self._wakeup.clear()
         time = asyncio.get_running_loop().time
         await self._withdraw()
-        stale = [each for each in self._members if each.look_at <= time()]
+        stale = [each for each in self._schedulers if each.look_at <= time()]
         await self._look(stale[:PAGE])
         await self._fire_due()
         if len(stale) > PAGE:
             await asyncio.sleep(0)
             return
-        wake_at = min((each.look_at for each in self._members), default=math.inf)
+        wake_at = min((each.look_at for each in self._schedulers), default=math.inf)
         pause = min(wake_at - time(), self._next_due() - self.now(), REFRESH)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, pause)):
-                await self._bell.wait()
+                await self._wakeup.wait()
 
     def _next_due(self) -> float:
-        return min((each.due_at for each in self._members), default=math.inf)
+        return min((each.due_at for each in self._schedulers), default=math.inf)
 
     async def _withdraw(self) -> None:
-        leaving = list(islice((each for each in self._members if each.withdrawn), PAGE))
+        leaving = list(islice((each for each in self._schedulers if each.withdrawn), PAGE))
         if leaving:
             names = [(each.queue, sorted(each.withdrawn)) for each in leaving]
             await self._backend.withdraw(names)
             for each, (_, told) in zip(leaving, names, strict=True):
                 each.withdrawn = each.withdrawn.difference(told)
-            self._bell.set()  # there may be more of them
+            self._wakeup.set()  # there may be more of them
 
     async def _look(self, schedulers: Sequence[Scheduler]) -> None:
         """Declare what they have, and read what counts."""
@@ -195,7 +195,7 @@ class Timetable:
             return
         if self._unsure:
             await self._ask_time()
-        due = [each for each in self._members if each.due_at <= self.now()]
+        due = [each for each in self._schedulers if each.due_at <= self.now()]
         for at in range(0, len(due), TOGETHER):
             page = due[at : at + TOGETHER]
             with _busy(page, asyncio.get_running_loop().time()):
@@ -212,7 +212,7 @@ class Timetable:
             if isinstance(error, StoreError) or not isinstance(error, Exception | None):
                 raise error
         for scheduler, error in zip(schedulers, answers, strict=True):
-            failed = self._members.get(scheduler)
+            failed = self._schedulers.get(scheduler)
             if isinstance(error, Exception) and failed is not None and not failed.done():
                 failed.set_exception(error)
 

@@ -187,7 +187,7 @@ class Worker:
         return self._claims.brake.reason
 
     @property
-    def unsaved(self) -> int:
+    def unacknowledged(self) -> int:
         """Jobs that have ended, and of which the store does not know it yet."""
         return self._claims.unacknowledged
 

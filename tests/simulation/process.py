@@ -91,7 +91,7 @@ class Process:
         )
         self.name = context.presence.id
         self._server.judge.processes[context.presence.id] = self
-        await self._take_back(context)
+        await self._reclaim(context)
         async with context:
             self.workers = [Worker(name, context, self._queues[name]) for name in self._queues]
             running = [asyncio.create_task(worker.run()) for worker in self.workers]
@@ -106,11 +106,11 @@ class Process:
         self.ended = True
         self._on_end(self)
 
-    async def _take_back(self, context: ProcessContext) -> None:
+    async def _reclaim(self, context: ProcessContext) -> None:
         failures = 0
         while True:
             try:
-                await context.recovery.take_back()
+                await context.recovery.reclaim()
             except StoreError:
                 await context.health.pause(failures)
                 failures += 1

@@ -74,14 +74,14 @@ def recovery_without_lease(patch: Patch) -> None:
 def neighbours_taken_back(patch: Patch) -> None:
     """A daemon that starts takes back what living neighbours hold."""
 
-    async def take_back(self: Any) -> int:
+    async def reclaim(self: Any) -> int:
         recovered = 0
         for queue in await self._backend.queues():
             claims = await self._backend.held(queue, "")
             recovered += await self.recover(queue, claims, Crashed("died"), Policy())
         return recovered
 
-    patch.setattr(Recovery, "take_back", take_back)
+    patch.setattr(Recovery, "reclaim", reclaim)
 
 
 def instants_without_asking(patch: Patch) -> None:

@@ -53,7 +53,10 @@ class ChildSupervisor:
         self.restarts = 0
         self.duty: Duty | None = None  # to keep a child
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._context = context
+        self._duties = context.duties
+        self._health = context.health
+        self._recovery = context.recovery
+        self._observer = context.observer
         self._spawn = spawn
         self._settings = settings
         self._ready = False
@@ -73,7 +76,7 @@ class ChildSupervisor:
 
     def start(self) -> None:
         """Have the child serve, and keep one serving."""
-        self.duty = self._context.duties.begin(f"keeper of process {self.number}", self._keep)
+        self.duty = self._duties.begin(f"keeper of process {self.number}", self._keep)
 
     def stop(self) -> asyncio.Future[Answer] | None:
         """Have the child drain and end, and no other follow; it answers once it claims no more."""
@@ -142,7 +145,7 @@ class ChildSupervisor:
                 self._deaths = 1 if death.age > STEADY else self._deaths + 1
                 await self._follow(death.error, _pause(self._deaths))
             elif not self._stopping.is_set():
-                await self._take_back()  # what it could not hand back
+                await self._reclaim()  # what it could not hand back
 
     async def _live(self) -> _Death | None:
         """One child from its start to its end; None: it left in order."""
@@ -212,27 +215,27 @@ class ChildSupervisor:
         self.restarts += not stopping
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_LIMIT if stopping else None):
-                await self._take_back()
+                await self._reclaim()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await self._stopping.wait()
 
-    async def _take_back(self) -> None:
+    async def _reclaim(self) -> None:
         """Recover what the dead child held, as soon as the store lets us."""
         failures = 0
         while True:
             try:
-                await self._context.recovery.take_back(f"{self.number}/", "its process died")
+                await self._recovery.reclaim(f"{self.number}/", "its process died")
             except StoreError:  # whether it is away is told by the children that live
                 if self._stopping.is_set():  # the daemon's next life takes it back
                     return
-                await self._context.health.pause(failures)
+                await self._health.pause(failures)
                 failures += 1
             else:
                 return
 
     def _tell(self, event: str, **fields: Any) -> None:
-        self._context.observer.event(event, process=self.number, **fields)
+        self._observer.event(event, process=self.number, **fields)
 
 
 def _pause(deaths: int) -> float:

@@ -17,7 +17,7 @@ _CALM = 1.0  # seconds without a failure, before the end of an outage is told
 
 
 class Health:
-    """What all calls of one process tell of its store: outages, dangers, jumps of its clock.
+    """What all calls of one process tell of its store: outages, warnings, jumps of its clock.
 
     `lease` is in seconds. `on_failure` are called when an outage begins, `on_recovery` when it
     ends, and `on_jump` when the store's clock has jumped.
@@ -32,7 +32,7 @@ class Health:
         self._observer = observer
         self.good = True
         self._failure = ""  # why the last call failed, while it is not good
-        self._danger = ""  # why jobs are not safe in the store, though it answers
+        self._warning = ""  # why jobs are not safe in the store, though it answers
         self._outage_told = False
         self._telling: asyncio.TimerHandle | None = None  # of an outage's end
         self._recovered_at = -1e9  # loop time
@@ -49,9 +49,9 @@ class Health:
             self._telling = None
 
     @property
-    def trouble(self) -> str:
+    def error(self) -> str:
         """What is wrong with the store; empty if all is well."""
-        return self._failure or self._danger
+        return self._failure or self._warning
 
     # ------------------------------------------------------------------ outages
 
@@ -75,7 +75,7 @@ class Health:
         if self.good:
             return
         self.good = True
-        self._failure = self._danger = ""  # what is wrong still is told anew
+        self._failure = self._warning = ""  # what is wrong still is told anew
         loop = asyncio.get_running_loop()
         self._recovered_at = loop.time()
         self._telling = loop.call_later(_CALM, self._tell_end)
@@ -102,17 +102,17 @@ class Health:
                 await self.pause(failures)
                 failures += 1
 
-    # ------------------------------------------------------------------ dangers
+    # ------------------------------------------------------------------ durability
 
-    async def look_for_danger(self) -> None:
+    async def look_at_durability(self) -> None:
         """One log line when jobs are no longer safe in the store, and one when they are again."""
         with contextlib.suppress(StoreError):  # others tell that it fails
-            danger = await self._backend.durability_warning()
-            if danger and danger != self._danger:
-                self._observer.event("daemon.degraded", error=danger)
-            elif self._danger and not danger:
+            warning = await self._backend.durability_warning()
+            if warning and warning != self._warning:
+                self._observer.event("daemon.degraded", error=warning)
+            elif self._warning and not warning:
                 self._observer.event("daemon.recovered")
-            self._danger = danger
+            self._warning = warning
 
     # ------------------------------------------------------------------ the store's clock
 

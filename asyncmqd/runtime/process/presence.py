@@ -123,7 +123,7 @@ class Presence:
         await self.announce()
         await self._health.ask_time()
         self._health.answered()
-        await self._health.look_for_danger()
+        await self._health.look_at_durability()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
                 await self._beat_now.wait()

@@ -24,7 +24,7 @@ LOOK = 10.0  # seconds between looks at who lives
 
 
 class Recovery:
-    """Takes back the claims of former selves, and sweeps over the queues of this process."""
+    """Reclaims the claims of former selves, and sweeps over the queues of this process."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Recovery:
 
     # ------------------------------------------------------------------ former selves
 
-    async def take_back(self, part: str = "", reason: str = "its daemon died") -> int:
+    async def reclaim(self, part: str = "", reason: str = "its daemon died") -> int:
         """Recover the claims of this instance's former lives, for that `reason`; how many.
 
         `part` narrows it to one of its processes. Only of those whose death is proven: another
