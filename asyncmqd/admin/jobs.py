@@ -59,9 +59,9 @@ async def page(
     offset: int = 0,
     limit: int = 50,
 ) -> list[JobView]:
-    """A page of the lines of the queue, or of all queues, one state after the other.
+    """A page of the jobs of a queue, or of all queues: queue by queue, and state by state.
 
-    In each line the jobs that run next come first, and of those that ended the newest.
+    Of a state the jobs that run next come first, and of those that ended the newest.
     """
     found: list[Record] = []
     queues = await store.queues() if queue is None else [queue]
@@ -88,7 +88,7 @@ async def show(store: BaseBackend, id: str, queue: str | None = None) -> Explain
 async def find(
     store: BaseBackend, ids: Collection[str], queue: str | None
 ) -> dict[str, list[Record]]:
-    """The jobs of each id. Without a queue all are searched: an id is unique only within one."""
+    """The jobs of each id. Without a queue all are searched: an id is unique only in its queue."""
     found: dict[str, list[Record]] = {id: [] for id in ids}
     for name in await store.queues() if queue is None else [queue]:
         for record in await store.get(name, list(found)):

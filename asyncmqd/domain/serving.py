@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
 import msgspec
 
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.names import did_you_mean
+
+Names = TypeVar("Names", bound=Sequence[str])
 
 NOBODY_KNOWS = "no worker there knows its task"
 # Characters of all names of tasks together: a process tells them every 10 s, and reads all others'.
@@ -23,7 +26,7 @@ class Load(msgspec.Struct, frozen=True):
 
 
 class Serving(Life, frozen=True, kw_only=True):
-    """One process, by its heartbeat. None and empty fields are not known."""
+    """A heartbeat: what one process says. Fields that are None or empty are not known."""
 
     lease: float = 0.0  # for how many seconds it claims
     queues: dict[str, Load] | None = None
@@ -49,7 +52,7 @@ def serving_of(info: bytes) -> Serving:
         return Serving()
 
 
-def told(names: Sequence[str]) -> Sequence[str] | None:
+def told(names: Names) -> Names | None:
     """The names of a process's tasks as far as a heartbeat has room: all of them or none."""
     return names if sum(map(len, names)) <= NAMES_LIMIT else None
 

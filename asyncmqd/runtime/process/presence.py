@@ -14,7 +14,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
 from asyncmqd.domain.life import Life, Verdict, judge
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.serving import serving_of, told
+from asyncmqd.domain.serving import Load, Serving, serving_of, told
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.events import Observer
 from asyncmqd.runtime.duties import DutyGroup
@@ -130,15 +130,19 @@ class Presence:
 
     def _info(self) -> bytes:
         queues = {
-            queue: {
-                "concurrency": sum(worker.concurrency for worker in self._workers.of(queue)),
-                "running": sum(len(worker.running) for worker in self._workers.of(queue)),
-            }
+            queue: Load(
+                concurrency=sum(worker.concurrency for worker in self._workers.of(queue)),
+                running=sum(len(worker.running) for worker in self._workers.of(queue)),
+            )
             for queue in self._workers.queues
         }
-        known = {"queues": queues, "tasks": told(self._registry.names())}
-        life = msgspec.structs.asdict(self.identity.life)
-        return msgspec.json.encode({**life, "lease": self.identity.lease, **known})
+        said = Serving(
+            **msgspec.structs.asdict(self.identity.life),
+            lease=self.identity.lease,
+            queues=queues,
+            tasks=told(tuple(self._registry.names())),
+        )
+        return msgspec.json.encode(said)
 
     # ------------------------------------------------------------------ the others
 
