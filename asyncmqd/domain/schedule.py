@@ -278,20 +278,24 @@ def _cron_instants(repeatable: Repeatable, after: float) -> Iterator[float]:
     last = after
     pending: list[float] = []  # times that are shown again, of which the second counts, too
     for naive in cron.after(start):
-        first, second = (naive.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
-        if second < first:  # the clock jumps over it
-            if cron.wildcard or first - second >= _CORRECTION:
-                continue
-            first = _gap_end(second, first, zone)
-        elif second > first and (cron.wildcard or second - first > _CORRECTION):
-            pending.append(second)
-        while pending and pending[0] <= first:
-            if (instant := pending.pop(0)) > last:
+        moments = _moments(naive, zone, real_time=cron.wildcard)
+        come = [each for each in pending if moments and each <= moments[0]]
+        pending = [*pending[len(come) :], *moments[1:]]
+        for instant in (*come, *moments[:1]):
+            if instant > last:
                 last = instant
                 yield instant
-        if first > last:
-            last = first
-            yield first
+
+
+def _moments(naive: datetime, zone: ZoneInfo, *, real_time: bool) -> tuple[float, ...]:
+    """When the clock shows this time, as far as that counts: never, once or twice."""
+    first, second = (naive.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
+    if second < first:  # the clock jumps over it
+        swallowed = real_time or first - second >= _CORRECTION
+        return () if swallowed else (_gap_end(second, first, zone),)
+    if second > first and (real_time or second - first > _CORRECTION):
+        return first, second
+    return (first,)
 
 
 def _set_back(moment: float, zone: ZoneInfo) -> timedelta:
