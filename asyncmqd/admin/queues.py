@@ -115,7 +115,7 @@ def _fields(counts: Counts) -> dict[str, Any]:
 
 
 async def pause(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:
-    """Have no worker claim jobs of a queue. Running jobs go on. Raises NotFound."""
+    """Stop all workers from claiming jobs of a queue. Running jobs go on. Raises NotFound."""
     await check_known(store, queue, elsewhere)
     await store.pause(queue, paused=True)
 

@@ -41,16 +41,18 @@ def options(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="Its key `backend` names the store."),
+        typer.Option(
+            "--config", metavar="FILE", help="The file whose key `backend` names the store."
+        ),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
             "--backend",
             metavar="URL",
-            help="The store; else --config, ASYNCMQD_BACKEND, ASYNCMQD_CONFIG or"
-            " /etc/asyncmq/queues.toml says. A password belongs into one of those, since all"
-            " users see command lines.",
+            help="The URL of the store. Without it --config, ASYNCMQD_BACKEND, ASYNCMQD_CONFIG or"
+            " /etc/asyncmq/queues.toml names the store. Put a password there: all users can see"
+            " command lines.",
         ),
     ] = None,
     version: Annotated[  # noqa: ARG001 - its callback acts

@@ -66,7 +66,7 @@ Version = Annotated[
 
 @app.callback(invoke_without_command=True)
 def default(context: typer.Context, config: Config = None, version: Version = False) -> None:  # noqa: ARG001 - its callback acts
-    """Background jobs, as queues.toml says. Without a command: run the daemon."""
+    """Run background jobs as queues.toml says. Without a command: run the daemon."""
     context.obj = config
     if context.invoked_subcommand is None:
         run(context, config)
@@ -112,7 +112,7 @@ def check(
     count = len(settings.queues)
     say(f"{path}: ok, {count} queue{'' if count == 1 else 's'}")
     if not import_ and (settings.tasks or any(q.scanners for q in settings.queues.values())):
-        print("tasks and scanners were not imported: --import does that, too")
+        print("tasks and scanners were not imported: --import imports them")
     for line in _foreseen(settings):
         say(line)
 
@@ -155,7 +155,7 @@ def plan(context: typer.Context, config: Config = None, as_json: AsJson = False)
 
 @app.command()
 def reload(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
-    """Have the running daemon read its configuration again; exit 1 and the reason if it refuses."""
+    """Reload the configuration of the running daemon; exit with 1 and the reason if it refuses."""
     if "MAINPID" in os.environ:  # the unit's ExecReload, which a stop of the unit cuts short:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # that is no failure of the unit
     result = _ask(context, config, "reload").result

@@ -14,20 +14,28 @@ from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's registered name.")]
 Queue = Annotated[
-    str, typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE", help="Where to.")
+    str,
+    typer.Option("--queue", "-q", parser=queue_name, metavar="QUEUE", help="The queue of the job."),
 ]
-Args = Annotated[str, typer.Option(metavar="JSON", help="Positional: a JSON array.")]
-Kwargs = Annotated[str, typer.Option(metavar="JSON", help="By name: a JSON object.")]
-Delay = Annotated[float | None, seconds_option("Do not run it before.")]
+Args = Annotated[str, typer.Option(metavar="JSON", help="Positional arguments: a JSON array.")]
+Kwargs = Annotated[str, typer.Option(metavar="JSON", help="Arguments by name: a JSON object.")]
+Delay = Annotated[float | None, seconds_option("The job runs after this time at the earliest.")]
 Priority = Annotated[
-    int | None, kind_option(PRIORITY.kind, "0 to 255, lower runs first; usually 5.", "N")
+    int | None, kind_option(PRIORITY.kind, "0 to 255, lower numbers run first; usually 5.", "N")
 ]
-Id = Annotated[str | None, kind_option(ID.kind, "Enqueued once while the store knows it.", "ID")]
-Retries = Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first.", "N")]
-Timeout = Annotated[float | None, seconds_option("What one run may take; 0: no limit.")]
-Ttl = Annotated[float | None, seconds_option("Do not start it after.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Print the result, too, as JSON.")]
-WaitTimeout = Annotated[float | None, seconds_option("How long to wait for the end.")]
+Id = Annotated[
+    str | None,
+    kind_option(
+        ID.kind, "An id of your own. The job is enqueued once as long as the store has it.", "ID"
+    ),
+]
+Retries = Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first one.", "N")]
+Timeout = Annotated[float | None, seconds_option("The time limit of a run; 0: none.")]
+Ttl = Annotated[float | None, seconds_option("The job expires if it did not start in this time.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait for the job to end, and print the result as JSON.")
+]
+WaitTimeout = Annotated[float | None, seconds_option("How long to wait for the job to end.")]
 
 
 def enqueue(

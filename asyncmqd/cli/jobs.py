@@ -49,8 +49,10 @@ def list_jobs(
     context: typer.Context,
     queue: QueueOption = None,
     state: StateOption = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Jobs at most.")] = 50,
-    offset: Annotated[int, typer.Option(metavar="N", min=0, help="Jobs to leave out before.")] = 0,
+    limit: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10_000, help="How many jobs to list at most.")
+    ] = 50,
+    offset: Annotated[int, typer.Option(metavar="N", min=0, help="How many jobs to skip.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """List jobs by queue and state.
@@ -85,7 +87,7 @@ def show(
     queue: QueueOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all that is known of one job."""
+    """Show everything that is known about a job."""
     from asyncmqd.admin import jobs
 
     job = with_store(context, lambda store: jobs.show(store, id, queue), queue)
@@ -111,7 +113,7 @@ def retry(
     state: StateOption = None,
     everything: Everything = False,
 ) -> None:
-    """Run ended jobs again, delayed ones now.
+    """Run ended jobs again, and delayed jobs now.
 
     Ended jobs get fresh attempts.
     """

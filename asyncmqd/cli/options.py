@@ -58,4 +58,6 @@ StoredQueue = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue's n
 QueueOption = Annotated[
     str | None, typer.Option("--queue", "-q", metavar="QUEUE", help="Only this queue.")
 ]
-StateOption = Annotated[State | None, typer.Option("--state", "-s", help="Only jobs in it.")]
+StateOption = Annotated[
+    State | None, typer.Option("--state", "-s", help="Only jobs in this state.")
+]

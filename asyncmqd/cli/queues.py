@@ -94,7 +94,7 @@ def pause(
     queue: QueueArgument,
     new: Annotated[bool, typer.Option("--new", help="Also a queue that nobody knows yet.")] = False,
 ) -> None:
-    """Have no worker claim jobs of a queue.
+    """Stop all workers from claiming jobs of a queue.
 
     Running jobs go on, and enqueueing does.
     """
@@ -107,7 +107,7 @@ def pause(
 
 @app.command()
 def resume(context: typer.Context, queue: StoredQueue) -> None:
-    """Let workers claim again."""
+    """Let workers claim jobs of a queue again."""
     from asyncmqd.admin import queues
 
     names = _named(context)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 app = group("Look at schedules, and run, pause, resume or remove them.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `schedule list` names it.")]
-OneQueue = Annotated[str | None, typer.Argument(metavar="QUEUE", help="Only this queue's.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that `schedule list` shows.")]
+OneQueue = Annotated[
+    str | None, typer.Argument(metavar="QUEUE", help="Only schedules of this queue.")
+]
 
 
 @app.command("list")
@@ -64,21 +66,21 @@ def run(context: typer.Context, queue: QueueArgument, name: Name) -> None:
 
 @app.command()
 def pause(context: typer.Context, queue: StoredQueue, name: Name) -> None:
-    """Let no instant fire until it is resumed."""
+    """Stop a schedule until it is resumed."""
     _edit(context, queue, name, "pause")
     say(f"{name} paused")
 
 
 @app.command()
 def resume(context: typer.Context, queue: StoredQueue, name: Name) -> None:
-    """Let instants fire again."""
+    """Let a paused schedule fire again."""
     _edit(context, queue, name, "resume")
     say(f"{name} resumed")
 
 
 @app.command()
 def remove(context: typer.Context, queue: StoredQueue, name: Name) -> None:
-    """Forget a schedule.
+    """Delete a schedule.
 
     A daemon that still declares it brings it back.
     """

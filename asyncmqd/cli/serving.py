@@ -41,7 +41,7 @@ def serve(
     target.open()  # a URL that names no store is refused before application code runs
     connect_within(*target.keys)  # what modules and jobs enqueue goes to the same store
     if not tasks:
-        complain("no --tasks: jobs are put aside for workers that know their tasks")
+        complain("no --tasks: jobs are parked for workers that know their tasks")
     set_up_log()
     capture_prints(descriptor=True, pipes=True)
     try:

@@ -16,9 +16,9 @@ app = group("Look at the store, back it up, and bring it up to date.")
 
 @app.command()
 def info(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show what the store is and holds.
+    """Show the store and what it holds.
 
-    And what is wrong with its set-up.
+    Also show what is wrong with its set-up.
     """
     from asyncmqd.admin import store
 
@@ -33,7 +33,7 @@ def info(context: typer.Context, as_json: AsJson = False) -> None:
 @app.command("backup")
 def copy(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that is not there yet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist yet.")],
 ) -> None:
     """Copy a SQLite store into a file.
 

@@ -22,10 +22,12 @@ Tasks = Annotated[
 ]
 RateLimit = Annotated[
     float | None,
-    typer.Option(metavar="N", min=0, max=1e6, help="Starts per --rate-interval; 0 blocks."),
+    typer.Option(metavar="N", min=0, max=1e6, help="Job starts per --rate-interval; 0: none."),
 ]
-RateInterval = Annotated[float, seconds_option("What --rate-limit counts in.", EVERY.kind)]
-DrainTimeout = Annotated[float, seconds_option("What running jobs get at SIGTERM.")]
+RateInterval = Annotated[
+    float, seconds_option("The period in which --rate-limit counts.", EVERY.kind)
+]
+DrainTimeout = Annotated[float, seconds_option("The time that running jobs get at SIGTERM.")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"],
     typer.Option(help="Lines below this level are not logged."),
@@ -35,7 +37,7 @@ LogFormat = Annotated[
     typer.Option(help="auto is console on a terminal and JSON elsewhere."),
 ]
 
-app = group("See the workers, or be one.")
+app = group("Look at workers, or start one.")
 
 
 @app.command("list")

@@ -42,7 +42,7 @@ def run_sync(work: Coroutine[Any, Any, Result], limit: float | None = None) -> R
 def _refuse_here() -> None:
     """Raise where it would wait for ever, or hold up others."""
     if sys.is_finalizing():
-        raise RuntimeError("the interpreter shuts down: nothing can be done any more")
+        raise RuntimeError("the interpreter shuts down: no further call is possible")
     try:
         asyncio.get_running_loop()
     except RuntimeError:

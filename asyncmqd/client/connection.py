@@ -41,7 +41,7 @@ def connect(
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
     if timeout is not None:
         if not isinstance(backend, str) or backend.startswith("memory:"):
-            raise ValueError("timeout: expected the URL of a Redis or SQLite with it, got none")
+            raise ValueError("timeout: expected the URL of a Redis or SQLite beside it, got none")
         backend = f"{backend}{'&' if '?' in backend else '?'}timeout={timeout:g}"
     chosen = resolve(backend)
     if backend is not None:

@@ -36,8 +36,10 @@ def known_task(name: str, stacklevel: int = 4) -> TaskDef | None:
 
 def _given(value: Any) -> str:
     if callable(value):
-        return f"{value!r}, which is none without @task"
-    return f"a value of type {type(value).__name__}: its arguments follow the task, uncalled"
+        return f"{value!r}, which is no task without @task"
+    return (
+        f"a value of type {type(value).__name__}: pass the task, then its arguments, without a call"
+    )
 
 
 def warn_of_main(task: str, backend: BaseBackend) -> None:

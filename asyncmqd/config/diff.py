@@ -16,7 +16,7 @@ from asyncmqd.domain.queue_options import FIXED_KEYS
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.urls import redacted
 
-FORESEEN = 3  # instants that are told of a schedule
+FORESEEN = 3  # instants that are listed of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
 _ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for others
 _HIDDEN = "***"
@@ -65,7 +65,7 @@ class ScheduleChange:
         """The change for people, with the next times unless `now` is None."""
         details = [f"{key.key} changed" if key.key in _ARGUMENTS else str(key) for key in self.keys]
         if self.change == "removed":
-            details.append("this daemon fires it no more")
+            details.append("this daemon no longer fires it")
         elif now is not None:
             details.append(f"next {', '.join(self.next_times(now)) or 'never'}")
         line = f"{_SIGNS[self.change]} schedule {self.queue}/{self.name}"

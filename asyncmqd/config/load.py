@@ -64,7 +64,7 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
 def _beyond(found: Iterator[ConfigError], order: int, source: str) -> Iterator[ConfigError]:
     """That there are more: nobody reads a hundred thousand, and to place each takes time."""
     if next(found, None) is not None:
-        problem = f"expected no problems, got more than the {MOST_PROBLEMS} that are told"
+        problem = f"expected no problems, got more than the {MOST_PROBLEMS} that are listed"
         yield ConfigError(Place(order, 1, source), "toml", problem)
 
 

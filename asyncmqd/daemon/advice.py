@@ -56,7 +56,7 @@ def _what(module: ModuleType) -> str:
     if not parts:
         return f"no function in {module.__file__} is a @task"
     meant = "tasks" if "tasks" in parts else parts[0]
-    return f"a package whose modules are to be named one by one, such as '{name}.{meant}'"
+    return f"a package; name its modules one by one, such as '{name}.{meant}'"
 
 
 def on_schedules(settings: Settings, registry: Registry = REGISTRY) -> Iterator[Problems]:
@@ -72,7 +72,10 @@ def _problems(schedule: Repeatable, registry: Registry) -> Iterator[tuple[Path, 
     task = registry.get(schedule.task)
     if task is None:
         near = did_you_mean(schedule.task, registry.names())
-        yield ("task",), f"expected a task that `tasks` brings, got {schedule.task!r}{near}"
+        yield (
+            ("task",),
+            f"expected a task that a module of `tasks` has, got {schedule.task!r}{near}",
+        )
         return
     try:
         task.typed(list(schedule.args), dict(schedule.kwargs))

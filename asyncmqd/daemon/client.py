@@ -63,7 +63,7 @@ def _see_who_serves(line: socket.socket, control_socket: Path) -> None:
         trusted.add(directory.stat().st_uid)
     if user not in trusted:
         raise NoDaemon(
-            f"the daemon at {control_socket} is not believed: expected one of user"
+            f"the daemon at {control_socket} is not trusted: expected a daemon of user"
             f" {', '.join(map(str, sorted(trusted)))}, got one of user {user}"
         )
 

@@ -110,7 +110,7 @@ class Control:
         before = self._server
         self._server = await asyncio.start_unix_server(self._serve, sock=listener)
         before.close()
-        return f"control_socket: {self.path} was deleted by somebody; it is there again"
+        return f"control_socket: {self.path} was deleted by somebody; the daemon made it again"
 
     async def stop(self) -> None:
         """Listen no more; clients that wait for an answer are cut off."""

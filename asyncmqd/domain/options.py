@@ -198,41 +198,41 @@ QUEUE = Option(
         "a queue name of a-z, 0-9, _ and -, which starts with a letter or a digit",
     ),
     f'the task\'s, "{DEFAULT_QUEUE}" if it says none',
-    "Where the job goes.",
+    "The queue of the job.",
 )
 TASK = Option(
     "task",
     name(),
     "`module.function`",
-    "The name that the task is registered by.",
+    "The registered name of the task.",
 )
 ID = Option(
     "job_id",
     matching(JOB_ID, "1 to 128 printable ASCII characters without blanks"),
     "a new one",
-    "An id of the producer's own: enqueued once while the store knows it.",
+    "An id of the producer's own. The job is enqueued once as long as the store has it.",
 )
-DELAY = Option("delay", period(), "0", "The job may not run before.")
+DELAY = Option("delay", period(), "0", "The job runs after this time at the earliest.")
 PRIORITY = Option(
     "priority",
     whole(0, LOWEST_PRIORITY),
     f"the task's, {DEFAULT_PRIORITY} if it says none",
-    "Lower runs first.",
+    "Lower numbers run first.",
 )
 RETRIES = Option(
     "retries",
     whole(0, MOST_RETRIES, "runs"),
     "the task's, then the queue's",
-    "Runs after the first.",
+    "Runs after the first one.",
 )
 TIMEOUT = Option(
-    "timeout", period(), "the task's, then the queue's", "What one run may take; 0 is no limit."
+    "timeout", period(), "the task's, then the queue's", "The time limit of a run; 0: none."
 )
 TTL = Option(
-    "ttl", period(), "the task's", "The job is not started any more after it; 0 is no limit."
+    "ttl", period(), "the task's", "A job that did not start in this time expires; 0: never."
 )
 EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
-NAME = Option("name", name(0), "the task's name", "Tells a schedule from the others of its queue.")
+NAME = Option("name", name(0), "the task's name", "Tells schedules of one queue apart.")
 ARGS = Option("args", array(), "none", "Positional arguments.")
 KWARGS = Option("kwargs", table(), "none", "Arguments by name.")
 EXECUTOR = Option(

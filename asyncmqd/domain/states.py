@@ -94,7 +94,9 @@ EDGES: dict[str, Edge] = {
             Rank.KEPT,
             "handed back, no attempt charged",
         ),
-        _edge("snooze", _ACTIVE, State.DELAYED, Rank.TIME, "put off, no attempt charged"),
+        _edge(
+            "snooze", _ACTIVE, State.DELAYED, Rank.TIME, "handed back for later, no attempt charged"
+        ),
         _edge(
             "park",
             _ACTIVE,
@@ -114,7 +116,7 @@ EDGES: dict[str, Edge] = {
             _ACTIVE,
             State.FAILED,
             Rank.TIME,
-            "its worker died once too often",
+            "its worker died too often",
         ),
         _edge("update", _ACTIVE, State.ACTIVE, Rank.KEPT, "progress, or a mark on the run"),
         _edge(
@@ -122,9 +124,9 @@ EDGES: dict[str, Edge] = {
             LIVE,
             State.CANCELLED,
             Rank.TIME,
-            "an operator or the application said so",
+            "an operator or the application cancelled it",
         ),
-        _edge("run_now", _DELAYED, State.WAITING, Rank.TAIL, "an operator will not wait"),
+        _edge("run_now", _DELAYED, State.WAITING, Rank.TAIL, "an operator runs it before its time"),
         _edge(
             "replay",
             TERMINAL,

@@ -83,7 +83,7 @@ def current_job() -> JobContext:
     """The run that this code is part of. Raises RuntimeError outside of a job."""
     context = running_job.get()
     if not isinstance(context, JobContext):
-        raise RuntimeError("current_job() is only known inside of a running job")
+        raise RuntimeError("current_job() is only known within a running job")
     return context
 
 

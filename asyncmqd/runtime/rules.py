@@ -39,7 +39,7 @@ def by_rules(
     except BaseException as error:  # noqa: BLE001 - a back-off function may raise anything
         failure = failure_of(error)
         complain(
-            f"the default rules hold, for the task's own raise {failure.type}: {failure.message}"
+            f"the default rules are used: the task's own raise {failure.type}: {failure.message}"
         )
     plain = msgspec.structs.replace(policy, retry_on=(BaseException,), dont_retry_on=())
     try:

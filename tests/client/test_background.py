@@ -172,7 +172,7 @@ def test_at_the_end_of_the_interpreter_it_is_refused_in_words(first: str) -> Non
                     write(1, f"{{type(error).__name__}} {{error}}\\n".encode())
         late = Late()
     """)
-    assert told == "RuntimeError the interpreter shuts down: nothing can be done any more\n"
+    assert told == "RuntimeError the interpreter shuts down: no further call is possible\n"
 
 
 def output(code: str) -> str:

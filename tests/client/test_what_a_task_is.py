@@ -51,9 +51,9 @@ def store(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (print, "<built-in function print>, which is none without @task"),
-        (None, "a value of type NoneType: its arguments follow the task, uncalled"),
-        (add.definition.name.encode(), "a value of type bytes: its arguments follow the task"),
+        (print, "<built-in function print>, which is no task without @task"),
+        (None, "a value of type NoneType: pass the task, then its arguments, without a call"),
+        (add.definition.name.encode(), "a value of type bytes: pass the task, then its arguments"),
     ],
     ids=["a function", "what a call returned", "bytes"],
 )

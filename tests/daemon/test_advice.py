@@ -33,7 +33,7 @@ name = "text"
 every = 3600
 args = ["monday"]
 """
-PACKAGE = "expected a module that has tasks, got 'bare': a package whose modules are to be named"
+PACKAGE = "expected a module that has tasks, got 'bare': a package; name its modules"
 
 
 def _application(place) -> list[str]:

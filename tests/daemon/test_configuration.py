@@ -95,7 +95,7 @@ def test_check_has_no_side_effects(daemon, place):
     done = d.cli("check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f"{d.config}: ok, 1 queue\ntasks and scanners were not imported: --import does that, too\n"
+        f"{d.config}: ok, 1 queue\ntasks and scanners were not imported: --import imports them\n"
     )
     assert sorted(os.listdir(place)) == before
 

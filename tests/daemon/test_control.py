@@ -162,7 +162,7 @@ def test_a_socket_that_a_cleaner_of_old_files_deletes_is_made_anew(running, plac
     running.control.unlink()
     for lock in place.glob("*.lock"):
         lock.unlink()
-    warning = f"control_socket: {running.control} was deleted by somebody; it is there again"
+    warning = f"control_socket: {running.control} was deleted by somebody; the daemon made it again"
     running.wait_for("daemon.warning", warning=warning)
     assert stat.S_IMODE(running.control.stat().st_mode) == 0o660
     assert running.cli("status").returncode == 0

@@ -59,7 +59,7 @@ def test_the_next_times_of_a_new_schedule_are_those_at_which_it_will_fire(daemon
     assert d.cli("plan").stdout.splitlines() == [line]
     assert d.cli("reload").stdout.splitlines() == [line]
     d.configure(TWO)
-    assert d.cli("plan").stdout == "- schedule steady/nightly: this daemon fires it no more\n"
+    assert d.cli("plan").stdout == "- schedule steady/nightly: this daemon no longer fires it\n"
 
 
 def test_jobs_that_would_stay_behind_are_counted_by_plan_reload_and_log(daemon, store):
@@ -101,7 +101,7 @@ def test_a_store_that_hangs_delays_plan_and_reload_by_a_second_each(daemon, serv
     until(lambda: d.lines() == ["m"])
     d.configure("[queues.steady]\nconcurrency = 1\n" + NIGHTLY)
     warnings = [
-        "! queue mail: the store did not answer; jobs in it would stay, and nobody here run them",
+        "! queue mail: the store did not answer; its jobs would stay, and nobody here runs them",
         "! the store did not answer: next times are by the clock of this host",
     ]
     server.freeze()

@@ -100,7 +100,7 @@ def test_a_daemon_says_so_and_ends(
     d = daemon(f"sqlite://{path}", "[queues.mail]\n").start(ready=False)
     assert d.wait() == 1
     [failed] = d.all("daemon.failed")
-    assert "the file is damaged: restore a backup" in failed["error"]
+    assert "the file is corrupt: restore a backup" in failed["error"]
     assert "exc_info" not in failed
     assert d.stderr == ""
     assert path.read_bytes() == whole[:4_097]

@@ -294,7 +294,7 @@ def test_a_stranger_who_listens_where_everybody_can_is_not_believed(place, squat
     (place / "tmp").mkdir(mode=0o1777)
     (place / "tmp").chmod(0o1777)
     path = squatter(place / "tmp" / "asyncmqd-0")
-    with pytest.raises(NoDaemon, match=f"expected one of user 0, got one of user {OTHER}"):
+    with pytest.raises(NoDaemon, match=f"expected a daemon of user 0, got one of user {OTHER}"):
         ask(path, "ping")
 
 
@@ -307,7 +307,7 @@ def test_a_link_of_a_stranger_to_where_nobody_else_can_make_one_is_none_either(p
     link = place / "tmp" / "asyncmqd-0"
     link.symlink_to(path.parent)
     os.lchown(link, OTHER, OTHER)
-    with pytest.raises(NoDaemon, match=f"expected one of user 0, got one of user {OTHER}"):
+    with pytest.raises(NoDaemon, match=f"expected a daemon of user 0, got one of user {OTHER}"):
         ask(link / "control.sock", "ping")
 
 

@@ -76,7 +76,7 @@ def test_of_very_many_problems_the_first_are_told(tmp_path: Path, text: str) -> 
     errors = errors_of(tmp_path / "queues.toml", BASE + text)
     assert len(errors) == MOST_PROBLEMS + 1
     assert errors[-1].endswith(
-        f"expected no problems, got more than the {MOST_PROBLEMS} that are told"
+        f"expected no problems, got more than the {MOST_PROBLEMS} that are listed"
     )
 
 

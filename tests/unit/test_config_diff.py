@@ -180,8 +180,8 @@ def test_a_schedule_that_goes_is_named_whether_its_queue_stays_or_not():
     plan = diff(old, with_schedules(mail=[]))
     assert plan.lines(NOON) == [
         "- queue old: drain and stop",
-        "- schedule mail/a.nightly: this daemon fires it no more",
-        "- schedule old/pulse: this daemon fires it no more",
+        "- schedule mail/a.nightly: this daemon no longer fires it",
+        "- schedule old/pulse: this daemon no longer fires it",
     ]
     assert [each["next"] for each in plan.to_dict(NOON)["schedules"]] == [[], []]
 

@@ -88,7 +88,7 @@ async def test_a_reader_that_keeps_the_log_from_being_brought_in_is_told_of(
     with reading(path):
         await fill(backend, "a")
         told = await backend.durability_warning()
-        assert told.startswith(f"{path}-wal grows and cannot be brought into the file")
+        assert told.startswith(f"{path}-wal grows and cannot be written into the database")
         await fill(backend, "b", 1)
         assert await backend.durability_warning() == told, "one sentence for as long as it lasts"
     await fill(backend, "c")
@@ -134,7 +134,7 @@ async def test_a_release_that_can_damage_a_file_is_named_once(
 ) -> None:
     assert has_reset_bug(release) is has_it
     monkeypatch.setattr(sqlite3, "sqlite_version_info", release)
-    named = [each for each in await backend.warnings() if "can damage a database" in each]
+    named = [each for each in await backend.warnings() if "can corrupt a database" in each]
     assert len(named) == has_it
 
 

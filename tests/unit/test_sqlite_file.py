@@ -228,7 +228,7 @@ async def test_a_damaged_file_is_refused(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
     backend = store(path)
-    with pytest.raises(StoreRefused, match="the file is damaged: restore a backup"):
+    with pytest.raises(StoreRefused, match="the file is corrupt: restore a backup"):
         await backend.add("mail", [JOB])
     await backend.close()
 
@@ -277,7 +277,7 @@ async def test_a_read_only_file_is_an_error(path: Path) -> None:
         (sqlite3.SQLITE_IOERR_FSYNC, StoreError, "the disk failed"),
         (sqlite3.SQLITE_READONLY_DBMOVED, StoreError, "read-only"),
         (sqlite3.SQLITE_BUSY_RECOVERY, StoreError, "another process held the file"),
-        (sqlite3.SQLITE_CORRUPT_INDEX, StoreRefused, "damaged"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StoreRefused, "corrupt"),
     ],
 )
 def test_errors_say_what_is_wrong(code: int, kind: type[StoreError], text: str) -> None:

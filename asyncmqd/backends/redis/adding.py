@@ -75,7 +75,7 @@ class Adding:
         """The jobs are stored. Python says it once."""
         warnings.warn(
             f"{self._address.url}: nobody can be told of new jobs, so that they start late:"
-            f" {reason}; it takes: {acl_line(self._address)}",
+            f" {reason}; the Redis user needs: {acl_line(self._address)}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -109,7 +109,7 @@ class ClusterClient(RedisCluster):
 
     async def initialize(self, *args: Any, **options: Any) -> RedisCluster:
         if self.given_up:
-            raise LostConnection("given up, to look anew for the masters")
+            raise LostConnection("given up, to look for the masters again")
         return await super().initialize(*args, **options)
 
 

@@ -111,7 +111,7 @@ def _advice(address: Address, error: Exception) -> str:
             return "; a server that is no Cluster is named redis:// or rediss://"
         return "; it is a node of a Cluster, which is named redis+cluster://HOST:PORT"
     if is_forbidden(error):
-        return f"; it takes: {rights.acl_line(address)}"
+        return f"; the Redis user needs: {rights.acl_line(address)}"
     return ""
 
 

@@ -85,7 +85,7 @@ class Link(abc.ABC):
 
     def _reason(self, trip: Trip, error: Exception) -> Exception:
         if trip.given_up:
-            return LostConnection("given up, since another connection to the server was silent")
+            return LostConnection("given up, because another connection to the server was silent")
         if isinstance(error, TimeoutError) and trip.sent:
             self.distrust(silent=True)
         return error

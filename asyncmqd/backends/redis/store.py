@@ -119,7 +119,7 @@ class RedisBackend(BaseBackend):
         await self._run()
         memory, persistence = await self._info("memory"), await self._info("persistence")
         if memory is None or persistence is None:
-            return ["INFO is refused: whether the server may delete jobs is not known"]
+            return ["INFO is refused, so nobody knows whether the server may delete jobs"]
         found = concerns(memory, persistence)
         if not self._clustered:
             replication = await self._info("replication")

@@ -53,6 +53,6 @@ def held_up(file: DatabaseFile) -> str:
     if not file.log_limit or file.log_bytes() <= _HELD * file.log_limit:
         return ""
     return (
-        f"{file.path}-wal grows and cannot be brought into the file: some program has been reading"
-        " the store in one transaction all the time, and has to end it before the disk is full"
+        f"{file.path}-wal grows and cannot be written into the database: a program reads the store"
+        " in one long transaction, which has to end before the disk is full"
     )

@@ -27,8 +27,8 @@ from asyncmqd.domain import clock
 SECOND = 1_000_000
 TOLERANCE = 50_000  # a smaller distance may be the pause between reading the two clocks
 SLOW = (
-    "the host's clock was set back: the store's time, and with it delays and schedules, runs at"
-    " half speed until the host's has caught up, and goes back to it after ten minutes"
+    "the host's clock was set back: the store's time, with all delays and schedules, runs at"
+    " half speed until the host's clock has caught up; after ten minutes it is set back as well"
 )
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 PATIENCE = 600 * SECOND  # for which the store's time waits for a wall clock that is behind

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asyncmqd.backends.base import StoreError, StoreRefused
 
-DAMAGED = "the file is damaged: restore a backup"
+DAMAGED = "the file is corrupt: restore a backup"
 _BUSY = "another process held the file for too long"
 _NOW = {
     sqlite3.SQLITE_FULL: "the disk is full",

@@ -28,7 +28,7 @@ def concern() -> str:
     if not has_reset_bug(sqlite3.sqlite_version_info):
         return ""
     return (
-        f"SQLite {sqlite3.sqlite_version} can damage a database when one program writes while"
+        f"SQLite {sqlite3.sqlite_version} can corrupt a database when one program writes while"
         " another brings the log into the file (mended in 3.51.3, 3.50.7 and 3.44.6): asyncmqd"
         " never does both at once, but no other program should write to the store"
     )

@@ -205,7 +205,9 @@ class Listener:
                 self._identity = identity(name, fd)
         except OSError as error:
             listener.close()
-            raise StoreError(f"{self._path.parent}: nothing can wait there: {error}") from error
+            raise StoreError(
+                f"{self._path.parent}: no process can wait for jobs there: {error}"
+            ) from error
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(listener, self._receive, listener)
         self._socket = listener

@@ -95,7 +95,7 @@ def _left_behind(queue: str, facts: _Facts) -> str | None:
     if not facts.answered:
         return (
             f"! queue {queue}: the store did not answer;"
-            " jobs in it would stay, and nobody here run them"
+            " its jobs would stay, and nobody here runs them"
         )
     counts = facts.left[queue]
     parts = []
