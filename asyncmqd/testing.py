@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -40,7 +40,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef
-from asyncmqd.observe.events import Applied, Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.single import run_one
 from asyncmqd.runtime.threads import CallersThread, Threads
@@ -76,8 +76,9 @@ class App:
     def __init__(self) -> None:
         self.now = clock.wall()  # the store's clock, in Unix seconds
         self.backend = InMemoryBackend(now=lambda: self.now)
+        # No log between the lines of the tests: `Ran` says what became of a job.
         self._context = ProcessContext(
-            self.backend, lease=_LEASE, registry=_InThreads(), observer=_Quiet()
+            self.backend, lease=_LEASE, registry=_InThreads(), observer=Observer([])
         )
         self._threads: Threads | None = None  # else those of each run
 
@@ -158,16 +159,6 @@ class App:
             task = Job.of(record, self.backend).task
             raise LookupError(f"job {claim.id}: no task is named {task!r} here; import its module")
         return record
-
-
-class _Quiet(Observer):
-    """Writes no log between the lines of the tests: `Ran` says what became of a job."""
-
-    def event(self, name: str, **fields: Any) -> None:
-        """Tell nobody."""
-
-    def changes(self, applied: Iterable[Applied]) -> None:
-        """Tell nobody."""
 
 
 def unregister(task: Task[..., Any] | str) -> None:

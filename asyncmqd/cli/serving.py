@@ -19,7 +19,7 @@ from asyncmqd.cli.target import Target
 from asyncmqd.client.connection import connect, connect_within
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.daemon.loop import run_loop
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints, finish, release_prints
 from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.forks import take_signals

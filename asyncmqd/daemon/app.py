@@ -20,9 +20,9 @@ from asyncmqd.daemon.service import Daemon
 from asyncmqd.daemon.serving import OwnProcess, Serving
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
-from asyncmqd.observe.events import Observer
 from asyncmqd.observe.journal import is_journal, tell_errors
 from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.first import leave_orphans_to_parent

@@ -14,8 +14,8 @@ from typing import Any
 import uvloop
 
 from asyncmqd.daemon.owners import begin_task, owner_of, raiser_of, was_told
-from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import running_job
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.forks import end_if_forked, keep_loop
 

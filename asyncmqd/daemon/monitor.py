@@ -14,7 +14,7 @@ from typing import Any
 
 from asyncmqd.daemon.owners import owner_of
 from asyncmqd.domain import clock
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import in_thread
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of_thread

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError, StoreOutdated, StoreRefused
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 
 

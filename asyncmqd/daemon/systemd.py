@@ -11,7 +11,7 @@ import sdnotify
 
 from asyncmqd.domain import clock
 from asyncmqd.domain.text import clean
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.forks import keep
 
 EXTENSION = 15.0  # seconds that each request for more time asks for at least; sent every second

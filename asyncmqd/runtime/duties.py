@@ -17,7 +17,7 @@ from typing import Any
 
 from asyncmqd.domain import clock
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 
 FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0  # seconds before a duty that crashed begins again
 STEADY = 60.0  # seconds after which a crash counts as the first again, and is told no more

@@ -17,7 +17,7 @@ from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.states import State
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duties, Duty, in_thread
 from asyncmqd.runtime.run import Run
 

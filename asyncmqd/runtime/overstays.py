@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.stacks import stack_of
 

@@ -11,7 +11,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.settle import Outcome, Policy, settle
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.failures import failure_of
 from asyncmqd.runtime.run import Run
 

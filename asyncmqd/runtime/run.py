@@ -10,7 +10,7 @@ from asyncmqd.backends.base import Held
 from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.domain.settle import Policy
 from asyncmqd.domain.tasks import TaskDef
-from asyncmqd.observe.events import job_fields
+from asyncmqd.observe.listeners import job_fields
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it

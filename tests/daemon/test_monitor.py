@@ -13,8 +13,8 @@ from asyncmqd.daemon import monitor
 from asyncmqd.daemon.monitor import LoopMonitor
 from asyncmqd.daemon.owners import begin_task
 from asyncmqd.domain.job import Claim, JobSpec
-from asyncmqd.observe.events import Observer
 from asyncmqd.observe.log import running_job
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.context import JobContext, enter
 from asyncmqd.runtime.run import Run
 from tests.daemon.harness import LIMIT, until
@@ -27,7 +27,7 @@ class Told(Observer):
     """Keeps events, for tests that wait for them from any thread."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__([])
         self.events: list[tuple[str, dict[str, Any]]] = []
         self._news = threading.Condition()
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import pytest
 
 from asyncmqd.daemon.systemd import Systemd
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from tests.daemon.harness import Notified, Store, until
 
 MAIL = "[queues.mail]\nconcurrency = 5\n"

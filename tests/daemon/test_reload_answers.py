@@ -17,7 +17,7 @@ from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.reload.reloading import Configuration, Reloader
 from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import HOPELESS
 from asyncmqd.runtime.process.context import ProcessContext
 from tests.eventually import LIMIT

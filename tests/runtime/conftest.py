@@ -16,7 +16,9 @@ from asyncmqd.domain.job import Claim, Record
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.observe.events import EDGE_EVENTS, Applied, Observer, job_fields
+from asyncmqd.observe.events import EDGE_EVENTS
+from asyncmqd.observe.listeners import Applied, job_fields
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.virtual import store_clock
@@ -26,7 +28,7 @@ class Memory(Observer):
     """Remembers events as (name, fields)."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__([])
         self.events: list[tuple[str, dict[str, Any]]] = []
 
     def event(self, name: str, **fields: Any) -> None:

@@ -28,7 +28,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.scale import scaled
@@ -80,7 +80,7 @@ class Quiet(Observer):
 
 async def run_dry(backend: BaseBackend, registry: Registry) -> None:
     """Have a worker run all that waits in "q"; its own end, if it has one, is an error."""
-    async with ProcessContext(backend, registry=registry, observer=Quiet()) as context:
+    async with ProcessContext(backend, registry=registry, observer=Quiet([])) as context:
         worker = asyncio.create_task(Worker("q", context, QueueOptions(concurrency=20)).run())
         try:
             while (c := (await backend.counts(["q"]))["q"]).waiting > c.parked or c.active:

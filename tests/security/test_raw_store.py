@@ -16,7 +16,7 @@ from asyncmqd.domain.schedule import Repeatable, decode_schedule
 from asyncmqd.domain.serving import Serving, serving_of
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scheduler import Scheduler
 from tests.security.test_payloads import records_of, registry, run_dry
@@ -126,7 +126,7 @@ async def test_spoilt_schedules_are_replaced_by_what_the_configuration_says(open
             if name == "schedule.restored":
                 restored.add(str(fields["schedule"]))
 
-    async with ProcessContext(backend, registry=registry, observer=Notes()) as context:
+    async with ProcessContext(backend, registry=registry, observer=Notes([])) as context:
         scheduler = Scheduler("q", context, ours)
         scheduler.fresh = False  # as at its later looks: a start declares everything anew
         running = asyncio.create_task(scheduler.run())

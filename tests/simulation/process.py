@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.observe.events import Applied, Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.simulation.loop import SimLoop
@@ -25,16 +25,12 @@ class Quiet(Observer):
     """Counts, and logs nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__([])
         self.events: Counter[str] = Counter()
 
     def event(self, name: str, **fields: Any) -> None:
         self.events[name] += 1
         assert name not in BAD_EVENTS, (name, fields)
-
-    def changes(self, applied: Iterable[Applied]) -> None:
-        for change, claim, _, _ in applied:
-            self.totals[claim.queue, change.edge] += 1
 
 
 class Process:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.events import Observer
 from asyncmqd.observe.journal import entry, is_journal, message_id
 from asyncmqd.observe.lines import LINE_LIMIT
 from asyncmqd.observe.log import logger, running_job
+from asyncmqd.observe.observer import Observer
 from tests.logs import Journald, captured, journal_stream, log_to, parse
 
 CLAIM = Claim(queue="mail", id="a1", payload=b"", token=3, worker="host-1")

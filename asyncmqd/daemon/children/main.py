@@ -32,8 +32,9 @@ from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
@@ -69,7 +70,8 @@ def _serve(line: socket.socket) -> int:
     scanners, problems = application.attempt(settings)
     line.sendall(pack(Answer(problems=list(problems.items()))))
 
-    observer = ChildObserver(hello.number)
+    lines = ChildLogLines(hello.number)
+    observer = Observer([lines])
 
     async def serve() -> int:
         context = ProcessContext(
@@ -90,7 +92,7 @@ def _serve(line: socket.socket) -> int:
             advises=hello.number == 1,
         )
         child = Child(own, settings, hello.beat)
-        observer.on_health = child.beat
+        lines.on_health = child.beat
         own.on_overstays = child.end
         context.duties.on_hopeless = child.replace
         return await child.run(line)
@@ -107,20 +109,19 @@ def _log_to(hello: Hello, settings: Settings) -> None:
     capture_prints(descriptor=True, pipes=True)
 
 
-class ChildObserver(Observer):
+class ChildLogLines(LogLines):
     """Says which process an event comes from, and leaves it to the daemon to tell of the store."""
 
     def __init__(self, number: int) -> None:
-        super().__init__()
         self.on_health: Callable[[], None] = lambda: None
         self._number = number
 
-    def event(self, name: str, **fields: Any) -> None:
-        """See `Observer`."""
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        """See `Listener`."""
         if name in {"daemon.degraded", "daemon.recovered"}:
             self.on_health()
         else:
-            super().event(name, process=self._number, **fields)
+            super().event(name, {"process": self._number, **fields})
 
 
 class Child:

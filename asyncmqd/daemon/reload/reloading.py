@@ -13,7 +13,7 @@ from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duty, told
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that

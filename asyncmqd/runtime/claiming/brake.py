@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sized
 
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 
 PAUSE = 2.0  # seconds before more jobs are tried
 

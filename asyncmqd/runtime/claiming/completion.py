@@ -11,7 +11,7 @@ import msgspec
 
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.settle import update_progress
-from asyncmqd.observe.events import Applied
+from asyncmqd.observe.listeners import Applied
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.run import Run
 

@@ -14,7 +14,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.tasks import REGISTRY, Registry
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.claiming.isolation import Isolation
 from asyncmqd.runtime.duties import Duties, DutyGroup
 from asyncmqd.runtime.leases import Leases

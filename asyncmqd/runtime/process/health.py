@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.store_clock import StoreClock
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.leases import RENEWALS
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0  # seconds between tries to reach a store that failed

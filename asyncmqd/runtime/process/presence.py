@@ -16,7 +16,7 @@ from asyncmqd.domain.life import Life, Verdict, judge
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.serving import Load, Serving, serving_of, told
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.workers import Workers

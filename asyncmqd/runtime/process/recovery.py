@@ -11,7 +11,7 @@ from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.observe.events import Observer
+from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.leases import RENEWALS
 from asyncmqd.runtime.process.health import Health

@@ -1,0 +1,59 @@
+"""The one observer, which every change of every job and every event of the daemon is reported to.
+
+Log lines and numbers come from its listeners and from nowhere else, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim
+from asyncmqd.observe.listeners import Applied, Listener, LogLines, Totals, job_fields
+
+
+class Observer:
+    """Tells its listeners. One instance serves all workers of a process."""
+
+    def __init__(self, listeners: Sequence[Listener] = (LogLines(),)) -> None:
+        totals = Totals()
+        self.totals = totals.by_edge
+        all = (*listeners, totals)
+        self._event = _heard(all, "event")
+        self._started = _heard(all, "started")
+        self._changes = _heard(all, "changes")
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Tell of one event. Fields that are None are left out."""
+        shown = {key: value for key, value in fields.items() if value is not None}
+        for tell in self._event:
+            tell(name, shown)
+
+    def started(self, claim: Claim, task: str) -> None:
+        """A run begins."""
+        for tell in self._started:
+            tell(claim, task)
+
+    def change(
+        self, change: Change, claim: Claim, task: str, duration: float | None = None
+    ) -> None:
+        """A change was applied; `duration` is the run's, in seconds."""
+        self.changes([(change, claim, task, duration)])
+
+    def changes(self, applied: Sequence[Applied]) -> None:
+        """A batch of changes was applied."""
+        for tell in self._changes:
+            tell(applied)
+
+    def about(self, claim: Claim, task: str, event: str, reason: str, **fields: Any) -> None:
+        """Something happened to a run: `job.lease_lost`, `job.cancelled` or `job.stuck`."""
+        self.event(event, **job_fields(claim, task), reason=reason, **fields)
+
+
+def _heard(listeners: Sequence[Listener], verb: str) -> tuple[Callable[..., None], ...]:
+    """The methods of those that override the verb: a run pays for no call that does nothing."""
+    silent = getattr(Listener, verb)
+    return tuple(
+        getattr(each, verb) for each in listeners if getattr(type(each), verb) is not silent
+    )
