@@ -178,8 +178,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/process/presence.py",
-        "return max(self.identity.lease, *others, 0.0)",
-        "return self.identity.lease",
+        "return max(self.lease, *others, 0.0)",
+        "return self.lease",
         JUMPS,
     ),
     Mutation(

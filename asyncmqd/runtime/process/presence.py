@@ -58,7 +58,7 @@ class Presence:
         registry: Registry,
         observer: Observer,
     ) -> None:
-        self.identity = identity
+        self._identity = identity
         self._backend = backend
         self._workers = workers
         self._health = health
@@ -77,12 +77,17 @@ class Presence:
     @property
     def id(self) -> str:
         """The name of this very process."""
-        return self.identity.id
+        return self._identity.id
 
     @property
     def instance(self) -> str:
         """The name that it shares with its former selves."""
-        return self.identity.instance
+        return self._identity.instance
+
+    @property
+    def lease(self) -> float:
+        """How long this process claims for, in seconds."""
+        return self._identity.lease
 
     def worker_name(self) -> str:
         """A name for one more worker of this process, to claim by."""
@@ -106,7 +111,7 @@ class Presence:
 
         The record outlives the leases of whoever dies. Raises StoreError.
         """
-        await self._backend.beat(self.id, self._info(), max(BEAT_TTL, self.identity.lease + BEAT))
+        await self._backend.beat(self.id, self._info(), max(BEAT_TTL, self.lease + BEAT))
 
     async def leave(self) -> None:
         """Say that this process ends. If that fails, its record runs out by itself."""
@@ -137,8 +142,8 @@ class Presence:
             for queue in self._workers.queues
         }
         said = Serving(
-            **msgspec.structs.asdict(self.identity.life),
-            lease=self.identity.lease,
+            **msgspec.structs.asdict(self._identity.life),
+            lease=self.lease,
             queues=queues,
             tasks=told(tuple(self._registry.names())),
         )
@@ -189,7 +194,7 @@ class Presence:
         await asyncio.sleep(_GATHER)
         self._asking_leases = None
         others = [serving_of(each.info).lease for each in await self._backend.workers()]
-        return max(self.identity.lease, *others, 0.0)
+        return max(self.lease, *others, 0.0)
 
     async def _judge_namesakes(self, part: str = "") -> list[tuple[WorkerRecord, Verdict]]:
         self._others = [each for each in await self._backend.workers() if each.id != self.id]
@@ -197,7 +202,7 @@ class Presence:
         return [(each, self._judge(each)) for each in self._others if each.id.startswith(name)]
 
     def _judge(self, record: WorkerRecord) -> Verdict:
-        verdict = judge(serving_of(record.info), self.identity.life, self.identity.start_of)
+        verdict = judge(serving_of(record.info), self._identity.life, self._identity.start_of)
         if verdict == "unknown" and record.seen > self._first_seen.setdefault(
             record.id, record.seen
         ):
@@ -206,7 +211,7 @@ class Presence:
 
     def _is_family(self, record: WorkerRecord) -> bool:
         """Whether our parent sees its death; a twin's on another host it does not."""
-        family, life, start_of = self.identity.family, self.identity.life, self.identity.start_of
+        family, life, start_of = self._identity.family, self._identity.life, self._identity.start_of
         if not family or not record.id.startswith(family):
             return False
         return judge(serving_of(record.info), life, start_of) != "unknown"

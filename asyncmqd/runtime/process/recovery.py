@@ -96,7 +96,7 @@ class Recovery:
         Those are the queues that other processes serve as well: they are looked at before a claim
         that one of them has just made can lapse, for nobody here was woken for it.
         """
-        before_lapse = min(SLOW, self._presence.identity.lease * (1 - 1 / RENEWALS))
+        before_lapse = min(SLOW, self._presence.lease * (1 - 1 / RENEWALS))
         pause = min(LOOK, before_lapse)
         await asyncio.sleep(pause)
         await self._presence.look_for_twins()
