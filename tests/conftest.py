@@ -7,6 +7,7 @@ ends at the first failure, for those who need no small example of it.
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import re
@@ -120,6 +121,7 @@ def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
     return dealt + short
 
 
+@functools.cache  # for thousands of tests of some hundred files
 def _rank(path: Path) -> int:
     ranks = (rank for rank, name in enumerate(LONG) if path.is_relative_to(HERE / name))
     return next(ranks, len(LONG))

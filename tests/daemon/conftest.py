@@ -19,6 +19,8 @@ STORES = ("sqlite", "valkey9")
 FORKED = {
     f"tests.daemon.test_{name}"
     for name in (
+        "advice",
+        "configuration",
         "control",
         "monitor",
         "plan",

@@ -13,9 +13,11 @@ import pytest
 
 from tests.daemon.family import MAIL, TWO, gone, runners
 from tests.daemon.harness import Store, until
+from tests.scale import scaled
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
+BOTH = ["", TWO]  # the daemon is one process, or two
 FORKING = {"tasks": ("ledger", "forking")}
 
 
@@ -31,7 +33,7 @@ def run_all(d: Any, store: Store, tasks: dict[str, tuple[Any, ...]]) -> dict[str
     return {task: result_of(store, task) for task in tasks}
 
 
-@pytest.mark.parametrize("top", ["", TWO], ids=["one process", "two"])
+@pytest.mark.parametrize("top", scaled([""], BOTH))
 def test_pools_of_every_kind_in_every_executor_and_the_daemon_lives_on(daemon, file, top):
     d = daemon(file.url, MAIL, top=top, **FORKING).start()
     ways = ("pool", "pool_thread", "pool_process")
@@ -49,7 +51,7 @@ def test_pools_of_every_kind_in_every_executor_and_the_daemon_lives_on(daemon, f
     d.wait_for("daemon.stopped")
 
 
-@pytest.mark.parametrize("top", ["", TWO], ids=["one process", "two"])
+@pytest.mark.parametrize("top", scaled([""], BOTH))
 def test_a_child_ends_as_it_says_and_its_parent_goes_on(daemon, file, top):
     d = daemon(file.url, MAIL, top=top, **FORKING).start()
     ways = (
@@ -88,7 +90,7 @@ def test_a_child_that_forgets_what_it_is_ends_all_the_same(daemon, file, way):
     assert d.stop() == 0
 
 
-@pytest.mark.parametrize("top", ["", TWO], ids=["one process", "two"])
+@pytest.mark.parametrize("top", scaled([TWO], BOTH))
 def test_a_child_has_nothing_of_ours(daemon, store, top):
     d = daemon(store.url, MAIL, top=top, **FORKING).start()
     tasks = ("stand", "stand_thread", "stand_process")
@@ -203,7 +205,7 @@ def test_what_a_job_has_started_ends_with_its_child_process(daemon, file, place,
     until(lambda: all(gone(each) for each in family))
 
 
-@pytest.mark.parametrize("top", ["", TWO], ids=["one process", "two"])
+@pytest.mark.parametrize("top", scaled([TWO], BOTH))
 def test_signals_that_whoever_started_us_has_blocked_arrive(daemon, file, top):
     blocked = "import os, signal, sys; signal.pthread_sigmask(0, signal.valid_signals());"
     start = f"{blocked} os.execv(sys.executable, [sys.executable, '-m', 'asyncmqd', *sys.argv[1:]])"

@@ -54,8 +54,9 @@ def test_each_queue_drains_for_its_own_time(daemon, server):
     assert d.lines() == ["patient"]
 
 
-@pytest.mark.parametrize("task", ["hold", "hold_thread"])
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("task", "second"), [("hold", signal.SIGTERM), ("hold_thread", signal.SIGINT)]
+)
 def test_a_second_signal_hands_back_at_once(daemon, store, task, second):
     d = daemon(store.url, MAIL, top=PATIENT).start()
     ids = store.add("mail", task, [f"{n}" for n in range(5)])
@@ -88,7 +89,7 @@ def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
     d = daemon(server.url, MAIL, top=PATIENT).start()
     whole = work_of(d)
     d.kill()
-    rounds, reached = scaled(13, 50), 0
+    rounds, reached = scaled(6, 50), 0
     for step in range(rounds):
         d.start(ready=False)
         # The moment is what is tested. It is told by the work that is done, not by the clock: on a

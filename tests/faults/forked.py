@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -74,27 +75,34 @@ class ForkedDaemon(Daemon):
         if self.output:
             os.close(out_end)
             out_end = os.open(self.output, os.O_WRONLY)
-        process = _context.Process(  # type: ignore[attr-defined]
-            target=_run,
-            args=(
-                str(self.config),
-                self.environ,
-                str(self.place),
-                DupFd(out_end),
-                DupFd(errors_end),
-            ),
-        )
-        process.start()
-        os.close(out_end)
-        os.close(errors_end)
+        process = self._fork(["run", "--config", str(self.config)], out_end, errors_end)
         return cast(
             "subprocess.Popen[bytes]",
             Forked(process, os.fdopen(out, "rb"), os.fdopen(errors, "rb")),
         )
 
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*arguments, "--config", str(self.config)]
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            process = self._fork(command, os.dup(out.fileno()), os.dup(errors.fileno()))
+            code = ended(process)
+            said = [(file.seek(0), file.read().decode())[1] for file in (out, errors)]
+        return subprocess.CompletedProcess(command, code, *said)
 
-def _run(config: str, environ: dict[str, str], place: str, out: Any, errors: Any) -> None:
-    """Be `asyncmqd run --config CONFIG` in that environment and directory."""
+    def _fork(self, command: list[str], out: int, errors: int) -> BaseProcess:
+        """Begin `asyncmqd COMMAND`, which writes to these; they are its own from now on."""
+        ends = [DupFd(out), DupFd(errors)]
+        process = _context.Process(  # type: ignore[attr-defined]
+            target=_run, args=(command, self.environ, str(self.place), *ends)
+        )
+        process.start()
+        os.close(out)
+        os.close(errors)
+        return cast("BaseProcess", process)
+
+
+def _run(command: list[str], environ: dict[str, str], place: str, out: Any, errors: Any) -> None:
+    """Be `asyncmqd COMMAND` in that environment and directory."""
     for number, end in ((1, out), (2, errors)):
         inherited = end.detach()
         os.dup2(inherited, number)
@@ -102,7 +110,7 @@ def _run(config: str, environ: dict[str, str], place: str, out: Any, errors: Any
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(place)
-    sys.argv = ["asyncmqd", "run", "--config", config]
+    sys.argv = ["asyncmqd", *command]
     from asyncmqd.cli.asyncmqd import main
 
     main()

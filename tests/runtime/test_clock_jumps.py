@@ -40,8 +40,8 @@ async def test_two_daemons_with_forty_jobs_take_nothing_from_each_other(
     ids = [await bench.add("long", 100) for _ in range(40)]
     other = Memory()
     async with (
-        bench.worker(concurrency=25, scan_interval=0.1),
-        bench.worker(bench.context(observer=other), concurrency=25, scan_interval=0.1),
+        bench.worker(concurrency=25, scan_interval=0.5),
+        bench.worker(bench.context(observer=other), concurrency=25, scan_interval=0.5),
     ):
         for jump in jumps:
             await asyncio.sleep(16)

@@ -18,6 +18,7 @@ from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from tests.cluster import Cluster
 from tests.daemon.harness import Daemon, Store, until
+from tests.scale import scaled
 from tests.servers import KINDS, USUAL, RedisServer
 from tests.stores import sample
 from tests.stores.make import expected, load_redis, load_sqlite, sqlite_store
@@ -53,7 +54,7 @@ def path(place: Path) -> Path:
     return place / "jobs.db"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=scaled(("redis6",), KINDS))
 def redis(request: pytest.FixtureRequest, server: Callable[[str], RedisServer]) -> RedisServer:
     """A server whose keys are of our layout and hold the sample."""
     running = server(request.param)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from asyncmqd.domain.schedule import Repeatable, check_cron, instants
+from tests.scale import scaled
 
 HEAD, *LINES = (Path(__file__).parent / "cron" / "debian.jsonl").read_text().splitlines()
 ABOUT = json.loads(HEAD)
@@ -48,14 +49,14 @@ def ours(expression: str, windows: str) -> Iterator[int]:
 
 
 def test_each_expression_is_read_as_debians_cron_reads_it() -> None:
-    compared = 0
-    for kind, expression, windows, ran in OBSERVED:
+    compared, step = 0, scaled(4, 1)
+    for kind, expression, windows, ran in OBSERVED[::step]:
         if expression in BEYOND | NEVER or ran is None:
             continue
         compared += kind == "real"
         expected = [first + n * step for first, step, count in ran for n in range(count)]
         assert list(ours(expression, windows)) == expected, expression
-    assert compared > 300
+    assert compared * step > 300
 
 
 def test_what_cron_refuses_is_refused_or_is_one_of_our_additions() -> None:

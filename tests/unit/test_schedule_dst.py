@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from asyncmqd.domain.schedule import Repeatable, latest_instant, next_instant
+from tests.scale import scaled
 
 MINUTE = 60
 CORRECTION = timedelta(hours=3)
@@ -138,7 +139,7 @@ def computed(expression: str, zone: str, begin: int, end: int) -> Iterator[int]:
 def test_every_jump_of_the_clock(zone: str) -> None:
     found = jumps(zone)
     assert len(found) > 1
-    for jump, expression in product(found, EXPRESSIONS):
+    for jump, expression in product(found[: scaled(3, None)], EXPRESSIONS):
         begin, end = jump - MARGIN, jump + MARGIN
         expected = walked(expression, zone, begin, end)
         got = list(computed(expression, zone, begin, end))
