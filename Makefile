@@ -10,8 +10,8 @@ FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels constraints test test-pythons test-systemd test-relaxed \
-    check bench bench-peers bench-scale faults soak mutations docs format clean
+.PHONY: help run install uninstall wheels constraints test test-full test-pythons test-systemd \
+    test-relaxed check bench bench-peers bench-scale faults soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -50,11 +50,15 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=4, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
+test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test` leaves out (half an hour)
+	ASYNCMQD_TEST_SCALE=full \
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal --timeout=1800 -q $(PYTEST)
+
 test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is found (PYTHONS="path ...")
 	@PYTHONS='$(PYTHONS)' $(PYTHON) -m tests.pythons WORKERS=$(WORKERS) $(if $(PYTEST),PYTEST='$(PYTEST)')
 
 test-systemd: .venv/.test .venv/.wheels  ## Run tests/systemd with another systemd (ROOT=directory)
-	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' \
+	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' ASYNCMQD_TEST_SCALE=full \
 	$(BIN)/python -m pytest tests/systemd -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 test-relaxed: .venv/.test .venv/.programs  ## Try systemd/relaxed.conf with numba, cffi, node... (ROOT)

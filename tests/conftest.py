@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from asyncmqd.domain.tasks import REGISTRY
+from tests.scale import SCALE
 from tests.systemd.box import missing
 
 settings.register_profile(
@@ -46,6 +47,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, told here because --strict-markers wants to know them."""
+    config.addinivalue_line("markers", "full: runs in `make test-full`, and not at each push")
     config.addinivalue_line("markers", "row(id, fault): a row of the catalogue of faults")
 
 
@@ -57,9 +59,8 @@ def seen(record_property: Callable[[str, object], None]) -> Callable[[str], None
 
 HERE = Path(__file__).parent
 BOXED = HERE / "systemd"
-# What takes longest, one after the other. The first two also make what others look at afterwards.
+# What takes longest, one after the other. The first also makes what others look at afterwards.
 LONG = (
-    "systemd/test_install.py",
     "packaging/test_life.py",
     "daemon/test_reload_properties.py",
     "examples/test_demo.py",
@@ -77,23 +78,30 @@ LONG = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this machine cannot run: the tests that boot a systemd, without root.
+    """Leave out what this run is not for, and what this machine cannot run.
 
-    Of the others the longest come first: at the end they would leave the other processes idle.
+    Without root these are the tests that boot a systemd. Of the others the longest come first: at
+    the end they would leave the other processes idle.
     """
+    if SCALE == "short":
+        _leave_out("full", config, items)
     boxed = [item for item in items if item.path.is_relative_to(BOXED)]
     others = [item for item in items if not item.path.is_relative_to(BOXED)]
     if missing():
         config.hook.pytest_deselected(items=boxed)
         boxed = []
     if os.geteuid() != 0:
-        mounts = [item for item in others if item.get_closest_marker("mounts")]
-        config.hook.pytest_deselected(items=mounts)
-        others = [item for item in others if item not in mounts]
+        _leave_out("mounts", config, others)
     for item in boxed:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(300))  # the first one installs asyncmqd as well
     items[:] = _dealt([*boxed, *others], int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _leave_out(marker: str, config: pytest.Config, items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker(marker)]
+    config.hook.pytest_deselected(items=marked)
+    items[:] = [item for item in items if item not in marked]
 
 
 def pytest_collection_finish() -> None:

@@ -44,6 +44,7 @@ def test_it_measures_every_run_and_counts_what_was_done(tmp_path):
         assert 0 < run["reads_per_job"] < 1
 
 
+@pytest.mark.full
 def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
     path = tmp_path / "results.json"
     command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *OURS, "--runs", "1000"]
@@ -89,6 +90,7 @@ def test_the_report_says_where_we_lose(tmp_path):
     assert "- Enqueue, one at a time, times asyncmqd: huey 1.25" in ended.stdout
 
 
+@pytest.mark.full
 def test_a_peer_that_cannot_run_here_is_named_and_the_others_go_on(tmp_path):
     path = tmp_path / "results.json"
     ended = bench(path, *OURS, "--runs", "1", "--peer", "bullmq", PATH=str(tmp_path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.job import Claim, Record
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.retry import backoff
-from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef, TaskOptions
 from asyncmqd.observe.events import EDGE_EVENTS
 from asyncmqd.observe.listeners import Applied, job_fields
 from asyncmqd.observe.observer import Observer
@@ -105,6 +106,15 @@ class Bench:
                 running.cancel()
                 await asyncio.wait([running])
             assert running.cancelled(), running.exception()
+
+
+def tasks_of(module: ModuleType) -> Registry:
+    """The tasks of one module alone: a child imports the modules of all tasks that there are."""
+    registry = Registry()
+    for each in REGISTRY:
+        if each.module == module.__name__:
+            registry.add(each)
+    return registry
 
 
 @pytest.fixture

@@ -21,9 +21,8 @@ from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tasks import REGISTRY
 from tests.runtime import surrounding
-from tests.runtime.conftest import Bench
+from tests.runtime.conftest import Bench, tasks_of
 from tests.runtime.surrounding import EXECUTORS
 
 pytestmark = pytest.mark.timeout(120)  # a child imports the application
@@ -43,7 +42,7 @@ def surrounded(
     monkeypatch.setenv(surrounding.ASKED, "1")
     AROUND_RUN._declared.extend(surrounding.DECLARED)
     bench.backend = InMemoryBackend()
-    bench.registry = REGISTRY
+    bench.registry = tasks_of(surrounding)
     return Surrounded(bench, tmp_path / "seen")
 
 

@@ -18,11 +18,10 @@ from asyncmqd.domain.codec import decode
 from asyncmqd.domain.job import Failure, Record
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tasks import REGISTRY
-from asyncmqd.testing import unregister
 from tests.eventually import eventually
+from tests.runtime import behaving
 from tests.runtime.behaving import EXECUTORS, HOLDING, RULES
-from tests.runtime.conftest import Bench
+from tests.runtime.conftest import Bench, tasks_of
 
 pytestmark = pytest.mark.timeout(120)  # a child imports the application
 
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.timeout(120)  # a child imports the application
 @asynccontextmanager
 async def _worker(bench: Bench) -> AsyncIterator[Bench]:
     bench.backend = InMemoryBackend()
-    bench.registry = REGISTRY
+    bench.registry = tasks_of(behaving)
     async with bench.worker(concurrency=1):
         yield bench
 
@@ -157,18 +156,15 @@ async def test_a_child_survives_a_job_that_cancels_all_tasks(bench: Bench, tmp_p
 
     began, end = tmp_path / "began", tmp_path / "end"
     bench.backend = InMemoryBackend()
-    bench.registry = REGISTRY
+    bench.registry = tasks_of(behaving)
     name = bench.task(cancels_all)
-    try:
-        async with bench.worker(concurrency=2):
-            first = await bench.add("process.waits_for_file", str(began), str(end))
-            await eventually(has_begun, limit=60)
-            await bench.ended(await bench.add(name))
-            await asyncio.sleep(0.1)
-            end.touch()
-            (record,) = await bench.ended(first)
-    finally:
-        unregister(name)
+    async with bench.worker(concurrency=2):
+        first = await bench.add("process.waits_for_file", str(began), str(end))
+        await eventually(has_begun, limit=60)
+        await bench.ended(await bench.add(name))
+        await asyncio.sleep(0.1)
+        end.touch()
+        (record,) = await bench.ended(first)
     assert [each for each in cancelled if "_watch" in each] == []
     assert (record.state, record.crashes) == (State.COMPLETED, 0)
 

@@ -53,6 +53,7 @@ def facts(box: Box) -> dict[str, object]:
     return {"accounts": accounts, "owners": owners}
 
 
+@pytest.mark.full
 @pytest.mark.timeout(900)  # it is installed three times; a loaded machine took 300
 def test_install_start_upgrade_remove(box, checkout, service, seen):
     said = box.run(*MAKE, "install").stdout
