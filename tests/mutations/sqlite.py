@@ -35,10 +35,6 @@ SQLITE = mutations(
             "",
             "tests/unit/test_sqlite_wakeups.py::test_more_ends_than_a_socket_holds_are_not_missed",
         ),
-        ("moves.py", "    if row.token != change.token:\n", "    if False:\n", "fencing"),
-        ("moves.py", "if _state_of(row.place) not in path.sources:", "if False:", "fencing"),
-        ("moves.py", "if change.lapsed and row.rank > tx.since_boot:", "if False:", "leases"),
-        ("moves.py", "    row.token += change.outside\n", "", "fencing"),
         (
             "moves.sql",
             "token = token + 1, started = ?",
@@ -85,12 +81,7 @@ SQLITE = mutations(
             "row.priority, self._tx.next())",
             "leases delays parking",
         ),
-        (
-            "moves.py",
-            "        row.created = tx.time\n",
-            "        pass\n",
-            "leases",
-        ),
+        ("rows.py", "return row.rank <= self._tx.since_boot", "return True", "leases"),
         (
             "moves.sql",
             "WHERE queue = :queue AND place = :place\nORDER BY rank, seq LIMIT :limit;",

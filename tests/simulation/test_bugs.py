@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from asyncmqd.backends import memory
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.backends.memory import InMemoryBackend, registry
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
@@ -172,7 +171,7 @@ def jumps_unnoticed(patch: Patch) -> None:
 
 def future_believed(patch: Patch) -> None:
     """What fired in a future that is none any more counts as fired."""
-    patch.setattr(memory, "believed", lambda moment, _: moment)
+    patch.setattr(registry, "believed", lambda moment, _: moment)
 
 
 def leases_of_the_dead_kept(patch: Patch) -> None:

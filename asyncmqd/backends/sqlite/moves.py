@@ -8,10 +8,10 @@ works on meanwhile.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
@@ -30,13 +30,10 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction, is_pause
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import EDGES, TERMINAL, Edge, Rank, State, parked_place, state_of
+from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
 
 _SQL = queries.load("moves.sql")
 _ENDED = frozenset(map(str, TERMINAL))
-_TAIL, _KEPT = Rank.TAIL, Rank.KEPT  # an enumeration's members are slow to get
-
-_state_of = functools.lru_cache(maxsize=1_000)(state_of)
 
 # ---------------------------------------------------------------------- the way of a job
 
@@ -71,48 +68,18 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
     moved: dict[str, Row] = {}
     answers: list[Answer] = []
     for change in changes:
-        row, path = rows.get(change.id), change.path
-        answer = _judge(tx, row, change, path)
-        answers.append(answer)
-        if row is not None and answer == "applied":
+        row = rows.get(change.id)
+        answers.append(applying.apply(jobs, row, change))
+        if row is not None and answers[-1] == "applied":
             moved[row.id] = row
-            _place(jobs, tx, row, change, path)
-            if path.place == WAITING:
+            place = change.path.place
+            if place == WAITING:
                 tx.woken.add(queue)
-            elif path.place in _ENDED:
+            elif place in _ENDED:
                 tx.ended[queue].append(row.id)
     if moved:
         jobs.save(moved.values())
     return answers
-
-
-def _judge(tx: Transaction, row: Row | None, change: Change, path: Edge) -> Answer:
-    if row is None:
-        return "gone"
-    if row.token != change.token:
-        return "stale"
-    if _state_of(row.place) not in path.sources:
-        return "already"
-    if change.lapsed and row.rank > tx.since_boot:
-        return "stale"
-    return "applied"
-
-
-def _place(jobs: Jobs, tx: Transaction, row: Row, change: Change, path: Edge) -> None:
-    row.token += change.outside
-    target = change.place or path.place
-    if path.revives:
-        row.created = tx.time
-    if target != row.place:
-        if path.rank is _TAIL:
-            jobs.move_to_tail(row)
-        elif path.rank is _KEPT:
-            jobs.move_back(row, target)
-        else:
-            jobs.move(row, target, tx.time + micros(change.delay), tx.next())
-    row.set(change)
-    if path.place in _ENDED:
-        jobs.keep(row, change.keep)
 
 
 def claim(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import operator
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from asyncmqd.backends.applying import NO_VALUES, values_of
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros
 from asyncmqd.backends.sqlite.transaction import Transaction
-from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
 
@@ -28,10 +27,6 @@ _FOR_EVER = 2**62  # a rank that none exceeds
 
 # Plain text: the enumeration's members would pass through the adapters of sqlite3, row by row.
 WAITING, DELAYED, ACTIVE = map(str, (State.WAITING, State.DELAYED, State.ACTIVE))
-
-_VALUES = ("failures", "crashes", "solo", "error", "result", "progress")
-_NOTHING = (None,) * len(_VALUES)
-_values_of = operator.attrgetter(*_VALUES)
 
 
 class Row(msgspec.Struct):
@@ -49,7 +44,7 @@ class Row(msgspec.Struct):
     token: int
     payload_size: int  # of one that stands in this row
     large_size: int  # of one in `large_payloads`
-    result_size: int
+    result_size: int  # as it was; so is the next
     error_size: int
     created: int | None = None
     failures: int | None = None
@@ -61,25 +56,14 @@ class Row(msgspec.Struct):
 
     @property
     def size(self) -> int:
-        return self.payload_size + self.large_size + self.result_size + self.error_size
+        result = self.result_size if self.result is None else len(self.result)
+        error = self.error_size if self.error is None else len(self.error)
+        return self.payload_size + self.large_size + result + error
 
     @property
     def keeps_its_values(self) -> bool:
         """Whether nothing waits to be written but where it stands."""
-        return self.created is None and _values_of(self) == _NOTHING
-
-    def set(self, change: Change) -> None:
-        """Take over the values of a change."""
-        values = _values_of(change)
-        if values == _NOTHING:
-            return
-        for field, value in zip(_VALUES, values, strict=True):
-            if value is not None:
-                setattr(self, field, value)
-        if change.result is not None:
-            self.result_size = len(change.result)
-        if change.error is not None:
-            self.error_size = len(change.error)
+        return self.created is None and values_of(self) == NO_VALUES
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -93,7 +77,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Jobs:
-    """The jobs of one queue in one transaction."""
+    """The jobs of one queue in one transaction: `applying.Lines` in SQLite."""
 
     def __init__(self, tx: Transaction, queue: str) -> None:
         self._tx = tx
@@ -184,15 +168,22 @@ class Jobs:
             row.stood = seq
         self._tx.count(self._queue, place, 1)
 
+    def has_lapsed(self, row: Row) -> bool:
+        return row.rank <= self._tx.since_boot
+
+    def revive(self, row: Row) -> None:
+        row.created = self._tx.time
+
     def move_to_tail(self, row: Row) -> None:
         self.move(row, WAITING, row.priority, self._tx.next())
 
     def move_back(self, row: Row, place: str) -> None:
-        """To where it stood when it was last claimed."""
         self.move(row, place, row.priority, row.stood)
 
+    def move_in_time(self, row: Row, place: str, delay: float) -> None:
+        self.move(row, place, self._tx.time + micros(delay), self._tx.next())
+
     def keep(self, row: Row, keep: float | None) -> None:
-        """Note how many seconds an ended row is kept; None means by number."""
         if keep is None:
             row.kept_in, row.kept_until = COUNTED, row.rank
         else:

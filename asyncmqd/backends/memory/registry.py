@@ -1,0 +1,124 @@
+"""Pauses, schedules and living processes of the store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from asyncmqd.backends.base import BaseBackend, ScheduleRecord, WorkerRecord
+from asyncmqd.backends.memory.rows import Jobs
+from asyncmqd.backends.memory.shared import Store
+from asyncmqd.domain import clock
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.store_clock import believed
+
+
+class InMemoryRegistry(BaseBackend):
+    """The face of the registry; `store.InMemoryBackend` has the others."""
+
+    _store: Store
+    _now: clock.Clock
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        with self._store.lock:
+            self._store.queues[queue].paused = paused
+        if not paused:
+            self._store.wake(queue)
+
+    # ------------------------------------------------------------------ schedules
+
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
+    ) -> float:
+        with self._store.lock:
+            now = self._now()
+            for queue, specs in declared:
+                for name, spec in specs.items():
+                    self._declare(queue, name, spec, now, fresh=fresh, by=by)
+        return now
+
+    def _declare(
+        self, queue: str, name: str, spec: bytes, now: float, *, fresh: bool, by: str
+    ) -> None:
+        schedules = self._store.queues[queue].schedules
+        known = schedules.get(name)
+        if known is None:
+            known = ScheduleRecord(
+                queue=queue, name=name, spec=spec, declared=now, by=by, seen=now, last=now
+            )
+        elif fresh and known.spec != spec:
+            known = msgspec.structs.replace(
+                known, spec=spec, declared=now, by=by, former=known.spec, former_by=known.by
+            )
+        schedules[name] = msgspec.structs.replace(
+            known,
+            declared=believed(known.declared, now),
+            last=believed(known.last, now),
+            seen=now,
+        )
+
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+        with self._store.lock:
+            for queue, withdrawn in names:
+                schedules = self._store.queues[queue].schedules
+                for name in schedules.keys() & set(withdrawn):
+                    schedules[name] = msgspec.structs.replace(schedules[name], seen=0.0)
+
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        with self._store.lock:
+            return [
+                record
+                for queue in queues
+                for _, record in sorted(self._store.queues[queue].schedules.items())
+            ]
+
+    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+        with self._store.lock:
+            data = self._store.queues[queue]
+            known = data.schedules.get(name)
+            if known is None or known.paused or known.last >= instant:
+                return False
+            if job is not None and job.id in data.rows:
+                return False
+            data.schedules[name] = msgspec.structs.replace(known, last=instant)
+            if job is not None:
+                Jobs(data, self._now()).add(job)
+        self._store.wake(queue)
+        return True
+
+    async def edit_schedule(
+        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+    ) -> bool:
+        with self._store.lock:
+            schedules = self._store.queues[queue].schedules
+            known = schedules.pop(name, None)
+            if known is not None and action != "remove":
+                schedules[name] = msgspec.structs.replace(known, paused=action == "pause")
+            return known is not None
+
+    # ------------------------------------------------------------------ workers
+
+    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+        with self._store.lock:
+            now = self._now()
+            known = self._store.workers.get(worker)
+            started = known[0].started if known else now
+            record = WorkerRecord(id=worker, info=info, started=started, seen=now)
+            self._store.workers[worker] = (record, now + ttl)
+            self._drop_silent(now)
+
+    def _drop_silent(self, now: float) -> None:
+        workers = self._store.workers
+        for id in [id for id, (_, until) in workers.items() if until <= now]:
+            del workers[id]
+
+    async def leave(self, worker: str) -> None:
+        with self._store.lock:
+            self._store.workers.pop(worker, None)
+
+    async def workers(self) -> list[WorkerRecord]:
+        with self._store.lock:
+            self._drop_silent(self._now())
+            return [record for _, (record, _) in sorted(self._store.workers.items())]

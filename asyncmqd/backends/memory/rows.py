@@ -1,0 +1,161 @@
+"""The rows of jobs in memory, and the ordered lines that they stand in."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+
+from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import State, parked_place, state_of
+
+Key = tuple[float, float]
+
+EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
+COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One job. `order` is where it stands, or last stood, among the waiting jobs."""
+
+    id: str
+    payload: bytes
+    priority: int
+    created: float
+    place: str = ""
+    rank: float = 0.0
+    order: Key = (0, 0)
+    token: int = 0
+    failures: int = 0
+    crashes: int = 0
+    solo: bool = False
+    started: float | None = None
+    worker: str = ""
+    error: bytes = b""
+    result: bytes = b""
+    progress: bytes = b""
+
+    @property
+    def size(self) -> int:
+        return len(self.payload) + len(self.result) + len(self.error)
+
+
+class Line:
+    """Ids in the order of their keys: a heap whose outdated entries are passed over."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Key] = {}
+        self._heap: list[tuple[Key, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def put(self, id: str, key: Key) -> None:
+        self._keys[id] = key
+        heapq.heappush(self._heap, (key, id))
+
+    def drop(self, id: str) -> None:
+        self._keys.pop(id, None)
+
+    def first(self) -> tuple[Key, str] | None:
+        while self._heap:
+            key, id = self._heap[0]
+            if self._keys.get(id) == key:
+                return key, id
+            heapq.heappop(self._heap)
+        return None
+
+    def ids(self) -> list[str]:
+        return sorted(self._keys, key=lambda id: (self._keys[id], id))
+
+
+class Queue:
+    """One queue: its rows, and the ordered line of each place."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.lines: defaultdict[str, Line] = defaultdict(Line)
+        self.schedules: dict[str, ScheduleRecord] = {}
+        self.paused = False
+        self.bytes = 0  # of all ended jobs
+        self._count = 0
+
+    def next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def move(self, row: Row, place: str, key: Key) -> None:
+        """Take the row from its line and put it into the line of `place`."""
+        self._leave(row)
+        row.place, row.rank = place, key[0]
+        if state_of(place) is State.WAITING:
+            row.order = key
+        self.lines[place].put(row.id, key)
+
+    def delete(self, row: Row) -> None:
+        self._leave(row)
+        del self.rows[row.id]
+
+    def _leave(self, row: Row) -> None:
+        if not row.place:
+            return
+        self.lines[row.place].drop(row.id)
+        if state_of(row.place).terminal:
+            self.bytes -= row.size
+            self.lines[EXPIRY].drop(row.id)
+            self.lines[COUNTED].drop(row.id)
+
+    def parked_places(self) -> Iterator[str]:
+        prefix = parked_place("")
+        return (place for place, line in self.lines.items() if line and place.startswith(prefix))
+
+    def ids_in(self, state: State) -> list[str]:
+        """All ids of a state in order, parked ones last."""
+        places = [str(state)]
+        if state is State.WAITING:
+            places += sorted(self.parked_places())
+        return [id for place in places for id in self.lines[place].ids()]
+
+
+class Jobs:
+    """The jobs of a queue at one moment: `applying.Lines` in memory."""
+
+    def __init__(self, queue: Queue, now: float) -> None:
+        self._queue = queue
+        self._now = now
+
+    def add(self, job: NewJob) -> bool:
+        """File a new job. False if its id is there already."""
+        if job.id in self._queue.rows:
+            return False
+        row = Row(id=job.id, payload=job.payload, priority=job.priority, created=self._now)
+        self._queue.rows[job.id] = row
+        if job.delay > 0:
+            self.move_in_time(row, State.DELAYED, job.delay)
+        else:
+            self.move_to_tail(row)
+        return True
+
+    def has_lapsed(self, row: Row) -> bool:
+        return row.rank <= self._now
+
+    def revive(self, row: Row) -> None:
+        row.created = self._now
+
+    def move_to_tail(self, row: Row) -> None:
+        self._queue.move(row, State.WAITING, (row.priority, self._queue.next()))
+
+    def move_back(self, row: Row, place: str) -> None:
+        self._queue.move(row, place, row.order)
+
+    def move_in_time(self, row: Row, place: str, delay: float) -> None:
+        self._queue.move(row, place, (self._now + delay, self._queue.next()))
+
+    def keep(self, row: Row, keep: float | None) -> None:
+        queue = self._queue
+        queue.bytes += row.size
+        line, rank = (COUNTED, row.rank) if keep is None else (EXPIRY, self._now + keep)
+        queue.lines[line].put(row.id, (rank, queue.next()))

@@ -1,0 +1,299 @@
+"""Jobs in this process's memory: for tests and for work that may be lost with the process.
+
+It is also the model that the contract suite holds the other stores to, so it is written to be
+obviously right rather than fast. Instances with the same URL share their jobs, in any thread.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+
+from asyncmqd.backends.applying import apply
+from asyncmqd.backends.base import PAGE, Held, Lapsed, Outlook, Turn, Waited
+from asyncmqd.backends.loops import PerLoop
+from asyncmqd.backends.memory.registry import InMemoryRegistry
+from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
+from asyncmqd.backends.memory.shared import Store
+from asyncmqd.backends.memory.waking import Ear, Sleeper
+from asyncmqd.domain import clock
+from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.job import Claim, Counts, NewJob, Record
+from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.states import EDGES, State, parked_place, state_of
+
+_stores: defaultdict[str, Store] = defaultdict(Store)
+
+
+class InMemoryBackend(InMemoryRegistry):
+    """A store in memory. Without a URL its jobs belong to this instance alone.
+
+    `now` is the store's clock; tests pass a virtual one.
+    """
+
+    def __init__(self, url: str | None = None, *, now: clock.Clock = clock.wall) -> None:
+        self.url = url or "memory://"
+        self._store = _stores[url] if url else Store()
+        self._now = now
+        self._sleepers = PerLoop(partial(Sleeper, self._store))
+        self._ears = PerLoop(partial(Ear, self._store))
+
+    async def connect(self) -> None:
+        """Nothing to reach."""
+
+    async def close(self) -> None:
+        """Stop listening; the jobs stay with the URL."""
+        await self._sleepers.close()
+        await self._ears.close()
+
+    async def warnings(self) -> list[str]:
+        return []
+
+    # ------------------------------------------------------------- the way of a job
+
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+        with self._store.lock:
+            data = Jobs(self._store.queues[queue], self._now())
+            added = [data.add(job) for job in jobs]
+        if any(added):
+            self._store.wake(queue)
+        return added
+
+    async def turn(
+        self,
+        queue: str,
+        changes: Sequence[Change],
+        limit: int,
+        lease: float,
+        worker: str,
+    ) -> Turn:
+        with self._store.lock:
+            data = self._store.queues[queue]
+            answers = [self._apply(data, change) for change in changes]
+            ended = [
+                change.id
+                for change, answer in zip(changes, answers, strict=True)
+                if answer == "applied" and change.path.target.terminal
+            ]
+            claims = [] if data.paused else list(self._claim(queue, data, limit, lease, worker))
+        if any(change.path.target is State.WAITING for change in changes):
+            self._store.wake(queue)
+        self._store.tell(queue, ended)
+        return Turn(answers, claims)
+
+    def _claim(
+        self, name: str, queue: Queue, limit: int, lease: float, worker: str
+    ) -> Iterator[Claim]:
+        now = self._now()
+        line = queue.lines[State.WAITING]
+        for _ in range(limit):
+            first = line.first()
+            if first is None:
+                return
+            row = queue.rows[first[1]]
+            row.token += 1
+            row.worker, row.started = worker, now
+            Jobs(queue, now).move_in_time(row, EDGES["claim"].target, lease)
+            yield self._claim_of(name, row)
+
+    def _claim_of(self, queue: str, row: Row) -> Claim:
+        return Claim(
+            queue=queue,
+            id=row.id,
+            token=row.token,
+            payload=row.payload[: self.payload_limit + 1],
+            size=len(row.payload),
+            failures=row.failures,
+            crashes=row.crashes,
+            solo=row.solo,
+            age=self._now() - row.created,
+            worker=row.worker,
+        )
+
+    def _apply(self, queue: Queue, change: Change) -> Answer:
+        return apply(Jobs(queue, self._now()), queue.rows.get(change.id), change)
+
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        with self._store.lock:
+            return [self._extend(each, lease) for each in held]
+
+    def _extend(self, held: Held, lease: float) -> bool:
+        queue = self._store.queues[held.queue]
+        row = queue.rows.get(held.id)
+        if row is None or row.token != held.token or row.place != State.ACTIVE:
+            return False
+        Jobs(queue, self._now()).move_in_time(row, row.place, lease)
+        return True
+
+    # ------------------------------------------------------------------ upkeep
+
+    async def move_due(self, queue: str, page: int = PAGE) -> int:
+        moved = 0
+        with self._store.lock:
+            data, now = self._store.queues[queue], self._now()
+            line = data.lines[State.DELAYED]
+            while moved < page and (first := line.first()) and first[0][0] <= now:
+                Jobs(data, now).move_to_tail(data.rows[first[1]])
+                moved += 1
+        if moved:
+            self._store.wake(queue)
+        return moved
+
+    async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
+        with self._store.lock:
+            rows, now = self._rows(queue, State.ACTIVE), self._now()
+            lapsed = [self._claim_of(queue, row) for row in rows if row.rank <= now]
+        return Lapsed(lapsed[:page], more=len(lapsed) >= page)
+
+    async def held(self, queue: str, worker: str) -> list[Claim]:
+        with self._store.lock:
+            rows = self._rows(queue, State.ACTIVE)
+            return [self._claim_of(queue, row) for row in rows if row.worker.startswith(worker)]
+
+    def _rows(self, queue: str, state: State) -> list[Row]:
+        data = self._store.queues[queue]
+        return [data.rows[id] for id in data.ids_in(state)]
+
+    async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
+        with self._store.lock:
+            data = self._store.queues[queue]
+            places = sorted(place for place in map(parked_place, tasks) if data.lines.get(place))
+            ids = [id for place in places for id in data.lines[place].ids()][:page]
+            for id in ids:
+                row = data.rows[id]
+                data.move(row, State.WAITING, row.order)
+        if ids:
+            self._store.wake(queue)
+        return len(ids)
+
+    async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
+        removed = 0
+        with self._store.lock:
+            data = self._store.queues[queue]
+            while removed < page and (id := self._surplus(data, retention)):
+                data.delete(data.rows[id])
+                removed += 1
+        return removed
+
+    def _surplus(self, queue: Queue, retention: Retention) -> str | None:
+        """The next ended job to delete, if there is one too many."""
+        soonest = queue.lines[EXPIRY].first()
+        if soonest and soonest[0][0] <= self._now():
+            return soonest[1]
+        counted = queue.lines[COUNTED]
+        too_big = queue.bytes > retention.keep_bytes
+        if len(counted) > retention.keep_completed or (too_big and counted):
+            oldest = counted.first()
+            return oldest[1] if oldest else None
+        return soonest[1] if too_big and soonest else None
+
+    async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
+        with self._store.lock:
+            return {name: self._outlook(self._store.queues[name]) for name in queues}
+
+    def _outlook(self, queue: Queue) -> Outlook:
+        delayed = queue.lines[State.DELAYED].first()
+        active = queue.lines[State.ACTIVE].first()
+        return Outlook(
+            now=self._now(),
+            waiting=0 if queue.paused else len(queue.lines[State.WAITING]),
+            next_due=delayed[0][0] if delayed else None,
+            next_lapse=active[0][0] if active else None,
+            parked_tasks=tuple(
+                sorted(place.removeprefix(parked_place("")) for place in queue.parked_places())
+            ),
+            paused=queue.paused,
+        )
+
+    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
+        return await self._sleepers.here().wait(set(queues), timeout)
+
+    async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
+        return await self._ears.here().heard.wait(waited, timeout)
+
+    async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
+        return
+
+    # ------------------------------------------------------------------ reading
+
+    async def now(self) -> float:
+        return self._now()
+
+    async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
+        with self._store.lock:
+            rows = self._store.queues[queue].rows
+            return [self._record(queue, rows[id]) if id in rows else None for id in ids]
+
+    def _record(self, queue: str, row: Row) -> Record:
+        state = state_of(row.place)
+        return Record(
+            queue=queue,
+            id=row.id,
+            place=row.place,
+            payload=row.payload,
+            priority=row.priority,
+            token=row.token,
+            failures=row.failures,
+            crashes=row.crashes,
+            solo=row.solo,
+            created=row.created,
+            due=row.rank if state in {State.DELAYED, State.ACTIVE} else None,
+            started=row.started,
+            finished=row.rank if state.terminal else None,
+            worker=row.worker,
+            error=row.error,
+            result=row.result,
+            progress=row.progress,
+        )
+
+    async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
+        with self._store.lock:
+            return {name: self._counts(self._store.queues[name]) for name in queues}
+
+    def _counts(self, queue: Queue) -> Counts:
+        parked = sum(len(queue.lines[place]) for place in queue.parked_places())
+        sizes = {str(state): len(queue.lines[state]) for state in State}
+        sizes["waiting"] += parked
+        return Counts(**sizes, parked=parked, paused=queue.paused)
+
+    async def queues(self) -> list[str]:
+        with self._store.lock:
+            return sorted(
+                name for name, queue in self._store.queues.items() if queue.rows or queue.schedules
+            )
+
+    async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
+        with self._store.lock:
+            removed = [self._remove(self._store.queues[queue], id) for id in ids]
+        self._store.tell(queue, ids)
+        return removed
+
+    def _remove(self, queue: Queue, id: str) -> bool:
+        row = queue.rows.get(id)
+        if row is not None:
+            queue.delete(row)
+        return row is not None
+
+    async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
+        with self._store.lock:
+            rows = self._rows(queue, state)[:page]
+            for row in rows:
+                self._store.queues[queue].delete(row)
+        self._store.tell(queue, [row.id for row in rows])
+        return len(rows)
+
+    async def list(
+        self, queue: str, state: State, offset: int = 0, limit: int = 100
+    ) -> list[Record]:
+        with self._store.lock:
+            rows = self._rows(queue, state)
+            if state.terminal:
+                rows.reverse()
+            return [self._record(queue, row) for row in rows[offset : offset + limit]]
+
+
+def forget(urls: Iterable[str]) -> None:
+    """Drop the jobs of these memory URLs: for tests that must not see each other's."""
+    for url in urls:
+        _stores.pop(url, None)
