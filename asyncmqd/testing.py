@@ -67,10 +67,10 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 class App:
     """An application's jobs on a virtual clock; `app()` makes one.
 
-    Jobs run one after the other, best priority first. They get what their tasks declare: what
-    queues.toml says of retries, time limits and rates plays no part. Functions for child processes
-    run in a thread here, so that fixtures and patches reach them. Only the store's clock jumps:
-    what a task itself sleeps, and its time limit, are real.
+    Jobs run one after the other, best priority first. They use the options of their tasks, and not
+    the retries, time limits and rates of queues.toml. Functions for child processes run in a thread
+    here, so that fixtures and patches reach them. Only the store's clock jumps: the sleeps of a
+    task, and its time limit, are real.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class App:
         self._threads: Threads | None = None  # else those of each run
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: for a ttl, or for a delayed job that is to run among others."""
+        """Let time pass, for a ttl or for a delayed job that has to run between others."""
         self.now += seconds
 
     async def run_dry(
@@ -91,8 +91,9 @@ class App:
     ) -> list[Ran]:
         """Run the jobs of these queues (default: of all) until none is left.
 
-        The answer has those that ended, in that order. Delayed jobs and retries run too, for the
-        clock jumps to them, and so does what jobs enqueue; a paused queue keeps its jobs.
+        The answer has the jobs that ended, in that order. Delayed jobs and retries run too, because
+        the clock jumps to them, and so do jobs that other jobs enqueue. A paused queue keeps its
+        jobs.
 
         Raises JobFailed at the first job that failed, with `raise_failures`; RuntimeError when
         `max_jobs` runs were not enough, as for jobs that enqueue themselves for ever; LookupError
@@ -162,10 +163,10 @@ class App:
 
 
 def unregister(task: Task[..., Any] | str) -> None:
-    """Take back a task that a test has declared, so that the next may declare one of that name.
+    """Remove a task that a test has declared, so that the next test may declare the same name.
 
-    For tasks in fixtures and in the bodies of tests: those of modules stay, for a module is
-    imported once. Raises LookupError if no task is registered by that name.
+    This is for tasks in fixtures and in the bodies of tests. Tasks of modules stay, because a
+    module is imported only once. Raises LookupError if no task is registered by that name.
     """
     REGISTRY.remove(task if isinstance(task, str) else task.name)
 
@@ -207,9 +208,9 @@ def _ran(record: Record, attempt: int, backend: InMemoryBackend) -> Ran:
 
 @contextmanager
 def app() -> Iterator[App]:
-    """Give tasks and queues a store of their own until the end of the `with`.
+    """Give tasks and queues a store of their own until the end of the `with` block.
 
-    What was connected before is the default again afterwards. For pytest:
+    Afterwards the former store is the default again. For pytest:
 
     ```python
     @pytest.fixture

@@ -19,7 +19,7 @@ MOST_WITH_THREADS = 8  # stores of a process that keep threads and files
 
 
 class NotConfigured(RuntimeError):
-    """No store was named: neither in code, nor by the environment, nor by a configuration file."""
+    """No store is named: not in code, not in the environment, and not in a configuration file."""
 
 
 _default: tuple[str, int] | BaseBackend | None = None  # a URL and its payload limit, or an instance
@@ -29,14 +29,14 @@ _instances: dict[tuple[str, int], BaseBackend] = {}  # by URL and payload limit
 def connect(
     backend: str | BaseBackend | None = None, *, timeout: float | None = None
 ) -> BaseBackend:
-    """Name the store that this process's tasks and queues use from now on, and return it.
+    """Set the store that this process's tasks and queues use from now on, and return it.
 
-    `backend` is a URL or an instance; None means the one that is configured: `connect`'s last,
+    `backend` is a URL or an instance. None means the configured store: that of the last `connect`,
     then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
-    From a file comes its `payload_limit`, too; elsewhere that is 256 KiB.
-    `timeout` goes with the URL of a Redis or SQLite: the seconds that a call may take, 5 and 20
-    unless the URL says.
-    Nothing is contacted yet. Raises NotConfigured, or ValueError for a URL that names no store.
+    From a file comes its `payload_limit`, too; elsewhere that is 256 KiB. `timeout` is for the URL
+    of a Redis or SQLite: the seconds that a call may take. If neither sets it, a call of Redis may
+    take 5 seconds, and a call of SQLite 20. The store is not contacted yet. Raises NotConfigured,
+    or ValueError for a URL that names no store.
     """
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
     if timeout is not None:

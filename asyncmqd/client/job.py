@@ -40,17 +40,17 @@ class JobFailed(Exception):
 
 
 class JobGone(Exception):
-    """The store has no such job: it was removed, or its record's time is over."""
+    """The store has no such job: it was removed, or the time for which it is kept is over."""
 
 
 class Job(OfStore, Generic[Value_co]):
-    """A job that was enqueued. Its data are those of the request; the state is asked for.
+    """A job that was enqueued. It has the data of the request, and asks the store for the state.
 
-    `Job[T]` is one whose task returns a T.
+    `Job[T]` is a job whose task returns a T.
 
-    `created` is False when a job of this id was there already, and nothing was enqueued. A job can
-    be pickled, and `ref` is its name as text: neither has the store's password. Whoever gets one
-    finds the store as `connect()` does.
+    `created` is False if the store had a job of this id already; then nothing was enqueued. A job
+    can be pickled, and `ref` is its name as text: neither contains the store's password. A process
+    that gets one of them finds the store as `connect()` does.
     """
 
     def __init__(
@@ -68,27 +68,27 @@ class Job(OfStore, Generic[Value_co]):
 
     @property
     def id(self) -> str:
-        """What tells it from the others of its queue."""
+        """The id, which no other job of the queue has."""
         return self.spec.id
 
     @property
     def task(self) -> str:
-        """The name of its task."""
+        """The name of the job's task."""
         return self.spec.task
 
     @property
     def args(self) -> list[Any]:
-        """Arguments by position."""
+        """The positional arguments."""
         return self.spec.args
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """Arguments by name."""
+        """The keyword arguments."""
         return self.spec.kwargs
 
     @property
     def priority(self) -> int:
-        """0 to 255, lower first."""
+        """From 0 to 255; lower numbers run first."""
         return self.spec.priority
 
     def __repr__(self) -> str:
@@ -103,15 +103,15 @@ class Job(OfStore, Generic[Value_co]):
 
     @property
     def ref(self) -> str:
-        """Its name as text, for `from_ref`: queue and id, in characters that are safe in a URL."""
+        """The job as text, for `from_ref`: queue and id, in characters that are safe in a URL."""
         return ref_of(self.queue, self.id)
 
     @classmethod
     def from_ref(cls, ref: str, backend: str | BaseBackend | None = None) -> Job[Any]:
-        """The handle on the job that has this `ref`; `backend` is as in `Queue`.
+        """The job that has this `ref`; `backend` is as in `Queue`.
 
-        Nothing is asked yet: its task and arguments are known after the first look at the store.
-        Raises ValueError for what is no ref.
+        The store is not asked yet: task and arguments are known after the first look at the store.
+        Raises ValueError if the text is no ref.
         """
         queue, id = read_ref(ref)
         return cls(queue, JobSpec(id=id, task=""), backend, created=False)
@@ -122,7 +122,7 @@ class Job(OfStore, Generic[Value_co]):
         return cls(record.queue, _spec_of(record), backend, created=False)
 
     async def record(self) -> Record:
-        """All that the store knows of the job now. Raises JobGone."""
+        """Everything that the store knows about the job now. Raises JobGone."""
         backend = self._backend
         return self._seen(await waits(backend).looks.look(backend, self.queue, self.id))
 
@@ -138,15 +138,15 @@ class Job(OfStore, Generic[Value_co]):
         return (await self.record()).state
 
     async def progress(self) -> Any:
-        """What the run last reported, or None. Raises JobGone."""
+        """The progress that the run reported last, or None. Raises JobGone."""
         record = await self.record()
         return decode(record.progress) if record.progress else None
 
     async def result(self, timeout: float | None = None) -> Value_co:
-        """What the task returned, waiting for it up to `timeout` seconds (None: for ever).
+        """Wait up to `timeout` seconds (None: for ever) and return what the task returned.
 
-        0 looks once. Raises JobFailed when the job ended otherwise, JobGone, TimeoutError, which
-        says in which state the job is, or StoreError.
+        A `timeout` of 0 looks once. Raises JobFailed if the job did not complete, JobGone,
+        TimeoutError, which says in which state the job is, or StoreError.
         """
         record = await self._end(timeout)
         if record.state is not State.COMPLETED:
@@ -204,11 +204,11 @@ class Job(OfStore, Generic[Value_co]):
             return value
 
     async def cancel(self) -> bool:
-        """Cancel it, running or not; False if it had ended already. Raises JobGone."""
+        """Cancel the job, running or not; False if it had ended already. Raises JobGone."""
         return await self._command("cancel")
 
     async def retry(self) -> bool:
-        """Run it again with fresh attempts if it ended, or now if it is delayed; False otherwise.
+        """Run an ended job again with fresh attempts, or a delayed job now; False for other jobs.
 
         Raises JobGone.
         """
@@ -225,7 +225,7 @@ class Job(OfStore, Generic[Value_co]):
                 return True  # otherwise it moved between the two calls: look again
 
     async def remove(self) -> bool:
-        """Delete it, whatever its state; False if it was gone."""
+        """Delete the job in any state; False if it was gone."""
         return (await self._backend.remove(self.queue, [self.id]))[0]
 
     # ------------------------------------------------------------------ without an event loop

@@ -47,7 +47,7 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 class Queue(OfStore):
     """A named queue in a store: `backend` is a URL, an instance, or None for the configured one.
 
-    The numbers are those of `run`, as in `run_worker`; producers need none of them.
+    The numbers are for `run`, as in `run_worker`. Producers need none of them.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Queue(OfStore):
         kwargs: dict[str, Any] | None = None,
         **options: Unpack[AddKeywords],
     ) -> Job[Any]:
-        """Enqueue a job of `task` (or of the task of that name) here, whatever queue it declares.
+        """Enqueue a job of `task` (a task or its name) here, whatever queue the task declares.
 
         Keyword arguments of the task go into `kwargs`; all other keywords are options of the job
-        (`CallOptions`), and win over those of `task.options(...)`. Raises like `Task.enqueue`,
+        (`CallOptions`), and override those of `task.options(...)`. Raises like `Task.enqueue`,
         TypeError for an option with the name of a parameter that has no value, and ValueError if
         the task's options name another queue.
         """
@@ -179,8 +179,8 @@ class Queue(OfStore):
     async def add_bulk(self, jobs: Iterable[PendingJob]) -> list[Job[Any]]:
         """Enqueue many jobs made by `task.job(...)`, in order: one round trip for each 10,000.
 
-        They go to this queue, whatever their tasks declare. Raises ValueError if the options of one
-        name another.
+        The jobs go to this queue, whatever their tasks declare. Raises ValueError if the options of
+        a job name another queue.
         """
         return await add_all(self.backend, self.name, list(jobs))
 
@@ -200,9 +200,9 @@ class Queue(OfStore):
 
         It fires once for each instant over all workers that declare it. Its identity is (queue,
         `name`), by default the task's name. Its jobs may have `priority`, `retries`, `timeout` and
-        `ttl`, here or by `task.options(...)`, which may ask for nothing else. Raises ValueError,
-        naming the key that is wrong, TypeError for what is no option and for arguments that do not
-        fit the task, NotSerialisable, and PayloadTooLarge if its jobs would be.
+        `ttl`, here or by `task.options(...)`, and no other options. Raises ValueError with the name
+        of the wrong key, TypeError for an unknown option and for arguments that do not fit the
+        task, NotSerialisable, and PayloadTooLarge if its jobs would be too large.
         """
         refuse_unknown(options, STORED)
         asked: dict[str, Any] = {}
@@ -246,13 +246,13 @@ class Queue(OfStore):
         return (await self.backend.counts([self.name]))[self.name]
 
     async def get(self, job_id: str) -> Job[Any] | None:
-        """The job of that id, if the store has it."""
+        """The job with this id, or None if the store does not have it."""
         backend = self.backend
         (record,) = await backend.get(self.name, [job_id])
         return None if record is None else Job.of(record, backend)
 
     async def jobs(self, state: State | str, offset: int = 0, limit: int = 100) -> list[Job[Any]]:
-        """A page of the jobs in a state: next to run first, ended ones newest first."""
+        """A page of the jobs in a state: the next to run first; of ended jobs the newest first."""
         backend = self.backend
         records = await backend.list(self.name, State(state), offset, limit)
         return [Job.of(record, backend) for record in records]
@@ -260,22 +260,22 @@ class Queue(OfStore):
     # ------------------------------------------------------------------ administration
 
     async def pause(self) -> None:
-        """Stop claiming here, in all daemons at once; running jobs go on."""
+        """Stop all daemons from claiming jobs of this queue; running jobs go on."""
         await self.backend.pause(self.name, paused=True)
 
     async def resume(self) -> None:
-        """Claim again."""
+        """Let daemons claim jobs of this queue again."""
         await self.backend.pause(self.name, paused=False)
 
     async def purge(self, state: State | str = State.WAITING) -> int:
-        """Delete all jobs in a state; how many."""
+        """Delete all jobs in a state and return how many there were."""
         backend, total = self.backend, 0
         while count := await backend.purge(self.name, State(state)):
             total += count
         return total
 
     async def run(self) -> None:
-        """Run a worker for this queue, with its numbers and repeatables, until cancelled."""
+        """Run a worker for this queue, with these numbers and repeatables, until cancelled."""
         from asyncmqd.runtime.runners import run_worker  # the layer above: only for this shortcut
 
         await run_worker(

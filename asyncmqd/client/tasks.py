@@ -43,9 +43,9 @@ _RULES: dict[Literal["backoff", "retry_on", "dont_retry_on"], Callable[[Any], An
 
 
 class Task(Generic[Params, Result_co]):
-    """A registered function. Calling it runs it here and now; `enqueue` has a worker run it.
+    """A registered function. A call runs it here and now; `enqueue` lets a worker run it.
 
-    `Result_co` is what its jobs return: for an async function, what an await gives.
+    `Result_co` is the type that its jobs return: for an async function, the awaited type.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class Task(Generic[Params, Result_co]):
 
     @property
     def name(self) -> str:
-        """The name that jobs carry: `module.function` unless `name=` said otherwise."""
+        """The name in its jobs: `module.function`, unless `name=` sets another."""
         return self.definition.name
 
     @property
     def asked(self) -> CallOptions:
-        """What `options` has asked for."""
+        """The options that `options` has set."""
         return self._options
 
     def __repr__(self) -> str:
@@ -99,7 +99,7 @@ class Task(Generic[Params, Result_co]):
     ) -> Self:
         """This task with other options for the next jobs; see `CallOptions` for their meaning.
 
-        Raises ValueError for a wrong value and TypeError for what is no option.
+        Raises ValueError for a wrong value and TypeError for an unknown option.
         """
         refuse_unknown(options, OF_CALL)
         return type(self)(
@@ -127,7 +127,7 @@ class Task(Generic[Params, Result_co]):
     # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
 
     async def enqueue(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result_co]:
-        """Enqueue a job; await it, and the job is safe in the store.
+        """Enqueue a job. When the await returns, the job is safe in the store.
 
         Raises TypeError (wrong arguments), NotSerialisable, PayloadTooLarge or StoreError.
         """
@@ -142,9 +142,9 @@ class Task(Generic[Params, Result_co]):
         return await self._add(self.job(*args, **kwargs))
 
     def enqueue_sync(self, /, *args: Params.args, **kwargs: Params.kwargs) -> Job[Result_co]:
-        """Enqueue from code without an event loop; blocks until the job is safe in the store.
+        """`enqueue` for code without an event loop; blocks until the job is safe in the store.
 
-        Raises what `enqueue` does, and RuntimeError in an event loop.
+        Raises what `enqueue` raises, and RuntimeError in an event loop.
         """
         job = self.job(*args, **kwargs)
         return add_one_sync(self._store(), self._queue_of(job), job)
@@ -247,19 +247,19 @@ def task(
 ) -> Any:
     """Register a function, async or plain, as a task; `@task` and `@task(...)` both work.
 
-    - `queue`: where its jobs go (default "default").
-    - `name`: what jobs call it (default `module.function`); renaming a function keeps its jobs.
+    - `queue`: the queue of its jobs (default "default").
+    - `name`: its name in jobs (default `module.function`). With it you can rename the function.
     - `retries`: runs after the first; `backoff`: seconds, `Fixed`, `Exponential` or a function of
       (failures, error) that returns seconds; `retry_on` and `dont_retry_on`: an exception type, or
       several of them.
-    - `timeout`: seconds for one run. `ttl`: seconds after which a job is not started any more.
-    - `priority`: 0 to 255, lower first (default 5).
+    - `timeout`: seconds for one run. `ttl`: a job that did not start in these seconds expires.
+    - `priority`: 0 to 255, lower numbers run first (default 5).
     - `executor`: for plain functions, "thread" or "process".
 
-    Seconds may also be text like "5m" or a timedelta. What is not given is decided by the queue's
-    configuration. Partials and callable objects need `name=`. Raises ValueError for a wrong value
-    and for a name that another function has, TypeError for what is no option, and for what no
-    worker could call: methods, generators.
+    Seconds may also be text like "5m" or a timedelta. The queue's configuration decides
+    about options that are not given. Partials and callable objects need `name=`. Raises ValueError
+    for a wrong value and for a name that another function has. Raises TypeError for an unknown
+    option, and for a function that no worker could call: a method, a generator.
     """
     refuse_unknown(options, DecoratorKeywords.__optional_keys__)
     name, declared = options.pop("name", None), _declared(options)

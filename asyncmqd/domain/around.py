@@ -98,25 +98,26 @@ AROUND_ENQUEUE = Chain("around_enqueue")
 
 
 def around_run(function: Function) -> Function:
-    """Put a generator function round each run of each job in this process.
+    """Run a generator function around each run of each job in this process.
 
-    It is called with a `JobRun` and yields once, where the task runs. An error of the task is
-    raised at its `yield`, and goes on when the function has ended, even if it caught it; an error
-    of its own takes the place of it, and is judged by the task's retry rules. A plain one runs
-    where the task does: in its thread, in its child process, with its context variables. An async
-    one runs in the event loop, round the thread of a plain task. Raises TypeError for what is no
-    generator function.
+    The function is called with a `JobRun` and yields once. At the `yield` the task runs. An error
+    of the task is raised at the `yield`, and is raised again after the function has ended, even if
+    the function caught it. An error of the function replaces it, and the task's retry rules decide
+    about that one. A plain function runs where the task runs: in its thread, in its child process,
+    with its context variables. An async function runs in the event loop, around the thread of a
+    plain task. Raises TypeError if the function is no generator function.
     """
     return AROUND_RUN.declare(function)
 
 
 def around_enqueue(function: Function) -> Function:
-    """Put a generator function round each call that enqueues jobs in this process.
+    """Run a generator function around each call that enqueues jobs in this process.
 
-    It is called with an `Outgoing` and yields once, where the jobs are sent to the store. What it
-    raises, the caller gets: before the `yield` nothing is enqueued, after it all is. A plain one
-    runs in the caller's thread, an async one in the event loop that sends. Jobs of schedules are
-    the store's: nothing is around them. Raises TypeError for what is no generator function.
+    The function is called with an `Outgoing` and yields once. At the `yield` the jobs are sent to
+    the store. An error that the function raises reaches the caller: before the `yield` nothing is
+    enqueued, and after it everything is. A plain function runs in the caller's thread, an async
+    function in the event loop that sends. Nothing runs around jobs of schedules, because the store
+    makes them. Raises TypeError if the function is no generator function.
     """
     return AROUND_ENQUEUE.declare(function)
 

@@ -39,9 +39,9 @@ _OF_EXPONENTIAL = table_of(
 class Retry(Exception):
     """Raised by a task to ask for another attempt.
 
-    `after` is in seconds (or text like "5m", or a timedelta), and a negative one means at once;
-    None leaves it to the task's back-off. The attempt is charged like any failed one: when none is
-    left, the job fails. Raises ValueError for what is no number of seconds.
+    `after` is in seconds (or text like "5m", or a timedelta). A negative value means at once, and
+    None means the task's back-off. The attempt is charged like any failed attempt: if none is
+    left, the job fails. Raises ValueError if `after` is no number of seconds.
     """
 
     def __init__(self, message: str = "retry", *, after: Seconds | None = None) -> None:
@@ -75,11 +75,11 @@ class Fixed(msgspec.Struct, frozen=True):
 
 
 class Exponential(msgspec.Struct, frozen=True):
-    """Pauses that grow: up to `base * factor ** (failures - 1)` seconds, and never above `cap`.
+    """Growing pauses: up to `base * factor ** (failures - 1)` seconds, and never above `cap`.
 
     With `jitter` (the default) the pause is drawn evenly between zero and that bound, so that jobs
     that failed together do not come back together ("full jitter", M. Brooker, "Exponential Backoff
-    And Jitter", AWS Architecture Blog, 2015). `floor` seconds is the least pause in any case.
+    And Jitter", AWS Architecture Blog, 2015). No pause is shorter than `floor` seconds.
     """
 
     base: float = 1.0

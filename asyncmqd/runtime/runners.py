@@ -45,18 +45,18 @@ async def run_worker(
     retries: int = 0,
     timeout: float | None = None,
 ) -> None:
-    """Serve one queue, all included: jobs, delayed jobs, repeatables, abandoned jobs.
+    """Serve one queue completely: jobs, delayed jobs, repeatables, jobs of dead workers.
 
     - `backend`: URL, instance, or None for the configured one.
     - `concurrency`: jobs at the same time.
-    - `rate_limit`: starts per `rate_interval` seconds; 0 blocks all of them; None is no limit.
-      `burst` of them may come at once (default `rate_limit`).
+    - `rate_limit`: job starts per `rate_interval` seconds; 0: none; None: no limit.
+      `burst`: starts that are allowed at once (default `rate_limit`).
     - `repeatables`: dicts with the keys of `queues.toml`, or what `add_repeatable` returned.
-    - `scan_interval`: the longest sleep, in seconds, of the scanner while jobs are pending
-      (default: what the configuration file says of the queue, else 1.0); it wakes by itself for
+    - `scan_interval`: the longest time, in seconds, between two scans while jobs are pending
+      (default: that of the queue in the configuration file, else 1.0). The scanner also wakes for
       the next due moment that it knows.
-    - `scanners`: own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
-    - `retries` and `timeout` (seconds): for tasks that do not say.
+    - `scanners`: your own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
+    - `retries` and `timeout` (seconds): for tasks that do not set them.
     """
     store = resolve(backend)
     options = QueueOptions(
@@ -77,9 +77,9 @@ async def run_worker(
 async def start_worker(
     queue_name: str, concurrency: int = 1, backend: Backend = None, *, drain_timeout: float = 0.0
 ) -> None:
-    """Fan out `concurrency` consumers of one queue, without a rate limit and repeatables.
+    """Run `concurrency` consumers of one queue, without a rate limit and repeatables.
 
-    Delayed jobs and retries are promoted, like `run_worker` does.
+    Delayed jobs and retries are promoted, as in `run_worker`.
     """
     await run_worker(
         queue_name, backend=backend, concurrency=concurrency, drain_timeout=drain_timeout
@@ -87,9 +87,9 @@ async def start_worker(
 
 
 async def worker_loop(queue_name: str, worker_id: int, backend: Backend = None) -> None:
-    """The simplest consumer: claim one job, `handle_job`, and so on; it waits while there is none.
+    """The simplest consumer: claim one job, `handle_job`, and again; wait while there is no job.
 
-    `worker_id` is part of the `worker` that its log lines name. Delayed jobs are promoted, too.
+    `worker_id` is a part of `worker` in its log lines. Delayed jobs are promoted, too.
     """
     store = resolve(backend)
     options = QueueOptions(scan_interval=configured_scan_interval(queue_name))
@@ -115,9 +115,9 @@ async def process_job(
     *,
     drain_timeout: float = 0.0,
 ) -> None:
-    """Claim and run jobs, as many at once as `limiter` has room, as fast as `rate_limiter` allows.
+    """Claim and run jobs, as many at once as `limiter` and as fast as `rate_limiter` allow.
 
-    Both may be shared with other calls. It runs until cancelled, and promotes no delayed jobs:
+    Other calls may share both. This call runs until cancelled. It promotes no delayed jobs:
     `delayed_job_scanner` does.
     """
     slots = SharedSlots(limiter)
@@ -139,7 +139,7 @@ async def handle_job(
 ) -> None:
     """Run one claimed job through its whole life: ttl, time limit, retries, result, log line.
 
-    `raw_job` is what `backend.claim` returned. Cancelled, it hands the job back.
+    `raw_job` is what `backend.claim` returned. If this call is cancelled, it hands the job back.
     """
     if not isinstance(raw_job, Claim):
         raise TypeError(f"raw_job: expected a Claim, got {type(raw_job).__name__}")
@@ -151,10 +151,10 @@ async def handle_job(
 async def delayed_job_scanner(
     queue_name: str, backend: Backend = None, interval: float | None = 2.0
 ) -> None:
-    """Promote delayed jobs when they are due, recover abandoned ones, until cancelled.
+    """Promote delayed jobs that are due, and recover the jobs of dead workers, until cancelled.
 
-    `interval` bounds its sleep, in seconds, while any job is pending; None: as `run_worker`'s
-    `scan_interval`.
+    `interval` is the longest time between two scans, in seconds, while any job is pending; None: as
+    `scan_interval` of `run_worker`.
     """
     options = QueueOptions(concurrency=CONCURRENCY, scan_interval=_pace(queue_name, interval))
     async with shared_context(resolve(backend)) as context:
@@ -169,7 +169,7 @@ async def repeatable_scheduler(
 ) -> None:
     """Enqueue the jobs of schedules at their instants, once over all schedulers, until cancelled.
 
-    `interval` is accepted for the guide's sake: the scheduler sleeps until the next instant.
+    `interval` has no effect: the scheduler sleeps until the next instant.
     """
     store = resolve(backend)
     options = QueueOptions(repeatables=as_repeatables(jobs, store.payload_limit))

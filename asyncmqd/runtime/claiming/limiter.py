@@ -10,15 +10,15 @@ _EPSILON = 1e-9  # tokens: what rounding may have taken from a full one
 
 
 class RateLimiter:
-    """At most `burst` starts at once, and `rate` per `interval` seconds in the long run.
+    """At most `burst` starts at once, and on average `rate` starts per `interval` seconds.
 
-    In no window of T seconds are there more than burst + rate * T / interval starts. `burst` is
+    No window of T seconds has more than burst + rate * T / interval starts. `burst` is
     `rate` (at least 1) unless given. A rate of 0 blocks for ever, by design.
 
-    A token is *reserved* before a claim and taken when the job *starts*; what an empty claim did
-    not use goes back. Until then a reserved token still fills its place in the bucket: a bucket
-    that refilled during a slow round trip would let a second burst follow on the heels of the
-    first. Raises ValueError for a negative rate, an interval of 0 or a burst below 1.
+    A token is *reserved* before a claim and taken when the job *starts*. Tokens that a claim did
+    not use go back. Until then a reserved token still occupies its place in the bucket: a bucket
+    that refilled during a slow round trip would allow a second burst directly after the first one.
+    Raises ValueError for a negative rate, an interval of 0 or a burst below 1.
     """
 
     def __init__(self, rate: float, interval: float = 1.0, burst: float | None = None) -> None:
