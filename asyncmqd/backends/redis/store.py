@@ -2,147 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from asyncmqd.backends.base import (
     PAGE,
-    BaseBackend,
     Extender,
     Held,
     Lapsed,
-    Migration,
     Outlook,
-    ScheduleRecord,
-    StoreError,
-    StoreRefused,
     Turn,
     Waited,
-    WorkerRecord,
 )
-from asyncmqd.backends.loops import PerLoop
-from asyncmqd.backends.redis import address, encoding, large, migration
+from asyncmqd.backends.redis import encoding
 from asyncmqd.backends.redis.adding import Adding
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
-from asyncmqd.backends.redis.health import concerns, danger, of_replicas
-from asyncmqd.backends.redis.leases import LeaseClient, Renewal
-from asyncmqd.backends.redis.link import Link
-from asyncmqd.backends.redis.scripts import Argument, Command, Late, call, read_all
-from asyncmqd.backends.redis.wakeups import Wakeups
-from asyncmqd.backends.redis.way import Way
+from asyncmqd.backends.redis.leases import Renewal
+from asyncmqd.backends.redis.registry import RedisRegistry
+from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import LIVE, TERMINAL, State, parked_place
-from asyncmqd.domain.store_clock import TOLERANCE
 
 _ENDED = sorted(map(str, TERMINAL))
 _PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but those of parked jobs
 
 
-class RedisBackend(BaseBackend):
+class RedisBackend(RedisRegistry):
     """A store in Redis 6.2 or newer, or Valkey; see `address.parse` for the URLs.
 
     `url` is shown without its password.
     """
-
-    def __init__(self, url: str) -> None:
-        self._address = address.parse(url)
-        self._secret_url = url
-        self.timeout = self._address.timeout
-        self.url = self._address.url
-        self._leases = LeaseClient(self._address)
-        self._pieces = large.Pieces(self._run)
-        self._prefix = self._address.prefix
-        self._clustered = self._address.scheme == "redis+cluster"  # two queues, two nodes
-        self._connected = False  # whether the store was looked at, in any loop
-        self._ways = PerLoop(partial(Way, self._address, self._leases))
-
-    def __repr__(self) -> str:
-        return f"RedisBackend({self.url!r})"
-
-    @property
-    def secret_url(self) -> str:
-        return self._secret_url
-
-    @property
-    def _link(self) -> Link:
-        return self._ways.here().link
-
-    @property
-    def _wakeups(self) -> Wakeups:
-        return self._ways.here().wakeups
-
-    def _base(self, queue: str) -> str:
-        return f"{self._prefix}:{{{queue}}}:"
-
-    def _call(self, name: str, queue: str, *args: Argument) -> Command:
-        return call(name, [self._base(queue)], args)
-
-    async def _run(self, *commands: Command | Late, again: bool = False) -> list[Any]:
-        link = self._link
-        if self._connected:
-            return await link.run(*commands, again=again)
-        # Before it is connected the limit is one for both.
-        try:
-            async with asyncio.timeout(self._address.timeout):
-                await self.connect()
-                return await link.run(*commands, again=again)
-        except TimeoutError as error:
-            raise link.error(error) from None
-
-    # ------------------------------------------------------------------ life
-
-    async def connect(self) -> None:
-        read_all()
-        await migration.check(self._link, self.url, self._prefix)
-        await self._check_channels()
-        if reason := await self.durability_warning():
-            raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
-        self._connected = True
-
-    async def _check_channels(self) -> None:
-        """See that jobs can be told of, before the first is added: nobody hears this."""
-        await self._link.ask("PUBLISH", f"{self._prefix}:wake:", "")
-
-    async def migrate(self) -> Migration | None:
-        return await migration.migrate(self._link, self.url, self._prefix)
-
-    async def close(self) -> None:
-        self._connected = False
-        await self._ways.close()
-        self._leases.close()
-
-    async def warnings(self) -> list[str]:
-        await self._run()
-        memory, persistence = await self._info("memory"), await self._info("persistence")
-        if memory is None or persistence is None:
-            return ["INFO is refused, so nobody knows whether the server may delete jobs"]
-        found = concerns(memory, persistence)
-        if not self._clustered:
-            replication = await self._info("replication")
-            found += of_replicas(replication or [], self._address.min_replicas)
-        return found
-
-    async def _info(self, section: str) -> list[bytes] | None:
-        """Of each master; None if the server has no INFO, or not for this user."""
-        try:
-            return await self._link.ask("INFO", section)
-        except StoreRefused:
-            return None
-        except StoreError as error:
-            if "unknown command" in str(error).lower():
-                return None
-            raise
-
-    async def durability_warning(self) -> str:
-        if self._wakeups.refusal:
-            return self._wakeups.refusal
-        if self._address.allow_eviction:
-            return ""
-        return danger(await self._info("memory") or [])
 
     # ------------------------------------------------------------- the way of a job
 
@@ -156,15 +48,6 @@ class RedisBackend(BaseBackend):
         else:
             replies = await self._run(*adding.commands(queues=self._queues), again=True)
         return adding.answers(replies)
-
-    def _known(self, queue: str) -> Command:
-        # In the same write as what fills the queue, and at each time: an instance that remembered
-        # would not notice that the store was flushed.
-        return ("SADD", self._queues, queue)
-
-    @property
-    def _queues(self) -> str:
-        return f"{self._prefix}:queues"
 
     async def turn(
         self,
@@ -213,10 +96,6 @@ class RedisBackend(BaseBackend):
     async def move_due(self, queue: str, page: int = PAGE) -> int:
         moved = await self._one("move_due", queue, State.DELAYED, State.WAITING, min(page, PAGE))
         return int(moved)
-
-    async def _one(self, name: str, queue: str, *args: Argument) -> Any:
-        [reply] = await self._run(self._call(name, queue, *args))
-        return reply
 
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
         page = min(page, PAGE)
@@ -304,11 +183,6 @@ class RedisBackend(BaseBackend):
             if has_schedules or any(getattr(counts[name], state) for state in _PLACES)
         ]
 
-    # ------------------------------------------------------------------ administration
-
-    async def pause(self, queue: str, paused: bool) -> None:
-        await self._one("pause", queue, int(paused))
-
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         places: list[Argument] = [len(_ENDED), len(_PLACES), *_PLACES]
         return [answer == 1 for answer in await self._by_page("remove", queue, ids, *places)]
@@ -316,64 +190,6 @@ class RedisBackend(BaseBackend):
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
         flags = int(state.terminal), int(state is State.WAITING)
         return int(await self._one("purge", queue, state, min(page, PAGE), *flags))
-
-    # ------------------------------------------------------------------ schedules
-
-    async def declare_all(
-        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
-    ) -> float:
-        commands = []
-        for queue, specs in declared:
-            flat = (arg for name, spec in specs.items() for arg in (name, spec))
-            declaration = self._call("declare", queue, int(fresh), TOLERANCE, by, *flat)
-            commands += [self._known(queue), declaration]
-        if not commands:
-            return await self.now()
-        replies = await self._run(*commands)
-        return seconds(replies[1])  # the first of them: instants may be late, but never early
-
-    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
-        if names:
-            await self._run(*(self._call("withdraw", queue, *each) for queue, each in names))
-
-    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
-        if not queues:
-            return []
-        replies = await self._run(*(self._call("schedules", queue) for queue in queues))
-        return [
-            record
-            for queue, rows in zip(queues, replies, strict=True)
-            for record in sorted(
-                (encoding.schedule(queue, row) for row in rows), key=lambda each: each.name
-            )
-        ]
-
-    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
-        args: tuple[Argument, ...] = (name, repr(float(instant)))
-        if job is not None:
-            args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
-        return bool(await self._one("fire", queue, *args) == 1)
-
-    async def edit_schedule(
-        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
-    ) -> bool:
-        return bool(await self._one("edit_schedule", queue, name, action) == 1)
-
-    # ------------------------------------------------------------------ workers
-
-    @property
-    def _workers(self) -> str:
-        return f"{self._prefix}:workers"
-
-    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
-        await self._run(call("beat", [self._workers], [worker, micros(ttl), info]))
-
-    async def leave(self, worker: str) -> None:
-        await self._run(("HDEL", self._workers, worker))
-
-    async def workers(self) -> list[WorkerRecord]:
-        [reply] = await self._run(call("workers", [self._workers]))
-        return encoding.workers(reply)
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100

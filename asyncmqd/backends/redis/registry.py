@@ -1,0 +1,81 @@
+"""Pauses, schedules and living processes of the store in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from asyncmqd.backends.base import (
+    ScheduleRecord,
+    WorkerRecord,
+)
+from asyncmqd.backends.redis import encoding
+from asyncmqd.backends.redis.encoding import micros, seconds
+from asyncmqd.backends.redis.scripts import Argument, call
+from asyncmqd.backends.redis.server import RedisServer
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import State
+from asyncmqd.domain.store_clock import TOLERANCE
+
+
+class RedisRegistry(RedisServer):
+    """The face of the registry; `store.RedisBackend` has the others."""
+
+    async def pause(self, queue: str, paused: bool) -> None:
+        await self._one("pause", queue, int(paused))
+
+    async def declare_all(
+        self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
+    ) -> float:
+        commands = []
+        for queue, specs in declared:
+            flat = (arg for name, spec in specs.items() for arg in (name, spec))
+            declaration = self._call("declare", queue, int(fresh), TOLERANCE, by, *flat)
+            commands += [self._known(queue), declaration]
+        if not commands:
+            return await self.now()
+        replies = await self._run(*commands)
+        return seconds(replies[1])  # the first of them: instants may be late, but never early
+
+    async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
+        if names:
+            await self._run(*(self._call("withdraw", queue, *each) for queue, each in names))
+
+    async def schedules(self, *queues: str) -> list[ScheduleRecord]:
+        if not queues:
+            return []
+        replies = await self._run(*(self._call("schedules", queue) for queue in queues))
+        return [
+            record
+            for queue, rows in zip(queues, replies, strict=True)
+            for record in sorted(
+                (encoding.schedule(queue, row) for row in rows), key=lambda each: each.name
+            )
+        ]
+
+    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+        args: tuple[Argument, ...] = (name, repr(float(instant)))
+        if job is not None:
+            args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
+        return bool(await self._one("fire", queue, *args) == 1)
+
+    async def edit_schedule(
+        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+    ) -> bool:
+        return bool(await self._one("edit_schedule", queue, name, action) == 1)
+
+    # ------------------------------------------------------------------ workers
+
+    @property
+    def _workers(self) -> str:
+        return f"{self._prefix}:workers"
+
+    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+        await self._run(call("beat", [self._workers], [worker, micros(ttl), info]))
+
+    async def leave(self, worker: str) -> None:
+        await self._run(("HDEL", self._workers, worker))
+
+    async def workers(self) -> list[WorkerRecord]:
+        [reply] = await self._run(call("workers", [self._workers]))
+        return encoding.workers(reply)

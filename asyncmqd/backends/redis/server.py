@@ -1,0 +1,135 @@
+"""A store's server: its keys, the calls that reach it, and how it is set up."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from asyncmqd.backends.base import (
+    BaseBackend,
+    Migration,
+    StoreError,
+    StoreRefused,
+)
+from asyncmqd.backends.loops import PerLoop
+from asyncmqd.backends.redis import address, large, migration
+from asyncmqd.backends.redis.health import concerns, danger, of_replicas
+from asyncmqd.backends.redis.leases import LeaseClient
+from asyncmqd.backends.redis.link import Link
+from asyncmqd.backends.redis.scripts import Argument, Command, Late, call, read_all
+from asyncmqd.backends.redis.wakeups import Wakeups
+from asyncmqd.backends.redis.way import Way
+
+
+class RedisServer(BaseBackend):
+    """Where the keys of a store are, and how commands get there; the verbs are built on it."""
+
+    def __init__(self, url: str) -> None:
+        self._address = address.parse(url)
+        self._secret_url = url
+        self.timeout = self._address.timeout
+        self.url = self._address.url
+        self._leases = LeaseClient(self._address)
+        self._pieces = large.Pieces(self._run)
+        self._prefix = self._address.prefix
+        self._clustered = self._address.scheme == "redis+cluster"  # two queues, two nodes
+        self._connected = False  # whether the store was looked at, in any loop
+        self._ways = PerLoop(partial(Way, self._address, self._leases))
+
+    def __repr__(self) -> str:
+        return f"RedisBackend({self.url!r})"
+
+    @property
+    def secret_url(self) -> str:
+        return self._secret_url
+
+    @property
+    def _link(self) -> Link:
+        return self._ways.here().link
+
+    @property
+    def _wakeups(self) -> Wakeups:
+        return self._ways.here().wakeups
+
+    def _base(self, queue: str) -> str:
+        return f"{self._prefix}:{{{queue}}}:"
+
+    def _call(self, name: str, queue: str, *args: Argument) -> Command:
+        return call(name, [self._base(queue)], args)
+
+    async def _run(self, *commands: Command | Late, again: bool = False) -> list[Any]:
+        link = self._link
+        if self._connected:
+            return await link.run(*commands, again=again)
+        # Before it is connected the limit is one for both.
+        try:
+            async with asyncio.timeout(self._address.timeout):
+                await self.connect()
+                return await link.run(*commands, again=again)
+        except TimeoutError as error:
+            raise link.error(error) from None
+
+    async def _one(self, name: str, queue: str, *args: Argument) -> Any:
+        [reply] = await self._run(self._call(name, queue, *args))
+        return reply
+
+    def _known(self, queue: str) -> Command:
+        # In the same write as what fills the queue, and at each time: an instance that remembered
+        # would not notice that the store was flushed.
+        return ("SADD", self._queues, queue)
+
+    @property
+    def _queues(self) -> str:
+        return f"{self._prefix}:queues"
+
+    # ------------------------------------------------------------------ life
+
+    async def connect(self) -> None:
+        read_all()
+        await migration.check(self._link, self.url, self._prefix)
+        await self._check_channels()
+        if reason := await self.durability_warning():
+            raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
+        self._connected = True
+
+    async def _check_channels(self) -> None:
+        """See that jobs can be told of, before the first is added: nobody hears this."""
+        await self._link.ask("PUBLISH", f"{self._prefix}:wake:", "")
+
+    async def migrate(self) -> Migration | None:
+        return await migration.migrate(self._link, self.url, self._prefix)
+
+    async def close(self) -> None:
+        self._connected = False
+        await self._ways.close()
+        self._leases.close()
+
+    async def warnings(self) -> list[str]:
+        await self._run()
+        memory, persistence = await self._info("memory"), await self._info("persistence")
+        if memory is None or persistence is None:
+            return ["INFO is refused, so nobody knows whether the server may delete jobs"]
+        found = concerns(memory, persistence)
+        if not self._clustered:
+            replication = await self._info("replication")
+            found += of_replicas(replication or [], self._address.min_replicas)
+        return found
+
+    async def _info(self, section: str) -> list[bytes] | None:
+        """Of each master; None if the server has no INFO, or not for this user."""
+        try:
+            return await self._link.ask("INFO", section)
+        except StoreRefused:
+            return None
+        except StoreError as error:
+            if "unknown command" in str(error).lower():
+                return None
+            raise
+
+    async def durability_warning(self) -> str:
+        if self._wakeups.refusal:
+            return self._wakeups.refusal
+        if self._address.allow_eviction:
+            return ""
+        return danger(await self._info("memory") or [])
