@@ -52,7 +52,7 @@ class QueueSupervisor:
         if not self._begun:
             self._begun = True
             begin, ended = self._context.duties.begin, self.ended
-            duty = begin(f"keeper of {self.queue}", self._keep, queue=self.queue)
+            duty = begin(f"supervisor of {self.queue}", self._keep, queue=self.queue)
             duty.ended.add_done_callback(lambda _: ended.set_result(None))
 
     def change(self, options: QueueOptions) -> None:

@@ -146,7 +146,6 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.name or self.task
 
 
-_decoder = msgspec.json.Decoder(Repeatable)
 _LONGEST_INSTANT = 9_999_999_999.0  # Unix seconds; one with as many digits as there will be
 
 
@@ -209,7 +208,7 @@ def decode_schedule(spec: bytes) -> Repeatable:
     UnknownZone, which is one, says that it may be sound where it comes from.
     """
     try:
-        return check(_decoder.decode(spec))
+        return check(msgspec.json.decode(spec, type=Repeatable))
     except RecursionError:
         raise ValueError("expected a schedule, got endless nesting") from None
 

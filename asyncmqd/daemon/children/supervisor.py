@@ -76,7 +76,7 @@ class ChildSupervisor:
 
     def start(self) -> None:
         """Have the child serve, and keep one serving."""
-        self.duty = self._duties.begin(f"keeper of process {self.number}", self._keep)
+        self.duty = self._duties.begin(f"supervisor of process {self.number}", self._keep)
 
     def stop(self) -> asyncio.Future[Answer] | None:
         """Have the child drain and end, and no other follow; it answers once it claims no more."""
