@@ -1,13 +1,23 @@
-"""Draw docs/states.md from the edge table; `--check` says whether it is up to date."""  # noqa: INP001 - no package
+"""Draw docs/states.md and docs/claiming.md from their tables; `--check`: are they up to date?"""  # noqa: INP001 - no package
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
 from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, Edge, Rank, State
+from asyncmqd.runtime.claiming.decide import (
+    EFFECTS,
+    MEANINGS,
+    NEWS,
+    Do,
+    LoopState,
+    View,
+    next_step,
+)
 
-PAGE = Path(__file__).with_name("states.md")
+DOCS = Path(__file__).parent
 
 INTRO = """\
 <!-- made by docs/make_states.py from asyncmqd/domain/states.py; do not edit -->
@@ -69,12 +79,84 @@ def _in_order(edge: Edge) -> list[State]:
     return [state for state in State if state in edge.sources]
 
 
+# ---------------------------------------------------------------------- the claim loop
+
+CLAIMING = """\
+<!-- made by docs/make_states.py from asyncmqd/runtime/claiming/decide.py; do not edit -->
+# States of a claim loop
+
+Each worker has one claim loop. It is in exactly one state at any moment, and news moves it to
+another one. `next_step` decides from the state, and from what is free, runs and has ended, what the
+loop does next. [Why it is so](decisions/claim-loop-decides.md).
+
+"""
+
+
+def claiming_page() -> str:
+    """The whole page."""
+    return CLAIMING + "\n".join([*_news_diagram(), "", *_states(), "", *_news(), "", *_steps(), ""])
+
+
+def _news_diagram() -> list[str]:
+    names: dict[tuple[LoopState, LoopState], list[str]] = {}
+    for news in NEWS:
+        for way in news.moves.items():
+            names.setdefault(way, []).append(news.name)
+    return [
+        "```mermaid",
+        "stateDiagram-v2",
+        f"    [*] --> {LoopState.NEW}",
+        *(
+            f"    {source} --> {target}: {', '.join(names[source, target])}"
+            for source, target in sorted(names, key=lambda pair: [*map([*LoopState].index, pair)])
+        ),
+        f"    {LoopState.LEFT} --> [*]",
+        "```",
+    ]
+
+
+def _states() -> list[str]:
+    rows = [
+        f"| `{each}` | {MEANINGS[each]} | {', '.join(f'`{do}`' for do in _possible(each))} |"
+        for each in LoopState
+        if each is not LoopState.NEW
+    ]
+    return ["| state | meaning | what the loop may do in it |", "|---|---|---|", *rows]
+
+
+def _possible(state: LoopState) -> list[Do]:
+    """All that is done in a state, whatever else there is."""
+    either = (False, True)
+    views = itertools.product(either, either, (0, 1), either, (0, 1), either, (0, 1, 4))
+    found = set()
+    for answers, isolated, in_flight, exclusive, running, ended, free in views:
+        view = View(
+            state, answers, isolated, in_flight, exclusive, running, ended, free, 2, None, None
+        )
+        found.add(next_step(view).do)
+    return [do for do in Do if do in found]
+
+
+def _news() -> list[str]:
+    rows = [f"| `{news.name}` | {news.meaning} |" for news in NEWS]
+    return ["| news | meaning |", "|---|---|", *rows]
+
+
+def _steps() -> list[str]:
+    rows = [f"| `{do}` | {EFFECTS[do]} |" for do in Do]
+    return ["| step | what the loop does |", "|---|---|", *rows]
+
+
+PAGES = {DOCS / "states.md": page, DOCS / "claiming.md": claiming_page}
+
+
 def main() -> None:
-    """Write the page, or exit 1 if `--check` finds it outdated."""
-    if "--check" not in sys.argv:
-        PAGE.write_text(page())
-    elif PAGE.read_text() != page():
-        sys.exit(f"{PAGE}: not what the edge table says: run make docs")
+    """Write the pages, or exit 1 if `--check` finds one outdated."""
+    for path, make in PAGES.items():
+        if "--check" not in sys.argv:
+            path.write_text(make())
+        elif path.read_text() != make():
+            sys.exit(f"{path}: not what the tables say: run make docs")
 
 
 if __name__ == "__main__":

@@ -85,16 +85,16 @@ SABOTAGE = """
 from asyncmqd.runtime.claiming.loop import ClaimLoop
 
 crashes = 2
-whole = ClaimLoop._turn
+whole = ClaimLoop._send
 
-async def broken(self, room, began):
+async def broken(self, limit):
     global crashes
-    if self.queue == "mail" and crashes:
+    if self.queue == "mail" and limit and crashes:
         crashes -= 1
         raise RuntimeError("sabotage")
-    await whole(self, room, began)
+    return await whole(self, limit)
 
-ClaimLoop._turn = broken
+ClaimLoop._send = broken
 """
 
 

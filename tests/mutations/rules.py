@@ -11,6 +11,8 @@ STALLED = ("tests/runtime/test_stalls.py::test_after_a_stall_holders_get_time_to
 
 EXECUTORS = ("tests/runtime/test_executors.py",)
 
+DECISION = ("tests/unit/test_claim_decide.py",)
+
 OPTIONS = ("tests/unit/test_options.py",)
 
 RULES = [
@@ -195,16 +197,40 @@ RULES = [
         ("tests/runtime/test_duties.py",),
     ),
     Mutation(
-        "asyncmqd/runtime/claiming/loop.py",
-        "return self._signed_up and self._hungry and",
-        "return False and",
+        "asyncmqd/runtime/claiming/decide.py",
+        "if state is LoopState.WOKEN and not view.capacity:",
+        "if False:",
         ("tests/runtime/test_passing_on.py",),
     ),
     Mutation(
+        "asyncmqd/runtime/claiming/decide.py",
+        "    if state in _IS_UNSURE:\n",
+        "    if state is LoopState.UNSURE:\n",
+        DECISION,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/decide.py",
+        "{LoopState.ASKING: LoopState.LOOKING, LoopState.REGISTERED: LoopState.WOKEN},",
+        "{LoopState.ASKING: LoopState.LOOKING, LoopState.REGISTERED: LoopState.LOOKING},",
+        DECISION,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/decide.py",
+        "{LoopState.ASKING: LoopState.REGISTERED, LoopState.LOOKING: LoopState.WOKEN},",
+        "{LoopState.ASKING: LoopState.REGISTERED, LoopState.LOOKING: LoopState.REGISTERED},",
+        DECISION,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/decide.py",
+        " and not view.exclusive\n",
+        "\n",
+        DECISION,
+    ),
+    Mutation(
         "asyncmqd/runtime/claiming/loop.py",
-        "            claims = await self._still_held(claims)\n",
-        "            self.capacity.use(reserved, len(claims))\n"
-        "            claims = await self._still_held(claims)\n"
+        "            brought = await self._still_held(brought)\n",
+        "            self.capacity.use(reserved, len(brought))\n"
+        "            brought = await self._still_held(brought)\n"
         "            reserved = NOTHING\n",
         ("tests/runtime/test_found_by_simulation.py",),
     ),

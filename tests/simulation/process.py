@@ -12,6 +12,7 @@ from asyncmqd.domain.life import Life
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.claiming.decide import LoopState
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.simulation.loop import SimLoop
@@ -157,7 +158,7 @@ class Process:
             found[f"{worker.queue} running"] = loop.running
             found[f"{worker.queue} finished"] = loop._unacknowledged.ended
             found[f"{worker.queue} noted"] = loop._unacknowledged.progressed
-            found[f"{worker.queue} unsure"] = loop._unsure
+            found[f"{worker.queue} unsure"] = loop.state is LoopState.UNSURE
             found[f"{worker.queue} slots"] = loop.capacity.slots.taken
             if loop.capacity.limiter is not None:
                 found[f"{worker.queue} tokens"] = loop.capacity.limiter._reserved

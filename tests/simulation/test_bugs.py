@@ -15,8 +15,9 @@ from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.store_clock import StoreClock
 from asyncmqd.runtime import scanner, scheduler
-from asyncmqd.runtime.claiming import loop
+from asyncmqd.runtime.claiming import runs
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
+from asyncmqd.runtime.claiming.decide import RECONCILE
 from asyncmqd.runtime.claiming.isolation import Isolation
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
@@ -28,7 +29,7 @@ from tests.simulation.seeds import play, play_dense, play_jumping
 from tests.simulation.simulation import Report
 
 _apply = InMemoryBackend._apply
-_exchange = ClaimLoop._exchange
+_send = ClaimLoop._send
 _use = Capacity.use
 _crashed = settle._crashed
 Patch = pytest.MonkeyPatch
@@ -102,23 +103,23 @@ def instants_by_the_own_clock(patch: Patch) -> None:
 def lost_reply_forgotten(patch: Patch) -> None:
     """A claim loop does not ask what a lost reply had brought it."""
 
-    async def find(self: Any) -> None:
-        self._unsure = False
+    async def reconcile(self: Any) -> None:
+        self._note(RECONCILE)
 
-    patch.setattr(ClaimLoop, "_find_unknown_claims", find)
+    patch.setattr(ClaimLoop, "_reconcile", reconcile)
 
 
 def outcome_forgotten(patch: Patch) -> None:
     """Outcomes are dropped when the round trip that carries them fails."""
 
-    async def exchange(self: Any, room: int) -> Any:
+    async def send(self: Any, limit: int) -> Any:
         try:
-            return await _exchange(self, room)
+            return await _send(self, limit)
         except StoreError:
             self._unacknowledged.ended = []
             raise
 
-    patch.setattr(ClaimLoop, "_exchange", exchange)
+    patch.setattr(ClaimLoop, "_send", send)
 
 
 def slots_forgotten(patch: Patch) -> None:
@@ -142,7 +143,7 @@ def crash_charged_as_failure(patch: Patch) -> None:
 
 def suspects_side_by_side(patch: Patch) -> None:
     """Nobody is suspected: a poison job kills for ever."""
-    patch.setattr(loop, "is_suspect", lambda _: False)
+    patch.setattr(runs, "is_suspect", lambda _: False)
 
 
 def tried_beside_others(patch: Patch) -> None:

@@ -29,9 +29,9 @@ class Capacity:
         self._alarm: asyncio.TimerHandle | None = None
 
     @property
-    def available(self) -> bool:
-        """Whether one more job could begin now."""
-        return self.slots.free > 0 and (self.limiter is None or not self.limiter.wait_time())
+    def tokens(self) -> int | None:
+        """How many tokens can be reserved now; None without a rate limit."""
+        return None if self.limiter is None else self.limiter.available
 
     def reserve(self, limit: int) -> Reservation:
         """Take free slots, at most the share of one round trip, and a token for each."""

@@ -47,11 +47,15 @@ class RateLimiter:
         self._tokens = min(self._tokens, self._burst)
         self._room.set()
 
+    @property
+    def available(self) -> int:
+        """How many tokens can be reserved now."""
+        self._refill()
+        return max(0, math.floor(self._tokens - self._reserved + _EPSILON))
+
     def reserve(self, wanted: int) -> int:
         """Reserve up to `wanted` tokens; how many there were."""
-        self._refill()
-        count = min(wanted, math.floor(self._tokens - self._reserved + _EPSILON))
-        count = max(0, count)
+        count = min(wanted, self.available)
         self._reserved += count
         return count
 

@@ -1,9 +1,11 @@
 """The claim loop: one round trip carries settled jobs to the store and brings new ones.
 
 While it is under way, finished jobs gather; so at low load a batch is one job at once, and at high
-load batches grow by themselves. Two such round trips may overlap, so that neither Python nor the
-store waits for the other. The loop is never cancelled, for a reply that is thrown away holds
-jobs that nobody would run: it is told to drain instead.
+load batches grow by themselves. Two such polls may overlap, so that neither Python nor the store
+waits for the other. The loop is never cancelled, for a reply that is thrown away holds jobs that
+nobody would run: it is told to drain instead (docs/decisions/claim-loop-drains.md).
+
+What to do next is decided in decide.py. Here it is done.
 """
 
 from __future__ import annotations
@@ -15,31 +17,27 @@ from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.settle import (
-    SUSPECT_PAUSE,
-    Outcome,
-    Released,
-    is_suspect,
-    settle,
-)
+from asyncmqd.runtime.claiming import decide
 from asyncmqd.runtime.claiming.brake import Brake
-from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity, Reservation
+from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity
 from asyncmqd.runtime.claiming.completion import Batch, Unacknowledged
-from asyncmqd.runtime.claiming.isolation import ClaimLost
+from asyncmqd.runtime.claiming.decide import Do, LoopState, News, Step, View, next_step
 from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.execute import Execution
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.rules import decide
 from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
 
-BATCH = 1_000  # jobs that one round trip brings at most
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
+_NEVER = float("inf")
+_SLEEPS = frozenset({Do.SLEEP, Do.AWAIT_CAPACITY})
+_EXCHANGES = frozenset({Do.CLAIM, Do.SETTLE})
 
 
 class ClaimLoop:
-    """Claims jobs of one queue, starts their runs, and settles them."""
+    """Claims jobs of one queue, has them run, and settles them."""
 
     def __init__(
         self,
@@ -58,21 +56,20 @@ class ClaimLoop:
         self.capacity = capacity
         self.scanner = scanner
         self.drain_timeout = drain_timeout  # seconds
-        self.running: dict[str, Run] = {}
-        self._lanes: dict[int, float] = {}  # lanes under way, by the loop time they began
-        self._hungry = True  # the queue may have work
-        self._signed_up = False  # the store may have us among those that it wakes
-        self._unsure = False  # a reply was lost: the store may hold claims for us
-        self._failures = 0  # round trips that failed in a row
-        self._deadline: float | None = None  # loop time; set once draining
-        self._begun = False
-        self._retired = False  # others are woken instead of us
+        self.state = LoopState.NEW
+        self._polls: dict[int, float] = {}  # those in flight, by the loop time they began
+        self._exclusive = False  # the one in flight lets no other go beside it
+        self._overlap = False  # two have been in flight since there was none
+        self._failures = 0  # polls that failed in a row
+        self._deadline = _NEVER  # of a drain, in loop time
+        self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
         self._unacknowledged = Unacknowledged(queue, context, self._wakeup)
+        self._runs = Runs(context, execution, capacity, scanner, self._unacknowledged, self._wakeup)
+        self.running = self._runs.running
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
         execution.on_cannot_begin = self.brake.press
-        self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._loop = asyncio.get_running_loop()
 
     # ------------------------------------------------------------------ from outside
@@ -82,8 +79,8 @@ class ClaimLoop:
 
         The first cancellation gives running jobs `drain_timeout` seconds, a further one none.
         """
-        self._begun = True
-        main = begin(self._run_lanes(), name=f"claims of {self.queue}")
+        self._note(decide.BEGIN)
+        main = begin(self._run_polls(), name=f"claims of {self.queue}")
         self.execution.ending = lambda: main.cancelling() > 0
         cancelled: asyncio.CancelledError | None = None
         while not main.done():
@@ -101,33 +98,17 @@ class ClaimLoop:
     @property
     def draining(self) -> bool:
         """Whether no job is claimed any more."""
-        return self._deadline is not None
+        return self.state in decide.DRAINS
 
     @property
     def claiming(self) -> bool:
-        """Whether it takes jobs: from its start until it drains, but for the trial of a suspect."""
-        return self._begun and not self._away
+        """Whether it takes jobs: from its start until it drains, but while a suspect runs alone."""
+        return self.state in decide.SERVES and not self.context.isolation.active
 
     @property
     def has_room(self) -> bool:
         """Whether it would begin a job at once that it got now."""
-        return self.claiming and self.capacity.available and self.brake.left != 0
-
-    def ring(self) -> None:
-        """Look again at what there is to do."""
-        self._wakeup.set()
-
-    def wake(self) -> None:
-        """The queue may have work."""
-        self._hungry = True
-        # While a suspect is tried here it is one for others, who are told by retiring anew.
-        self._retired = self._retired and self.draining
-        self._wakeup.set()
-
-    def change_limiter(self, limiter: RateLimiter | None) -> None:
-        """Use this one from the next claim on; tokens reserved from the old one are its own."""
-        self.capacity.limiter = limiter
-        self._wakeup.set()
+        return self.claiming and self._view().capacity > 0
 
     @property
     def unacknowledged(self) -> int:
@@ -136,18 +117,32 @@ class ClaimLoop:
 
     @property
     def busy_since(self) -> float | None:
-        """Loop time at which the longest round trip under way began; None if there is none."""
-        return min(self._lanes.values(), default=None)
+        """Loop time at which the longest poll in flight began; None if there is none."""
+        return min(self._polls.values(), default=None)
+
+    def ring(self) -> None:
+        """Look again at what there is to do."""
+        self._wakeup.set()
+
+    def wake(self) -> None:
+        """The queue may have work."""
+        self._note(decide.WAKE)
+        self._wakeup.set()
+
+    def change_limiter(self, limiter: RateLimiter | None) -> None:
+        """Use this one from the next claim on; tokens reserved from the old one are its own."""
+        self.capacity.limiter = limiter
+        self._wakeup.set()
 
     # ------------------------------------------------------------------ the loop
 
-    async def _run_lanes(self) -> None:
+    async def _run_polls(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                for lane in range(POLLS):
-                    group.create_task(self._turn_for_ever(lane))
+                for number in range(POLLS):
+                    group.create_task(self._poll(number))
         except BaseException:
-            await self._give_up()
+            await self._release_after_crash()
             raise
         finally:
             self.capacity.call_no_more()
@@ -155,133 +150,101 @@ class ClaimLoop:
             if self._stop is not None:
                 self._stop.cancel()
 
-    async def _give_up(self) -> None:
-        """An error of ours ends this loop: hand back what it holds, or at least let it run out."""
-        runs = list(self.running.values())
-        self._hand_back()
-        if tasks := [run.asyncio_task for run in runs if run.asyncio_task is not None]:
-            await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
-        held = [*runs, *(run for run, _ in self._unacknowledged.ended)]
-        try:
-            await self._exchange(0)
-        except Exception as error:  # noqa: BLE001 - we are failing already
-            self.context.observer.event("queue.release_failed", queue=self.queue, error=str(error))
-        for run in held:
-            self.context.leases.drop(run)
-
-    async def _turn_for_ever(self, lane: int) -> None:
-        while (reserved := await self._something_to_do()) is not None:
-            self._lanes[lane] = self._loop.time()
+    async def _poll(self, number: int) -> None:
+        """Do what is decided, one thing after the other, until that is to stop."""
+        while (step := next_step(self._view())).do is not Do.STOP:
+            if step.do in _SLEEPS:
+                await self._sleep(step)
+                continue
+            self._overlap = bool(self._polls) and (self._overlap or step.claims > 0)
+            self._polls[number] = self._loop.time()
             try:
-                await self._turn(reserved, self._lanes[lane])
+                if step.do in _EXCHANGES:
+                    await self._exchange(step.claims, self._polls[number])
+                else:
+                    await self._carry_out_alone(step.do)
             except StoreError as error:
                 await self._after_failure(error)
             finally:
-                del self._lanes[lane]
-                self._wakeup.set()  # the other lane may have waited for us
+                del self._polls[number]
+                self._wakeup.set()  # the other poll may have waited for this one
 
-    async def _something_to_do(self) -> Reservation | None:
-        """Wait for settled jobs or for work to claim, and keep room for it; None when drained."""
-        while True:
-            alone = not self._lanes
-            if alone and (self._unsure or self._must_retire or self._must_pass_on):
-                return NOTHING
-            # Beside a round trip that is under way, only a full share is worth another one. A claim
-            # that began before the drain must have come back before we retire: it may sign us up.
-            slots = self.capacity.slots
-            in_pairs = not (self._unsure or self.draining)
-            may_go = alone or (in_pairs and slots.free >= slots.share)
-            reserved = self._reserve(BATCH) if may_go else NOTHING
-            if may_go and (self._unacknowledged or (reserved.number and self._hungry)):
-                return reserved
-            if reserved.number:
-                self.capacity.use(reserved)
-            if self.draining and alone and not self.running:
-                return None
-            self._wakeup.clear()
-            self.capacity.call_no_more()
-            if self._hungry and not self.draining:
-                self.capacity.call_when_available(self.ring)
-            await self._wakeup.wait()
+    def _view(self) -> View:
+        slots = self.capacity.slots
+        return View(
+            self.state,
+            self.context.health.good,
+            self.context.isolation.active,
+            len(self._polls),
+            self._exclusive,
+            len(self.running),
+            bool(self._unacknowledged),
+            slots.free,
+            slots.share,
+            self.capacity.tokens,
+            self.brake.left,
+        )
 
-    @property
-    def _away(self) -> bool:
-        return self.draining or self.context.isolation.active
+    def _note(self, news: News) -> None:
+        self.state = news.after(self.state)
 
-    @property
-    def _must_retire(self) -> bool:
-        return self._away and not self._retired and self.context.health.good
+    async def _sleep(self, step: Step) -> None:
+        self._wakeup.clear()
+        self.capacity.call_no_more()
+        if step.do is Do.AWAIT_CAPACITY:
+            self.capacity.call_when_available(self.ring)
+        await self._wakeup.wait()
 
-    @property
-    def _must_pass_on(self) -> bool:
-        """Whether the store woke us for a job that would have to wait here, not elsewhere.
-
-        We had room when we signed up. Then a reload lowered a limit, or others took shared slots.
-        """
-        return self._signed_up and self._hungry and not self.has_room and self.context.health.good
-
-    def _reserve(self, limit: int) -> Reservation:
-        if self._away:
-            return NOTHING
-        left = self.brake.left
-        return self.capacity.reserve(limit if left is None else min(limit, left))
-
-    async def _turn(self, reserved: Reservation, began: float) -> None:
-        """One round trip: settle what has ended, claim jobs for the room reserved, start them."""
-        if self._unsure:
-            await self._find_unknown_claims()
-            return
-        if self._must_retire:
-            self._retired = True  # one attempt: a store that fails must not hold up the drain
-            await self.context.wakeups.retire(self.queue)
-            self._signed_up = False
-            self._hungry = self._hungry or not self._away  # a claim signs up again
-            return
-        if not reserved.number and self._must_pass_on:
-            await self.context.wakeups.hand_over(self.queue)
-            self._signed_up = False
-            return
-        room = reserved.number
-        if room:
-            self._hungry = False  # a wake-up that comes while we wait says otherwise
+    async def _carry_out_alone(self, do: Do) -> None:
+        self._exclusive = True
         try:
-            batch, reply = await self._exchange(room)
+            if do is Do.RECONCILE:
+                await self._reconcile()
+            elif do is Do.UNSUBSCRIBE:
+                await self._unsubscribe()
+            else:
+                await self.context.wakeups.hand_over(self.queue)
+                self._note(decide.HAND_OVER)
+        finally:
+            self._exclusive = False
+
+    # ------------------------------------------------------------------ polls
+
+    async def _exchange(self, claims: int, began: float) -> None:
+        """Settle what has ended, claim as many jobs, and start them."""
+        reserved = self.capacity.reserve(claims)
+        asked = reserved.number
+        if asked:
+            self._note(decide.ASK)
+        try:
+            batch, reply = await self._send(asked)
         except BaseException as error:
             self.capacity.use(reserved)  # also when this loop ends: others may share the slots
             if isinstance(error, StoreError):
-                self._unsure = self._unsure or room > 0
-                self._signed_up = self._signed_up or room > 0
-                self._hungry = True
+                self._note(decide.LOSE if asked else decide.WAKE)
             raise
         self._failures = 0
         self.context.health.answered()
-        if room:
-            self._note_filling(room, len(reply.claims))
-        await self._start_all(reply.claims, reserved, self._loop.time() - began)
+        if asked:
+            self._note_filling(len(reply.claims) == asked)
+        brought = reply.claims
+        if brought and self._loop.time() - began > self.context.leases.duration / 2:
+            brought = await self._still_held(brought)
+        # Not before: starts that are counted while the store is asked make room for others.
+        self._runs.start(brought, reserved)
         try:
-            if reply.claims:
+            if brought:
                 await asyncio.sleep(0)  # they begin now: counting and logging what ended can wait
         finally:
             self._unacknowledged.note_answers(batch, reply.answers)
 
-    def _note_filling(self, room: int, brought: int) -> None:
-        """A claim that comes back short signs us up to be woken, a full one signs us off."""
-        if brought == room:
-            self._hungry = True
-            # Of two at once nobody knows which was the last: then we may be signed up still.
-            self._signed_up = self._signed_up and len(self._lanes) > 1
-            self.scanner.look_soon()  # nobody wakes us while we are full
-        else:
-            self._signed_up = True
-            self.scanner.ring()  # what woke us may have been a delayed job
-
-    async def _exchange(self, room: int) -> tuple[Batch, Turn]:
+    async def _send(self, limit: int) -> tuple[Batch, Turn]:
         batch = self._unacknowledged.take()
         try:
             if batch.changes:
                 failpoint("settling")
             reply = await self.context.backend.turn(
-                self.queue, batch.changes, room, self.context.leases.duration, self.name
+                self.queue, batch.changes, limit, self.context.leases.duration, self.name
             )
             if batch.changes:
                 failpoint("settled")
@@ -292,46 +255,13 @@ class ClaimLoop:
             raise
         return batch, reply
 
-    async def _after_failure(self, error: StoreError) -> None:
-        self.context.health.failed(error)
-        if self._deadline is not None and not (self.running or self._unacknowledged.ended):
-            # With nothing to run and nothing to save, this attempt was to be the last.
-            self._deadline = min(self._deadline, self.busy_since or self._loop.time())
-        if self._deadline is not None and self._loop.time() > self._deadline + LAST_FLUSH:
-            self._unacknowledged.abandon(error)
-            self._unsure = False
-            return
-        await self.context.health.pause(self._failures)
-        self._failures += 1
-
-    async def _find_unknown_claims(self) -> None:
-        """Start what a lost reply had brought us, or hand it back if there is no room."""
-        held = await self.context.backend.held(self.queue, self.name)
-        mine = (claim for claim in held if claim.worker == self.name)
-        unknown = [claim for claim in mine if not self.context.leases.holds(claim)]
-        # Renewed at once: while we waited for the reply, their leases have almost run out.
-        kept = await self.context.leases.check(unknown) if unknown else []
-        for claim in itertools.compress(unknown, kept):
-            reserved = self._reserve(1)
-            if reserved.number:
-                self.capacity.use(reserved, *((0, 1) if is_suspect(claim) else (1, 0)))
-                self._start(claim, reserved.limiter)
-            else:
-                change = settle(claim, Released(), self.execution.policy(None, None), 0.0)
-                self._unacknowledged.add_end(Run(claim, self._loop.time()), change)
-        self._unsure = False
-
-    # ------------------------------------------------------------------ starting
-
-    async def _start_all(self, claims: list[Claim], reserved: Reservation, took: float) -> None:
-        if claims and took > self.context.leases.duration / 2:
-            claims = await self._still_held(claims)
-        # Not before: starts that are counted while the store is asked make room for others.
-        suspects = sum(map(is_suspect, claims))  # not started yet: they wait for their turn
-        self.capacity.use(reserved, len(claims) - suspects, suspects)
-        # Suspects first: a trial needs a process in which nothing has begun yet.
-        for claim in sorted(claims, key=is_suspect, reverse=True):
-            self._start(claim, reserved.limiter)
+    def _note_filling(self, full: bool) -> None:
+        if full:
+            self._note(decide.FULL_BESIDE if self._overlap else decide.FULL)
+            self.scanner.look_soon()  # nobody wakes us while we are full
+        else:
+            self._note(decide.SHORT)
+            self.scanner.ring()  # what woke us may have been a delayed job
 
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
         """The reply took so long (a stalled store, a stopped process) that leases may be over."""
@@ -341,87 +271,63 @@ class ClaimLoop:
             return claims  # not known: fenced all the same
         return [*itertools.compress(claims, kept)]
 
-    def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
-        former = self.running.get(claim.id)
-        if former is not None:  # we had lost it without noticing, and claimed it anew
-            former.stop("lost")
-            self.context.leases.explain(former)
-        run = Run(claim, self._loop.time())
-        run.on_overstay = self._settle_without
-        run.on_progress = self._unacknowledged.report
-        self.running[claim.id] = run
-        self.context.leases.hold(run)
-        if is_suspect(claim):
-            run.reserved = limiter
-            work = self._run_suspect(run)
-        else:
-            work = self._run(run)
-        run.asyncio_task = begin(work)
+    async def _reconcile(self) -> None:
+        """Start what a lost reply had brought us, or hand it back if there is no room."""
+        held = await self.context.backend.held(self.queue, self.name)
+        mine = (claim for claim in held if claim.worker == self.name)
+        unknown = [claim for claim in mine if not self.context.leases.holds(claim)]
+        # Renewed at once: while we waited for the reply, their leases have almost run out.
+        kept = await self.context.leases.check(unknown) if unknown else []
+        for claim in itertools.compress(unknown, kept):
+            reserved = self.capacity.reserve(1) if self.has_room else NOTHING
+            if reserved.number:
+                self._runs.start([claim], reserved)
+            else:
+                self._runs.release(claim)
+        self._note(decide.RECONCILE)
 
-    async def _run(self, run: Run) -> None:
-        if not self.context.isolation.admits(run):
-            self._hand_over(run, Released())
-            return
-        outcome = await self.execution.execute(run)
-        self._hand_over(run, outcome)
-
-    async def _run_suspect(self, run: Run) -> None:
-        """A job that was on board at two crashes has to wait for its turn to be tried."""
-        if not self.context.isolation.begin(run):
-            self._hand_over(run, Released(SUSPECT_PAUSE))
-            return
+    async def _unsubscribe(self) -> None:
+        self._note(decide.UNSUBSCRIBE)
         try:
-            async with self.context.isolation.run_alone(
-                run, self.context.backend, self.context.health
-            ):
-                run.use_token()
-                await self._run(run)
+            await self.context.wakeups.retire(self.queue)
         except StoreError:
-            self._hand_over(run, Released(SUSPECT_PAUSE))
-        except ClaimLost:
-            self.context.leases.explain(run)
-            self._hand_over(run, None)
+            self._note(decide.FAIL_TO_UNSUBSCRIBE)
+            raise
 
-    # ------------------------------------------------------------------ settling
-
-    def _hand_over(self, run: Run, outcome: Outcome | None) -> None:
-        """A run has ended: decide, and leave the change for the next round trip."""
-        if run.ended:  # it overstayed its stop, and was settled without
+    async def _after_failure(self, error: StoreError) -> None:
+        self.context.health.failed(error)
+        if self.draining and not (self.running or self._unacknowledged.ended):
+            # With nothing to run and nothing to save, this attempt was to be the last.
+            self._deadline = min(self._deadline, self.busy_since or self._loop.time())
+        if self._loop.time() > self._deadline + LAST_FLUSH:
+            self._unacknowledged.abandon(error)
+            self._note(decide.GIVE_UP)
             return
-        run.end()
-        run.duration = self._loop.time() - run.started
-        run.refund_token()
-        if self.running.get(run.id) is run:
-            del self.running[run.id]
-        self.capacity.slots.give()
-        if outcome is not None:
-            change = decide(run, outcome, self.context.observer)
-            if change.edge in {"retry", "snooze"}:
-                self.scanner.expect(change.delay)
-            self._unacknowledged.add_end(run, change)
-        self._wakeup.set()
+        await self.context.health.pause(self._failures)
+        self._failures += 1
 
-    def _settle_without(self, run: Run) -> None:
-        """The run does not end though it was told to, or was told before it began.
-
-        Its slot is freed, and its end counts no more.
-        """
-        if run.begun:
-            reason = run.stop_reason or ""
-            self.context.observer.about(run.claim, run.task_name, "job.stuck", reason)
-        self._hand_over(run, self.execution.stopped(run))
-
-    # ------------------------------------------------------------------ draining
+    # ------------------------------------------------------------------ ending
 
     def _drain(self, timeout: float) -> None:
         """Claim no more; in `timeout` seconds hand back what still runs."""
+        self._note(decide.DRAIN)
         self._deadline = self._loop.time() + timeout
         if timeout > 0:
-            self._stop = self._loop.call_later(timeout, self._hand_back)
+            self._stop = self._loop.call_later(timeout, self._runs.release_all)
         else:
-            self._hand_back()
+            self._runs.release_all()
         self._wakeup.set()
 
-    def _hand_back(self) -> None:
-        for run in list(self.running.values()):
-            run.stop("released")
+    async def _release_after_crash(self) -> None:
+        """An error of ours ends this loop: hand back what it holds, or at least let it run out."""
+        runs = list(self.running.values())
+        self._runs.release_all()
+        if tasks := [run.asyncio_task for run in runs if run.asyncio_task is not None]:
+            await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
+        held: list[Run] = [*runs, *(run for run, _ in self._unacknowledged.ended)]
+        try:
+            await self._send(0)
+        except Exception as error:  # noqa: BLE001 - we are failing already
+            self.context.observer.event("queue.release_failed", queue=self.queue, error=str(error))
+        for run in held:
+            self.context.leases.drop(run)

@@ -1,0 +1,131 @@
+"""`Runs`: what becomes of a worker's claims, from their start to the change that settles them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.settle import SUSPECT_PAUSE, Outcome, Released, is_suspect, settle
+from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
+from asyncmqd.runtime.claiming.completion import Unacknowledged
+from asyncmqd.runtime.claiming.isolation import ClaimLost
+from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.execute import Execution
+from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.rules import decide
+from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.scanner import Scanner
+
+
+class Runs:
+    """The runs of one worker. Each takes a slot that was reserved for it, and gives it back.
+
+    `wakeup` is set when one has ended.
+    """
+
+    def __init__(
+        self,
+        context: ProcessContext,
+        execution: Execution,
+        capacity: Capacity,
+        scanner: Scanner,
+        unacknowledged: Unacknowledged,
+        wakeup: asyncio.Event,
+    ) -> None:
+        self.running: dict[str, Run] = {}  # by job id
+        self._context = context
+        self._execution = execution
+        self._capacity = capacity
+        self._scanner = scanner
+        self._unacknowledged = unacknowledged
+        self._wakeup = wakeup
+        self._loop = asyncio.get_running_loop()
+
+    def start(self, claims: list[Claim], reserved: Reservation) -> None:
+        """Start the runs of these claims; what they do not need of the reservation goes back."""
+        suspects = sum(map(is_suspect, claims))  # not started yet: they wait for their turn
+        self._capacity.use(reserved, len(claims) - suspects, suspects)
+        # Suspects first: one runs alone only in a process in which nothing has begun yet.
+        for claim in sorted(claims, key=is_suspect, reverse=True):
+            self._start(claim, reserved.limiter)
+
+    def release(self, claim: Claim) -> None:
+        """Hand a claim back that is not to be started."""
+        run = Run(claim, self._loop.time())
+        self._unacknowledged.add_end(run, settle(claim, Released(), run.policy, 0.0))
+
+    def release_all(self) -> None:
+        """Stop what runs, and hand it back."""
+        for run in list(self.running.values()):
+            run.stop("released")
+
+    # ------------------------------------------------------------------ one run
+
+    def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
+        former = self.running.get(claim.id)
+        if former is not None:  # we had lost it without noticing, and claimed it anew
+            former.stop("lost")
+            self._context.leases.explain(former)
+        run = Run(claim, self._loop.time())
+        run.on_overstay = self._settle_without
+        run.on_progress = self._unacknowledged.report
+        self.running[claim.id] = run
+        self._context.leases.hold(run)
+        if is_suspect(claim):
+            run.reserved = limiter
+            work = self._run_suspect(run)
+        else:
+            work = self._run(run)
+        run.asyncio_task = begin(work)
+
+    async def _run(self, run: Run) -> None:
+        if not self._context.isolation.admits(run):
+            self._end(run, Released())
+            return
+        outcome = await self._execution.execute(run)
+        self._end(run, outcome)
+
+    async def _run_suspect(self, run: Run) -> None:
+        """A job that was on board at two crashes has to wait for its turn to run alone."""
+        context = self._context
+        if not context.isolation.begin(run):
+            self._end(run, Released(SUSPECT_PAUSE))
+            return
+        try:
+            async with context.isolation.run_alone(run, context.backend, context.health):
+                run.use_token()
+                await self._run(run)
+        except StoreError:
+            self._end(run, Released(SUSPECT_PAUSE))
+        except ClaimLost:
+            context.leases.explain(run)
+            self._end(run, None)
+
+    def _end(self, run: Run, outcome: Outcome | None) -> None:
+        """A run has ended: decide, and leave the change for the next round trip."""
+        if run.ended:  # it overstayed its stop, and was settled without
+            return
+        run.end()
+        run.duration = self._loop.time() - run.started
+        run.refund_token()
+        if self.running.get(run.id) is run:
+            del self.running[run.id]
+        self._capacity.slots.give()
+        if outcome is not None:
+            change = decide(run, outcome, self._context.observer)
+            if change.edge in {"retry", "snooze"}:
+                self._scanner.expect(change.delay)
+            self._unacknowledged.add_end(run, change)
+        self._wakeup.set()
+
+    def _settle_without(self, run: Run) -> None:
+        """The run does not end though it was told to, or was told before it began.
+
+        Its slot is freed, and its end counts no more.
+        """
+        if run.begun:
+            reason = run.stop_reason or ""
+            self._context.observer.about(run.claim, run.task_name, "job.stuck", reason)
+        self._end(run, self._execution.stopped(run))
