@@ -20,7 +20,7 @@ __all__ = ["daemon", "place"]
 APPLICATION = Path(__file__).parent / "app"
 
 
-@pytest.mark.timeout(240)  # it installs twice, which takes a while on a loaded machine
+@pytest.mark.timeout(900)  # it installs four times, which takes a while on a loaded machine
 def test_install_run_upgrade_remove(
     living: Installation, place: Path, daemon: Callable[..., Daemon]
 ) -> None:
