@@ -178,7 +178,7 @@ async def send(backend: BaseBackend, queue: str, jobs: Sequence[NewJob]) -> list
     failpoint("adding")
     added = await backend.add(queue, jobs)
     failpoint("added")
-    return added
+    return [each.is_new for each in added]
 
 
 class _Outboxes(dict[str, Outbox]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -36,6 +36,18 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payload: bytes
     priority: int = DEFAULT_PRIORITY
     delay: float = 0.0  # seconds from the store's now; 0 means waiting at once
+
+
+class Added(msgspec.Struct, frozen=True, gc=False):
+    """What a store says of one job to add."""
+
+    id: str  # of the job that the queue has now
+    outcome: Literal["new", "existed"]
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was filed by this very call."""
+        return self.outcome == "new"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -24,6 +24,7 @@ from asyncmqd.domain.settle import (
     settle,
 )
 from asyncmqd.domain.states import State
+from tests.added import are_new
 
 QUEUE = "mail"
 WORKER = "host/one"
@@ -46,7 +47,7 @@ def names(count: int, prefix: str = "job") -> list[str]:
 
 async def fill(backend: BaseBackend, *ids: str, queue: str = QUEUE) -> None:
     """Add plain jobs in this order."""
-    assert await backend.add(queue, [job(id) for id in ids]) == [True] * len(ids)
+    assert are_new(await backend.add(queue, [job(id) for id in ids])) == [True] * len(ids)
 
 
 async def take(backend: BaseBackend, limit: int = 100, *, lease: float = LEASE) -> list[Claim]:

@@ -17,6 +17,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import TERMINAL, State
+from tests.added import are_new
 
 FAR = 10_000.0  # seconds
 
@@ -36,7 +37,7 @@ class Add(msgspec.Struct, frozen=True):
     jobs: tuple[NewJob, ...]
 
     async def play(self, side: Side) -> Any:
-        return await side.backend.add(side.queue, self.jobs)
+        return are_new(await side.backend.add(side.queue, self.jobs))
 
 
 class Decision(msgspec.Struct, frozen=True):

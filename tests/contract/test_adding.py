@@ -7,6 +7,7 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.options import LOWEST_PRIORITY
 from asyncmqd.domain.states import State
+from tests.added import are_new
 from tests.contract.jobs import (
     LONG,
     QUEUE,
@@ -68,8 +69,8 @@ async def test_lower_priority_numbers_come_first_and_fifo_holds_inside(
 async def test_an_id_is_added_once(backend: BaseBackend) -> None:
     first = job("a", priority=1, payload=b"first")
     second = job("a", priority=2, payload=b"second", delay=LONG)
-    assert await backend.add(QUEUE, [first, second, job("b")]) == [True, False, True]
-    assert await backend.add(QUEUE, [second]) == [False]
+    assert are_new(await backend.add(QUEUE, [first, second, job("b")])) == [True, False, True]
+    assert are_new(await backend.add(QUEUE, [second])) == [False]
     kept = await record(backend, "a")
     assert (kept.state, kept.priority, kept.payload) == (State.WAITING, 1, b"first")
 
@@ -79,9 +80,9 @@ async def test_an_id_stays_taken_while_the_job_runs_and_after_it_ended(
 ) -> None:
     await fill(backend, "a")
     claims = await take(backend)
-    assert await backend.add(QUEUE, [job("a")]) == [False]
+    assert are_new(await backend.add(QUEUE, [job("a")])) == [False]
     await apply(backend, succeeded(claims[0]))
-    assert await backend.add(QUEUE, [job("a")]) == [False]
+    assert are_new(await backend.add(QUEUE, [job("a")])) == [False]
     assert await take(backend) == []
 
 
@@ -148,7 +149,7 @@ async def test_of_a_payload_over_the_limit_a_claim_brings_no_more_than_shows_it(
 
 
 async def test_nothing_to_add_is_no_error(backend: BaseBackend) -> None:
-    assert await backend.add(QUEUE, []) == []
+    assert are_new(await backend.add(QUEUE, [])) == []
     assert await take(backend) == []
 
 

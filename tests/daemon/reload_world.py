@@ -305,7 +305,8 @@ class World:
         id = f"{queue}{len(self.jobs)}"
         self.jobs[id] = queue
         payload = encode_spec(JobSpec(id=id, task=task, args=[queue, id]))
-        assert await self.context.backend.add(queue, [NewJob(id=id, payload=payload)]) == [True]
+        [added] = await self.context.backend.add(queue, [NewJob(id=id, payload=payload)])
+        assert added.is_new
         await self.settle()
 
     async def release(self, queue: str) -> None:

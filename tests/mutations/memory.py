@@ -55,7 +55,11 @@ MEMORY = mutations(
         _row("            self.bytes -= row.size\n", "", "retention"),
         _registry("known.last >= instant", "known.last > instant", "schedules"),
         _registry("or known.paused ", "", "schedules"),
-        _edit("        if any(added):\n            self._store.wake(queue)\n", "", "waking"),
+        _edit(
+            "        if any(each.is_new for each in added):\n            self._store.wake(queue)\n",
+            "",
+            "waking",
+        ),
         _registry("elif fresh and known.spec != spec:", "elif known.spec != spec:", "schedules"),
         _edit(
             "for id in data.lines[place].ids()][:page]",

@@ -12,7 +12,7 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import StoreError, StoreUncertain
 from asyncmqd.backends.departing import departing
 from asyncmqd.client import outbox
-from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.job import Added, NewJob
 from tests.runtime.virtual import store_clock, virtual
 
 
@@ -24,7 +24,7 @@ class Slow(InMemoryBackend):
         self.trips: list[list[str]] = []
         self.error: Exception | None = None
 
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         self.trips.append([job.id for job in jobs])
         await asyncio.sleep(1)
         if self.error is not None:
@@ -133,7 +133,7 @@ class Departing(InMemoryBackend):
         super().__init__(now=store_clock)
         self.gate, self.end = asyncio.Event(), asyncio.Event()
 
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         departure = departing.get()
         if departure is not None:
             departure.has_begun = self.gate.is_set

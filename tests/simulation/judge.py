@@ -15,7 +15,7 @@ from typing import Any
 
 from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.states import State, state_of
 from tests.simulation.world import World
 
@@ -132,10 +132,12 @@ class Judge:
 
     # ------------------------------------------------------------------ the way of a job
 
-    def _saw_add(self, _: Any, queue: str, jobs: list[NewJob], created: list[bool]) -> None:
-        for job, is_new in zip(jobs, created, strict=True):
-            check(is_new is ((queue, job.id) not in self.history.lives), "added twice:", job.id)
-            if is_new:
+    def _saw_add(self, _: Any, queue: str, jobs: list[NewJob], added: list[Added]) -> None:
+        for job, each in zip(jobs, added, strict=True):
+            check(
+                each.is_new is ((queue, job.id) not in self.history.lives), "added twice:", job.id
+            )
+            if each.is_new:
                 self._file(queue, job)
 
     def _file(self, queue: str, job: NewJob) -> None:

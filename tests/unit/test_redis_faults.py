@@ -17,6 +17,7 @@ from asyncmqd.backends.redis import RedisBackend, leases
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
 from asyncmqd.domain.states import State
+from tests.added import are_new
 from tests.eventually import eventually
 from tests.servers import KINDS, USUAL, RedisServer
 
@@ -64,7 +65,7 @@ async def test_a_forked_child_lets_go_of_the_connection_that_renews(server, stor
 async def test_forgotten_scripts_are_sent_again_and_nothing_else_is(kind, tmp_path, opened):
     with RedisServer(kind, tmp_path) as server, server.client() as client:
         store = opened(server.url)
-        assert await store.add(QUEUE, jobs("a", "b", "c")) == [True] * 3
+        assert are_new(await store.add(QUEUE, jobs("a", "b", "c"))) == [True] * 3
         [claim] = await store.claim(QUEUE, 1, LEASE, "w")
         client.script_flush()
         turn = await store.turn(QUEUE, [settle(claim, Succeeded(), Policy(), 0)], 1, LEASE, "w")

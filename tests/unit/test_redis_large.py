@@ -21,6 +21,7 @@ from asyncmqd.domain.settle import Policy, Succeeded, settle
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
+from tests.added import are_new
 from tests.eventually import eventually
 from tests.servers import KINDS, RedisServer
 
@@ -56,7 +57,7 @@ SIZES = (PIECE - 20, PIECE - 19, PIECE - 18, PIECE, PIECE + 1, 10 * PIECE, 2, 10
 
 async def test_each_size_comes_back_whole_whatever_was_claimed_before(server, store):
     jobs = [job(f"{letter}1", size) for letter, size in zip("abcdefgh", SIZES, strict=True)]
-    assert await store.add(QUEUE, [*jobs, job("late", 2 * PIECE, delay=100)]) == [True] * 9
+    assert are_new(await store.add(QUEUE, [*jobs, job("late", 2 * PIECE, delay=100)])) == [True] * 9
     assert parts(server) == []
     with server.client() as client:
         assert client.ttl(f"{PREFIX}job:h1") == -1
@@ -153,8 +154,8 @@ async def test_many_at_once_and_small_ones_between(store):
 
 async def test_of_two_of_one_id_the_first_stays(server, store):
     first, second = job("a", 2 * PIECE), NewJob(id="a", payload=b"x" * 3 * PIECE)
-    assert await store.add(QUEUE, [first, second]) == [True, False]
-    assert await store.add(QUEUE, [second, job("b", 5)]) == [False, True]
+    assert are_new(await store.add(QUEUE, [first, second])) == [True, False]
+    assert are_new(await store.add(QUEUE, [second, job("b", 5)])) == [False, True]
     [kept] = await store.get(QUEUE, ["a"])
     assert kept is not None
     assert kept.payload == first.payload
@@ -165,7 +166,7 @@ async def test_a_server_that_forgot_its_scripts_keeps_what_was_sent_ahead(server
     await store.add(QUEUE, [job("a", 5)])
     with server.client() as client:
         client.script_flush()
-    assert await store.add(QUEUE, [job("b", 2 * PIECE)]) == [True]
+    assert are_new(await store.add(QUEUE, [job("b", 2 * PIECE)])) == [True]
     assert parts(server) == []
 
 

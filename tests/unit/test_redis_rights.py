@@ -15,6 +15,7 @@ from asyncmqd.backends.redis import ears
 from asyncmqd.backends.redis.address import parse
 from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.domain.job import NewJob
+from tests.added import are_new
 from tests.servers import (
     KINDS,
     PASSWORD,
@@ -59,7 +60,7 @@ async def test_who_may_not_publish_adds_nothing(server, opened):
             await store.add(QUEUE, JOB)
         assert client.keys("*job*") == []
         documented_user(server)
-    assert await store.add(QUEUE, JOB) == [True]
+    assert are_new(await store.add(QUEUE, JOB)) == [True]
 
 
 async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatch):
@@ -72,7 +73,7 @@ async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatc
     with server.client() as client:
         without_channels(client)
         with pytest.warns(RuntimeWarning, match="start late: .*ACL SETUSER asyncmqd"):
-            assert await store.add(QUEUE, [NewJob(id="b", payload=b"{}")]) == [True]
+            assert are_new(await store.add(QUEUE, [NewJob(id="b", payload=b"{}")])) == [True]
         while not await idle.durability_warning():
             assert await idle.wait([QUEUE], 1.0) in ({QUEUE}, set())
         assert "ACL SETUSER asyncmqd" in await idle.durability_warning()
@@ -96,7 +97,7 @@ async def test_a_lost_command_is_named_with_the_line_that_gives_it(server, opene
 async def test_a_server_without_info_is_used(tmp_path, opened):
     with RedisServer(USUAL, tmp_path, options={"rename-command INFO": '""'}) as server:
         store = opened(server.url)
-        assert await store.add(QUEUE, JOB) == [True]
+        assert are_new(await store.add(QUEUE, JOB)) == [True]
         assert await store.durability_warning() == ""
         assert ["INFO" in each for each in await store.warnings()] == [True]
 
@@ -132,4 +133,4 @@ async def test_a_sentinel_that_refuses_the_login_is_named(tmp_path, opened):
             reason = str(caught.value).partition("=***: ")[2]
             assert reason.startswith(f"no master found: sentinel 127.0.0.1:{watch.port}: ")
             assert "<redis." not in reason
-            assert await opened(url + "a+b").add(QUEUE, JOB) == [True]
+            assert are_new(await opened(url + "a+b").add(QUEUE, JOB)) == [True]

@@ -22,6 +22,7 @@ from asyncmqd.backends.sqlite.errors import translated
 from asyncmqd.backends.sqlite.file import LAYOUT, DatabaseFile
 from asyncmqd.backends.sqlite.health import file_system
 from asyncmqd.domain.job import NewJob
+from tests.added import are_new
 
 JOB = NewJob(id="a", payload=b"{}")
 
@@ -194,7 +195,7 @@ async def test_a_newer_layout_is_refused(path: Path) -> None:
 async def test_an_empty_file_becomes_a_store(path: Path) -> None:
     path.touch()
     backend = store(path)
-    assert await backend.add("mail", [JOB]) == [True]
+    assert are_new(await backend.add("mail", [JOB])) == [True]
     await backend.close()
 
 
@@ -247,7 +248,7 @@ async def test_a_removed_file_is_not_made_anew(path: Path) -> None:
             await backend.counts(["mail"])
     assert not path.exists()
     moved.rename(path)
-    assert await backend.add("mail", [JOB]) == [False]
+    assert are_new(await backend.add("mail", [JOB])) == [False]
     await backend.close()
 
 
@@ -258,7 +259,7 @@ async def test_a_full_disk_is_an_error_until_there_is_room(path: Path) -> None:
     with pytest.raises(StoreError, match=r"jobs\.db: the disk is full"):
         await backend.add("mail", [NewJob(id="b", payload=b"x" * 100_000)])
     # The limit was of one connection, and that one is gone: there is room again.
-    assert await backend.add("mail", [NewJob(id="b", payload=b"x" * 100_000)]) == [True]
+    assert are_new(await backend.add("mail", [NewJob(id="b", payload=b"x" * 100_000)])) == [True]
     await backend.close()
 
 

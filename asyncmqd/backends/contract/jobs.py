@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import msgspec
 
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.job import Added, Claim, NewJob
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -38,8 +38,8 @@ class JobStore(abc.ABC):
     """What producers and workers do with jobs."""
 
     @abc.abstractmethod
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
-        """File new jobs. False for an id that the queue has already: nothing is changed.
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
+        """File new jobs. An id that the queue has already `existed`: nothing is changed.
 
         Jobs of one call that are alike in priority and delay keep their order. One waiting worker
         is woken.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
-from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.states import State, parked_place, state_of
 
 Key = tuple[float, float]
@@ -127,17 +127,17 @@ class Jobs:
         self._queue = queue
         self._now = now
 
-    def add(self, job: NewJob) -> bool:
-        """File a new job. False if its id is there already."""
+    def add(self, job: NewJob) -> Added:
+        """File a new job, unless its id is there already."""
         if job.id in self._queue.rows:
-            return False
+            return Added(job.id, "existed")
         row = Row(id=job.id, payload=job.payload, priority=job.priority, created=self._now)
         self._queue.rows[job.id] = row
         if job.delay > 0:
             self.move_in_time(row, State.DELAYED, job.delay)
         else:
             self.move_to_tail(row)
-        return True
+        return Added(job.id, "new")
 
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._now

@@ -19,7 +19,7 @@ from asyncmqd.backends.memory.shared import Store
 from asyncmqd.backends.memory.waking import Ear, Sleeper
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Claim, Counts, NewJob, Record
+from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, State, parked_place, state_of
 
@@ -52,11 +52,11 @@ class InMemoryBackend(InMemoryRegistry):
 
     # ------------------------------------------------------------- the way of a job
 
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         with self._store.lock:
             data = Jobs(self._store.queues[queue], self._now())
             added = [data.add(job) for job in jobs]
-        if any(added):
+        if any(each.is_new for each in added):
             self._store.wake(queue)
         return added
 

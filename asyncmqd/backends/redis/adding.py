@@ -12,7 +12,7 @@ from asyncmqd.backends.redis import large
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.backends.redis.scripts import WAIT, Command, Late, call
-from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.states import State
 
 REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
@@ -53,13 +53,16 @@ class Adding:
         least = self._address.min_replicas
         return [(WAIT, least, round(limit * 1_000))] if least else []
 
-    def answers(self, replies: Sequence[Any]) -> list[bool]:
-        """Of each job whether it is new. Raises StoreUncertain if too few replicas have them."""
+    def answers(self, replies: Sequence[Any]) -> list[Added]:
+        """What became of each job. Raises StoreUncertain if too few replicas have them."""
         if self._address.min_replicas:
             self._check_replicas(replies[-1])
-        answers: list[bool] = []
-        for *page, unheard in replies[self._ahead : self._ahead + len(self._pages)]:
-            answers += [answer == 1 for answer in page]
+        answers: list[Added] = []
+        for jobs, (*page, unheard) in zip(self._pages, replies[self._ahead :], strict=False):
+            answers += [
+                Added(job.id, "new" if answer == 1 else "existed")
+                for job, answer in zip(jobs, page, strict=True)
+            ]
             if unheard:
                 self._warn(unheard.decode())
         return answers

@@ -22,7 +22,7 @@ from asyncmqd.backends.redis.leases import Renewal
 from asyncmqd.backends.redis.registry import RedisRegistry
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Claim, Counts, NewJob, Record
+from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import LIVE, TERMINAL, State, parked_place
 
@@ -38,7 +38,7 @@ class RedisBackend(RedisRegistry):
 
     # ------------------------------------------------------------- the way of a job
 
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         if not jobs:
             return []
         adding = Adding(self._address, queue, self._base(queue), jobs)

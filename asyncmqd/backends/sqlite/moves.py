@@ -28,7 +28,7 @@ from asyncmqd.backends.sqlite.rows import (
 )
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction, is_paused
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
 
@@ -38,14 +38,16 @@ _ENDED = frozenset(map(str, TERMINAL))
 # ---------------------------------------------------------------------- the way of a job
 
 
-def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
     """See `BaseBackend.add`."""
     known = known_ids(tx, queue, jobs)
-    added: list[bool] = []
+    added: list[Added] = []
     new = []
     for job in jobs:
-        added.append(job.id not in known)
-        if added[-1]:
+        if job.id in known:
+            added.append(Added(job.id, "existed"))
+        else:
+            added.append(Added(job.id, "new"))
             known.add(job.id)
             new.append(job)
     if new:

@@ -39,7 +39,7 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
-from asyncmqd.domain.job import Claim, Counts, NewJob, Record
+from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import State
 
@@ -159,7 +159,7 @@ class SQLiteBackend(BaseBackend):
 
     # ------------------------------------------------------------- the way of a job
 
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
+    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         if not jobs:
             return []
         # Not in the transaction, which others share: they are not to fail with us.
