@@ -17,19 +17,19 @@ INTRO = f"""\
 <!-- made by docs/make_hints.py from tests/unit/hints.py; do not edit -->
 # Type hints: what is carried and what is refused
 
-What becomes of {len(ROWS)} hints of a parameter. *Equal*: the values beside it were enqueued,
-stored as JSON, read by a worker, and were equal to what was given. *Refused*: `@task` raises
-TypeError where the task is declared, with these words after `TASK: parameter 'NAME':`. There is
-nothing between the two. [arguments.md](arguments.md) has the rules; the classes that are named here
-are in `tests/unit/hints.py`.
+This page says what becomes of {len(ROWS)} type hints of a parameter. *Equal*: the values in the
+row were enqueued, stored as JSON and read by a worker, and were then equal to the given values.
+*Refused*: `@task` raises TypeError where the task is declared, with these words after `TASK:
+parameter 'NAME':`. There is no third case. [arguments.md](arguments.md) has the rules. The
+classes in the table are in `tests/unit/hints.py`.
 
 """
 
 REFUSED = """
 ## Values that are refused at the producer
 
-The hint is carried, but this value would not come back equal. `enqueue` raises TypeError, or
-NotSerialisable, which is one, with these words, and nothing is stored.
+The hint is accepted, but this value would not come back equal. `enqueue` raises TypeError, or
+NotSerialisable (a kind of TypeError), with these words, and nothing is stored.
 
 | hint | value | words |
 |---|---|---|

@@ -23,10 +23,10 @@ INTRO = """\
 <!-- made by docs/make_states.py from asyncmqd/domain/states.py; do not edit -->
 # States of a job
 
-A job is in exactly one state, and it moves along these edges and along nothing else. Every edge
-but `claim` and `promote` is decided by `settle` (or by an operator's command), written by a store
-only if the job is still in one of the edge's states **and** still carries the token of whoever
-decided, and refused otherwise.
+A job is in exactly one state. It moves along these edges, and in no other way. `settle` (or an
+operator's command) decides about every edge except `claim` and `promote`. A store writes an edge
+only if the job is still in one of the edge's states **and** still has the token of the worker
+that decided. Otherwise the store refuses it.
 
 """
 
@@ -58,7 +58,7 @@ def diagram() -> str:
 
 def table() -> str:
     """The edges with their meaning."""
-    lines = ["| edge | from | to | it stands there | meaning |", "|---|---|---|---|---|"]
+    lines = ["| edge | from | to | place there | meaning |", "|---|---|---|---|---|"]
     lines += [
         f"| `{edge.name}` | {_sources(edge)} | {edge.target} | {STANDS[edge.rank]} |"
         f" {edge.meaning} |"
