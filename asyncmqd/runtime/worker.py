@@ -54,7 +54,6 @@ class Worker:
             self._execution,
             Capacity(self._slots, limiter or _limiter_of(options)),
             self._scanner,
-            options.drain_limit,
         )
 
     # ------------------------------------------------------------------ life
@@ -143,7 +142,6 @@ class Worker:
         self._execution.change(options)
         if isinstance(self._slots, OwnSlots):
             self._slots.resize(options.concurrency)
-        self._claims.drain_timeout = options.drain_limit
         self._claims.brake.slots = options.concurrency
         self._scheduler.declare(options.repeatables)
         self._scanner.ring()

@@ -203,7 +203,7 @@ def in_force(worker: Worker) -> Table:
         limits["burst"] = limiter._burst
     return {
         "concurrency": claims.capacity.slots.size,  # type: ignore[attr-defined]
-        "drain_timeout": claims.drain_timeout,
+        "drain_timeout": execution.drain_limit,
         "retries": execution.retries,
         "timeout": execution.timeout,
         "executor": execution.executor,

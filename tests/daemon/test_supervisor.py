@@ -70,7 +70,7 @@ async def test_a_worker_that_will_not_end_does_not_hold_the_stop_for_ever(contex
     supervisor.apply({"mail": QueueOptions(drain_timeout=0.05)})
     (keeper,) = supervisor.queues.values()
     assert keeper.worker is not None
-    monkeypatch.setattr(keeper.worker._claims, "_hand_back", lambda: None)
+    monkeypatch.setattr(keeper.worker._claims._runs, "release_all", lambda: None)
     async with asyncio.timeout(5):
         await supervisor.stop()
     assert not keeper.ended.done()

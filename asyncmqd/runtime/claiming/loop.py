@@ -46,7 +46,6 @@ class ClaimLoop:
         execution: Execution,
         capacity: Capacity,
         scanner: Scanner,
-        drain_timeout: float,
     ) -> None:
         self.queue = queue
         self.context = context
@@ -55,7 +54,6 @@ class ClaimLoop:
         self.execution = execution
         self.capacity = capacity
         self.scanner = scanner
-        self.drain_timeout = drain_timeout  # seconds
         self.state = LoopState.NEW
         self._polls: dict[int, float] = {}  # those in flight, by the loop time they began
         self._exclusive = False  # the one in flight lets no other go beside it
@@ -89,7 +87,7 @@ class ClaimLoop:
             except asyncio.CancelledError as error:
                 if main.done():
                     break
-                self._drain(self.drain_timeout if cancelled is None else 0.0)
+                self._drain(self.execution.options.drain_limit if cancelled is None else 0.0)
                 cancelled = error
         if cancelled is not None:
             raise cancelled
