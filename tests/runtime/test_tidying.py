@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.domain.settle import Retention
 from asyncmqd.runtime import scanner
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -36,7 +35,7 @@ async def test_a_busy_queue_is_pruned_seldom_and_a_quiet_one_at_once(bench: Benc
         bench.task(asyncio.sleep, name="work")
         for _ in range(250):
             await bench.add("work", 0.5)
-        async with bench.worker(concurrency=10, retention=Retention(keep_completed=KEPT)):
+        async with bench.worker(concurrency=10, keep_completed=KEPT):
             await asyncio.sleep(11.8)  # twenty a second
             assert (await store.counts(["q"]))["q"].waiting
             first, second = store.pruned
