@@ -354,3 +354,17 @@ def test_no_job_is_left_behind_whatever_happens(chance: Random) -> None:
             pair.come_to_rest()
         pair.nothing_is_left_behind()
         assert pair.stopped
+
+
+def test_of_two_claims_that_overlap_nobody_knows_which_was_the_last() -> None:
+    pair = Pair()
+    pair.go()
+    pair.note(decide.WAKE)
+    pair.go()
+    earlier, later = pair.polls
+    pair.add()
+    pair.arrive(later)  # it is full
+    pair.arrive(earlier)  # it is not: the store registers this process
+    pair.reply(earlier)
+    pair.reply(later)
+    pair.check()

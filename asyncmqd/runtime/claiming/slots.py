@@ -9,7 +9,7 @@ from typing import Protocol
 from asyncmqd.domain.loop_tasks import begin
 
 POLLS = 2  # round trips at once: Python runs the jobs of one while the store does the other
-_SPLIT = 16  # slots from which on they are shared out between the lanes
+_SPLIT = 16  # slots from which on they are shared out between the polls
 _MANY = 1_000
 
 
