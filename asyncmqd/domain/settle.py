@@ -1,5 +1,7 @@
-"""`settle`: what becomes of a job after a run. The only code that knows retries, dead letters,
-poison and retention; it decides, and the stores write what it decided.
+"""`settle` decides what becomes of a job after a run.
+
+No other code knows retries, dead letters, poison and retention. The stores write what `settle` has
+decided.
 """
 
 from __future__ import annotations
@@ -12,22 +14,22 @@ from asyncmqd.domain.options import MAX_DELAY
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Backoff, asked_pause, may_retry
 from asyncmqd.domain.states import EDGES, parked_place
 
-SUSPECT_AT = 2  # crashes after which a job is tried: it runs alone in its process
-CRASH_LIMIT = 3  # the crash that ends a suspect
-TRIAL = 10.0  # seconds that a suspect is alone at first; four times that after each further crash
-LONGEST_TRIAL = 3_600.0  # seconds
-SUSPECT_PAUSE = 1.0  # seconds that a suspect is put off while another one runs
-# Seconds that what is kept by time is kept at least: who waits for it is woken, and looks. Not
-# against a count or `keep_bytes`, which bound what a store takes.
+ISOLATE_AT = 2  # crashes after which a job is a poison candidate: it runs alone in its process
+CRASH_LIMIT = 3  # the crash at which a candidate is poison
+ISOLATION = 10.0  # seconds that a candidate is alone at first; times four after each further crash
+LONGEST_ISOLATION = 3_600.0  # seconds
+CANDIDATE_PAUSE = 1.0  # seconds that a candidate is delayed while another candidate runs
+# The least time, in seconds, for which an ended job is kept by time: a process that waits for the
+# job must be woken and look. A count and `keep_bytes` bound the store, and may delete it earlier.
 HELD = 5.0
-ORPHAN_RETENTION = 7 * 86_400.0  # seconds that a record is kept whose queue nobody configures
+ORPHAN_RETENTION = 7 * 86_400.0  # seconds that a record is kept if nobody configures its queue
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """How long a queue's ended jobs are kept. Every limit bounds growth, none may be unlimited."""
 
-    result_ttl: float = 3_600.0  # seconds: completed jobs that returned something
-    keep_completed: int = 1_000  # completed jobs that returned None: the newest so many
+    result_ttl: float = 3_600.0  # seconds: completed jobs with a result other than None
+    keep_completed: int = 1_000  # completed jobs that returned None: how many of the newest
     keep_failed: float = 7 * 86_400.0  # seconds: failed, expired and cancelled jobs
     keep_bytes: int = 256 * 1024 * 1024  # payloads, results and errors of all ended jobs together
 
@@ -49,7 +51,7 @@ class Succeeded(msgspec.Struct, frozen=True):
 
 
 class Raised(msgspec.Struct, frozen=True):
-    """The task raised `error`, or ran out of time; `failure` is what people get to see."""
+    """The task raised `error`, or its time limit ended; `failure` is what people see."""
 
     error: BaseException
     failure: Failure
@@ -62,17 +64,17 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """Its ttl ended before it started."""
+    """The job's ttl ended before the job started."""
 
 
 class Released(msgspec.Struct, frozen=True):
-    """The worker stops and hands it back; `delay` seconds must pass before it may run again."""
+    """The worker hands the job back; `delay` seconds must pass before the job may run again."""
 
     delay: float = 0.0
 
 
 class Unknown(msgspec.Struct, frozen=True):
-    """No code here knows `task`."""
+    """No code in this process knows `task`."""
 
     task: str
 
@@ -80,8 +82,8 @@ class Unknown(msgspec.Struct, frozen=True):
 class Crashed(msgspec.Struct, frozen=True):
     """The process of the run died, or was silent for longer than its lease.
 
-    `lapsed` says that only the end of the lease tells so; `alone` that the run had a process to
-    itself, so that no other job can have been the cause.
+    `lapsed`: the end of the lease is the only sign of it. `alone`: the run had a process of its
+    own, so that no other job can be the cause.
     """
 
     reason: str
@@ -97,7 +99,7 @@ Outcome = Succeeded | Raised | Refused | Expired | Released | Unknown | Crashed
 def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Change:
     """Decide the next state of a claimed job.
 
-    `draw` in [0, 1) is the jitter. The answer depends on nothing but the arguments.
+    `draw` in [0, 1) is the jitter. The answer depends on the arguments only.
     """
     match outcome:
         case Succeeded(result):
@@ -119,7 +121,7 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
 
 
 def _kept(retention: Retention, result: bytes) -> float | None:
-    """How long a completed job is kept; None: as one of the newest `keep_completed`."""
+    """How long a completed job is kept; None: it is one of the newest `keep_completed`."""
     if result:
         return max(retention.result_ttl, HELD)
     return None if retention.keep_completed else HELD
@@ -148,10 +150,10 @@ def _failed(
 def pause_before_retry(
     error: BaseException, failures: int, policy: Policy, draw: float
 ) -> float | None:
-    """Seconds until the attempt that follows the `failures`-th failure; None if none may follow.
+    """Seconds until the attempt after the `failures`-th failure; None if there is no attempt left.
 
-    Raises what the application's own part of the policy raises: a back-off function, or a type
-    that cannot be compared with.
+    Raises what the application's part of the policy raises: a back-off function, or an error type
+    that cannot be compared.
     """
     if not may_retry(error, policy.retry_on, policy.dont_retry_on):
         return None
@@ -160,15 +162,17 @@ def pause_before_retry(
 
 
 def _crashed(claim: Claim, crash: Crashed, policy: Policy) -> Change:
-    """One crash only brings the job back. At two it is a suspect and is tried; a crash while it is
-    alone proves it guilty. A crash while others ran too proves nothing, but makes its next trial
-    longer, so that a job that kills late is found all the same.
+    """Decide after a crash.
+
+    After one crash the job only comes back. After two it is a poison candidate and runs alone. A
+    crash while it is alone proves that it is poison. A crash while other jobs ran proves nothing,
+    but the job is then alone for longer, so that a job that kills its process late is found, too.
     """
     crashes = claim.crashes + 1
-    guilty = crashes >= CRASH_LIMIT and (claim.solo or crash.alone)
+    is_poison = crashes >= CRASH_LIMIT and (claim.solo or crash.alone)
     count = f"{crashes} of {CRASH_LIMIT}" if crashes <= CRASH_LIMIT else crashes
     failure = Failure("Crashed", f"{crash.reason} (crash {count})")
-    if guilty:
+    if is_poison:
         change = _dead(claim, "quarantine", failure, policy, crashes=crashes)
     else:
         change = _change(
@@ -178,7 +182,7 @@ def _crashed(claim: Claim, crash: Crashed, policy: Policy) -> Change:
             solo=False,
             error=encode_failure(failure),
         )
-    # A run in a child process is reported by the holder itself; all else by somebody outside.
+    # The holder itself reports a run in a child process; somebody else reports all other runs.
     return msgspec.structs.replace(change, outside=not crash.alone, lapsed=crash.lapsed)
 
 
@@ -214,7 +218,7 @@ def _change(
     result: bytes | None = None,
     keep: float | None = None,
 ) -> Change:
-    # No write for what does not change: a first run that succeeds touches no counter.
+    # A value that does not change is not written: a first run that succeeds changes no counter.
     return Change(
         queue=claim.queue,
         id=claim.id,
@@ -227,32 +231,33 @@ def _change(
         solo=None if solo is None or solo == claim.solo else solo,
         error=error,
         result=result or None,
-        # It is the run's: a job that goes back has not begun its next one yet.
+        # Progress belongs to the run, and a job that goes back has not begun its next run.
         progress=b"" if edge in _BACK else None,
         keep=keep,
     )
 
 
-def is_suspect(claim: Claim) -> bool:
-    """Whether the job was on board at so many crashes that it must be tried."""
-    return claim.crashes >= SUSPECT_AT
+def is_poison_candidate(claim: Claim) -> bool:
+    """Whether the job was running at so many crashes that it has to run alone."""
+    return claim.crashes >= ISOLATE_AT
 
 
-def trial_time(claim: Claim) -> float:
-    """Seconds that a suspect is alone in its process, if it runs so long; and those before, in
-    which what runs there may end.
+def isolation_time(claim: Claim) -> float:
+    """Seconds that a candidate is alone in its process, if it runs so long.
+
+    Other jobs that run in the process get the same time to end before it.
     """
-    further = min(max(claim.crashes - SUSPECT_AT, 0), 8)
-    return min(TRIAL * 4.0**further, LONGEST_TRIAL)
+    further = min(max(claim.crashes - ISOLATE_AT, 0), 8)
+    return min(ISOLATION * 4.0**further, LONGEST_ISOLATION)
 
 
-def mark_solo(claim: Claim, solo: bool = True) -> Change:
-    """The mark of a suspect that is alone in its process (a crash then convicts it), or its end."""
+def mark_alone(claim: Claim, solo: bool = True) -> Change:
+    """Mark a candidate that is alone in its process (a crash then proves poison), or unmark it."""
     return msgspec.structs.replace(_change(claim, "update"), solo=solo)
 
 
 def update_progress(claim: Claim, progress: bytes) -> Change:
-    """A run's progress, refused like every late write once the claim is lost."""
+    """Write a run's progress. Like every late write it is refused after the claim is lost."""
     return Change(
         queue=claim.queue,
         id=claim.id,
@@ -263,13 +268,13 @@ def update_progress(claim: Claim, progress: bytes) -> Change:
 
 
 def cancel(record: Record, retention: Retention | None = None) -> Change:
-    """Cancel a live job; the holder of its claim learns of it when it renews its lease."""
+    """Cancel a live job. The holder of its claim sees this when it renews the lease."""
     keep = max(retention.keep_failed, HELD) if retention else ORPHAN_RETENTION
     return _command(record, "cancel", keep=keep)
 
 
 def replay(record: Record) -> Change:
-    """Run an ended job again, with fresh attempts; only its last error stays, to be read."""
+    """Run an ended job again, with fresh attempts. Its last error stays readable."""
     fresh = _command(record, "replay", failures=0, crashes=0)
     return msgspec.structs.replace(fresh, solo=False, result=b"", progress=b"")
 

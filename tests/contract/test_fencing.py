@@ -9,7 +9,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import cancel, mark_solo, replay, run_now, update_progress
+from asyncmqd.domain.settle import cancel, mark_alone, replay, run_now, update_progress
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -42,7 +42,7 @@ ALL_OUTCOMES = {
     "snooze": lambda claim: released(claim, 1.0),
     "park": lambda claim: parked(claim, "t"),
     "progress": lambda claim: update_progress(claim, b"50"),
-    "mark": mark_solo,
+    "mark": mark_alone,
     "recover": crashed,
 }
 
@@ -167,7 +167,7 @@ async def test_progress_and_marks_are_written_in_place(backend: BaseBackend) -> 
     before = await record(backend, "a")
     assert await apply(backend, update_progress(claim, b'{"done": 1}')) == ["applied"]
     assert await apply(backend, update_progress(claim, b'{"done": 2}')) == ["applied"]
-    assert await apply(backend, mark_solo(claim)) == ["applied"]
+    assert await apply(backend, mark_alone(claim)) == ["applied"]
     expected = msgspec.structs.replace(before, progress=b'{"done": 2}', solo=True)
     assert await record(backend, "a") == expected
     assert await apply(backend, succeeded(claim)) == ["applied"]

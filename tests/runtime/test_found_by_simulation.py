@@ -10,7 +10,7 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import Held, StoreError, Turn
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.domain.settle import SUSPECT_AT
+from asyncmqd.domain.settle import ISOLATE_AT
 from asyncmqd.domain.states import State
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -44,7 +44,7 @@ async def test_a_suspect_that_is_handed_back_takes_no_mark_along(bench: Bench) -
     bench.task(asyncio.sleep, name="innocent")
     id = await bench.add("innocent", 0)
     row = store._store.queues["q"].rows[id]
-    row.crashes = SUSPECT_AT
+    row.crashes = ISOLATE_AT
     async with bench.worker():
         await store.snoozed.wait()
         assert store.lost
@@ -62,7 +62,7 @@ async def test_a_suspect_that_a_drain_hands_back_takes_no_mark_along(bench: Benc
     bench.task(innocent)
     id = await bench.add("innocent")
     assert isinstance(bench.backend, InMemoryBackend)
-    bench.backend._store.queues["q"].rows[id].crashes = SUSPECT_AT
+    bench.backend._store.queues["q"].rows[id].crashes = ISOLATE_AT
     async with bench.worker():
         await started.wait()
         assert (await bench.record(id)).solo

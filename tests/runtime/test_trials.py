@@ -8,7 +8,7 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import Turn
-from asyncmqd.domain.settle import SUSPECT_AT, TRIAL
+from asyncmqd.domain.settle import ISOLATE_AT, ISOLATION
 from asyncmqd.domain.states import State
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -59,7 +59,7 @@ async def test_a_suspect_begins_when_nothing_else_runs_and_nothing_begins_beside
     await scene.add("before")
     async with scene.bench.worker(concurrency=5):
         await scene.begins("before")
-        suspect = await scene.add("suspect", SUSPECT_AT)
+        suspect = await scene.add("suspect", ISOLATE_AT)
         await asyncio.sleep(1)
         other = await scene.add("beside")
         await asyncio.sleep(1)
@@ -77,7 +77,7 @@ async def test_a_suspect_begins_when_nothing_else_runs_and_nothing_begins_beside
 
 @virtual
 async def test_of_a_batch_the_suspect_is_first(scene: Scene) -> None:
-    for name, crashes in (("a", 0), ("b", 0), ("suspect", SUSPECT_AT)):
+    for name, crashes in (("a", 0), ("b", 0), ("suspect", ISOLATE_AT)):
         await scene.add(name, crashes)
         scene.ends[name].set()
     async with scene.bench.worker(concurrency=5):
@@ -88,11 +88,11 @@ async def test_of_a_batch_the_suspect_is_first(scene: Scene) -> None:
 
 @virtual
 async def test_others_begin_after_a_time_and_the_mark_is_gone_by_then(scene: Scene) -> None:
-    suspect = await scene.add("suspect", SUSPECT_AT)
+    suspect = await scene.add("suspect", ISOLATE_AT)
     await scene.add("beside")
     async with scene.bench.worker(concurrency=5):
         since = await scene.begins("suspect")
-        assert await scene.begins("beside") - since == pytest.approx(TRIAL, abs=0.1)
+        assert await scene.begins("beside") - since == pytest.approx(ISOLATION, abs=0.1)
         assert not await scene.marked(suspect)
         for end in scene.ends.values():
             end.set()
@@ -104,9 +104,9 @@ async def test_a_suspect_runs_unmarked_beside_what_does_not_end(scene: Scene) ->
     await scene.add("endless")
     async with scene.bench.worker(concurrency=5):
         since = await scene.begins("endless")
-        suspect = await scene.add("suspect", SUSPECT_AT)
+        suspect = await scene.add("suspect", ISOLATE_AT)
         await scene.add("beside")
-        assert await scene.begins("suspect") - since == pytest.approx(TRIAL, abs=0.1)
+        assert await scene.begins("suspect") - since == pytest.approx(ISOLATION, abs=0.1)
         assert not await scene.marked(suspect)
         await scene.begins("beside")
         for end in scene.ends.values():
@@ -117,12 +117,12 @@ async def test_a_suspect_runs_unmarked_beside_what_does_not_end(scene: Scene) ->
 @virtual
 async def test_a_suspect_that_waits_for_another_one_waits_for_its_trial_only(scene: Scene) -> None:
     """A job may wait for the result of a job that it enqueued."""
-    await scene.add("parent", SUSPECT_AT)
+    await scene.add("parent", ISOLATE_AT)
     async with scene.bench.worker(concurrency=5):
         since = await scene.begins("parent")
-        await scene.add("child", SUSPECT_AT)
+        await scene.add("child", ISOLATE_AT)
         # Its turn comes after the parent's, and then it finds the process busy.
-        assert await scene.begins("child") - since < 2 * TRIAL + 2
+        assert await scene.begins("child") - since < 2 * ISOLATION + 2
         for end in scene.ends.values():
             end.set()
 
@@ -143,7 +143,7 @@ async def test_nothing_begins_before_the_store_knows_that_the_suspect_has_ended(
     """A crash in between would find the mark, and convict it."""
     bench.backend = SettlesLate(now=store_clock)
     scene = Scene(bench)
-    suspect = await scene.add("suspect", SUSPECT_AT)
+    suspect = await scene.add("suspect", ISOLATE_AT)
     await scene.add("beside")
     scene.ends["suspect"].set()
     async with bench.worker(concurrency=5):
@@ -157,7 +157,7 @@ async def test_a_drain_ends_the_wait_for_quiet(scene: Scene) -> None:
     await scene.add("endless")
     async with scene.bench.worker(concurrency=5) as worker:
         await scene.begins("endless")
-        suspect = await scene.add("suspect", SUSPECT_AT)
+        suspect = await scene.add("suspect", ISOLATE_AT)
         await asyncio.sleep(1)
         assert worker.context.isolation.active
     record = await scene.bench.record(suspect)
@@ -181,7 +181,7 @@ class Retiring(InMemoryBackend):
 async def test_a_wake_up_goes_to_others_while_a_suspect_is_tried(scene: Scene) -> None:
     """It would be lost here: a process in which a suspect runs alone claims nothing."""
     store = scene.bench.backend = Retiring(now=store_clock)
-    await scene.add("suspect", SUSPECT_AT)
+    await scene.add("suspect", ISOLATE_AT)
     async with scene.bench.worker(concurrency=5):
         await scene.begins("suspect")
         await asyncio.sleep(0.1)

@@ -143,7 +143,7 @@ def crash_charged_as_failure(patch: Patch) -> None:
 
 def suspects_side_by_side(patch: Patch) -> None:
     """Nobody is suspected: a poison job kills for ever."""
-    patch.setattr(runs, "is_suspect", lambda _: False)
+    patch.setattr(runs, "is_poison_candidate", lambda _: False)
 
 
 def tried_beside_others(patch: Patch) -> None:

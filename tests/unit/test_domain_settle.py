@@ -16,9 +16,9 @@ from asyncmqd.domain.retry import Custom, Exponential, Fixed, Reject, Retry
 from asyncmqd.domain.settle import (
     CRASH_LIMIT,
     HELD,
-    LONGEST_TRIAL,
+    ISOLATION,
+    LONGEST_ISOLATION,
     ORPHAN_RETENTION,
-    TRIAL,
     Crashed,
     Expired,
     Outcome,
@@ -33,12 +33,12 @@ from asyncmqd.domain.settle import (
     cancel,
     decode_failure,
     encode_failure,
-    is_suspect,
-    mark_solo,
+    is_poison_candidate,
+    isolation_time,
+    mark_alone,
     replay,
     run_now,
     settle,
-    trial_time,
     update_progress,
 )
 from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, State
@@ -276,7 +276,7 @@ def test_one_crash_only_brings_the_job_back() -> None:
 def test_two_crashes_make_a_suspect() -> None:
     change = decide(claimed(crashes=1), Crashed("killed"))
     assert (change.edge, change.crashes) == ("recover", 2)
-    assert [is_suspect(claimed(crashes=crashes)) for crashes in (0, 1, 2, 3)] == [
+    assert [is_poison_candidate(claimed(crashes=crashes)) for crashes in (0, 1, 2, 3)] == [
         False,
         False,
         True,
@@ -301,8 +301,8 @@ def test_no_crash_convicts_a_suspect_that_was_not_alone(crashes: int) -> None:
 
 def test_each_crash_that_proves_nothing_makes_the_next_trial_longer() -> None:
     """A job that kills after any time is alone at that time, some day."""
-    times = [trial_time(claimed(crashes=crashes)) for crashes in (2, 3, 4, 5, 1_000_000)]
-    assert times == [TRIAL, 4 * TRIAL, 16 * TRIAL, 64 * TRIAL, LONGEST_TRIAL]
+    times = [isolation_time(claimed(crashes=crashes)) for crashes in (2, 3, 4, 5, 1_000_000)]
+    assert times == [ISOLATION, 4 * ISOLATION, 16 * ISOLATION, 64 * ISOLATION, LONGEST_ISOLATION]
     late = decide(claimed(crashes=3, solo=True), Crashed("killed"))
     failure = decode_failure(late.error or b"")
     assert late.edge == "quarantine"
@@ -336,11 +336,11 @@ def test_poison_jobs_cost_three_crashes_each_and_no_innocent_is_failed(
     jobs = {number: claimed(id=str(number)) for number in order}
     own_crashes, ended = dict.fromkeys(order, 0), {}
     for round_number in range(200):
-        suspects = [number for number, claim in jobs.items() if is_suspect(claim)]
+        suspects = [number for number, claim in jobs.items() if is_poison_candidate(claim)]
         alone = suspects[:1] if round_number not in busy else []
         batch = alone or list(jobs)[:slots]
         if alone:
-            jobs[alone[0]] = applied(jobs[alone[0]], mark_solo(jobs[alone[0]]))
+            jobs[alone[0]] = applied(jobs[alone[0]], mark_alone(jobs[alone[0]]))
         killed = round_number in kills and not alone
         deadly = set() if killed else poisons.intersection(batch)
         for number in batch:
@@ -367,7 +367,7 @@ def applied(claim: Claim, change: Change) -> Claim:
 
 
 def test_a_mark_and_progress_stay_in_place() -> None:
-    mark, progress = mark_solo(claimed()), update_progress(claimed(), b"50")
+    mark, progress = mark_alone(claimed()), update_progress(claimed(), b"50")
     assert (mark.edge, mark.solo, mark.token) == ("update", True, 7)
     assert (progress.edge, progress.progress, progress.solo) == ("update", b"50", None)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.settle import mark_solo, trial_time
+from asyncmqd.domain.settle import isolation_time, mark_alone
 from asyncmqd.runtime.overstays import Overstays
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.run import Run
@@ -71,7 +71,7 @@ class Isolation:
         self, run: Run, backend: BaseBackend, health: Health
     ) -> AsyncIterator[None]:
         """Run the suspect, for which isolation has begun, in the block. It is alone if what runs
-        beside it ends within `trial_time`; if not, it runs all the same, and a crash proves
+        beside it ends within `isolation_time`; if not, it runs all the same, and a crash proves
         nothing.
 
         Nobody must wait for ever: after as long again the mark is taken off, others begin, and the
@@ -79,7 +79,7 @@ class Isolation:
         then a crash would be taken for its own. Raises ClaimLost, or StoreError if it cannot be
         marked.
         """
-        alone = await self.quiet(trial_time(run.claim))
+        alone = await self.quiet(isolation_time(run.claim))
         if alone:
             await _mark(run, backend)
         else:
@@ -104,11 +104,11 @@ class Isolation:
     async def _end_in_time(
         self, run: Run, marked: bool, backend: BaseBackend, health: Health
     ) -> None:
-        await asyncio.sleep(trial_time(run.claim))
+        await asyncio.sleep(isolation_time(run.claim))
         failures = 0
         while marked:  # others may begin only once the store knows that the suspect is not alone
             try:
-                await backend.apply(run.claim.queue, [mark_solo(run.claim, False)])
+                await backend.apply(run.claim.queue, [mark_alone(run.claim, False)])
                 marked = False
             except StoreError:
                 await health.pause(failures)
@@ -130,7 +130,7 @@ class Isolation:
 
 
 async def _mark(run: Run, backend: BaseBackend) -> None:
-    mark = mark_solo(run.claim)
+    mark = mark_alone(run.claim)
     # From now on the store may have the mark, even if no reply tells so: whoever hands the job
     # back has to take it off, or a crash in which it was not alone would convict it.
     run.claim = msgspec.structs.replace(run.claim, solo=True)

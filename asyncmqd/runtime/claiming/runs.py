@@ -7,7 +7,7 @@ import asyncio
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.settle import SUSPECT_PAUSE, Outcome, Released, is_suspect, settle
+from asyncmqd.domain.settle import CANDIDATE_PAUSE, Outcome, Released, is_poison_candidate, settle
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
 from asyncmqd.runtime.claiming.completion import Unacknowledged
 from asyncmqd.runtime.claiming.isolation import ClaimLost
@@ -45,10 +45,10 @@ class Runs:
 
     def start(self, claims: list[Claim], reserved: Reservation) -> None:
         """Start the runs of these claims; what they do not need of the reservation goes back."""
-        suspects = sum(map(is_suspect, claims))  # not started yet: they wait for their turn
-        self._capacity.use(reserved, len(claims) - suspects, suspects)
-        # Suspects first: one runs alone only in a process in which nothing has begun yet.
-        for claim in sorted(claims, key=is_suspect, reverse=True):
+        candidates = sum(map(is_poison_candidate, claims))  # not started: they wait for their turn
+        self._capacity.use(reserved, len(claims) - candidates, candidates)
+        # Candidates first: one runs alone only in a process in which nothing has begun yet.
+        for claim in sorted(claims, key=is_poison_candidate, reverse=True):
             self._start(claim, reserved.limiter)
 
     def release(self, claim: Claim) -> None:
@@ -73,7 +73,7 @@ class Runs:
         run.on_progress = self._unacknowledged.report
         self.running[claim.id] = run
         self._context.leases.hold(run)
-        if is_suspect(claim):
+        if is_poison_candidate(claim):
             run.reserved = limiter
             work = self._run_suspect(run)
         else:
@@ -91,14 +91,14 @@ class Runs:
         """A job that was on board at two crashes has to wait for its turn to run alone."""
         context = self._context
         if not context.isolation.begin(run):
-            self._end(run, Released(SUSPECT_PAUSE))
+            self._end(run, Released(CANDIDATE_PAUSE))
             return
         try:
             async with context.isolation.run_alone(run, context.backend, context.health):
                 run.use_token()
                 await self._run(run)
         except StoreError:
-            self._end(run, Released(SUSPECT_PAUSE))
+            self._end(run, Released(CANDIDATE_PAUSE))
         except ClaimLost:
             context.leases.explain(run)
             self._end(run, None)
