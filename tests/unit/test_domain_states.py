@@ -9,7 +9,7 @@ from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, Rank, State, parked_pl
 
 def test_edges_are_found_by_their_own_names() -> None:
     assert all(edge.name == name for name, edge in EDGES.items())
-    assert all(name.isalpha() and name.islower() for name in EDGES)
+    assert all(name.replace("_", "").isalpha() and name.islower() for name in EDGES)
 
 
 def test_a_state_is_either_live_or_terminal() -> None:

@@ -134,7 +134,7 @@ async def test_a_unit_that_may_not_name_the_group_bit_inherits_it(
 
 async def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     backend = SQLiteBackend(f"sqlite://{tmp_path}/no/jobs.db")
-    with pytest.raises(StoreError, match="nothing can wait there"):
+    with pytest.raises(StoreError, match="no process can wait for jobs there"):
         await backend.wait(["mail"], 0.0)
     await backend.close()
 
