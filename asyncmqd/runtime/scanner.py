@@ -50,7 +50,7 @@ class Scanner:
         self._jumps = 0  # of the store's clock, since we began
         self._bounded: int | None = None  # those after which leases were last bounded
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Something was added that is not to be claimed yet, perhaps."""
         self._wakeup.set()
 

@@ -96,7 +96,7 @@ class Watch:
             if claims:
                 self.look_soon()
                 return claims[0]
-            self._scanner.ring()
+            self._scanner.wake()
             await self._woken.wait()
 
     async def _claim_or_release(self) -> list[Claim]:

@@ -144,7 +144,7 @@ class Worker:
             self._slots.resize(options.concurrency)
         self._claims.brake.slots = options.concurrency
         self._scheduler.declare(options.repeatables)
-        self._scanner.ring()
+        self._scanner.wake()
         self._claims.ring()
 
     def _change_limits(self, options: QueueOptions) -> None:

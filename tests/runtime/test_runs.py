@@ -469,7 +469,7 @@ async def test_the_loop_does_not_wait_while_a_large_payload_is_decoded(
 
 
 def test_current_job_is_known_only_in_a_job() -> None:
-    with pytest.raises(RuntimeError, match="inside of a running job"):
+    with pytest.raises(RuntimeError, match="within a running job"):
         current_job()
 
 

@@ -236,7 +236,7 @@ async def kill(worker: Worker, running: asyncio.Task[None]) -> None:
     await worker.context.leases.stop()
     for duty in worker.context._group._begun:
         duty.end()
-    worker.context.backend = Dead()
+    worker._claims._backend = Dead()
     for run in list(worker.running.values()):
         run.stop("lost")
     running.cancel()

@@ -12,7 +12,8 @@ import msgspec
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.settle import update_progress
 from asyncmqd.observe.listeners import Applied
-from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.leases import Leases
 from asyncmqd.runtime.run import Run
 
 
@@ -30,9 +31,12 @@ class Unacknowledged:
     `wakeup` is set when there is progress to carry; who adds an end sets it himself.
     """
 
-    def __init__(self, queue: str, context: ProcessContext, wakeup: asyncio.Event) -> None:
+    def __init__(
+        self, queue: str, leases: Leases, observer: Observer, wakeup: asyncio.Event
+    ) -> None:
         self.queue = queue
-        self.context = context
+        self._leases = leases
+        self._observer = observer
         self.ended: list[tuple[Run, Change]] = []
         self.progressed: dict[str, Run] = {}
         self._wakeup = wakeup
@@ -86,11 +90,11 @@ class Unacknowledged:
         applied: list[Applied] = []
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:
-                self.context.leases.drop(run)
+                self._leases.drop(run)
                 applied.append((change, run.claim, run.task_name, run.duration))
             else:
-                self.context.leases.explain(run)
-        self.context.observer.changes(applied)
+                self._leases.explain(run)
+        self._observer.changes(applied)
         rest = slice(len(batch.ended), None)
         for run, change, answer in zip(
             batch.progressed, batch.changes[rest], answers[rest], strict=False
@@ -101,9 +105,9 @@ class Unacknowledged:
     def abandon(self, error: Exception) -> None:
         """The store is gone, and so is our time. Leases will bring the jobs back."""
         if self.ended:
-            self.context.observer.event(
+            self._observer.event(
                 "queue.acks_lost", queue=self.queue, jobs=len(self.ended), error=str(error)
             )
         for run, _ in self.ended:
-            self.context.leases.drop(run)
+            self._leases.drop(run)
         self.ended.clear()

@@ -48,7 +48,12 @@ class ClaimLoop:
         scanner: Scanner,
     ) -> None:
         self.queue = queue
-        self.context = context
+        self._backend = context.backend
+        self._health = context.health
+        self._isolation = context.isolation
+        self._leases = context.leases
+        self._process_wakeups = context.wakeups
+        self._observer = context.observer
         # A name of its own: two workers of one queue must not take each other's claims for lost.
         self.name = context.presence.worker_name()
         self.execution = execution
@@ -62,7 +67,7 @@ class ClaimLoop:
         self._deadline = _NEVER  # of a drain, in loop time
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
-        self._unacknowledged = Unacknowledged(queue, context, self._wakeup)
+        self._unacknowledged = Unacknowledged(queue, context.leases, context.observer, self._wakeup)
         self._runs = Runs(context, execution, capacity, scanner, self._unacknowledged, self._wakeup)
         self.running = self._runs.running
         slots = execution.options.concurrency
@@ -101,7 +106,7 @@ class ClaimLoop:
     @property
     def claiming(self) -> bool:
         """Whether it takes jobs: from its start until it drains, but while a suspect runs alone."""
-        return self.state in decide.SERVES and not self.context.isolation.active
+        return self.state in decide.SERVES and not self._isolation.active
 
     @property
     def has_room(self) -> bool:
@@ -171,8 +176,8 @@ class ClaimLoop:
         slots = self.capacity.slots
         return View(
             self.state,
-            self.context.health.good,
-            self.context.isolation.active,
+            self._health.good,
+            self._isolation.active,
             len(self._polls),
             self._exclusive,
             len(self.running),
@@ -201,7 +206,7 @@ class ClaimLoop:
             elif do is Do.UNSUBSCRIBE:
                 await self._unsubscribe()
             else:
-                await self.context.wakeups.hand_over(self.queue)
+                await self._process_wakeups.hand_over(self.queue)
                 self._note(decide.HAND_OVER)
         finally:
             self._exclusive = False
@@ -222,11 +227,11 @@ class ClaimLoop:
                 self._note(decide.LOSE if asked else decide.WAKE)
             raise
         self._failures = 0
-        self.context.health.answered()
+        self._health.answered()
         if asked:
             self._note_filling(len(reply.claims) == asked)
         brought = reply.claims
-        if brought and self._loop.time() - began > self.context.leases.duration / 2:
+        if brought and self._loop.time() - began > self._leases.duration / 2:
             brought = await self._still_held(brought)
         # Not before: starts that are counted while the store is asked make room for others.
         self._runs.start(brought, reserved)
@@ -241,8 +246,8 @@ class ClaimLoop:
         try:
             if batch.changes:
                 failpoint("settling")
-            reply = await self.context.backend.turn(
-                self.queue, batch.changes, limit, self.context.leases.duration, self.name
+            reply = await self._backend.turn(
+                self.queue, batch.changes, limit, self._leases.duration, self.name
             )
             if batch.changes:
                 failpoint("settled")
@@ -259,23 +264,23 @@ class ClaimLoop:
             self.scanner.look_soon()  # nobody wakes us while we are full
         else:
             self._note(decide.SHORT)
-            self.scanner.ring()  # what woke us may have been a delayed job
+            self.scanner.wake()  # what woke us may have been a delayed job
 
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
         """The reply took so long (a stalled store, a stopped process) that leases may be over."""
         try:
-            kept = await self.context.leases.check(claims)
+            kept = await self._leases.check(claims)
         except StoreError:
             return claims  # not known: fenced all the same
         return [*itertools.compress(claims, kept)]
 
     async def _reconcile(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""
-        held = await self.context.backend.held(self.queue, self.name)
+        held = await self._backend.held(self.queue, self.name)
         mine = (claim for claim in held if claim.worker == self.name)
-        unknown = [claim for claim in mine if not self.context.leases.holds(claim)]
+        unknown = [claim for claim in mine if not self._leases.holds(claim)]
         # Renewed at once: while we waited for the reply, their leases have almost run out.
-        kept = await self.context.leases.check(unknown) if unknown else []
+        kept = await self._leases.check(unknown) if unknown else []
         for claim in itertools.compress(unknown, kept):
             reserved = self.capacity.reserve(1) if self.has_room else NOTHING
             if reserved.number:
@@ -287,13 +292,13 @@ class ClaimLoop:
     async def _unsubscribe(self) -> None:
         self._note(decide.UNSUBSCRIBE)
         try:
-            await self.context.wakeups.retire(self.queue)
+            await self._process_wakeups.retire(self.queue)
         except StoreError:
             self._note(decide.FAIL_TO_UNSUBSCRIBE)
             raise
 
     async def _after_failure(self, error: StoreError) -> None:
-        self.context.health.failed(error)
+        self._health.failed(error)
         if self.draining and not (self.running or self._unacknowledged.ended):
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
@@ -301,7 +306,7 @@ class ClaimLoop:
             self._unacknowledged.abandon(error)
             self._note(decide.GIVE_UP)
             return
-        await self.context.health.pause(self._failures)
+        await self._health.pause(self._failures)
         self._failures += 1
 
     # ------------------------------------------------------------------ ending
@@ -326,6 +331,6 @@ class ClaimLoop:
         try:
             await self._send(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
-            self.context.observer.event("queue.release_failed", queue=self.queue, error=str(error))
+            self._observer.event("queue.release_failed", queue=self.queue, error=str(error))
         for run in held:
-            self.context.leases.drop(run)
+            self._leases.drop(run)

@@ -35,7 +35,11 @@ class Runs:
         wakeup: asyncio.Event,
     ) -> None:
         self.running: dict[str, Run] = {}  # by job id
-        self._context = context
+        self._backend = context.backend
+        self._health = context.health
+        self._isolation = context.isolation
+        self._leases = context.leases
+        self._observer = context.observer
         self._execution = execution
         self._capacity = capacity
         self._scanner = scanner
@@ -67,12 +71,12 @@ class Runs:
         former = self.running.get(claim.id)
         if former is not None:  # we had lost it without noticing, and claimed it anew
             former.stop("lost")
-            self._context.leases.explain(former)
+            self._leases.explain(former)
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
         run.on_progress = self._unacknowledged.report
         self.running[claim.id] = run
-        self._context.leases.hold(run)
+        self._leases.hold(run)
         if is_poison_candidate(claim):
             run.reserved = limiter
             work = self._run_suspect(run)
@@ -81,7 +85,7 @@ class Runs:
         run.asyncio_task = begin(work)
 
     async def _run(self, run: Run) -> None:
-        if not self._context.isolation.admits(run):
+        if not self._isolation.admits(run):
             self._end(run, Released())
             return
         outcome = await self._execution.execute(run)
@@ -89,18 +93,17 @@ class Runs:
 
     async def _run_suspect(self, run: Run) -> None:
         """A job that was on board at two crashes has to wait for its turn to run alone."""
-        context = self._context
-        if not context.isolation.begin(run):
+        if not self._isolation.begin(run):
             self._end(run, Released(CANDIDATE_PAUSE))
             return
         try:
-            async with context.isolation.run_alone(run, context.backend, context.health):
+            async with self._isolation.run_alone(run, self._backend, self._health):
                 run.use_token()
                 await self._run(run)
         except StoreError:
             self._end(run, Released(CANDIDATE_PAUSE))
         except ClaimLost:
-            context.leases.explain(run)
+            self._leases.explain(run)
             self._end(run, None)
 
     def _end(self, run: Run, outcome: Outcome | None) -> None:
@@ -114,7 +117,7 @@ class Runs:
             del self.running[run.id]
         self._capacity.slots.give()
         if outcome is not None:
-            change = decide(run, outcome, self._context.observer)
+            change = decide(run, outcome, self._observer)
             if change.edge in {"retry", "snooze"}:
                 self._scanner.expect(change.delay)
             self._unacknowledged.add_end(run, change)
@@ -127,5 +130,5 @@ class Runs:
         """
         if run.begun:
             reason = run.stop_reason or ""
-            self._context.observer.about(run.claim, run.task_name, "job.stuck", reason)
+            self._observer.about(run.claim, run.task_name, "job.stuck", reason)
         self._end(run, self._execution.stopped(run))
