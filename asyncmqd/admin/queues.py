@@ -16,10 +16,19 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.names import did_you_mean
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State
 
 Names = Callable[[], Iterable[str]]
 """Names of queues from elsewhere, a configuration say; asked only if the store has not the one."""
+
+
+class PauseView(msgspec.Struct, frozen=True, kw_only=True):
+    """The last call that paused a queue; None where an older release did not note it."""
+
+    since: str | None
+    by: str | None
+    reason: str | None
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +44,7 @@ class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
     parked: int
     paused: bool
+    pause: PauseView | None  # who paused it last, while it is paused
 
 
 class ListedQueue(QueueCounts, frozen=True, kw_only=True):
@@ -72,8 +82,14 @@ async def list_queues(store: BaseBackend) -> list[ListedQueue]:
     # A queue that is served but empty is one to see, too.
     names = sorted({*await store.queues(), *served})
     counts = await store.counts(names)
+    outlooks = await store.outlook([name for name in names if counts[name].paused])
     return [
-        ListedQueue(name=name, **_fields(counts[name]), workers=served.count(name))
+        ListedQueue(
+            name=name,
+            **_fields(counts[name]),
+            pause=pause_view(outlooks[name].pause) if name in outlooks else None,
+            workers=served.count(name),
+        )
         for name in names
     ]
 
@@ -88,6 +104,7 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
     return QueueView(
         name=queue,
         **_fields(counts),
+        pause=pause_view(outlook.pause),
         head=_next_job(records[0], outlook.now) if records else None,
         next_due=rfc3339(outlook.next_due),
         next_lease_end=rfc3339(outlook.next_lapse),
@@ -110,14 +127,26 @@ def _next_job(record: Record, now: float) -> NextJob:
     )
 
 
+def pause_view(pause: Pause | None) -> PauseView | None:
+    """A pause as operators see it."""
+    if pause is None:
+        return None
+    return PauseView(since=rfc3339(pause.since), by=pause.by or None, reason=pause.reason or None)
+
+
 def _fields(counts: Counts) -> dict[str, Any]:
     return msgspec.structs.asdict(counts)
 
 
-async def pause(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:
-    """Stop all workers from claiming jobs of a queue. Running jobs go on. Raises NotFound."""
+async def pause(
+    store: BaseBackend, queue: str, elsewhere: Names = tuple, by: str = "", reason: str = ""
+) -> None:
+    """Stop all workers from claiming jobs of a queue. Running jobs go on. Raises NotFound.
+
+    The store keeps who paused it last, when and why.
+    """
     await check_known(store, queue, elsewhere)
-    await store.pause(queue, paused=True)
+    await store.pause(queue, paused=True, by=by, reason=reason)
 
 
 async def resume(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:

@@ -76,8 +76,12 @@ def _show_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:  # as Text, for a task may be called [red]
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
     Console().print(table)
+
+
+def _style(cell: str) -> str:
+    return _STYLES.get("PAUSED" if cell.startswith("PAUSED ") else cell, "")
 
 
 def say(text: str) -> None:

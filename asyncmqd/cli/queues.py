@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group
+from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
 from asyncmqd.cli.output import confirm, progress, say, show_fields, show_json, show_table
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import target_of, with_store
+from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.states import State
 
 if TYPE_CHECKING:
-    from asyncmqd.admin.queues import ListedQueue, Names
+    from asyncmqd.admin.queues import ListedQueue, Names, PauseView
     from asyncmqd.backends.base import BaseBackend
 
 NOBODY = "nobody serves it"
@@ -51,9 +52,16 @@ def list_queues(context: typer.Context, as_json: AsJson = False) -> None:
 
 def _claiming(queue: ListedQueue) -> str:
     """Whether jobs are claimed from it."""
-    if queue.paused:
-        return "PAUSED"
+    if queue.pause:
+        return f"PAUSED {told(queue.pause)}".strip()
     return "yes" if queue.workers else NOBODY
+
+
+def told(pause: PauseView) -> str:
+    """A pause in words: since when, by whom, and why, as far as it is known."""
+    named = (("since", pause.since), ("by", pause.by))
+    said = " ".join(f"{word} {value}" for word, value in named if value)
+    return ": ".join(filter(None, (said, pause.reason)))
 
 
 @app.command()
@@ -75,7 +83,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
             ("name", queue),
             *((str(state), getattr(view, state)) for state in State),
             ("parked", view.parked),
-            ("paused", view.paused),
+            ("paused", f"yes {told(view.pause)}".strip() if view.pause else False),
             ("next to run", head and f"{head.id} {head.task}, {head.age} s old"),
             ("next due", view.next_due),
             ("next lease end", view.next_lease_end),
@@ -92,16 +100,21 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
 def pause(
     context: typer.Context,
     queue: QueueArgument,
+    reason: Annotated[
+        str | None, kind_option(REASON, "Why, for whoever looks at the queue.", "TEXT")
+    ] = None,
     new: Annotated[bool, typer.Option("--new", help="Also a queue that nobody knows yet.")] = False,
 ) -> None:
     """Stop all workers from claiming jobs of a queue.
 
-    Running jobs go on, and enqueueing does.
+    Running jobs go on, and enqueueing does. The store keeps who did this, when and why.
     """
     from asyncmqd.admin import queues
+    from asyncmqd.client.users import system_user
 
     names = (lambda: [queue]) if new else _named(context)
-    with_store(context, lambda store: queues.pause(store, queue, names), queue)
+    by = system_user()  # before root becomes the owner of the store
+    with_store(context, lambda store: queues.pause(store, queue, names, by, reason or ""), queue)
     say(f"{queue} paused")
 
 

@@ -21,6 +21,7 @@ from asyncmqd.client.pending import (
 )
 from asyncmqd.client.refs import OfStore, PublicURL, store_of
 from asyncmqd.client.tasks import Task
+from asyncmqd.client.users import system_user
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
 from asyncmqd.domain.keywords import AddKeywords, StoredKeywords
@@ -32,6 +33,7 @@ from asyncmqd.domain.options import (
     check_queue_name,
     refuse_unknown,
 )
+from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
 
@@ -259,9 +261,18 @@ class Queue(OfStore):
 
     # ------------------------------------------------------------------ administration
 
-    async def pause(self) -> None:
-        """Stop all daemons from claiming jobs of this queue; running jobs go on."""
-        await self.backend.pause(self.name, paused=True)
+    async def pause(self, reason: str = "") -> None:
+        """Stop all daemons from claiming jobs of this queue; running jobs go on.
+
+        The store keeps the system user, the time and `reason` of the last such call:
+        `asyncmq queue why` shows them. Raises ValueError for a reason that is no line of text or
+        has more than 500 characters.
+        """
+        try:
+            reason = REASON.check(reason)
+        except ValueError as error:
+            raise ValueError(f"reason: {error}") from None
+        await self.backend.pause(self.name, paused=True, by=system_user(), reason=reason)
 
     async def resume(self) -> None:
         """Let daemons claim jobs of this queue again."""

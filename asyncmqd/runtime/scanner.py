@@ -8,6 +8,7 @@ import contextlib
 from asyncmqd.backends.base import PAGE, Held, Outlook
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import EDGES, State
@@ -39,7 +40,7 @@ class Scanner:
         self._leases = context.leases
         self.options = options
         self.busy_since: float | None = None  # loop time at which the present look began
-        self._paused = False
+        self._pause: Pause | None = None
         self._wakeup = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.last_tidied = self._loop.time()
@@ -94,7 +95,7 @@ class Scanner:
         """Do what is due now; the loop time at which something may be due again."""
         outlook = await self._outlook()
         seen = self._loop.time()
-        self._note_pause(outlook.paused)
+        self._note_pause(outlook.pause)
         if self._bounded != self._jumps:
             await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
@@ -119,11 +120,18 @@ class Scanner:
         # What is past and still there has to wait for others (see Health.may_recover).
         return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
 
-    def _note_pause(self, paused: bool) -> None:
-        if paused != self._paused:
-            self._paused = paused
-            name = "queue.paused" if paused else "queue.resumed"
-            self._observer.event(name, queue=self.queue)
+    def _note_pause(self, pause: Pause | None) -> None:
+        """One line for each call that pauses the queue; one, with the same fields, for its end."""
+        was, self._pause = self._pause, pause
+        known = pause or was
+        if known is not None and pause != was:
+            self._observer.event(
+                "queue.paused" if pause else "queue.resumed",
+                queue=self.queue,
+                paused_by=known.by or None,
+                reason=known.reason or None,
+                paused_at=known.since,
+            )
 
     async def _outlook(self) -> Outlook:
         asked, health = self._loop.time(), self._health

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ import msgspec
 import pytest
 
 from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.domain.schedule import Repeatable
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
@@ -116,11 +121,46 @@ def test_pause_stops_claiming_and_resume_allows_it(asyncmq: Operator, in_store: 
         return store.claim("mail", 1, 60.0, "host/two")
 
     assert asyncmq("queue", "pause", "mail").out == "mail paused\n"
-    assert asyncmq("queue", "list").rows[1][-1] == "PAUSED"
+    assert asyncmq("queue", "list").rows[1][9:11] == ["PAUSED", "since"]
     assert asyncmq("queue", "show", "mail", "--json").json["paused"] is True
     assert in_store(claim) == []
     assert asyncmq("queue", "resume", "mail").out == "mail resumed\n"
     assert [each.id for each in in_store(claim)] == ["waiting"]
+
+
+@pytest.mark.usefixtures("queues")
+def test_a_pause_says_who_made_it_when_and_why(asyncmq: Operator) -> None:
+    reason = "provider is down: ticket 7"
+    assert asyncmq("queue", "pause", "mail", "--reason", reason).code == 0
+    user = pwd.getpwuid(os.getuid()).pw_name
+    for line in (asyncmq("queue", "list").out, asyncmq("queue", "show", "mail").out):
+        assert re.search(rf"since [-0-9T:.]+Z by {user}.*: {reason}\n", line)
+    for found in (
+        asyncmq("queue", "show", "mail", "--json").json,
+        asyncmq("queue", "list", "--json").json[1],
+    ):
+        assert found["pause"]["by"].startswith(user)
+        assert found["pause"]["reason"] == reason
+    assert asyncmq("queue", "resume", "mail").code == 0
+    assert asyncmq("queue", "show", "mail", "--json").json["pause"] is None
+
+
+@pytest.mark.usefixtures("queues")
+def test_a_pause_of_an_older_release_says_no_more(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(_pause_as_older_release)
+    assert asyncmq("queue", "list").rows[1][-1] == "PAUSED"
+    found = asyncmq("queue", "show", "mail", "--json").json
+    assert (found["paused"], found["pause"]) == (True, {"since": None, "by": None, "reason": None})
+    assert "paused          yes\n" in asyncmq("queue", "show", "mail").out
+
+
+async def _pause_as_older_release(store: BaseBackend) -> None:
+    if isinstance(store, RedisBackend):
+        await store._run(("SET", "asyncmq:{mail}:paused", 1))
+    else:
+        assert isinstance(store, SQLiteBackend)
+        insert = "INSERT INTO paused (queue) VALUES ('mail')"
+        await store._write(lambda tx: tx.execute(insert))
 
 
 def test_a_queue_that_nobody_knows_is_not_paused(asyncmq: Operator, in_store: InStore) -> None:
@@ -187,6 +227,7 @@ def test_purge_without_a_terminal_needs_a_yes(asyncmq: Operator) -> None:
     [
         (["purge", "mail"], "Missing option '--state'"),
         (["purge", "mail", "--state", "done"], "'done' is not one of 'waiting', 'delayed'"),
+        (["pause", "mail", "--reason", "x\ny"], "expected one line of text"),
         (["pause", "Mail"], "expected a queue name of a-z, 0-9, _ and -"),
         (["show"], "Missing argument"),
         (["nope"], "No such command 'nope'"),

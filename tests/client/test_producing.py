@@ -31,6 +31,7 @@ from asyncmqd import (
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.backends.base import StoreError
 from asyncmqd.client import connection
+from asyncmqd.client.users import system_user
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.tasks import REGISTRY
 from tests.eventually import eventually
@@ -175,7 +176,12 @@ async def test_bulk_keeps_the_order_over_many_round_trips(store: BaseBackend) ->
 
 async def test_a_queue_is_administered(store: BaseBackend) -> None:
     queue = Queue("math")
-    await queue.pause()
+    with pytest.raises(ValueError, match="reason: expected one line of text"):
+        await queue.pause(reason="a\nb")
+    await queue.pause(reason="moving house")
+    pause = (await store.outlook(["math"]))["math"].pause
+    assert pause is not None
+    assert (pause.by, pause.reason) == (system_user(), "moving house")
     job = await queue.add("client.add", 1, kwargs={"b": 2}, priority=0, retries=4)
     assert (await queue.counts()).paused
     assert (job.spec.retries, job.spec.ttl) == (4, 600)

@@ -161,7 +161,7 @@ _PLAIN = {
         _PRUNES,
     ),
     "operate": st.one_of(
-        st.builds(Pause, st.sampled_from([False, False, True])),
+        st.builds(Pause, st.sampled_from([False, False, True]), st.sampled_from(["ann", "bob"])),
         _REMOVES,
         _PURGES,
     ),

@@ -127,9 +127,10 @@ class Pause(msgspec.Struct, frozen=True):
     """Pause or resume."""
 
     paused: bool
+    by: str
 
     async def play(self, side: Side) -> Any:
-        return await side.backend.pause(side.queue, self.paused)
+        return await side.backend.pause(side.queue, self.paused, self.by, "moving")
 
 
 class Remove(msgspec.Struct, frozen=True):
@@ -268,6 +269,7 @@ async def snapshot(side: Side) -> dict[str, Any]:
         "jobs": jobs,
         "counts": (await backend.counts([queue]))[queue],
         "waiting": outlook.waiting,
+        "pause": outlook.pause and (outlook.pause.by, outlook.pause.reason),
         "next_due": _rough(outlook.next_due, now),
         "next_lapse": _rough(outlook.next_lapse, now),
         "schedules": [

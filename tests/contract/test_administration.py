@@ -6,8 +6,10 @@ import pytest
 
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.job import Counts
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.settle import Expired, Policy, Retention, cancel, replay, run_now, settle
 from asyncmqd.domain.states import TERMINAL, State
+from asyncmqd.domain.store_clock import TOLERANCE
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     LONG,
@@ -144,6 +146,28 @@ async def test_a_paused_queue_still_takes_in_and_settles(backend: BaseBackend) -
     turn = await backend.turn(QUEUE, [succeeded(claim)], 5, 60, "w")
     assert (turn.answers, turn.claims) == (["applied"], [])
     assert ids(await backend.claim("reports", 1, 60, "w")) == ["c"]
+
+
+async def test_who_paused_a_queue_when_and_why(backend: BaseBackend, open_store: Opener) -> None:
+    other = await open_store()
+
+    async def pause() -> Pause | None:
+        return (await other.outlook([QUEUE, "reports"]))[QUEUE].pause
+
+    assert await pause() is None
+    before = await backend.now()
+    await backend.pause(QUEUE, True, by="ann", reason="Größe 'falsch'")
+    first = await pause()
+    assert first is not None
+    assert first.since is not None
+    assert (first.by, first.reason) == ("ann", "Größe 'falsch'")
+    assert before - TOLERANCE <= first.since <= await other.now() + TOLERANCE
+    await other.pause(QUEUE, True, by="bob")  # the last one counts
+    again = await pause()
+    assert again is not None
+    assert (again.by, again.reason) == ("bob", "")
+    await backend.pause(QUEUE, False, by="ann")
+    assert await pause() is None
 
 
 async def test_pausing_twice_and_resuming_twice(backend: BaseBackend) -> None:

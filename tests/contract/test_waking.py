@@ -197,6 +197,19 @@ async def test_resuming_wakes_all_workers(backend: BaseBackend, open_store: Open
     assert sorted(id for one in taken for id in one) == names(3)
 
 
+async def test_pausing_wakes_all_workers_who_tell_of_it(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    others = [await open_store() for _ in range(2)]
+    for each in others:
+        await each.wait([QUEUE], 0.0)
+        assert await each.claim(QUEUE, 1, LEASE, "idle") == []
+    waits = [asyncio.create_task(each.wait([QUEUE], 10 * LIMIT)) for each in others]
+    await backend.pause(QUEUE, True)
+    async with asyncio.timeout(LIMIT):
+        assert await asyncio.gather(*waits) == [{QUEUE}] * 2
+
+
 async def test_a_worker_that_closed_does_not_swallow_the_wake_up(
     backend: BaseBackend, open_store: Opener
 ) -> None:

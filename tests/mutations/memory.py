@@ -43,7 +43,7 @@ MEMORY = mutations(
         ),
         _edit("while moved < page and", "while", "delays"),
         _row("(row.priority, self._queue.next())", "(0, self._queue.next())", "adding"),
-        _edit("claims = [] if data.paused else", "claims = [] if False else", "administration"),
+        _edit("claims = [] if data.pause else", "claims = [] if False else", "administration"),
         _edit("or row.token != held.token", "", "leases"),
         _edit(" or row.place != State.ACTIVE", "", "leases fencing"),
         _edit("for row in rows if row.rank <= now]", "for row in rows]", "leases"),
@@ -54,6 +54,7 @@ MEMORY = mutations(
         ),
         _row("            self.bytes -= row.size\n", "", "retention"),
         _registry("known.last >= instant", "known.last > instant", "schedules"),
+        _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
         _registry("or known.paused ", "", "schedules"),
         _edit(
             "        if any(each.is_new for each in added):\n            self._store.wake(queue)\n",

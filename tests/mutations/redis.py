@@ -54,6 +54,7 @@ REDIS = mutations(
             "claiming fencing",
         ),
         ("_take.lua", "local popped = paused and {} or ", "local popped = ", "administration"),
+        ("pause.lua", " .. ARGV[2]", "", "administration model"),
         ("_take.lua", "'ZPOPMIN'", "'ZPOPMAX'", "claiming"),
         (
             "_take.lua",

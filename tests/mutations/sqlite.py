@@ -54,6 +54,12 @@ SQLITE = mutations(
             "administration claiming retention",
         ),
         ("moves.py", "if limit <= 0 or is_paused(tx, queue):", "if limit <= 0:", "administration"),
+        (
+            "moves.sql",
+            "INSERT OR REPLACE INTO paused",
+            "INSERT OR IGNORE INTO paused",
+            "administration",
+        ),
         ("moves.py", "jobs.first(DELAYED, page, tx.time)", "jobs.first(DELAYED, page)", "delays"),
         ("moves.py", "and row.token == each.token", "", "leases"),
         ("moves.py", " and row.place == ACTIVE", "", "leases fencing"),

@@ -127,6 +127,23 @@ async def test_a_worker_that_drains_claims_nothing_new(bench: Bench) -> None:
 
 
 @virtual
+async def test_an_idle_worker_tells_at_once_who_paused_its_queue_and_why(bench: Bench) -> None:
+    async with bench.worker():
+        await asyncio.sleep(100)  # nothing to do: it sleeps until it is woken
+        await bench.backend.pause("q", True, by="ann", reason="moving")
+        await asyncio.sleep(1)
+        await bench.backend.pause("q", True, by="bob")
+        await asyncio.sleep(1)
+        await bench.backend.pause("q", False)
+        await asyncio.sleep(1)
+    told = [(name, fields) for name, fields in bench.observer.events if name.startswith("queue.")]
+    now = told[0][1]["paused_at"]
+    first = {"queue": "q", "paused_by": "ann", "reason": "moving", "paused_at": now}
+    second = {"queue": "q", "paused_by": "bob", "reason": None, "paused_at": now + 1}
+    assert told == [("queue.paused", first), ("queue.paused", second), ("queue.resumed", second)]
+
+
+@virtual
 async def test_a_late_finisher_changes_nothing_any_more(bench: Bench) -> None:
     """One worker is silent for longer than its lease; another takes over; the first comes back."""
     other = Bench()

@@ -9,6 +9,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State
 
 QUEUES = ("mail", "reports")
@@ -58,7 +59,7 @@ async def fill(store: BaseBackend) -> None:
     await store.add("mail", [job("delayed", 7, delay=7_200.0)])
     await store.add("mail", [job("large", 201), job("large and delayed", 7, delay=9_000.0)])
     await store.add("reports", [job("report")])
-    await store.pause("reports", True)
+    await store.pause("reports", True, by="ann", reason="é")
     await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)
     assert await store.fire("reports", "nightly", await store.now() + 60, job("fired"))
     assert await store.edit_schedule("reports", "idle", "pause")
@@ -75,7 +76,10 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
         for queue in await store.queues()
     }
     plain: dict[str, Any] = msgspec.to_builtins(found)
-    for queue in plain.values():
+    for name, queue in plain.items():
+        pause = (await store.outlook([name]))[name].pause
+        if pause is not None and pause != Pause():  # no release before layout 4 noted more
+            queue["pause"] = msgspec.to_builtins(pause)
         for schedule in queue["schedules"]:
             for key in ("by", "former", "former_by"):  # no release before layout 3 had them
                 if not schedule[key]:

@@ -39,8 +39,11 @@ class Registry(abc.ABC):
     """Small records that all processes on a store share."""
 
     @abc.abstractmethod
-    async def pause(self, queue: str, paused: bool) -> None:
-        """Stop or resume claiming, for all daemons, at once."""
+    async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
+        """Stop or resume claiming, for all daemons, at once.
+
+        `Outlook.pause` tells who paused a queue last, when and why. Waiting workers are woken.
+        """
 
     @abc.abstractmethod
     async def declare_all(

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import State
 
@@ -22,7 +23,7 @@ class Outlook(msgspec.Struct, frozen=True):
     next_due: float | None  # the first delayed job's time
     next_lapse: float | None  # the first lease's end
     parked_tasks: tuple[str, ...] = ()  # tasks that have parked jobs, sorted
-    paused: bool = False
+    pause: Pause | None = None  # while it is paused
 
 
 class Lapsed(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from asyncmqd.backends.memory.rows import Jobs
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.store_clock import believed
 
 
@@ -21,11 +22,11 @@ class InMemoryRegistry(BaseBackend):
     _store: Store
     _now: clock.Clock
 
-    async def pause(self, queue: str, paused: bool) -> None:
+    async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
         with self._store.lock:
-            self._store.queues[queue].paused = paused
-        if not paused:
-            self._store.wake(queue)
+            pause = Pause(since=self._now(), by=by, reason=reason) if paused else None
+            self._store.queues[queue].pause = pause
+        self._store.wake(queue)
 
     # ------------------------------------------------------------------ schedules
 

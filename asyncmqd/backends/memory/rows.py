@@ -10,6 +10,7 @@ import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.job import Added, NewJob
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State, parked_place, state_of
 
 Key = tuple[float, float]
@@ -79,7 +80,7 @@ class Queue:
         self.rows: dict[str, Row] = {}
         self.lines: defaultdict[str, Line] = defaultdict(Line)
         self.schedules: dict[str, ScheduleRecord] = {}
-        self.paused = False
+        self.pause: Pause | None = None
         self.bytes = 0  # of all ended jobs
         self._count = 0
 

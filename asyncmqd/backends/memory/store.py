@@ -76,7 +76,7 @@ class InMemoryBackend(InMemoryRegistry):
                 for change, answer in zip(changes, answers, strict=True)
                 if answer == "applied" and change.path.target.terminal
             ]
-            claims = [] if data.paused else list(self._claim(queue, data, limit, lease, worker))
+            claims = [] if data.pause else list(self._claim(queue, data, limit, lease, worker))
         if any(change.path.target is State.WAITING for change in changes):
             self._store.wake(queue)
         self._store.tell(queue, ended)
@@ -197,13 +197,13 @@ class InMemoryBackend(InMemoryRegistry):
         active = queue.lines[State.ACTIVE].first()
         return Outlook(
             now=self._now(),
-            waiting=0 if queue.paused else len(queue.lines[State.WAITING]),
+            waiting=0 if queue.pause else len(queue.lines[State.WAITING]),
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
             parked_tasks=tuple(
                 sorted(place.removeprefix(parked_place("")) for place in queue.parked_places())
             ),
-            paused=queue.paused,
+            pause=queue.pause,
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
@@ -255,7 +255,7 @@ class InMemoryBackend(InMemoryRegistry):
         parked = sum(len(queue.lines[place]) for place in queue.parked_places())
         sizes = {str(state): len(queue.lines[state]) for state in State}
         sizes["waiting"] += parked
-        return Counts(**sizes, parked=parked, paused=queue.paused)
+        return Counts(**sizes, parked=parked, paused=queue.pause is not None)
 
     async def queues(self) -> list[str]:
         with self._store.lock:

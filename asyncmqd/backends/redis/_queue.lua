@@ -14,7 +14,8 @@
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   hearers     set of the channels of processes that wait for jobs to end
---   paused, schedules, schedule:<name>
+--   paused      string: when it was paused (16 digits, microseconds), JSON of by whom and why; or 1
+--   schedules, schedule:<name>
 --   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]
 -- Keys that belong to no queue end otherwise, and have no neighbours in their slot.

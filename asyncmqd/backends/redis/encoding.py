@@ -11,10 +11,12 @@ from asyncmqd.backends.base import PAGE, Held, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.redis.scripts import Argument
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob, Record
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
 
 ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone")
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
+_DIGITS = 16  # of a date as text, in microseconds
 _NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
 
 Item = TypeVar("Item")
@@ -35,6 +37,7 @@ class _Run(msgspec.Struct, array_like=True):
 
 _NO_RUN = _Run()
 _run = msgspec.msgpack.Decoder(_Run).decode
+_pause = msgspec.json.Decoder(Pause).decode
 
 
 def micros(seconds: float) -> int:
@@ -241,6 +244,20 @@ def schedule(queue: str, row: Sequence[Any]) -> ScheduleRecord:
         last=float(last),
         paused=paused is not None,
     )
+
+
+def pause_note(by: str, reason: str) -> bytes:
+    """For pause.lua."""
+    return msgspec.json.encode(Pause(by=by, reason=reason))
+
+
+def pause(value: bytes) -> Pause:
+    """What pause.lua wrote; an older release wrote no more than a 1."""
+    try:
+        note = _pause(value[_DIGITS:])
+        return msgspec.structs.replace(note, since=seconds(value[:_DIGITS]))
+    except ValueError:
+        return Pause()
 
 
 def workers(reply: Sequence[Any]) -> list[WorkerRecord]:

@@ -3,7 +3,7 @@
 -- KEYS: the bases of queues (of one slot, in a cluster)
 -- ARGV: waiting place, delayed place, active place
 -- returns: now, then of each queue: how many may be claimed, the first due time, the first lease's
---          end, the places that hold parked jobs
+--          end, the places that hold parked jobs, what its pause is (false: none)
 local function first(place)
   return redis.call('ZRANGE', base .. place, 0, 0, 'WITHSCORES')[2] or false
 end
@@ -11,9 +11,9 @@ end
 local reply = {clock()}
 for number = 1, #KEYS - 1 do
   base = KEYS[number]
-  local paused = redis.call('EXISTS', base .. 'paused') == 1
+  local paused = redis.call('GET', base .. 'paused')
   reply[#reply + 1] = {
     paused and 0 or redis.call('ZCARD', base .. ARGV[1]), first(ARGV[2]), first(ARGV[3]),
-    with_parked({})}
+    with_parked({}), paused}
 end
 return reply

@@ -21,8 +21,8 @@ from asyncmqd.domain.store_clock import TOLERANCE
 class RedisRegistry(RedisServer):
     """The face of the registry; `store.RedisBackend` has the others."""
 
-    async def pause(self, queue: str, paused: bool) -> None:
-        await self._one("pause", queue, int(paused))
+    async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
+        await self._one("pause", queue, int(paused), encoding.pause_note(by, reason))
 
     async def declare_all(
         self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""

@@ -206,7 +206,12 @@ class RedisBackend(RedisRegistry):
 
 
 def _outlook(
-    now: int, waiting: int, due: bytes | None, lapse: bytes | None, places: Sequence[bytes]
+    now: int,
+    waiting: int,
+    due: bytes | None,
+    lapse: bytes | None,
+    places: Sequence[bytes],
+    pause: bytes | None,
 ) -> Outlook:
     return Outlook(
         now=seconds(now),
@@ -214,6 +219,7 @@ def _outlook(
         next_due=None if due is None else seconds(due),
         next_lapse=None if lapse is None else seconds(lapse),
         parked_tasks=tuple(place.decode().removeprefix(parked_place("")) for place in places),
+        pause=None if pause is None else encoding.pause(pause),
     )
 
 

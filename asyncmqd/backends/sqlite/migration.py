@@ -42,7 +42,18 @@ def _note_who_declares(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE schedules ADD COLUMN {column} NOT NULL DEFAULT {empty}")
 
 
-STEPS: dict[int, Step] = {2: _set_large_payloads_apart, 3: _note_who_declares}
+def _note_who_pauses(connection: sqlite3.Connection) -> None:
+    """From 3 to 4: a pause tells by whom it was made, when and why."""
+    connection.execute("ALTER TABLE paused ADD COLUMN since INTEGER")
+    for column in ("pauser", "reason"):
+        connection.execute(f"ALTER TABLE paused ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+
+
+STEPS: dict[int, Step] = {
+    2: _set_large_payloads_apart,
+    3: _note_who_declares,
+    4: _note_who_pauses,
+}
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 
 A step runs inside a transaction and neither begins nor ends one. tests/stores keeps a store of each

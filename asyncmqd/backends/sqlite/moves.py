@@ -197,11 +197,13 @@ def prune(tx: Transaction, queue: str, retention: Retention, page: int) -> int:
 # ---------------------------------------------------------------------- administration
 
 
-def pause(tx: Transaction, queue: str, paused: bool) -> None:
+def pause(tx: Transaction, queue: str, paused: bool, by: str, reason: str) -> None:
     """See `BaseBackend.pause`."""
-    tx.execute(_SQL["pause" if paused else "resume"], (queue,))
-    if not paused:
-        tx.woken.add(queue)
+    if paused:
+        tx.execute(_SQL["pause"], (queue, tx.time, by, reason))
+    else:
+        tx.execute(_SQL["resume"], (queue,))
+    tx.woken.add(queue)
 
 
 def remove(tx: Transaction, queue: str, ids: Sequence[str]) -> list[bool]:

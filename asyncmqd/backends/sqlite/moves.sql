@@ -124,8 +124,8 @@ SELECT line, jobs, bytes FROM tallies WHERE queue = ? AND jobs > 0 ORDER BY line
 SELECT 1 FROM paused WHERE queue = ?;
 
 -- name: pause
--- queue
-INSERT INTO paused (queue) VALUES (?) ON CONFLICT DO NOTHING;
+-- queue, now, by whom, why
+INSERT OR REPLACE INTO paused (queue, since, pauser, reason) VALUES (?, ?, ?, ?);
 
 -- name: resume
 -- queue

@@ -13,6 +13,7 @@ from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.moves import claim_of, places
 from asyncmqd.backends.sqlite.transaction import Snapshot, is_paused, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State, parked_place, state_of
 
 _SQL = queries.load("reading.sql")
@@ -51,16 +52,26 @@ def outlook(view: Snapshot, queues: Sequence[str]) -> dict[str, Outlook]:
 def _outlook(view: Snapshot, queue: str) -> Outlook:
     lines = tallies(view, queue)
     waiting, _ = lines.get(State.WAITING, (0, 0))
+    pause = _pause(view, queue)
     due, lapse = _first(view, queue, State.DELAYED), _first(view, queue, State.ACTIVE)
     return Outlook(
         now=seconds(view.time),
-        waiting=0 if is_paused(view, queue) else waiting,
+        waiting=0 if pause else waiting,
         next_due=None if due is None else seconds(due),
         next_lapse=None if lapse is None else seconds(view.date_of_lease(lapse)),
         parked_tasks=tuple(
             line.removeprefix(parked_place("")) for line in places(lines, State.WAITING)[1:]
         ),
+        pause=pause,
     )
+
+
+def _pause(view: Snapshot, queue: str) -> Pause | None:
+    row = view.execute(_SQL["pause"], (queue,)).fetchone()
+    if row is None:
+        return None
+    since, by, reason = row
+    return Pause(since=None if since is None else seconds(since), by=by, reason=reason)
 
 
 def _first(view: Snapshot, queue: str, state: State) -> int | None:

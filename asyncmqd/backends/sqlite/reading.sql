@@ -57,5 +57,9 @@ FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NU
 WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
 
+-- name: pause
+-- queue
+SELECT CAST(since AS INTEGER), CAST(pauser AS TEXT), CAST(reason AS TEXT) FROM paused WHERE queue = ?;
+
 -- name: queues
 SELECT queue FROM tallies WHERE jobs > 0 UNION SELECT queue FROM schedules ORDER BY queue;

@@ -1,4 +1,4 @@
--- The tables of a store, layout 3 (`user_version` of the file).
+-- The tables of a store, layout 4 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -66,7 +66,10 @@ CREATE TABLE tallies (
 ) WITHOUT ROWID;
 
 CREATE TABLE paused (
-    queue TEXT PRIMARY KEY
+    queue  TEXT PRIMARY KEY,
+    since  INTEGER,
+    pauser TEXT NOT NULL DEFAULT '',           -- the system user
+    reason TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 
 CREATE TABLE schedules (

@@ -248,8 +248,8 @@ class SQLiteBackend(BaseBackend):
 
     # ------------------------------------------------------------------ administration
 
-    async def pause(self, queue: str, paused: bool) -> None:
-        await self._write(partial(moves.pause, queue=queue, paused=paused))
+    async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
+        await self._write(partial(moves.pause, queue=queue, paused=paused, by=by, reason=reason))
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         return await self._write(partial(moves.remove, queue=queue, ids=ids))
