@@ -110,9 +110,9 @@ class BaseBackend(JobStore, Upkeep, Reading, Registry):
     async def close(self) -> None:
         """Let go of threads, and of what the running loop has; it may be used again afterwards."""
 
-    @abc.abstractmethod
     async def warnings(self) -> list[str]:
         """What an administrator should know about the store's set-up; empty if all is well."""
+        return []
 
     async def durability_warning(self) -> str:
         """Why jobs that the store has are not safe in it now; empty if they are.

@@ -106,6 +106,5 @@ class JobStore(abc.ABC):
         Now and then a job is named that has not ended. Only one call may run at a time.
         """
 
-    @abc.abstractmethod
-    async def retire(self, queue: str) -> None:
+    async def retire(self, queue: str) -> None:  # noqa: B027 - most stores wake all for each job
         """This instance claims from the queue no more: from now on others are woken instead."""

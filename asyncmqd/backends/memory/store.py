@@ -47,9 +47,6 @@ class InMemoryBackend(InMemoryRegistry):
         await self._sleepers.close()
         await self._ears.close()
 
-    async def warnings(self) -> list[str]:
-        return []
-
     # ------------------------------------------------------------- the way of a job
 
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
@@ -211,9 +208,6 @@ class InMemoryBackend(InMemoryRegistry):
 
     async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         return await self._ears.here().heard.wait(waited, timeout)
-
-    async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
-        return
 
     # ------------------------------------------------------------------ reading
 

@@ -229,9 +229,6 @@ class SQLiteBackend(BaseBackend):
         look = self._living().file.look
         return await self._endings.here().wait_ended(waited, timeout, look)
 
-    async def retire(self, queue: str) -> None:  # noqa: ARG002 - all are woken for each job
-        return
-
     # ------------------------------------------------------------------ reading
 
     async def now(self) -> float:
