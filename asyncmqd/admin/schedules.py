@@ -12,7 +12,13 @@ from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import PayloadTooLarge
-from asyncmqd.domain.schedule import FORGOTTEN, Repeatable, decode_schedule, next_instant
+from asyncmqd.domain.schedule import (
+    FORGOTTEN,
+    Repeatable,
+    count_instants,
+    decode_schedule,
+    next_instant,
+)
 
 Action = Literal["pause", "resume", "remove"]
 
@@ -31,6 +37,13 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool
     next: str | None
     last: str | None  # the latest instant that fired or was skipped
+    fired: str | None  # the latest that enqueued a job; None: none, or an older release fired it
+    job: str | None  # the id of that job
+    skipped: dict[str, int]  # how many instants enqueued nothing, by reason
+    skipped_last: str | None  # when some were last skipped
+    skipped_for: str | None  # and for which reason
+    missed: str | None
+    catch_up: float | None  # seconds
     declared: str | None  # when this text of it was declared
     by: str | None  # the process that did
     former: str | None  # the text that this one replaced
@@ -69,8 +82,19 @@ async def edit(store: BaseBackend, queue: str, name: str, action: Action) -> Non
 
     A daemon that still declares a removed one brings it back. Raises NotFound.
     """
-    if not await store.edit_schedule(queue, name, action):
+    passed = await _passed(store, queue, name) if action == "resume" else 0
+    if not await store.edit_schedule(queue, name, action, passed):
         raise _unknown(queue, name)
+
+
+async def _passed(store: BaseBackend, queue: str, name: str) -> int:
+    """How many instants a paused schedule has named since the last one that is done."""
+    now = await store.now()
+    for each in await store.schedules(queue):
+        spec, _ = _read(each)
+        if each.name == name and each.paused and spec is not None:
+            return count_instants(spec, max(each.last, each.declared), now)
+    return 0
 
 
 def _unknown(queue: str, name: str) -> NotFound:
@@ -94,15 +118,20 @@ def schedule_view(record: ScheduleRecord, now: float) -> ScheduleView:
     if problem is None and now - record.seen > FORGOTTEN:
         problem = "no daemon declares it"
     silent = problem is not None or record.paused
-    fired = record.last != record.declared  # a new schedule starts at its declaration
-    declared = ("task", "every", "cron", "timezone", "args", "kwargs")
+    declared = ("task", "every", "cron", "timezone", "args", "kwargs", "missed", "catch_up")
+    tally = record.tally
     return ScheduleView(
         **{name: getattr(spec, name, None) for name in declared},
         queue=record.queue,
         name=record.name,
         paused=record.paused,
         next=None if spec is None or silent else _next(spec, max(now, record.last)),
-        last=rfc3339(record.last) if fired else None,
+        last=rfc3339(_last(record)),
+        fired=rfc3339(tally.fired or None),
+        job=tally.job or None,
+        skipped=tally.counts,
+        skipped_last=rfc3339(tally.skipped or None),
+        skipped_for=tally.reason or None,
         declared=rfc3339(record.declared),
         by=record.by or None,
         former=record.former.decode(errors="replace") or None,
@@ -110,6 +139,13 @@ def schedule_view(record: ScheduleRecord, now: float) -> ScheduleView:
         seen=rfc3339(record.seen or None),
         problem=problem,
     )
+
+
+def _last(record: ScheduleRecord) -> float | None:
+    """The latest instant that fired or was skipped; older releases kept no more than `last`."""
+    if known := max(record.tally.fired, record.tally.skipped):
+        return known
+    return record.last if record.last != record.declared else None  # new: since its declaration
 
 
 def _read(record: ScheduleRecord) -> tuple[Repeatable | None, str | None]:

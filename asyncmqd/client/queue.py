@@ -24,9 +24,10 @@ from asyncmqd.client.tasks import Task
 from asyncmqd.client.users import system_user
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
-from asyncmqd.domain.keywords import AddKeywords, StoredKeywords
+from asyncmqd.domain.keywords import AddKeywords, RepeatableKeywords
 from asyncmqd.domain.options import (
     OF_CALL,
+    OF_INSTANTS,
     STORED,
     TASK,
     Seconds,
@@ -196,17 +197,17 @@ class Queue(OfStore):
         name: str = "",
         args: Iterable[Any] = (),
         kwargs: dict[str, Any] | None = None,
-        **options: Unpack[StoredKeywords],
+        **options: Unpack[RepeatableKeywords],
     ) -> Repeatable:
         """Declare a schedule for `run`: `every` (seconds, or text like "5m") or `cron`.
 
         It fires once for each instant over all workers that declare it. Its identity is (queue,
-        `name`), by default the task's name. Its jobs may have `priority`, `retries`, `timeout` and
-        `ttl`, here or by `task.options(...)`, and no other options. Raises ValueError with the name
-        of the wrong key, TypeError for an unknown option and for arguments that do not fit the
+        `name`), by default the task's name. `missed` and `catch_up` are about instants at which no
+        worker ran, the others about its jobs, as in `task.options(...)`. Raises ValueError with the
+        name of the wrong key, TypeError for an unknown option and for arguments that do not fit the
         task, NotSerialisable, and PayloadTooLarge if its jobs would be too large.
         """
-        refuse_unknown(options, STORED)
+        refuse_unknown(options, OF_INSTANTS)
         asked: dict[str, Any] = {}
         if isinstance(task, Task):
             asked = _given(msgspec.structs.asdict(task.asked))

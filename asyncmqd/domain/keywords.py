@@ -11,6 +11,7 @@ from typing import Literal, TypedDict
 from asyncmqd.domain.options import Seconds
 from asyncmqd.domain.retry import Backoff
 
+Missed = Literal["skip", "once", "all"]
 ExecutorKind = Literal["thread", "process"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
@@ -22,6 +23,13 @@ class StoredKeywords(TypedDict, total=False):
     retries: int | None
     timeout: Seconds | None
     ttl: Seconds | None
+
+
+class RepeatableKeywords(StoredKeywords, total=False):
+    """What `Queue.add_repeatable` takes beside what names the jobs and the instants."""
+
+    missed: Missed | None
+    catch_up: Seconds | None
 
 
 class AddKeywords(StoredKeywords, total=False):

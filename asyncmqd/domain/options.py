@@ -232,6 +232,10 @@ TTL = Option(
     "ttl", period(), "the task's", "A job that did not start in this time expires; 0: never."
 )
 EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
+MISSED = Option(
+    "missed", choice("skip", "once", "all"), "once", "What fires of instants that were missed."
+)
+CATCH_UP = Option("catch_up", period(), "1 h", "What was missed for longer does not fire.")
 NAME = Option("name", name(0), "the task's name", "Tells schedules of one queue apart.")
 ARGS = Option("args", array(), "none", "Positional arguments.")
 KWARGS = Option("kwargs", table(), "none", "Arguments by name.")
@@ -255,7 +259,9 @@ OF_CALL = STORED | table_of(QUEUE, DELAY, ID)
 """What a producer may ask for one job."""
 OF_TASK = STORED | table_of(QUEUE, EXECUTOR)
 """What `@task` declares, beside its rules for retries."""
-OF_SCHEDULE = STORED | table_of(TASK, NAME, EVERY, ARGS, KWARGS)
+OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP)
+"""What `add_repeatable` takes beside what names the jobs and the instants."""
+OF_SCHEDULE = OF_INSTANTS | table_of(TASK, NAME, EVERY, ARGS, KWARGS)
 """What a schedule has beside `cron` and `timezone`."""
 
 

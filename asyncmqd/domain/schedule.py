@@ -7,10 +7,11 @@ names the multiples of its period since the epoch, and `cron` names wall-clock t
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from hashlib import sha256
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,12 +20,15 @@ import msgspec
 from asyncmqd.domain.codec import NotSerialisable, encode, encode_spec
 from asyncmqd.domain.cron import read
 from asyncmqd.domain.job import JobSpec
+from asyncmqd.domain.keywords import Missed
 from asyncmqd.domain.options import (
     ARGS,
+    CATCH_UP,
     DEFAULT_PRIORITY,
     EVERY,
     JOB_ID,
     KWARGS,
+    MISSED,
     NAME,
     OF_SCHEDULE,
     PRIORITY,
@@ -38,7 +42,8 @@ from asyncmqd.domain.options import (
 )
 
 FORGOTTEN = 600.0  # seconds without a declaration after which no living daemon has a schedule
-MISSED_LIMIT = 3_600.0  # seconds: an instant missed for longer is skipped
+_LOOK_BACK = 60.0  # seconds that are searched first for the latest instants of a cron
+_MOST_COUNTED = 1_000  # instants of a cron that are counted at once
 _DAY = 86_400.0  # seconds: as much as any clock is ever set back by
 _CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, says cron(8)
 
@@ -139,6 +144,15 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         TTL.kind,
         "A job that did not start in this time expires. Unset: the task's ttl.",
     ] = None
+    missed: Annotated[
+        Missed,
+        MISSED.kind,
+        "What fires of the instants at which no daemon ran: none, the latest, or all (`skip`, "
+        "`once`, `all`).",
+    ] = "once"
+    catch_up: Annotated[
+        float, CATCH_UP.kind, "An instant that was missed for longer does not fire."
+    ] = 3_600.0
 
     @property
     def key(self) -> str:
@@ -229,7 +243,7 @@ def instants(repeatable: Repeatable, after: float) -> Iterator[float]:
         yield from _cron_instants(repeatable, after)
         return
     while True:
-        after = _next_multiple(repeatable.every, after)
+        after = _multiple(repeatable.every, _number(repeatable.every, after) + 1)
         yield after
 
 
@@ -239,24 +253,37 @@ def local_time(repeatable: Repeatable, instant: float) -> str:
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
 
 
-def latest_instant(repeatable: Repeatable, after: float, now: float) -> float | None:
-    """The latest instant in (after, now], or None. However many were missed, this is one."""
+def latest_instants(repeatable: Repeatable, after: float, now: float, most: int) -> list[float]:
+    """The latest instants in (after, now], at most so many, in order."""
     if repeatable.every is not None:
-        latest = _multiple(repeatable.every, math.floor(now / repeatable.every + 1e-9))
-        return latest if latest > after else None
-    # What was missed for longer than MISSED_LIMIT never runs, so a long downtime is not walked.
-    latest_found = None
-    for instant in _cron_instants(repeatable, max(after, now - MISSED_LIMIT - 1)):
-        if instant > now:
-            break
-        latest_found = instant
-    return latest_found
+        last = _number(repeatable.every, now)
+        first = max(_number(repeatable.every, after), last - most) + 1
+        return [_multiple(repeatable.every, number) for number in range(first, last + 1)]
+    back = _LOOK_BACK  # so that a long downtime is not walked through
+    while True:
+        start = max(after, now - back)
+        found = deque(takewhile(lambda each: each <= now, instants(repeatable, start)), most)
+        if len(found) == most or start == after:
+            return list(found)
+        back *= 4
 
 
-def _next_multiple(period: float, after: float) -> float:
-    count = math.floor(after / period + 1e-9) + 1
-    instant = _multiple(period, count)
-    return instant if instant > after else _multiple(period, count + 1)
+def count_instants(repeatable: Repeatable, after: float, until: float) -> int:
+    """How many instants are in (after, until]; of a cron at most a thousand are counted."""
+    if until <= after:
+        return 0
+    if repeatable.every is not None:
+        return _number(repeatable.every, until) - _number(repeatable.every, after)
+    found = takewhile(lambda each: each <= until, instants(repeatable, after))
+    return sum(1 for _ in islice(found, _MOST_COUNTED))
+
+
+def _number(period: float, moment: float) -> int:
+    """Which multiple of the period, in whole milliseconds, is the latest up to that moment."""
+    number = math.floor(moment / period + 1e-9)
+    if _multiple(period, number + 1) <= moment:
+        return number + 1
+    return number if _multiple(period, number) <= moment else number - 1
 
 
 def _multiple(period: float, count: int) -> float:

@@ -18,15 +18,15 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.missed import Due, due
 from asyncmqd.domain.schedule import (
-    MISSED_LIMIT,
     Repeatable,
     UnknownZone,
     decode_schedule,
     job_of,
-    latest_instant,
     next_instant,
 )
+from asyncmqd.domain.tally import Fired, Passed
 
 if TYPE_CHECKING:
     from asyncmqd.runtime.process.context import ProcessContext
@@ -121,7 +121,7 @@ class Scheduler:
 
     # ------------------------------------------------------------------ what the store has
 
-    async def take(self, records: Sequence[ScheduleRecord], now: float) -> dict[str, bytes]:
+    async def take(self, records: Sequence[ScheduleRecord]) -> dict[str, bytes]:
         """Go by these from now on; the specs that have to be restored, since theirs is spoilt."""
         found = {record.name: record for record in records if record.name in self.specs}
         broken = {}
@@ -137,7 +137,7 @@ class Scheduler:
             self.look_again()
         for name in self._entries.keys() - found.keys():
             del self._entries[name]
-        await self._plan(now)
+        await self._plan()
         return broken
 
     def _keep(self, record: ScheduleRecord) -> bool:
@@ -187,22 +187,20 @@ class Scheduler:
         for name, entry in list(self._entries.items()):
             if entry.record.paused or entry.next > (now := store_time()):
                 continue
-            instant = latest_instant(entry.repeatable, entry.since, now)
-            if instant is None:  # it was missed for too long
+            have_come = due(entry.repeatable, entry.since, now)
+            if have_come is None:
                 entry.next = next_instant(entry.repeatable, max(now, entry.since))
             else:
-                await self._fire(entry, name, instant, now)
+                await self._fire_all(entry, name, have_come, now)
             await self._timetable.step()
-        await self._plan(store_time())
+        await self._plan()
 
-    async def _plan(self, now: float) -> None:
+    async def _plan(self) -> None:
         """Find out when the next instant of each schedule is, where that may have changed."""
         for entry in list(self._entries.values()):
             if entry.counted_from != entry.since and not entry.record.paused:
                 entry.counted_from = entry.since
-                missed = latest_instant(entry.repeatable, entry.since, now)
-                after = max(now, entry.since)
-                entry.next = next_instant(entry.repeatable, after) if missed is None else missed
+                entry.next = next_instant(entry.repeatable, entry.since)
                 await self._timetable.step()
         self._note_due()
 
@@ -210,29 +208,48 @@ class Scheduler:
         moments = (each.next for each in self._entries.values() if not each.record.paused)
         self.due_at = min(moments, default=math.inf)
 
-    async def _fire(self, entry: _Entry, name: str, instant: float, now: float) -> None:
-        repeatable = entry.repeatable
-        missed = now - instant > MISSED_LIMIT
-        job = None if missed else self._job(repeatable, instant)
+    async def _fire_all(self, entry: _Entry, name: str, have_come: Due, now: float) -> None:
+        """Fire the instants that are to fire, in order, until another daemon was faster."""
+        counts = dict(have_come.skipped)
+        for instant in have_come.instants or [have_come.until]:
+            job = self._job(entry.repeatable, instant) if have_come.instants else None
+            if job is None and have_come.instants:
+                counts["failed"] = 1
+            passed = Passed(entry.record.last, counts) if counts else None
+            if not await self._fire(entry, name, instant, job, passed, now):
+                self.look_again()  # another daemon was first, or it was paused
+                return
+            counts = {}
+            await self._timetable.step()
+
+    async def _fire(
+        self,
+        entry: _Entry,
+        name: str,
+        instant: float,
+        job: NewJob | None,
+        passed: Passed | None,
+        now: float,
+    ) -> Fired:
         failpoint("firing")
-        fired = await self._backend.fire(self.queue, name, instant, job)
+        fired = await self._backend.fire(self.queue, name, instant, job, passed)
         if not fired and job is not None and await self._is_due(name, instant):
             # The store's clock was set back, and its hour comes again: the id has been used.
-            job = self._job(repeatable, instant, f".{clock.nonce()}")
-            fired = await self._backend.fire(self.queue, name, instant, job)
+            job = self._job(entry.repeatable, instant, f".{clock.nonce()}")
+            fired = await self._backend.fire(self.queue, name, instant, job, passed)
         failpoint("fired")
         entry.record = msgspec.structs.replace(entry.record, last=instant)
-        if not fired:
-            self.look_again()  # another daemon was first, or it was paused
-            return
-        self._event(
-            "schedule.skipped" if job is None else "schedule.fired",
-            name,
-            task=repeatable.task,
-            job_id=None if job is None else job.id,
-            late_ms=round((now - instant) * 1000, 1),
-        )
-        self._wakeups.wake(self.queue)
+        if fired:
+            self._event(
+                "schedule.fired" if fired is Fired.YES else "schedule.skipped",
+                name,
+                task=entry.repeatable.task,
+                job_id=None if job is None else job.id,
+                late_ms=round((now - instant) * 1000, 1),
+                **({} if passed is None else {"skipped": dict(passed.counts)}),
+            )
+            self._wakeups.wake(self.queue)
+        return fired
 
     async def _is_due(self, name: str, instant: float) -> bool:
         found = [each for each in await self._backend.schedules(self.queue) if each.name == name]

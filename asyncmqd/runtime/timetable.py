@@ -172,7 +172,7 @@ class Timetable:
             by_queue.setdefault(record.queue, []).append(record)
         broken = []
         for each in schedulers:
-            if found := await each.take(by_queue.get(each.queue, ()), self.now()):
+            if found := await each.take(by_queue.get(each.queue, ())):
                 broken.append((each.queue, found))
                 each.look_again()
         if broken:

@@ -90,6 +90,22 @@ def test_list_shows_when_it_last_fired(asyncmq: Operator, in_store: InStore) -> 
     assert tick["next"] > tick["last"]
 
 
+def test_what_a_pause_has_skipped_is_counted_and_shown(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    async def pause(store: BaseBackend) -> None:
+        often = msgspec.json.encode(Repeatable(task="tick", every=0.01))
+        await store.declare("mail", {"often": often}, fresh=True)
+        await store.edit_schedule("mail", "often", "pause")
+
+    in_store(pause)
+    asyncmq("schedule", "resume", "mail", "often")
+    [often] = asyncmq("schedule", "list", "--json").json
+    assert often["skipped"]["paused"] > 0
+    assert (often["skipped_for"], often["skipped_last"]) == ("paused", often["last"])
+    assert (often["fired"], often["job"], often["missed"]) == (None, None, "once")
+
+
 @pytest.mark.usefixtures("schedules")
 def test_run_enqueues_its_job_now(asyncmq: Operator) -> None:
     id = asyncmq("schedule", "run", "reports", "nightly").out.strip()

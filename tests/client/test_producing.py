@@ -203,6 +203,14 @@ async def test_a_task_of_another_service_may_be_enqueued_by_name(store: BaseBack
     assert (await job.record()).payload.count(b"billing.invoice") == 1
 
 
+def test_a_repeatable_says_what_becomes_of_missed_instants() -> None:
+    queue = Queue("math")
+    kept = queue.add_repeatable(add, every=60, args=[1], missed="all", catch_up="2h")
+    assert (kept.missed, kept.catch_up) == ("all", 7_200.0)
+    with pytest.raises(ValueError, match=r"missed: expected 'skip', 'once' or 'all', got 'evry'"):
+        queue.add_repeatable(add, every=60, args=[1], missed="evry")  # type: ignore[arg-type]
+
+
 async def test_queue_run_fires_its_repeatables(store: BaseBackend) -> None:
     queue = Queue("math")
     queue.add_repeatable(add, every="50ms", args=[1])

@@ -8,6 +8,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.domain.states import State
+from asyncmqd.domain.tally import Fired, Passed, Tally
 from tests.contract.conftest import Opener
 from tests.contract.jobs import LONG, QUEUE, fill, finish, ids_in, job, later, take
 
@@ -102,23 +103,23 @@ async def test_declaring_nothing_tells_the_time(backend: BaseBackend) -> None:
 
 async def test_an_instant_fires_once(backend: BaseBackend) -> None:
     instant = await declared(backend) + 1
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is True
-    assert await backend.fire(QUEUE, "nightly", instant, job("b")) is False
+    assert await backend.fire(QUEUE, "nightly", instant, job("a"))
+    assert not await backend.fire(QUEUE, "nightly", instant, job("b"))
     assert (await schedule(backend)).last == pytest.approx(instant, abs=0.001)
     assert await ids_in(backend, State.WAITING) == ["a"]
 
 
 async def test_instants_only_go_up(backend: BaseBackend) -> None:
     start = await declared(backend)
-    assert await backend.fire(QUEUE, "nightly", start + 2, job("a")) is True
-    assert await backend.fire(QUEUE, "nightly", start + 1, job("b")) is False
-    assert await backend.fire(QUEUE, "nightly", start + 3, job("c")) is True
+    assert await backend.fire(QUEUE, "nightly", start + 2, job("a"))
+    assert not await backend.fire(QUEUE, "nightly", start + 1, job("b"))
+    assert await backend.fire(QUEUE, "nightly", start + 3, job("c"))
     assert await ids_in(backend, State.WAITING) == ["a", "c"]
 
 
 async def test_no_instant_before_the_declaration_fires(backend: BaseBackend) -> None:
     start = await declared(backend)
-    assert await backend.fire(QUEUE, "nightly", start - 1, job("a")) is False
+    assert not await backend.fire(QUEUE, "nightly", start - 1, job("a"))
 
 
 async def test_an_instant_is_remembered_exactly(backend: BaseBackend) -> None:
@@ -126,15 +127,15 @@ async def test_an_instant_is_remembered_exactly(backend: BaseBackend) -> None:
     start = round(await declared(backend)) + 1.0
     for number in range(5):
         instant = round(start + number * 0.01, 3)
-        assert await backend.fire(QUEUE, "nightly", instant, None) is True
+        assert await backend.fire(QUEUE, "nightly", instant, None)
         assert (await schedule(backend)).last == pytest.approx(instant, abs=1e-6)
-        assert await backend.fire(QUEUE, "nightly", instant, None) is False
+        assert not await backend.fire(QUEUE, "nightly", instant, None)
 
 
 async def test_a_skipped_instant_adds_no_job(backend: BaseBackend) -> None:
     instant = await declared(backend) + 1
-    assert await backend.fire(QUEUE, "nightly", instant, None) is True
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert await backend.fire(QUEUE, "nightly", instant, None)
+    assert not await backend.fire(QUEUE, "nightly", instant, job("a"))
     assert await ids_in(backend, State.WAITING) == []
 
 
@@ -145,15 +146,62 @@ async def test_a_fired_job_may_be_delayed(backend: BaseBackend) -> None:
     assert (found.id, found.priority) == ("a", 1)
 
 
+async def test_what_became_of_the_instants_is_counted(backend: BaseBackend) -> None:
+    start = await declared(backend)
+    assert (await schedule(backend)).tally == Tally()
+    first, second, third = start + 1, start + 2, start + 3
+    assert await backend.fire(QUEUE, "nightly", first, job("a")) is Fired.YES
+    assert (await schedule(backend)).tally == Tally(fired=first, job="a")
+    passed = Passed((await schedule(backend)).last, {"late": 3, "missed": 2})
+    assert await backend.fire(QUEUE, "nightly", second, None, passed) is Fired.SKIPPED
+    assert (await schedule(backend)).tally == Tally(
+        fired=first, job="a", skipped=second, reason="missed", counts={"late": 3, "missed": 2}
+    )
+    passed = Passed((await schedule(backend)).last, {"late": 1})
+    assert await backend.fire(QUEUE, "nightly", third, job("b"), passed) is Fired.YES
+    assert (await schedule(backend)).tally == Tally(
+        fired=third, job="b", skipped=third, reason="late", counts={"late": 4, "missed": 2}
+    )
+
+
+async def test_instants_that_another_daemon_counted_are_not_counted_again(
+    backend: BaseBackend,
+) -> None:
+    start = await declared(backend)
+    counted = Passed((await schedule(backend)).last, {"missed": 1})
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("a"))
+    before = await schedule(backend)
+    assert await backend.fire(QUEUE, "nightly", start + 2, job("b"), counted) is Fired.NO
+    assert await schedule(backend) == before
+    assert await ids_in(backend, State.WAITING) == ["a"]
+
+
+async def test_what_a_paused_schedule_named_is_skipped_and_not_missed(
+    backend: BaseBackend,
+) -> None:
+    await declared(backend)
+    await backend.edit_schedule(QUEUE, "nightly", "pause")
+    await later(backend)
+    paused = await backend.now()
+    await later(backend)
+    await backend.edit_schedule(QUEUE, "nightly", "resume", 5)
+    found = await schedule(backend)
+    assert found.last == found.tally.skipped > paused
+    assert (found.tally.reason, found.tally.counts) == ("paused", {"paused": 5})
+    assert not await backend.fire(QUEUE, "nightly", paused, job("a"))
+    await backend.edit_schedule(QUEUE, "nightly", "resume", 5)
+    assert await schedule(backend) == found, "it was not paused"
+
+
 async def test_an_id_that_is_taken_fires_nothing(backend: BaseBackend) -> None:
     """The hour comes again when the store's clock is set back: its jobs need other ids."""
     instant = await declared(backend) + 1
     await finish(backend, "a", b"1")
     before = await schedule(backend)
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert not await backend.fire(QUEUE, "nightly", instant, job("a"))
     assert await schedule(backend) == before
     assert await take(backend) == []
-    assert await backend.fire(QUEUE, "nightly", instant, job("a.1")) is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("a.1"))
     assert await ids_in(backend, State.WAITING) == ["a.1"]
 
 
@@ -178,17 +226,17 @@ async def test_a_paused_schedule_does_not_fire(backend: BaseBackend) -> None:
     instant = await declared(backend) + 1
     assert await backend.edit_schedule(QUEUE, "nightly", "pause") is True
     assert (await schedule(backend)).paused is True
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert not await backend.fire(QUEUE, "nightly", instant, job("a"))
     await backend.declare(QUEUE, {"nightly": NEW_SPEC}, True)
     assert (await schedule(backend)).paused is True, "a reload does not resume it"
     assert await backend.edit_schedule(QUEUE, "nightly", "resume") is True
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is True
+    assert await backend.fire(QUEUE, "nightly", instant, job("a"))
 
 
 async def test_a_removed_schedule_does_not_fire(backend: BaseBackend) -> None:
     instant = await declared(backend) + 1
     assert await backend.edit_schedule(QUEUE, "nightly", "remove") is True
-    assert await backend.fire(QUEUE, "nightly", instant, job("a")) is False
+    assert not await backend.fire(QUEUE, "nightly", instant, job("a"))
     assert await backend.schedules(QUEUE) == []
     assert await ids_in(backend, State.WAITING) == []
 
@@ -201,15 +249,15 @@ async def test_an_unknown_schedule_cannot_be_edited(backend: BaseBackend, action
 
 
 async def test_an_unknown_schedule_does_not_fire(backend: BaseBackend) -> None:
-    assert await backend.fire(QUEUE, "nightly", 1e10, job("a")) is False
+    assert not await backend.fire(QUEUE, "nightly", 1e10, job("a"))
     assert await backend.schedules(QUEUE) == []
 
 
 async def test_schedules_of_one_name_in_two_queues_are_two(backend: BaseBackend) -> None:
     start = await declared(backend)
     await backend.declare("reports", {"nightly": SPEC}, True)
-    assert await backend.fire(QUEUE, "nightly", start + 1, job("a")) is True
-    assert await backend.fire("reports", "nightly", start + 1, job("a")) is True
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("a"))
+    assert await backend.fire("reports", "nightly", start + 1, job("a"))
 
 
 async def test_many_daemons_fire_each_instant_once(
@@ -223,7 +271,7 @@ async def test_many_daemons_fire_each_instant_once(
             await store.fire(QUEUE, "nightly", start + instant, job(f"{number}-{instant}"))
             for instant in range(1, 21)
         ]
-        return sum(fired)
+        return sum(map(bool, fired))
 
     stores = [backend, other] * 4
     fired = await asyncio.gather(*(daemon(n, store) for n, store in enumerate(stores)))
@@ -273,7 +321,7 @@ async def test_a_schedule_that_is_withdrawn_is_seen_no_more(backend: BaseBackend
         ("a", True),
         ("b", False),
     ]
-    assert await backend.fire(QUEUE, "nightly", start + 1, job("a")) is True, "others may have it"
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("a")), "others may have it"
     await backend.declare(QUEUE, {"nightly": SPEC}, False)
     assert (await schedule(backend)).seen >= start
     assert (await schedule(backend)).last == start + 1

@@ -87,11 +87,12 @@ REDIS = mutations(
         ),
         (
             "fire.lua",
-            "tonumber(known[1]) >= tonumber(ARGV[2])",
-            "tonumber(known[1]) > tonumber(ARGV[2])",
+            "tonumber(known[1]) >= tonumber(instant)",
+            "tonumber(known[1]) > tonumber(instant)",
             "schedules",
         ),
         ("fire.lua", "or known[2] or", "or", "schedules"),
+        ("fire.lua", "tonumber(counted) ~= tonumber(known[1])", "false", "schedules"),
         ("_lines.lua", "return priority * 2 ^ 44 + ", "return ", "delays administration"),
         (
             "_change.lua",

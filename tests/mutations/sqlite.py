@@ -128,6 +128,7 @@ SQLITE = mutations(
         ),
         ("standing.sql", "AND last < :instant", "AND last <= :instant", "schedules"),
         ("standing.sql", " AND NOT paused", "", "schedules"),
+        ("standing.py", "passed.last != found[0]", "False", "schedules"),
         (
             "standing.sql",
             "DO UPDATE SET seen = excluded.seen",

@@ -17,6 +17,7 @@ from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.states import State, state_of
+from asyncmqd.domain.tally import Fired, Passed
 from tests.simulation.world import World
 
 BACKOFF = 0.4  # seconds between attempts
@@ -79,6 +80,7 @@ class Judge:
     world: World
     history: History = field(default_factory=History)
     relaxed: bool = False
+    period: float = 0.0  # seconds between the instants of the schedule
     every: float = 0.0  # seconds between the instants of the schedule, where no burst may be
     slow: bool = False  # messages may take long, or processes stand still
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
@@ -314,7 +316,14 @@ class Judge:
                 self.declared.setdefault((queue, name), now)
 
     def _saw_fire(
-        self, sender: Any, queue: str, name: str, instant: float, job: NewJob | None, fired: bool
+        self,
+        sender: Any,
+        queue: str,
+        name: str,
+        instant: float,
+        job: NewJob | None,
+        passed: Passed | None,
+        fired: Fired,
     ) -> None:
         if not fired:
             return
@@ -330,6 +339,8 @@ class Judge:
         early = instant - self.world.true_time
         right = early <= 0.01 or unnoticed
         check(right, "fired", early, "s early:", name, instant, "by", sender.name)
+        if self.period and not self.world.jumps and not self.relaxed:
+            self._check_passed(last, instant, job is not None, passed)
         instants.append(instant)
         self.fires[queue, name].append((self.world.now, instant))
         if self.every:
@@ -337,6 +348,14 @@ class Judge:
         self.latest = max(self.latest, -early)
         if job is not None:
             self._file(queue, job)
+
+    def _check_passed(
+        self, last: float, instant: float, fires: bool, passed: Passed | None
+    ) -> None:
+        """Each instant fires, or is counted as skipped, once."""
+        between = round(instant / self.period) - math.floor(last / self.period + 1e-9) - fires
+        counted = sum(passed.counts.values()) if passed is not None else 0
+        check(counted == between, "counted", counted, "of", between, "instants at", instant)
 
     def _check_burst(self, moments: list[float]) -> None:
         """No more fire within any time than are due in it, and one that was missed at a jump.

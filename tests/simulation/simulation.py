@@ -78,6 +78,7 @@ class Simulation:
         self.world = World(plan.seed)
         self.judge = Judge(self.world)
         self.judge.slow = bool(plan.faults & faults.SLOW)
+        self.judge.period = plan.every or 0.0
         if plan.every is not None and "jump" in plan.faults:
             self.judge.every = plan.every
         self.server = Server(self.world, self.judge)

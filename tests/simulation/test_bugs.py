@@ -11,9 +11,11 @@ import pytest
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, registry
 from asyncmqd.domain import clock, settle
+from asyncmqd.domain.missed import Due
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.store_clock import StoreClock
+from asyncmqd.domain.tally import Fired
 from asyncmqd.runtime import scanner, scheduler
 from asyncmqd.runtime.claiming import runs
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
@@ -87,10 +89,12 @@ def neighbours_taken_back(patch: Patch) -> None:
 def instants_without_asking(patch: Patch) -> None:
     """The store accepts an instant from everybody."""
 
-    async def fire(self: Any, queue: str, name: str, instant: float, job: Any) -> bool:
+    async def fire(
+        self: Any, queue: str, name: str, instant: float, job: Any, passed: Any = None
+    ) -> Fired:
         if job is not None:
             await self.add(queue, [job])
-        return True
+        return Fired.YES
 
     patch.setattr(InMemoryBackend, "fire", fire)
 
@@ -183,11 +187,11 @@ def leases_of_the_dead_kept(patch: Patch) -> None:
 def nothing_skipped(patch: Patch) -> None:
     """All instants that a jump passed over fire, one after the other."""
 
-    def first(repeatable: Any, since: float, now: float) -> float | None:
+    def first(repeatable: Any, since: float, now: float) -> Due | None:
         instant = next_instant(repeatable, since)
-        return instant if instant <= now else None
+        return Due([instant], instant, {}) if instant <= now else None
 
-    patch.setattr(scheduler, "latest_instant", first)
+    patch.setattr(scheduler, "due", first)
 
 
 # Each with the first world that catches it; `make faults` finds these anew, and counts them all.

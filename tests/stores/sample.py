@@ -81,7 +81,7 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
         if pause is not None and pause != Pause():  # no release before layout 4 noted more
             queue["pause"] = msgspec.to_builtins(pause)
         for schedule in queue["schedules"]:
-            for key in ("by", "former", "former_by"):  # no release before layout 3 had them
+            for key in ("by", "former", "former_by", "tally"):  # older layouts had none
                 if not schedule[key]:
                     del schedule[key]
     return plain

@@ -126,6 +126,18 @@ def test_repeatables_and_retention_come_as_the_domain_knows_them(folder):
     )
 
 
+def test_what_becomes_of_missed_instants_is_a_key(folder):
+    schedule = f'{SMALL}[[queues.mail.repeatables]]\ntask = "a.b"\nevery = "5m"\n'
+    folder.write(f'{schedule}missed = "all"\ncatch_up = "2d"\n')
+    [kept] = folder.load().queues["mail"].repeatables
+    assert (kept.missed, kept.catch_up) == ("all", 172_800.0)
+    path = folder.write(f'{schedule}missed = "every"\ncatch_up = -1\n')
+    at = f"{path}:{schedule.count(chr(10)) + 1}: queues.mail.repeatables[0]"
+    missed, catch_up = folder.errors()
+    assert missed == f"{at}.missed: expected 'skip', 'once' or 'all', got 'every'"
+    assert ".catch_up: expected seconds" in catch_up
+
+
 def test_settings_are_frozen(folder):
     with pytest.raises(AttributeError):
         folder.load().queues["mail"].concurrency = 5

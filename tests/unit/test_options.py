@@ -19,11 +19,18 @@ from asyncmqd.client.pending import CallOptions, pending
 from asyncmqd.client.tasks import task
 from asyncmqd.domain.codec import CorruptPayload, decode_spec, encode_spec
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.keywords import AddKeywords, CallKeywords, StoredKeywords, TaskKeywords
+from asyncmqd.domain.keywords import (
+    AddKeywords,
+    CallKeywords,
+    RepeatableKeywords,
+    StoredKeywords,
+    TaskKeywords,
+)
 from asyncmqd.domain.options import (
     EVERY,
     MAX_DELAY,
     OF_CALL,
+    OF_INSTANTS,
     OF_TASK,
     QUEUE,
     STORED,
@@ -234,6 +241,7 @@ SAMPLES: dict[type, Any] = {int: 2, float: 2.5, str: "2m", timedelta: timedelta(
     ("keywords", "table"),
     [
         (StoredKeywords, STORED),
+        (RepeatableKeywords, OF_INSTANTS),
         (AddKeywords, {name: each for name, each in OF_CALL.items() if name != "queue"}),
         (CallKeywords, OF_CALL),
         (TaskKeywords, OF_TASK),

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncmqd.domain.missed import due
 from asyncmqd.domain.schedule import (
-    MISSED_LIMIT,
     Repeatable,
     check,
     check_cron,
     check_timezone,
-    latest_instant,
+    count_instants,
+    latest_instants,
     local_time,
     next_instant,
     upcoming,
@@ -79,12 +80,13 @@ def test_the_latest_instant_is_the_last_one_that_has_come(
     period: float, now: float, ago: int
 ) -> None:
     after = max(0.0, round(now - ago / 10, 3))
-    latest = latest_instant(every(period), after, now)
-    if latest is None:
-        assert next_instant(every(period), after) > now
-    else:
-        assert after < latest <= now
-        assert next_instant(every(period), latest) > now
+    latest = latest_instants(every(period), after, now, 3)
+    number = count_instants(every(period), after, now)
+    assert len(latest) == min(3, number)
+    assert all(after < each <= now for each in latest)
+    if number <= 3:
+        assert latest == upcoming(every(period), after, number)
+    assert next_instant(every(period), latest[-1] if latest else after) > now
 
 
 # ---------------------------------------------------------------- cron
@@ -207,18 +209,66 @@ def test_an_instant_is_shown_on_the_clock_of_its_zone() -> None:
     ]
 
 
-def test_after_downtime_the_latest_missed_instant_counts_once() -> None:
+def test_after_downtime_the_latest_missed_instant_fires() -> None:
     quarterly = cron("*/15 * * * *")
-    assert latest_instant(quarterly, NOON - 3_000, NOON + 60) == NOON
-    assert latest_instant(quarterly, NOON, NOON + 60) is None
-    assert latest_instant(quarterly, NOON - 1, NOON) == NOON, "now is not too early"
+    assert due(quarterly, NOON - 3_000, NOON + 60) == ([NOON], NOON, {"missed": 3})
+    assert due(quarterly, NOON, NOON + 60) is None
+    assert due(quarterly, NOON - 1, NOON) == ([NOON], NOON, {}), "now is not too early"
 
 
-def test_what_was_missed_for_longer_than_an_hour_is_not_looked_for() -> None:
-    daily = cron("0 12 * * *")
-    assert latest_instant(daily, NOON - 7 * 86_400, NOON + MISSED_LIMIT - 1) == NOON
-    assert latest_instant(daily, NOON - 7 * 86_400, NOON + MISSED_LIMIT + 2) is None
-    assert latest_instant(cron("* * * * * *"), 0.0, NOON) == NOON, "years are not walked"
+HOUR = 3_600.0
+EIGHT = [NOON - number * 900 for number in range(7, -1, -1)]
+
+
+@pytest.mark.parametrize("kind", [{"cron": "*/15 * * * *"}, {"every": 900.0}])
+@pytest.mark.parametrize(
+    ("keys", "late", "fires", "skipped"),
+    [
+        ({}, 60, [NOON], {"late": 4, "missed": 3}),
+        ({}, HOUR + 1, [NOON + HOUR], {"late": 8, "missed": 3}),
+        ({"catch_up": 0.0}, 9, [NOON], {"late": 7}),
+        ({"catch_up": 0.0}, 11, [], {"late": 8}),
+        ({"missed": "skip"}, 9, [NOON], {"late": 4, "missed": 3}),
+        ({"missed": "skip"}, 11, [], {"late": 4, "missed": 4}),
+        ({"missed": "all", "catch_up": HOUR / 2 + 120}, 60, EIGHT[-3:], {"late": 5}),
+        ({"missed": "all", "catch_up": 3 * HOUR}, 60, EIGHT, {}),
+    ],
+)
+def test_the_policy_names_what_fires_and_the_rest_is_counted(
+    kind: dict[str, Any], keys: dict[str, Any], late: float, fires: list[float], skipped: Any
+) -> None:
+    schedule = check(Repeatable(task="t", **kind, **keys))
+    until = NOON + late // 900 * 900
+    assert due(schedule, NOON - 2 * HOUR, NOON + late) == (fires, until, skipped)
+
+
+@pytest.mark.parametrize("kind", [{"cron": "* * * * * *"}, {"every": 1.0}])
+def test_all_makes_up_for_a_thousand_and_years_are_not_walked(kind: dict[str, Any]) -> None:
+    found = due(Repeatable(task="t", missed="all", catch_up=2e9, **kind), NOON - 1_500, NOON)
+    assert found == ([NOON - n for n in range(999, -1, -1)], NOON, {"missed": 500})
+    found = due(Repeatable(task="t", **kind), 0.0, NOON)
+    assert found is not None
+    assert found.instants == [NOON]
+
+
+@given(
+    st.sampled_from([{"cron": "*/20 * * * *"}, {"every": 1_200.0}]),
+    st.sampled_from(["skip", "once", "all"]),
+    st.floats(0, 2 * HOUR),
+    st.lists(st.floats(0.01, 20_000.0), min_size=1, max_size=5),
+)
+def test_each_instant_fires_or_is_counted_whenever_somebody_looks(
+    kind: dict[str, Any], missed: Any, catch_up: float, pauses: list[float]
+) -> None:
+    schedule = Repeatable(task="t", missed=missed, catch_up=catch_up, **kind)
+    last = now = NOON + 1
+    done = 0
+    for pause in pauses:
+        now += pause
+        if (found := due(schedule, last, now)) is not None:
+            done += len(found.instants) + sum(found.skipped.values())
+            last = found.until
+    assert done == math.floor((now - NOON) / 1_200)
 
 
 # ---------------------------------------------------------------- declarations

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.tally import Fired, Passed, Tally
 
 
 class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +23,9 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     former: bytes = b""  # the spec that this one replaced, if it did
     former_by: str = ""  # the process that had declared that
     seen: float  # when a living daemon last declared it; 0: the last to do so took it back
-    last: float  # the latest instant that fired or was skipped; instants only go up
+    last: float  # the latest instant that is done: it fired or was skipped; instants only go up
     paused: bool = False
+    tally: Tally = Tally()
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,18 +81,35 @@ class Registry(abc.ABC):
         """The schedules of queues, in their order and by name."""
 
     @abc.abstractmethod
-    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+    async def fire(
+        self,
+        queue: str,
+        name: str,
+        instant: float,
+        job: NewJob | None,
+        passed: Passed | None = None,
+    ) -> Fired:
         """Add the job of an instant, once for ever; None marks the instant as skipped.
 
-        False, and nothing is changed, if that instant or a later one was fired, the schedule is
-        paused or gone, or the queue has a job of that id.
+        `passed` are instants that are skipped with it: they are counted.
+
+        NO, and nothing is changed, if that instant or a later one was fired, `passed` was counted
+        from another instant than the last, the schedule is paused or gone, or the queue has a job
+        of that id.
         """
 
     @abc.abstractmethod
     async def edit_schedule(
-        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+        self,
+        queue: str,
+        name: str,
+        action: Literal["pause", "resume", "remove"],
+        passed: int = 0,
     ) -> bool:
-        """Pause, resume or forget a schedule. False: there is none of that name."""
+        """Pause, resume or forget a schedule. False: there is none of that name.
+
+        What a paused schedule named until it is resumed is done; `passed` instants are counted.
+        """
 
     @abc.abstractmethod
     async def beat(self, worker: str, info: bytes, ttl: float) -> None:

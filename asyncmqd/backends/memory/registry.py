@@ -14,6 +14,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.store_clock import believed
+from asyncmqd.domain.tally import Fired, Passed
 
 
 class InMemoryRegistry(BaseBackend):
@@ -75,29 +76,49 @@ class InMemoryRegistry(BaseBackend):
                 for _, record in sorted(self._store.queues[queue].schedules.items())
             ]
 
-    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+    async def fire(
+        self,
+        queue: str,
+        name: str,
+        instant: float,
+        job: NewJob | None,
+        passed: Passed | None = None,
+    ) -> Fired:
         with self._store.lock:
             data = self._store.queues[queue]
             known = data.schedules.get(name)
             if known is None or known.paused or known.last >= instant:
-                return False
+                return Fired.NO
+            if passed is not None and passed.last != known.last:
+                return Fired.NO
             if job is not None and job.id in data.rows:
-                return False
-            data.schedules[name] = msgspec.structs.replace(known, last=instant)
+                return Fired.NO
+            counts = {} if passed is None else passed.counts
+            tally = known.tally.after(instant, None if job is None else job.id, counts)
+            data.schedules[name] = msgspec.structs.replace(known, last=instant, tally=tally)
             if job is not None:
                 Jobs(data, self._now()).add(job)
         self._store.wake(queue)
-        return True
+        return Fired.SKIPPED if job is None else Fired.YES
 
     async def edit_schedule(
-        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+        self,
+        queue: str,
+        name: str,
+        action: Literal["pause", "resume", "remove"],
+        passed: int = 0,
     ) -> bool:
         with self._store.lock:
             schedules = self._store.queues[queue].schedules
             known = schedules.pop(name, None)
-            if known is not None and action != "remove":
-                schedules[name] = msgspec.structs.replace(known, paused=action == "pause")
-            return known is not None
+            if known is None or action == "remove":
+                return known is not None
+            if action == "resume" and known.paused:
+                now = self._now()
+                tally = known.tally.after(now, None, {"paused": passed} if passed else {})
+                known = msgspec.structs.replace(known, last=max(known.last, now), tally=tally)
+            schedules[name] = msgspec.structs.replace(known, paused=action == "pause")
+            return True
 
     # ------------------------------------------------------------------ workers
 

@@ -1,7 +1,7 @@
 -- Pause, resume or forget a schedule.
 -- needs:
 -- KEYS: the base of the queue
--- ARGV: name, action (pause, resume, remove)
+-- ARGV: name, action (pause, resume, remove), how many instants a pause that ends has skipped
 -- returns: 1, or 0 if there is none of that name
 local key = base .. 'schedule:' .. ARGV[1]
 if redis.call('EXISTS', key) == 0 then
@@ -10,7 +10,16 @@ end
 if ARGV[2] == 'pause' then
   redis.call('HSET', key, 'paused', 1)
 elseif ARGV[2] == 'resume' then
-  redis.call('HDEL', key, 'paused')
+  if redis.call('HDEL', key, 'paused') == 1 then
+    local now = clock() / 1000000
+    if tonumber(redis.call('HGET', key, 'last')) < now then
+      redis.call('HSET', key, 'last', now)
+    end
+    if ARGV[3] ~= '0' then
+      redis.call('HSET', key, 'skipped', now, 'reason', 'paused')
+      redis.call('HINCRBY', key, 'n:paused', ARGV[3])
+    end
+  end
 else
   redis.call('DEL', key)
   redis.call('SREM', base .. 'schedules', ARGV[1])

@@ -13,6 +13,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
+from asyncmqd.domain.tally import REASONS, Tally
 
 ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone")
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
@@ -231,7 +232,7 @@ def record(queue: str, row: Sequence[Any]) -> Record:
 
 def schedule(queue: str, row: Sequence[Any]) -> ScheduleRecord:
     """From schedules.lua."""
-    name, spec, declared, seen, last, paused, by, former, former_by = row
+    name, spec, declared, seen, last, paused, by, former, former_by, *tally = row
     return ScheduleRecord(
         queue=queue,
         name=name.decode(),
@@ -243,6 +244,7 @@ def schedule(queue: str, row: Sequence[Any]) -> ScheduleRecord:
         seen=float(seen),
         last=float(last),
         paused=paused is not None,
+        tally=_tally(*tally),
     )
 
 
@@ -258,6 +260,17 @@ def pause(value: bytes) -> Pause:
         return msgspec.structs.replace(note, since=seconds(value[:_DIGITS]))
     except ValueError:
         return Pause()
+
+
+def _tally(*row: Any) -> Tally:
+    """A field that no instant has written yet is left out."""
+    fired, job, skipped, reason, *counts = row
+    known = {"fired": fired and float(fired), "job": job and job.decode()}
+    known |= {"skipped": skipped and float(skipped), "reason": reason and reason.decode()}
+    counted: dict[str, int] = {
+        each: int(count) for each, count in zip(REASONS, counts, strict=True) if count
+    }
+    return Tally(**{key: value for key, value in known.items() if value}, counts=counted)
 
 
 def workers(reply: Sequence[Any]) -> list[WorkerRecord]:

@@ -1,20 +1,32 @@
 -- Add the job of an instant of a schedule, once for ever, and wake one waiting instance.
 -- needs: _lines _large _add _wake
 -- KEYS: the base of the queue
--- ARGV: name, instant (seconds), then nothing (the instant is skipped), or a job, see _add.lua
--- returns: 1, or 0 if the instant or a later one was fired, the schedule is paused or gone, or the
---          queue has a job of that id
-local key = base .. 'schedule:' .. ARGV[1]
+-- ARGV: name, instant (seconds), the last instant that others were counted from (may be empty), how
+--       many reasons follow, of each: reason and how many instants were skipped for it; then nothing
+--       (the instant is skipped), or a job, see _add.lua
+-- returns: 2, or 1 if the instant is skipped, or 0 if it or a later one was fired, another one was
+--          the last, the schedule is paused or gone, or the queue has a job of that id
+local key, instant, counted = base .. 'schedule:' .. ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HMGET', key, 'last', 'paused')
-if not known[1] or known[2] or tonumber(known[1]) >= tonumber(ARGV[2]) then
+if not known[1] or known[2] or tonumber(known[1]) >= tonumber(instant) then
   return 0
 end
-if ARGV[3] and redis.call('EXISTS', base .. 'job:' .. ARGV[5]) == 1 then
+if counted ~= '' and tonumber(counted) ~= tonumber(known[1]) then
   return 0
 end
-redis.call('HSET', key, 'last', ARGV[2])
-if ARGV[3] then
-  add(3, '')
-  wake()
+local job = 5 + 2 * ARGV[4]
+if ARGV[job] and redis.call('EXISTS', base .. 'job:' .. ARGV[job + 2]) == 1 then
+  return 0
 end
-return 1
+redis.call('HSET', key, 'last', instant)
+for at = 5, job - 1, 2 do
+  redis.call('HSET', key, 'skipped', instant, 'reason', ARGV[at])
+  redis.call('HINCRBY', key, 'n:' .. ARGV[at], ARGV[at + 1])
+end
+if not ARGV[job] then
+  return 1
+end
+redis.call('HSET', key, 'fired', instant, 'job', ARGV[job + 2])
+add(job, '')
+wake()
+return 2

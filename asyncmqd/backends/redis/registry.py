@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from asyncmqd.backends.base import (
     ScheduleRecord,
@@ -16,6 +16,7 @@ from asyncmqd.backends.redis.server import RedisServer
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import TOLERANCE
+from asyncmqd.domain.tally import REASONS, Fired, Passed
 
 
 class RedisRegistry(RedisServer):
@@ -44,7 +45,7 @@ class RedisRegistry(RedisServer):
     async def schedules(self, *queues: str) -> list[ScheduleRecord]:
         if not queues:
             return []
-        replies = await self._run(*(self._call("schedules", queue) for queue in queues))
+        replies = await self._run(*(self._call("schedules", queue, *REASONS) for queue in queues))
         return [
             record
             for queue, rows in zip(queues, replies, strict=True)
@@ -53,16 +54,30 @@ class RedisRegistry(RedisServer):
             )
         ]
 
-    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
-        args: tuple[Argument, ...] = (name, repr(float(instant)))
+    async def fire(
+        self,
+        queue: str,
+        name: str,
+        instant: float,
+        job: NewJob | None,
+        passed: Passed | None = None,
+    ) -> Fired:
+        counts: Mapping[Any, int] = {} if passed is None else passed.counts
+        counted = "" if passed is None else repr(float(passed.last))
+        flat = (argument for each in counts.items() for argument in each)
+        args: tuple[Argument, ...] = (name, repr(float(instant)), counted, len(counts), *flat)
         if job is not None:
             args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
-        return bool(await self._one("fire", queue, *args) == 1)
+        return Fired(await self._one("fire", queue, *args))
 
     async def edit_schedule(
-        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+        self,
+        queue: str,
+        name: str,
+        action: Literal["pause", "resume", "remove"],
+        passed: int = 0,
     ) -> bool:
-        return bool(await self._one("edit_schedule", queue, name, action) == 1)
+        return bool(await self._one("edit_schedule", queue, name, action, passed) == 1)
 
     # ------------------------------------------------------------------ workers
 

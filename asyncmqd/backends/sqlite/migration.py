@@ -49,10 +49,16 @@ def _note_who_pauses(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE paused ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
 
 
+def _tally_instants(connection: sqlite3.Connection) -> None:
+    """From 4 to 5: schedules tell what became of their instants."""
+    connection.execute("ALTER TABLE schedules ADD COLUMN tally BLOB NOT NULL DEFAULT '{}'")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
     4: _note_who_pauses,
+    5: _tally_instants,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

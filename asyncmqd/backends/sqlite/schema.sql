@@ -1,4 +1,4 @@
--- The tables of a store, layout 4 (`user_version` of the file).
+-- The tables of a store, layout 5 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -83,6 +83,7 @@ CREATE TABLE schedules (
     declarer TEXT NOT NULL DEFAULT '',         -- the process that declared `spec`
     former   BLOB NOT NULL DEFAULT x'',        -- the spec that this one replaced
     former_declarer TEXT NOT NULL DEFAULT '',
+    tally    BLOB NOT NULL DEFAULT '{}',       -- of its instants, as JSON
     PRIMARY KEY (queue, name)
 ) WITHOUT ROWID;
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import msgspec
+
 from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
 from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.store_clock import TOLERANCE
+from asyncmqd.domain.tally import Fired, Passed, Tally
 
 _SQL = queries.load("standing.sql")
 
@@ -56,35 +59,70 @@ def schedules(view: Snapshot, queues: Sequence[str]) -> list[ScheduleRecord]:
             seen=seconds(seen),
             last=last,
             paused=bool(paused),
+            tally=_tally(tally),
         )
         for queue in queues
-        for name, spec, declared, by, former, former_by, seen, last, paused in view.execute(
+        for name, spec, declared, by, former, former_by, seen, last, paused, tally in view.execute(
             _SQL["schedules"], (queue,)
         )
     ]
 
 
-def fire(tx: Transaction, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
+def fire(
+    tx: Transaction,
+    queue: str,
+    name: str,
+    instant: float,
+    job: NewJob | None,
+    passed: Passed | None,
+) -> Fired:
     """See `BaseBackend.fire`."""
     if job is not None and moves.known_ids(tx, queue, [job]):
-        return False
+        return Fired.NO
     one = {"queue": queue, "name": name, "instant": float(instant)}
-    if not tx.execute(_SQL["fire"], one).rowcount:
-        return False
-    if job is not None:
-        moves.add(tx, queue, [job])
-    return True
+    found = tx.execute(_SQL["fires"], one).fetchone()
+    if found is None or (passed is not None and passed.last != found[0]):
+        return Fired.NO
+    counts = {} if passed is None else passed.counts
+    tally = _tally(found[1]).after(float(instant), None if job is None else job.id, counts)
+    tx.execute(_SQL["fire"], {**one, "tally": msgspec.json.encode(tally)})
+    if job is None:
+        return Fired.SKIPPED
+    moves.add(tx, queue, [job])
+    return Fired.YES
+
+
+def _tally(stored: bytes) -> Tally:
+    """What is spoilt counts from nothing: no instant may wait for it."""
+    try:
+        return msgspec.json.decode(stored, type=Tally)
+    except msgspec.MsgspecError:
+        return Tally()
 
 
 def edit_schedule(
-    tx: Transaction, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+    tx: Transaction,
+    queue: str,
+    name: str,
+    action: Literal["pause", "resume", "remove"],
+    passed: int,
 ) -> bool:
     """See `BaseBackend.edit_schedule`."""
     if action == "remove":
         edited = tx.execute(_SQL["remove_schedule"], (queue, name))
     else:
+        if action == "resume":
+            _pass_over(tx, queue, name, passed)
         edited = tx.execute(_SQL["pause_schedule"], (action == "pause", queue, name))
     return edited.rowcount > 0
+
+
+def _pass_over(tx: Transaction, queue: str, name: str, passed: int) -> None:
+    found = tx.execute(_SQL["paused_tally"], (queue, name)).fetchone()
+    if found is not None:
+        now = seconds(tx.time)
+        tally = _tally(found[0]).after(now, None, {"paused": passed} if passed else {})
+        tx.execute(_SQL["pass_over"], (now, msgspec.json.encode(tally), queue, name))
 
 
 def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> None:

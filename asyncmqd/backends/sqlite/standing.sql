@@ -26,13 +26,24 @@ UPDATE schedules SET seen = 0 WHERE queue = ? AND name = ?;
 
 -- name: schedules
 -- queue
-SELECT name, spec, declared, declarer, former, former_declarer, seen, last, paused
+SELECT name, spec, declared, declarer, former, former_declarer, seen, last, paused, tally
 FROM schedules WHERE queue = ? ORDER BY name;
 
--- name: fire
--- Changes nothing if that instant or a later one fired.
-UPDATE schedules SET last = :instant
+-- name: fires
+-- Nothing if that instant or a later one fired.
+SELECT last, tally FROM schedules
 WHERE queue = :queue AND name = :name AND last < :instant AND NOT paused;
+
+-- name: fire
+UPDATE schedules SET last = :instant, tally = :tally WHERE queue = :queue AND name = :name;
+
+-- name: paused_tally
+-- queue, name
+SELECT tally FROM schedules WHERE queue = ? AND name = ? AND paused;
+
+-- name: pass_over
+-- now in seconds, tally, queue, name
+UPDATE schedules SET last = max(last, ?), tally = ? WHERE queue = ? AND name = ?;
 
 -- name: pause_schedule
 -- paused, queue, name

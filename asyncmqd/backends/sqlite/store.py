@@ -42,6 +42,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import State
+from asyncmqd.domain.tally import Fired, Passed
 
 _Result = TypeVar("_Result")
 
@@ -268,15 +269,24 @@ class SQLiteBackend(BaseBackend):
     async def schedules(self, *queues: str) -> list[ScheduleRecord]:
         return await self._read(partial(standing.schedules, queues=queues))
 
-    async def fire(self, queue: str, name: str, instant: float, job: NewJob | None) -> bool:
-        work = partial(standing.fire, queue=queue, name=name, instant=instant, job=job)
-        return await self._write(work)
+    async def fire(
+        self,
+        queue: str,
+        name: str,
+        instant: float,
+        job: NewJob | None,
+        passed: Passed | None = None,
+    ) -> Fired:
+        return await self._write(lambda tx: standing.fire(tx, queue, name, instant, job, passed))
 
     async def edit_schedule(
-        self, queue: str, name: str, action: Literal["pause", "resume", "remove"]
+        self,
+        queue: str,
+        name: str,
+        action: Literal["pause", "resume", "remove"],
+        passed: int = 0,
     ) -> bool:
-        work = partial(standing.edit_schedule, queue=queue, name=name, action=action)
-        return await self._write(work)
+        return await self._write(lambda tx: standing.edit_schedule(tx, queue, name, action, passed))
 
     # ------------------------------------------------------------------ workers
 
