@@ -14,7 +14,7 @@ from asyncmqd.config.errors import Path
 from asyncmqd.config.models import Settings
 from asyncmqd.config.values import Kind, shown
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
-from asyncmqd.domain.schedule import Repeatable, check_size
+from asyncmqd.domain.schedule import Repeatable, check_size, conflicts, keys_kept
 
 Finding = tuple[Path, str]
 
@@ -42,6 +42,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
         got = f"hang_limit {hang_limit:g} and lease {lease:g}"
         yield (key,), f"expected hang_limit above lease, got {got}"
     yield from _oversized(data)
+    yield from _conflicting(data)
     processes, backend = data.get("processes"), data.get("backend")
     if isinstance(processes, int) and processes > 1 and f"{backend}".startswith("memory:"):
         got = f"{shown(processes)} with {shown(backend)}, which one process has for itself"
@@ -72,6 +73,19 @@ def _oversized(data: dict[str, Any]) -> Iterator[Finding]:
                 yield path, str(error).partition(": ")[2] + " (payload_limit)"
         except (msgspec.ValidationError, NotSerialisable):
             pass  # what is wrong with a value is said elsewhere
+
+
+def _conflicting(data: dict[str, Any]) -> Iterator[Finding]:
+    """Keys of a schedule that do not go together."""
+    for path, repeatable in _repeatables(data):
+        if not repeatable.keys() & {"start", "end", "jitter"}:
+            continue
+        known = {key: repeatable[key] for key in Repeatable.__struct_fields__ if key in repeatable}
+        try:
+            found = list(conflicts(keys_kept(Repeatable(**{"task": "t"} | known))))
+        except (ValueError, OverflowError):
+            continue  # what is wrong with a value is said elsewhere
+        yield from (((*path, key), problem) for key, problem in found)
 
 
 def _repeatables(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:

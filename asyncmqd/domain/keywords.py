@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Literal, TypedDict
 
-from asyncmqd.domain.options import Seconds
+from asyncmqd.domain.options import Moment, Seconds
 from asyncmqd.domain.retry import Backoff
 
 Missed = Literal["skip", "once", "all"]
@@ -30,6 +30,10 @@ class RepeatableKeywords(StoredKeywords, total=False):
 
     missed: Missed | None
     catch_up: Seconds | None
+    enabled: bool | None
+    start: Moment | None
+    end: Moment | None
+    jitter: Seconds | None
 
 
 class AddKeywords(StoredKeywords, total=False):

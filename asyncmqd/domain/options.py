@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -168,6 +168,35 @@ def choice(*names: str) -> Kind:
     return Kind(f"{listed} or {names[-1]!r}", read)
 
 
+def flag() -> Kind:
+    """True or False."""
+
+    def read(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError
+        return value
+
+    return Kind("true or false", read)
+
+
+def moment() -> Kind:
+    """A date and time with an offset from UTC, as text or as a datetime: what is kept is text."""
+
+    def read(value: Any) -> str:
+        found = value if isinstance(value, datetime) else datetime.fromisoformat(_text(value))
+        if found.utcoffset() is None or not 1970 < found.year < 9999:  # near those, none may count
+            raise ValueError
+        return found.isoformat()
+
+    return Kind("a date and time with an offset like '2026-12-01T00:00:00+01:00'", read)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
 # ---------------------------------------------------------------------- the table
 
 
@@ -235,6 +264,10 @@ EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.
 MISSED = Option(
     "missed", choice("skip", "once", "all"), "once", "What fires of instants that were missed."
 )
+ENABLED = Option("enabled", flag(), "true", "Whether a schedule fires at all.")
+START = Option("start", moment(), "none", "No instant before it fires.")
+END = Option("end", moment(), "none", "No instant after it fires.")
+JITTER = Option("jitter", period(), "0", "How much later than its instant a job may become due.")
 CATCH_UP = Option("catch_up", period(), "1 h", "What was missed for longer does not fire.")
 NAME = Option("name", name(0), "the task's name", "Tells schedules of one queue apart.")
 ARGS = Option("args", array(), "none", "Positional arguments.")
@@ -244,6 +277,8 @@ EXECUTOR = Option(
 )
 
 Table = dict[str, Option]
+Moment = str | datetime
+"""What is taken for a moment: RFC 3339 text, or a datetime that knows its zone."""
 Seconds = float | str | timedelta
 """What is taken for a period: a number of seconds, text like "5m", a timedelta."""
 
@@ -259,7 +294,7 @@ OF_CALL = STORED | table_of(QUEUE, DELAY, ID)
 """What a producer may ask for one job."""
 OF_TASK = STORED | table_of(QUEUE, EXECUTOR)
 """What `@task` declares, beside its rules for retries."""
-OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP)
+OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""
 OF_SCHEDULE = OF_INSTANTS | table_of(TASK, NAME, EVERY, ARGS, KWARGS)
 """What a schedule has beside `cron` and `timezone`."""

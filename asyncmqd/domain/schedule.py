@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
-from itertools import islice, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,13 +19,17 @@ import msgspec
 
 from asyncmqd.domain.codec import NotSerialisable, encode, encode_spec
 from asyncmqd.domain.cron import read
+from asyncmqd.domain.cron_instants import cron_instants
 from asyncmqd.domain.job import JobSpec
 from asyncmqd.domain.keywords import Missed
 from asyncmqd.domain.options import (
     ARGS,
     CATCH_UP,
     DEFAULT_PRIORITY,
+    ENABLED,
+    END,
     EVERY,
+    JITTER,
     JOB_ID,
     KWARGS,
     MISSED,
@@ -33,6 +37,7 @@ from asyncmqd.domain.options import (
     OF_SCHEDULE,
     PRIORITY,
     RETRIES,
+    START,
     TASK,
     TIMEOUT,
     TTL,
@@ -44,8 +49,9 @@ from asyncmqd.domain.options import (
 FORGOTTEN = 600.0  # seconds without a declaration after which no living daemon has a schedule
 _LOOK_BACK = 60.0  # seconds that are searched first for the latest instants of a cron
 _MOST_COUNTED = 1_000  # instants of a cron that are counted at once
-_DAY = 86_400.0  # seconds: as much as any clock is ever set back by
-_CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, says cron(8)
+_MOST_COMPARED = 100  # instants of a cron between which the least interval is looked for
+_SOME_DAY = 1_767_225_600.0  # 1 January 2026
+_HALF_A_MILLISECOND = 0.0005  # instants are whole milliseconds
 
 
 class UnknownZone(ValueError):
@@ -153,6 +159,15 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     catch_up: Annotated[
         float, CATCH_UP.kind, "An instant that was missed for longer does not fire."
     ] = 3_600.0
+    enabled: Annotated[bool, ENABLED.kind, "`false`: the schedule does not fire."] = True
+    start: Annotated[str | None, START.kind, "No instant before this moment fires."] = None
+    end: Annotated[str | None, END.kind, "No instant after this moment fires."] = None
+    jitter: Annotated[
+        float,
+        JITTER.kind,
+        "Each job becomes due up to so much after its instant: an amount that is always the same "
+        "for an instant, in all daemons.",
+    ] = 0.0
 
     @property
     def key(self) -> str:
@@ -169,16 +184,50 @@ def check(repeatable: Repeatable) -> Repeatable:
     Every schedule comes this way, be it of a file, of code or of the store. Raises ValueError
     naming the key that is wrong.
     """
-    repeatable = msgspec.structs.replace(repeatable)
-    keep_checked(repeatable, OF_SCHEDULE)
+    repeatable = keys_kept(repeatable)
     if (repeatable.every is None) == (repeatable.cron is None):
         raise ValueError(f"{repeatable.key}: expected either every or cron")
     if repeatable.every is None:
         cron = check_cron(repeatable.cron or "")
         check_timezone(repeatable.timezone)
         if cron != repeatable.cron:
-            return msgspec.structs.replace(repeatable, cron=cron)
+            repeatable = msgspec.structs.replace(repeatable, cron=cron)
+    for key, problem in conflicts(repeatable):
+        raise ValueError(f"{key}: {problem}")
     return repeatable
+
+
+def keys_kept(repeatable: Repeatable) -> Repeatable:
+    """The schedule with each key as it is kept. Raises ValueError naming a key that is wrong."""
+    repeatable = msgspec.structs.replace(repeatable)
+    keep_checked(repeatable, OF_SCHEDULE)
+    return repeatable
+
+
+def conflicts(repeatable: Repeatable) -> Iterator[tuple[str, str]]:
+    """Keys that are right alone and not together: each with "expected X, got Y"."""
+    start, end = repeatable.start, repeatable.end
+    if start is not None and end is not None:
+        if _unix(start) >= _unix(end):
+            yield "end", f"expected a moment after start, {start}, got {end}"
+        elif math.isinf(next_instant(msgspec.structs.replace(repeatable, enabled=True), 0.0)):
+            yield "end", "expected an instant between start and end, got none"
+    if repeatable.jitter:
+        least = _least_interval(repeatable)
+        if repeatable.jitter >= least:
+            got = f"{repeatable.jitter:g}"
+            yield (
+                "jitter",
+                f"expected less than the {least:g} s from one instant to the next, got {got}",
+            )
+
+
+def _least_interval(repeatable: Repeatable) -> float:
+    """Of a cron among many instants, from a day on that is the same for all who ask."""
+    if repeatable.every is not None:
+        return repeatable.every
+    found = list(islice(_of_cron(repeatable, _SOME_DAY), _MOST_COMPARED))
+    return min((after - before for before, after in pairwise(found)), default=math.inf)
 
 
 def check_size(repeatable: Repeatable, payload_limit: int) -> Repeatable:
@@ -206,6 +255,13 @@ def job_of(
         ttl=ttl if repeatable.ttl is None else repeatable.ttl,
         schedule=repeatable.key,
     )
+
+
+def jitter_of(repeatable: Repeatable, queue: str, instant: float) -> float:
+    """Seconds from an instant until its job is due: below `jitter`, and alike for all daemons."""
+    text = f"{queue}/{repeatable.key}@{round(instant * 1000)}"
+    share = int.from_bytes(sha256(text.encode()).digest()[:8]) / 2**64
+    return repeatable.jitter * share
 
 
 def _job_id(key: str, instant: float) -> str:
@@ -238,10 +294,34 @@ def upcoming(repeatable: Repeatable, after: float, count: int) -> list[float]:
 
 
 def instants(repeatable: Repeatable, after: float) -> Iterator[float]:
-    """The instants later than `after`, in order."""
-    if repeatable.every is None:
-        yield from _cron_instants(repeatable, after)
-        return
+    """The instants later than `after`, in order; a schedule that is not enabled has none."""
+    after, until = _between(repeatable, after, math.inf)
+    if after < until:
+        named = _of_cron if repeatable.every is None else _multiples
+        yield from takewhile(lambda each: each <= until, named(repeatable, after))
+
+
+def _between(repeatable: Repeatable, after: float, until: float) -> tuple[float, float]:
+    """These bounds, made narrower by what the schedule says: after the first, up to the second."""
+    if not repeatable.enabled:
+        return math.inf, -math.inf
+    if repeatable.start is not None:
+        after = max(after, _unix(repeatable.start) - _HALF_A_MILLISECOND)
+    if repeatable.end is not None:
+        until = min(until, _unix(repeatable.end))
+    return after, until
+
+
+def _unix(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _of_cron(repeatable: Repeatable, after: float) -> Iterator[float]:
+    return cron_instants(repeatable.cron or "", _zone(repeatable.timezone), after)
+
+
+def _multiples(repeatable: Repeatable, after: float) -> Iterator[float]:
+    assert repeatable.every is not None
     while True:
         after = _multiple(repeatable.every, _number(repeatable.every, after) + 1)
         yield after
@@ -255,6 +335,9 @@ def local_time(repeatable: Repeatable, instant: float) -> str:
 
 def latest_instants(repeatable: Repeatable, after: float, now: float, most: int) -> list[float]:
     """The latest instants in (after, now], at most so many, in order."""
+    after, now = _between(repeatable, after, now)
+    if now <= after:
+        return []
     if repeatable.every is not None:
         last = _number(repeatable.every, now)
         first = max(_number(repeatable.every, after), last - most) + 1
@@ -270,6 +353,7 @@ def latest_instants(repeatable: Repeatable, after: float, now: float, most: int)
 
 def count_instants(repeatable: Repeatable, after: float, until: float) -> int:
     """How many instants are in (after, until]; of a cron at most a thousand are counted."""
+    after, until = _between(repeatable, after, until)
     if until <= after:
         return 0
     if repeatable.every is not None:
@@ -288,62 +372,3 @@ def _number(period: float, moment: float) -> int:
 
 def _multiple(period: float, count: int) -> float:
     return round(count * period, 3)  # stores keep milliseconds
-
-
-def _cron_instants(repeatable: Repeatable, after: float) -> Iterator[float]:
-    """The instants of a cron after `after`, by the rules of Debian's cron for clock changes.
-
-    Fixed times fire once on each local day: at the gap's end when spring swallows them, at the
-    first of both when autumn repeats them. Wildcards (`*` at the beginning of the minute or the
-    hour) mean real time: nothing for what spring swallows, and both for what autumn repeats. So
-    does everything where the clock is set by more than three hours: that is a correction.
-    """
-    zone = _zone(repeatable.timezone)
-    cron = read(repeatable.cron or "")
-    start = datetime.fromtimestamp(after, zone).replace(tzinfo=None) - _set_back(after, zone)
-    last = after
-    pending: list[float] = []  # times that are shown again, of which the second counts, too
-    for naive in cron.after(start):
-        moments = _moments(naive, zone, real_time=cron.wildcard)
-        come = [each for each in pending if moments and each <= moments[0]]
-        pending = [*pending[len(come) :], *moments[1:]]
-        for instant in (*come, *moments[:1]):
-            if instant > last:
-                last = instant
-                yield instant
-
-
-def _moments(naive: datetime, zone: ZoneInfo, *, real_time: bool) -> tuple[float, ...]:
-    """When the clock shows this time, as far as that counts: never, once or twice."""
-    first, second = (naive.replace(tzinfo=zone, fold=fold).timestamp() for fold in (0, 1))
-    if second < first:  # the clock jumps over it
-        swallowed = real_time or first - second >= _CORRECTION
-        return () if swallowed else (_gap_end(second, first, zone),)
-    if second > first and (real_time or second - first > _CORRECTION):
-        return first, second
-    return (first,)
-
-
-def _set_back(moment: float, zone: ZoneInfo) -> timedelta:
-    """How much the clock is about to be set back: what it shows now will be shown again."""
-    now = _offset(moment, zone)
-    back = now - _offset(moment + _DAY, zone)
-    if back > timedelta() and _offset(moment + back.total_seconds(), zone) < now:
-        return back
-    return timedelta()
-
-
-def _offset(moment: float, zone: ZoneInfo) -> timedelta:
-    return datetime.fromtimestamp(moment, zone).utcoffset() or timedelta()
-
-
-def _gap_end(low: float, high: float, zone: ZoneInfo) -> float:
-    """The instant between these two at which the zone's offset changes."""
-    offset = _offset(low, zone)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _offset(middle, zone) == offset:
-            low = middle
-        else:
-            high = middle
-    return high

@@ -23,6 +23,7 @@ from asyncmqd.domain.schedule import (
     Repeatable,
     UnknownZone,
     decode_schedule,
+    jitter_of,
     job_of,
     next_instant,
 )
@@ -274,7 +275,11 @@ class Scheduler:
         except (NotSerialisable, PayloadTooLarge) as error:
             self._event("schedule.failed", repeatable.key, error=str(error))
             return None
-        return NewJob(id=spec.id, payload=payload, priority=spec.priority)
+        delay = 0.0
+        if repeatable.jitter:
+            due_at = instant + jitter_of(repeatable, self.queue, instant)
+            delay = max(0.0, due_at - self._timetable.now())
+        return NewJob(id=spec.id, payload=payload, priority=spec.priority, delay=delay)
 
     def _event(self, event: str, name: str, **fields: object) -> None:
         self._observer.event(event, queue=self.queue, schedule=name, **fields)

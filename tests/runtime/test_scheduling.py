@@ -13,7 +13,7 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.client import known
 from asyncmqd.client.queue import Queue
 from asyncmqd.domain.queue_options import QueueOptions
-from asyncmqd.domain.schedule import Repeatable, decode_schedule, next_instant
+from asyncmqd.domain.schedule import Repeatable, decode_schedule, jitter_of, next_instant
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
@@ -220,6 +220,35 @@ async def test_what_fires_after_a_downtime_and_what_is_counted(
         [record] = await bench.backend.schedules("q")
         assert record.tally.fired == EPOCH + 660, "it goes on"
         assert record.tally.counts == counts
+
+
+@virtual
+async def test_jitter_makes_jobs_due_later_and_leaves_the_instants_alone(bench: Bench) -> None:
+    ticks = ticker(bench)
+    schedule = Repeatable(task="tick", every=60.0, jitter=30.0)
+    async with (
+        bench.worker(repeatables=(schedule,)),
+        bench.worker(repeatables=(schedule,)),
+    ):
+        await asyncio.sleep(270)
+    instants = [60.0, 120, 180, 240]
+    late = [jitter_of(schedule, "q", EPOCH + each) for each in instants]
+    assert ticks == pytest.approx([a + b for a, b in zip(instants, late, strict=True)], abs=0.05)
+    ids = [f["job_id"] for name, f in bench.observer.events if name == "schedule.fired"]
+    assert ids == [f"tick@{round((EPOCH + each) * 1000)}" for each in instants]
+
+
+@virtual
+async def test_a_schedule_that_is_enabled_again_has_missed_nothing(bench: Bench) -> None:
+    ticks = ticker(bench)
+    off = (Repeatable(task="tick", every=60.0, enabled=False),)
+    async with bench.worker(repeatables=off) as worker:
+        await asyncio.sleep(200)
+        assert ticks == []
+        on = (Repeatable(task="tick", every=60.0),)
+        worker.adjust(msgspec.structs.replace(worker.options, repeatables=on))
+        await asyncio.sleep(110)
+    assert ticks == pytest.approx([240, 300], abs=0.5)
 
 
 @virtual

@@ -138,6 +138,33 @@ def test_what_becomes_of_missed_instants_is_a_key(folder):
     assert ".catch_up: expected seconds" in catch_up
 
 
+def test_keys_of_a_schedule_that_do_not_go_together_are_named_with_their_line(folder):
+    schedule = f'{SMALL}[[queues.mail.repeatables]]\ntask = "a.b"\nevery = "5m"\n'
+    folder.write(
+        f"{schedule}start = 2026-12-01T00:00:00Z\nend = '2026-12-02T00:00:00+01:00'\n"
+        "jitter = '1m'\nenabled = false\n"
+    )
+    [kept] = folder.load().queues["mail"].repeatables
+    assert (kept.start, kept.end) == ("2026-12-01T00:00:00+00:00", "2026-12-02T00:00:00+01:00")
+    assert (kept.jitter, kept.enabled) == (60.0, False)
+    path = folder.write(
+        f"{schedule}start = 2026-12-02T00:00:00Z\nend = 2026-12-01T00:00:00Z\njitter = '5m'\n"
+    )
+    line = schedule.count("\n") + 1
+    at = "queues.mail.repeatables[0]"
+    moments = "2026-12-02T00:00:00+00:00, got 2026-12-01T00:00:00+00:00"
+    later = f"expected a moment after start, {moments}"
+    less = "expected less than the 300 s from one instant to the next"
+    assert folder.errors() == [
+        f"{path}:{line + 1}: {at}.end: {later}",
+        f"{path}:{line + 2}: {at}.jitter: {less}, got 300",
+    ]
+    path = folder.write(f"{schedule}start = 2026-12-02T00:00:00\njitter = 'x'\nenabled = 'no'\n")
+    assert [each.partition(": expected ")[0] for each in folder.errors()] == [
+        f"{path}:{line + n}: {at}.{key}" for n, key in enumerate(("start", "jitter", "enabled"))
+    ]
+
+
 def test_settings_are_frozen(folder):
     with pytest.raises(AttributeError):
         folder.load().queues["mail"].concurrency = 5

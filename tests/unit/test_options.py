@@ -256,6 +256,8 @@ def test_type_checkers_are_told_what_the_table_says(keywords: type, table: Any) 
         assert all(option.check(word) == word for word in words)
         for kind, sample in SAMPLES.items():
             # For a type checker, a whole number is a float, too.
+            if kind is str and name in {"start", "end"}:
+                sample = "2026-12-01T00:00:00Z"
             is_told = kind in told or (kind is int and float in told)
             assert _accepts(option, sample) == is_told, (name, sample)
 

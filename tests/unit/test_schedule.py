@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, reset_tzpath
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,8 @@ from asyncmqd.domain.schedule import (
     check_cron,
     check_timezone,
     count_instants,
+    decode_schedule,
+    jitter_of,
     latest_instants,
     local_time,
     next_instant,
@@ -269,6 +272,66 @@ def test_each_instant_fires_or_is_counted_whenever_somebody_looks(
             done += len(found.instants) + sum(found.skipped.values())
             last = found.until
     assert done == math.floor((now - NOON) / 1_200)
+
+
+# ---------------------------------------------------------------- keys about instants
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+@pytest.mark.parametrize("kind", [{"cron": "*/5 * * * *"}, {"every": 300.0}])
+def test_start_and_end_are_the_first_and_the_last_that_may_fire(kind: dict[str, Any]) -> None:
+    bounds = {"start": moment(NOON + 300), "end": moment(NOON + 900)}
+    schedule = check(Repeatable(task="t", catch_up=7_200.0, missed="all", **kind, **bounds))
+    expected = [NOON + 300, NOON + 600, NOON + 900]
+    assert upcoming(schedule, NOON - 86_400, 9) == expected
+    assert next_instant(schedule, NOON + 900) == math.inf
+    assert count_instants(schedule, 0.0, NOON + 1e6) == 3
+    assert due(schedule, NOON, NOON + 3_600) == (expected, NOON + 900, {})
+    assert due(schedule, NOON + 900, NOON + 3_600) is None
+    off = msgspec.structs.replace(schedule, enabled=False)
+    assert (upcoming(off, 0.0, 1), count_instants(off, 0.0, NOON * 2)) == ([], 0)
+    assert due(off, NOON, NOON + 3_600) is None
+
+
+def test_jitter_is_the_same_for_all_who_ask_and_differs_by_schedule_and_instant() -> None:
+    first, second = (check(Repeatable(task=each, every=60, jitter="30s")) for each in "ab")
+    instants = [NOON + 60 * number for number in range(1_000)]
+    shares = [jitter_of(first, "q", each) for each in instants]
+    assert shares == [
+        jitter_of(decode_schedule(msgspec.json.encode(first)), "q", each) for each in instants
+    ]
+    assert len(set(shares)) > 990
+    assert 0 <= min(shares) < 1
+    assert 29 < max(shares) < 30
+    assert jitter_of(first, "q", NOON) != jitter_of(second, "q", NOON)
+    assert jitter_of(first, "q", NOON) != jitter_of(first, "other", NOON)
+    assert jitter_of(first, "q", NOON) == pytest.approx(22.18187836582465), (
+        "also in a later release"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"every": 5, "jitter": 5}, "jitter: expected less than the 5 s"),
+        ({"cron": "0,10 * * * *", "jitter": "10m"}, "jitter: expected less than the 600 s"),
+        ({"every": 60, "start": moment(NOON), "end": moment(NOON)}, "end: expected a moment after"),
+        (
+            {"every": 60, "start": moment(NOON + 1), "end": moment(NOON + 59)},
+            "end: expected an instant between start and end, got none",
+        ),
+        ({"every": 60, "start": "2026-12-01"}, "start: expected a date and time with an offset"),
+        ({"every": 60, "end": datetime(2026, 12, 1)}, "end: expected a date and time with an off"),  # noqa: DTZ001
+        ({"every": 60, "end": "9999-12-31T23:59:59Z"}, "end: expected a date and time"),
+        ({"every": 60, "enabled": 1}, "enabled: expected true or false, got 1"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        check(Repeatable(task="t", **fields))
 
 
 # ---------------------------------------------------------------- declarations
