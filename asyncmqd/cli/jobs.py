@@ -9,6 +9,7 @@ import typer
 from asyncmqd.cli.errors import FAILED, Misuse
 from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
 from asyncmqd.cli.output import complain, confirm, progress, show_fields, show_json, show_table
+from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.options import ID
 from asyncmqd.domain.states import State
@@ -100,6 +101,25 @@ def show(
     traceback = job.error.traceback if job.error else ""
     for line in traceback.splitlines():
         print(f"    {clean(line)}")
+
+
+@app.command()
+def why(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID", help="The job's id.")],
+    queue: QueueOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say the one reason why a job does not run.
+
+    With what changes it, and the command that mends it.
+    """
+    from asyncmqd.admin import why
+
+    reason = with_store(context, lambda store: why.job(store, id, queue), queue)
+    show_reason(reason, as_json=as_json)
+    if reason.name == why.NO_SUCH_JOB:
+        raise typer.Exit(FAILED)
 
 
 # ---------------------------------------------------------------------- moving

@@ -9,6 +9,7 @@ import typer
 
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
 from asyncmqd.cli.output import confirm, progress, say, show_fields, show_json, show_table
+from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.domain.pause import REASON
@@ -94,6 +95,19 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
     if view.schedules:
         print()
         show_schedules(view.schedules)
+
+
+@app.command()
+def why(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) -> None:
+    """Say the one reason why no job of a queue starts.
+
+    With what changes it, and the command that mends it.
+    """
+    from asyncmqd.admin import why
+
+    names = _named(context)
+    reason = with_store(context, lambda store: why.queue(store, queue, names), queue)
+    show_reason(reason, as_json=as_json)
 
 
 @app.command()

@@ -18,19 +18,39 @@ NOBODY_KNOWS = "no worker there knows its task"
 NAMES_LIMIT = 8_000
 
 
-class Load(msgspec.Struct, frozen=True):
-    """A queue's share of a process."""
+BEAT = 10.0  # seconds between heartbeats
+STOPPING, ISOLATING = "stopping", "isolating"
+
+
+class Load(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A queue's share of a process, at the moment of a heartbeat."""
 
     concurrency: int = 0
     running: int = 0
+    held: str = ""  # why it claims nothing, or less than it has slots for; `STOPPING`, `ISOLATING`
+    rate_limit: float | None = None  # starts in each `rate_interval`; None: no limit
+    rate_interval: float = 1.0  # seconds
+    opens: float = 0.0  # seconds until the rate limit allows a start; 0: it does, or never will
 
 
-class Serving(Life, frozen=True, kw_only=True):
+def together(loads: Sequence[Load]) -> Load:
+    """What several workers of a queue in one process come to; the first one tells the reasons."""
+    if len(loads) == 1:
+        return loads[0]
+    return Load(
+        concurrency=sum(each.concurrency for each in loads),
+        running=sum(each.running for each in loads),
+        held=loads[0].held if all(each.held for each in loads) else "",
+    )
+
+
+class Serving(Life, frozen=True, kw_only=True, omit_defaults=True):
     """A heartbeat: what one process says. Fields that are None or empty are not known."""
 
     lease: float = 0.0  # for how many seconds it claims
     queues: dict[str, Load] | None = None
     tasks: tuple[str, ...] | None = None  # None, too, if they are too many to tell
+    degraded: str = ""  # what is wrong with its store, as it sees it
 
     def serves(self, queue: str) -> bool:
         """Whether it says that it serves the queue."""

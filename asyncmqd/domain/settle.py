@@ -237,12 +237,12 @@ def _change(
     )
 
 
-def is_poison_candidate(claim: Claim) -> bool:
+def is_poison_candidate(claim: Claim | Record) -> bool:
     """Whether the job was running at so many crashes that it has to run alone."""
     return claim.crashes >= ISOLATE_AT
 
 
-def isolation_time(claim: Claim) -> float:
+def isolation_time(claim: Claim | Record) -> float:
     """Seconds that a candidate is alone in its process, if it runs so long.
 
     Other jobs that run in the process get the same time to end before it.

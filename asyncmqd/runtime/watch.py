@@ -12,6 +12,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.serving import STOPPING, Load
 from asyncmqd.domain.settle import Policy, Released, settle
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.process.context import ProcessContext
@@ -73,6 +74,11 @@ class Watch:
     def look_soon(self) -> None:
         """Jobs of the queue are delayed or active, perhaps elsewhere only."""
         self._scanner.look_soon()
+
+    @property
+    def load(self) -> Load:
+        """What the heartbeat tells of it."""
+        return Load(self.concurrency, len(self.running), "" if self.claiming else STOPPING)
 
     @property
     def has_room(self) -> bool:

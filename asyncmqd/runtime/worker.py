@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
+
 from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
+from asyncmqd.domain.serving import ISOLATING, STOPPING, Load
 from asyncmqd.runtime.claiming.capacity import Capacity
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
@@ -183,6 +187,22 @@ class Worker:
     def held_back(self) -> str:
         """Why it claims less than it has slots for; empty if it does not."""
         return self._claims.brake.reason
+
+    @property
+    def load(self) -> Load:
+        """What the heartbeat tells of it: its slots, and what keeps it from using them."""
+        held = STOPPING if self.draining else ISOLATING if self.context.isolation.active else ""
+        load = Load(self.concurrency, len(self.running), held or self.held_back)
+        limiter = self.limiter
+        if limiter is None:
+            return load
+        wait = limiter.wait_time()
+        return msgspec.structs.replace(
+            load,
+            rate_limit=limiter.rate,
+            rate_interval=limiter.interval,
+            opens=0.0 if math.isinf(wait) else wait,
+        )
 
     @property
     def unacknowledged(self) -> int:

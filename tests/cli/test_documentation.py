@@ -12,7 +12,8 @@ import pytest
 import typer
 
 from asyncmqd.admin.jobs import ExplainedJob, JobView, job_view
-from asyncmqd.admin.queues import ListedQueue, NextJob, QueueCounts, QueueView
+from asyncmqd.admin.obstacles import Reason
+from asyncmqd.admin.queues import ListedQueue, NextJob, PauseView, QueueCounts, QueueView
 from asyncmqd.admin.schedules import ScheduleView, schedule_view
 from asyncmqd.admin.store import StoreView
 from asyncmqd.admin.workers import WorkerView, worker_view
@@ -70,7 +71,8 @@ def test_no_option_is_invented(name: str) -> None:
     [
         ("asyncmq job list", [JobView]),
         ("asyncmq job show", [ExplainedJob]),
-        ("asyncmq queue list", [QueueCounts, ListedQueue]),
+        ("asyncmq job why", [Reason]),
+        ("asyncmq queue list", [QueueCounts, ListedQueue, PauseView]),
         ("asyncmq queue show", [QueueView, NextJob]),
         ("asyncmq schedule list", [ScheduleView]),
         ("asyncmq worker list", [WorkerView, Load]),

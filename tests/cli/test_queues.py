@@ -147,14 +147,14 @@ def test_a_pause_says_who_made_it_when_and_why(asyncmq: Operator) -> None:
 
 @pytest.mark.usefixtures("queues")
 def test_a_pause_of_an_older_release_says_no_more(asyncmq: Operator, in_store: InStore) -> None:
-    in_store(_pause_as_older_release)
+    in_store(pause_as_older_release)
     assert asyncmq("queue", "list").rows[1][-1] == "PAUSED"
     found = asyncmq("queue", "show", "mail", "--json").json
     assert (found["paused"], found["pause"]) == (True, {"since": None, "by": None, "reason": None})
     assert "paused          yes\n" in asyncmq("queue", "show", "mail").out
 
 
-async def _pause_as_older_release(store: BaseBackend) -> None:
+async def pause_as_older_release(store: BaseBackend) -> None:
     if isinstance(store, RedisBackend):
         await store._run(("SET", "asyncmq:{mail}:paused", 1))
     else:

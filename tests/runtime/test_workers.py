@@ -26,6 +26,7 @@ from asyncmqd.client.queue import Queue
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.serving import BEAT, serving_of
 from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
@@ -141,6 +142,22 @@ async def test_an_idle_worker_tells_at_once_who_paused_its_queue_and_why(bench: 
     first = {"queue": "q", "paused_by": "ann", "reason": "moving", "paused_at": now}
     second = {"queue": "q", "paused_by": "bob", "reason": None, "paused_at": now + 1}
     assert told == [("queue.paused", first), ("queue.paused", second), ("queue.resumed", second)]
+
+
+@virtual
+async def test_a_heartbeat_tells_at_once_that_jobs_are_not_safe(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def warning() -> str:
+        return "it keeps nothing on disk"
+
+    async with bench.worker():
+        await asyncio.sleep(1)
+        assert [serving_of(each.info).degraded for each in await bench.backend.workers()] == [""]
+        monkeypatch.setattr(bench.backend, "durability_warning", warning)
+        await asyncio.sleep(BEAT)
+        [said] = [serving_of(each.info) for each in await bench.backend.workers()]
+    assert said.degraded == "it keeps nothing on disk"
 
 
 @virtual

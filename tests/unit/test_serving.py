@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from asyncmqd.domain.serving import (
@@ -10,6 +11,7 @@ from asyncmqd.domain.serving import (
     Load,
     Serving,
     serving_of,
+    together,
     told,
     unknown,
 )
@@ -34,6 +36,18 @@ def test_a_task_is_unknown_when_all_who_serve_its_queue_say_so(
     processes: list[Serving], problem: str | None
 ) -> None:
     assert unknown("shop.sent", "mail", processes) == problem
+
+
+def test_workers_of_one_queue_are_told_together() -> None:
+    full = Load(2, 2, held="stopping", rate_limit=5.0, opens=3.0)
+    assert together([full]) == full
+    assert together([full, Load(3, 1)]) == Load(5, 3)
+    assert together([full, full]) == Load(4, 4, held="stopping")
+
+
+def test_what_a_process_has_not_to_tell_takes_no_room() -> None:
+    said = Serving(queues={"mail": Load(1, 0)}, tasks=())
+    assert msgspec.json.encode(said) == b'{"queues":{"mail":{"concurrency":1}},"tasks":[]}'
 
 
 def test_all_names_are_told_or_none() -> None:

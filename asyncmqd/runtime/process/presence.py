@@ -14,14 +14,13 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
 from asyncmqd.domain.life import Life, Verdict, judge
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.serving import Load, Serving, serving_of, told
+from asyncmqd.domain.serving import BEAT, Serving, serving_of, together, told
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.workers import Workers
 
-BEAT = 10.0  # seconds between heartbeats
 BEAT_TTL = 3 * BEAT
 _GATHER = 0.05  # seconds
 _LOOKS = 20  # at a process that was killed just now, until it is gone
@@ -128,17 +127,17 @@ class Presence:
         await self.announce()
         await self._health.ask_time()
         self._health.answered()
+        said = self._health.error
         await self._health.look_at_durability()
+        if self._health.error != said:
+            await self.announce()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
                 await self._beat_now.wait()
 
     def _info(self) -> bytes:
         queues = {
-            queue: Load(
-                concurrency=sum(worker.concurrency for worker in self._workers.of(queue)),
-                running=sum(len(worker.running) for worker in self._workers.of(queue)),
-            )
+            queue: together([worker.load for worker in self._workers.of(queue)])
             for queue in self._workers.queues
         }
         said = Serving(
@@ -146,6 +145,7 @@ class Presence:
             lease=self.lease,
             queues=queues,
             tasks=told(tuple(self._registry.names())),
+            degraded=self._health.error,
         )
         return msgspec.json.encode(said)
 

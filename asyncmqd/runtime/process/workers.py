@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, KeysView, Sequence, Sized
 from typing import Protocol
 
+from asyncmqd.domain.serving import Load
+
 
 class WorkerHandle(Protocol):
     """What the shared parts of a process know of a worker."""
@@ -18,6 +20,10 @@ class WorkerHandle(Protocol):
     @property
     def running(self) -> Sized:
         """Jobs that it runs now."""
+
+    @property
+    def load(self) -> Load:
+        """What the heartbeat tells of it."""
 
     @property
     def claiming(self) -> bool:

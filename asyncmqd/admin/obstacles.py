@@ -1,0 +1,209 @@
+"""What keeps the waiting jobs of a queue from being claimed, each thing a function of `Facts`.
+
+`why` asks them one by one, the worst first.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from asyncmqd.admin.facts import LISTED, SILENT, Facts, Process, task_of
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.backends.base import PAGE
+from asyncmqd.domain.serving import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
+
+START, RELOAD = "systemctl start asyncmqd", "asyncmqd reload"
+RESTART, LOG = "systemctl restart asyncmqd", "journalctl -u asyncmqd -e"
+_SHOWN = 3  # jobs or processes that a sentence names
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job does not run, or that it does."""
+
+    name: str
+    sentence: str
+    since: str | None = None
+    until: str | None = None  # when it changes by itself
+    changes: str | None = None  # what changes it
+    command: str | None = None  # that mends it
+
+
+Judge = Callable[[Facts], Reason | None]
+
+
+def paused(facts: Facts) -> Reason | None:
+    """Somebody paused the queue."""
+    pause = facts.outlook.pause
+    if pause is None:
+        return None
+    since = rfc3339(pause.since)
+    parts = (f" since {since}" if since else "", f" by {pause.by}" if pause.by else "")
+    why = f": {pause.reason}" if pause.reason else ""
+    return Reason(
+        name="paused",
+        sentence=f"Queue {facts.queue} is paused{''.join(parts)}{why}.",
+        since=since,
+        changes="somebody resumes the queue",
+        command=f"asyncmq queue resume {shlex.quote(facts.queue)}",
+    )
+
+
+def task_unknown(facts: Facts, task: str) -> Reason:
+    """A job waits for a daemon that knows its task."""
+    said = [each.said for each in facts.serving]
+    problem = unknown(task, facts.queue, said)
+    if problem is None and facts.serving:
+        problem = "a process there may know it, and takes the job at its next look"
+    return Reason(
+        name="parked",
+        sentence=f"Parked for task {task}: {problem or NOBODY_KNOWS}.",
+        changes=f"a daemon that serves queue {facts.queue} has the task's module in `tasks`",
+        command=RESTART if facts.serving else START,
+    )
+
+
+def _not_served(facts: Facts) -> Reason | None:
+    if facts.serving:
+        return None
+    others = f"; {_count(len(facts.processes), 'daemon')} for others" if facts.processes else ""
+    return Reason(
+        name="no_daemon",
+        sentence=f"No living daemon serves queue {facts.queue}{others}.",
+        changes=f"a daemon with [queues.{facts.queue}] in its configuration starts or reloads",
+        command=RELOAD if facts.processes else START,
+    )
+
+
+def _silent(facts: Facts) -> Reason | None:
+    if facts.heard:
+        return None
+    last = max(facts.serving, key=lambda each: each.seen)
+    degraded = f" It said: {last.said.degraded}." if last.said.degraded else ""
+    return Reason(
+        name="daemons_silent",
+        sentence=f"Every daemon that serves queue {facts.queue} has been silent for more than"
+        f" {SILENT:g} s; {last.id} was the last to be heard.{degraded}",
+        since=rfc3339(last.seen),
+        changes="it reaches the store again, or another one serves the queue",
+        command="asyncmqd status",
+    )
+
+
+def _held(facts: Facts) -> Reason | None:
+    """All of them take no job, or fewer than they have slots for, for a reason of their own."""
+    if facts.claiming:
+        return None
+    held = [each.load(facts.queue).held for each in facts.heard]
+    name, sentence = {
+        STOPPING: ("stopping", "Every daemon that serves it is about to stop"),
+        ISOLATING: ("isolation", "A job that was there at two crashes runs alone in each process"),
+    }.get(held[0], ("held_back", f"Every daemon that serves it is held back: {held[0]}"))
+    return Reason(
+        name=name,
+        sentence=f"{sentence} ({_named(facts.heard)}).",
+        changes=_HELD_CHANGES[name],
+        command=START if name == "stopping" else "asyncmqd status",
+    )
+
+
+_HELD_CHANGES = {
+    "stopping": "a daemon that serves the queue starts",
+    "isolation": "that job ends, or its time alone does",
+    "held_back": "the host gives threads and processes again",
+}
+
+
+def _busy(facts: Facts) -> Reason | None:
+    if not all(_is_full(facts, each) for each in facts.claiming):
+        return None
+    running = sorted(facts.active, key=lambda each: each.started or facts.now)
+    longest = ", ".join(
+        f"{each.id} ({task_of(each)}, {_span(facts.now - (each.started or facts.now))})"
+        for each in running[:_SHOWN]
+    )
+    return Reason(
+        name="slots_busy",
+        sentence=f"{behind(facts)}all slots are busy ({_slots(facts)}), longest with {longest}.",
+        since=rfc3339(running[0].started) if running else None,
+        changes="a job ends, or `concurrency` is raised",
+        command=RELOAD,
+    )
+
+
+def _is_full(facts: Facts, process: Process) -> bool:
+    """Whether its slots are taken, by the jobs that the store has as active."""
+    if facts.counts.active > LISTED:
+        return facts.counts.active >= _slots(facts)
+    return sum(map(process.claimed, facts.active)) >= process.load(facts.queue).concurrency > 0
+
+
+def _slots(facts: Facts) -> int:
+    return sum(each.load(facts.queue).concurrency for each in facts.claiming)
+
+
+def _rate_limited(facts: Facts) -> Reason | None:
+    free = [each for each in facts.claiming if not _is_full(facts, each)]
+    loads = [each.load(facts.queue) for each in free]
+    if not all(load.rate_limit == 0 or load.opens for load in loads):
+        return None
+    each, load = min(zip(free, loads, strict=True), key=lambda pair: pair[0].seen + pair[1].opens)
+    limit = f"{load.rate_limit:g} in {load.rate_interval:g} s"
+    opens = each.seen + load.opens if load.opens else None
+    what = (
+        f"is used up, by the last heartbeat at {rfc3339(each.seen)}" if opens else "starts no job"
+    )
+    return Reason(
+        name="rate_limit",
+        sentence=f"{behind(facts)}the rate limit of {limit} {what} ({_named(free)}).",
+        until=rfc3339(opens) if opens and opens > facts.now else None,
+        changes="time passes, or `rate_limit` is raised" if opens else "`rate_limit` is raised",
+        command=RELOAD,
+    )
+
+
+def _degraded(facts: Facts) -> Reason | None:
+    said = [each.said.degraded for each in facts.claiming]
+    if not all(said):
+        return None
+    return Reason(
+        name="degraded",
+        sentence=f"Every daemon that serves it is degraded ({_named(facts.claiming)}): {said[0]}.",
+        changes="the store answers them, and keeps jobs safe",
+        command="asyncmqd status",
+    )
+
+
+OF_PROCESSES: tuple[Judge, ...] = (_not_served, _silent, _held)
+OF_LIMITS: tuple[Judge, ...] = (_busy, _rate_limited, _degraded)
+
+
+# ---------------------------------------------------------------------- words
+
+
+def behind(facts: Facts) -> str:
+    """What is before the job in its queue, or how many jobs wait: the beginning of a sentence."""
+    if facts.job is None:
+        return f"{_count(facts.counts.waiting - facts.counts.parked, 'job')} to run: "
+    if facts.ahead is None:
+        return f"It waits behind {PAGE} jobs or more: "
+    return f"It waits behind {_count(facts.ahead, 'job')}: " if facts.ahead else "It is the next: "
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named(processes: Sequence[Process]) -> str:
+    names = ", ".join(each.id for each in processes[:_SHOWN])
+    more = len(processes) - _SHOWN
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

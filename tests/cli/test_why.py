@@ -1,0 +1,384 @@
+"""`asyncmq job why` and `queue why`: each reason, made on each store that lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from asyncmqd.admin import facts, why
+from asyncmqd.admin.obstacles import Reason
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.serving import Load, Serving
+from asyncmqd.domain.settle import run_now
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.worker import Worker
+from tests.cli.conftest import Answer, Operator
+from tests.cli.test_jobs import InStore, new
+from tests.cli.test_queues import pause_as_older_release
+from tests.contract.jobs import LONG, apply, crashed, failed, parked, record, released, retried
+from tests.eventually import LIMIT, eventually
+
+Seen = Callable[[str], None]
+Prepare = Callable[[BaseBackend], Awaitable[object]]
+ONE_SLOT = Load(concurrency=1)
+DAEMON = "web1/a"  # the id of the process that serves `mail` in most scenes
+
+
+async def serve(
+    store: BaseBackend, load: Load = ONE_SLOT, queue: str = "mail", **said: Any
+) -> None:
+    """The heartbeat of a process that serves a queue and knows `shop.add`."""
+    serving = {"host": "web1", "lease": 15.0, "tasks": ("shop.add",), **said}
+    info = msgspec.json.encode(Serving(queues={queue: load}, **serving))
+    await store.beat(DAEMON, info, 60.0)
+
+
+async def claim(store: BaseBackend, worker: str = f"{DAEMON}#1") -> Claim:
+    [taken] = await store.claim("mail", 1, 60.0, worker)
+    return taken
+
+
+async def die_twice(store: BaseBackend) -> None:
+    """The process dies at two runs of "j"; then the job is claimable at once."""
+    for _ in range(2):
+        await apply(store, crashed(await claim(store), lapsed=False))
+
+
+# ---------------------------------------------------------------------- scenes, each with job "j"
+
+
+async def only_elsewhere(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    await store.add("mail", [new("other")])
+    await store.add("web", [new("j")])
+
+
+async def runs(store: BaseBackend) -> None:
+    await serve(store)
+    await claim(store)
+
+
+async def worker_is_not_listed(store: BaseBackend) -> None:
+    await claim(store, "gone/b#1")
+    await serve(store)
+
+
+async def lease_is_not_renewed(store: BaseBackend) -> None:
+    await serve(store, lease=1_000.0)  # it would have more than 500 s of its lease left
+    await claim(store)
+
+
+async def failed_for_good(store: BaseBackend) -> None:
+    await apply(store, failed(await claim(store)))
+
+
+async def paused_by_somebody(store: BaseBackend) -> None:
+    await store.pause("mail", True, by="ann", reason="provider is down")
+
+
+async def retry_comes(store: BaseBackend) -> None:
+    await apply(store, retried(await claim(store), 600.0))
+    await serve(store)
+
+
+async def put_off(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    await store.add("mail", [new("j", delay=600.0)])
+    await serve(store)
+
+
+async def task_is_unknown(store: BaseBackend) -> None:
+    taken = await claim(store)
+    await apply(store, parked(taken, "shop.add"))
+    await serve(store, tasks=("shop.had",))
+
+
+async def nobody_serves(store: BaseBackend) -> None:
+    await serve(store, queue="web")
+
+
+async def daemons_are_silent(store: BaseBackend) -> None:
+    await serve(store, degraded="the store does not answer")
+
+
+async def daemon_stops(store: BaseBackend) -> None:
+    await serve(store, Load(concurrency=1, held="stopping"))
+
+
+async def daemon_has_no_threads(store: BaseBackend) -> None:
+    await serve(store, Load(concurrency=1, held="can't start new thread"))
+
+
+async def another_runs_alone(store: BaseBackend) -> None:
+    await serve(store, Load(concurrency=1, held="isolating"))
+
+
+async def waits_to_be_alone(store: BaseBackend) -> None:
+    await die_twice(store)
+    await serve(store)
+    assert (await claim(store)).crashes == 2
+
+
+async def slots_are_taken(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    await store.add("mail", [new("first"), new("second"), new("j")])
+    await serve(store)
+    await claim(store)
+
+
+async def rate_is_used_up(store: BaseBackend) -> None:
+    await serve(store, Load(1, rate_limit=10.0, rate_interval=60.0, opens=50.0))
+
+
+async def rate_is_zero(store: BaseBackend) -> None:
+    await serve(store, Load(1, rate_limit=0.0))
+
+
+async def is_degraded(store: BaseBackend) -> None:
+    await serve(store, degraded="Redis may delete jobs to make room")
+
+
+async def is_next(store: BaseBackend) -> None:
+    await serve(store)
+
+
+class Scene(NamedTuple):
+    prepare: Prepare
+    job: str  # the reason of the job
+    queue: str  # the reason of its queue
+    told: str  # is in the job's sentence
+    command: str | None  # mends it
+
+
+SCENES = [
+    Scene(
+        only_elsewhere,
+        "no_such_job",
+        "no_daemon",
+        "There is one in queue web (waiting)",
+        "asyncmq job why j --queue web",
+    ),
+    Scene(runs, "running", "working", "worker web1/a#1 on host web1", "asyncmq job cancel j"),
+    Scene(worker_is_not_listed, "worker_lost", "worker_lost", "not among the living", "journalctl"),
+    Scene(lease_is_not_renewed, "worker_lost", "worker_lost", "renews the lease no", "journalctl"),
+    Scene(
+        failed_for_good, "ended", "no_daemon", "failed after attempt 1: E: boom", "asyncmq job r"
+    ),
+    Scene(
+        paused_by_somebody,
+        "paused",
+        "paused",
+        "Z by ann: provider is down.",
+        "asyncmq queue resume mail",
+    ),
+    Scene(pause_as_older_release, "paused", "paused", "Queue mail is paused.", "asyncmq queue re"),
+    Scene(put_off, "not_due", "not_due", "It is not due until", "asyncmq job retry j"),
+    Scene(retry_comes, "retry", "not_due", "Attempt 1 failed (OSError: x)", "asyncmq job retry j"),
+    Scene(task_is_unknown, "parked", "parked", "(did you mean shop.had?)", "systemctl restart"),
+    Scene(
+        nobody_serves,
+        "no_daemon",
+        "no_daemon",
+        "serves queue mail; 1 daemon for others",
+        "asyncmqd reload",
+    ),
+    Scene(
+        daemons_are_silent,
+        "daemons_silent",
+        "daemons_silent",
+        "web1/a was the last to be",
+        "asyncmqd st",
+    ),
+    Scene(daemon_stops, "stopping", "stopping", "is about to stop (web1/a)", "systemctl start"),
+    Scene(daemon_has_no_threads, "held_back", "held_back", "can't start new thread", "asyncmqd st"),
+    Scene(another_runs_alone, "isolation", "isolation", "runs alone in each", "asyncmqd status"),
+    Scene(waits_to_be_alone, "isolation", "working", "died 2 times", "asyncmq job cancel j"),
+    Scene(
+        slots_are_taken,
+        "slots_busy",
+        "slots_busy",
+        "It waits behind 1 job: all slots are busy (1), longest with first (shop.add, 0 s)",
+        "asyncmqd reload",
+    ),
+    Scene(rate_is_used_up, "rate_limit", "rate_limit", "10 in 60 s is used up", "asyncmqd reload"),
+    Scene(rate_is_zero, "rate_limit", "rate_limit", "0 in 1 s starts no job", "asyncmqd reload"),
+    Scene(is_degraded, "degraded", "degraded", "may delete jobs to make room", "asyncmqd status"),
+    Scene(is_next, "in_line", "working", "It is the next: slots are free", None),
+]
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[BaseBackend]:
+    """The test's store, in the loop of an async test."""
+    opened = open_backend(store_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda each: each.prepare.__name__)
+async def test_each_reason(
+    scene: Scene, store: BaseBackend, monkeypatch: pytest.MonkeyPatch, seen: Seen
+) -> None:
+    await store.add("mail", [new("j")])
+    await scene.prepare(store)
+    if scene.prepare is daemons_are_silent:
+        monkeypatch.setattr(facts, "SILENT", -1.0)  # nobody's last heartbeat is so new
+    reason = await why.job(store, "j", "mail")
+    assert (reason.name, (await why.queue(store, "mail")).name) == (scene.job, scene.queue)
+    assert scene.told in reason.sentence
+    assert (reason.command or "").startswith(scene.command or "")
+    seen(f"why, {scene.prepare.__name__:24} {scene.job:14} {_timeless(reason.sentence)}")
+
+
+def _timeless(sentence: str) -> str:
+    """The same in each run."""
+    return re.sub(r"\d{4}-\S+?Z", "...Z", sentence)
+
+
+def test_what_people_read(asyncmq: Operator, in_store: InStore) -> None:
+    async def prepare(store: BaseBackend) -> None:
+        await store.add("mail", [new("j")])
+        await paused_by_somebody(store)
+
+    in_store(prepare)
+    for answer in (asyncmq("job", "why", "j"), asyncmq("queue", "why", "mail")):
+        assert re.fullmatch(
+            r"Queue mail is paused since (\S+Z) by ann: provider is down\.\n"
+            r"reason   paused\n"
+            r"since    \1\n"
+            r"changes  somebody resumes the queue\n"
+            r"command  asyncmq queue resume mail\n",
+            answer.out,
+        )
+
+
+def test_what_cannot_be_answered(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(lambda store: store.add("mail", [new("j")]))
+    in_store(lambda store: store.add("web", [new("j")]))
+    assert asyncmq("job", "why", "j").err.startswith("asyncmq: job j: expected --queue, since")
+    assert "did you mean mail?" in asyncmq("queue", "why", "mial").err
+    unknown: Answer = asyncmq("job", "why", "nosuch")
+    assert (unknown.code, unknown.out.splitlines()[0]) == (
+        1,
+        "No queue of this store has a job nosuch.",
+    )
+
+
+def test_a_queue_whose_jobs_are_all_done_is_empty(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(serve)
+    assert asyncmq("queue", "why", "mail", "--json").json["name"] == "empty"
+
+
+def test_a_daemon_that_stops_hides_no_other_that_is_full(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    async def prepare(store: BaseBackend) -> None:
+        stopping = Serving(queues={"mail": Load(5, held="stopping")})
+        await store.beat("old/z", msgspec.json.encode(stopping), 60.0)
+        await slots_are_taken(store)
+
+    in_store(prepare)
+    assert asyncmq("job", "why", "j", "--json").json["name"] == "slots_busy"
+
+
+# ---------------------------------------------------------------------- with a worker that runs
+
+
+class Serves(NamedTuple):
+    context: ProcessContext
+    running: asyncio.Task[None]
+
+    async def expect(self, store: BaseBackend, id: str, name: str, told: str = "") -> Reason:
+        """The reason of a job, once its worker's next heartbeat is there."""
+
+        async def found() -> Reason | None:
+            reason = await why.job(store, id, "mail")
+            return reason if reason.name == name and told in reason.sentence else None
+
+        self.context.presence.beat_soon()
+        reason = await eventually(found)
+        assert reason is not None
+        return reason
+
+
+@asynccontextmanager
+async def worker(store: BaseBackend, **options: Any) -> AsyncIterator[Serves]:
+    """A real worker of `mail`: its `shop.hold` ends only with it, its `shop.add` at once."""
+
+    async def hold() -> None:
+        await asyncio.Event().wait()
+
+    async def add() -> None: ...
+
+    registry = Registry()
+    for name, function in (("shop.hold", hold), ("shop.add", add)):
+        registry.add(TaskDef(function, name, TaskOptions()))
+    async with ProcessContext(store, registry=registry, observer=Observer([])) as context:
+        queue_options = QueueOptions(**{"drain_timeout": 0.0, **options})
+        running = asyncio.create_task(Worker("mail", context, queue_options).run())
+        try:
+            yield Serves(context, running)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_a_worker_that_is_full_says_by_which_job(store: BaseBackend) -> None:
+    await store.add("mail", [new("first", "shop.hold"), new("j")])
+    async with worker(store, concurrency=1) as serves:
+        assert (
+            "longest with first (shop.hold"
+            in (await serves.expect(store, "j", "slots_busy")).sentence
+        )
+        runs = await serves.expect(store, "first", "running")
+        assert serves.context.presence.id in runs.sentence
+
+
+async def test_a_worker_tells_that_its_rate_limit_is_used_up(store: BaseBackend) -> None:
+    await store.add("mail", [new("first"), new("j")])
+    async with worker(store, concurrency=5, rate_limit=1, rate_interval=100.0) as serves:
+        await serves.expect(store, "first", "ended", "completed")
+        reason = await serves.expect(store, "j", "rate_limit")
+    assert "the rate limit of 1 in 100 s is used up" in reason.sentence
+    assert reason.until is not None
+
+
+async def test_a_worker_tells_that_it_stops(store: BaseBackend) -> None:
+    await store.add("mail", [new("first", "shop.hold")])
+    async with worker(store, concurrency=5, drain_timeout=2 * LIMIT) as serves:
+        await serves.expect(store, "first", "running")
+        serves.running.cancel()
+        await asyncio.sleep(0)
+        await store.add("mail", [new("j")])
+        await serves.expect(store, "j", "stopping")
+
+
+async def test_a_worker_tells_that_a_poison_candidate_is_to_run_alone(store: BaseBackend) -> None:
+    await store.add("mail", [new("j")])
+    await die_twice(store)
+    await apply(store, released(await claim(store), delay=LONG))
+    await store.add("mail", [new("first", "shop.hold")])
+    async with worker(store, concurrency=5) as serves:
+        await serves.expect(store, "first", "running")
+        await apply(store, run_now(await record(store, "j")))
+        await serves.expect(store, "j", "isolation", "it waits for its turn")
+        await store.add("mail", [new("other")])
+        await serves.expect(store, "other", "isolation", "runs alone in each process")
+
+
+async def test_a_worker_that_cannot_know_the_task_names_the_nearest(store: BaseBackend) -> None:
+    await store.add("mail", [new("j", "shop.odd")])
+    async with worker(store) as serves:
+        reason = await serves.expect(store, "j", "parked", "did you mean shop.")
+    assert reason.command == "systemctl restart asyncmqd"
