@@ -9,7 +9,7 @@ import msgspec
 
 from asyncmqd.admin.errors import NotFound
 from asyncmqd.admin.jobs import job_view
-from asyncmqd.admin.schedules import ScheduleView, schedule_view
+from asyncmqd.admin.schedules import ScheduleView, of_queue
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.admin.workers import list_workers
 from asyncmqd.backends.base import PAGE, BaseBackend
@@ -112,7 +112,7 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
         concurrency=sum(worker.queues[queue].concurrency for worker in serving),
         running=sum(worker.queues[queue].running for worker in serving),
         workers=[worker.id for worker in serving],
-        schedules=[schedule_view(each, outlook.now) for each in await store.schedules(queue)],
+        schedules=await of_queue(store, queue),
     )
 
 

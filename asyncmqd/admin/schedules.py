@@ -1,4 +1,4 @@
-"""Look at schedules, pause, resume and remove them, run one now."""
+"""Look at schedules and what is to come, pause, resume and remove them, run one now."""
 
 from __future__ import annotations
 
@@ -12,15 +12,29 @@ from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import PayloadTooLarge
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.schedule import (
     FORGOTTEN,
     Repeatable,
     count_instants,
     decode_schedule,
+    jitter_of,
+    local_time,
     next_instant,
+    upcoming,
 )
+from asyncmqd.domain.states import state_of
 
 Action = Literal["pause", "resume", "remove"]
+
+
+WORDS = {
+    "late": "it was missed for longer than catch_up",
+    "missed": "it was missed",
+    "failed": "its job cannot be stored",
+    "paused": "the schedule was paused",
+}
+"""The reasons for which instants are skipped."""
 
 
 class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +53,11 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     last: str | None  # the latest instant that fired or was skipped
     fired: str | None  # the latest that enqueued a job; None: none, or an older release fired it
     job: str | None  # the id of that job
+    outcome: str | None  # its state; "gone": it is not kept any more
     skipped: dict[str, int]  # how many instants enqueued nothing, by reason
     skipped_last: str | None  # when some were last skipped
     skipped_for: str | None  # and for which reason
+    why: str | None  # why the latest instant did not fire, in words; None: it did
     missed: str | None
     catch_up: float | None  # seconds
     declared: str | None  # when this text of it was declared
@@ -52,11 +68,74 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None  # why no instant will come
 
 
+class Foreseen(msgspec.Struct, frozen=True):
+    """An instant that is to come."""
+
+    local: str  # on the clock of the schedule's zone
+    utc: str
+    due: str  # when its job may run: later than the instant by the jitter; in UTC
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schedule is about to do, as far as nobody changes it."""
+
+    queue: str
+    name: str
+    timezone: str
+    instants: list[Foreseen]
+    problem: str | None  # why no instant will come, or not all that were asked for
+
+
 async def list_schedules(store: BaseBackend, queue: str | None = None) -> list[ScheduleView]:
     """The schedules of a queue, or of all."""
-    now = await store.now()
     names = await store.queues() if queue is None else [queue]
-    return [schedule_view(each, now) for name in names for each in await store.schedules(name)]
+    return [view for name in names for view in await of_queue(store, name)]
+
+
+async def of_queue(store: BaseBackend, queue: str) -> list[ScheduleView]:
+    """The schedules of a queue, with what became of the last job of each."""
+    now, records = await store.now(), await store.schedules(queue)
+    ids = sorted({each.tally.job for each in records if each.tally.job})
+    jobs = dict(zip(ids, await store.get(queue, ids) if ids else (), strict=True))
+    return [_view(each, now, jobs.get(each.tally.job)) for each in records]
+
+
+async def find(store: BaseBackend, name: str, queue: str | None = None) -> ScheduleRecord:
+    """The schedule of that name. Raises NotFound, and AdminError if several queues have one."""
+    queues = await store.queues() if queue is None else [queue]
+    found = [each for each in await store.schedules(*queues) if each.name == name]
+    if not found and queue is not None:
+        raise _unknown(queue, name)
+    if not found:
+        raise NotFound(f"schedule {name}: no queue has one of this name")
+    if len(found) > 1:
+        names = " and ".join(each.queue for each in found)
+        raise AdminError(f"schedule {name}: queues {names} have it; expected a queue before it")
+    return found[0]
+
+
+async def preview(
+    store: BaseBackend, name: str, queue: str | None = None, count: int = 10
+) -> Preview:
+    """The next `count` instants, by the store's clock. Raises NotFound and AdminError."""
+    record = await find(store, name, queue)
+    spec, now = _sound(record), await store.now()
+    problem = _silence(record, spec, now)
+    moments = [] if problem else upcoming(spec, max(now, record.last), count)
+    if len(moments) < count and problem is None:
+        problem = f"no other instant follows, since it ends at {spec.end}"
+    return Preview(
+        queue=record.queue,
+        name=name,
+        timezone=spec.timezone,
+        instants=[_foreseen(spec, record.queue, each) for each in moments],
+        problem=problem or ("it is paused" if record.paused else None),
+    )
+
+
+def _foreseen(spec: Repeatable, queue: str, instant: float) -> Foreseen:
+    due = rfc3339(instant + jitter_of(spec, queue, instant))
+    return Foreseen(local_time(spec, instant), rfc3339(instant) or "", due or "")
 
 
 async def run(store: BaseBackend, queue: str, name: str) -> str:
@@ -64,12 +143,7 @@ async def run(store: BaseBackend, queue: str, name: str) -> str:
 
     Raises NotFound and AdminError.
     """
-    record = next((each for each in await store.schedules(queue) if each.name == name), None)
-    if record is None:
-        raise _unknown(queue, name)
-    spec, _ = _read(record)
-    if spec is None:
-        raise AdminError(f"schedule {name} of queue {queue}: its stored text cannot be read")
+    spec = _sound(await find(store, name, queue))
     try:
         [job] = await add_all(store, queue, [_job_of(spec)])
     except PayloadTooLarge as error:
@@ -112,11 +186,11 @@ def _job_of(spec: Repeatable) -> PendingJob:
 # ---------------------------------------------------------------------- looking
 
 
-def schedule_view(record: ScheduleRecord, now: float) -> ScheduleView:
+def _view(record: ScheduleRecord, now: float, job: Record | None) -> ScheduleView:
     """What a store knows of a schedule."""
     spec, problem = _read(record)
-    if problem is None and now - record.seen > FORGOTTEN:
-        problem = "no daemon declares it"
+    if spec is not None:
+        problem = _silence(record, spec, now)
     silent = problem is not None or record.paused
     declared = ("task", "every", "cron", "timezone", "args", "kwargs", "missed", "catch_up")
     tally = record.tally
@@ -129,9 +203,11 @@ def schedule_view(record: ScheduleRecord, now: float) -> ScheduleView:
         last=rfc3339(_last(record)),
         fired=rfc3339(tally.fired or None),
         job=tally.job or None,
+        outcome=state_of(job.place) if job is not None else "gone" if tally.job else None,
         skipped=tally.counts,
         skipped_last=rfc3339(tally.skipped or None),
         skipped_for=tally.reason or None,
+        why=WORDS.get(tally.reason, tally.reason) if tally.skipped > tally.fired else None,
         declared=rfc3339(record.declared),
         by=record.by or None,
         former=record.former.decode(errors="replace") or None,
@@ -139,6 +215,25 @@ def schedule_view(record: ScheduleRecord, now: float) -> ScheduleView:
         seen=rfc3339(record.seen or None),
         problem=problem,
     )
+
+
+def _silence(record: ScheduleRecord, spec: Repeatable, now: float) -> str | None:
+    """Why no instant will come; None: one will, or would if the schedule were not paused."""
+    if now - record.seen > FORGOTTEN:
+        return "no daemon declares it"
+    if not spec.enabled:
+        return "it is not enabled"
+    if spec.end is not None and _next(spec, now) is None:
+        return f"it ended at {spec.end}"
+    return None
+
+
+def _sound(record: ScheduleRecord) -> Repeatable:
+    spec, _ = _read(record)
+    if spec is None:
+        at = f"schedule {record.name} of queue {record.queue}"
+        raise AdminError(f"{at}: its stored text cannot be read")
+    return spec
 
 
 def _last(record: ScheduleRecord) -> float | None:

@@ -1,4 +1,4 @@
-"""`asyncmq schedule`: look at schedules, pause, resume and remove them, run one now."""
+"""`asyncmq schedule`: look at schedules and what is to come, change them, run one now."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, group
+from asyncmqd.cli.errors import Misuse
+from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, group, kind_option
 from asyncmqd.cli.output import say, show_json, show_table
 from asyncmqd.cli.target import with_store
+from asyncmqd.domain.options import whole
 
 if TYPE_CHECKING:
     from asyncmqd.admin.schedules import Action, ScheduleView
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
 app = group("Look at schedules, and run, pause, resume or remove them.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name that `schedule list` shows.")]
+Named = Annotated[
+    list[str],
+    typer.Argument(metavar="[QUEUE] NAME", help="The schedule; its queue if several have one."),
+]
+Count = Annotated[
+    int, kind_option(whole(1, 1_000), "How many instants, from 1 to 1000; usually 10.", "N")
+]
 OneQueue = Annotated[
     str | None, typer.Argument(metavar="QUEUE", help="Only schedules of this queue.")
 ]
@@ -24,7 +33,10 @@ OneQueue = Annotated[
 
 @app.command("list")
 def list_schedules(context: typer.Context, queue: OneQueue = None, as_json: AsJson = False) -> None:
-    """List schedules with their next instant."""
+    """List schedules with their last and next instant.
+
+    And with what became of the last job, and why the last instant did not fire.
+    """
     from asyncmqd.admin import schedules
 
     found = with_store(context, lambda store: schedules.list_schedules(store, queue), queue)
@@ -36,7 +48,7 @@ def list_schedules(context: typer.Context, queue: OneQueue = None, as_json: AsJs
 
 def show_schedules(schedules: Sequence[ScheduleView]) -> None:
     """Print a table of schedules."""
-    keys = ("queue", "name", "task", "next", "last", "paused")
+    keys = ("queue", "name", "task", "next", "last", "paused", "outcome")
     show_table(
         (*(key.upper() for key in keys), "WHEN"),
         [(*(getattr(each, key) for key in keys), _when(each)) for each in schedules],
@@ -44,13 +56,44 @@ def show_schedules(schedules: Sequence[ScheduleView]) -> None:
 
 
 def _when(schedule: ScheduleView) -> str:
-    return ": ".join(filter(None, (_instants(schedule), schedule.problem)))
+    why = schedule.why and f"last skipped, {schedule.why}"
+    return ": ".join(filter(None, (_instants(schedule), schedule.problem or why)))
 
 
 def _instants(schedule: ScheduleView) -> str:
     if schedule.every is not None:
         return f"every {schedule.every:g} s"
     return f"{schedule.cron} ({schedule.timezone})" if schedule.cron else ""
+
+
+@app.command()
+def preview(
+    context: typer.Context, named: Named, count: Count = 10, as_json: AsJson = False
+) -> None:
+    """Show the next instants of a schedule.
+
+    In the time zone of the schedule and in UTC; DUE is when the job may run, later by the jitter.
+    """
+    from asyncmqd.admin import schedules
+
+    queue, name = _queue_and_name(named)
+    found = with_store(context, lambda store: schedules.preview(store, name, queue, count), queue)
+    if as_json:
+        show_json(found)
+        return
+    keys = ("local", "utc", "due")
+    show_table(
+        (found.timezone, "UTC", "DUE"),
+        [tuple(getattr(each, key) for key in keys) for each in found.instants],
+    )
+    if found.problem is not None:
+        say(f"{name}: {found.problem}")
+
+
+def _queue_and_name(words: list[str]) -> tuple[str | None, str]:
+    if len(words) > 2:
+        raise Misuse(f"expected [QUEUE] NAME, got {len(words)} words")
+    return (words[0] if len(words) == 2 else None), words[-1]
 
 
 @app.command()

@@ -11,7 +11,9 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.tally import Passed
 from tests.cli.conftest import Operator
+from tests.cli.test_jobs import new
 
 InStore = Callable[[Callable[[BaseBackend], Any]], Any]
 
@@ -72,8 +74,8 @@ def test_list_for_people_and_awk(asyncmq: Operator) -> None:
         ["reports", "nightly", "shop.report"],
         ["reports", "tick", "tick"],
     ]
-    assert rows[1][4:] == ["-", "no", "0", "3", "*", "*", "*", "(Europe/Lisbon)"]
-    assert rows[2][4:] == ["-", "no", "every", "30", "s"]
+    assert rows[1][4:] == ["-", "no", "-", "0", "3", "*", "*", "*", "(Europe/Lisbon)"]
+    assert rows[2][4:] == ["-", "no", "-", "every", "30", "s"]
     assert len(asyncmq("schedule", "list", "mail").rows) == 1
 
 
@@ -104,6 +106,89 @@ def test_what_a_pause_has_skipped_is_counted_and_shown(
     assert often["skipped"]["paused"] > 0
     assert (often["skipped_for"], often["skipped_last"]) == ("paused", often["last"])
     assert (often["fired"], often["job"], often["missed"]) == (None, None, "once")
+
+
+def test_list_tells_what_became_of_the_last_job_and_why_an_instant_did_not_fire(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    async def fire(store: BaseBackend) -> tuple[float, float]:
+        tick = msgspec.json.encode(Repeatable(task="tick", every=30.0))
+        start = await store.declare("mail", {"tick": tick}, fresh=True)
+        assert await store.fire("mail", "tick", start + 1, new("tick@1"))
+        return start + 1, start + 3
+
+    first, second = in_store(fire)
+    [tick] = asyncmq("schedule", "list", "mail", "--json").json
+    assert (tick["job"], tick["outcome"], tick["why"]) == ("tick@1", "waiting", None)
+    assert tick["last"] == tick["fired"]
+    passed = Passed(first, {"late": 2})
+    in_store(lambda store: store.fire("mail", "tick", second, None, passed))
+    in_store(lambda store: store.remove("mail", ["tick@1"]))
+    [tick] = asyncmq("schedule", "list", "mail", "--json").json
+    assert (tick["outcome"], tick["skipped"]) == ("gone", {"late": 2})
+    assert tick["last"] == tick["skipped_last"] > tick["fired"]
+    assert tick["why"] == "it was missed for longer than catch_up"
+    assert "every 30 s: last skipped, it was missed for longer" in asyncmq("schedule", "list").out
+
+
+def declare(in_store: InStore, queue: str, **fields: Any) -> None:
+    schedule = Repeatable(task="shop.report", name="nightly", **fields)
+    spec = {"nightly": msgspec.json.encode(schedule)}
+    in_store(lambda store: store.declare(queue, spec, fresh=True))
+
+
+def test_preview_shows_what_is_to_come_in_the_zone_and_in_utc(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    declare(in_store, "reports", cron="30 1 * * *", timezone="Asia/Kolkata", jitter=60.0)
+    found = asyncmq("schedule", "preview", "nightly", "--count", "3", "--json").json
+    named = (found["queue"], found["timezone"], found["problem"])
+    assert named == ("reports", "Asia/Kolkata", None)
+    assert len(found["instants"]) == 3
+    for each in found["instants"]:
+        local, utc, due = (datetime.fromisoformat(each[key]) for key in ("local", "utc", "due"))
+        assert local == utc
+        assert (local.hour, local.minute, utc.hour, utc.minute) == (1, 30, 20, 0)
+        assert 0 < (due - utc).total_seconds() < 60
+    rows = asyncmq("schedule", "preview", "reports", "nightly").rows
+    assert len(rows) == 10
+    assert rows[0][0] == found["instants"][0]["local"]
+    in_store(lambda store: store.edit_schedule("reports", "nightly", "pause"))
+    assert "nightly: it is paused" in asyncmq("schedule", "preview", "nightly").out
+
+
+@pytest.mark.parametrize(
+    ("fields", "count", "problem"),
+    [
+        ({"enabled": False}, 0, "it is not enabled"),
+        ({"end": "2020-01-01T00:00:00+00:00"}, 0, "it ended at 2020-01-01T00:00:00+00:00"),
+        ({"end": "9998-01-01T00:00:30+00:00", "start": "9998-01-01T00:00:00+00:00"}, 1, "no other"),
+    ],
+)
+def test_preview_and_list_tell_why_nothing_comes(
+    asyncmq: Operator, in_store: InStore, fields: dict[str, Any], count: int, problem: str
+) -> None:
+    declare(in_store, "mail", every=60.0, **fields)
+    found = asyncmq("schedule", "preview", "nightly", "--json").json
+    assert len(found["instants"]) == count
+    assert found["problem"].startswith(problem)
+    if not count:
+        [listed] = asyncmq("schedule", "list", "--json").json
+        assert (listed["problem"], listed["next"]) == (problem, None)
+
+
+def test_preview_wants_one_schedule(asyncmq: Operator, in_store: InStore) -> None:
+    for queue in ("mail", "reports"):
+        declare(in_store, queue, every=60.0)
+    answer = asyncmq("schedule", "preview", "nightly")
+    assert answer.err == (
+        "asyncmq: schedule nightly: queues mail and reports have it; expected a queue before it\n"
+    )
+    assert asyncmq("schedule", "preview", "mail", "nightly").code == 0
+    answer = asyncmq("schedule", "preview", "nowhere")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "asyncmq: schedule nowhere: no queue has one of this name\n"
+    assert asyncmq("schedule", "preview", "a", "b", "c").code == 2
 
 
 @pytest.mark.usefixtures("schedules")

@@ -40,6 +40,8 @@ async def filled() -> BaseBackend:
         (lambda s: queues.count(s, "mial", State.FAILED), NotFound),
         (lambda s: schedules.run(s, "mail", "nosuch"), NotFound),
         (lambda s: schedules.run(s, "mail", "spoilt"), AdminError),
+        (lambda s: schedules.preview(s, "nosuch"), NotFound),
+        (lambda s: schedules.preview(s, "spoilt"), AdminError),
         (lambda s: schedules.edit(s, "mail", "nosuch", "pause"), NotFound),
     ],
 )
@@ -58,6 +60,7 @@ async def test_all_answers_are_json(filled: BaseBackend) -> None:
         await queues.list_queues(filled),
         await queues.show(filled, "mail"),
         await schedules.list_schedules(filled),
+        await schedules.preview(filled, "sound"),
         await workers.list_workers(filled),
         await store.show(filled),
     ]

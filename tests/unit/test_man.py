@@ -91,7 +91,7 @@ def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) ->
         for parameter in command.params:
             option = parameter.opts[0] if parameter.param_type_name == "option" else ""
             entry = re.search(
-                rf"^\.TP\n{option or parameter.metavar}\b(.*\n.*)", told, re.MULTILINE
+                rf"^\.TP\n{re.escape(option or parameter.metavar)}\b(.*\n.*)", told, re.MULTILINE
             )
             assert entry, f"{path}: {option or parameter.metavar}"
             assert not parameter.envvar or parameter.envvar in entry[1]
