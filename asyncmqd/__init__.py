@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
     from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
     from asyncmqd.domain.states import State
-    from asyncmqd.runtime.around import JobRun
     from asyncmqd.runtime.claiming.limiter import RateLimiter
-    from asyncmqd.runtime.context import current_job
-    from asyncmqd.runtime.execute import JobTimeout
+    from asyncmqd.runtime.execution.around import JobRun
+    from asyncmqd.runtime.execution.execute import JobTimeout
+    from asyncmqd.runtime.job_context import current_job
     from asyncmqd.runtime.runners import (
         delayed_job_scanner,
         handle_job,
@@ -69,8 +69,8 @@ _HOMES = {
     "Job": "client.job",
     "JobFailed": "client.job",
     "JobGone": "client.job",
-    "JobRun": "runtime.around",
-    "JobTimeout": "runtime.execute",
+    "JobRun": "runtime.execution.around",
+    "JobTimeout": "runtime.execution.execute",
     "NotConfigured": "client.connection",
     "NotSerialisable": "domain.codec",
     "Outgoing": "client.pending",
@@ -84,7 +84,7 @@ _HOMES = {
     "around_enqueue": "domain.around",
     "around_run": "domain.around",
     "connect": "client.connection",
-    "current_job": "runtime.context",
+    "current_job": "runtime.job_context",
     "delayed_job_scanner": "runtime.runners",
     "handle_job": "runtime.runners",
     "process_job": "runtime.runners",

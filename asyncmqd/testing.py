@@ -41,9 +41,9 @@ from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef
 from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.execution.threads import CallersThread, Threads
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.single import run_one
-from asyncmqd.runtime.threads import CallersThread, Threads
 
 __all__ = ["App", "Ran", "app", "unregister"]
 

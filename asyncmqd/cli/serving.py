@@ -18,12 +18,12 @@ from asyncmqd.cli.output import complain
 from asyncmqd.cli.target import Target
 from asyncmqd.client.connection import connect, connect_within
 from asyncmqd.config.trust import directory_problem
-from asyncmqd.daemon.loop import run_loop
+from asyncmqd.daemon.guarded_loop import run_loop
 from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints, finish, release_prints
-from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leaving import leave
+from asyncmqd.runtime.process_one import leave_orphans_to_parent
 
 BETWEEN_SIGNALS = 0.05  # seconds
 

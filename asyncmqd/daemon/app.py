@@ -13,8 +13,8 @@ from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors, Settings, load
 from asyncmqd.daemon.application import Application
-from asyncmqd.daemon.instance import CannotStart, Instance
-from asyncmqd.daemon.loop import run_loop
+from asyncmqd.daemon.guarded_loop import run_loop
+from asyncmqd.daemon.instance_lock import CannotStart, Instance
 from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.daemon.service import Daemon
 from asyncmqd.daemon.serving import OwnProcess, Serving
@@ -25,9 +25,9 @@ from asyncmqd.observe.log import set_level, setup
 from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.first import leave_orphans_to_parent
 from asyncmqd.runtime.leaving import leave
 from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.process_one import leave_orphans_to_parent
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
 """Exit codes; systemd does not restart a service that ends with 78."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from asyncmqd.daemon.answers import SharedAnswers
-from asyncmqd.daemon.instance import CannotStart, prepare
+from asyncmqd.daemon.instance_lock import CannotStart, prepare
 from asyncmqd.daemon.peers import Peer, Peers
 from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
 

@@ -12,8 +12,8 @@ from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
-from asyncmqd.daemon.instance import CannotStart
-from asyncmqd.daemon.monitor import LoopMonitor
+from asyncmqd.daemon.hang_monitor import LoopMonitor
+from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.reload.reloading import Configuration, Reloader
 from asyncmqd.daemon.serving import CLOSE_LIMIT, LOOK_EVERY, Serving

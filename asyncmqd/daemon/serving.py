@@ -21,9 +21,9 @@ from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.prints import leave_dead_stderr
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.stacks import stack_of
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.run import Run
-from asyncmqd.runtime.stacks import stack_of
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
 LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from asyncmqd.daemon.application import Scanners
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.run import Run
 
 STARTS = 2  # workers that begin in one turn of the loop; of thousands at once it would stand still
 FREEZE_EVERY = 100  # workers: what they are made of is not for the collector, which would stop all

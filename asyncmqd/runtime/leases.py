@@ -19,7 +19,7 @@ from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.states import State
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duties, Duty, in_thread
-from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.execution.run import Run
 
 RENEWALS = 3  # tries to renew a lease before it ends
 LEASES = "renewal of leases"  # the name of the duty

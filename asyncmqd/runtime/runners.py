@@ -21,9 +21,9 @@ from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import SharedSlots
+from asyncmqd.runtime.queue_watch import Watch
 from asyncmqd.runtime.shared import shared_context
 from asyncmqd.runtime.single import run_one
-from asyncmqd.runtime.watch import Watch
 from asyncmqd.runtime.worker import Worker
 
 Backend = str | BaseBackend | None

@@ -10,11 +10,11 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Outcome, update_progress
-from asyncmqd.runtime.execute import Execution
+from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.execution.rules import decide
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.threads import Threads
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.rules import decide
-from asyncmqd.runtime.run import Run
-from asyncmqd.runtime.threads import Threads
 
 
 async def run_one(

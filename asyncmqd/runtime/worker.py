@@ -17,9 +17,9 @@ from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
 from asyncmqd.runtime.claiming.slots import OwnSlots, Slots
 from asyncmqd.runtime.duties import Duty
-from asyncmqd.runtime.execute import Execution
+from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
 

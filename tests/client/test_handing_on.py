@@ -23,7 +23,7 @@ from asyncmqd.client import connection
 from asyncmqd.client.refs import store_of
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Place
 from asyncmqd.domain.job import Failure
-from asyncmqd.runtime.processes import ChildFailed
+from asyncmqd.runtime.execution.processes import ChildFailed
 from tests.contract.jobs import succeeded
 
 WHY = Failure("ValueError", "as it should", "Traceback ...")

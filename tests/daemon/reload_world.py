@@ -34,8 +34,8 @@ from asyncmqd.domain.job import Counts, JobSpec, NewJob
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import POLLS
+from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import eventually
 from tests.runtime.conftest import Memory

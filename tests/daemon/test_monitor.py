@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from asyncmqd.daemon import monitor
-from asyncmqd.daemon.monitor import LoopMonitor
-from asyncmqd.daemon.owners import begin_task
+from asyncmqd.daemon import hang_monitor
+from asyncmqd.daemon.hang_monitor import LoopMonitor
+from asyncmqd.daemon.task_owners import begin_task
 from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.observe.log import running_job
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.context import JobContext, enter
-from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.job_context import JobContext, enter
 from tests.daemon.harness import LIMIT, until
 
 CLAIM = Claim(queue="mail", id="j1", payload=b"", token=1, worker="w#1", failures=1)
@@ -47,8 +47,8 @@ class Told(Observer):
 
 @pytest.fixture
 def told(monkeypatch):
-    monkeypatch.setattr(monitor, "EVERY", 0.01)
-    monkeypatch.setattr(monitor, "BLOCKED", 0.05)
+    monkeypatch.setattr(hang_monitor, "EVERY", 0.01)
+    monkeypatch.setattr(hang_monitor, "BLOCKED", 0.05)
     return Told()
 
 
@@ -103,7 +103,7 @@ async def test_a_task_that_the_job_began_is_the_job_s(told, run, watch):
 
 
 async def test_a_busy_loop_that_turns_is_left_in_peace(told, monkeypatch):
-    monkeypatch.setattr(monitor, "BLOCKED", 2.0)  # a loaded machine takes the processor away
+    monkeypatch.setattr(hang_monitor, "BLOCKED", 2.0)  # a loaded machine takes the processor away
     watched = LoopMonitor(told, list)
     watching = asyncio.create_task(watched.run())
     for _ in range(20_000):

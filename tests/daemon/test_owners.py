@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 
-from asyncmqd.daemon.owners import begin_task, owner_of
+from asyncmqd.daemon.task_owners import begin_task, owner_of
 from asyncmqd.observe.log import running_job
-from asyncmqd.runtime.context import JobContext
+from asyncmqd.runtime.job_context import JobContext
 
 
 async def test_a_job_sees_its_own_tasks_and_none_of_ours() -> None:

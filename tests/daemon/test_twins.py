@@ -15,15 +15,15 @@ MANY = "[queues.mail]\nconcurrency = 20\n"
 # On their own hosts they would differ in nothing that their identity is made of.
 CLONE = """
 import os
-from asyncmqd.daemon import instance
-from asyncmqd.runtime import lives
+from asyncmqd.daemon import instance_lock
+from asyncmqd.runtime import liveness
 from asyncmqd.runtime.process import presence, recovery
 
-instance.instance_id = lambda _: "clone-0123456789ab"
+instance_lock.instance_id = lambda _: "clone-0123456789ab"
 presence.BEAT = recovery.LOOK = 0.3
-read = lives._read
+read = liveness._read
 if boot := os.environ.get("BOOT"):
-    lives._read = lambda name: boot if name.endswith("boot_id") else read(name)
+    liveness._read = lambda name: boot if name.endswith("boot_id") else read(name)
 """
 
 

@@ -35,13 +35,13 @@ RULES = [
         OPTIONS,
     ),
     Mutation(
-        "asyncmqd/runtime/failures.py",
+        "asyncmqd/runtime/execution/failures.py",
         "        BaseException.with_traceback(each, None)\n",
         "",
         EXECUTORS,
     ),
     Mutation(
-        "asyncmqd/runtime/rules.py",
+        "asyncmqd/runtime/execution/rules.py",
         "return judge(msgspec.structs.replace(plain, backoff=DEFAULT_BACKOFF))",
         "raise",
         EXECUTORS,
@@ -59,7 +59,7 @@ RULES = [
         ("tests/contract/test_fencing.py", "-k", "goes_back"),
     ),
     Mutation(
-        "asyncmqd/daemon/owners.py",
+        "asyncmqd/daemon/task_owners.py",
         "        asyncio._unregister_task(task)  # noqa: SLF001\n",
         "        pass\n",
         ("tests/daemon/test_owners.py",),

@@ -17,7 +17,7 @@ from typing import Any
 from asyncmqd.domain.around import AROUND_RUN, around_run
 from asyncmqd.domain.retry import Reject
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
-from asyncmqd.runtime.around import JobRun
+from asyncmqd.runtime.execution.around import JobRun
 
 ASKED = "ASYNCMQD_TEST_SURROUNDED"  # a variable of the environment
 EXECUTORS = ("loop", "thread", "process")

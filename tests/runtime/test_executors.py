@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.daemon.owners import begin_task
+from asyncmqd.daemon.task_owners import begin_task
 from asyncmqd.domain.codec import decode
 from asyncmqd.domain.job import Failure, Record
 from asyncmqd.domain.settle import decode_failure

@@ -20,7 +20,7 @@ from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.settle import decode_failure, replay
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.runtime import execute
+from asyncmqd.runtime.execution import execute
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual
 

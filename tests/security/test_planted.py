@@ -14,7 +14,7 @@ import pytest
 
 from asyncmqd.backends.base import StoreRefused
 from asyncmqd.backends.factory import open_backend
-from asyncmqd.daemon.instance import CannotStart, Instance, instance_id
+from asyncmqd.daemon.instance_lock import CannotStart, Instance, instance_id
 from tests.daemon.harness import Store
 
 OTHER = 12_345

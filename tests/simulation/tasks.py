@@ -9,7 +9,7 @@ from typing import Any
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.retry import Fixed, Reject, Retry
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.context import current_job
+from asyncmqd.runtime.job_context import current_job
 from tests.simulation.judge import AFTER, BACKOFF, Judge
 from tests.simulation.loop import SimLoop
 from tests.simulation.process import LEASE

@@ -11,7 +11,7 @@ import pytest
 
 from asyncmqd.domain.life import Life, judge
 from asyncmqd.domain.serving import serving_of
-from asyncmqd.runtime.lives import own_life, start_of
+from asyncmqd.runtime.liveness import own_life, start_of
 
 OWN = Life(host="h", pid=7, start=70, boot="b", pid_namespace="n", lock="1:2")
 FORMER = Life(host="h", pid=5, start=50, boot="b", pid_namespace="n", lock="1:1")

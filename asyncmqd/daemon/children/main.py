@@ -26,8 +26,8 @@ from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon.application import Application, Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
 from asyncmqd.daemon.children.limit_split import share_of
-from asyncmqd.daemon.loop import run_loop
-from asyncmqd.daemon.monitor import LoopMonitor
+from asyncmqd.daemon.guarded_loop import run_loop
+from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.signals import SIGNALS

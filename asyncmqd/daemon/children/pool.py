@@ -24,8 +24,8 @@ from asyncmqd.daemon.supervisor import OVERTIME
 from asyncmqd.domain import clock
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.writer import LineWriter
+from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.run import Run
 
 ASK_LIMIT = 1.0  # seconds that children get to say what they do; the last word counts otherwise
 PREPARE_LIMIT = IMPORT_LIMIT + ASK_LIMIT  # seconds; a child tells by itself what takes too long

@@ -20,7 +20,7 @@ from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.report import Report
 from asyncmqd.domain import clock
 from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.spawn import command, end_session
+from asyncmqd.runtime.execution.spawn import command, end_session
 
 ABORT_LIMIT = 2.0  # seconds between SIGABRT, which shows the stack, and SIGKILL
 LAST_WORDS = 1.0  # seconds after its end in which a child's reports and log lines are read

@@ -13,13 +13,13 @@ from asyncmqd.config.transfer import packed
 from asyncmqd.daemon.application import Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer
 from asyncmqd.daemon.children.process import ABORT_LIMIT, ChildGone, ChildProcess
-from asyncmqd.daemon.instance import CannotStart
+from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.report import Report, history, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import Duty
+from asyncmqd.runtime.execution.spawn import exit_name
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.spawn import exit_name
 
 LOAD_LIMIT = 60.0  # seconds that a child has to import the application
 FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0  # seconds before a child that died again is started anew

@@ -13,8 +13,8 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.settle import update_progress
 from asyncmqd.observe.listeners import Applied
 from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.leases import Leases
-from asyncmqd.runtime.run import Run
 
 
 class Batch(NamedTuple):

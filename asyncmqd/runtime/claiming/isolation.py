@@ -14,9 +14,9 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import isolation_time, mark_alone
-from asyncmqd.runtime.overstays import Overstays
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.stuck import Overstays
 from asyncmqd.runtime.process.health import Health
-from asyncmqd.runtime.run import Run
 
 
 class ClaimLost(Exception):

@@ -25,9 +25,9 @@ from asyncmqd.runtime.claiming.decide import Do, LoopState, News, Step, View, ne
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.claiming.slots import POLLS
-from asyncmqd.runtime.execute import Execution
+from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.execution.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.scanner import Scanner
 
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer

@@ -12,10 +12,10 @@ from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
 from asyncmqd.runtime.claiming.completion import Unacknowledged
 from asyncmqd.runtime.claiming.isolation import ClaimLost
 from asyncmqd.runtime.claiming.limiter import RateLimiter
-from asyncmqd.runtime.execute import Execution
+from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.execution.rules import decide
+from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.rules import decide
-from asyncmqd.runtime.run import Run
 from asyncmqd.runtime.scanner import Scanner
 
 

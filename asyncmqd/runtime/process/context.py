@@ -17,9 +17,9 @@ from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.claiming.isolation import Isolation
 from asyncmqd.runtime.duties import Duties, DutyGroup
+from asyncmqd.runtime.execution.stuck import Overstays
 from asyncmqd.runtime.leases import Leases
-from asyncmqd.runtime.lives import own_life, start_of
-from asyncmqd.runtime.overstays import Overstays
+from asyncmqd.runtime.liveness import own_life, start_of
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.presence import Identity, Presence
 from asyncmqd.runtime.process.recovery import Recovery

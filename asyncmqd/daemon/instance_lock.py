@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asyncmqd.domain.life import Life
 from asyncmqd.runtime.forks import keep
-from asyncmqd.runtime.lives import own_life
+from asyncmqd.runtime.liveness import own_life
 
 _MACHINE_ID = Path("/etc/machine-id")
 

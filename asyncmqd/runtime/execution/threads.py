@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from asyncmqd.runtime.claiming.brake import CannotBegin
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.stuck import Overstays
 from asyncmqd.runtime.forks import end_if_forked
-from asyncmqd.runtime.overstays import Overstays
-from asyncmqd.runtime.run import Run
 
 _Call = tuple[
     Callable[[], Any], contextvars.Context, asyncio.Future[Any], asyncio.AbstractEventLoop, Run

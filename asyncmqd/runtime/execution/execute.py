@@ -32,15 +32,15 @@ from asyncmqd.domain.settle import (
 )
 from asyncmqd.domain.tasks import TaskDef, is_awaitable
 from asyncmqd.observe.prints import end_prints
-from asyncmqd.runtime.around import JobRun
 from asyncmqd.runtime.claiming.brake import CannotBegin
-from asyncmqd.runtime.context import JobContext, enter
-from asyncmqd.runtime.failures import cancellation, failure_of, forget
+from asyncmqd.runtime.execution.around import JobRun
+from asyncmqd.runtime.execution.failures import cancellation, failure_of, forget
+from asyncmqd.runtime.execution.processes import ChildCrashed, EncodedResult, Processes
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.threads import Threads, Thrown
 from asyncmqd.runtime.forks import end_if_forked
+from asyncmqd.runtime.job_context import JobContext, enter
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.processes import ChildCrashed, EncodedResult, Processes
-from asyncmqd.runtime.run import Run
-from asyncmqd.runtime.threads import Threads, Thrown
 
 LARGE = 32 * 1024  # bytes of a payload; ten times as many may take 200 ms to decode
 _POLICIES = 1_000  # that are kept: `retries` of a job may be any number

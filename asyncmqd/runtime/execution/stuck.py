@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Callable
 
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.run import Run
-from asyncmqd.runtime.stacks import stack_of
+from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.stacks import stack_of
 
 FIRST_PAUSE, LAST_PAUSE = 1.0, 3_600.0  # seconds between two log lines on the same function
 

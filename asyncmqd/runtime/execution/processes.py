@@ -29,11 +29,11 @@ from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, pass_on
 from asyncmqd.observe.outputs import Output
-from asyncmqd.runtime.child_end import ChildEnd
 from asyncmqd.runtime.claiming.brake import CannotBegin
-from asyncmqd.runtime.context import JobContext
+from asyncmqd.runtime.execution.child_end import ChildEnd
+from asyncmqd.runtime.execution.spawn import command, end_group, exit_name
+from asyncmqd.runtime.job_context import JobContext
 from asyncmqd.runtime.leaving import LEAVE_LIMIT
-from asyncmqd.runtime.spawn import command, end_group, exit_name
 
 _HEADER = struct.Struct("!I")
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
@@ -328,7 +328,7 @@ async def _launch(
     stdout, stderr = outputs
     try:
         return await asyncio.create_subprocess_exec(
-            *command("asyncmqd.runtime.child", str(line)),
+            *command("asyncmqd.runtime.execution.child", str(line)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stdout.writer,
             stderr=stderr.writer,

@@ -13,11 +13,11 @@ from typing import Any
 
 import uvloop
 
-from asyncmqd.daemon.owners import begin_task, owner_of, raiser_of, was_told
+from asyncmqd.daemon.task_owners import begin_task, owner_of, raiser_of, was_told
 from asyncmqd.observe.log import running_job
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.context import JobContext
 from asyncmqd.runtime.forks import end_if_forked, keep_loop
+from asyncmqd.runtime.job_context import JobContext
 
 
 def run_loop(work: Coroutine[Any, Any, int], observer: Observer) -> int:

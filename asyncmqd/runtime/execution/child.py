@@ -34,13 +34,13 @@ from asyncmqd.observe.forked import ForkedLines
 from asyncmqd.observe.lines import json_line
 from asyncmqd.observe.log import log_line, log_to
 from asyncmqd.observe.prints import capture_prints, end_prints
-from asyncmqd.runtime.around import JobRun
-from asyncmqd.runtime.context import JobContext, enter
-from asyncmqd.runtime.failures import cancellation, failure_of, forget
+from asyncmqd.runtime.execution.around import JobRun
+from asyncmqd.runtime.execution.failures import cancellation, failure_of, forget
+from asyncmqd.runtime.execution.processes import Call, Hello, Reply
+from asyncmqd.runtime.execution.rules import by_rules
 from asyncmqd.runtime.forks import end_if_forked, keep, keep_loop, take_signals
+from asyncmqd.runtime.job_context import JobContext, enter
 from asyncmqd.runtime.leaving import leave
-from asyncmqd.runtime.processes import Call, Hello, Reply
-from asyncmqd.runtime.rules import by_rules
 
 _HEADER = struct.Struct("!I")
 _PART = 256 * 1024  # bytes that are handed to the kernel at a time

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from asyncmqd.domain.around import AROUND_RUN
 from asyncmqd.domain.job import JobSpec
 from asyncmqd.domain.tasks import is_awaitable
-from asyncmqd.runtime.context import JobContext
+from asyncmqd.runtime.execution.threads import Thrown
 from asyncmqd.runtime.forks import end_if_forked
-from asyncmqd.runtime.threads import Thrown
+from asyncmqd.runtime.job_context import JobContext
 
 RunOutcome = Literal["returned", "raised", "cancelled", "timed out"]
 

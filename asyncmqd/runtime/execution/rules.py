@@ -12,8 +12,8 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.settle import Outcome, Policy, settle
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.failures import failure_of
-from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.execution.failures import failure_of
+from asyncmqd.runtime.execution.run import Run
 
 Answer = TypeVar("Answer")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 # a PYTHONPATH would be inherited by whatever programs the jobs start.
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
-    " from asyncmqd.runtime.spawn import die_with; die_with(int(sys.argv.pop(1)));"
+    " from asyncmqd.runtime.execution.spawn import die_with; die_with(int(sys.argv.pop(1)));"
     " from {module} import main; main()"
 )
 _PACKAGES = str(Path(__file__).parents[2])  # the directory that holds this very asyncmqd
@@ -57,7 +57,7 @@ def end_group(child: int) -> None:
 
 def end_session(child: int) -> None:
     """The same for a child that leads a session: what its own children's jobs have started, too."""
-    from asyncmqd.runtime.lives import state_of  # a child's start has no need of it
+    from asyncmqd.runtime.liveness import state_of  # a child's start has no need of it
 
     end_group(child)
     for process in Path("/proc").glob("[0-9]*"):

@@ -7,7 +7,7 @@ import traceback
 from types import FrameType
 from typing import Any
 
-from asyncmqd.runtime.run import Run
+from asyncmqd.runtime.execution.run import Run
 
 _LIMIT = 50  # frames: the innermost ones
 
