@@ -94,7 +94,7 @@ def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
         d.start(ready=False)
         # The moment is what is tested. It is told by the work that is done, not by the clock: on a
         # busy machine one start may take three times as long as another.
-        moment = 1.3 * whole * step / rounds
+        moment = 1.3 * whole * step / (rounds - 1)
         until(lambda: work_of(d) >= moment or d.all("daemon.ready"))  # noqa: B023
         code = d.stop()
         # Before Python runs our first line, the kernel ends the process.

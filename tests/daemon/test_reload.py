@@ -306,9 +306,9 @@ def test_a_queue_about_to_go_fires_no_schedule_while_it_drains(daemon, server):
     d.configure("[queues.steady]\n" + often.format("steady"))
     d.ask("reload")
     # One that was being fired at that moment may still come.
-    until(lambda: len(d.all("schedule.fired", queue="steady")) >= 2)
+    seen = len(d.all("schedule.fired", queue="steady")) + 2
+    d.wait_for("schedule.fired", count=seen, queue="steady")
     fired = len(d.all("schedule.fired", queue="mail"))
-    seen = len(d.all("schedule.fired", queue="steady"))
     d.wait_for("schedule.fired", count=seen + 5, queue="steady")
     assert len(d.all("schedule.fired", queue="mail")) == fired
     d.open_gate()

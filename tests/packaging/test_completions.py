@@ -62,7 +62,7 @@ def test_bash_completes(share: Path, line: str, expected: set[str]) -> None:
 def test_zsh_and_fish_are_answered_with_descriptions() -> None:
     zsh = asked("asyncmqd", _ASYNCMQD_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="asyncmqd re")
     assert len(zsh) == 1
-    assert zsh[0].startswith('_arguments \'*: :(("reload":"Have the running daemon')
+    assert zsh[0].startswith('_arguments \'*: :(("reload":"Reload the configuration of the running')
     fish = asked(
         "asyncmq",
         _ASYNCMQ_COMPLETE="complete_fish",

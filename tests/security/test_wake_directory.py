@@ -108,7 +108,7 @@ async def test_a_link_in_place_of_a_new_directory_opens_no_other_to_the_group(
 ):
     (place / "elsewhere").mkdir(mode=0o700)
     monkeypatch.setattr("os.mkdir", lambda path, _: os.symlink(place / "elsewhere", path))
-    with pytest.raises(StoreError, match="nothing can wait there"):
+    with pytest.raises(StoreError, match="no process can wait for jobs there"):
         await Listener(state / "jobs.db").wait(["mail"], 0.0)
     assert (place / "elsewhere").stat().st_mode & 0o777 == 0o700
 
@@ -117,7 +117,7 @@ async def test_root_empties_nothing_that_is_not_a_socket(state):
     with member_of_the_group():
         (state / "jobs.db-wake").mkdir()
         (state / "jobs.db-wake" / "letter").write_text("precious")
-    with pytest.raises(StoreError, match="nothing can wait there"):
+    with pytest.raises(StoreError, match="no process can wait for jobs there"):
         await Listener(state / "jobs.db").wait(["mail"], 0.0)
     assert _contents(state / "jobs.db-wake") == {"letter": b"precious"}
 
