@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from tests.examples.conftest import EXAMPLES
 
 FILES = 12
@@ -83,6 +85,7 @@ def test_make_ends_as_well_as_the_daemon_at_ctrl_c(tmp_path: Path):
     assert "***" not in text
 
 
+@pytest.mark.full
 def test_a_second_daemon_in_the_same_place_says_why_it_does_not_start(tmp_path: Path):
     with demo(tmp_path) as first:
         read_until(first, "The daemon is ready")
