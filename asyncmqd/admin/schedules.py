@@ -32,6 +32,7 @@ WORDS = {
     "late": "it was missed for longer than catch_up",
     "missed": "it was missed",
     "failed": "its job cannot be stored",
+    "overlap": "the job before it had not ended",
     "paused": "the schedule was paused",
 }
 """The reasons for which instants are skipped."""

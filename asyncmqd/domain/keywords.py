@@ -12,6 +12,7 @@ from asyncmqd.domain.options import Moment, Seconds
 from asyncmqd.domain.retry import Backoff
 
 Missed = Literal["skip", "once", "all"]
+Overlap = Literal["allow", "skip"]
 ExecutorKind = Literal["thread", "process"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
@@ -30,6 +31,7 @@ class RepeatableKeywords(StoredKeywords, total=False):
 
     missed: Missed | None
     catch_up: Seconds | None
+    overlap: Overlap | None
     enabled: bool | None
     start: Moment | None
     end: Moment | None

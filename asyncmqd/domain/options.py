@@ -268,6 +268,9 @@ ENABLED = Option("enabled", flag(), "true", "Whether a schedule fires at all.")
 START = Option("start", moment(), "none", "No instant before it fires.")
 END = Option("end", moment(), "none", "No instant after it fires.")
 JITTER = Option("jitter", period(), "0", "How much later than its instant a job may become due.")
+OVERLAP = Option(
+    "overlap", choice("allow", "skip"), "allow", "Whether a job may begin beside the last one."
+)
 CATCH_UP = Option("catch_up", period(), "1 h", "What was missed for longer does not fire.")
 NAME = Option("name", name(0), "the task's name", "Tells schedules of one queue apart.")
 ARGS = Option("args", array(), "none", "Positional arguments.")
@@ -294,7 +297,7 @@ OF_CALL = STORED | table_of(QUEUE, DELAY, ID)
 """What a producer may ask for one job."""
 OF_TASK = STORED | table_of(QUEUE, EXECUTOR)
 """What `@task` declares, beside its rules for retries."""
-OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, ENABLED, START, END, JITTER)
+OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""
 OF_SCHEDULE = OF_INSTANTS | table_of(TASK, NAME, EVERY, ARGS, KWARGS)
 """What a schedule has beside `cron` and `timezone`."""

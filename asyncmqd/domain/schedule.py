@@ -21,7 +21,7 @@ from asyncmqd.domain.codec import NotSerialisable, encode, encode_spec
 from asyncmqd.domain.cron import read
 from asyncmqd.domain.cron_instants import cron_instants
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.keywords import Missed
+from asyncmqd.domain.keywords import Missed, Overlap
 from asyncmqd.domain.options import (
     ARGS,
     CATCH_UP,
@@ -35,6 +35,7 @@ from asyncmqd.domain.options import (
     MISSED,
     NAME,
     OF_SCHEDULE,
+    OVERLAP,
     PRIORITY,
     RETRIES,
     START,
@@ -159,6 +160,12 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     catch_up: Annotated[
         float, CATCH_UP.kind, "An instant that was missed for longer does not fire."
     ] = 3_600.0
+    overlap: Annotated[
+        Overlap,
+        OVERLAP.kind,
+        "What an instant does while the last job of the schedule has not ended: it enqueues "
+        "another, or nothing (`allow`, `skip`).",
+    ] = "allow"
     enabled: Annotated[bool, ENABLED.kind, "`false`: the schedule does not fire."] = True
     start: Annotated[str | None, START.kind, "No instant before this moment fires."] = None
     end: Annotated[str | None, END.kind, "No instant after this moment fires."] = None

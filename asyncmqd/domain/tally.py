@@ -8,12 +8,12 @@ from typing import Literal
 
 import msgspec
 
-Reason = Literal["late", "missed", "failed", "paused"]
-REASONS: tuple[Reason, ...] = ("late", "missed", "failed", "paused")
+Reason = Literal["late", "missed", "failed", "overlap", "paused"]
+REASONS: tuple[Reason, ...] = ("late", "missed", "failed", "overlap", "paused")
 """Why an instant enqueues nothing.
 
 late: it was missed for longer than `catch_up`; missed: `missed` leaves it out; failed: its job
-cannot be stored; paused: the schedule was paused.
+cannot be stored; overlap: the schedule's last job had not ended; paused: the schedule was paused.
 """
 
 
@@ -40,6 +40,10 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
     skipped: float = 0.0  # the instant at which some were skipped last; 0: never
     reason: str = ""  # and why
     counts: dict[str, int] = {}  # instants that enqueued nothing, by reason
+
+    def overlapped(self, instant: float, counts: Mapping[Reason, int]) -> Tally:
+        """The tally once `instant` was skipped, as the last job had not ended."""
+        return self.after(instant, None, {**counts, "overlap": 1})
 
     def after(self, instant: float, job: str | None, counts: Mapping[Reason, int]) -> Tally:
         """The tally once `instant` has enqueued `job`, or nothing, and `counts` were skipped."""

@@ -27,7 +27,7 @@ from asyncmqd.domain.schedule import (
     job_of,
     next_instant,
 )
-from asyncmqd.domain.tally import Fired, Passed
+from asyncmqd.domain.tally import Fired, Passed, Reason
 
 if TYPE_CHECKING:
     from asyncmqd.runtime.process.context import ProcessContext
@@ -232,22 +232,26 @@ class Scheduler:
         passed: Passed | None,
         now: float,
     ) -> Fired:
+        alone = entry.repeatable.overlap == "skip"
         failpoint("firing")
-        fired = await self._backend.fire(self.queue, name, instant, job, passed)
+        fired = await self._backend.fire(self.queue, name, instant, job, passed, alone)
         if not fired and job is not None and await self._is_due(name, instant):
             # The store's clock was set back, and its hour comes again: the id has been used.
             job = self._job(entry.repeatable, instant, f".{clock.nonce()}")
-            fired = await self._backend.fire(self.queue, name, instant, job, passed)
+            fired = await self._backend.fire(self.queue, name, instant, job, passed, alone)
         failpoint("fired")
         entry.record = msgspec.structs.replace(entry.record, last=instant)
         if fired:
+            counts: dict[Reason, int] = {} if passed is None else {**passed.counts}
+            if job is not None and fired is Fired.SKIPPED:
+                job, counts["overlap"] = None, 1
             self._event(
-                "schedule.fired" if fired is Fired.YES else "schedule.skipped",
+                "schedule.skipped" if job is None else "schedule.fired",
                 name,
                 task=entry.repeatable.task,
                 job_id=None if job is None else job.id,
                 late_ms=round((now - instant) * 1000, 1),
-                **({} if passed is None else {"skipped": dict(passed.counts)}),
+                **({"skipped": counts} if counts else {}),
             )
             self._wakeups.wake(self.queue)
         return fired

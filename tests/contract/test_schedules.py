@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.settle import Expired, Policy, cancel, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tally import Fired, Passed, Tally
 from tests.contract.conftest import Opener
-from tests.contract.jobs import LONG, QUEUE, fill, finish, ids_in, job, later, take
+from tests.contract.jobs import (
+    LONG,
+    QUEUE,
+    apply,
+    failed,
+    fill,
+    finish,
+    ids_in,
+    job,
+    later,
+    parked,
+    retried,
+    succeeded,
+    take,
+)
 
 SPEC = b'{"task": "t", "every": 1.0}'
 NEW_SPEC = b'{"task": "t", "every": 2.0}\x00\xff'
@@ -174,6 +192,92 @@ async def test_instants_that_another_daemon_counted_are_not_counted_again(
     assert await backend.fire(QUEUE, "nightly", start + 2, job("b"), counted) is Fired.NO
     assert await schedule(backend) == before
     assert await ids_in(backend, State.WAITING) == ["a"]
+
+
+Move = Callable[[BaseBackend], Awaitable[object]]
+
+
+def settled(decide: Callable[[Claim], Change]) -> Move:
+    async def move(backend: BaseBackend) -> None:
+        [claim] = await take(backend, 1)
+        assert claim.id == "last"
+        assert await apply(backend, decide(claim)) == ["applied"]
+
+    return move
+
+
+async def cancelled(backend: BaseBackend) -> None:
+    [waiting] = await backend.get(QUEUE, ["last"])
+    assert waiting is not None
+    assert await apply(backend, cancel(waiting)) == ["applied"]
+
+
+LIVE: dict[str, Move] = {
+    "waiting": lambda _: asyncio.sleep(0),
+    "active": take,
+    "delayed": settled(lambda claim: retried(claim, LONG)),
+    "parked": settled(lambda claim: parked(claim, "mod.f")),
+}
+ENDED: dict[str, Move] = {
+    "completed": settled(lambda claim: succeeded(claim, b"1")),
+    "failed": settled(failed),
+    "expired": settled(lambda claim: settle(claim, Expired(), Policy(), 0.5)),
+    "cancelled": cancelled,
+    "removed": lambda backend: backend.remove(QUEUE, ["last"]),
+}
+
+
+@pytest.mark.parametrize("becomes", LIVE)
+async def test_an_instant_is_skipped_while_the_last_job_is_live(
+    backend: BaseBackend, becomes: str
+) -> None:
+    start = await declared(backend)
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("last"), None, True) is Fired.YES
+    await LIVE[becomes](backend)
+    before = {state: await ids_in(backend, state) for state in State}
+    passed = Passed((await schedule(backend)).last, {"missed": 2})
+    fire = backend.fire(QUEUE, "nightly", start + 2, job("next"), passed, True)
+    assert await fire is Fired.SKIPPED
+    assert {state: await ids_in(backend, state) for state in State} == before
+    found = await schedule(backend)
+    assert found.last == start + 2
+    assert found.tally == Tally(
+        fired=start + 1,
+        job="last",
+        skipped=start + 2,
+        reason="overlap",
+        counts={"missed": 2, "overlap": 1},
+    )
+    assert await backend.fire(QUEUE, "nightly", start + 3, job("next")) is Fired.YES, "it may"
+    assert (await schedule(backend)).tally.job == "next"
+
+
+@pytest.mark.parametrize("becomes", ENDED)
+async def test_an_instant_fires_once_the_last_job_has_ended(
+    backend: BaseBackend, becomes: str
+) -> None:
+    start = await declared(backend)
+    await backend.fire(QUEUE, "nightly", start + 1, job("last"), None, True)
+    await backend.declare(QUEUE, {"other": SPEC}, True)
+    await backend.fire(QUEUE, "other", start + 3, job("z other", priority=9), None, True)
+    await ENDED[becomes](backend)
+    assert await backend.fire(QUEUE, "nightly", start + 2, job("next"), None, True) is Fired.YES
+    assert (await schedule(backend)).tally == Tally(fired=start + 2, job="next")
+
+
+async def test_daemons_that_fire_at_once_leave_one_job_live(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    start = await declared(backend)
+    fires = [
+        store.fire(QUEUE, "nightly", start + number, job(f"{number}"), None, True)
+        for number in range(1, 11)
+        for store in (backend, other)
+    ]
+    fired = await asyncio.gather(*fires)
+    assert fired.count(Fired.YES) == 1
+    assert len(await ids_in(backend, State.WAITING)) == 1
 
 
 async def test_what_a_paused_schedule_named_is_skipped_and_not_missed(

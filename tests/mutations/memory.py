@@ -56,6 +56,7 @@ MEMORY = mutations(
         _registry("known.last >= instant", "known.last > instant", "schedules"),
         _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
         _registry("or known.paused ", "", "schedules"),
+        _registry("data.is_live(known.tally.job)", "False", "schedules"),
         _registry("passed.last != known.last", "False", "schedules"),
         _edit(
             "        if any(each.is_new for each in added):\n            self._store.wake(queue)\n",

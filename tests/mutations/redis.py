@@ -92,6 +92,7 @@ REDIS = mutations(
             "schedules",
         ),
         ("fire.lua", "or known[2] or", "or", "schedules"),
+        ("fire.lua", "if last_is_live() then", "if false then", "schedules"),
         ("fire.lua", "tonumber(counted) ~= tonumber(known[1])", "false", "schedules"),
         ("_lines.lua", "return priority * 2 ^ 44 + ", "return ", "delays administration"),
         (

@@ -128,6 +128,7 @@ SQLITE = mutations(
         ),
         ("standing.sql", "AND last < :instant", "AND last <= :instant", "schedules"),
         ("standing.sql", " AND NOT paused", "", "schedules"),
+        ("standing.py", "not state_of(found[0]).terminal", "True", "schedules"),
         ("standing.py", "passed.last != found[0]", "False", "schedules"),
         (
             "standing.sql",

@@ -239,6 +239,25 @@ async def test_jitter_makes_jobs_due_later_and_leaves_the_instants_alone(bench: 
 
 
 @virtual
+async def test_an_instant_that_would_overlap_is_skipped_counted_and_logged(bench: Bench) -> None:
+    begun: list[float] = []
+
+    async def report() -> None:
+        begun.append(round(asyncio.get_running_loop().time()))
+        await asyncio.sleep(100)
+
+    bench.task(report)
+    schedule = (Repeatable(task="report", every=60.0, overlap="skip"),)
+    async with bench.worker(repeatables=schedule), bench.worker(repeatables=schedule):
+        await asyncio.sleep(310)
+        [record] = await bench.backend.schedules("q")
+    assert begun == [60, 180, 300]
+    assert (record.tally.counts, record.tally.reason) == ({"overlap": 2}, "overlap")
+    told = [f for name, f in bench.observer.events if name == "schedule.skipped"]
+    assert [(each["job_id"], each["skipped"]) for each in told] == [(None, {"overlap": 1})] * 2
+
+
+@virtual
 async def test_a_schedule_that_is_enabled_again_has_missed_nothing(bench: Bench) -> None:
     ticks = ticker(bench)
     off = (Repeatable(task="tick", every=60.0, enabled=False),)

@@ -323,6 +323,7 @@ class Judge:
         instant: float,
         job: NewJob | None,
         passed: Passed | None,
+        alone: bool,
         fired: Fired,
     ) -> None:
         if not fired:

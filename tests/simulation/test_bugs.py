@@ -89,9 +89,7 @@ def neighbours_taken_back(patch: Patch) -> None:
 def instants_without_asking(patch: Patch) -> None:
     """The store accepts an instant from everybody."""
 
-    async def fire(
-        self: Any, queue: str, name: str, instant: float, job: Any, passed: Any = None
-    ) -> Fired:
+    async def fire(self: Any, queue: str, name: str, instant: float, job: Any, *_: Any) -> Fired:
         if job is not None:
             await self.add(queue, [job])
         return Fired.YES

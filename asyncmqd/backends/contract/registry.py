@@ -88,10 +88,12 @@ class Registry(abc.ABC):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
+        alone: bool = False,
     ) -> Fired:
         """Add the job of an instant, once for ever; None marks the instant as skipped.
 
-        `passed` are instants that are skipped with it: they are counted.
+        `passed` are instants that are skipped with it: they are counted. With `alone`, the instant
+        is skipped and counted as overlap while the last job that the schedule added is live.
 
         NO, and nothing is changed, if that instant or a later one was fired, `passed` was counted
         from another instant than the last, the schedule is paused or gone, or the queue has a job

@@ -83,6 +83,7 @@ class InMemoryRegistry(BaseBackend):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
+        alone: bool = False,
     ) -> Fired:
         with self._store.lock:
             data = self._store.queues[queue]
@@ -94,7 +95,10 @@ class InMemoryRegistry(BaseBackend):
             if job is not None and job.id in data.rows:
                 return Fired.NO
             counts = {} if passed is None else passed.counts
-            tally = known.tally.after(instant, None if job is None else job.id, counts)
+            if alone and job is not None and data.is_live(known.tally.job):
+                job, tally = None, known.tally.overlapped(instant, counts)
+            else:
+                tally = known.tally.after(instant, None if job is None else job.id, counts)
             data.schedules[name] = msgspec.structs.replace(known, last=instant, tally=tally)
             if job is not None:
                 Jobs(data, self._now()).add(job)

@@ -96,6 +96,11 @@ class Queue:
             row.order = key
         self.lines[place].put(row.id, key)
 
+    def is_live(self, id: str) -> bool:
+        """Whether the queue has a job of that id which has not ended."""
+        row = self.rows.get(id)
+        return row is not None and not state_of(row.place).terminal
+
     def delete(self, row: Row) -> None:
         self._leave(row)
         del self.rows[row.id]

@@ -14,7 +14,7 @@ from asyncmqd.backends.redis.encoding import micros, seconds
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.backends.redis.server import RedisServer
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.states import State
+from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import REASONS, Fired, Passed
 
@@ -61,11 +61,14 @@ class RedisRegistry(RedisServer):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
+        alone: bool = False,
     ) -> Fired:
         counts: Mapping[Any, int] = {} if passed is None else passed.counts
         counted = "" if passed is None else repr(float(passed.last))
         flat = (argument for each in counts.items() for argument in each)
-        args: tuple[Argument, ...] = (name, repr(float(instant)), counted, len(counts), *flat)
+        ended = sorted(TERMINAL) if alone else []
+        args: tuple[Argument, ...] = (name, repr(float(instant)), counted, len(ended), *ended)
+        args += (len(counts), *flat)
         if job is not None:
             args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
         return Fired(await self._one("fire", queue, *args))

@@ -12,6 +12,7 @@ from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import state_of
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import Fired, Passed, Tally
 
@@ -75,6 +76,7 @@ def fire(
     instant: float,
     job: NewJob | None,
     passed: Passed | None,
+    alone: bool,
 ) -> Fired:
     """See `BaseBackend.fire`."""
     if job is not None and moves.known_ids(tx, queue, [job]):
@@ -84,12 +86,21 @@ def fire(
     if found is None or (passed is not None and passed.last != found[0]):
         return Fired.NO
     counts = {} if passed is None else passed.counts
-    tally = _tally(found[1]).after(float(instant), None if job is None else job.id, counts)
+    known = _tally(found[1])
+    if alone and job is not None and _is_live(tx, queue, known.job):
+        job, tally = None, known.overlapped(float(instant), counts)
+    else:
+        tally = known.after(float(instant), None if job is None else job.id, counts)
     tx.execute(_SQL["fire"], {**one, "tally": msgspec.json.encode(tally)})
     if job is None:
         return Fired.SKIPPED
     moves.add(tx, queue, [job])
     return Fired.YES
+
+
+def _is_live(tx: Transaction, queue: str, id: str) -> bool:
+    found = tx.execute(_SQL["place"], (queue, id)).fetchone()
+    return found is not None and not state_of(found[0]).terminal
 
 
 def _tally(stored: bytes) -> Tally:

@@ -34,6 +34,10 @@ FROM schedules WHERE queue = ? ORDER BY name;
 SELECT last, tally FROM schedules
 WHERE queue = :queue AND name = :name AND last < :instant AND NOT paused;
 
+-- name: place
+-- queue, id of a job
+SELECT place FROM jobs WHERE queue = ? AND id = ?;
+
 -- name: fire
 UPDATE schedules SET last = :instant, tally = :tally WHERE queue = :queue AND name = :name;
 

@@ -276,8 +276,11 @@ class SQLiteBackend(BaseBackend):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
+        alone: bool = False,
     ) -> Fired:
-        return await self._write(lambda tx: standing.fire(tx, queue, name, instant, job, passed))
+        return await self._write(
+            lambda tx: standing.fire(tx, queue, name, instant, job, passed, alone)
+        )
 
     async def edit_schedule(
         self,
