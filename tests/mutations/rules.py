@@ -15,7 +15,33 @@ DECISION = ("tests/unit/test_claim_decide.py",)
 
 OPTIONS = ("tests/unit/test_options.py",)
 
+WHY = ("tests/cli/test_why.py",)
+
 RULES = [
+    Mutation(
+        "asyncmqd/admin/facts.py",
+        "if self.now - each.seen <= SILENT)",
+        "if each)",
+        WHY,
+    ),
+    Mutation(
+        "asyncmqd/admin/facts.py",
+        "if not each.load(self.queue).held)",
+        "if each)",
+        WHY,
+    ),
+    Mutation(
+        "asyncmqd/admin/why.py",
+        "holder is None or left < holder.said.lease / 2",
+        "holder is None or left < 0",
+        WHY,
+    ),
+    Mutation(
+        "asyncmqd/runtime/worker.py",
+        "opens=0.0 if math.isinf(wait) else wait,",
+        "opens=0.0,",
+        WHY,
+    ),
     Mutation(
         "asyncmqd/domain/options.py",
         "if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:",

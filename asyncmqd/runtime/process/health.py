@@ -104,8 +104,12 @@ class Health:
 
     # ------------------------------------------------------------------ durability
 
-    async def look_at_durability(self) -> None:
-        """One log line when jobs are no longer safe in the store, and one when they are again."""
+    async def look_at_durability(self) -> bool:
+        """One log line when jobs are no longer safe in the store, and one when they are again.
+
+        Answers whether that is new since the last look.
+        """
+        before = self._warning
         with contextlib.suppress(StoreError):  # others tell that it fails
             warning = await self._backend.durability_warning()
             if warning and warning != self._warning:
@@ -113,6 +117,7 @@ class Health:
             elif self._warning and not warning:
                 self._observer.event("daemon.recovered")
             self._warning = warning
+        return self._warning != before
 
     # ------------------------------------------------------------------ the store's clock
 

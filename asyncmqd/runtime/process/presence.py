@@ -127,9 +127,7 @@ class Presence:
         await self.announce()
         await self._health.ask_time()
         self._health.answered()
-        said = self._health.error
-        await self._health.look_at_durability()
-        if self._health.error != said:
+        if await self._health.look_at_durability():
             await self.announce()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(BEAT):
