@@ -98,7 +98,7 @@ async def of_queue(store: BaseBackend, queue: str) -> list[ScheduleView]:
     now, records = await store.now(), await store.schedules(queue)
     ids = sorted({each.tally.job for each in records if each.tally.job})
     jobs = dict(zip(ids, await store.get(queue, ids) if ids else (), strict=True))
-    return [_view(each, now, jobs.get(each.tally.job)) for each in records]
+    return [schedule_view(each, now, jobs.get(each.tally.job)) for each in records]
 
 
 async def find(store: BaseBackend, name: str, queue: str | None = None) -> ScheduleRecord:
@@ -120,7 +120,7 @@ async def preview(
 ) -> Preview:
     """The next `count` instants, by the store's clock. Raises NotFound and AdminError."""
     record = await find(store, name, queue)
-    spec, now = _sound(record), await store.now()
+    spec, now = sound(record), await store.now()
     problem = _silence(record, spec, now)
     moments = [] if problem else upcoming(spec, max(now, record.last), count)
     if len(moments) < count and problem is None:
@@ -144,7 +144,7 @@ async def run(store: BaseBackend, queue: str, name: str) -> str:
 
     Raises NotFound and AdminError.
     """
-    spec = _sound(await find(store, name, queue))
+    spec = sound(await find(store, name, queue))
     try:
         [job] = await add_all(store, queue, [_job_of(spec)])
     except PayloadTooLarge as error:
@@ -187,8 +187,8 @@ def _job_of(spec: Repeatable) -> PendingJob:
 # ---------------------------------------------------------------------- looking
 
 
-def _view(record: ScheduleRecord, now: float, job: Record | None) -> ScheduleView:
-    """What a store knows of a schedule."""
+def schedule_view(record: ScheduleRecord, now: float, job: Record | None = None) -> ScheduleView:
+    """What a store knows of a schedule, and of the last job that it enqueued, if it is kept."""
     spec, problem = _read(record)
     if spec is not None:
         problem = _silence(record, spec, now)
@@ -229,7 +229,8 @@ def _silence(record: ScheduleRecord, spec: Repeatable, now: float) -> str | None
     return None
 
 
-def _sound(record: ScheduleRecord) -> Repeatable:
+def sound(record: ScheduleRecord) -> Repeatable:
+    """What the schedule enqueues, and when. Raises AdminError if its text cannot be read."""
     spec, _ = _read(record)
     if spec is None:
         at = f"schedule {record.name} of queue {record.queue}"

@@ -15,7 +15,7 @@ def group(help: str | None = None) -> typer.Typer:
     return typer.Typer(help=help, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
-def kind_option(kind: Kind, help: str, metavar: str) -> Any:
+def kind_option(kind: Kind, help: str, metavar: str, *names: str) -> Any:
     """An option that takes what `kind` takes, with the words of its errors."""
 
     def parse(value: Any) -> Any:  # a default comes here, too, and is no text
@@ -24,7 +24,7 @@ def kind_option(kind: Kind, help: str, metavar: str) -> Any:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    return typer.Option(parser=parse, metavar=metavar, help=help)
+    return typer.Option(*names, parser=parse, metavar=metavar, help=help)
 
 
 def _whole_number(value: Any) -> Any:

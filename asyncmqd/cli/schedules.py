@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from asyncmqd.cli.errors import Misuse
-from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, group, kind_option
-from asyncmqd.cli.output import say, show_json, show_table
+from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
+from asyncmqd.cli.output import confirm, say, show_json, show_table
 from asyncmqd.cli.target import with_store
-from asyncmqd.domain.options import whole
+from asyncmqd.domain.options import moment, whole
 
 if TYPE_CHECKING:
+    from asyncmqd.admin.backfill import Backfill
     from asyncmqd.admin.schedules import Action, ScheduleView
+    from asyncmqd.backends.base import BaseBackend
 
 app = group("Look at schedules, and run, pause, resume or remove them.")
 
@@ -88,6 +91,57 @@ def preview(
     )
     if found.problem is not None:
         say(f"{name}: {found.problem}")
+
+
+From = Annotated[
+    str, kind_option(moment(), "The first moment of the range, with its offset.", "TIME", "--from")
+]
+To = Annotated[
+    str, kind_option(moment(), "The last moment of the range, with its offset.", "TIME", "--to")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be enqueued.")]
+
+
+@app.command()
+def backfill(
+    context: typer.Context,
+    named: Named,
+    start: From,
+    end: To,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Enqueue the jobs of instants of the past.
+
+    Shows them first, and asks. A job that the store has already is not enqueued again.
+    """
+    from asyncmqd.admin import backfill as filling
+
+    queue, name = _queue_and_name(named)
+
+    async def work(store: BaseBackend) -> tuple[Backfill, int]:
+        planned = await filling.plan(store, name, start, end, queue)
+        if not as_json:
+            show_backfill(planned)
+        if dry_run or not planned.jobs:
+            return planned, 0
+        confirm(f"enqueue {planned.jobs} jobs of schedule {name}?", yes=yes)
+        return planned, await filling.run(store, planned)
+
+    planned, enqueued = with_store(context, work, queue)
+    if as_json:
+        show_json({**msgspec.to_builtins(planned), "enqueued": enqueued})
+    else:
+        print(f"{planned.jobs} jobs to enqueue" if dry_run else f"{enqueued} jobs enqueued")
+
+
+def show_backfill(planned: Backfill) -> None:
+    """Print what a backfill would enqueue."""
+    rows = [(each.utc, each.local, each.job, each.state or "new") for each in planned.instants]
+    show_table(("UTC", "LOCAL", "JOB", "STATE"), rows)
+    if planned.own:
+        say(f"{planned.own} later instants are left to the schedule, which fires them itself")
 
 
 def _queue_and_name(words: list[str]) -> tuple[str | None, str]:

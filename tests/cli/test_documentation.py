@@ -11,10 +11,11 @@ import msgspec
 import pytest
 import typer
 
+from asyncmqd.admin.backfill import Backfill, PastInstant
 from asyncmqd.admin.jobs import ExplainedJob, JobView, job_view
 from asyncmqd.admin.obstacles import Reason
 from asyncmqd.admin.queues import ListedQueue, NextJob, PauseView, QueueCounts, QueueView
-from asyncmqd.admin.schedules import ScheduleView, schedule_view
+from asyncmqd.admin.schedules import Foreseen, Preview, ScheduleView, schedule_view
 from asyncmqd.admin.store import StoreView
 from asyncmqd.admin.workers import WorkerView, worker_view
 from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
@@ -75,6 +76,8 @@ def test_no_option_is_invented(name: str) -> None:
         ("asyncmq queue list", [QueueCounts, ListedQueue, PauseView]),
         ("asyncmq queue show", [QueueView, NextJob]),
         ("asyncmq schedule list", [ScheduleView]),
+        ("asyncmq schedule preview", [Preview, Foreseen]),
+        ("asyncmq schedule backfill", [Backfill, PastInstant]),
         ("asyncmq worker list", [WorkerView, Load]),
         ("asyncmq store info", [StoreView]),
     ],

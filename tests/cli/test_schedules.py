@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -189,6 +189,70 @@ def test_preview_wants_one_schedule(asyncmq: Operator, in_store: InStore) -> Non
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "asyncmq: schedule nowhere: no queue has one of this name\n"
     assert asyncmq("schedule", "preview", "a", "b", "c").code == 2
+
+
+RANGE = ("--from", "2026-03-28T00:00:00Z", "--to", "2026-03-30T23:59:59+00:00")
+
+
+def test_backfill_shows_first_and_enqueues_each_instant_once(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    """Over the night in which the clocks of Lisbon change."""
+    declare(in_store, "reports", cron="30 12 * * *", timezone="Europe/Lisbon", args=[7], ttl=60.0)
+    rows = asyncmq("schedule", "backfill", "nightly", *RANGE, "--dry-run").rows
+    assert [row[0] for row in rows[:3]] == [
+        "2026-03-28T12:30:00.000Z",
+        "2026-03-29T11:30:00.000Z",
+        "2026-03-30T11:30:00.000Z",
+    ]
+    assert [row[3] for row in rows[:3]] == ["new"] * 3
+    assert rows[3:] == [["3", "jobs", "to", "enqueue"]]
+    assert asyncmq("job", "list", "--json").json == []
+    refused = asyncmq("schedule", "backfill", "nightly", *RANGE)
+    assert (refused.code, "expected --yes" in refused.err) == (2, True)
+    before = asyncmq("schedule", "list", "--json").json
+    done = asyncmq("schedule", "backfill", "reports", "nightly", *RANGE, "--yes", "--json").json
+    assert (done["jobs"], done["enqueued"], done["own"]) == (3, 3, 0)
+    assert asyncmq("schedule", "list", "--json").json == before
+    jobs = asyncmq("job", "list", "--json").json
+    assert {each["id"] for each in jobs} == {each["job"] for each in done["instants"]}
+    assert all((each["schedule"], each["args"]) == ("nightly", [7]) for each in jobs)
+    again = asyncmq("schedule", "backfill", "nightly", *RANGE, "--yes")
+    assert again.out.endswith("0 jobs enqueued\n")
+    assert [row[3] for row in again.rows[:3]] == ["waiting"] * 3
+
+
+def test_backfill_leaves_what_is_to_come_to_the_schedule(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    declare(in_store, "mail", every=60.0, enabled=False)
+    now = in_store(lambda store: store.now())
+    start, end = (datetime.fromtimestamp(now + each, UTC).isoformat() for each in (-90, 90))
+    found = asyncmq("schedule", "backfill", "nightly", "--from", start, "--to", end, "--dry-run")
+    assert "later instants are left to the schedule" in found.out
+    planned = asyncmq(
+        "schedule", "backfill", "nightly", "--from", start, "--to", end, "--yes", "--json"
+    ).json
+    assert planned["jobs"] == planned["enqueued"] == len(planned["instants"])
+    assert planned["jobs"] in {1, 2}
+    assert planned["jobs"] + planned["own"] == 3
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "code", "error"),
+    [
+        ("2026-03-28", "2026-03-29T00:00:00Z", 2, "expected a date and time with an offset"),
+        ("2026-03-29T00:00:00Z", "2026-03-28T00:00:00Z", 1, "expected a range that ends after"),
+        ("2016-03-29T00:00:00Z", "2026-03-28T00:00:00Z", 1, "expected at most 10000 instants"),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(
+    asyncmq: Operator, in_store: InStore, start: str, end: str, code: int, error: str
+) -> None:
+    declare(in_store, "mail", every=60.0)
+    answer = asyncmq("schedule", "backfill", "nightly", "--from", start, "--to", end, "--yes")
+    assert (answer.code, answer.out) == (code, "")
+    assert error in answer.err
 
 
 @pytest.mark.usefixtures("schedules")

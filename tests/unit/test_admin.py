@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from asyncmqd.admin import jobs, moving, queues, schedules, store, workers
+from asyncmqd.admin import backfill, jobs, moving, queues, schedules, store, workers
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
@@ -15,6 +15,8 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.states import State
 from tests.cli.test_jobs import new
+
+NOON = "2026-11-24T12:00:00+00:00"
 
 
 @pytest.fixture
@@ -42,6 +44,8 @@ async def filled() -> BaseBackend:
         (lambda s: schedules.run(s, "mail", "spoilt"), AdminError),
         (lambda s: schedules.preview(s, "nosuch"), NotFound),
         (lambda s: schedules.preview(s, "spoilt"), AdminError),
+        (lambda s: backfill.plan(s, "nosuch", NOON, NOON), NotFound),
+        (lambda s: backfill.plan(s, "spoilt", NOON, NOON), AdminError),
         (lambda s: schedules.edit(s, "mail", "nosuch", "pause"), NotFound),
     ],
 )
@@ -61,6 +65,7 @@ async def test_all_answers_are_json(filled: BaseBackend) -> None:
         await queues.show(filled, "mail"),
         await schedules.list_schedules(filled),
         await schedules.preview(filled, "sound"),
+        await backfill.plan(filled, "sound", NOON, NOON),
         await workers.list_workers(filled),
         await store.show(filled),
     ]
