@@ -32,6 +32,8 @@ from asyncmqd.domain.tally import Fired, Passed, Reason
 if TYPE_CHECKING:
     from asyncmqd.runtime.process.context import ProcessContext
 
+AT_ONCE = 50  # instants of one schedule that fire before the others have their turn
+
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -210,9 +212,12 @@ class Scheduler:
         self.due_at = min(moments, default=math.inf)
 
     async def _fire_all(self, entry: _Entry, name: str, have_come: Due, now: float) -> None:
-        """Fire the instants that are to fire, in order, until another daemon was faster."""
+        """Fire the instants that are to fire, in order, until another daemon was faster.
+
+        Of many the first: the other schedules of the process wait meanwhile, and the rest is due.
+        """
         counts = dict(have_come.skipped)
-        for instant in have_come.instants or [have_come.until]:
+        for instant in have_come.instants[:AT_ONCE] or [have_come.until]:
             job = self._job(entry.repeatable, instant) if have_come.instants else None
             if job is None and have_come.instants:
                 counts["failed"] = 1

@@ -223,6 +223,24 @@ async def test_what_fires_after_a_downtime_and_what_is_counted(
 
 
 @virtual
+async def test_a_long_backlog_fires_whole_and_in_order_and_others_have_their_turn(
+    bench: Bench,
+) -> None:
+    ticker(bench)
+    backlog = Repeatable(task="tick", name="backlog", every=10.0, missed="all")
+    other = Repeatable(task="tick", name="other", every=400.0)
+    async with bench.worker(repeatables=(backlog, other)):
+        await asyncio.sleep(1)
+    await asyncio.sleep(1_400)
+    async with bench.worker(repeatables=(backlog, other)):
+        await asyncio.sleep(1)
+    fired = [f["job_id"] for name, f in bench.observer.events if name == "schedule.fired"]
+    of_backlog = [each for each in fired if each.startswith("backlog")]
+    assert of_backlog == [f"backlog@{round((EPOCH + 10 * n) * 1000)}" for n in range(1, 141)]
+    assert fired.index(f"other@{round((EPOCH + 1_200) * 1000)}") <= scheduler.AT_ONCE
+
+
+@virtual
 async def test_jitter_makes_jobs_due_later_and_leaves_the_instants_alone(bench: Bench) -> None:
     ticks = ticker(bench)
     schedule = Repeatable(task="tick", every=60.0, jitter=30.0)
