@@ -12,7 +12,7 @@ from typing import Any
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.retry import leaves, parts
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parents[1])
 _MESSAGE_LIMIT = 2_000  # characters of an error message that are kept
 _TRACEBACK_LIMIT = 16_000  # characters of a traceback: the end of it says most
 _CAUSES = 5  # errors of an exception group that its message names

@@ -21,7 +21,7 @@ _BOOT = (
     " from asyncmqd.runtime.execution.spawn import die_with; die_with(int(sys.argv.pop(1)));"
     " from {module} import main; main()"
 )
-_PACKAGES = str(Path(__file__).parents[2])  # the directory that holds this very asyncmqd
+_PACKAGES = str(Path(__file__).parents[3])  # the directory that holds this very asyncmqd
 _PR_SET_PDEATHSIG = 1
 
 
