@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PREFIX ?= /usr/local
-WORKERS ?= 4
+WORKERS ?= 5
 BIN := .venv/bin
 FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests/client/test_loops.py \
     tests/daemon/test_beside.py \
@@ -47,7 +47,7 @@ constraints: .venv/.made  ## Write the versions and hashes that `make install` t
 # More processes than cores: many tests wait for processes that they started. All of them read the
 # same compiled files, also where the environment forbids to write some.
 test: export PYTHONDONTWRITEBYTECODE =
-test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=4, PYTEST="-k words" for more options)
+test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=5, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test` leaves out (half an hour)
