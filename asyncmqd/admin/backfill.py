@@ -37,7 +37,7 @@ class Backfill(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     instants: list[PastInstant]
     jobs: int  # that would be enqueued
-    own: int  # instants of the range that are to come: the schedule fires them itself
+    own: int  # instants of the range that the schedule has not come to yet
 
 
 async def plan(
@@ -48,9 +48,13 @@ async def plan(
     Raises NotFound, and AdminError for a range that is empty or names more than `MOST` instants.
     """
     record = await find(store, name, queue)
-    spec = msgspec.structs.replace(sound(record), enabled=True)
+    declared = sound(record)
+    spec = msgspec.structs.replace(declared, enabled=True)
     found = _named(spec, start, end)
-    past = [each for each in found if each <= record.last]
+    # When one that is paused or not enabled fires again, it begins at that moment.
+    silent = record.paused or not declared.enabled
+    done = max(record.since, await store.now()) if silent else record.since
+    past = [each for each in found if each <= done]
     ids = [job_of(spec, each).id for each in past]
     states: dict[str, str | None] = dict.fromkeys(ids)
     for at in range(0, len(ids), PAGE):

@@ -168,7 +168,7 @@ async def _passed(store: BaseBackend, queue: str, name: str) -> int:
     for each in await store.schedules(queue):
         spec, _ = _read(each)
         if each.name == name and each.paused and spec is not None:
-            return count_instants(spec, max(each.last, each.declared), now)
+            return count_instants(spec, each.since, now)
     return 0
 
 

@@ -141,7 +141,7 @@ def show_backfill(planned: Backfill) -> None:
     rows = [(each.utc, each.local, each.job, each.state or "new") for each in planned.instants]
     show_table(("UTC", "LOCAL", "JOB", "STATE"), rows)
     if planned.own:
-        say(f"{planned.own} later instants are left to the schedule, which fires them itself")
+        say(f"{planned.own} later instants are left to the schedule, which has not come to them")
 
 
 def _queue_and_name(words: list[str]) -> tuple[str | None, str]:

@@ -48,8 +48,8 @@ class _Entry:
 
     @property
     def since(self) -> float:
-        """Nothing that it names before was missed; an altered schedule begins anew."""
-        return max(self.record.last, self.record.declared)
+        """Nothing that it names before was missed."""
+        return self.record.since
 
 
 class Scheduler:

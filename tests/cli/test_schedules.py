@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -236,6 +237,30 @@ def test_backfill_leaves_what_is_to_come_to_the_schedule(
     assert planned["jobs"] == planned["enqueued"] == len(planned["instants"])
     assert planned["jobs"] in {1, 2}
     assert planned["jobs"] + planned["own"] == 3
+
+
+@pytest.mark.parametrize("silence", ["paused", "disabled", "altered"])
+def test_backfill_fills_in_what_the_schedule_will_not_fire_any_more(
+    asyncmq: Operator, in_store: InStore, silence: str
+) -> None:
+    async def pass_instants(store: BaseBackend) -> float:
+        await asyncio.sleep(0.05)
+        return await store.now()
+
+    declare(in_store, "mail", every=0.01)
+    [record] = in_store(lambda store: store.schedules("mail"))
+    if silence == "paused":
+        in_store(lambda store: store.edit_schedule("mail", "nightly", "pause"))
+    elif silence == "disabled":
+        declare(in_store, "mail", every=0.01, enabled=False)
+    until = in_store(pass_instants)
+    if silence == "altered":
+        declare(in_store, "mail", every=0.02)
+    start, end = (datetime.fromtimestamp(each, UTC).isoformat() for each in (record.last, until))
+    words = ("backfill", "nightly", "--from", start, "--to", end, "--yes", "--json")
+    filled = asyncmq("schedule", *words).json
+    assert filled["own"] == 0
+    assert filled["enqueued"] == len(filled["instants"]) > 1
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,11 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     tally: Tally = Tally()
 
+    @property
+    def since(self) -> float:
+        """No instant up to this one fires any more: an altered schedule begins anew."""
+        return max(self.last, self.declared)
+
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A living process that serves queues."""
