@@ -29,6 +29,7 @@ from asyncmqd.backends.factory import open_backend
 from asyncmqd.daemon.client import NoDaemon, ask
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Counts, JobSpec, NewJob, Record
+from asyncmqd.domain.serving import serving_of
 
 LIMIT = 60.0  # seconds; against a hang only: a machine under load is slow, and no failure
 # For tests of what must not be waited for: so long that whoever waits for it is not within LIMIT.
@@ -337,6 +338,11 @@ class Store:
 
     def counts(self, queue: str) -> Counts:
         return self.do(lambda backend: backend.counts([queue]))[queue]
+
+    def serving(self) -> set[int]:
+        """The pids of the processes that are listed as workers."""
+        records = self.do(lambda backend: backend.workers())
+        return {serving_of(each.info).pid for each in records}
 
     def get(self, queue: str, id: str) -> Record:
         (record,) = self.do(lambda backend: backend.get(queue, [id]))

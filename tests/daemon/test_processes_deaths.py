@@ -26,6 +26,8 @@ def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
     assert (ended["process"], ended["error"], ended["level"]) == (1, "signal SIGKILL", "error")
     assert other in children_of(d)
     assert victim not in children_of(d)
+    d.wait_for("process.started", count=3)
+    assert victim not in store.serving(), "nobody counts on its slots any more"
     d.open_gate()
     until(lambda: len(d.lines()) == 10)
     assert set(d.tally().values()) == {1}

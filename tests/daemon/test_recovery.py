@@ -30,6 +30,17 @@ def test_kill_9_costs_no_job_and_no_lease(daemon, store):
     assert {each["attempt"] for each in d.all("job.completed")} == {1}
 
 
+def test_a_daemon_that_is_dead_for_certain_is_no_worker_any_more(daemon, store):
+    """Or its slots would count as free ones until its heartbeat runs out."""
+    d = daemon(store.url, MANY).start()
+    former = d.pid
+    until(lambda: former in store.serving())
+    d.kill()
+    d.start()
+    assert former not in store.serving()
+    until(lambda: store.serving() == {d.pid})
+
+
 def test_a_neighbour_on_the_same_host_keeps_its_jobs(daemon, store):
     """Only the instance that died is taken back: another daemon's claims are its own."""
     one = daemon(store.url, MANY, name="one").start()

@@ -62,6 +62,8 @@ class Recovery:
             held = await self._backend.held(queue, f"{self._presence.instance}/{part}")
             claims = [claim for claim in held if claim.worker.partition("#")[0] in dead]
             recovered += await self.recover(queue, claims, Crashed(reason), Policy())
+        for each in sorted(dead):
+            await self._backend.leave(each)  # nobody is to count on its slots any more
         return recovered
 
     async def recover(
