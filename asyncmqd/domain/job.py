@@ -60,7 +60,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     size: int = 0  # bytes that the payload has in the store
     failures: int = 0  # attempts that failed so far
     crashes: int = 0  # runs in which the process died
-    solo: bool = False  # a suspect, alone in its process in the run that `token` names
+    solo: bool = False  # a candidate, alone in its process in the run that `token` names
     age: float = 0.0  # seconds since it was enqueued, by the store's clock
     worker: str = ""
 

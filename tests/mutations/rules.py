@@ -140,8 +140,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/claiming/isolation.py",
-        "self.suspect, self.active = suspect, True",
-        "self.suspect, self.active = suspect, False",
+        "self.candidate, self.active = candidate, True",
+        "self.candidate, self.active = candidate, False",
         WORLDS,
     ),
     Mutation(

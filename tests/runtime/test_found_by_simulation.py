@@ -17,7 +17,7 @@ from tests.runtime.virtual import store_clock, virtual
 
 
 class LosesTheReplyToAMark(InMemoryBackend):
-    """Marks a suspect once, and does not tell."""
+    """Marks a candidate once, and does not tell."""
 
     lost = False
 
@@ -38,8 +38,8 @@ class LosesTheReplyToAMark(InMemoryBackend):
 
 
 @virtual
-async def test_a_suspect_that_is_handed_back_takes_no_mark_along(bench: Bench) -> None:
-    """With the mark, a crash in which it only waits beside another suspect would convict it."""
+async def test_a_candidate_that_is_handed_back_takes_no_mark_along(bench: Bench) -> None:
+    """With the mark, a crash in which it only waits beside another candidate would convict it."""
     store = bench.backend = LosesTheReplyToAMark()
     bench.task(asyncio.sleep, name="innocent")
     id = await bench.add("innocent", 0)
@@ -52,7 +52,7 @@ async def test_a_suspect_that_is_handed_back_takes_no_mark_along(bench: Bench) -
 
 
 @virtual
-async def test_a_suspect_that_a_drain_hands_back_takes_no_mark_along(bench: Bench) -> None:
+async def test_a_candidate_that_a_drain_hands_back_takes_no_mark_along(bench: Bench) -> None:
     started = asyncio.Event()
 
     async def innocent() -> None:

@@ -1,4 +1,4 @@
-"""Suspects on trial: alone in their process for a time, and nobody waits for ever."""
+"""Candidates on trial: alone in their process for a time, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.runtime.virtual import store_clock, virtual
 
 
 class Scene:
-    """A suspect beside other jobs: all say when they begin, and last until they are told."""
+    """A candidate beside other jobs: all say when they begin, and last until they are told."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -53,69 +53,71 @@ def scene(bench: Bench) -> Scene:
 
 
 @virtual
-async def test_a_suspect_begins_when_nothing_else_runs_and_nothing_begins_beside_it(
+async def test_a_candidate_begins_when_nothing_else_runs_and_nothing_begins_beside_it(
     scene: Scene,
 ) -> None:
     await scene.add("before")
     async with scene.bench.worker(concurrency=5):
         await scene.begins("before")
-        suspect = await scene.add("suspect", ISOLATE_AT)
+        candidate = await scene.add("candidate", ISOLATE_AT)
         await asyncio.sleep(1)
         other = await scene.add("beside")
         await asyncio.sleep(1)
         assert set(scene.begun) == {"before"}
         scene.ends["before"].set()
-        await scene.begins("suspect")
-        assert await scene.marked(suspect)
+        await scene.begins("candidate")
+        assert await scene.marked(candidate)
         await asyncio.sleep(1)
         assert (await scene.bench.record(other)).state is State.WAITING, "left for other daemons"
-        scene.ends["suspect"].set()
+        scene.ends["candidate"].set()
         await scene.begins("beside")
-        assert (await scene.bench.record(suspect)).state is State.COMPLETED
+        assert (await scene.bench.record(candidate)).state is State.COMPLETED
         scene.ends["beside"].set()
 
 
 @virtual
-async def test_of_a_batch_the_suspect_is_first(scene: Scene) -> None:
-    for name, crashes in (("a", 0), ("b", 0), ("suspect", ISOLATE_AT)):
+async def test_of_a_batch_the_candidate_is_first(scene: Scene) -> None:
+    for name, crashes in (("a", 0), ("b", 0), ("candidate", ISOLATE_AT)):
         await scene.add(name, crashes)
         scene.ends[name].set()
     async with scene.bench.worker(concurrency=5):
-        moments = [await scene.begins(name) for name in ("suspect", "a", "b")]
-    assert next(iter(scene.begun)) == "suspect"
+        moments = [await scene.begins(name) for name in ("candidate", "a", "b")]
+    assert next(iter(scene.begun)) == "candidate"
     assert moments[1] - moments[0] < 0.1, "the others wait no longer than it takes"
 
 
 @virtual
 async def test_others_begin_after_a_time_and_the_mark_is_gone_by_then(scene: Scene) -> None:
-    suspect = await scene.add("suspect", ISOLATE_AT)
+    candidate = await scene.add("candidate", ISOLATE_AT)
     await scene.add("beside")
     async with scene.bench.worker(concurrency=5):
-        since = await scene.begins("suspect")
+        since = await scene.begins("candidate")
         assert await scene.begins("beside") - since == pytest.approx(ISOLATION, abs=0.1)
-        assert not await scene.marked(suspect)
+        assert not await scene.marked(candidate)
         for end in scene.ends.values():
             end.set()
-        await scene.bench.ended(suspect)
+        await scene.bench.ended(candidate)
 
 
 @virtual
-async def test_a_suspect_runs_unmarked_beside_what_does_not_end(scene: Scene) -> None:
+async def test_a_candidate_runs_unmarked_beside_what_does_not_end(scene: Scene) -> None:
     await scene.add("endless")
     async with scene.bench.worker(concurrency=5):
         since = await scene.begins("endless")
-        suspect = await scene.add("suspect", ISOLATE_AT)
+        candidate = await scene.add("candidate", ISOLATE_AT)
         await scene.add("beside")
-        assert await scene.begins("suspect") - since == pytest.approx(ISOLATION, abs=0.1)
-        assert not await scene.marked(suspect)
+        assert await scene.begins("candidate") - since == pytest.approx(ISOLATION, abs=0.1)
+        assert not await scene.marked(candidate)
         await scene.begins("beside")
         for end in scene.ends.values():
             end.set()
-        await scene.bench.ended(suspect)
+        await scene.bench.ended(candidate)
 
 
 @virtual
-async def test_a_suspect_that_waits_for_another_one_waits_for_its_trial_only(scene: Scene) -> None:
+async def test_a_candidate_that_waits_for_another_one_waits_for_its_trial_only(
+    scene: Scene,
+) -> None:
     """A job may wait for the result of a job that it enqueued."""
     await scene.add("parent", ISOLATE_AT)
     async with scene.bench.worker(concurrency=5):
@@ -137,18 +139,18 @@ class SettlesLate(InMemoryBackend):
 
 
 @virtual
-async def test_nothing_begins_before_the_store_knows_that_the_suspect_has_ended(
+async def test_nothing_begins_before_the_store_knows_that_the_candidate_has_ended(
     bench: Bench,
 ) -> None:
     """A crash in between would find the mark, and convict it."""
     bench.backend = SettlesLate(now=store_clock)
     scene = Scene(bench)
-    suspect = await scene.add("suspect", ISOLATE_AT)
+    candidate = await scene.add("candidate", ISOLATE_AT)
     await scene.add("beside")
-    scene.ends["suspect"].set()
+    scene.ends["candidate"].set()
     async with bench.worker(concurrency=5):
         await scene.begins("beside")
-        assert (await bench.record(suspect)).state is State.COMPLETED
+        assert (await bench.record(candidate)).state is State.COMPLETED
         scene.ends["beside"].set()
 
 
@@ -157,10 +159,10 @@ async def test_a_drain_ends_the_wait_for_quiet(scene: Scene) -> None:
     await scene.add("endless")
     async with scene.bench.worker(concurrency=5) as worker:
         await scene.begins("endless")
-        suspect = await scene.add("suspect", ISOLATE_AT)
+        candidate = await scene.add("candidate", ISOLATE_AT)
         await asyncio.sleep(1)
         assert worker.context.isolation.active
-    record = await scene.bench.record(suspect)
+    record = await scene.bench.record(candidate)
     assert (record.state, record.solo, worker.context.isolation.active) == (
         State.WAITING,
         False,
@@ -178,12 +180,12 @@ class Retiring(InMemoryBackend):
 
 
 @virtual
-async def test_a_wake_up_goes_to_others_while_a_suspect_is_tried(scene: Scene) -> None:
-    """It would be lost here: a process in which a suspect runs alone claims nothing."""
+async def test_a_wake_up_goes_to_others_while_a_candidate_is_tried(scene: Scene) -> None:
+    """It would be lost here: a process in which a candidate runs alone claims nothing."""
     store = scene.bench.backend = Retiring(now=store_clock)
-    await scene.add("suspect", ISOLATE_AT)
+    await scene.add("candidate", ISOLATE_AT)
     async with scene.bench.worker(concurrency=5):
-        await scene.begins("suspect")
+        await scene.begins("candidate")
         await asyncio.sleep(0.1)
         assert store.retired == 1
         await scene.add("other")

@@ -218,7 +218,7 @@ async def test_a_blocked_loop_does_not_recover_its_own_runs(bench: Bench) -> Non
 
 @virtual
 async def test_a_poison_job_costs_three_crashes_and_no_innocent(bench: Bench) -> None:
-    """Processes die: their nodes stop renewing and never settle. A suspect runs alone."""
+    """Processes die: their nodes stop renewing and never settle. A candidate runs alone."""
     poison = await bench.add("poison")
     innocents = [await bench.add("innocent") for _ in range(5)]
     crashes = 0

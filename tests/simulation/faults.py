@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # A lease may end for these.
 SLOW = frozenset({"far", "stall", "outage", "rollback", "pause", "freeze"})
 HOUR, YEAR = 3_600.0, 366 * 86_400.0
-DEADLY = frozenset({"kill", "poison"})  # jobs may become suspects
+DEADLY = frozenset({"kill", "poison"})  # jobs may become candidates
 
 
 def end(sim: Simulation) -> None:

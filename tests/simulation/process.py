@@ -148,7 +148,7 @@ class Process:
         assert self.context is not None
         found: dict[str, Any] = {
             "leases": self.context.leases._runs,
-            "suspect": self.context.isolation.suspect,
+            "candidate": self.context.isolation.candidate,
             "inside": self.context.isolation._inside,
             "explaining": self.context.leases._explaining,
             "overstays": self.context.overstays._timers,

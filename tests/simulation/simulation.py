@@ -142,7 +142,7 @@ class Simulation:
         return not self.filing and all(life.place == State.DELAYED for life in lives)
 
     def _patience(self) -> float:
-        """Where jobs run one after the other, as suspects do, each may add its own time."""
+        """Where jobs run one after the other, as candidates do, each may add its own time."""
         in_turn = self.plan.concurrency == 1 or self.plan.faults & faults.DEADLY
         jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
         return PATIENCE + 2 * LEASE * jobs

@@ -143,13 +143,13 @@ def crash_charged_as_failure(patch: Patch) -> None:
     patch.setattr(settle, "_crashed", crashed)
 
 
-def suspects_side_by_side(patch: Patch) -> None:
-    """Nobody is suspected: a poison job kills for ever."""
+def candidates_side_by_side(patch: Patch) -> None:
+    """Nobody is a candidate: a poison job kills for ever."""
     patch.setattr(runs, "is_poison_candidate", lambda _: False)
 
 
 def tried_beside_others(patch: Patch) -> None:
-    """A suspect is marked though others run, and others begin beside it."""
+    """A candidate is marked though others run, and others begin beside it."""
 
     async def quiet(self: Any, limit: float) -> bool:
         self.end()
@@ -204,7 +204,7 @@ BUGS = {
     outcome_forgotten: 9,
     slots_forgotten: 0,
     crash_charged_as_failure: 1,
-    suspects_side_by_side: 1,
+    candidates_side_by_side: 1,
     tried_beside_others: 5,
     starts_not_counted: 4,
     jumps_unnoticed: 0,

@@ -18,7 +18,7 @@ from tests.systemd.service import Service
 
 PENDING = 1_000  # jobs that run or wait at each restart
 SLOTS = 100
-RESTARTS, KILLS = scaled(5, 50), scaled(4, 10)  # at four kills there are suspects, too
+RESTARTS, KILLS = scaled(5, 50), scaled(4, 10)  # at four kills there are candidates, too
 CONFIG = f"[queues.mail]\nconcurrency = {SLOTS}\n"
 
 
@@ -98,7 +98,7 @@ class Load:
             active = int(daemon.show("ActiveEnterTimestampMonotonic").popitem()[1]) / 1e6
             self.ready.append(max(runs) - active)
         if stop == "kill":
-            # Who was on board at two crashes is a suspect, and suspects run one by one.
+            # Who was on board at two crashes is a candidate, and candidates run one by one.
             until(lambda: left <= {n.id for n in self.notes()[before:] if n.word == "ran"})
 
     def verdict(self) -> dict[str, int]:

@@ -58,7 +58,7 @@ def does(view: View) -> Do:
 
 
 @given(views)
-def test_nothing_is_claimed_in_a_drain_or_beside_a_suspect_or_before_a_lost_reply_is_known(
+def test_nothing_is_claimed_in_a_drain_or_beside_a_candidate_or_before_a_lost_reply_is_known(
     view: View,
 ) -> None:
     if view.state in DRAINS | UNSURE or view.isolated:

@@ -273,7 +273,7 @@ def test_one_crash_only_brings_the_job_back() -> None:
     assert (change.outside, change.lapsed, change.delay) == (True, True, 0)
 
 
-def test_two_crashes_make_a_suspect() -> None:
+def test_two_crashes_make_a_candidate() -> None:
     change = decide(claimed(crashes=1), Crashed("killed"))
     assert (change.edge, change.crashes) == ("recover", 2)
     assert [is_poison_candidate(claimed(crashes=crashes)) for crashes in (0, 1, 2, 3)] == [
@@ -294,7 +294,7 @@ def test_the_third_crash_convicts_who_was_alone(solo: bool, alone: bool) -> None
 
 
 @pytest.mark.parametrize("crashes", [2, 3, 99])
-def test_no_crash_convicts_a_suspect_that_was_not_alone(crashes: int) -> None:
+def test_no_crash_convicts_a_candidate_that_was_not_alone(crashes: int) -> None:
     change = decide(claimed(crashes=crashes, solo=False), Crashed("killed"))
     assert (change.edge, change.crashes) == ("recover", crashes + 1)
 
@@ -331,13 +331,13 @@ def test_poison_jobs_cost_three_crashes_each_and_no_innocent_is_failed(
     poisons: set[int], slots: int, order: list[int], kills: set[int], busy: set[int]
 ) -> None:
     """A process with some slots, restarted after each crash. `kills` are rounds in which somebody
-    kills it from outside, `busy` those in which no suspect gets to be alone.
+    kills it from outside, `busy` those in which no candidate gets to be alone.
     """
     jobs = {number: claimed(id=str(number)) for number in order}
     own_crashes, ended = dict.fromkeys(order, 0), {}
     for round_number in range(200):
-        suspects = [number for number, claim in jobs.items() if is_poison_candidate(claim)]
-        alone = suspects[:1] if round_number not in busy else []
+        candidates = [number for number, claim in jobs.items() if is_poison_candidate(claim)]
+        alone = candidates[:1] if round_number not in busy else []
         batch = alone or list(jobs)[:slots]
         if alone:
             jobs[alone[0]] = applied(jobs[alone[0]], mark_alone(jobs[alone[0]]))
@@ -420,10 +420,10 @@ def test_failures_survive_the_store() -> None:
 
 def test_settle_uses_every_edge_of_an_active_job() -> None:
     """An edge out of `active` that no outcome takes would be dead code."""
-    suspect = claimed(crashes=2, solo=True)
+    candidate = claimed(crashes=2, solo=True)
     taken = {
         decide(claim, outcome, retries=retries).edge
-        for claim in (claimed(), suspect)
+        for claim in (claimed(), candidate)
         for retries in (0, 1)
         for outcome in (
             Succeeded(),

@@ -36,7 +36,7 @@ MEANINGS = {
     LoopState.REGISTERED: "the queue is empty, and the store wakes this process for the next job",
     LoopState.WOKEN: "the queue may have jobs, and this process may be the one woken for them",
     LoopState.UNSURE: "a reply was lost: the store may hold claims for this loop",
-    LoopState.ASIDE: "others are woken instead, while a suspect runs alone here",
+    LoopState.ASIDE: "others are woken instead, while a candidate runs alone here",
     LoopState.DRAINING: "it claims no more, and has not told the store yet",
     LoopState.DRAINING_UNSURE: "it claims no more, and a reply was lost",
     LoopState.LEFT: "it claims no more, and others are woken instead",
@@ -172,7 +172,7 @@ class View(msgspec.Struct, frozen=True, gc=False):
 
     state: LoopState
     store_answers: bool  # as far as known
-    isolated: bool  # nothing may begin in this process beside a suspect
+    isolated: bool  # nothing may begin in this process beside a candidate
     in_flight: int  # polls of the store under way
     exclusive: bool  # one of them lets no other go beside it
     running: int  # jobs

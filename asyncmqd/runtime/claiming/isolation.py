@@ -1,4 +1,4 @@
-"""`Isolation`: a suspect runs alone in its process, so that a crash in it proves its guilt.
+"""`Isolation`: a candidate runs alone in its process, so that a crash in it proves its guilt.
 
 Why it is so, and what it cannot tell: docs/decisions/trials.md.
 """
@@ -24,14 +24,14 @@ class ClaimLost(Exception):
 
 
 class Isolation:
-    """Knows what runs in this process, and lets nothing begin beside a suspect that runs alone.
+    """Knows what runs in this process, and lets nothing begin beside a candidate that runs alone.
 
     `on_end` is called when others may begin again. Use it in the event loop only.
     """
 
     def __init__(self, overstays: Overstays, on_end: Callable[[], None]) -> None:
-        self.suspect: Run | None = None  # whose turn it is, of all suspects here
-        self.active = False  # nothing but the suspect may begin
+        self.candidate: Run | None = None  # whose turn it is, of all candidates here
+        self.active = False  # nothing but the candidate may begin
         self._overstays = overstays
         self._on_end = on_end
         self._inside: set[Run] = set()
@@ -40,10 +40,10 @@ class Isolation:
 
     def admits(self, run: Run) -> bool:
         """Whether the run may begin now."""
-        return not self.active or run is self.suspect
+        return not self.active or run is self.candidate
 
     async def wait(self) -> None:
-        """Return when others than a suspect may begin."""
+        """Return when others than a candidate may begin."""
         while self.active:
             self._ended.clear()
             await self._ended.wait()
@@ -57,27 +57,27 @@ class Isolation:
         self._inside.discard(run)
         self._left.set()
 
-    # ------------------------------------------------------------------ the run of a suspect
+    # ------------------------------------------------------------------ the run of a candidate
 
-    def begin(self, suspect: Run) -> bool:
-        """Let nothing begin but this suspect; False if another one has its turn."""
-        if self.suspect is not None:
+    def begin(self, candidate: Run) -> bool:
+        """Let nothing begin but this candidate; False if another one has its turn."""
+        if self.candidate is not None:
             return False
-        self.suspect, self.active = suspect, True
+        self.candidate, self.active = candidate, True
         return True
 
     @asynccontextmanager
     async def run_alone(
         self, run: Run, backend: BaseBackend, health: Health
     ) -> AsyncIterator[None]:
-        """Run the suspect, for which isolation has begun, in the block. It is alone if what runs
+        """Run the candidate, for which isolation has begun, in the block. It is alone if what runs
         beside it ends within `isolation_time`; if not, it runs all the same, and a crash proves
         nothing.
 
         Nobody must wait for ever: after as long again the mark is taken off, others begin, and the
-        next suspect has its turn. If the run ends before, its turn ends when the store knows: until
-        then a crash would be taken for its own. Raises ClaimLost, or StoreError if it cannot be
-        marked.
+        next candidate has its turn. If the run ends before, its turn ends when the store knows:
+        until then a crash would be taken for its own. Raises ClaimLost, or StoreError if it cannot
+        be marked.
         """
         alone = await self.quiet(isolation_time(run.claim))
         if alone:
@@ -106,7 +106,7 @@ class Isolation:
     ) -> None:
         await asyncio.sleep(isolation_time(run.claim))
         failures = 0
-        while marked:  # others may begin only once the store knows that the suspect is not alone
+        while marked:  # others may begin only once the store knows that the candidate is not alone
             try:
                 await backend.apply(run.claim.queue, [mark_alone(run.claim, False)])
                 marked = False
@@ -116,17 +116,17 @@ class Isolation:
         self.end_turn(run)
 
     def end(self) -> None:
-        """Let others begin beside the suspect."""
+        """Let others begin beside the candidate."""
         if self.active:
             self.active = False
             self._ended.set()
             self._on_end()
 
-    def end_turn(self, suspect: Run) -> None:
-        """The next suspect may have its turn, if it was this one's."""
-        if self.suspect is suspect:
+    def end_turn(self, candidate: Run) -> None:
+        """The next candidate may have its turn, if it was this one's."""
+        if self.candidate is candidate:
             self.end()
-            self.suspect = None
+            self.candidate = None
 
 
 async def _mark(run: Run, backend: BaseBackend) -> None:

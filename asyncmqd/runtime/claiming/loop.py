@@ -105,7 +105,7 @@ class ClaimLoop:
 
     @property
     def claiming(self) -> bool:
-        """Whether it takes jobs: from its start until it drains, but while a suspect runs alone."""
+        """Whether it takes jobs: from its start until it drains, but not while isolation lasts."""
         return self.state in decide.SERVES and not self._isolation.active
 
     @property

@@ -79,7 +79,7 @@ class Runs:
         self._leases.hold(run)
         if is_poison_candidate(claim):
             run.reserved = limiter
-            work = self._run_suspect(run)
+            work = self._run_candidate(run)
         else:
             work = self._run(run)
         run.asyncio_task = begin(work)
@@ -91,7 +91,7 @@ class Runs:
         outcome = await self._execution.execute(run)
         self._end(run, outcome)
 
-    async def _run_suspect(self, run: Run) -> None:
+    async def _run_candidate(self, run: Run) -> None:
         """A job that was on board at two crashes has to wait for its turn to run alone."""
         if not self._isolation.begin(run):
             self._end(run, Released(CANDIDATE_PAUSE))
