@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asyncmqd.client.connection import NotConfigured, connect
-    from asyncmqd.client.job import Job, JobFailed, JobGone
+    from asyncmqd.client.job import Job, JobFailed, JobGone, NameTaken
     from asyncmqd.client.pending import Outgoing
     from asyncmqd.client.queue import Queue
     from asyncmqd.client.tasks import Task, task
@@ -37,6 +37,7 @@ __all__ = [
     "JobGone",
     "JobRun",
     "JobTimeout",
+    "NameTaken",
     "NotConfigured",
     "NotSerialisable",
     "Outgoing",
@@ -71,6 +72,7 @@ _HOMES = {
     "JobGone": "client.job",
     "JobRun": "runtime.execution.around",
     "JobTimeout": "runtime.execution.execute",
+    "NameTaken": "client.job",
     "NotConfigured": "client.connection",
     "NotSerialisable": "domain.codec",
     "Outgoing": "client.pending",

@@ -33,6 +33,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     ttl: float | None
     schedule: str | None
+    unique: str | None  # its unique name
+    holder: str | None  # the live job that has this name now
     attempt: int  # that runs now, would run next, or was the last
     crashes: int
     created: str | None
@@ -113,7 +115,7 @@ def job_view(record: Record) -> JobView:
     spec = _spec_of(record)
     requested = {
         name: getattr(spec, name, None)
-        for name in ("task", "args", "kwargs", "retries", "timeout", "ttl", "schedule")
+        for name in ("task", "args", "kwargs", "retries", "timeout", "ttl", "schedule", "unique")
     }
     return JobView(
         **requested,
@@ -133,6 +135,7 @@ def job_view(record: Record) -> JobView:
         progress=_value(record.progress),
         result=_value(record.result),
         error=decode_failure(record.error),
+        holder=record.holder or None,
     )
 
 

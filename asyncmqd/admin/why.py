@@ -95,6 +95,16 @@ def _ended(job: Record) -> Reason:
     how = str(job.state)
     if job.state is State.FAILED and view.error:
         how += f" after attempt {view.attempt}: {view.error.type}: {view.error.message}"
+    if job.holder:
+        name = f" ({view.unique})" if view.unique else ""
+        return Reason(
+            name="name_held",
+            sentence=f"It ended at {view.finished}: {how}. It cannot run again now, for job"
+            f" {job.holder} has its unique name{name}.",
+            since=view.finished,
+            changes=f"job {job.holder} ends; then somebody may run this one again",
+            command=f"asyncmq job why {shlex.quote(job.holder)} --queue {shlex.quote(job.queue)}",
+        )
     return Reason(
         name="ended",
         sentence=f"It ended at {view.finished}: {how}.",

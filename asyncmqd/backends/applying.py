@@ -38,8 +38,11 @@ class Lines(Protocol[R_contra]):
     def has_lapsed(self, row: R_contra) -> bool:
         """Whether the lease of its claim has ended."""
 
+    def is_name_taken(self, row: R_contra) -> bool:
+        """Whether another live job has its unique name."""
+
     def revive(self, row: R_contra) -> None:
-        """Have its age count from now."""
+        """Have its age count from now, and its unique name be its own again."""
 
     def move_to_tail(self, row: R_contra) -> None:
         """Have it wait behind all others of its priority."""
@@ -72,6 +75,8 @@ def _judge(lines: Lines[R_contra], row: R_contra | None, change: Change, path: E
         return "already"
     if change.lapsed and not lines.has_lapsed(row):
         return "stale"
+    if path.revives and lines.is_name_taken(row):
+        return "taken"
     return "applied"
 
 

@@ -10,7 +10,7 @@ import typer
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.target import with_store
-from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK
+from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK, UNIQUE_TEXT
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's registered name.")]
 Queue = Annotated[
@@ -27,6 +27,14 @@ Id = Annotated[
     str | None,
     kind_option(
         ID.kind, "An id of your own. The job is enqueued once as long as the store has it.", "ID"
+    ),
+]
+Unique = Annotated[
+    str | None,
+    kind_option(
+        UNIQUE_TEXT.kind,
+        "A name that one live job of the queue has at most. While one has it, nothing is enqueued.",
+        "NAME",
     ),
 ]
 Retries = Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first one.", "N")]
@@ -47,6 +55,7 @@ def enqueue(
     delay: Delay = None,
     priority: Priority = None,
     id: Id = None,
+    unique: Unique = None,
     retries: Retries = None,
     timeout: Timeout = None,
     ttl: Ttl = None,
@@ -61,7 +70,13 @@ def enqueue(
     from asyncmqd.client.pending import CallOptions, pending
 
     options = CallOptions(
-        delay=delay, job_id=id, priority=priority, retries=retries, timeout=timeout, ttl=ttl
+        delay=delay,
+        job_id=id,
+        priority=priority,
+        retries=retries,
+        timeout=timeout,
+        ttl=ttl,
+        unique=unique,
     )
     try:
         job = pending(_task(task), _array(args), _object(kwargs), options)

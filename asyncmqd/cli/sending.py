@@ -22,8 +22,9 @@ async def send(
 ) -> None:
     """Enqueue a job and print its id, and with `wait` its result when it is there."""
     [added] = await _added(store, queue, job)
-    if not added.created:
-        complain(f"job {added.id}: queue {queue} has it already, nothing was enqueued")
+    if added.existed:
+        name = "" if added.id == job.spec.id else " under this unique name"
+        complain(f"job {added.id}: queue {queue} has it already{name}, nothing was enqueued")
     print(added.id, flush=True)
     with contextlib.suppress(StoreError):  # the job is there, and that is what counts
         if mistake := await probable_mistake(store, queue, job.spec.task):

@@ -39,6 +39,17 @@ class JobFailed(Exception):
         return type(self), (self.id, self.state, self.failure), self.__dict__
 
 
+class NameTaken(Exception):
+    """The job cannot run again now: another live job, `holder`, has its unique name."""
+
+    def __init__(self, id: str, holder: str) -> None:
+        self.id, self.holder = id, holder
+        super().__init__(f"job {id}: its unique name is held by job {holder}")
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.id, self.holder), self.__dict__
+
+
 class JobGone(Exception):
     """The store has no such job: it was removed, or the time for which it is kept is over."""
 
@@ -48,7 +59,8 @@ class Job(OfStore, Generic[Value_co]):
 
     `Job[T]` is a job whose task returns a T.
 
-    `created` is False if the store had a job of this id already; then nothing was enqueued. A job
+    `created` is False, and `existed` True, if the store had a job of this id already, or one that
+    holds its unique name: then nothing was enqueued, and this is the job that is there. A job
     can be pickled, and `ref` is its name as text: neither contains the store's password. A process
     that gets one of them finds the store as `connect()` does.
     """
@@ -70,6 +82,11 @@ class Job(OfStore, Generic[Value_co]):
     def id(self) -> str:
         """The id, which no other job of the queue has."""
         return self.spec.id
+
+    @property
+    def existed(self) -> bool:
+        """Whether the enqueue found this job, by its id or its unique name, and added none."""
+        return not self.created
 
     @property
     def task(self) -> str:
@@ -210,7 +227,7 @@ class Job(OfStore, Generic[Value_co]):
     async def retry(self) -> bool:
         """Run an ended job again with fresh attempts, or a delayed job now; False for other jobs.
 
-        Raises JobGone.
+        Raises JobGone, and NameTaken while another live job has its unique name.
         """
         return await self._command("replay") or await self._command("run_now")
 
@@ -220,6 +237,8 @@ class Job(OfStore, Generic[Value_co]):
             record = await self.record()
             if not allowed(record, edge):
                 return False
+            if edge == "replay" and record.holder:
+                raise NameTaken(self.id, record.holder)
             (answer,) = await self._backend.apply(self.queue, [decide(record)])
             if answer == "applied":
                 return True  # otherwise it moved between the two calls: look again

@@ -16,13 +16,13 @@ from asyncmqd.backends.base import BaseBackend, StoreError, StoreUncertain
 from asyncmqd.backends.departing import Departure, departing
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.domain.failpoints import failpoint
-from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.loop_tasks import begin
 
 BULK = 10_000  # jobs of one round trip
 BULK_BYTES = 4 * 1024 * 1024  # of their payloads, so that none takes long; one job may have more
 
-_Waiting = tuple[NewJob, asyncio.Future[bool], float]  # the last: loop time of its call
+_Waiting = tuple[NewJob, asyncio.Future[Added], float]  # the last: loop time of its call
 
 
 class Outbox:
@@ -37,14 +37,14 @@ class Outbox:
         self._departure = Departure()  # of that round trip
         self._timer: asyncio.TimerHandle | None = None  # one for all that wait
 
-    async def add(self, backend: BaseBackend, job: NewJob) -> bool:
-        """Add one job; False if the queue has its id already. Raises StoreError.
+    async def add(self, backend: BaseBackend, job: NewJob) -> Added:
+        """Add one job, unless the queue has its id already or its name is held. Raises StoreError.
 
         Who is cancelled cannot know whether the job was added.
         """
         if self._busy:
             loop = asyncio.get_running_loop()
-            future: asyncio.Future[bool] = loop.create_future()
+            future: asyncio.Future[Added] = loop.create_future()
             self._waiting.append((job, future, loop.time()))
             if self._timer is None and backend.timeout is not None:
                 self._timer = loop.call_later(backend.timeout, self._expire, backend.timeout)
@@ -82,9 +82,9 @@ class Outbox:
                 self._departure = Departure()
                 departing.set(self._departure)
                 added = await send(backend, self.queue, batch)
-                for (_, future, _), is_new in zip(waiting[sent:], added, strict=False):
+                for (_, future, _), answer in zip(waiting[sent:], added, strict=False):
                     if not future.done():
-                        future.set_result(is_new)
+                        future.set_result(answer)
                 sent += len(batch)
         except Exception as error:  # noqa: BLE001 - it is theirs who wait for it
             _fail(waiting[sent:], error)
@@ -173,12 +173,12 @@ def batches(jobs: Sequence[NewJob]) -> Iterator[Sequence[NewJob]]:
         yield jobs[begin:]
 
 
-async def send(backend: BaseBackend, queue: str, jobs: Sequence[NewJob]) -> list[bool]:
-    """Add jobs by one call of the store; of each whether it is new. Raises StoreError."""
+async def send(backend: BaseBackend, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
+    """Add jobs by one call of the store; what it says of each. Raises StoreError."""
     failpoint("adding")
     added = await backend.add(queue, jobs)
     failpoint("added")
-    return [each.is_new for each in added]
+    return added
 
 
 class _Outboxes(dict[str, Outbox]):

@@ -14,8 +14,9 @@ from asyncmqd.client.outbox import batches, in_doubt, outbox, send
 from asyncmqd.domain import clock
 from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.codec import encode_spec
-from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.job import Added, JobSpec, NewJob
 from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
+from asyncmqd.domain.unique import UniqueName, of_text
 
 _GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit
 
@@ -33,6 +34,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None = None  # runs after the first
     timeout: float | None = None  # seconds for one run; 0 means no limit
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
+    # A name that one live job of the queue has at most; True: task and arguments; False: no name
+    unique: bool | str | None = None
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_CALL)
@@ -47,6 +50,7 @@ class PendingJob(msgspec.Struct, frozen=True):
     queue: str | None  # what its options say, not its task
     spec: JobSpec
     delay: float = 0.0
+    unique: str = ""  # the digest of its name
 
     @property
     def headers(self) -> dict[str, str]:
@@ -60,6 +64,7 @@ class PendingJob(msgspec.Struct, frozen=True):
             payload=encode_spec(self.spec, payload_limit),
             priority=self.spec.priority,
             delay=self.delay,
+            unique=self.unique,
         )
 
 
@@ -86,12 +91,17 @@ def pending(
     *,
     priority: int = DEFAULT_PRIORITY,
     ttl: float | None = None,
+    unique: UniqueName | None = None,
 ) -> PendingJob:
     """Build a job; `priority` and `ttl` are the task's own, where the options say none.
+
+    `unique` is its name. Without a task that this process knows, it can only be a text.
 
     Its id is made here: whoever sends the same job again sends the same id.
     """
     delay = options.delay or 0.0
+    if unique is None and options.unique:
+        unique = _name_of(options.unique, task)
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
         task=task,
@@ -101,13 +111,28 @@ def pending(
         retries=options.retries,
         timeout=options.timeout,
         ttl=ttl if options.ttl is None else options.ttl,
+        unique=None if unique is None else unique.label,
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(
             f"ttl: expected more than the delay of {delay:g} s, or the job would"
             f" expire before it may start, got {spec.ttl:g}"
         )
-    return PendingJob(options.queue, spec, delay)
+    return PendingJob(options.queue, spec, delay, "" if unique is None else unique.digest)
+
+
+def _name_of(asked: bool | str, task: str) -> UniqueName:
+    if not isinstance(asked, str):
+        raise ValueError(
+            f"unique: expected text, got {asked}: the parameters of task {task} are not known here"
+        )
+    return of_text(asked)
+
+
+def _handle(queue: str, job: PendingJob, backend: BaseBackend, added: Added) -> Job[Any]:
+    """The job that the queue has now. Of another one that has its name, no more is known yet."""
+    spec = job.spec if added.id == job.spec.id else JobSpec(id=added.id, task="")
+    return Job(queue, spec, backend, created=added.is_new)
 
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job[Any]]:
@@ -128,16 +153,13 @@ async def _add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> 
         if job.queue not in {None, queue}:
             raise ValueError(f"queue: expected {queue!r} for all jobs, got {job.queue!r}")
     new = [job.new(backend.payload_limit) for job in jobs]
-    created: list[bool] = []
+    answers: list[Added] = []
     for batch in batches(new):
         try:
-            created += await send(backend, queue, batch)
+            answers += await send(backend, queue, batch)
         except StoreUncertain as error:
             raise in_doubt(error, [job.id for job in batch]) from error.__cause__
-    return [
-        Job(queue, job.spec, backend, created=is_new)
-        for job, is_new in zip(jobs, created, strict=True)
-    ]
+    return [_handle(queue, job, backend, added) for job, added in zip(jobs, answers, strict=True)]
 
 
 async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
@@ -151,8 +173,8 @@ async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]
 
 
 async def _add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
-    created = await outbox(backend, queue).add(backend, job.new(backend.payload_limit))
-    return Job(queue, job.spec, backend, created=created)
+    added = await outbox(backend, queue).add(backend, job.new(backend.payload_limit))
+    return _handle(queue, job, backend, added)
 
 
 def add_one_sync(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:

@@ -37,6 +37,7 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
+from asyncmqd.domain.unique import of_call
 
 Result = TypeVar("Result")
 
@@ -174,6 +175,7 @@ class Queue(OfStore):
             call,
             priority=declared.priority,
             ttl=declared.ttl,
+            unique=of_call(definition, args, kwargs, call.unique),
         )
 
     async def _add(self, job: PendingJob) -> Job[Any]:

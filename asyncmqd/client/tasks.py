@@ -30,6 +30,7 @@ from asyncmqd.domain.retry import backoff as to_backoff
 from asyncmqd.domain.retry import exceptions
 from asyncmqd.domain.targets import Origin, checked_target, task_name
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
+from asyncmqd.domain.unique import of_call
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -122,6 +123,7 @@ class Task(Generic[Params, Result_co]):
             self._options,
             priority=declared.priority,
             ttl=declared.ttl,
+            unique=of_call(self.definition, args, kwargs, self._options.unique),
         )
 
     # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
@@ -255,6 +257,9 @@ def task(
     - `timeout`: seconds for one run. `ttl`: a job that did not start in these seconds expires.
     - `priority`: 0 to 255, lower numbers run first (default 5).
     - `executor`: for plain functions, "thread" or "process".
+    - `unique`: of its jobs that are alike, one at most is live. True: those of the same arguments;
+      a parameter's name: those of the same value; a function of the arguments: those of the same
+      text. An enqueue while one is live returns that one; None means that the job is not unique.
 
     Seconds may also be text like "5m" or a timedelta. The queue's configuration decides
     about options that are not given. Partials and callable objects need `name=`. Raises ValueError

@@ -8,13 +8,14 @@ import msgspec
 
 from asyncmqd.domain.states import EDGES, Edge
 
-Answer = Literal["applied", "already", "stale", "gone"]
+Answer = Literal["applied", "already", "stale", "gone", "taken"]
 """What a store says of a `Change`.
 
 - `applied`: done now.
 - `already`: this very token had settled the job before (the reply was lost, and it was retried).
 - `stale`: the job has moved on; nothing was changed.
 - `gone`: the store has no such job.
+- `taken`: the job has ended, and another live job has its unique name (`Record.holder`).
 """
 
 

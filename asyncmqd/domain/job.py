@@ -26,6 +26,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timeout: float | None = None  # seconds that one run may take
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
     schedule: str | None = None  # the repeatable that enqueued it
+    unique: str | None = None  # its name, for people; stores compare `NewJob.unique`
     headers: dict[str, str] = msgspec.field(default_factory=dict)  # from what is round an enqueue
 
 
@@ -36,12 +37,13 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payload: bytes
     priority: int = DEFAULT_PRIORITY
     delay: float = 0.0  # seconds from the store's now; 0 means waiting at once
+    unique: str = ""  # the digest of its name, which one live job of the queue has at most
 
 
 class Added(msgspec.Struct, frozen=True, gc=False):
     """What a store says of one job to add."""
 
-    id: str  # of the job that the queue has now
+    id: str  # of the job that the queue has now: of a name that is held, the holder
     outcome: Literal["new", "existed"]
 
     @property
@@ -90,6 +92,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: bytes = b""  # the last failure: an encoded `Failure`
     result: bytes = b""  # the encoded result; empty when the task returned None
     progress: bytes = b""
+    unique: str = ""  # the digest of its name
+    holder: str = ""  # the id of the live job that has this name now, which may be this one
 
     @property
     def state(self) -> State:

@@ -14,6 +14,7 @@ from asyncmqd.domain.retry import Backoff
 Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
 ExecutorKind = Literal["thread", "process"]
+UniqueRule = bool | str | Callable[..., str | None]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
 
@@ -43,6 +44,7 @@ class AddKeywords(StoredKeywords, total=False):
 
     delay: Seconds | None
     job_id: str | None
+    unique: bool | str | None
 
 
 class CallKeywords(AddKeywords, total=False):
@@ -56,6 +58,7 @@ class TaskKeywords(StoredKeywords, total=False):
 
     queue: str | None
     executor: ExecutorKind | None
+    unique: UniqueRule | None
 
 
 class DecoratorKeywords(TaskKeywords, total=False):

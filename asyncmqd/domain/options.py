@@ -28,6 +28,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
 _LONGEST_SHOWN = 60  # characters
 _LONGEST_NAME = 200  # characters
+_LONGEST_UNIQUE = 1_000  # characters
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -179,6 +180,40 @@ def flag() -> Kind:
     return Kind("true or false", read)
 
 
+def unique_text() -> Kind:
+    """A name that jobs have in common."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_UNIQUE:
+            raise ValueError
+        if not value.isprintable():
+            raise ValueError
+        return value
+
+    return Kind(f"text of 1 to {_LONGEST_UNIQUE:,} printable characters", read)
+
+
+def unique_name() -> Kind:
+    """True, False, or such a name."""
+    text = unique_text()
+
+    def read(value: Any) -> bool | str:
+        return value if isinstance(value, bool) else str(text.read(value))
+
+    return Kind(f"true, false or {text.expected}", read)
+
+
+def unique_rule() -> Kind:
+    """What says which jobs of a task are alike."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, bool | str) and not callable(value):
+            raise ValueError
+        return value
+
+    return Kind("true, false, the name of a parameter, or a function", read)
+
+
 def moment() -> Kind:
     """A date and time with an offset from UTC, as text or as a datetime: what is kept is text."""
 
@@ -260,6 +295,16 @@ TIMEOUT = Option(
 TTL = Option(
     "ttl", period(), "the task's", "A job that did not start in this time expires; 0: never."
 )
+UNIQUE = Option(
+    "unique",
+    unique_name(),
+    "the task's",
+    "A name, or true for task and arguments: of the jobs of one name, one at most is live.",
+)
+UNIQUE_TEXT = Option("unique", unique_text())
+UNIQUE_BY = Option(
+    "unique", unique_rule(), "false", "What jobs of one task have in common that are alike."
+)
 EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
 MISSED = Option(
     "missed", choice("skip", "once", "all"), "once", "What fires of instants that were missed."
@@ -293,9 +338,9 @@ def table_of(*options: Option) -> Table:
 
 STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)
 """What travels in the payload, and what a schedule may say of its jobs."""
-OF_CALL = STORED | table_of(QUEUE, DELAY, ID)
+OF_CALL = STORED | table_of(QUEUE, DELAY, ID, UNIQUE)
 """What a producer may ask for one job."""
-OF_TASK = STORED | table_of(QUEUE, EXECUTOR)
+OF_TASK = STORED | table_of(QUEUE, EXECUTOR, UNIQUE_BY)
 """What `@task` declares, beside its rules for retries."""
 OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""

@@ -17,7 +17,7 @@ import msgspec
 from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
 from asyncmqd.domain.hints.declared import RESULT, Declared
 from asyncmqd.domain.hints.form import Form
-from asyncmqd.domain.keywords import ExecutorKind
+from asyncmqd.domain.keywords import ExecutorKind, UniqueRule
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import (
     DEFAULT_PRIORITY,
@@ -50,6 +50,9 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     retry_on: tuple[type[BaseException], ...] = (BaseException,)
     dont_retry_on: tuple[type[BaseException], ...] = ()
     executor: ExecutorKind | None = None  # plain functions: where they run
+    # Which of its jobs are alike, so that one at most is live: True (those of the same arguments),
+    # the name of a parameter, or a function of the arguments that returns text.
+    unique: UniqueRule | None = None
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_TASK)
@@ -76,7 +79,17 @@ class TaskDef:
         self._named = {p.name for p in parameters if p.kind in _BY_NAME}
         self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
         self._more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
+        self._check_unique(options.unique)
         self._declared = Declared(function, self.name, _needed(self._signature))
+
+    def _check_unique(self, rule: UniqueRule | None) -> None:
+        parameters = self._signature.parameters
+        if isinstance(rule, str) and rule not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise ValueError(
+                f"task {self.name}: unique: expected a parameter of the function ({known}), got"
+                f" {rule!r}{did_you_mean(rule, parameters)}"
+            )
 
     @property
     def module(self) -> str:
@@ -118,6 +131,16 @@ class TaskDef:
                 raise TypeError(f"{self.name}: {error}") from None
         if self._asked or WATCH.on:
             self._check_values(args, kwargs)
+
+    def bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call that fits, by parameter; without those that are left out."""
+        return self._signature.bind(*args, **kwargs).arguments
+
+    def argument(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What a call that fits has for a parameter, its default if the call says nothing."""
+        default = self._signature.parameters[name].default
+        none_given = None if default is inspect.Parameter.empty else default
+        return self.bound(args, kwargs).get(name, none_given)
 
     def check_options(
         self, args: Sequence[Any], kwargs: dict[str, Any], options: Iterable[str]

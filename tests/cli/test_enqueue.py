@@ -73,6 +73,27 @@ def test_an_id_is_enqueued_once(asyncmq: Operator) -> None:
     assert asyncmq("job", "show", "a-1", "--json").json["args"] == [1]
 
 
+def test_a_unique_name_is_enqueued_once_while_its_job_is_live(asyncmq: Operator) -> None:
+    named = ("enqueue", "shop.add", "--unique", "report of May")
+    first = asyncmq(*named).out.strip()
+    again = asyncmq(*named, "--args", "[1]")
+    assert (again.code, again.out) == (0, f"{first}\n")
+    assert again.err == (
+        f"asyncmq: job {first}: queue default has it already under this unique name,"
+        " nothing was enqueued\n"
+    )
+    job = asyncmq("job", "show", first, "--json").json
+    assert (job["unique"], job["holder"], job["args"]) == ("report of May", first, [])
+    asyncmq("job", "cancel", first, "--yes")
+    second = asyncmq(*named).out.strip()
+    assert second != first
+    refused = asyncmq("job", "retry", first)
+    assert refused.code == 1
+    assert refused.err == f"asyncmq: job {first}: its unique name is held by job {second}\n"
+    bad = asyncmq("enqueue", "shop.add", "--unique", "a\tb")
+    assert "'--unique': expected text of 1 to 1,000 printable characters" in bad.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -149,6 +149,13 @@ async def is_degraded(store: BaseBackend) -> None:
     await serve(store, degraded="Redis may delete jobs to make room")
 
 
+async def another_has_its_name(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    await store.add("mail", [new("j", unique="1" * 64)])
+    await apply(store, failed(await claim(store)))
+    await store.add("mail", [new("second", unique="1" * 64)])
+
+
 async def is_next(store: BaseBackend) -> None:
     await serve(store)
 
@@ -174,6 +181,13 @@ SCENES = [
     Scene(lease_is_not_renewed, "worker_lost", "worker_lost", "renews the lease no", "journalctl"),
     Scene(
         failed_for_good, "ended", "no_daemon", "failed after attempt 1: E: boom", "asyncmq job r"
+    ),
+    Scene(
+        another_has_its_name,
+        "name_held",
+        "no_daemon",
+        "cannot run again now, for job second has its unique name",
+        "asyncmq job why second --queue mail",
     ),
     Scene(
         paused_by_somebody,

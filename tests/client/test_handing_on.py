@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import asyncmqd
-from asyncmqd import Job, JobFailed, NotConfigured, Queue, Retry, State, connect, task
+from asyncmqd import Job, JobFailed, NameTaken, NotConfigured, Queue, Retry, State, connect, task
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.client import connection
@@ -31,6 +31,7 @@ SAMPLES: dict[str, Callable[[], Exception]] = {
     "ChildFailed": lambda: ChildFailed(WHY),
     "ConfigErrors": lambda: ConfigErrors([ConfigError(Place(0, 3, "queues.toml"), "k", "got 1")]),
     "JobFailed": lambda: JobFailed("a", State.FAILED, WHY),
+    "NameTaken": lambda: NameTaken("a", "b"),
     "Retry": lambda: Retry("later", after="5m"),
 }
 

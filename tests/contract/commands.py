@@ -37,6 +37,7 @@ IDS = ("a", "b", "c", "d", "e", "f", "g")
 TASKS = ("mod.f", "mod.g")
 WORKERS = ("host/one", "host/two", "other")
 SCHEDULES = ("hourly", "nightly")
+NAMES = ("11" * 32, "22" * 32)
 VERBS = {"claim", "promote"}  # edges that are moved along by a verb, never by a Change
 
 Known = dict[str, Record]  # the jobs that are there when a command is drawn
@@ -70,6 +71,7 @@ _jobs = st.builds(
     payload=_payloads,
     priority=st.sampled_from([5, 5, 5, 0, 255]),
     delay=st.sampled_from([0.0, 0.0, 0.0, 10 * FAR, 20 * FAR]),
+    unique=st.sampled_from(["", "", NAMES[0], NAMES[1]]),
 )
 
 
@@ -151,7 +153,12 @@ _PURGES = st.builds(
 _NAMES = st.sampled_from(SCHEDULES)
 ADDS = st.builds(Add, st.lists(_jobs, min_size=1, max_size=5).map(_unlike))
 _REMOVES = st.builds(Remove, st.lists(_ids, max_size=2).map(tuple))
-_FIRES = st.builds(Fire, _NAMES, st.integers(0, 5), st.none() | _jobs)
+_FIRES = st.builds(
+    Fire,
+    _NAMES,
+    st.integers(0, 5),
+    st.none() | _jobs.map(lambda job: msgspec.structs.replace(job, unique="")),
+)
 _PLAIN = {
     "add": ADDS,
     "upkeep": st.one_of(

@@ -31,6 +31,7 @@ class History:
             self._check_turn(command, reply, before, snapshot)
         self._check_ends(command, old, new)
         self._check_ids(command, reply, old)
+        self._check_names(new)
         self._check_attempts(command, old, new)
         self._check_due(command, old, new)
         fire = model.plain(command)
@@ -46,7 +47,7 @@ class History:
         for each in replies:
             match model.plain(command):
                 case model.Add():
-                    self._accepted += sum(each)
+                    self._accepted += sum(is_new for is_new, _ in each)
                 case model.Remove():
                     self._deleted += sum(each)
                 case model.Purge() | model.Prune():
@@ -90,10 +91,24 @@ class History:
             return
         first, *again = reply if isinstance(command, model.LostReply) else [reply]
         taken = set(old)
-        for job, is_new in zip(add.jobs, first, strict=True):
-            assert is_new is (job.id not in taken), "taken, or not free again"
-            taken.add(job.id)
-        assert again in ([], [[False] * len(add.jobs)])
+        held = {each.unique: each.id for each in old.values() if each.state not in TERMINAL}
+        for job, (is_new, id) in zip(add.jobs, first, strict=True):
+            free = job.id not in taken and (not job.unique or job.unique not in held)
+            assert is_new is free, "taken, or not free again"
+            assert id == (job.id if free or job.id in taken else held[job.unique]), "another job"
+            if is_new:
+                taken.add(job.id)
+                held[job.unique] = job.id
+        assert again in ([], [[(False, id) for _, id in first]])
+
+    @staticmethod
+    def _check_names(new: dict[str, Record]) -> None:
+        """One live job has a name, and each job of the name says which."""
+        live = [each for each in new.values() if each.unique and each.state not in TERMINAL]
+        holders = {each.unique: each.id for each in live}
+        assert len(holders) == len(live), "two live jobs of one name"
+        for each in new.values():
+            assert each.holder == (holders.get(each.unique, "") if each.unique else "")
 
     @staticmethod
     def _check_attempts(

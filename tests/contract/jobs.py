@@ -37,8 +37,15 @@ Preparation = Callable[[BaseBackend], Awaitable[Action]]
 """Brings a store to where one action does what a test is about."""
 
 
-def job(id: str, *, priority: int = 5, delay: float = 0.0, payload: bytes = b"{}") -> NewJob:
-    return NewJob(id=id, payload=payload, priority=priority, delay=delay)
+def job(
+    id: str,
+    *,
+    priority: int = 5,
+    delay: float = 0.0,
+    payload: bytes = b"{}",
+    unique: str = "",
+) -> NewJob:
+    return NewJob(id=id, payload=payload, priority=priority, delay=delay, unique=unique)
 
 
 def names(count: int, prefix: str = "job") -> list[str]:

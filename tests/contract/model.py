@@ -17,7 +17,6 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import TERMINAL, State
-from tests.added import are_new
 
 FAR = 10_000.0  # seconds
 
@@ -37,7 +36,7 @@ class Add(msgspec.Struct, frozen=True):
     jobs: tuple[NewJob, ...]
 
     async def play(self, side: Side) -> Any:
-        return are_new(await side.backend.add(side.queue, self.jobs))
+        return [(each.is_new, each.id) for each in await side.backend.add(side.queue, self.jobs)]
 
 
 class Decision(msgspec.Struct, frozen=True):

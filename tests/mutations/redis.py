@@ -15,6 +15,11 @@ REDIS = mutations(
             "redis.call('SET', key, string) and 1",
             "adding",
         ),
+        ("_names.lua", "and not redis.call('ZSCORE', base .. 'expiry', id)", "", "unique"),
+        ("_names.lua", " == ids[number] then", " then", "unique"),
+        ("_judge.lua", "  write_lines() -- the holder", "  -- the holder", "unique"),
+        ("_judge.lua", "return holder and holder ~= id", "return false", "unique"),
+        ("_change.lua", "      take_name(id, name)\n", "", "unique"),
         ("_add.lua", "local fresh = not twice and ", "local fresh = ", "adding"),
         (
             "_judge.lua",

@@ -9,6 +9,15 @@ SQLITE = mutations(
     "sqlite",
     (
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
+        ("moves.py", "held[job.unique] = job.id", "pass", "unique"),
+        ("rows.py", "        self._retaken[name] = row.id\n", "", "unique"),
+        ("rows.py", " and (held is None or held.kept_in is None)", "", "unique"),
+        (
+            "moves.sql",
+            " AND kept_in IS NULL;\n\n-- name: unique_name",
+            ";\n\n-- name: unique_name",
+            "unique",
+        ),
         (
             "creation.py",
             'if end == "-journal" and _names_another(beside):',

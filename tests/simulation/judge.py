@@ -50,6 +50,7 @@ class Life:
     failures: int = 0
     crashes: int = 0
     result: bytes = b""
+    unique: str = ""  # the digest of its name
 
     @property
     def state(self) -> State:
@@ -136,15 +137,30 @@ class Judge:
 
     def _saw_add(self, _: Any, queue: str, jobs: list[NewJob], added: list[Added]) -> None:
         for job, each in zip(jobs, added, strict=True):
-            check(
-                each.is_new is ((queue, job.id) not in self.history.lives), "added twice:", job.id
-            )
+            right = self._right_addition(queue, job)
+            check(each == right, "added as", each, "instead of", right, job)
             if each.is_new:
                 self._file(queue, job)
 
+    def _right_addition(self, queue: str, job: NewJob) -> Added:
+        if (queue, job.id) in self.history.lives:
+            return Added(job.id, "existed")
+        holder = self._holder(queue, job.unique)
+        return Added(holder, "existed") if holder else Added(job.id, "new")
+
+    def _holder(self, queue: str, name: str) -> str:
+        """The live job of that unique name; each addition is checked, so there is one at most."""
+        live = (id for each, id in sorted(self.history.live) if each == queue)
+        return next((id for id in live if name and self._name(queue, id) == name), "")
+
+    def _name(self, queue: str, id: str) -> str:
+        return self.history.lives[queue, id].unique
+
     def _file(self, queue: str, job: NewJob) -> None:
         place = DELAYED if job.delay > 0 else WAITING
-        self.history.lives[queue, job.id] = Life(place, due=self.clock + job.delay)
+        self.history.lives[queue, job.id] = Life(
+            place, due=self.clock + job.delay, unique=job.unique
+        )
         self.history.live.add((queue, job.id))
 
     def _saw_turn(
@@ -197,6 +213,8 @@ class Judge:
             return "stale"
         if life.state not in change.path.sources:
             return "already"
+        if change.path.revives and self._holder(change.queue, life.unique):
+            return "taken"
         return "stale" if change.lapsed and life.due > self.clock else "applied"
 
     def _check_right(self, sender: Any, change: Change, life: Life) -> None:

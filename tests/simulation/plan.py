@@ -55,6 +55,7 @@ class Order:
     count: int
     delay: float
     priority: int
+    unique: str = ""  # the name of all its jobs
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,37 @@ def draw_dense_plan(seed: int) -> Plan:
         rate=None,
         every=None,
         faults=frozenset({"freeze"} if frozen else {"kill", "loss"}),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
+def draw_unique_plan(seed: int) -> Plan:
+    """Jobs of three names are enqueued again and again, while workers and messages are lost."""
+    rng = random.Random(f"unique {seed}")
+    length = rng.uniform(6, 10)
+    tasks = (("quick", ()), ("sleepy", (0.3,)), ("slow", ()), ("flaky", (1,)), ("broken", ()))
+    orders = [
+        Order(
+            rng.uniform(0, length),
+            "a",
+            *rng.choice(tasks),
+            count=rng.choice((1, 2)),
+            delay=rng.choice((0.0, 0.0, 1.5)),
+            priority=rng.choice((5, 1)),
+            unique=rng.choice(("one", "one", "two", "three")),
+        )
+        for _ in range(40)
+    ]
+    others = ("kill", "loss", "pause", "cancel", "stop", "cut")
+    return Plan(
+        seed=seed,
+        hosts=3,
+        queues=("a",),
+        concurrency=rng.choice((1, 3)),
+        rate=None,
+        every=None,
+        faults=frozenset({"kill", *rng.sample(others, 2)}),
         length=length,
         orders=tuple(sorted(orders, key=lambda order: order.at)),
     )

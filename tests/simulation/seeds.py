@@ -13,6 +13,7 @@ from tests.simulation.plan import (
     draw_jumping_plan,
     draw_plan,
     draw_poisoned_plan,
+    draw_unique_plan,
 )
 from tests.simulation.simulation import Report, Simulation
 
@@ -20,6 +21,7 @@ COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
 POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
+UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -42,6 +44,11 @@ def play_jumping(seed: int) -> Report:
 def play_dense(seed: int) -> Report:
     """One world full of jobs and lost messages. Raises AssertionError that tells how to play it."""
     return _play(draw_dense_plan(seed), "one_dense_seed")
+
+
+def play_unique(seed: int) -> Report:
+    """One world of jobs with few names. Raises AssertionError that tells how to play it again."""
+    return _play(draw_unique_plan(seed), "one_unique_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

@@ -13,6 +13,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import cancel
 from asyncmqd.domain.states import State
+from asyncmqd.domain.unique import of_text
 from tests.simulation import faults
 from tests.simulation.judge import NOTICED, Judge, check
 from tests.simulation.loop import SimLoop
@@ -197,18 +198,19 @@ class Simulation:
             for _ in range(order.count)
         ]
         ttl = 2.0 if order.task == "perishable" and not order.delay else None
-        jobs = [pending(order.task, order.args, {}, each, ttl=ttl) for each in options]
+        name = of_text(order.unique) if order.unique else None
+        jobs = [pending(order.task, order.args, {}, each, ttl=ttl, unique=name) for each in options]
         while True:
             try:
-                await add_all(self.client.store, order.queue, jobs)
+                found = await add_all(self.client.store, order.queue, jobs)
                 break
             except StoreError:
                 await asyncio.sleep(0.2)
-        self.judge.accepted.update({job.spec.id: order.queue for job in jobs})
+        self.judge.accepted.update({job.id: order.queue for job in found})
         self.filing -= 1
         if "cancel" in self.plan.faults and self.world.chance(0.5):
             await asyncio.sleep(self.world.rng.uniform(0, 1))
-            await self._cancel(order.queue, jobs[0].spec.id)
+            await self._cancel(order.queue, found[0].id)
 
     async def _cancel(self, queue: str, id: str) -> None:
         self.cancelling.add(id)

@@ -10,10 +10,12 @@ import pytest
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, registry
+from asyncmqd.backends.memory.rows import Queue
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.missed import Due
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
+from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import StoreClock
 from asyncmqd.domain.tally import Fired
 from asyncmqd.runtime import scanner, scheduler
@@ -27,7 +29,7 @@ from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
 from tests.scale import SCALE
-from tests.simulation.seeds import play, play_dense, play_jumping
+from tests.simulation.seeds import play, play_dense, play_jumping, play_unique
 from tests.simulation.simulation import Report
 
 _apply = InMemoryBackend._apply
@@ -192,6 +194,21 @@ def nothing_skipped(patch: Patch) -> None:
     patch.setattr(scheduler, "due", first)
 
 
+def name_free_at_claim(patch: Patch) -> None:
+    """A job that runs holds its unique name no more."""
+
+    def holder(self: Any, name: str) -> str:
+        row = self.rows.get(self.names.get(name, ""))
+        return row.id if row and row.place == State.WAITING else ""
+
+    patch.setattr(Queue, "holder", holder)
+
+
+def name_free_by_another(patch: Patch) -> None:
+    """A name that is held goes to whoever comes next."""
+    patch.setattr(Queue, "holder", lambda *_: "")
+
+
 # Each with the first world that catches it; `make faults` finds these anew, and counts them all.
 BUGS = {
     state_instead_of_token: 37,
@@ -211,6 +228,8 @@ BUGS = {
     future_believed: 0,
     leases_of_the_dead_kept: 321,
     nothing_skipped: 1,
+    name_free_at_claim: 0,
+    name_free_by_another: 0,
 }
 
 # Those that want a moment which other worlds do not have, or hardly ever: the worlds that have it.
@@ -221,6 +240,8 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     future_believed: play_jumping,
     leases_of_the_dead_kept: play_jumping,
     nothing_skipped: play_jumping,
+    name_free_at_claim: play_unique,
+    name_free_by_another: play_unique,
 }
 
 

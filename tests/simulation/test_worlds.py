@@ -15,10 +15,12 @@ from tests.simulation.seeds import (
     JUMPING,
     POISONED,
     SHARES,
+    UNIQUE,
     play,
     play_dense,
     play_jumping,
     play_poisoned,
+    play_unique,
     regressions,
     summary,
 )
@@ -64,6 +66,18 @@ def test_one_jumping_seed() -> None:
 def test_many_dense_seeds(seen: Callable[[str], None]) -> None:
     reports = [play_dense(seed) for seed in range(DENSE)]
     seen(f"simulation full of jobs and lost messages: {summary(reports)}, 0 rules broken")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_unique_seeds(seen: Callable[[str], None]) -> None:
+    """No name has two live jobs, and none is held by one that has ended."""
+    reports = [play_unique(seed) for seed in range(UNIQUE)]
+    seen(f"simulation of unique jobs: {summary(reports)}, 0 names with two live jobs")
+
+
+def test_one_unique_seed() -> None:
+    """The world of unique jobs of SEED in the environment, or the first."""
+    play_unique(int(os.environ.get("SEED", "0")))
 
 
 def test_one_dense_seed() -> None:

@@ -58,6 +58,7 @@ async def fill(store: BaseBackend) -> None:
     await store.add("mail", [job("low", 200), job("first", 0), job("second", 0), job("later", 5)])
     await store.add("mail", [job("delayed", 7, delay=7_200.0)])
     await store.add("mail", [job("large", 201), job("large and delayed", 7, delay=9_000.0)])
+    await store.add("mail", [msgspec.structs.replace(job("named", 202), unique="ab" * 32)])
     await store.add("reports", [job("report")])
     await store.pause("reports", True, by="ann", reason="é")
     await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)
@@ -80,6 +81,10 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
         pause = (await store.outlook([name]))[name].pause
         if pause is not None and pause != Pause():  # no release before layout 4 noted more
             queue["pause"] = msgspec.to_builtins(pause)
+        for row in (row for rows in queue["jobs"].values() for row in rows):
+            for key in ("unique", "holder"):  # older layouts had none
+                if not row[key]:
+                    del row[key]
         for schedule in queue["schedules"]:
             for key in ("by", "former", "former_by", "tally"):  # older layouts had none
                 if not schedule[key]:

@@ -38,6 +38,7 @@ class Row(msgspec.Struct, kw_only=True):
     error: bytes = b""
     result: bytes = b""
     progress: bytes = b""
+    unique: str = ""
 
     @property
     def size(self) -> int:
@@ -78,6 +79,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
+        self.names: dict[str, str] = {}  # of unique jobs: the id that took the name last
         self.lines: defaultdict[str, Line] = defaultdict(Line)
         self.schedules: dict[str, ScheduleRecord] = {}
         self.pause: Pause | None = None
@@ -101,9 +103,16 @@ class Queue:
         row = self.rows.get(id)
         return row is not None and not state_of(row.place).terminal
 
+    def holder(self, name: str) -> str:
+        """The id of the live job that has this unique name, or nothing."""
+        id = self.names.get(name, "")
+        return id if self.is_live(id) else ""
+
     def delete(self, row: Row) -> None:
         self._leave(row)
         del self.rows[row.id]
+        if row.unique and self.names[row.unique] == row.id:
+            del self.names[row.unique]
 
     def _leave(self, row: Row) -> None:
         if not row.place:
@@ -134,11 +143,20 @@ class Jobs:
         self._now = now
 
     def add(self, job: NewJob) -> Added:
-        """File a new job, unless its id is there already."""
+        """File a new job, unless its id is there already, or its name is held."""
         if job.id in self._queue.rows:
             return Added(job.id, "existed")
-        row = Row(id=job.id, payload=job.payload, priority=job.priority, created=self._now)
+        if job.unique and (holder := self._queue.holder(job.unique)):
+            return Added(holder, "existed")
+        row = Row(
+            id=job.id,
+            payload=job.payload,
+            priority=job.priority,
+            created=self._now,
+            unique=job.unique,
+        )
         self._queue.rows[job.id] = row
+        self._take_name(row)
         if job.delay > 0:
             self.move_in_time(row, State.DELAYED, job.delay)
         else:
@@ -148,8 +166,16 @@ class Jobs:
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._now
 
+    def _take_name(self, row: Row) -> None:
+        if row.unique:
+            self._queue.names[row.unique] = row.id
+
+    def is_name_taken(self, row: Row) -> bool:
+        return bool(row.unique) and self._queue.holder(row.unique) not in {"", row.id}
+
     def revive(self, row: Row) -> None:
         row.created = self._now
+        self._take_name(row)
 
     def move_to_tail(self, row: Row) -> None:
         self._queue.move(row, State.WAITING, (row.priority, self._queue.next()))

@@ -239,6 +239,8 @@ class InMemoryBackend(InMemoryRegistry):
             error=row.error,
             result=row.result,
             progress=row.progress,
+            unique=row.unique,
+            holder=self._store.queues[queue].holder(row.unique),
         )
 
     async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:

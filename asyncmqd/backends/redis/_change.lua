@@ -22,6 +22,10 @@ local function apply(change, known, place)
     bytes = bytes - run[SIZE]
     leave('counted', id)
     leave('expiry', id)
+    local name = name_of(id)
+    if name then
+      take_name(id, name)
+    end
     if redis.call('EXISTS', base .. 'job:' .. id) == 1 then
       redis.pcall('SETRANGE', base .. 'job:' .. id, 0, string.format('%016d', now))
     end

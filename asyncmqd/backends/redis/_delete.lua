@@ -19,5 +19,6 @@ local function delete(ids, where, ended)
   redis.call('DEL', unpack(keys))
   redis.call('HDEL', base .. 'runs', unpack(ids))
   redis.call('DECRBY', base .. 'bytes', bytes)
+  forget_names(ids)
   tell(live)
 end

@@ -18,6 +18,7 @@ local function write_lines()
   for line, scores in pairs(entering) do
     redis.call('ZADD', base .. line, unpack(scores))
   end
+  leaving, entering = {}, {}
 end
 
 -- The place and the score of each job that stands in one of `places`.

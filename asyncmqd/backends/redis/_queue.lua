@@ -11,6 +11,8 @@
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end
 --   counted     sorted set of the ended jobs that are kept by number, oldest first
 --   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
+--   named       hash: the digest of the name of each unique job, by id
+--   names       hash: the id of the job that took a name last, by the digest
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   hearers     set of the channels of processes that wait for jobs to end

@@ -1,4 +1,14 @@
--- Of each job: id, place, score, the string of the job, its run, and the hash of what was left.
+-- Of each job: id, place, score, the string of the job, its run, and the hash of what was left; of one
+-- that has a unique name also this, and the id of the live job that has it now, or an empty one.
+local function add_names(records)
+  for _, record in ipairs(redis.call('EXISTS', base .. 'named') == 1 and records or {}) do
+    local name = record and name_of(record[1])
+    if name then
+      record[7], record[8] = name, holder_of(name) or ''
+    end
+  end
+end
+
 local function read_records(ids, where, scores)
   local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
   local records = {}
@@ -7,5 +17,6 @@ local function read_records(ids, where, scores)
       id, where[number], scores[number], redis.call('GET', base .. 'job:' .. id), runs[number],
       redis.call('HGETALL', base .. 'left:' .. id)} or false
   end
+  add_names(records)
   return records
 end

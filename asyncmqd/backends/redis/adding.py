@@ -18,6 +18,20 @@ from asyncmqd.domain.states import State
 REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
 
 
+def _pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
+    return [jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE)]
+
+
+def _named_pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
+    """The jobs of each script, in order: a page of them, or a single one that has a unique name."""
+    pages: list[list[NewJob]] = []
+    for job in jobs:
+        if not pages or job.unique or pages[-1][0].unique or len(pages[-1]) == PAGE:
+            pages.append([])
+        pages[-1].append(job)
+    return list(pages)
+
+
 class Adding:
     """The jobs of one queue, on their way into the store."""
 
@@ -25,7 +39,8 @@ class Adding:
         self._address = address
         self._queue = queue
         self._base = base
-        self._pages = [jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE)]
+        self._named = any(job.unique for job in jobs)
+        self._pages = _named_pages(jobs) if self._named else _pages(jobs)
         self._mark, self._parts = large.sent_ahead(base, jobs)
         self._ahead = 0  # commands before those that add
 
@@ -42,7 +57,11 @@ class Adding:
     def _call(self, page: Sequence[NewJob], queues: str) -> Command:
         args = (arg for job in page for arg in large.args_of(job, self._mark))
         keys = [self._base, queues] if queues else [self._base]
-        return call("add", keys, (self._queue, self._mark, State.WAITING, State.DELAYED, *args))
+        head = (self._queue, self._mark)
+        if self._named:
+            named = (*head, page[0].unique, State.WAITING, State.DELAYED, *args)
+            return call("add_named", keys, named)
+        return call("add", keys, (*head, State.WAITING, State.DELAYED, *args))
 
     def _wait(self) -> list[Command]:
         """What has the master answer only when enough replicas have the write before it.
@@ -59,10 +78,7 @@ class Adding:
             self._check_replicas(replies[-1])
         answers: list[Added] = []
         for jobs, (*page, unheard) in zip(self._pages, replies[self._ahead :], strict=False):
-            answers += [
-                Added(job.id, "new" if answer == 1 else "existed")
-                for job, answer in zip(jobs, page, strict=True)
-            ]
+            answers += _added(jobs, page)
             if unheard:
                 self._warn(unheard.decode())
         return answers
@@ -82,3 +98,14 @@ class Adding:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+def _added(jobs: Sequence[NewJob], page: Sequence[Any]) -> list[Added]:
+    """What one script says of its jobs."""
+    ids = [job.id for job in jobs]
+    if jobs[0].unique:
+        id, *page = page
+        ids = [id.decode()]
+    return [
+        Added(id, "new" if answer == 1 else "existed") for id, answer in zip(ids, page, strict=True)
+    ]

@@ -15,7 +15,7 @@ from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
 from asyncmqd.domain.tally import REASONS, Tally
 
-ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone")
+ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone", "taken")
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
 _DIGITS = 16  # of a date as text, in microseconds
 _NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
@@ -204,7 +204,7 @@ def _claim(
 
 def record(queue: str, row: Sequence[Any]) -> Record:
     """From get.lua and list.lua."""
-    id, place, score, job, packed, fields = row
+    id, place, score, job, packed, fields, *names = row
     created, priority, payload = _split(job)
     run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
@@ -227,6 +227,8 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         error=left.get(b"error", b""),
         result=left.get(b"result", b""),
         progress=left.get(b"progress", b""),
+        unique=names[0].decode() if names else "",
+        holder=names[1].decode() if names else "",
     )
 
 

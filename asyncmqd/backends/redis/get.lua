@@ -1,5 +1,5 @@
 -- Read jobs.
--- needs: _lines _parked _records
+-- needs: _lines _parked _names _records
 -- KEYS: the base of the queue
 -- ARGV: the number of places, all places but those of parked jobs, then the ids
 -- returns: of each job a record, see _records.lua, or false

@@ -1,5 +1,5 @@
 -- Read a page of the jobs in a place.
--- needs: _parked _records
+-- needs: _parked _names _records
 -- KEYS: the base of the queue
 -- ARGV: place, offset, limit, whether to begin at the end (0, 1), whether parked jobs follow (0, 1)
 -- returns: records, see _records.lua

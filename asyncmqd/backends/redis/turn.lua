@@ -1,14 +1,15 @@
 -- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
 -- carries the token and stands in one of the edge's sources. Both are one script because a server may
 -- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _runs _lines _parked _wake _tell _judge _write _change _changes _claims _take
+-- needs: _runs _lines _parked _wake _tell _names _judge _write _change _changes _claims _take
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to
 --       return, how many of them to read (empty: all); then, if there are changes, whom to wake (none,
 --       one, all) and the changes, see _changes.lua; no id comes twice, for all jobs are read before
 --       the first one is written
--- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job; the claims: id, run,
+-- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its
+--       name is taken; the claims: id, run,
 --       string of the job
 local function apply_all()
   local changes, ids, places = read_changes()

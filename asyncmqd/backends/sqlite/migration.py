@@ -54,11 +54,21 @@ def _tally_instants(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE schedules ADD COLUMN tally BLOB NOT NULL DEFAULT '{}'")
 
 
+def _name_unique_jobs(connection: sqlite3.Connection) -> None:
+    """From 5 to 6: jobs may have a unique name."""
+    connection.execute("ALTER TABLE jobs ADD COLUMN unique_name TEXT")
+    connection.execute(
+        "CREATE INDEX holders ON jobs (queue, unique_name)"
+        " WHERE unique_name IS NOT NULL AND kept_in IS NULL"
+    )
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
     4: _note_who_pauses,
     5: _tally_instants,
+    6: _name_unique_jobs,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

@@ -41,17 +41,23 @@ _ENDED = frozenset(map(str, TERMINAL))
 def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
     """See `BaseBackend.add`."""
     known = known_ids(tx, queue, jobs)
+    rows = Jobs(tx, queue)
+    held = rows.holders(job.unique for job in jobs if job.unique)
     added: list[Added] = []
     new = []
     for job in jobs:
         if job.id in known:
             added.append(Added(job.id, "existed"))
+        elif job.unique in held:
+            added.append(Added(held[job.unique], "existed"))
         else:
             added.append(Added(job.id, "new"))
             known.add(job.id)
             new.append(job)
+            if job.unique:
+                held[job.unique] = job.id
     if new:
-        Jobs(tx, queue).add(new)
+        rows.add(new)
         tx.woken.add(queue)
     return added
 

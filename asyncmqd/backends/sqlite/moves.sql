@@ -29,9 +29,20 @@ SELECT jobs.id FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: insert
--- queue, id, place, rank, seq, stood, priority, created, payload, bytes of one that stands apart
-INSERT INTO jobs (queue, id, place, rank, seq, stood, priority, created, payload, large)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- queue, id, place, rank, seq, stood, priority, created, unique name, payload, bytes of one that
+-- stands apart
+INSERT INTO jobs (
+    queue, id, place, rank, seq, stood, priority, created, unique_name, payload, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: holders
+-- JSON array of unique names, queue
+SELECT unique_name, jobs.id FROM json_each(?) AS wanted
+CROSS JOIN jobs ON jobs.queue = ? AND jobs.unique_name = wanted.value AND kept_in IS NULL;
+
+-- name: unique_name
+-- number
+SELECT unique_name FROM jobs WHERE number = ?;
 
 -- name: insert_large
 -- payload, queue, id

@@ -104,7 +104,7 @@ def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
     id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
         row
     )
-    worker, error, result, progress = rest
+    worker, error, result, progress, unique, holder = rest
     state = state_of(place)
     return Record(
         queue=queue,
@@ -124,6 +124,8 @@ def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
         error=error,
         result=result,
         progress=progress,
+        unique=unique,
+        holder=holder,
     )
 
 

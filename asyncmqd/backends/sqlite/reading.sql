@@ -34,7 +34,12 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 -- JSON array of ids, queue
 SELECT jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
-    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
+    coalesce(jobs.unique_name, ''), coalesce((
+        SELECT holder.id FROM jobs AS holder
+        WHERE holder.queue = jobs.queue AND holder.unique_name = jobs.unique_name
+            AND holder.kept_in IS NULL LIMIT 1
+    ), '')
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
 LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
@@ -43,7 +48,12 @@ LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
 -- queue, place, limit, offset
 SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
-    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
+    coalesce(jobs.unique_name, ''), coalesce((
+        SELECT holder.id FROM jobs AS holder
+        WHERE holder.queue = jobs.queue AND holder.unique_name = jobs.unique_name
+            AND holder.kept_in IS NULL LIMIT 1
+    ), '')
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = ? AND place = ?
 ORDER BY rank, seq LIMIT ? OFFSET ?;
@@ -52,7 +62,12 @@ ORDER BY rank, seq LIMIT ? OFFSET ?;
 -- queue, place, limit, offset
 SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
-    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB)
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
+    coalesce(jobs.unique_name, ''), coalesce((
+        SELECT holder.id FROM jobs AS holder
+        WHERE holder.queue = jobs.queue AND holder.unique_name = jobs.unique_name
+            AND holder.kept_in IS NULL LIMIT 1
+    ), '')
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;

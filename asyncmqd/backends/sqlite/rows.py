@@ -82,13 +82,23 @@ class Jobs:
     def __init__(self, tx: Transaction, queue: str) -> None:
         self._tx = tx
         self._queue = queue
+        self._loaded: dict[str, Row] = {}  # as they are by now, not yet written
+        self._retaken: dict[str, str] = {}  # ids of jobs that took their unique name again, by name
 
     # ------------------------------------------------------------------ rows
 
     def load(self, ids: Iterable[str]) -> dict[str, Row]:
         """Those of these jobs that exist, by id."""
         rows = self._tx.execute(_SQL["rows"], (array(ids), self._queue))
-        return {row[1]: Row(*row) for row in rows}
+        self._loaded = {row[1]: Row(*row) for row in rows}
+        return self._loaded
+
+    def holders(self, names: Iterable[str]) -> dict[str, str]:
+        """By unique name, the ids of the live jobs that have these, as they were written."""
+        wanted = list(names)
+        if not wanted:
+            return {}
+        return dict(self._tx.execute(_SQL["holders"], (array(wanted), self._queue)).fetchall())
 
     def first(self, place: str, limit: int, until: int = _FOR_EVER) -> list[Row]:
         """The first jobs of a place whose rank is not above `until`."""
@@ -117,7 +127,7 @@ class Jobs:
         if len(payload) > LARGE:
             payload, large = b"", len(payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
-        return *file, payload, large
+        return *file, job.unique or None, payload, large
 
     def save(self, rows: Iterable[Row]) -> None:
         """Write rows; those that ended alike, which are most, by one statement for all."""
@@ -170,6 +180,17 @@ class Jobs:
 
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._tx.since_boot
+
+    def is_name_taken(self, row: Row) -> bool:
+        (name,) = self._tx.execute(_SQL["unique_name"], (row.number,)).fetchone()
+        if name is None:
+            return False
+        holder = self._retaken.get(name) or self.holders([name]).get(name)
+        held = self._loaded.get(holder or "")
+        if holder not in {None, row.id} and (held is None or held.kept_in is None):
+            return True
+        self._retaken[name] = row.id
+        return False
 
     def revive(self, row: Row) -> None:
         row.created = self._tx.time

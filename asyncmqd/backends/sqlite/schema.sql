@@ -1,4 +1,4 @@
--- The tables of a store, layout 5 (`user_version` of the file).
+-- The tables of a store, layout 6 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -40,6 +40,7 @@ CREATE TABLE jobs (
     result     BLOB NOT NULL DEFAULT x'',
     progress   BLOB NOT NULL DEFAULT x'',
     large      INTEGER NOT NULL DEFAULT 0, -- bytes of a payload in `large_payloads`; 0: it is here
+    unique_name TEXT,              -- the digest of the name of a unique job
     UNIQUE (queue, id)
 );
 
@@ -54,6 +55,10 @@ CREATE INDEX line ON jobs (queue, place, rank, seq);
 
 -- The lines in which ended jobs are kept.
 CREATE INDEX kept ON jobs (queue, kept_in, kept_until, seq) WHERE kept_in IS NOT NULL;
+
+-- The live jobs that have a unique name: one has it as long as it has not ended.
+CREATE INDEX holders ON jobs (queue, unique_name)
+    WHERE unique_name IS NOT NULL AND kept_in IS NULL;
 
 -- How long each line is, counted along in the transaction of each move: a count over the index
 -- would read all of it.

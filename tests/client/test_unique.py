@@ -1,0 +1,171 @@
+"""Unique jobs as applications declare them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asyncmqd import Job, NameTaken, NotSerialisable, Queue, State, Task, task
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.domain.tasks import REGISTRY
+
+
+@pytest.fixture
+def store() -> InMemoryBackend:
+    return InMemoryBackend()
+
+
+def declared(unique: Any, store: InMemoryBackend) -> Task[..., Any]:
+    """A new task `unique.sync` of two parameters."""
+    if REGISTRY.get("unique.sync") is not None:
+        REGISTRY.remove("unique.sync")
+
+    @task(name="unique.sync", unique=unique)
+    async def sync(customer: Any, full: bool = False, *rest: int, **more: Any) -> int:
+        return 1
+
+    return sync.options(backend=store)
+
+
+async def existed(*calls: Any) -> list[bool]:
+    return [(await call).existed for call in calls]
+
+
+async def test_jobs_of_the_same_arguments_are_one(store: InMemoryBackend) -> None:
+    sync = declared(True, store)
+    first = await sync.enqueue(1, full=True)
+    again = await sync.enqueue(full=True, customer=1)
+    assert (first.existed, again.existed, again.id) == (False, True, first.id)
+    assert (again.task, again.args) == ("", [])  # it may be another task's: nothing is known yet
+    assert await again.state() is State.WAITING
+    assert (again.task, again.args) == (first.task, [1])
+    assert (
+        await existed(sync.enqueue(1), sync.enqueue(2, full=True), sync.enqueue(1, True, 3))
+        == [False] * 3
+    )
+    assert await existed(sync.enqueue({"a": 1, "b": 2}), sync.enqueue({"b": 2, "a": 1})) == [
+        False,
+        True,
+    ]
+
+
+async def test_a_parameter_tells_jobs_apart(store: InMemoryBackend) -> None:
+    sync = declared("customer", store)
+    assert await existed(sync.enqueue(1), sync.enqueue(1, full=True), sync.enqueue("1")) == [
+        False,
+        True,
+        False,
+    ]
+    assert await existed(sync.enqueue(None), sync.enqueue(None)) == [False, False]
+    by_default = declared("full", store)
+    assert await existed(by_default.enqueue(1), by_default.enqueue(2, full=False)) == [False, True]
+
+
+async def test_a_function_tells_jobs_apart(store: InMemoryBackend) -> None:
+    def zone(customer: Any, full: bool = False) -> str | None:
+        return None if full else str(customer)[:1]
+
+    sync = declared(zone, store)
+    assert await existed(sync.enqueue("ab"), sync.enqueue("ac"), sync.enqueue("b")) == [
+        False,
+        True,
+        False,
+    ]
+    assert await existed(sync.enqueue("a", full=True)) == [False]
+    for bad in (7, True, "", "a\nb", "x" * 1_001):
+        wrong = declared(lambda customer, bad=bad: bad, store)
+        with pytest.raises(
+            ValueError, match=r"task unique\.sync: unique: expected text of 1 to 1,000"
+        ):
+            await wrong.enqueue("a")
+
+
+async def test_a_text_is_shared_by_the_tasks_of_a_queue(store: InMemoryBackend) -> None:
+    sync = declared(None, store)
+    queue = Queue("default", store)
+    first = await sync.options(unique="nightly").enqueue(1)
+    assert await existed(
+        sync.enqueue(1),
+        queue.add("other.task", unique="nightly"),
+        queue.add(sync, 2, unique="nightly"),
+        Queue("other", store).add("other.task", unique="nightly"),
+    ) == [False, True, True, False]
+    assert (await queue.add("other.task", unique="nightly")).id == first.id
+
+
+async def test_a_call_may_do_without_or_ask_for_more(store: InMemoryBackend) -> None:
+    sync = declared("customer", store)
+    await sync.enqueue(1)
+    assert await existed(sync.options(unique=False).enqueue(1)) == [False]
+    alike = sync.options(unique=True)
+    assert await existed(alike.enqueue(1), alike.enqueue(1, full=True), alike.enqueue(1)) == [
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_many_at_once_answer_one_by_one(store: InMemoryBackend) -> None:
+    sync = declared("customer", store)
+    jobs = await asyncio.gather(*(sync.enqueue(number % 3) for number in range(30)))
+    assert len({job.id for job in jobs}) == 3
+    bulk = await Queue("default", store).add_bulk([sync.job(n) for n in (2, 3, 3)])
+    assert [job.existed for job in bulk] == [True, False, True]
+    assert bulk[1].id == bulk[2].id
+
+
+async def test_an_ended_job_runs_again_only_while_its_name_is_free(store: InMemoryBackend) -> None:
+    sync = declared(True, store)
+    first: Job[int] = await sync.enqueue(1)
+    await first.cancel()
+    second = await sync.enqueue(1)
+    with pytest.raises(NameTaken, match=f"held by job {second.id}") as caught:
+        await first.retry()
+    assert caught.value.holder == second.id
+    await second.remove()
+    assert await first.retry()
+
+
+@pytest.mark.parametrize(
+    ("unique", "error", "message"),
+    [
+        ("custmer", ValueError, r"task unique.sync: unique: expected a parameter .* mean customer"),
+        (7, ValueError, "unique: expected true, false, the name of a parameter, or a function"),
+    ],
+)
+def test_a_wrong_rule_is_refused_where_the_task_is_declared(
+    unique: Any, error: type[Exception], message: str, store: InMemoryBackend
+) -> None:
+    with pytest.raises(error, match=message):
+        declared(unique, store)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda sync: sync.options(unique=""), ValueError, "unique: expected true, false or text"),
+        (lambda sync: sync.options(unique=3), ValueError, "unique: expected true, false or text"),
+        (lambda sync: sync.job(object()), NotSerialisable, "unique"),
+        (
+            lambda sync: Queue("default", sync._backend)._pending(
+                "no.such", (), {}, {"unique": True}
+            ),
+            ValueError,
+            "unique: expected text, got True: the parameters of task no.such are not known here",
+        ),
+    ],
+)
+def test_a_wrong_name_is_refused_at_the_producer(
+    call: Callable[[Any], Any], error: type[Exception], message: str, store: InMemoryBackend
+) -> None:
+    with pytest.raises(error, match=message):
+        call(declared("customer", store))
+
+
+def test_a_schedule_takes_no_unique_name(store: InMemoryBackend) -> None:
+    sync = declared(None, store).options(unique="x")
+    with pytest.raises(TypeError, match="unique"):
+        Queue("default", store).add_repeatable(sync, every=1)
