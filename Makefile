@@ -47,7 +47,7 @@ constraints: .venv/.made  ## Write the versions and hashes that `make install` t
 # More processes than cores: many tests wait for processes that they started. All of them read the
 # same compiled files, also where the environment forbids to write some.
 test: export PYTHONDONTWRITEBYTECODE =
-test: .venv/.test .venv/.wheels  ## Run all tests (WORKERS=5, PYTEST="-k words" for more options)
+test: .venv/.test .venv/.wheels .venv/.compiled  ## Run all tests (WORKERS=5, PYTEST="-k words" for more options)
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test` leaves out (half an hour)
@@ -128,6 +128,13 @@ clean:  ## Delete .venv, var/ and all caches
 .venv/.wheels: .venv/.test pyproject.toml packaging/requirements.txt packaging/build-requirements.txt
 	@rm -rf .venv/wheels
 	@$(MAKE) --no-print-directory wheels PYTHON=$(BIN)/python WHEELS=.venv/wheels
+	@touch $@
+
+# All processes of a first run would compile all tests, each for itself.
+.venv/.compiled: .venv/.test
+	@for part in '[a-d]*' '[e-z]*'; do \
+	    $(BIN)/python -m pytest tests/$$part --collect-only -q -p no:cacheprovider >/dev/null & \
+	done; wait
 	@touch $@
 
 .venv/.programs: .venv/.made

@@ -85,8 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if SCALE == "short":
         _leave_out("full", config, items)
-    boxed = [item for item in items if item.path.is_relative_to(BOXED)]
-    others = [item for item in items if not item.path.is_relative_to(BOXED)]
+    boxed = [item for item in items if _is_boxed(item.path)]
+    others = [item for item in items if not _is_boxed(item.path)]
     if missing():
         config.hook.pytest_deselected(items=boxed)
         boxed = []
@@ -101,7 +101,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _leave_out(marker: str, config: pytest.Config, items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker(marker)]
     config.hook.pytest_deselected(items=marked)
-    items[:] = [item for item in items if item not in marked]
+    left_out = set(marked)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish() -> None:
@@ -130,6 +131,11 @@ def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
 
 
 @functools.cache  # for thousands of tests of some hundred files
+def _is_boxed(path: Path) -> bool:
+    return path.is_relative_to(BOXED)
+
+
+@functools.cache
 def _rank(path: Path) -> int:
     ranks = (rank for rank, name in enumerate(LONG) if path.is_relative_to(HERE / name))
     return next(ranks, len(LONG))
@@ -169,7 +175,8 @@ def _fault_rows(reporter: pytest.TerminalReporter) -> Iterator[str]:
     """A line for each test that is a row of the catalogue, and what it saw."""
     for verdict, kind in (("pass", "passed"), ("FAIL", "failed"), ("FAIL", "error")):
         for report in reporter.getreports(kind):
-            noted = dict(report.user_properties)
+            # What could not be collected is reported as well, and has none.
+            noted = dict(getattr(report, "user_properties", ()))
             if "row" in noted and (report.when == "call" or verdict == "FAIL"):
                 yield f"{noted['row']}: {noted.get('figure', 'no figure')}: {verdict}"
 

@@ -20,15 +20,22 @@ FORKED = {
     f"tests.daemon.test_{name}"
     for name in (
         "advice",
+        "beside",
         "configuration",
         "control",
+        "duties",
+        "forks",
+        "log",
         "monitor",
+        "notify",
+        "owners",
         "plan",
         "processes",
         "processes_deaths",
         "processes_reload",
         "recovery",
         "reload",
+        "shortage",
         "waking",
     )
 }
