@@ -7,6 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
+import asyncmqd.backends.redis.endings
+import asyncmqd.backends.sqlite.endings
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.domain.settle import cancel, replay
@@ -34,6 +36,13 @@ from tests.contract.jobs import (
 from tests.eventually import LIMIT
 
 FOR_LONG = 10 * LIMIT  # seconds: a missed message is a failure, not a delay
+
+
+@pytest.fixture(autouse=True)
+def _never_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a look at all jobs would find was not told."""
+    for endings in (asyncmqd.backends.redis.endings, asyncmqd.backends.sqlite.endings):
+        monkeypatch.setattr(endings, "SWEEP", FOR_LONG)
 
 
 async def listens(backend: BaseBackend, *ids: str, queue: str = QUEUE) -> asyncio.Task[set[str]]:

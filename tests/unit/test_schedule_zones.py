@@ -69,10 +69,10 @@ def begin_of(after: timedelta, zone: ZoneInfo, look: int) -> int:
 
 
 def chosen() -> list[Jump]:
-    """In the short form one jump of each fourth kind, else all of them."""
+    """In the short form one jump of each eighth kind, else all of them."""
     found = list(jumps())
     one_of_each = {jump.kind: jump for jump in found}
-    return scaled(list(one_of_each.values())[::4], found)
+    return scaled(list(one_of_each.values())[::8], found)
 
 
 def expressions(jump: Jump) -> list[str]:
