@@ -1,4 +1,4 @@
-"""Cron in all zones whose clocks jump between 2005 and 2035, against a walk through every minute."""
+"""Cron in all zones whose clocks jump from 2005 to 2035, against a walk through every minute."""
 
 from __future__ import annotations
 
