@@ -89,7 +89,7 @@ bench-scale: .venv/.bench  ## Measure how cost grows with backlog, queues and da
 faults: .venv/.test  ## Inject faults at their full counts; one line a row of the catalogue
 	ASYNCMQD_TEST_SCALE=full $(BIN)/python -m pytest $(FAULTS) -n 2 --timeout=1800 -q $(PYTEST)
 
-soak: .venv/.test  ## Search longer: 2,000 random examples for 60, 100,000 simulated worlds for 500
+soak: .venv/.test  ## Search longer: 2,000 random examples for 60, 100,000 simulated worlds for 240
 	ASYNCMQD_TEST_SCALE=soak \
 	$(BIN)/python -m pytest tests -n $(WORKERS) --hypothesis-profile=nightly --timeout=3600 -k "$(SOAK)"
 

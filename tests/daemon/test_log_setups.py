@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.daemon.harness import Store, run_each
+from tests.scale import scaled
 
 SETUPS = (
     "nothing",
@@ -21,12 +22,10 @@ SETUPS = (
     "prints_to_logging",
     "first_streams",
 )
-ALSO = {  # more than one process, and children of their own, for some of them
-    "default_factory": "processes = 2\n",
-    "stdlib": "processes = 2\n",
-}
+# More than one process, and children of their own, for some of them.
+ALSO = dict.fromkeys(scaled(["stdlib"], ["default_factory", "stdlib"]), "processes = 2\n")
 TASKS = ("speak", "speak_thread")
-ALSO_IN_CHILDREN = ("nothing", "cached", "stdlib")
+ALSO_IN_CHILDREN = scaled(("cached", "stdlib"), ("nothing", "cached", "stdlib"))
 
 
 @pytest.mark.parametrize("setup", SETUPS)

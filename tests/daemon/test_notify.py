@@ -14,15 +14,20 @@ import pytest
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.observer import Observer
 from tests.daemon.harness import Notified, Store, until
+from tests.scale import scaled
 
 MAIL = "[queues.mail]\nconcurrency = 5\n"
 
 
-@pytest.fixture(params=["path", "abstract"])
+BOTH = ["path", "abstract"]  # what a socket may be
+
+
+@pytest.fixture(params=scaled(["path"], BOTH))
 def notified(request, place) -> Notified:
     return Notified(f"{place}/n" if request.param == "path" else f"@{place.name}")
 
 
+@pytest.mark.parametrize("notified", BOTH, indirect=True)
 def test_the_whole_transcript(daemon, server, notified):
     store = Store(server.url)
     d = daemon(server.url, MAIL, environ={"NOTIFY_SOCKET": notified.address})

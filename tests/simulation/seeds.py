@@ -17,7 +17,7 @@ from tests.simulation.plan import (
 )
 from tests.simulation.simulation import Report, Simulation
 
-COUNT = {"short": 500, "full": 5_000, "soak": 100_000}[SCALE]
+COUNT = {"short": 240, "full": 5_000, "soak": 100_000}[SCALE]
 POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]

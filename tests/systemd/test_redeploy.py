@@ -18,7 +18,7 @@ from tests.systemd.service import Service
 
 PENDING = 1_000  # jobs that run or wait at each restart
 SLOTS = 100
-RESTARTS, KILLS = scaled(5, 50), scaled(4, 10)  # at four kills there are candidates, too
+RESTARTS, KILLS = scaled(3, 50), scaled(4, 10)  # at four kills there are candidates, too
 CONFIG = f"[queues.mail]\nconcurrency = {SLOTS}\n"
 
 

@@ -10,6 +10,7 @@ import pytest
 from asyncmqd.config import ConfigErrors, load
 from asyncmqd.config.depth import MAX_DEPTH, too_deep
 from asyncmqd.config.load import MOST_PROBLEMS
+from tests.scale import scaled
 
 BASE = 'backend = "memory://"\n[queues.mail]\nconcurrency = 1\n'
 NESTING = f"expected at most {MAX_DEPTH} levels of nesting, got more"
@@ -67,8 +68,8 @@ def test_what_is_not_deep_passes(text: str) -> None:
     "text",
     [
         "".join(f"k{n} = 1\n" for n in range(80_000)),
-        "".join(f"[t{n}]\n" for n in range(80_000)),
-        "[[queues.mail.repeatables]]\ntask = 't'\n" * 20_000,
+        pytest.param("".join(f"[t{n}]\n" for n in range(80_000)), marks=pytest.mark.full),
+        "[[queues.mail.repeatables]]\ntask = 't'\n" * scaled(5_000, 20_000),
     ],
     ids=["keys", "tables", "repeatables"],
 )
