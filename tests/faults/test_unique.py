@@ -1,0 +1,66 @@
+"""One unique name, which many processes enqueue while those that run it are killed."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.backends.factory import open_backend
+from asyncmqd.client.pending import CallOptions, add_one, pending
+from tests.daemon.harness import until
+from tests.faults.conftest import Scene
+from tests.faults.forked import ended, fork
+from tests.faults.ledger import QUEUE, note
+from tests.scale import scaled
+
+NAME = "the only one"
+
+
+async def insist(url: str, notes: str, count: int) -> None:
+    """Enqueue the same job again and again, and note which one the store has. For `fork`."""
+    backend = open_backend(url)
+    try:
+        for _ in range(count):
+            wanted = pending("nap", [0.01], {}, CallOptions(unique=NAME))
+            job = await add_one(backend, QUEUE, wanted)
+            note(notes, "found" if job.existed else "new", [job.id])
+    finally:
+        await backend.close()
+
+
+def told(notes: Path, word: str) -> list[str]:
+    """The ids that were noted with this word."""
+    lines = notes.read_text().splitlines() if notes.exists() else []
+    return [id for each, id in map(str.split, lines) if each == word]
+
+
+@pytest.mark.row("U01", "kill -9 of daemons while many processes enqueue one unique name")
+def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
+    producers, each, kills = scaled((3, 200, 2), (8, 1_250, 20))
+    daemons = [scene.daemon(name, top="lease = 1").start() for name in "ab"]
+    makers = [fork(insist, scene.store.url, str(scene.notes), each) for _ in range(producers)]
+    killed, most, looks = 0, 0, 0
+    for victim in itertools.cycle(daemons):
+        counts = scene.store.counts(QUEUE)
+        most, looks = max(most, counts.waiting + counts.delayed + counts.active), looks + 1
+        answered = len(told(scene.notes, "new")) + len(told(scene.notes, "found"))
+        if killed < kills and answered >= (killed + 1) * producers * each // (kills + 1):
+            victim.kill()
+            victim.start()
+            killed += 1
+        if all(maker.exitcode is not None for maker in makers):
+            break
+    assert [ended(maker, 60) for maker in makers] == [0] * producers
+    scene.until_quiet()
+    last = fork(insist, scene.store.url, str(scene.notes), 1)
+    assert ended(last, 60) == 0
+    new, found = told(scene.notes, "new"), told(scene.notes, "found")
+    assert len(new) + len(found) == producers * each + 1
+    assert set(found) <= set(new)
+    assert len(set(new)) == len(new)
+    assert scene.notes.read_text().splitlines()[-1].startswith("new ")  # once the last has ended
+    until(lambda: scene.store.counts(QUEUE).completed == len(new))
+    assert most == 1
+    figure(f"{len(new) + len(found)} enqueues, {len(new)} jobs, {killed} kills; most live: {most}")
