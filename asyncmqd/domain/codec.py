@@ -110,7 +110,7 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT, size: int = 0) 
     """
     if not data:
         raise CorruptPayload("the payload is gone from the store")
-    if max(len(data), size) > limit:
+    if len(data) > limit or size > limit:
         raise PayloadTooLarge(
             f"expected a payload of at most {limit} bytes, got {max(len(data), size)}"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+_DELETE = 0x7F  # a number: Python looks for a `bytes` in another by way of an error that it drops
+
 
 def clean(text: str) -> str:
     """The text without what could move a cursor, fake a line or turn its direction.
@@ -28,7 +30,7 @@ def clean_json(line: bytes) -> bytes:
     JSON itself lets everything above U+001F stand as it is: the journal shows a line with U+009F
     as "blob data", and a terminal obeys it.
     """
-    if line.isascii() and b"\x7f" not in line:
+    if line.isascii() and _DELETE not in line:
         return line
     text = line.decode()
     if text.isprintable():
