@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,14 +13,15 @@ _owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
 _exited: list[asyncio.Task[Any]] = []  # by an error that leaves the loop, until it was judged
 
 
-def begin_task(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
+def begin_task(
+    loop: asyncio.AbstractEventLoop, coro: Any, *, context: Context | None = None, **options: Any
+) -> asyncio.Task[Any]:
     """Begin a task; for `loop.set_task_factory`.
 
     A job that cancels all of `asyncio.all_tasks()`, as programs do at their end, means its own. So
     a task that no job begins is not listed there: cancelled by a job, the daemon would end.
     """
-    task = asyncio.Task(coro, loop=loop, **options)
-    context = options.get("context")
+    task = asyncio.Task(coro, loop=loop, context=context, **options)
     job = running_job.get() if context is None else context.get(running_job)
     if job is None:
         # From the documentation's page on how to extend asyncio.

@@ -22,10 +22,13 @@ def begin(
     that there is a task. Any other is handed the coroutine alone: it may take no keywords.
     """
     loop = asyncio.get_running_loop()
-    factory = loop.get_task_factory()
-    if factory is not None and getattr(factory, "__code__", None) is _EAGER:
+    if _EAGER is not None and _is_eager(loop):
         return asyncio.Task(work, loop=loop, name=name, context=context)
     task = loop.create_task(work) if context is None else context.run(loop.create_task, work)
     if name is not None:
         task.set_name(name)
     return task
+
+
+def _is_eager(loop: asyncio.AbstractEventLoop) -> bool:
+    return getattr(loop.get_task_factory(), "__code__", None) is _EAGER

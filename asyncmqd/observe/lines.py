@@ -25,10 +25,10 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     that a terminal would obey.
     """
     try:
-        line = _encoded(event)
+        line = clean_json(_encoder.encode(event))
     except Exception:  # noqa: BLE001 - a field that JSON cannot carry must not lose the line
         event = {printable(key): _plain(value) for key, value in event.items()}
-        line = _encoded(event)
+        line = clean_json(_encoder.encode(event))
     return line if len(line) <= LINE_LIMIT else _cut_line(event)
 
 
@@ -43,11 +43,7 @@ def _cut_line(event: Mapping[str, Any]) -> bytes:
 
 def _encode_cut(event: Mapping[str, Any], limit: int) -> bytes:
     fields = {key: _shorten(value, limit) for key, value in event.items()}
-    return _encoded(fields | {"cut": True})
-
-
-def _encoded(event: Mapping[str, Any]) -> bytes:
-    return clean_json(_encoder.encode(event))
+    return clean_json(_encoder.encode(fields | {"cut": True}))
 
 
 def text_of(value: object) -> str:

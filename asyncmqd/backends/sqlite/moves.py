@@ -80,7 +80,7 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
         answers.append(applying.apply(jobs, row, change))
         if row is not None and answers[-1] == "applied":
             moved[row.id] = row
-            place = change.path.place
+            place = EDGES[change.edge].place
             if place == WAITING:
                 tx.woken.add(queue)
             elif place in _ENDED:

@@ -49,10 +49,12 @@ class Runs:
 
     def start(self, claims: list[Claim], reserved: Reservation) -> None:
         """Start the runs of these claims; what they do not need of the reservation goes back."""
-        candidates = sum(map(is_poison_candidate, claims))  # not started: they wait for their turn
-        self._capacity.use(reserved, len(claims) - candidates, candidates)
-        # Candidates first: one runs alone only in a process in which nothing has begun yet.
-        for claim in sorted(claims, key=is_poison_candidate, reverse=True):
+        # Candidates are not started: they wait for their turn.
+        candidates = [claim for claim in claims if is_poison_candidate(claim)]
+        self._capacity.use(reserved, len(claims) - len(candidates), len(candidates))
+        if candidates:  # first: one runs alone only in a process in which nothing has begun yet
+            claims = sorted(claims, key=is_poison_candidate, reverse=True)
+        for claim in claims:
             self._start(claim, reserved.limiter)
 
     def release(self, claim: Claim) -> None:

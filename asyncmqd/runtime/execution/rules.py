@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,11 +22,13 @@ Answer = TypeVar("Answer")
 def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
     """`settle` by the rules of the run's task; rules that raise are told of, and done without."""
     draw = clock.draw()
-
-    def complain(reason: str) -> None:
-        observer.about(run.claim, run.task_name, "job.rules_failed", reason)
-
-    return by_rules(lambda policy: settle(run.claim, outcome, policy, draw), run.policy, complain)
+    try:
+        return settle(run.claim, outcome, run.policy, draw)
+    except BaseException as error:  # noqa: BLE001 - a back-off function may raise anything
+        # No closures: they would cost the jobs whose rules do not raise.
+        judge = functools.partial(settle, run.claim, outcome, draw=draw)
+        tell = functools.partial(observer.about, run.claim, run.task_name, "job.rules_failed")
+        return _by_default(judge, run.policy, error, tell)
 
 
 def by_rules(
@@ -37,10 +40,17 @@ def by_rules(
     try:
         return judge(policy)
     except BaseException as error:  # noqa: BLE001 - a back-off function may raise anything
-        failure = failure_of(error)
-        complain(
-            f"the default rules are used: the task's own raise {failure.type}: {failure.message}"
-        )
+        return _by_default(judge, policy, error, complain)
+
+
+def _by_default(
+    judge: Callable[[Policy], Answer],
+    policy: Policy,
+    error: BaseException,
+    complain: Callable[[str], None],
+) -> Answer:
+    failure = failure_of(error)
+    complain(f"the default rules are used: the task's own raise {failure.type}: {failure.message}")
     plain = msgspec.structs.replace(policy, retry_on=(BaseException,), dont_retry_on=())
     try:
         return judge(plain)
