@@ -191,6 +191,8 @@ class Worker:
     @property
     def load(self) -> Load:
         """What the heartbeat tells of it: its slots, and what keeps it from using them."""
+        if not self._claims.begun:
+            return Load()
         held = STOPPING if self.draining else ISOLATING if self.context.isolation.active else ""
         load = Load(self.concurrency, len(self.running), held or self.held_back)
         limiter = self.limiter

@@ -19,6 +19,7 @@ from asyncmqd import (
     start_worker,
     worker_loop,
 )
+from asyncmqd.admin import why
 from asyncmqd.backends import InMemoryBackend, StoreError
 from asyncmqd.backends.base import Turn
 from asyncmqd.client.connection import configured_scan_interval
@@ -600,6 +601,26 @@ async def test_process_job_shares_a_semaphore_and_leaves_delayed_jobs(known: lis
     await cancel(scanning)
     limiter.release()
     assert not limiter.locked()
+
+
+@virtual
+async def test_who_only_scans_counts_as_no_worker_and_has_no_slots() -> None:
+    store = InMemoryBackend(now=store_clock)
+
+    async def slots() -> list[dict[str, int]]:
+        said = [serving_of(each.info).queues or {} for each in await store.workers()]
+        return [{name: load.concurrency for name, load in each.items()} for each in said]
+
+    scanning = asyncio.create_task(delayed_job_scanner("g", store, 0.5))
+    await asyncio.sleep(2 * BEAT)
+    assert await slots() == [{}]
+    await Queue("g", store).add("any.task")
+    assert (await why.queue(store, "g")).name == "no_daemon"
+    running = asyncio.create_task(process_job("g", asyncio.Semaphore(2), backend=store))
+    await asyncio.sleep(1)
+    assert await slots() == [{"g": runners.CONCURRENCY}]
+    await cancel(running)
+    await cancel(scanning)
 
 
 @virtual

@@ -99,6 +99,11 @@ class ClaimLoop:
         main.result()
 
     @property
+    def begun(self) -> bool:
+        """Whether it has ever taken jobs: that of a worker that only scans has not."""
+        return self.state is not LoopState.NEW
+
+    @property
     def draining(self) -> bool:
         """Whether no job is claimed any more."""
         return self.state in decide.DRAINS

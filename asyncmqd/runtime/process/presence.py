@@ -14,7 +14,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
 from asyncmqd.domain.life import Life, Verdict, judge
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.serving import BEAT, Serving, serving_of, together, told
+from asyncmqd.domain.serving import BEAT, Load, Serving, serving_of, together, told
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
@@ -134,18 +134,23 @@ class Presence:
                 await self._beat_now.wait()
 
     def _info(self) -> bytes:
-        queues = {
-            queue: together([worker.load for worker in self._workers.of(queue)])
-            for queue in self._workers.queues
-        }
         said = Serving(
             **msgspec.structs.asdict(self._identity.life),
             lease=self.lease,
-            queues=queues,
+            queues=self._loads(),
             tasks=told(tuple(self._registry.names())),
             degraded=self._health.error,
         )
         return msgspec.json.encode(said)
+
+    def _loads(self) -> dict[str, Load]:
+        """Of each queue that is served; who only scans one has no slots, and serves it not."""
+        found = {}
+        for queue in self._workers.queues:
+            loads = [each.load for each in self._workers.of(queue)]
+            if serving := [load for load in loads if load.concurrency]:
+                found[queue] = together(serving)
+        return found
 
     # ------------------------------------------------------------------ the others
 
