@@ -145,6 +145,17 @@ async def test_each_queue_has_a_first_call(backend: BaseBackend, open_store: Ope
     assert found[QUEUE] == {"a"}
 
 
+async def test_each_queue_is_heard_from_its_first_call_on(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    await backend.wait_ended({"reports": {"x"}}, 0.0)
+    claim = await take_one(other, "a")
+    listener = await listens(backend, "a")
+    await apply(other, succeeded(claim))
+    assert await told(listener) == {"a"}
+
+
 async def test_all_that_end_in_one_call_are_told_and_no_others(
     backend: BaseBackend, open_store: Opener
 ) -> None:

@@ -116,7 +116,7 @@ REDIS = mutations(
         ("turn.lua", "  tell(ended)\n", "", "endings"),
         ("_delete.lua", "  tell(live)\n", "", "endings model"),
         ("_tell.lua", "if heard == 0 then", "if heard ~= 0 then", "endings"),
-        ("hear.lua", "with_parked({})", "{}", "endings"),
+        ("hear.lua", "with_parked({})", "{}", "tests/unit/test_redis_wakeups.py"),
         ("endings.py", "queue not in self._told or ", "", "endings"),
         (
             "sentinel.py",

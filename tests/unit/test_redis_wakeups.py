@@ -12,6 +12,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.redis import RedisBackend, ear, endings
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
+from tests.contract.jobs import parked
 from tests.eventually import eventually
 from tests.servers import USUAL, RedisServer
 
@@ -263,6 +264,13 @@ async def test_a_server_that_forgot_whom_to_tell_is_told_anew(
         await waiter.wait_ended({QUEUE: {"later"}}, 0.1)
     with server.client() as client:
         assert client.scard(f"asyncmq:{{{QUEUE}}}:hearers") == 1
+
+
+async def test_a_look_at_jobs_knows_that_a_parked_one_has_not_ended(waiter, producer):
+    await producer.add("letters", jobs("a"))
+    [claim] = await producer.claim("letters", 1, LEASE, "w")
+    assert await producer.apply("letters", [parked(claim, "mod.f")]) == ["applied"]
+    assert await waiter.wait_ended({"letters": {"a"}}, 0.0) == {}
 
 
 async def test_where_nobody_waits_nothing_is_told(server, producer, monkeypatch):
