@@ -19,7 +19,8 @@ from asyncmqd.domain.text import clean_lines
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
-    from asyncmqd.config import ConfigError, Settings
+    from asyncmqd.config.errors import ConfigError
+    from asyncmqd.config.models import Settings
     from asyncmqd.daemon.application import Application
     from asyncmqd.daemon.protocol import CommandName, Reply
 
@@ -93,7 +94,8 @@ def check(
     Tasks and scanners are not imported, unless `--import` says so. Prints the next two instants of
     each schedule.
     """
-    from asyncmqd.config import ConfigErrors, load
+    from asyncmqd.config.errors import ConfigErrors
+    from asyncmqd.config.load import load
     from asyncmqd.daemon.application import Application
 
     path = _chosen(context, config)

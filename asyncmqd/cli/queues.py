@@ -168,7 +168,7 @@ def _named(context: typer.Context) -> Names:
     config = target_of(context).config_file
 
     def names() -> Iterable[str]:
-        from asyncmqd.config.backend import queues_in  # it brings the models along
+        from asyncmqd.config.backend import queues_in  # for completions and new names only
 
         return queues_in(config)
 

@@ -105,9 +105,9 @@ def configured_scan_interval(queue: str) -> float:
 
 
 def _keys_in(path: Path) -> tuple[str | None, int]:
-    # Imported here, for it brings the configuration's models along.
-    from asyncmqd.config import ConfigErrors
+    # Imported here, for whoever names the store himself reads no configuration.
     from asyncmqd.config.backend import store_in
+    from asyncmqd.config.errors import ConfigErrors
 
     try:
         return store_in(path)

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator
 from types import ModuleType
 
 from asyncmqd.client.tasks import Task
-from asyncmqd.config import Settings
 from asyncmqd.config.errors import Path
+from asyncmqd.config.models import Settings
 from asyncmqd.daemon.application import Problems
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.names import did_you_mean

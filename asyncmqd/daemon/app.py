@@ -11,7 +11,9 @@ from typing import NoReturn
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
-from asyncmqd.config import ConfigErrors, Settings, load
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
+from asyncmqd.config.models import Settings
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.guarded_loop import run_loop
 from asyncmqd.daemon.instance_lock import CannotStart, Instance

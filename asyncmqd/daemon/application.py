@@ -14,9 +14,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asyncmqd.config import ConfigError, ConfigErrors, Settings
+from asyncmqd.config.errors import ConfigError, ConfigErrors, Place, dotted
 from asyncmqd.config.errors import Path as KeyPath
-from asyncmqd.config.errors import Place, dotted
+from asyncmqd.config.models import Settings
 from asyncmqd.domain.queue_options import CustomScanner
 
 Scanners = Mapping[str, CustomScanner]

@@ -10,7 +10,7 @@ from typing import Any
 import asyncmqd
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.client.connection import connect
-from asyncmqd.config import ConfigErrors
+from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.daemon.control import Control, Refused
 from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.instance_lock import CannotStart

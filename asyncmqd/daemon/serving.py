@@ -12,7 +12,7 @@ import msgspec
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.client.waits import served_queues
-from asyncmqd.config import Settings
+from asyncmqd.config.models import Settings
 from asyncmqd.daemon import advice
 from asyncmqd.daemon.application import Application, Problems, Scanners, told
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor

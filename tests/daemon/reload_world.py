@@ -22,7 +22,7 @@ from uuid import uuid4
 import msgspec
 
 from asyncmqd.backends.memory import InMemoryBackend
-from asyncmqd.config import load
+from asyncmqd.config.load import load
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.reload.preview import Previewer

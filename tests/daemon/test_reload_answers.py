@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.config import load
+from asyncmqd.config.load import load
 from asyncmqd.daemon import serving
 from asyncmqd.daemon.application import Application
 from asyncmqd.daemon.control import Refused

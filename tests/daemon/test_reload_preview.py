@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from asyncmqd.backends.factory import open_backend
-from asyncmqd.config import Settings, diff
+from asyncmqd.config.diff import diff
+from asyncmqd.config.models import Settings
 from asyncmqd.daemon.reload.preview import Previewer
 
 DATA = {"backend": "memory://", "control_socket": "/run/a.sock"}

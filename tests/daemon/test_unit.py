@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.config import load
+from asyncmqd.config.load import load
 
 ROOT = Path(__file__).parents[2]
 UNITS = ROOT / "systemd"

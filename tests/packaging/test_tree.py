@@ -14,7 +14,7 @@ from types import CodeType
 
 import pytest
 
-from asyncmqd.config import load
+from asyncmqd.config.load import load
 from tests.packaging.conftest import ROOT, Installation, copy_source
 
 LAID_DOWN = {

@@ -15,7 +15,7 @@ import pytest
 
 from asyncmqd import JobRun, Outgoing, Queue, around_enqueue, around_run, task
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.config import Settings
+from asyncmqd.config.models import Settings
 from asyncmqd.daemon import advice
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.job import Failure

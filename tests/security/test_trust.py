@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.config import ConfigErrors, load
 from asyncmqd.config.backend import store_in
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
 from asyncmqd.config.trust import file_problem
 
 ADMIN = 12_345  # a group, and a user, of no name

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
 
 BROKEN = sorted((Path(__file__).parent / "broken").glob("*.toml"))
 ENVIRON = {"RUNTIME_DIRECTORY": "/run/asyncmqd"}

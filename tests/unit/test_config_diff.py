@@ -3,8 +3,8 @@
 import json
 from datetime import datetime
 
-from asyncmqd.config import Settings, diff
-from asyncmqd.config.models import LIVE_KEYS
+from asyncmqd.config.diff import diff
+from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.domain.queue_options import QueueOptions
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
 from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.tables import keys_of
 from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.config import ConfigErrors, load, sockets
+from asyncmqd.config import sockets
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
 from asyncmqd.daemon.client import find_socket
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Retention
@@ -595,9 +597,21 @@ def test_a_configured_control_socket_wins(folder):
 
 def test_a_sound_file_needs_neither_tree_sitter_nor_pydantic_settings():
     code = (
-        "import sys; from pathlib import Path; from asyncmqd.config import load;"
+        "import sys; from pathlib import Path; from asyncmqd.config.load import load;"
         f"load(Path({str(SAMPLE)!r}), {{}});"
         "print([m for m in ('tree_sitter', 'pydantic_settings') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_who_looks_for_the_store_or_the_queues_needs_no_models():
+    """Applications and `asyncmq`: pydantic is a tenth of a second."""
+    code = (
+        "import sys; from pathlib import Path; from asyncmqd.config import backend;"
+        f"sample = Path({str(SAMPLE)!r}); assert backend.store_in(sample).url;"
+        "assert backend.queues_in(sample); backend.scan_interval_in(sample, 'mail');"
+        "print([m for m in sys.modules if m.startswith(('pydantic', 'tree_sitter'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asyncmqd.config import load
+from asyncmqd.config.load import load
 from asyncmqd.config.transfer import packed, unpacked
 
 EVERYTHING = """

@@ -16,7 +16,8 @@ import pytest
 import typer
 
 from asyncmqd.cli import asyncmq, asyncmqd
-from asyncmqd.config import ConfigErrors, load
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
 from asyncmqd.config.tables import keys_of
 from asyncmqd.daemon.app import BAD_CONFIG, FAILED, OK

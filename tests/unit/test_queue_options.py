@@ -10,7 +10,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.config import ConfigErrors, Settings, diff, load
+from asyncmqd.config.diff import diff
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
+from asyncmqd.config.models import Settings
 from asyncmqd.config.tables import FromTable, keys_of
 from asyncmqd.config.transfer import packed, unpacked
 from asyncmqd.daemon.children.limit_split import share_of

@@ -21,7 +21,7 @@ import msgspec
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
-from asyncmqd.config import Settings
+from asyncmqd.config.models import Settings
 from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon.application import Application, Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.config import Settings
+from asyncmqd.config.models import Settings
 from asyncmqd.config.transfer import packed
 from asyncmqd.daemon.application import Application, named_scanners
 from asyncmqd.daemon.children.ipc import Answer, Hello

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.config import Settings
+from asyncmqd.config.models import Settings
 from asyncmqd.config.transfer import packed
 from asyncmqd.daemon.application import Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer

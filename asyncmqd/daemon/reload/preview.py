@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend, StoreError
-from asyncmqd.config import Plan
+from asyncmqd.config.diff import Plan
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
 

@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncmqd.config import ConfigErrors, Plan, Settings, diff, load
+from asyncmqd.config.diff import Plan, diff
+from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.load import load
+from asyncmqd.config.models import Settings
 from asyncmqd.daemon.control import Refused
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.serving import Serving
