@@ -56,6 +56,7 @@ class Execution:
     def __init__(self, options: QueueOptions, context: ProcessContext) -> None:
         self.options = options
         self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
+        self._policy_of_unknown = options.policy(None, None)
         self.observer = context.observer
         self._backend = context.backend
         self.registry = context.registry
@@ -70,10 +71,11 @@ class Execution:
         """Run by other limits from the next job on."""
         self.options = options
         self._policies.clear()
+        self._policy_of_unknown = options.policy(None, None)
 
-    def policy(self, task: TaskDef | None, retries: int | None) -> Policy:
+    def policy(self, task: TaskDef, retries: int | None) -> Policy:
         """`QueueOptions.policy`, made once for each task."""
-        key = ("" if task is None else task.name, retries)
+        key = (task.name, retries)
         known = self._policies.get(key)
         if known is None:
             if len(self._policies) >= _POLICIES:
@@ -113,7 +115,7 @@ class Execution:
 
     def _prepare(self, run: Run) -> Outcome | None:
         """Decode, look up, check the age. An outcome here means that the task is not called."""
-        run.policy = self.policy(None, None)
+        run.policy = self._policy_of_unknown
         try:
             spec = decode_spec(run.claim.payload, self._backend.payload_limit, run.claim.size)
         except (CorruptPayload, PayloadTooLarge) as error:
@@ -178,7 +180,8 @@ class Execution:
             else:
                 call = functools.partial(_call_plain, task.function, *args, **kwargs)
                 value = await self.threads.run(call, run)
-            while is_awaitable(value):  # of a plain function that wraps an async one
+            # A plain function may wrap an async one.
+            while value is not None and is_awaitable(value):
                 value = await value
             return value
         finally:
