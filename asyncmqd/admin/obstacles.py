@@ -14,6 +14,7 @@ from asyncmqd.admin.facts import LISTED, SILENT, Facts, Process, task_of
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import PAGE
 from asyncmqd.domain.serving import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
+from asyncmqd.domain.shared_limits import permits
 
 START, RELOAD = "systemctl start asyncmqd", "asyncmqd reload"
 RESTART, LOG = "systemctl restart asyncmqd", "journalctl -u asyncmqd -e"
@@ -164,6 +165,29 @@ def _rate_limited(facts: Facts) -> Reason | None:
     )
 
 
+def _limited_everywhere(facts: Facts) -> Reason | None:
+    """As many run, in all daemons together, as `global_concurrency` says."""
+    declared, ghosts = facts.outlook.limits, facts.outlook.ghosts
+    if declared is None or permits(declared, facts.counts.active + ghosts) != 0:
+        return None
+    most, since = declared.limits.concurrency, rfc3339(declared.since)
+    state = f"{facts.counts.active} of {most} jobs run in all daemons"
+    if not most:
+        state = "no job may run in any daemon"
+    elif ghosts:
+        state += f", and the code of {_count(ghosts, 'job')} that was taken away may still run"
+    return Reason(
+        name="global_concurrency",
+        sentence=f"{behind(facts)}{state}: global_concurrency is {most}, declared by {declared.by}"
+        f" at {since}.",
+        since=since if not most else None,
+        changes="a job ends, or `global_concurrency` is raised"
+        if most
+        else "`global_concurrency` is raised",
+        command=RELOAD,
+    )
+
+
 def _degraded(facts: Facts) -> Reason | None:
     said = [each.said.degraded for each in facts.claiming]
     if not all(said):
@@ -177,7 +201,7 @@ def _degraded(facts: Facts) -> Reason | None:
 
 
 OF_PROCESSES: tuple[Judge, ...] = (_not_served, _silent, _held)
-OF_LIMITS: tuple[Judge, ...] = (_busy, _rate_limited, _degraded)
+OF_LIMITS: tuple[Judge, ...] = (_limited_everywhere, _busy, _rate_limited, _degraded)
 
 
 # ---------------------------------------------------------------------- words

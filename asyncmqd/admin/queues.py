@@ -12,7 +12,7 @@ from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.schedules import ScheduleView, of_queue
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.admin.workers import list_workers
-from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.backends.base import PAGE, BaseBackend, Outlook
 from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.names import did_you_mean
@@ -29,6 +29,16 @@ class PauseView(msgspec.Struct, frozen=True, kw_only=True):
     since: str | None
     by: str | None
     reason: str | None
+
+
+class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of a queue that hold over all daemons, and how near it is to them."""
+
+    concurrency: int | None  # None: no limit
+    held: int  # active jobs, and those that were taken away while their code may still run
+    ghosts: int  # the latter
+    by: str  # the process that declared them
+    since: str | None
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +80,7 @@ class QueueView(QueueCounts, frozen=True, kw_only=True):
     next_due: str | None
     next_lease_end: str | None
     parked_tasks: tuple[str, ...]
+    limits: LimitsView | None  # that hold over all daemons; None: none were ever declared
     concurrency: int  # of all workers together
     running: int
     workers: list[str]
@@ -109,6 +120,7 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
         next_due=rfc3339(outlook.next_due),
         next_lease_end=rfc3339(outlook.next_lapse),
         parked_tasks=outlook.parked_tasks,
+        limits=limits_view(outlook, counts),
         concurrency=sum(worker.queues[queue].concurrency for worker in serving),
         running=sum(worker.queues[queue].running for worker in serving),
         workers=[worker.id for worker in serving],
@@ -132,6 +144,20 @@ def pause_view(pause: Pause | None) -> PauseView | None:
     if pause is None:
         return None
     return PauseView(since=rfc3339(pause.since), by=pause.by or None, reason=pause.reason or None)
+
+
+def limits_view(outlook: Outlook, counts: Counts) -> LimitsView | None:
+    """What is in force, as operators see it."""
+    declared = outlook.limits
+    if declared is None:
+        return None
+    return LimitsView(
+        concurrency=declared.limits.concurrency,
+        held=counts.active + outlook.ghosts,
+        ghosts=outlook.ghosts,
+        by=declared.by,
+        since=rfc3339(declared.since),
+    )
 
 
 def _fields(counts: Counts) -> dict[str, Any]:

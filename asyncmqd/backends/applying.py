@@ -11,12 +11,13 @@ import operator
 from typing import Protocol, TypeVar
 
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.states import TERMINAL, Edge, Rank, state_of
+from asyncmqd.domain.states import TERMINAL, Edge, Rank, State, state_of
 
 VALUES = ("failures", "crashes", "solo", "error", "result", "progress")
 NO_VALUES = (None,) * len(VALUES)
 values_of = operator.attrgetter(*VALUES)
 
+_ACTIVE = str(State.ACTIVE)
 _ENDED = frozenset(map(str, TERMINAL))
 _TAIL, _KEPT = Rank.TAIL, Rank.KEPT  # an enumeration's members are slow to get
 _state_of = functools.lru_cache(maxsize=1_000)(state_of)
@@ -41,6 +42,12 @@ class Lines(Protocol[R_contra]):
     def is_name_taken(self, row: R_contra) -> bool:
         """Whether another live job has its unique name."""
 
+    def leave_ghost(self, row: R_contra) -> None:
+        """Have the claim of an active row keep its permit, if the queue has limits."""
+
+    def end_ghost(self, id: str, token: int) -> None:
+        """The holder of a claim that was taken away says that its code has ended."""
+
     def revive(self, row: R_contra) -> None:
         """Have its age count from now, and its unique name be its own again."""
 
@@ -62,7 +69,11 @@ def apply(lines: Lines[R_contra], row: R_contra | None, change: Change) -> Answe
     path = change.path
     answer = _judge(lines, row, change, path)
     if row is not None and answer == "applied":
+        if change.outside and change.takes_away and row.place == _ACTIVE:
+            lines.leave_ghost(row)
         _place(lines, row, change, path)
+    else:
+        lines.end_ghost(change.id, change.token)
     return answer
 
 

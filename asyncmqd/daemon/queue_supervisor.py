@@ -59,6 +59,8 @@ class QueueSupervisor:
         """Serve with these options from now on: in place, if that can be."""
         before, self.options = self.options, options
         if options == before and self._wanted:
+            if self.worker is not None:
+                self.worker.declare_limits()
             return
         self._wanted = True
         self._observer.event("queue.changed", queue=self.queue, **_numbers(options))
@@ -68,6 +70,7 @@ class QueueSupervisor:
             self._end()
         else:
             self.worker.adjust(options)
+            self.worker.declare_limits()
 
     def stop(self) -> None:
         """Drain, and end. From now on no schedule fires, for nobody here would run the job."""
@@ -161,7 +164,12 @@ class QueueSupervisor:
         limiter = self._kept_limiter()
         scanners = [self._scanners[name] for name in self.options.scanners]
         self.worker = Worker(
-            self.queue, self._context, self.options, scanners=scanners, limiter=limiter
+            self.queue,
+            self._context,
+            self.options,
+            scanners=scanners,
+            limiter=limiter,
+            declares=True,
         )
         self._observer.event("queue.started", queue=self.queue, **_numbers(self.options))
         await self.worker.run()

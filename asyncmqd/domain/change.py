@@ -53,6 +53,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return EDGES[self.edge]
 
     @property
+    def takes_away(self) -> bool:
+        """Whether the holder of a claim is not asked first, and its code runs on for a while."""
+        return self.outside and self.edge == "cancel"
+
+    @property
     def target(self) -> str:
         """The place that the job goes to."""
         return self.place or self.path.place

@@ -27,6 +27,7 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Policy, Retention
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.tasks import TaskDef
 
 FIXED_KEYS = frozenset({"scanners"})
@@ -37,6 +38,7 @@ CustomScanner = Callable[..., Awaitable[Any]]
 
 _MOST_KEPT = 10**9
 _MOST_STARTS = 1_000_000
+_MOST_ACTIVE = 1_000_000
 _KEPT = Retention()
 _DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _SCANNER = matching(
@@ -50,6 +52,11 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: Annotated[
         int, whole(1, 10_000, "jobs"), "Jobs that run at the same time in this daemon."
     ] = 10
+    global_concurrency: Annotated[
+        int | None,
+        whole(0, _MOST_ACTIVE, "jobs"),
+        "Jobs that run at the same time in all daemons of the store; 0: none; unset: no limit.",
+    ] = None
     rate_limit: Annotated[
         float | None,
         number(0, _MOST_STARTS, "starts"),
@@ -110,6 +117,11 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     def retention(self) -> Retention:
         """How long ended jobs are kept."""
         return Retention(**{key: getattr(self, key) for key in Retention.__struct_fields__})
+
+    @property
+    def shared_limits(self) -> SharedLimits:
+        """The limits that hold over all daemons."""
+        return SharedLimits(concurrency=self.global_concurrency)
 
     @property
     def drain_limit(self) -> float:

@@ -30,8 +30,9 @@ class Worker:
     """Claims, runs, scans and schedules for one queue until it is cancelled.
 
     `scanners` run beside it: those that `options` name, or others. `slots` and `limiter` may be
-    given, to share them; otherwise they are made from the options. Create it in the event loop that
-    runs it.
+    given, to share them; otherwise they are made from the options. With `declares`, those of its
+    limits that hold over all daemons are declared; else those that others declared hold. Create it
+    in the event loop that runs it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Worker:
         scanners: Sequence[CustomScanner] = (),
         slots: Slots | None = None,
         limiter: RateLimiter | None = None,
+        declares: bool = False,
     ) -> None:
         self.queue = check_queue_name(queue)
         self.context = context
@@ -59,6 +61,8 @@ class Worker:
             Capacity(self._slots, limiter or _limiter_of(options)),
             self._scanner,
         )
+        self._declares = declares
+        self.declare_limits()
 
     # ------------------------------------------------------------------ life
 
@@ -133,6 +137,12 @@ class Worker:
             raise RuntimeError(f"the scanner raised {type(error).__name__}") from error
 
     # ------------------------------------------------------------------ changing
+
+    def declare_limits(self) -> None:
+        """Have the limits of the options hold over all daemons, at a start or a reload."""
+        if self._declares:
+            self._claims.declaring.declare(self.options.shared_limits)
+            self._claims.ring()
 
     def adjust(self, options: QueueOptions) -> None:
         """Take other numbers and schedules in place; running jobs and limiter tokens stay.

@@ -19,6 +19,7 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.serving import Load, Serving
 from asyncmqd.domain.settle import run_now
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
@@ -137,6 +138,22 @@ async def slots_are_taken(store: BaseBackend) -> None:
     await claim(store)
 
 
+async def as_many_run_as_may_in_all_daemons(store: BaseBackend) -> None:
+    await slots_are_taken(store)
+    await serve(store, Load(concurrency=5))
+    await store.declare_limits("mail", SharedLimits(concurrency=1), DAEMON)
+
+
+async def none_may_run_in_any_daemon(store: BaseBackend) -> None:
+    await serve(store)
+    await store.declare_limits("mail", SharedLimits(concurrency=0), DAEMON)
+
+
+async def code_of_a_removed_job_may_run(store: BaseBackend) -> None:
+    await as_many_run_as_may_in_all_daemons(store)
+    await store.remove("mail", ["first"])
+
+
 async def rate_is_used_up(store: BaseBackend) -> None:
     await serve(store, Load(1, rate_limit=10.0, rate_interval=60.0, opens=50.0))
 
@@ -223,6 +240,27 @@ SCENES = [
         "slots_busy",
         "slots_busy",
         "It waits behind 1 job: all slots are busy (1), longest with first (shop.add, 0 s)",
+        "asyncmqd reload",
+    ),
+    Scene(
+        as_many_run_as_may_in_all_daemons,
+        "global_concurrency",
+        "global_concurrency",
+        f"1 of 1 jobs run in all daemons: global_concurrency is 1, declared by {DAEMON}",
+        "asyncmqd reload",
+    ),
+    Scene(
+        none_may_run_in_any_daemon,
+        "global_concurrency",
+        "global_concurrency",
+        "no job may run in any daemon: global_concurrency is 0",
+        "asyncmqd reload",
+    ),
+    Scene(
+        code_of_a_removed_job_may_run,
+        "global_concurrency",
+        "global_concurrency",
+        "0 of 1 jobs run in all daemons, and the code of 1 job that was taken away may still run",
         "asyncmqd reload",
     ),
     Scene(rate_is_used_up, "rate_limit", "rate_limit", "10 in 60 s is used up", "asyncmqd reload"),

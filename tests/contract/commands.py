@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
 from tests.contract.model import (
     FAR,
@@ -18,6 +19,7 @@ from tests.contract.model import (
     Command,
     Decision,
     Declare,
+    DeclareLimits,
     EditSchedule,
     Extend,
     Fire,
@@ -169,6 +171,11 @@ _PLAIN = {
     ),
     "operate": st.one_of(
         st.builds(Pause, st.sampled_from([False, False, True]), st.sampled_from(["ann", "bob"])),
+        st.builds(
+            DeclareLimits,
+            st.builds(SharedLimits, concurrency=st.sampled_from([1, 2, 3, 0, None])),
+            st.sampled_from(["one", "two"]),
+        ),
         _REMOVES,
         _PURGES,
     ),

@@ -63,6 +63,8 @@ class History:
         answers, claims = reply
         if "applied" not in answers and not claims:
             assert after["jobs"] == before["jobs"], "a refused decision changed something"
+        if claims and after["limits"] and (limit := after["limits"][0].concurrency) is not None:
+            assert after["counts"].active + after["ghosts"] <= limit, "more run than may"
         ids = [each.change.id for each in command.decisions]
         if len(set(ids)) == len(ids):
             for decision, answer in zip(command.decisions, answers, strict=False):
@@ -71,6 +73,8 @@ class History:
             return
         places = Counter(each.place for each in before["jobs"][State.WAITING])
         free = 0 if before["counts"].paused else places[State.WAITING]
+        if before["limits"] and (limit := before["limits"][0].concurrency) is not None:
+            free = min(free, max(0, limit - before["counts"].active - before["ghosts"]))
         line = [each.id for each in before["jobs"][State.WAITING]][: min(free, command.limit)]
         assert [each[0] for each in claims] == line, "not the first ones, or not all there were"
 

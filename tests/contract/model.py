@@ -16,6 +16,7 @@ from asyncmqd.backends.base import BaseBackend, Held
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import TERMINAL, State
 
 FAR = 10_000.0  # seconds
@@ -132,6 +133,17 @@ class Pause(msgspec.Struct, frozen=True):
         return await side.backend.pause(side.queue, self.paused, self.by, "moving")
 
 
+class DeclareLimits(msgspec.Struct, frozen=True):
+    """Have limits hold over all daemons."""
+
+    limits: SharedLimits
+    by: str
+
+    async def play(self, side: Side) -> Any:
+        declared = await side.backend.declare_limits(side.queue, self.limits, self.by)
+        return declared and (declared.limits, declared.by)
+
+
 class Remove(msgspec.Struct, frozen=True):
     """Delete by id."""
 
@@ -210,6 +222,7 @@ Command = (
     | Unpark
     | Prune
     | Pause
+    | DeclareLimits
     | Remove
     | Purge
     | Declare
@@ -269,6 +282,8 @@ async def snapshot(side: Side) -> dict[str, Any]:
         "counts": (await backend.counts([queue]))[queue],
         "waiting": outlook.waiting,
         "pause": outlook.pause and (outlook.pause.by, outlook.pause.reason),
+        "limits": outlook.limits and (outlook.limits.limits, outlook.limits.by),
+        "ghosts": outlook.ghosts,
         "next_due": _rough(outlook.next_due, now),
         "next_lapse": _rough(outlook.next_lapse, now),
         "schedules": [

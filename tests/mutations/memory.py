@@ -22,6 +22,13 @@ MEMORY = mutations(
     "memory",
     (
         _row("if job.id in self._queue.rows:", "if False:", "adding"),
+        _row(
+            "return len(self.lines[State.ACTIVE]) + len(self.ghosts)",
+            "return len(self.lines[State.ACTIVE])",
+            "shared_limits",
+        ),
+        _edit("if (freed and left) or any", "if any", "shared_limits"),
+        _edit("in_force(data.limits, told)", "data.limits or told", "shared_limits"),
         _edit("            row.token += 1\n", "", "claiming fencing"),
         # These three are wrong in the model and in the store alike: only rules notice.
         _edit(
@@ -43,7 +50,7 @@ MEMORY = mutations(
         ),
         _edit("while moved < page and", "while", "delays"),
         _row("(row.priority, self._queue.next())", "(0, self._queue.next())", "adding"),
-        _edit("claims = [] if data.pause else", "claims = [] if False else", "administration"),
+        _edit("        if queue.pause:\n", "        if False:\n", "administration"),
         _edit("or row.token != held.token", "", "leases"),
         _edit(" or row.place != State.ACTIVE", "", "leases fencing"),
         _edit("for row in rows if row.rank <= now]", "for row in rows]", "leases"),

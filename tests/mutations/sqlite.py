@@ -18,6 +18,13 @@ SQLITE = mutations(
             ";\n\n-- name: unique_name",
             "unique",
         ),
+        ("turns.py", "    return active + number\n", "    return active\n", "shared_limits"),
+        (
+            "turns.py",
+            "    if held < before and not is_closed and _any_waiting(tx, queue):\n",
+            "    if False:\n",
+            "shared_limits",
+        ),
         (
             "creation.py",
             'if end == "-journal" and _names_another(beside):',
@@ -62,7 +69,12 @@ SQLITE = mutations(
             "row.kept_in is not None:",
             "administration claiming retention",
         ),
-        ("moves.py", "if limit <= 0 or is_paused(tx, queue):", "if limit <= 0:", "administration"),
+        (
+            "turns.py",
+            "[] if paused else moves.claim(tx, queue, limit",
+            "moves.claim(tx, queue, limit",
+            "administration",
+        ),
         (
             "moves.sql",
             "INSERT OR REPLACE INTO paused",

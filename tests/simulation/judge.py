@@ -67,6 +67,8 @@ class History:
     lives: dict[tuple[str, str], Life] = field(default_factory=dict)
     live: set[tuple[str, str]] = field(default_factory=set)  # those that have not ended
     fired: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    # Claims that were taken away while their code ran, by id and token: the ends of their leases.
+    ghosts: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Judge:
     relaxed: bool = False
     period: float = 0.0  # seconds between the instants of the schedule
     every: float = 0.0  # seconds between the instants of the schedule, where no burst may be
+    limit: int | None = None  # jobs of a queue that run in all processes together
     slow: bool = False  # messages may take long, or processes stand still
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
     pids: list[Any] = field(default_factory=list)  # the same, by their pids
@@ -171,12 +174,25 @@ class Judge:
         _limit: int,
         lease: float,
         worker: str,
-        turn: Turn,
+        *rest: Any,
     ) -> None:
+        turn: Turn = rest[-1]
         for change, answer in zip(changes, turn.answers, strict=True):
             self._changed(sender, change, answer)
         for claim in turn.claims:
             self._claimed(claim, worker, lease)
+        if turn.claims and self.limit is not None:
+            self._check_limit(queue)
+
+    def _check_limit(self, queue: str) -> None:
+        """Active jobs, and those taken away whose code may run, are no more than may be."""
+        history = self.history
+        active = sum(
+            life.place == ACTIVE for (name, _), life in history.lives.items() if name == queue
+        )
+        history.ghosts = {each: due for each, due in history.ghosts.items() if due > self.clock}
+        held = active + len(history.ghosts)
+        check(held <= (self.limit or 0), held, "hold a permit of", self.limit)
 
     def _saw_apply(self, sender: Any, queue: str, changes: list[Change], answers: Any) -> None:
         for change, answer in zip(changes, answers, strict=True):
@@ -196,6 +212,10 @@ class Judge:
     def _changed(self, sender: Any, change: Change, answer: Answer) -> None:
         life = self.history.lives.get((change.queue, change.id))
         check(answer == self._right_answer(life, change), "answered", answer, change, life)
+        if answer != "applied":
+            self.history.ghosts.pop((change.id, change.token), None)
+        elif life is not None and life.place == ACTIVE and change.edge == "cancel":
+            self.history.ghosts[change.id, change.token] = life.due
         if life is None or answer != "applied":
             return
         if life.state is ACTIVE:

@@ -71,6 +71,7 @@ class Plan:
     faults: frozenset[str]
     length: float  # seconds in which faults occur
     orders: tuple[Order, ...]
+    limit: int | None = None  # jobs of a queue that run in all processes together
 
 
 def draw_plan(seed: int) -> Plan:
@@ -123,6 +124,33 @@ def draw_poisoned_plan(seed: int) -> Plan:
         faults=frozenset({"poison"}) | rng.choice((NONE, NONE, others)),
         length=length,
         orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
+def draw_limited_plan(seed: int) -> Plan:
+    """A world of several processes that together may run fewer jobs than each has slots for.
+
+    Jobs are cancelled while they run; wake-ups are not lost, so that one that is forgotten shows.
+    """
+    rng = random.Random(f"limited {seed}")
+    length = rng.uniform(4, 8)
+    tasks = (("quick", ()), ("sleepy", (0.3,)), ("sleepy", (2.0,)), ("slow", ()), ("flaky", (1,)))
+    orders = [
+        Order(rng.uniform(0, length), "a", *rng.choice(tasks), rng.choice((1, 2, 4)), 0.0, 5)
+        for _ in range(rng.randint(4, 9))
+    ]
+    others = ("kill", "stop", "pause", "loss", "rollback", "outage", "cut")
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((2, 3)),
+        queues=("a",),
+        concurrency=rng.choice((3, 10)),
+        rate=None,
+        every=None,
+        faults=frozenset({"cancel", *rng.sample(others, rng.choice((0, 1, 2)))}),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+        limit=rng.choice((1, 2, 3)),
     )
 
 

@@ -90,7 +90,10 @@ class Process:
         self._server.judge.processes[context.presence.id] = self
         await self._reclaim(context)
         async with context:
-            self.workers = [Worker(name, context, self._queues[name]) for name in self._queues]
+            self.workers = [
+                Worker(name, context, options, declares=options.global_concurrency is not None)
+                for name, options in self._queues.items()
+            ]
             running = [asyncio.create_task(worker.run()) for worker in self.workers]
             self.ready = True
             await self._stopping.wait()

@@ -11,6 +11,7 @@ from tests.simulation.plan import (
     Plan,
     draw_dense_plan,
     draw_jumping_plan,
+    draw_limited_plan,
     draw_plan,
     draw_poisoned_plan,
     draw_unique_plan,
@@ -22,6 +23,7 @@ POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -39,6 +41,11 @@ def play_poisoned(seed: int) -> Report:
 def play_jumping(seed: int) -> Report:
     """One world whose clock jumps. Raises AssertionError that tells how to play it again."""
     return _play(draw_jumping_plan(seed), "one_jumping_seed")
+
+
+def play_limited(seed: int) -> Report:
+    """One world with a limit over all processes. Raises AssertionError like the others."""
+    return _play(draw_limited_plan(seed), "one_limited_seed")
 
 
 def play_dense(seed: int) -> Report:

@@ -14,12 +14,14 @@ from tests.simulation.seeds import (
     COUNT,
     DENSE,
     JUMPING,
+    LIMITED,
     POISONED,
     SHARES,
     UNIQUE,
     play,
     play_dense,
     play_jumping,
+    play_limited,
     play_poisoned,
     play_unique,
     regressions,
@@ -53,6 +55,18 @@ def test_many_jumping_seeds(share: int, seen: Callable[[str], None]) -> None:
     """Nobody is recovered by a jump of the store's clock, and no schedule misses or repeats."""
     reports = [play_jumping(seed) for seed in range(share, JUMPING, 2)]
     seen(f"simulation with a clock that jumps {share + 1} of 2: {summary(reports)}, 0 rules broken")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_limited_seeds(seen: Callable[[str], None]) -> None:
+    """No more jobs run in all processes together than may, and none waits while one may run."""
+    reports = [play_limited(seed) for seed in range(LIMITED)]
+    seen(f"simulation with a limit over all processes: {summary(reports)}, 0 rules broken")
+
+
+def test_one_limited_seed() -> None:
+    """The world of SEED in the environment with a limit over all processes, or the first."""
+    play_limited(int(os.environ.get("SEED", "0")))
 
 
 def test_a_clock_that_goes_back_and_comes_again_between_two_looks() -> None:

@@ -10,6 +10,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import State
 
 QUEUES = ("mail", "reports")
@@ -55,6 +56,10 @@ async def fill(store: BaseBackend) -> None:
         if edge in {"release", "recover"}:  # out of the way of the next one
             [again] = await store.claim("mail", 1, LEASE, "host-1/abc#1")
             await store.apply("mail", [change(again, "snooze", delay=1_000.0)])
+    assert await store.declare_limits("mail", SharedLimits(concurrency=1_000), "host-1/abc")
+    await store.add("mail", [job("removed", 0)])
+    await store.claim("mail", 1, LEASE, "host-1/abc#1")
+    await store.remove("mail", ["removed"])
     await store.add("mail", [job("low", 200), job("first", 0), job("second", 0), job("later", 5)])
     await store.add("mail", [job("delayed", 7, delay=7_200.0)])
     await store.add("mail", [job("large", 201), job("large and delayed", 7, delay=9_000.0)])
@@ -78,7 +83,11 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
     }
     plain: dict[str, Any] = msgspec.to_builtins(found)
     for name, queue in plain.items():
-        pause = (await store.outlook([name]))[name].pause
+        outlook = (await store.outlook([name]))[name]
+        pause = outlook.pause
+        if outlook.limits is not None:  # no release before layout 7 had any
+            queue["limits"] = msgspec.to_builtins(outlook.limits)
+            queue["ghosts"] = outlook.ghosts
         if pause is not None and pause != Pause():  # no release before layout 4 noted more
             queue["pause"] = msgspec.to_builtins(pause)
         for row in (row for rows in queue["jobs"].values() for row in rows):

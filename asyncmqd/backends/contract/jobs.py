@@ -9,6 +9,7 @@ import msgspec
 
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -16,6 +17,9 @@ class Turn(msgspec.Struct, frozen=True):
 
     answers: list[Answer]  # one for each change, in order
     claims: list[Claim]
+    limits: DeclaredLimits | None = None  # those over all daemons that it was judged by
+    # Seconds until time alone lets more start, where these limits held jobs back.
+    opens_in: float | None = None
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -53,8 +57,12 @@ class JobStore(abc.ABC):
         limit: int,
         lease: float,
         worker: str,
+        told: DeclaredLimits | None = None,
     ) -> Turn:
         """`apply(changes)`, then `claim(...)`. `limit` 0 claims nothing.
+
+        No more jobs are claimed than the limits over all daemons allow; see `declare_limits`. A
+        worker says by `told` which it was last judged by: a store that has lost them takes these.
 
         It is one round trip for up to a page of each. When it fails, part of it may be done.
         """
@@ -72,6 +80,17 @@ class JobStore(abc.ABC):
         An edge that `revives` makes the moment of the change the job's `created`.
         """
         return (await self.turn(queue, changes, 0, 0.0, "")).answers
+
+    @abc.abstractmethod
+    async def declare_limits(
+        self, queue: str, limits: SharedLimits, by: str
+    ) -> DeclaredLimits | None:
+        """Have these limits hold over all daemons from now on; what is in force then.
+
+        A permit of `concurrency` is held by each active job, and by each *ghost*: a job that was
+        cancelled or removed while it was active, until its holder sends a change with its token,
+        or the lease of that claim has ended. Waiting workers are woken.
+        """
 
     @abc.abstractmethod
     async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:

@@ -10,6 +10,7 @@ import msgspec
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State
 
 PAGE = 500  # the most that one call of an upkeep verb moves, so that no call blocks a store
@@ -24,6 +25,8 @@ class Outlook(msgspec.Struct, frozen=True):
     next_lapse: float | None  # the first lease's end
     parked_tasks: tuple[str, ...] = ()  # tasks that have parked jobs, sorted
     pause: Pause | None = None  # while it is paused
+    limits: DeclaredLimits | None = None  # those that hold over all daemons
+    ghosts: int = 0  # jobs that were taken from their holders, whose permits are not free yet
 
 
 class Lapsed(msgspec.Struct, frozen=True):

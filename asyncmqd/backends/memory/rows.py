@@ -11,6 +11,7 @@ import msgspec
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State, parked_place, state_of
 
 Key = tuple[float, float]
@@ -83,6 +84,8 @@ class Queue:
         self.lines: defaultdict[str, Line] = defaultdict(Line)
         self.schedules: dict[str, ScheduleRecord] = {}
         self.pause: Pause | None = None
+        self.limits: DeclaredLimits | None = None
+        self.ghosts: dict[tuple[str, int], float] = {}  # id and token, to the end of the lease
         self.bytes = 0  # of all ended jobs
         self._count = 0
 
@@ -108,7 +111,18 @@ class Queue:
         id = self.names.get(name, "")
         return id if self.is_live(id) else ""
 
+    def leave_ghost(self, row: Row) -> None:
+        """See `applying.Lines`."""
+        if self.limits is not None and row.place == State.ACTIVE:
+            self.ghosts[row.id, row.token] = row.rank
+
+    def holding(self, now: float) -> int:
+        """How many hold a permit."""
+        self.ghosts = {each: end for each, end in self.ghosts.items() if end > now}
+        return len(self.lines[State.ACTIVE]) + len(self.ghosts)
+
     def delete(self, row: Row) -> None:
+        self.leave_ghost(row)
         self._leave(row)
         del self.rows[row.id]
         if row.unique and self.names[row.unique] == row.id:
@@ -172,6 +186,12 @@ class Jobs:
 
     def is_name_taken(self, row: Row) -> bool:
         return bool(row.unique) and self._queue.holder(row.unique) not in {"", row.id}
+
+    def leave_ghost(self, row: Row) -> None:
+        self._queue.leave_ghost(row)
+
+    def end_ghost(self, id: str, token: int) -> None:
+        self._queue.ghosts.pop((id, token), None)
 
     def revive(self, row: Row) -> None:
         row.created = self._now

@@ -21,6 +21,13 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import (
+    DeclaredLimits,
+    SharedLimits,
+    declared,
+    in_force,
+    permits,
+)
 from asyncmqd.domain.states import EDGES, State, parked_place, state_of
 
 _stores: defaultdict[str, Store] = defaultdict(Store)
@@ -64,20 +71,48 @@ class InMemoryBackend(InMemoryRegistry):
         limit: int,
         lease: float,
         worker: str,
+        told: DeclaredLimits | None = None,
     ) -> Turn:
         with self._store.lock:
             data = self._store.queues[queue]
+            data.limits = in_force(data.limits, told)
+            held = data.holding(self._now())
             answers = [self._apply(data, change) for change in changes]
             ended = [
                 change.id
                 for change, answer in zip(changes, answers, strict=True)
                 if answer == "applied" and change.path.target.terminal
             ]
-            claims = [] if data.pause else list(self._claim(queue, data, limit, lease, worker))
-        if any(change.path.target is State.WAITING for change in changes):
+            freed = held > data.holding(self._now())
+            claims = self._claim_allowed(queue, data, limit, lease, worker)
+            left = permits(data.limits, data.holding(self._now()))
+            opens_in = self._opens_in(data) if left == 0 and len(claims) < limit else None
+        if (freed and left) or any(change.path.target is State.WAITING for change in changes):
             self._store.wake(queue)
         self._store.tell(queue, ended)
-        return Turn(answers, claims)
+        return Turn(answers, claims, data.limits, opens_in)
+
+    def _claim_allowed(
+        self, name: str, queue: Queue, limit: int, lease: float, worker: str
+    ) -> list[Claim]:
+        if queue.pause:
+            return []
+        allowed = permits(queue.limits, queue.holding(self._now()))
+        number = limit if allowed is None else min(limit, allowed)
+        return list(self._claim(name, queue, number, lease, worker))
+
+    def _opens_in(self, queue: Queue) -> float | None:
+        soonest = min(queue.ghosts.values(), default=None)
+        return None if soonest is None else soonest - self._now()
+
+    async def declare_limits(
+        self, queue: str, limits: SharedLimits, by: str
+    ) -> DeclaredLimits | None:
+        with self._store.lock:
+            data = self._store.queues[queue]
+            data.limits = declared(data.limits, limits, by, self._now())
+        self._store.wake(queue)
+        return data.limits
 
     def _claim(
         self, name: str, queue: Queue, limit: int, lease: float, worker: str
@@ -201,6 +236,8 @@ class InMemoryBackend(InMemoryRegistry):
                 sorted(place.removeprefix(parked_place("")) for place in queue.parked_places())
             ),
             pause=queue.pause,
+            limits=queue.limits,
+            ghosts=queue.holding(self._now()) - len(queue.lines[State.ACTIVE]),
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:

@@ -1,11 +1,12 @@
--- The arguments of turn.lua, from the tenth on. First the number of kinds of change, and of each:
+-- The arguments of turn.lua, from the eleventh on. First the number of kinds of change, and of each:
 -- rank of its edge, whether that leads out of an ended state (0, 1), whether it may lead out of
--- places of parked jobs (0, 1), target place, whether it parks (0, 1), whether to raise the token (0, 1),
+-- places of parked jobs (0, 1), target place, whether it parks (0, 1), whether to raise the token (0, 1,
+-- 2: and the code of its holder runs on),
 -- whether the lease must have ended (0, 1), delay and how long the job is kept (microseconds; -1 by
 -- number, -2 not at all), new failures, crashes and solo (empty: as they are), the number of the
 -- edge's sources, the sources. Then of each change: number of its kind, id, token, the number of
 -- further arguments, fields of `left:<id>` and their values.
-local at = 10
+local at = 11
 
 local function read_kind()
   local rank, ended, from_parked, place, parks, outside, lapsed = unpack(ARGV, at + 1, at + 7)
@@ -14,7 +15,7 @@ local function read_kind()
   at = at + 13 + count
   local kind = {
     rank = rank, ended = ended == '1', place = place, parks = parks == '1', sources = {},
-    outside = outside == '1', lapsed = lapsed == '1', delay = tonumber(delay),
+    outside = outside ~= '0', takes_away = outside == '2', lapsed = lapsed == '1', delay = tonumber(delay),
     kept = tonumber(kept), run = {
       [FAILURES] = tonumber(failures), [CRASHES] = tonumber(crashes), [SOLO] = tonumber(solo)}}
   for _, source in ipairs(from_parked == '1' and with_parked(sources) or sources) do
@@ -27,7 +28,7 @@ end
 -- The kinds, and all places that are sources of one.
 local function read_kinds()
   local kinds, places, seen = {}, {}, {}
-  for number = 1, tonumber(ARGV[10]) do
+  for number = 1, tonumber(ARGV[11]) do
     kinds[number] = read_kind()
     for place in pairs(kinds[number].sources) do
       places[#places + 1], seen[place] = not seen[place] and place or nil, true

@@ -1,10 +1,15 @@
--- Delete jobs that stand in the places `where`; `ended` has those places that are ended ones.
-local function delete(ids, where, ended)
+-- Delete jobs that stand in the places `where`; `ended` has those places that are ended ones. A
+-- claim in the place `active` keeps its permit, for the code of its holder runs on.
+local function delete(ids, where, ended, active)
   if #ids == 0 then
     return
   end
   local keys, bytes, runs, live = {}, 0, read_runs(ids), {}
   for number, id in ipairs(ids) do
+    if where[number] == active and runs[number] and redis.call('EXISTS', base .. 'limits') == 1 then
+      redis.call('ZADD', base .. 'ghosts', redis.call('ZSCORE', base .. active, id),
+        ghost(id, runs[number][TOKEN]))
+    end
     keys[2 * number - 1], keys[2 * number] = base .. 'job:' .. id, base .. 'left:' .. id
     leave(where[number], id)
     if ended[where[number]] then

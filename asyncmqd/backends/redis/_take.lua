@@ -1,22 +1,18 @@
--- Takes waiting jobs for turn.lua: each gets the next token and a lease. An instance that gets fewer
--- than it asked for is one to wake later; one that is full is not, and passes on what it leaves behind.
-local function note_waiter(full, channel)
-  if full then
-    redis.call('SREM', base .. 'waiters', channel)
-    if redis.call('EXISTS', base .. ARGV[1]) == 1 then
-      wake()
-    end
-  elseif channel ~= '' then
-    redis.call('SADD', base .. 'waiters', channel)
-  end
-end
+-- Takes waiting jobs for turn.lua: each gets the next token and a lease.
 
--- The claims: id, run, string of the job.
+-- The claims: id, run, string of the job; then the limits that they were judged by, packed, if there
+-- are any, and in how many microseconds time alone lets more start, if they held some back.
 local function take(limit)
   local lease, worker, channel, most = unpack(ARGV, 4, 7)
   local piece = tonumber(ARGV[8])
-  local paused = redis.call('EXISTS', base .. 'paused') == 1
-  local popped = paused and {} or redis.call('ZPOPMIN', base .. ARGV[1], limit)
+  local paused, stored = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
+  local allowed, limits, declared = limit, false, false
+  if stored or ARGV[9] ~= '' then
+    limits, declared = limits_in_force(stored, ARGV[9])
+    allowed = permits(declared, ARGV[2])
+  end
+  local number = math.min(limit, allowed)
+  local popped = not paused and number > 0 and redis.call('ZPOPMIN', base .. ARGV[1], number) or {}
   local ids, ends, taken = {}, {}, {}
   for at = 1, #popped, 2 do
     ids[#ids + 1], ends[at], ends[at + 1] = popped[at], now + lease + at, popped[at]
@@ -34,6 +30,15 @@ local function take(limit)
     redis.call('HSET', base .. 'runs', unpack(taken))
     redis.call('ZADD', base .. ARGV[2], unpack(ends))
   end
-  note_waiter(#ids == limit, channel)
-  return claims
+  local left, full = allowed - #ids, #ids == limit
+  if declared then
+    note_limited(full, channel, left)
+  end
+  if not declared or left > 0 then
+    note_waiter(full, channel)
+  end
+  if not declared then
+    return claims
+  end
+  return claims, limits, left == 0 and not full and opens_in()
 end

@@ -12,6 +12,7 @@ from asyncmqd.backends.redis.scripts import Argument
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
 from asyncmqd.domain.tally import REASONS, Tally
 
@@ -141,7 +142,7 @@ def _kind_args(change: Change) -> tuple[Argument, ...]:
         *head,
         change.target,
         int(change.place is not None),
-        int(change.outside),
+        2 if change.takes_away else int(change.outside),
         int(change.lapsed),
         micros(change.delay),
         kept,
@@ -262,6 +263,19 @@ def pause(value: bytes) -> Pause:
         return msgspec.structs.replace(note, since=seconds(value[:_DIGITS]))
     except ValueError:
         return Pause()
+
+
+limits = msgspec.msgpack.Decoder(DeclaredLimits).decode
+
+
+def limits_arg(told: DeclaredLimits | None) -> bytes:
+    """For turn.lua."""
+    return b"" if told is None else msgspec.msgpack.encode(told)
+
+
+def judged(packed: bytes, opens_in: int | None = None) -> tuple[DeclaredLimits, float | None]:
+    """From turn.lua: the limits in force, and seconds until time alone lets more start."""
+    return limits(packed), None if opens_in is None else seconds(opens_in)
 
 
 def _tally(*row: Any) -> Tally:

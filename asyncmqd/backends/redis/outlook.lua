@@ -3,7 +3,8 @@
 -- KEYS: the bases of queues (of one slot, in a cluster)
 -- ARGV: waiting place, delayed place, active place
 -- returns: now, then of each queue: how many may be claimed, the first due time, the first lease's
---          end, the places that hold parked jobs, what its pause is (false: none)
+--          end, the places that hold parked jobs, what its pause is (false: none), the limits of all
+--          daemons, packed (false: none), how many ghosts hold a permit
 local function first(place)
   return redis.call('ZRANGE', base .. place, 0, 0, 'WITHSCORES')[2] or false
 end
@@ -11,9 +12,10 @@ end
 local reply = {clock()}
 for number = 1, #KEYS - 1 do
   base = KEYS[number]
-  local paused = redis.call('GET', base .. 'paused')
+  local paused, limits = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
   reply[#reply + 1] = {
     paused and 0 or redis.call('ZCARD', base .. ARGV[1]), first(ARGV[2]), first(ARGV[3]),
-    with_parked({}), paused}
+    with_parked({}), paused, limits,
+    limits and redis.call('ZCOUNT', base .. 'ghosts', string.format('(%.0f', reply[1]), '+inf') or 0}
 end
 return reply

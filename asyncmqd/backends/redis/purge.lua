@@ -1,7 +1,7 @@
 -- Delete a page of the jobs in a place, the first ones first.
--- needs: _runs _lines _parked _tell _names _delete
+-- needs: _runs _lines _parked _tell _ghosts _names _delete
 -- KEYS: the base of the queue
--- ARGV: place, page, whether it is an ended one (0, 1), whether parked jobs follow (0, 1)
+-- ARGV: place, page, whether it is an ended one (0, 1), whether parked jobs follow (0, 1), active place
 -- returns: how many were deleted
 local page, found, where = tonumber(ARGV[2]), {}, {}
 for _, place in ipairs(ARGV[4] == '1' and with_parked({ARGV[1]}) or {ARGV[1]}) do
@@ -10,5 +10,5 @@ for _, place in ipairs(ARGV[4] == '1' and with_parked({ARGV[1]}) or {ARGV[1]}) d
     found[#found + 1], where[#found + 1] = id, place
   end
 end
-delete(found, where, ARGV[3] == '1' and {[ARGV[1]] = true} or {})
+delete(found, where, ARGV[3] == '1' and {[ARGV[1]] = true} or {}, ARGV[5])
 return #found

@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from asyncmqd.backends.base import (
     PAGE,
     Extender,
@@ -24,6 +26,7 @@ from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import LIVE, TERMINAL, State, parked_place
 
 _ENDED = sorted(map(str, TERMINAL))
@@ -56,19 +59,30 @@ class RedisBackend(RedisRegistry):
         limit: int,
         lease: float,
         worker: str,
+        told: DeclaredLimits | None = None,
     ) -> Turn:
         answers: list[Answer] = []
         taken: list[Claim] = []
+        limits, opens_in = told, None
         for page, room in encoding.steps(changes, limit):
             piece = self._pieces.of(queue)
             claim_args = self._claim_args(room, lease, worker, piece)
-            now, numbers, rows = await self._one(
-                "turn", queue, *claim_args, *encoding.change_args(page)
+            packed = encoding.limits_arg(limits)
+            now, numbers, rows, *judged = await self._one(
+                "turn", queue, *claim_args, packed, *encoding.change_args(page)
             )
+            if judged and judged[0]:
+                limits, opens_in = encoding.judged(*judged)
             answers += [encoding.ANSWERS[number] for number in numbers]
             await self._pieces.complete(queue, self._base(queue), rows, piece, self._most)
             taken += encoding.claims(queue, now, rows)
-        return Turn(answers, taken)
+        return Turn(answers, taken, limits, opens_in)
+
+    async def declare_limits(
+        self, queue: str, limits: SharedLimits, by: str
+    ) -> DeclaredLimits | None:
+        packed = await self._one("declare_limits", queue, by, msgspec.msgpack.encode(limits))
+        return None if packed is None else encoding.limits(packed)
 
     def _claim_args(
         self, limit: int, lease: float, worker: str, piece: int | str
@@ -184,12 +198,12 @@ class RedisBackend(RedisRegistry):
         ]
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        places: list[Argument] = [len(_ENDED), len(_PLACES), *_PLACES]
+        places: list[Argument] = [State.ACTIVE, len(_ENDED), len(_PLACES), *_PLACES]
         return [answer == 1 for answer in await self._by_page("remove", queue, ids, *places)]
 
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
         flags = int(state.terminal), int(state is State.WAITING)
-        return int(await self._one("purge", queue, state, min(page, PAGE), *flags))
+        return int(await self._one("purge", queue, state, min(page, PAGE), *flags, State.ACTIVE))
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100
@@ -212,6 +226,8 @@ def _outlook(
     lapse: bytes | None,
     places: Sequence[bytes],
     pause: bytes | None,
+    limits: bytes | None,
+    ghosts: int,
 ) -> Outlook:
     return Outlook(
         now=seconds(now),
@@ -220,6 +236,8 @@ def _outlook(
         next_lapse=None if lapse is None else seconds(lapse),
         parked_tasks=tuple(place.decode().removeprefix(parked_place("")) for place in places),
         pause=None if pause is None else encoding.pause(pause),
+        limits=None if limits is None else encoding.limits(limits),
+        ghosts=ghosts,
     )
 
 

@@ -1,28 +1,32 @@
 -- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
 -- carries the token and stands in one of the edge's sources. Both are one script because a server may
 -- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _runs _lines _parked _wake _tell _names _judge _write _change _changes _claims _take
+-- needs: _runs _lines _parked _wake _tell _names _judge _write _change _changes _limits _ghosts _claims _waiters _take
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to
---       return, how many of them to read (empty: all); then, if there are changes, whom to wake (none,
---       one, all) and the changes, see _changes.lua; no id comes twice, for all jobs are read before
---       the first one is written
--- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its
---       name is taken; the claims: id, run,
---       string of the job
+--       return, how many of them to read (empty: all), the limits of all daemons that the
+--       worker knows (packed, or empty); then, if there are changes, whom to wake (none,
+--       one, all) and the changes, see _changes.lua; no id comes twice: all are read before one is written
+-- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is
+--       taken; the claims: id, run, string of the job; and see `take`
+
 local function apply_all()
   local changes, ids, places = read_changes()
-  local answers, moved, ended, runs = {}, false, {}, read_runs(ids)
+  local answers, moved, ended, runs, freed = {}, false, {}, read_runs(ids), false
   local where, scores = locate(ids, places)
   for number, change in ipairs(changes) do
     local run, place = runs[number], where[number]
     local answer = judge(change, run, place, scores[number])
     if answer == 0 then
       moved = true
+      if place == ARGV[2] then
+        freed = keep_permit(change, scores[number], place) or freed
+      end
       apply(change, run, place)
       ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil
     end
+    freed = answer > 0 and end_ghost(change) or freed
     answers[number] = answer
   end
   write_lines()
@@ -32,12 +36,20 @@ local function apply_all()
   if bytes ~= 0 then
     redis.call('INCRBY', base .. 'bytes', bytes)
   end
-  if moved and ARGV[9] ~= 'none' then
-    wake(ARGV[9] == 'all')
+  if moved and ARGV[10] ~= 'none' then
+    wake(ARGV[10] == 'all')
   end
   tell(ended)
-  return answers
+  return answers, freed
 end
 
-local answers, limit = ARGV[9] and apply_all() or {}, tonumber(ARGV[3])
-return {now, answers, limit > 0 and take(limit) or {}}
+local limit, answers, freed = tonumber(ARGV[3]), {}, false
+if ARGV[10] then
+  answers, freed = apply_all()
+end
+if limit > 0 then
+  return {now, answers, take(limit)}
+elseif freed then
+  pass_permits(ARGV[2], ARGV[1])
+end
+return {now, answers, {}}

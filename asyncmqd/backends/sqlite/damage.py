@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 
-_TABLES = ("store", "jobs", "large_payloads", "tallies", "paused", "schedules", "workers")
+_TABLES = (
+    "store",
+    "jobs",
+    "large_payloads",
+    "tallies",
+    "paused",
+    "limits",
+    "ghosts",
+    "schedules",
+    "workers",
+)
 
 
 def damage(connection: sqlite3.Connection) -> str | None:

@@ -63,12 +63,24 @@ def _name_unique_jobs(connection: sqlite3.Connection) -> None:
     )
 
 
+def _limit_all_daemons(connection: sqlite3.Connection) -> None:
+    """From 6 to 7: limits that hold over all daemons."""
+    connection.execute(
+        "CREATE TABLE limits (queue TEXT PRIMARY KEY, declared BLOB NOT NULL) WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE TABLE ghosts (queue TEXT NOT NULL, id TEXT NOT NULL, token INTEGER NOT NULL,"
+        " until INTEGER NOT NULL, PRIMARY KEY (queue, id, token)) WITHOUT ROWID"
+    )
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
     4: _note_who_pauses,
     5: _tally_instants,
     6: _name_unique_jobs,
+    7: _limit_all_daemons,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

@@ -26,7 +26,7 @@ from asyncmqd.backends.sqlite.rows import (
     array,
     as_json,
 )
-from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction, is_paused
+from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.settle import Retention
@@ -93,8 +93,8 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
 def claim(
     tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int
 ) -> list[Claim]:
-    """See `BaseBackend.claim`."""
-    if limit <= 0 or is_paused(tx, queue):
+    """The claims of a turn that the limits over all daemons allow."""
+    if limit <= 0:
         return []
     place, end = str(EDGES["claim"].target), tx.since_boot + micros(lease)
     taken, numbers = [], []

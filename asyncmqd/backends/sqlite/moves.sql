@@ -20,6 +20,9 @@ ON CONFLICT (one) DO UPDATE SET
 UPDATE jobs SET rank = 0
 WHERE queue IN (SELECT queue FROM tallies WHERE line = :place AND jobs > 0) AND place = :place;
 
+-- name: end_ghosts
+DELETE FROM ghosts;
+
 -- name: forget_workers
 DELETE FROM workers;
 
@@ -130,9 +133,34 @@ ON CONFLICT (queue, line) DO UPDATE SET
 -- queue
 SELECT line, jobs, bytes FROM tallies WHERE queue = ? AND jobs > 0 ORDER BY line;
 
--- name: is_paused
--- queue
-SELECT 1 FROM paused WHERE queue = ?;
+-- name: gate
+-- Whether it is paused, and its limits over all daemons.
+SELECT EXISTS (SELECT 1 FROM paused WHERE queue = :queue),
+    (SELECT declared FROM limits WHERE queue = :queue);
+
+-- name: declare_limits
+-- queue, declared
+INSERT OR REPLACE INTO limits (queue, declared) VALUES (?, ?);
+
+-- name: leave_ghost
+-- queue, id, token, end of the lease
+INSERT OR REPLACE INTO ghosts (queue, id, token, until) VALUES (?, ?, ?, ?);
+
+-- name: end_ghost
+-- queue, id, token
+DELETE FROM ghosts WHERE queue = ? AND id = ? AND token = ?;
+
+-- name: ghosts
+-- queue, since boot
+SELECT count(*), min(until) FROM ghosts WHERE queue = ? AND until > ?;
+
+-- name: forget_ghosts
+-- queue, since boot
+DELETE FROM ghosts WHERE queue = ? AND until <= ?;
+
+-- name: any_waiting
+-- queue, waiting place
+SELECT 1 FROM jobs WHERE queue = ? AND place = ? LIMIT 1;
 
 -- name: pause
 -- queue, now, by whom, why

@@ -11,7 +11,7 @@ from asyncmqd.backends.base import Lapsed, Outlook
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.moves import claim_of, places
-from asyncmqd.backends.sqlite.transaction import Snapshot, is_paused, tallies
+from asyncmqd.backends.sqlite.transaction import Snapshot, gate, ghosts, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State, parked_place, state_of
@@ -53,6 +53,7 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
     lines = tallies(view, queue)
     waiting, _ = lines.get(State.WAITING, (0, 0))
     pause = _pause(view, queue)
+    _, limits = gate(view, queue)
     due, lapse = _first(view, queue, State.DELAYED), _first(view, queue, State.ACTIVE)
     return Outlook(
         now=seconds(view.time),
@@ -63,6 +64,8 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
             line.removeprefix(parked_place("")) for line in places(lines, State.WAITING)[1:]
         ),
         pause=pause,
+        limits=limits,
+        ghosts=ghosts(view, queue)[0],
     )
 
 
@@ -145,7 +148,7 @@ def _counts(view: Snapshot, queue: str) -> Counts:
     parked = sum(lines[place][0] for place in places(lines, State.WAITING)[1:])
     sizes = {str(state): lines.get(state, (0, 0))[0] for state in State}
     sizes["waiting"] += parked
-    return Counts(**sizes, parked=parked, paused=is_paused(view, queue))
+    return Counts(**sizes, parked=parked, paused=gate(view, queue)[0])
 
 
 def queues(view: Snapshot) -> list[str]:

@@ -11,7 +11,7 @@ import msgspec
 from asyncmqd.backends.applying import NO_VALUES, values_of
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros
-from asyncmqd.backends.sqlite.transaction import Transaction
+from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
 
@@ -148,6 +148,8 @@ class Jobs:
         """Delete jobs in any state; whoever waits for one that had not ended is told."""
         self._tx.ended[self._queue] += [row.id for row in rows if row.kept_in is None]
         for row in rows:
+            if row.place == ACTIVE:
+                self.leave_ghost(row)
             self._leave(row)
         return self._delete(rows)
 
@@ -191,6 +193,14 @@ class Jobs:
             return True
         self._retaken[name] = row.id
         return False
+
+    def leave_ghost(self, row: Row) -> None:
+        _, limits = gate(self._tx, self._queue)
+        if limits is not None:
+            self._tx.execute(_SQL["leave_ghost"], (self._queue, row.id, row.token, row.rank))
+
+    def end_ghost(self, id: str, token: int) -> None:
+        self._tx.execute(_SQL["end_ghost"], (self._queue, id, token))
 
     def revive(self, row: Row) -> None:
         row.created = self._tx.time

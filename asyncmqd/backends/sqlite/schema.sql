@@ -1,4 +1,4 @@
--- The tables of a store, layout 6 (`user_version` of the file).
+-- The tables of a store, layout 7 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -75,6 +75,21 @@ CREATE TABLE paused (
     since  INTEGER,
     pauser TEXT NOT NULL DEFAULT '',           -- the system user
     reason TEXT NOT NULL DEFAULT ''
+) WITHOUT ROWID;
+
+-- Limits that hold over all daemons, of the queues that have or had some.
+CREATE TABLE limits (
+    queue    TEXT PRIMARY KEY,
+    declared BLOB NOT NULL         -- a `DeclaredLimits`, as JSON
+) WITHOUT ROWID;
+
+-- Claims of these queues that were taken from their holders, whose permits are not free yet.
+CREATE TABLE ghosts (
+    queue TEXT NOT NULL,
+    id    TEXT NOT NULL,
+    token INTEGER NOT NULL,
+    until INTEGER NOT NULL,        -- the end of the lease, in microseconds since the host booted
+    PRIMARY KEY (queue, id, token)
 ) WITHOUT ROWID;
 
 CREATE TABLE schedules (

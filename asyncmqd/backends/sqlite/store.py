@@ -24,7 +24,7 @@ from asyncmqd.backends.base import (
     WorkerRecord,
 )
 from asyncmqd.backends.loops import PerLoop
-from asyncmqd.backends.sqlite import address, moves, reading, standing
+from asyncmqd.backends.sqlite import address, moves, reading, standing, turns
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
@@ -41,6 +41,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tally import Fired, Passed
 
@@ -174,15 +175,19 @@ class SQLiteBackend(BaseBackend):
         limit: int,
         lease: float,
         worker: str,
+        told: DeclaredLimits | None = None,
     ) -> Turn:
         if not changes and limit <= 0:
             return Turn([], [])
         most = self.payload_limit
+        return await self._write(
+            lambda tx: turns.turn(tx, queue, changes, limit, lease, worker, told, most)
+        )
 
-        def work(tx: Transaction) -> Turn:
-            answers = moves.apply(tx, queue, changes)
-            return Turn(answers, moves.claim(tx, queue, limit, lease, worker, most))
-
+    async def declare_limits(
+        self, queue: str, limits: SharedLimits, by: str
+    ) -> DeclaredLimits | None:
+        work = partial(turns.declare_limits, queue=queue, limits=limits, by=by)
         return await self._write(work)
 
     async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:

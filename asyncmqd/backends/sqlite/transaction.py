@@ -6,12 +6,16 @@ import sqlite3
 from collections import defaultdict
 from typing import Any
 
+import msgspec
+
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import Anchor, HostClock
 from asyncmqd.backends.sqlite.turning_back import turn_back
+from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State
 
 _SQL = queries.load("moves.sql")
+_limits = msgspec.json.Decoder(DeclaredLimits).decode
 
 
 class Snapshot:
@@ -66,6 +70,7 @@ class Transaction(Snapshot):
             turn_back(self.execute, before, self.time)
         if self.anchor.boot != known.boot:
             self.execute(_SQL["end_leases"], {"place": str(State.ACTIVE)})
+            self.execute(_SQL["end_ghosts"])
             self.execute(_SQL["forget_workers"])
         if not self.anchor.goes_on_from(known):  # who only reads is to know it too
             save_clock(self.execute, self.anchor, self.sequence)
@@ -110,9 +115,18 @@ def tallies(view: Snapshot, queue: str) -> dict[str, tuple[int, int]]:
     return {line: (jobs, size) for line, jobs, size in rows}
 
 
-def is_paused(view: Snapshot, queue: str) -> bool:
-    """Whether claims of this queue are stopped."""
-    return view.execute(_SQL["is_paused"], (queue,)).fetchone() is not None
+def gate(view: Snapshot, queue: str) -> tuple[bool, DeclaredLimits | None]:
+    """Whether claims of this queue are stopped, and its limits over all daemons."""
+    paused, limits = view.execute(_SQL["gate"], {"queue": queue}).fetchone()
+    return bool(paused), None if limits is None else _limits(limits)
+
+
+def ghosts(view: Snapshot, queue: str) -> tuple[int, int | None]:
+    """How many ghosts hold a permit of a queue, and when the first of their leases ends."""
+    found: tuple[int, int | None] = view.execute(
+        _SQL["ghosts"], (queue, view.since_boot)
+    ).fetchone()
+    return found
 
 
 def save_clock(execute: Any, anchor: Anchor, sequence: int) -> None:

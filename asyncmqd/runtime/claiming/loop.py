@@ -22,6 +22,7 @@ from asyncmqd.runtime.claiming.brake import Brake
 from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity
 from asyncmqd.runtime.claiming.completion import Batch, Unacknowledged
 from asyncmqd.runtime.claiming.decide import Do, LoopState, News, Step, View, next_step
+from asyncmqd.runtime.claiming.declaring import Declaring
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.claiming.slots import POLLS
@@ -67,8 +68,10 @@ class ClaimLoop:
         self._deadline = _NEVER  # of a drain, in loop time
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
+        self.declaring = Declaring(queue, self._backend, context.presence.id, self.wake)
         self._unacknowledged = Unacknowledged(queue, context.leases, context.observer, self._wakeup)
         self._runs = Runs(context, execution, capacity, scanner, self._unacknowledged, self._wakeup)
+        self._runs.declaring = self.declaring
         self.running = self._runs.running
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
@@ -154,6 +157,7 @@ class ClaimLoop:
             raise
         finally:
             self.capacity.call_no_more()
+            self.declaring.call_no_more()
             self.brake.close()
             if self._stop is not None:
                 self._stop.cancel()
@@ -161,13 +165,15 @@ class ClaimLoop:
     async def _poll(self, number: int) -> None:
         """Do what is decided, one thing after the other, until that is to stop."""
         while (step := next_step(self._view())).do is not Do.STOP:
-            if step.do in _SLEEPS:
+            if step.do in _SLEEPS and not self.declaring.is_pending:
                 await self._sleep(step)
                 continue
             self._overlap = bool(self._polls) and (self._overlap or step.claims > 0)
             self._polls[number] = self._loop.time()
             try:
-                if step.do in _EXCHANGES:
+                if self.declaring.is_pending:
+                    await self.declaring.tell()
+                elif step.do in _EXCHANGES:
                     await self._exchange(step.claims, self._polls[number])
                 else:
                     await self._carry_out_alone(step.do)
@@ -234,6 +240,7 @@ class ClaimLoop:
         self._failures = 0
         self._health.answered()
         if asked:
+            self.declaring.note(reply)
             self._note_filling(len(reply.claims) == asked)
         brought = reply.claims
         if brought and self._loop.time() - began > self._leases.duration / 2:
@@ -251,8 +258,10 @@ class ClaimLoop:
         try:
             if batch.changes:
                 failpoint("settling")
+            lease, known = self._leases.duration, self.declaring.known
+            told = () if known is None else (known,)
             reply = await self._backend.turn(
-                self.queue, batch.changes, limit, self._leases.duration, self.name
+                self.queue, batch.changes, limit, lease, self.name, *told
             )
             if batch.changes:
                 failpoint("settled")

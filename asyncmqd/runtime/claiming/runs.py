@@ -10,6 +10,7 @@ from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, Outcome, Released, is_poison_candidate, settle
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
 from asyncmqd.runtime.claiming.completion import Unacknowledged
+from asyncmqd.runtime.claiming.declaring import Declaring
 from asyncmqd.runtime.claiming.isolation import ClaimLost
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.execution.execute import Execution
@@ -35,6 +36,7 @@ class Runs:
         wakeup: asyncio.Event,
     ) -> None:
         self.running: dict[str, Run] = {}  # by job id
+        self.declaring: Declaring | None = None  # of the limits over all daemons
         self._backend = context.backend
         self._health = context.health
         self._isolation = context.isolation
@@ -91,7 +93,13 @@ class Runs:
             self._end(run, Released())
             return
         outcome = await self._execution.execute(run)
+        if outcome is None and self._is_limited:
+            outcome = Released()  # changes nothing, but frees the permit of a job that was lost
         self._end(run, outcome)
+
+    @property
+    def _is_limited(self) -> bool:
+        return self.declaring is not None and self.declaring.known is not None
 
     async def _run_candidate(self, run: Run) -> None:
         """A job that was on board at two crashes has to wait for its turn to run alone."""

@@ -1,0 +1,33 @@
+-- Have limits hold over all daemons. All waiting instances learn of it.
+-- needs: _wake _limits
+-- KEYS: the base of the queue
+-- ARGV: by whom, the limits, packed
+-- returns: the declaration that is in force, packed, or false
+local stored, limits = redis.call('GET', base .. 'limits'), cmsgpack.unpack(ARGV[2])
+local known = stored and cmsgpack.unpack(stored)
+if not known and not next(limits) then
+  return false
+end
+
+local function same(one, other)
+  for name, value in pairs(one) do
+    if other[name] ~= value then
+      return false
+    end
+  end
+  return true
+end
+
+if known and same(known.limits, limits) and same(limits, known.limits) then
+  return stored
+end
+local since = clock() / 1000000
+if known then
+  since = math.max(since, known.since + 0.000001)
+end
+-- Not as a table: an empty one of Lua would be packed as an array.
+local packed = string.char(0x83) .. cmsgpack.pack('since', since, 'by', ARGV[1], 'limits') .. ARGV[2]
+redis.call('SET', base .. 'limits', packed)
+open_gate()
+wake(true)
+return packed

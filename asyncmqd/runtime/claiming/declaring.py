@@ -1,0 +1,73 @@
+"""`Declaring`: what one claim loop knows of the limits over all daemons, and declares of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from asyncmqd.backends.base import BaseBackend, Turn
+from asyncmqd.domain.shared_limits import NO_LIMITS, DeclaredLimits, SharedLimits
+
+
+class Declaring:
+    """The limits of one queue over all daemons, as a worker sees them.
+
+    `by` is the id of the process. Who never calls `declare` goes by what others declare. `wake` is
+    called when time alone may have let more jobs start.
+    """
+
+    def __init__(self, queue: str, backend: BaseBackend, by: str, wake: Callable[[], None]) -> None:
+        self.known: DeclaredLimits | None = None  # in force, by the store's last word
+        self._queue = queue
+        self._backend = backend
+        self._by = by
+        self._wake = wake
+        self._pending: SharedLimits | None = None  # to be declared before anything is claimed
+        self._unlimited = False  # ours are none, and those of an older declaration may be there
+        self._telling = asyncio.Lock()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def declare(self, limits: SharedLimits) -> None:
+        """Have these hold, at a start or a reload; the store is told before the next claim.
+
+        Having none is told only if a claim finds that there are some.
+        """
+        self._unlimited = limits == NO_LIMITS
+        if not self._unlimited or self.known is not None:
+            self._pending = limits
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the store is to be told before anything is claimed."""
+        return self._pending is not None
+
+    async def tell(self) -> None:
+        """Tell the store. Raises StoreError."""
+        async with self._telling:
+            if (pending := self._pending) is not None:
+                self.known = await self._backend.declare_limits(self._queue, pending, self._by)
+                self._unlimited = False
+                if self._pending is pending:
+                    self._pending = None
+
+    def note(self, turn: Turn) -> None:
+        """What a turn was judged by."""
+        if turn.limits is None and self.known is None:
+            self._unlimited = False
+            return
+        self.known = turn.limits or self.known
+        if self._unlimited:
+            self._unlimited = False
+            if self.known is not None and self.known.limits != NO_LIMITS:
+                self._pending = NO_LIMITS
+                self._wake()
+        self.call_no_more()
+        if turn.opens_in is not None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(max(0.0, turn.opens_in), self._wake)
+
+    def call_no_more(self) -> None:
+        """Forget the call of `wake`."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None

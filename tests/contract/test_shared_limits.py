@@ -1,0 +1,227 @@
+"""Limits of a queue hold over all who claim from it, and what holds a permit is known exactly."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.settle import cancel, replay
+from asyncmqd.domain.shared_limits import NO_LIMITS, DeclaredLimits, SharedLimits
+from asyncmqd.domain.states import State
+from tests.contract.conftest import Opener
+from tests.contract.jobs import (
+    LEASE,
+    QUEUE,
+    apply,
+    crashed,
+    fill,
+    ids,
+    names,
+    record,
+    released,
+    succeeded,
+    take,
+)
+from tests.contract.test_waking import asleep, woken
+
+TWO = SharedLimits(concurrency=2)
+
+
+async def limit(backend: BaseBackend, number: int | None, by: str = "d1") -> DeclaredLimits | None:
+    return await backend.declare_limits(QUEUE, SharedLimits(concurrency=number), by)
+
+
+async def test_no_more_jobs_are_active_than_the_limit_says(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    await limit(backend, 3)
+    await fill(backend, *names(9))
+    first = await take(backend, 2)
+    assert ids(first + await take(other)) == names(3)
+    assert await take(other) == []
+    turn = await other.turn(QUEUE, [succeeded(first[0])], 5, LEASE, "w")
+    assert ids(turn.claims) == ["job3"]
+    assert ids(await take(backend)) == []
+
+
+async def test_a_turn_says_what_it_was_judged_by(backend: BaseBackend) -> None:
+    assert (await backend.turn(QUEUE, (), 1, LEASE, "w")).limits is None
+    declared = await limit(backend, 2)
+    turn = await backend.turn(QUEUE, (), 1, LEASE, "w")
+    assert declared is not None
+    assert (turn.limits, turn.opens_in) == (declared, None)
+    assert declared.limits == TWO
+    assert declared.by == "d1"
+    assert abs(declared.since - await backend.now()) < 60
+    assert (await backend.outlook([QUEUE]))[QUEUE].limits == declared
+
+
+async def test_the_newest_declaration_wins(backend: BaseBackend) -> None:
+    first = await limit(backend, 2)
+    assert await limit(backend, 2, "d2") == first  # it changes nothing
+    second = await limit(backend, 1, "d2")
+    assert first is not None
+    assert second is not None
+    assert (second.by, second.since > first.since) == ("d2", True)
+    await fill(backend, *names(3))
+    assert len(await take(backend)) == 1
+    none = await limit(backend, None, "d3")
+    assert none is not None
+    assert none.limits == NO_LIMITS
+    assert len(await take(backend)) == 2
+
+
+async def test_no_limits_leave_nothing_behind(backend: BaseBackend) -> None:
+    assert await backend.declare_limits(QUEUE, NO_LIMITS, "d1") is None
+    assert (await backend.outlook([QUEUE]))[QUEUE].limits is None
+
+
+async def test_zero_lets_nothing_start(backend: BaseBackend) -> None:
+    await fill(backend, "a")
+    await limit(backend, 0)
+    assert await take(backend) == []
+    await limit(backend, 1)
+    assert ids(await take(backend)) == ["a"]
+
+
+async def test_a_store_that_lost_its_limits_takes_those_that_a_worker_knows(
+    backend: BaseBackend,
+) -> None:
+    known = DeclaredLimits(since=1_000.0, by="d1", limits=TWO)
+    await fill(backend, *names(5))
+    turn = await backend.turn(QUEUE, (), 5, LEASE, "w", known)
+    assert ids(turn.claims) == names(2)
+    assert await take(backend) == []  # of somebody who knows of none
+    assert (await backend.outlook([QUEUE]))[QUEUE].limits == known
+
+
+async def test_an_older_declaration_is_not_restored(backend: BaseBackend) -> None:
+    older = DeclaredLimits(since=1_000.0, by="d1", limits=SharedLimits(concurrency=1))
+    newer = await limit(backend, 2)
+    await fill(backend, *names(5))
+    turn = await backend.turn(QUEUE, (), 5, LEASE, "w", older)
+    assert (len(turn.claims), turn.limits) == (2, newer)
+
+
+@pytest.mark.parametrize("how", ["cancel", "remove", "purge"])
+async def test_a_job_that_was_taken_away_keeps_its_permit_until_its_code_has_ended(
+    backend: BaseBackend, how: str
+) -> None:
+    await limit(backend, 1)
+    await fill(backend, "a", "b")
+    [claim] = await take(backend)
+    if how == "cancel":
+        await apply(backend, cancel(await record(backend, "a")))
+    elif how == "remove":
+        await backend.remove(QUEUE, ["a"])
+    else:
+        await backend.purge(QUEUE, State.ACTIVE)
+    assert (await backend.outlook([QUEUE]))[QUEUE].ghosts == 1
+    turn = await backend.turn(QUEUE, (), 1, LEASE, "w")
+    assert turn.claims == []
+    assert turn.opens_in is not None
+    assert 0 < turn.opens_in <= LEASE
+    assert await apply(backend, released(claim)) != ["applied"]  # the holder's code has ended
+    assert ids(await take(backend)) == ["b"]
+
+
+async def test_the_permit_of_a_job_that_was_taken_away_ends_with_its_lease(
+    backend: BaseBackend,
+) -> None:
+    await limit(backend, 1)
+    await fill(backend, "a", "b")
+    await take(backend, lease=0.0)
+    await backend.remove(QUEUE, ["a"])
+    assert ids(await take(backend)) == ["b"]
+
+
+async def test_a_run_of_its_own_does_not_free_what_another_run_of_the_job_holds(
+    backend: BaseBackend,
+) -> None:
+    await limit(backend, 2)
+    await fill(backend, "a", "b", "c")
+    first, _ = await take(backend)
+    await apply(backend, cancel(await record(backend, "a")))
+    await apply(backend, replay(await record(backend, "a")))
+    assert await take(backend) == []
+    await apply(backend, released(first))
+    [second] = await take(backend)
+    assert await take(backend) == []
+    await apply(backend, released(first))  # told twice
+    assert await take(backend) == []
+    assert second.id in {"a", "c"}
+
+
+async def test_a_dead_workers_job_holds_no_permit(backend: BaseBackend) -> None:
+    await limit(backend, 1)
+    await fill(backend, "a", "b")
+    [claim] = await take(backend)
+    assert await apply(backend, crashed(claim, lapsed=False)) == ["applied"]
+    assert len(await take(backend)) == 1
+
+
+async def test_a_queue_without_limits_has_no_ghosts(backend: BaseBackend) -> None:
+    await fill(backend, "a", "b")
+    assert len(await take(backend)) == 2
+    await apply(backend, cancel(await record(backend, "a")))
+    await backend.remove(QUEUE, ["b"])
+    assert (await backend.outlook([QUEUE]))[QUEUE].ghosts == 0
+
+
+@pytest.mark.parametrize("how", ["settle", "ghost", "raise"])
+async def test_a_permit_that_comes_free_wakes_a_worker(
+    backend: BaseBackend, open_store: Opener, how: str
+) -> None:
+    other = await open_store()
+    await limit(other, 1)
+    await fill(other, "a", "b")
+    [claim] = await take(other)
+    if how == "ghost":
+        await other.remove(QUEUE, ["a"])
+    sleeper = await asleep(backend)
+    if how == "raise":
+        await limit(other, 2)
+    else:
+        await apply(other, succeeded(claim))
+    assert await woken(sleeper) == ["b"]
+
+
+async def test_a_permit_that_is_left_over_wakes_a_worker(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    """Who ended two jobs takes one: somebody else has the other."""
+    other = await open_store()
+    await limit(other, 2)
+    await fill(other, *names(4))
+    claims = await take(other)
+    sleeper = await asleep(backend)
+    turn = await other.turn(QUEUE, [succeeded(each) for each in claims], 1, LEASE, "w")
+    assert ids(turn.claims) == ["job2"]
+    assert await woken(sleeper) == ["job3"]
+
+
+async def test_a_job_added_after_the_limit_was_reached_and_left_wakes_a_worker(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    await limit(other, 1)
+    await fill(other, "a", "b")
+    [claim] = await take(other)
+    sleeper = await asleep(backend)
+    await other.remove(QUEUE, ["b"])
+    await apply(other, succeeded(claim))  # nobody is woken: there is nothing to do
+    await fill(other, "c")
+    assert await woken(sleeper) == ["c"]
+
+
+async def test_claims_at_once_do_not_pass_the_limit(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    stores = [backend, *[await open_store() for _ in range(3)]]
+    await limit(backend, 5)
+    await fill(backend, *names(40))
+    claims = await asyncio.gather(*(take(each, 4) for each in stores for _ in range(3)))
+    assert sum(map(len, claims)) == 5
