@@ -12,7 +12,10 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from tests.mutations.catalogue import ALL
 from tests.mutations.mutation import Mutation
@@ -20,65 +23,95 @@ from tests.mutations.mutation import Mutation
 ROOT = Path(__file__).parents[2]
 PARALLEL = 2
 LIMIT = 300  # seconds; a bug may also show itself by a test that hangs
+LIMIT_OF_ALL = 1_800  # seconds, for all tests that the mutations name, without a bug
 FAILED = 1  # pytest's exit code when a test failed; others mean that it could not run them
 
 
-def copy_project(to: Path) -> None:
+def copy_project(source: Path, to: Path) -> None:
     """What the tests of the stores need."""
     leave = shutil.ignore_patterns("__pycache__", ".hypothesis")
     for name in ("asyncmqd", "docs", "tests"):
-        shutil.copytree(ROOT / name, to / name, ignore=leave)
-    shutil.copy(ROOT / "pyproject.toml", to)
+        shutil.copytree(source / name, to / name, ignore=leave)
+    shutil.copy(source / "pyproject.toml", to)
 
 
-def notice(mutation: Mutation) -> str:
+def notice(source: Path, mutation: Mutation) -> str:
     """How the tests end with the bug: `caught`, `SURVIVED` or what went wrong."""
     with tempfile.TemporaryDirectory(prefix="amq") as directory:
         place = Path(directory)
-        copy_project(place)
+        copy_project(source, place)
         file = place / mutation.file
-        file.write_text(file.read_text().replace(mutation.old, mutation.new))
+        text = file.read_text()
+        if mutation.old not in text:
+            return "NOT RUN: its text is not there"
+        file.write_text(text.replace(mutation.old, mutation.new))
         code, text = run_tests(place, mutation.tests)
     if code == 0:
         return "SURVIVED"
     return "caught" if code == FAILED else f"NOT RUN ({code}): {text[-500:]}"
 
 
-def run_tests(place: Path, tests: tuple[str, ...]) -> tuple[int, str]:
-    """Run pytest on the project in `place`: its modules come first on the path."""
+def run_tests(place: Path, tests: tuple[str, ...], limit: float = LIMIT) -> tuple[int, str]:
+    """Run pytest on the project in `place`: its modules come first on the path.
+
+    What it says goes into a file. A pipe would be waited for as long as any process has it that a
+    test began and left behind.
+    """
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=verdict"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
-    try:
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return FAILED, "it hung"
-    return done.returncode, done.stdout + done.stderr
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(
+            command, cwd=place, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        )
+        try:
+            code = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            end(process)
+            return FAILED, f"it hung: no end within {limit} s"
+        said.seek(0)
+        return code, said.read()
 
 
-def check_copy() -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill it with all that it began."""
+    with suppress(psutil.NoSuchProcess):
+        for each in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+    process.kill()
+    process.wait()
+
+
+def check_copy(place: Path) -> None:
     """The tests must pass on a copy without a bug, and fail for the bug alone."""
-    with tempfile.TemporaryDirectory(prefix="amq") as directory:
-        copy_project(Path(directory))
-        tests = sorted({name for each in ALL for name in each.tests if name.endswith(".py")})
-        probe = "import asyncmqd; print(asyncmqd.__file__)"
-        where = subprocess.check_output([sys.executable, "-c", probe], cwd=directory, text=True)
-        assert where.startswith(directory), f"the tests would run {where}"
-        code, text = run_tests(Path(directory), (*tests, "-k", "not redis6 and not valkey9"))
-        assert code == 0, text
+    tests = sorted({name for each in ALL for name in each.tests if name.endswith(".py")})
+    probe = "import asyncmqd; print(asyncmqd.__file__)"
+    where = subprocess.check_output([sys.executable, "-c", probe], cwd=place, text=True)
+    assert where.startswith(str(place)), f"the tests would run {where}"
+    chosen = (*tests, "-k", "not redis6 and not valkey9")
+    code, text = run_tests(place, chosen, LIMIT_OF_ALL)
+    assert code == 0, text
 
 
 def main(words: list[str]) -> int:
-    """Run those mutations that the words choose, and print a line for each."""
+    """Run those mutations that the words choose, and print a line for each.
+
+    All of them are put into the same state of the project, however it is edited meanwhile.
+    """
     chosen = [each for each in ALL if all(word in f"{each.file}\n{each.old}" for word in words)]
     began = time.monotonic()
-    check_copy()
     survived = 0
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        for mutation, outcome in zip(chosen, pool.map(notice, chosen), strict=True):
-            survived += outcome != "caught"
-            print(
-                f"{outcome:9} {mutation.file}: {mutation.old.strip().splitlines()[0]}", flush=True
-            )
+    with tempfile.TemporaryDirectory(prefix="amq") as directory:
+        source = Path(directory)
+        copy_project(ROOT, source)
+        print("running the tests without a bug: some minutes", flush=True)
+        check_copy(source)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            outcomes = pool.map(lambda mutation: notice(source, mutation), chosen)
+            for mutation, outcome in zip(chosen, outcomes, strict=True):
+                survived += outcome != "caught"
+                first = mutation.old.strip().splitlines()[0]
+                print(f"{outcome:9} {mutation.file}: {first}", flush=True)
     took = time.monotonic() - began
     print(f"{len(chosen) - survived} of {len(chosen)} mutations caught in {took:.0f} s")
     return int(survived > 0)
