@@ -66,8 +66,17 @@ class Declaring:
             loop = asyncio.get_running_loop()
             self._alarm = loop.call_later(max(0.0, turn.opens_in), self._wake)
 
+    def close(self) -> None:
+        """The loop has ended, and is not to be held by this until the collector comes."""
+        self.call_no_more()
+        self._wake = _nobody
+
     def call_no_more(self) -> None:
         """Forget the call of `wake`."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+
+def _nobody() -> None:
+    """Instead of a loop that has ended."""

@@ -157,7 +157,7 @@ class ClaimLoop:
             raise
         finally:
             self.capacity.call_no_more()
-            self.declaring.call_no_more()
+            self.declaring.close()
             self.brake.close()
             if self._stop is not None:
                 self._stop.cancel()
