@@ -54,7 +54,7 @@ def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
                 if line.startswith("2: "):  # the second value; the first is in the file
                     break
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=30)
+            output, _ = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 1

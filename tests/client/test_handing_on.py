@@ -161,7 +161,7 @@ async def test_a_job_comes_through_pickle_and_copy(store: BaseBackend) -> None:
     for each in again:
         assert (each.id, each.queue, each.task, each.args) == (job.id, "math", job.task, [3])
         assert each.created
-        assert await each.result(timeout=5) == 6
+        assert await each.result(timeout=60) == 6
     await store.close()
 
 
@@ -185,7 +185,7 @@ async def test_a_ref_finds_the_job_and_its_task(store: BaseBackend) -> None:
     again = Job.from_ref(job.ref)
     assert (again.id, again.queue, again.task, again.ref) == (job.id, "math", "", job.ref)
     await end(store, job)
-    assert await again.result(timeout=5) == 6
+    assert await again.result(timeout=60) == 6
     assert (again.task, again.args, again.priority) == ("client.handed_on", [3], 3)
     await store.close()
 

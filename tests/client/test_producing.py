@@ -88,19 +88,19 @@ def test_a_task_is_still_its_function() -> None:
 
 async def test_enqueue_and_its_names_do_the_same(store: BaseBackend, worker: None) -> None:
     jobs = [await add.enqueue(1, 2), await add.delay(1, b=2), await add.send(1, 2)]
-    assert [await job.result(timeout=5) for job in jobs] == [3, 3, 3]
+    assert [await job.result(timeout=60) for job in jobs] == [3, 3, 3]
     assert {(job.queue, job.task, job.priority) for job in jobs} == {("math", "client.add", 3)}
 
 
 async def test_results_come_back_as_the_hint_declares(store: BaseBackend, worker: None) -> None:
-    assert await (await mirror.enqueue(Point(1, 2))).result(timeout=5) == Point(2, 1)
+    assert await (await mirror.enqueue(Point(1, 2))).result(timeout=60) == Point(2, 1)
 
 
 async def test_results_of_jobs_that_failed_are_gone_or_late(
     store: BaseBackend, worker: None
 ) -> None:
     with pytest.raises(JobFailed, match="failed: ValueError: as it should") as caught:
-        await (await fails.enqueue()).result(timeout=5)
+        await (await fails.enqueue()).result(timeout=60)
     assert caught.value.state is State.FAILED
     later = await add.options(delay=timedelta(minutes=5)).enqueue(1)
     with pytest.raises(TimeoutError):
@@ -189,9 +189,9 @@ async def test_a_queue_is_administered(store: BaseBackend) -> None:
     assert await queue.get("nothing") is None
     await queue.resume()
     running = asyncio.create_task(queue.run())
-    assert await job.result(timeout=5) == 3
+    assert await job.result(timeout=60) == 3
     assert await job.retry()
-    assert await job.result(timeout=5) == 3
+    assert await job.result(timeout=60) == 3
     running.cancel()
     await asyncio.wait([running])
     assert await queue.purge("completed") == 1

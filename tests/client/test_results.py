@@ -146,6 +146,6 @@ def test_code_without_a_loop_asks_for_all_of_it(url: str) -> None:
         job.result_sync(timeout=5)
     assert job.retry_sync()
     asyncio.run(work(end=True))
-    assert job.result_sync(timeout=5) == 42
+    assert job.result_sync(timeout=60) == 42
     assert not job.cancel_sync()
     run_sync(connection.resolve(None).close())

@@ -89,7 +89,7 @@ async def test_a_factory_that_fails_costs_those_alone_who_waited_for_the_task(
     loop = asyncio.get_running_loop()
     calls = [asyncio.create_task(queue.add("x")) for _ in range(3)]
     loop.set_task_factory(failing)
-    await asyncio.wait(calls, timeout=30)
+    await asyncio.wait(calls, timeout=60)
     loop.set_task_factory(None)
     assert [type(call.exception()) for call in calls] == [type(None), TypeError, TypeError]
     assert (await asyncio.wait_for(queue.add("x"), 30)).created

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import TERMINAL, State
+from asyncmqd.domain.tally import Fired
 from tests.contract import model
 
 SETTLED = ("state", "result", "error", "failures", "crashes", "token", "worker", "payload")
@@ -35,8 +36,10 @@ class History:
         self._check_attempts(command, old, new)
         self._check_due(command, old, new)
         fire = model.plain(command)
-        if isinstance(fire, model.Fire) and reply not in (False, [False, False]):
-            assert reply in (True, [True, False]), "an instant fired twice"
+        if isinstance(fire, model.Fire) and reply not in (Fired.NO, [Fired.NO] * 2):
+            first, *again = reply if isinstance(command, model.LostReply) else [reply]
+            assert first, "fired by a reply that was lost"
+            assert again in ([], [Fired.NO]), "an instant fired twice"
             assert fire.instant > instants(before)[fire.name], "an instant fired again"
         for name, last in instants(before).items():
             assert instants(snapshot).get(name, last) >= last or removes(command, name)

@@ -72,7 +72,7 @@ def test_a_signal_in_the_last_step_ends_it_at_once():
     assert [process.stdout.readline() for _ in range(2)] == ["said\n", "now\n"]
     process.send_signal(signal.SIGTERM)
     try:
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 7
@@ -81,7 +81,7 @@ def test_a_signal_in_the_last_step_ends_it_at_once():
 def test_the_last_step_has_a_limit_too():
     process = _begin(LAST_STEP, 0.5)
     try:
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 7

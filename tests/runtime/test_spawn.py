@@ -14,6 +14,6 @@ def test_a_child_whose_parent_died_while_it_started_ends() -> None:
     gone.wait()
     arguments = command("this_module_is_never_imported")
     arguments[arguments.index(str(os.getpid()))] = str(gone.pid)
-    done = subprocess.run(arguments, capture_output=True, timeout=30)
+    done = subprocess.run(arguments, capture_output=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr == b""

@@ -66,7 +66,7 @@ def redis(request: pytest.FixtureRequest, server: Callable[[str], RedisServer]) 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
     """The exit code of a command, and all that it said."""
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     return process.returncode, out + err
 
