@@ -9,6 +9,7 @@ from typing import Literal
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.admin.jobs import find, only
 from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.client.job import NameTaken
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.settle import allowed, cancel, replay, run_now
@@ -96,7 +97,7 @@ def _decide(verb: Verb, id: str, record: Record | None) -> Change | str:
     if record is None:
         return _gone(id)
     if verb == "retry" and record.state.terminal and record.holder:
-        return f"job {id}: its unique name is held by job {record.holder}"
+        return str(NameTaken(id, record.holder))
     decide, expected = _DECISIONS[verb]
     return decide(record) or f"job {id}: expected {expected}, this one is {record.state}"
 

@@ -83,7 +83,7 @@ class Target(msgspec.Struct, frozen=True):
 
 def _keys_in(path: Path) -> tuple[str, int]:
     """`backend` and `payload_limit` of a file and its drop-ins, as the daemon reads them."""
-    # Imported here, because with a URL at hand nobody should pay for the configuration's models.
+    # Imported here, because with a URL at hand nobody should pay for the configuration.
     from asyncmqd.config.backend import store_in
     from asyncmqd.config.errors import ConfigErrors
 
