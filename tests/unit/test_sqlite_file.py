@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -25,6 +26,7 @@ from asyncmqd.domain.job import NewJob
 from tests.added import are_new
 
 JOB = NewJob(id="a", payload=b"{}")
+HOST = HostClock(lambda: 0, lambda: 0, "boot")
 
 
 @pytest.fixture
@@ -34,6 +36,10 @@ def path(tmp_path: Path) -> Path:
 
 def store(path: Path, options: str = "") -> SQLiteBackend:
     return SQLiteBackend(f"sqlite://{path}{options}")
+
+
+def file_at(path: Path) -> DatabaseFile:
+    return DatabaseFile(parse(f"sqlite://{path}"), HOST)
 
 
 async def refusal(path: Path) -> str:
@@ -118,11 +124,10 @@ async def test_what_would_lead_sqlite_elsewhere_is_refused(
 
 def test_a_journal_that_names_another_file_is_refused(path: Path) -> None:
     """SQLite deletes the file that is named at its end. This one is empty, and does no harm."""
-    host = HostClock(lambda: 0, lambda: 0, "boot")
-    file = DatabaseFile(parse(f"sqlite://{path}"), host)
+    file = file_at(path)
     file.close(file.open())
     Path(f"{path}-journal").write_bytes(bytes(512) + bytes.fromhex("d9d505f920a163d7"))
-    for each in (file, DatabaseFile(parse(f"sqlite://{path}"), host)):
+    for each in (file, file_at(path)):
         with pytest.raises(StoreRefused, match="names another file, which SQLite would delete"):
             each.open()
 
@@ -177,6 +182,47 @@ async def test_another_application_id_is_refused(path: Path) -> None:
     other.execute("PRAGMA application_id = 7")
     other.close()
     assert "the database of another application" in await refusal(path)
+
+
+class Watched(DatabaseFile):
+    """Something happens before the `step`-th statement of each connection."""
+
+    def __init__(self, path: Path, step: int, happens: Callable[[], None]) -> None:
+        super().__init__(parse(f"sqlite://{path}"), HOST)
+        self.steps, self._step, self._happens = 0, step, happens
+
+    def connect(self, mode: str = "rw") -> sqlite3.Connection:
+        connection = super().connect(mode)
+        connection.set_trace_callback(self._trace)
+        return connection
+
+    def _trace(self, statement: str) -> None:
+        self.steps += 1
+        if self.steps == self._step:
+            self._happens()
+
+
+def test_a_store_that_another_process_makes_at_whatever_moment_is_ours(tmp_path: Path) -> None:
+    """Opened just then, it was taken for another application's: the process ended for good."""
+
+    def play(step: int) -> int:
+        path = tmp_path / f"{step}.db"
+
+        def make() -> None:
+            other = file_at(path)
+            with contextlib.suppress(sqlite3.OperationalError):  # it is busy
+                other.close(other.open())
+
+        file = Watched(path, step, make)
+        with contextlib.suppress(sqlite3.OperationalError):  # it is busy: the caller tries again
+            file.close(file.open())
+        file.close(file.open())
+        return file.steps
+
+    steps = play(0)
+    assert steps > 20
+    for step in range(1, steps + 1):
+        play(step)
 
 
 async def test_a_newer_layout_is_refused(path: Path) -> None:

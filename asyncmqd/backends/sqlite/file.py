@@ -35,6 +35,12 @@ _SETTINGS = (
     "PRAGMA wal_autocheckpoint = 0",  # see checkpoints.py
 )
 
+# By one statement, so of one moment: another process may make the store meanwhile.
+_MARKS = (
+    "SELECT (SELECT application_id FROM pragma_application_id),"
+    " (SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_master)"
+)
+
 _torn: dict[Path, str] = {}
 """Files that this process must not touch any more, and why.
 
@@ -250,11 +256,9 @@ class DatabaseFile:
         connection.execute("PRAGMA user_version").fetchone()  # opens log and index, if need be
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        application, version, tables = connection.execute(_MARKS).fetchone()
         if application == APPLICATION:
             return False
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if 0 < os.stat(self.path).st_size < _SMALLEST:  # SQLite would call it empty
             raise StoreRefused(f"{self.path}: {DAMAGED}")
         if application or version or tables:
