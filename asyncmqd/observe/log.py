@@ -79,6 +79,7 @@ class _Log(NamedTuple):
 
 
 _log: _Log | None = None
+_host: tuple[Any, Any] | None = None  # what the logger of a program of others was bound to, and it
 
 
 def logs(level: int) -> bool:
@@ -214,12 +215,24 @@ def logger() -> Any:
 
 def log_as_host(level: int, event: Any, fields: Mapping[str, Any]) -> None:
     """In a program of others: by its structlog, which may be set up in a way that fails."""
-    import structlog
-
     try:
-        structlog.get_logger().log(level, event, **fields)
+        _host_logger().log(level, event, **fields)
     except Exception:
         logging.getLogger("asyncmqd").exception("%s could not be logged", event)
+
+
+def _host_logger() -> Any:
+    """The program's logger, bound anew only once something that it was bound to has changed.
+
+    What `get_logger` returns binds itself for each line: a third of what a job of no work costs.
+    """
+    global _host  # noqa: PLW0603 - one a process
+    import structlog
+
+    now = (structlog.get_config(), sys.stdout)
+    if _host is None or _host[0] != now:
+        _host = (now, structlog.get_logger().bind())
+    return _host[1]
 
 
 # ---------------------------------------------------------------------- setting it up
