@@ -98,6 +98,19 @@ async def test_a_store_that_lost_its_limits_takes_those_that_a_worker_knows(
     assert (await backend.outlook([QUEUE]))[QUEUE].limits == known
 
 
+async def test_a_store_that_lost_its_newest_limits_takes_those_that_a_worker_knows(
+    backend: BaseBackend,
+) -> None:
+    """A replica took over that had an older declaration."""
+    older = DeclaredLimits(since=1_000.0, by="d1", limits=SharedLimits(concurrency=4))
+    newer = DeclaredLimits(since=2_000.0, by="d2", limits=TWO)
+    await fill(backend, *names(5))
+    assert len((await backend.turn(QUEUE, (), 1, LEASE, "w", older)).claims) == 1
+    turn = await backend.turn(QUEUE, (), 5, LEASE, "w", newer)
+    assert (len(turn.claims), turn.limits) == (1, newer)
+    assert (await backend.outlook([QUEUE]))[QUEUE].limits == newer
+
+
 async def test_an_older_declaration_is_not_restored(backend: BaseBackend) -> None:
     older = DeclaredLimits(since=1_000.0, by="d1", limits=SharedLimits(concurrency=1))
     newer = await limit(backend, 2)

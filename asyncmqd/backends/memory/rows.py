@@ -117,7 +117,9 @@ class Queue:
             self.ghosts[row.id, row.token] = row.rank
 
     def holding(self, now: float) -> int:
-        """How many hold a permit."""
+        """How many hold a permit, where there are limits."""
+        if self.limits is None:
+            return 0
         self.ghosts = {each: end for each, end in self.ghosts.items() if end > now}
         return len(self.lines[State.ACTIVE]) + len(self.ghosts)
 

@@ -237,7 +237,7 @@ class InMemoryBackend(InMemoryRegistry):
             ),
             pause=queue.pause,
             limits=queue.limits,
-            ghosts=queue.holding(self._now()) - len(queue.lines[State.ACTIVE]),
+            ghosts=sum(end > self._now() for end in queue.ghosts.values()),
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
