@@ -22,9 +22,9 @@ REDIS = mutations(
         ("_change.lua", "      take_name(id, name)\n", "", "unique"),
         ("_limits.lua", " + redis.call('ZCARD', base .. 'ghosts')", "", "shared_limits"),
         ("_limits.lua", "    redis.call('SET', base .. 'limits', told)\n", "", "shared_limits"),
-        ("_waiters.lua", "  if left > 0 then\n    open_gate()\n  end\n", "", "shared_limits"),
-        ("turn.lua", "  pass_permits(ARGV[2], ARGV[1])\n", "", "shared_limits"),
-        ("_ghosts.lua", "return change.kind.place ~= active", "return false", "shared_limits"),
+        ("_take.lua", "    limits.open_gate()\n", "", "shared_limits"),
+        ("turn.lua", "  limits_of_all().pass_permits(ARGV[1], ARGV[2])\n", "", "shared_limits"),
+        ("turn.lua", " and change.kind.place ~= place then", " and false then", "shared_limits"),
         ("_add.lua", "local fresh = not twice and ", "local fresh = ", "adding"),
         (
             "_judge.lua",

@@ -6,9 +6,8 @@ local function delete(ids, where, ended, active)
   end
   local keys, bytes, runs, live = {}, 0, read_runs(ids), {}
   for number, id in ipairs(ids) do
-    if where[number] == active and runs[number] and redis.call('EXISTS', base .. 'limits') == 1 then
-      redis.call('ZADD', base .. 'ghosts', redis.call('ZSCORE', base .. active, id),
-        ghost(id, runs[number][TOKEN]))
+    if where[number] == active and runs[number] then
+      ghost(id, runs[number][TOKEN], redis.call('ZSCORE', base .. active, id))
     end
     keys[2 * number - 1], keys[2 * number] = base .. 'job:' .. id, base .. 'left:' .. id
     leave(where[number], id)

@@ -5,11 +5,15 @@
 local function take(limit)
   local lease, worker, channel, most = unpack(ARGV, 4, 7)
   local piece = tonumber(ARGV[8])
-  local paused, stored = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
-  local allowed, limits, declared = limit, false, false
+  local paused, stored = false, false
+  if redis.call('EXISTS', base .. 'paused', base .. 'limits') > 0 then
+    paused, stored = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
+  end
+  local allowed, limits, packed, declared = limit, false, false, false
   if stored or ARGV[9] ~= '' then
-    limits, declared = limits_in_force(stored, ARGV[9])
-    allowed = permits(declared, ARGV[2])
+    limits = limits_of_all()
+    packed, declared = limits.in_force(stored, ARGV[9])
+    allowed = limits.permits(declared, ARGV[2])
   end
   local number = math.min(limit, allowed)
   local popped = not paused and number > 0 and redis.call('ZPOPMIN', base .. ARGV[1], number) or {}
@@ -30,15 +34,17 @@ local function take(limit)
     redis.call('HSET', base .. 'runs', unpack(taken))
     redis.call('ZADD', base .. ARGV[2], unpack(ends))
   end
-  local left, full = allowed - #ids, #ids == limit
-  if declared then
-    note_limited(full, channel, left)
-  end
-  if not declared or left > 0 then
+  local full = #ids == limit
+  if not limits then
     note_waiter(full, channel)
-  end
-  if not declared then
     return claims
+  elseif allowed > #ids then
+    limits.open_gate()
+    note_waiter(full, channel)
+    return claims, packed, false
   end
-  return claims, limits, left == 0 and not full and opens_in()
+  note_waiter(full, channel, true)
+  -- What frees a permit without an end that wakes somebody.
+  local first = not full and redis.call('ZRANGE', base .. 'ghosts', 0, 0, 'WITHSCORES')[2]
+  return claims, packed, first and first - now
 end

@@ -20,13 +20,13 @@ local function apply_all()
     local answer = judge(change, run, place, scores[number])
     if answer == 0 then
       moved = true
-      if place == ARGV[2] then
-        freed = keep_permit(change, scores[number], place) or freed
+      if place == ARGV[2] and change.kind.place ~= place then
+        freed = not (change.kind.takes_away and ghost(change.id, change.token, scores[number])) or freed
       end
       apply(change, run, place)
       ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil
     end
-    freed = answer > 0 and end_ghost(change) or freed
+    freed = answer > 0 and ghost(change.id, change.token) or freed
     answers[number] = answer
   end
   write_lines()
@@ -49,7 +49,7 @@ if ARGV[10] then
 end
 if limit > 0 then
   return {now, answers, take(limit)}
-elseif freed then
-  pass_permits(ARGV[2], ARGV[1])
+elseif freed and redis.call('EXISTS', base .. 'held_back') == 1 then
+  limits_of_all().pass_permits(ARGV[1], ARGV[2])
 end
 return {now, answers, {}}
