@@ -127,13 +127,8 @@ def _states() -> list[str]:
 def _possible(state: LoopState) -> list[Do]:
     """All that is done in a state, whatever else there is."""
     either = (False, True)
-    views = itertools.product(either, either, (0, 1), either, (0, 1), either, (0, 1, 4))
-    found = set()
-    for answers, isolated, in_flight, exclusive, running, ended, free in views:
-        view = View(
-            state, answers, isolated, in_flight, exclusive, running, ended, free, 2, None, None
-        )
-        found.add(next_step(view).do)
+    views = itertools.product(either, either, either, (0, 1), either, (0, 1), either, (0, 1, 4))
+    found = {next_step(View(state, *known, 2, None, None)).do for known in views}
     return [do for do in Do if do in found]
 
 

@@ -38,6 +38,7 @@ views = st.builds(
     state=st.sampled_from([each for each in LoopState if each is not LoopState.NEW]),
     store_answers=st.booleans(),
     isolated=st.booleans(),
+    undeclared=st.booleans(),
     in_flight=st.integers(0, POLLS - 1),  # a poll that is in flight decides nothing
     exclusive=st.booleans(),
     running=st.integers(0, 3),
@@ -58,10 +59,8 @@ def does(view: View) -> Do:
 
 
 @given(views)
-def test_nothing_is_claimed_in_a_drain_or_beside_a_candidate_or_before_a_lost_reply_is_known(
-    view: View,
-) -> None:
-    if view.state in DRAINS | UNSURE or view.isolated:
+def test_what_must_come_before_a_claim_and_after_what_none_comes(view: View) -> None:
+    if view.state in DRAINS | UNSURE or view.isolated or view.undeclared:
         assert not next_step(view).claims
 
 
@@ -86,24 +85,31 @@ def test_a_lost_reply_is_reconciled_before_all_else(view: View) -> None:
     assert (does(view) is Do.RECONCILE) == (view.state in UNSURE)
 
 
+@given(lone)
+def test_limits_are_declared_by_whoever_serves(view: View) -> None:
+    """Also while no slot is free: daemons that have some go by them from now on."""
+    assert (does(view) is Do.DECLARE) == (view.undeclared and view.state in SERVES - UNSURE)
+
+
 @given(views)
 def test_beside_a_poll_nothing_but_jobs_is_carried(view: View) -> None:
     view = replace(view, in_flight=1)
     jobs = {Do.CLAIM, Do.SETTLE}
     assert does(view) in jobs | {Do.SLEEP, Do.AWAIT_CAPACITY}
-    if view.exclusive or view.state in DRAINS or view.free < view.share:
+    if view.exclusive or view.undeclared or view.state in DRAINS or view.free < view.share:
         assert does(view) not in jobs
 
 
 @given(lone)
 def test_a_full_worker_that_was_woken_hands_over(view: View) -> None:
     full = view.state is LoopState.WOKEN and not view.isolated and not view.capacity
-    assert (does(view) is Do.HAND_OVER) == (full and view.store_answers)
+    assert (does(view) is Do.HAND_OVER) == (full and view.store_answers and not view.undeclared)
 
 
 @given(lone)
 def test_others_are_woken_instead_of_who_claims_no_more(view: View) -> None:
-    aside = view.isolated and view.state in SERVES - UNSURE - {LoopState.ASIDE}
+    serves = not view.undeclared and view.state in SERVES - UNSURE - {LoopState.ASIDE}
+    aside = view.isolated and serves
     goes = view.state is LoopState.DRAINING or aside
     assert (does(view) is Do.UNSUBSCRIBE) == (goes and view.store_answers)
 
@@ -121,7 +127,7 @@ def test_a_queue_that_may_have_jobs_is_asked_as_soon_as_there_is_capacity(
     view: View, state: LoopState
 ) -> None:
     view = replace(view, state=state)
-    if view.capacity and not view.isolated:
+    if view.capacity and not view.isolated and not view.undeclared:
         assert does(view) is Do.CLAIM
 
 
@@ -175,6 +181,7 @@ class Pair:
         self.state = decide.BEGIN.after(LoopState.NEW)
         self.polls: list[Poll] = []
         self.good, self.isolated, self.overlap, self.stopped = True, False, False, False
+        self.undeclared = False
         self.size, self.running, self.unacknowledged = 3, 0, False
 
     def view(self) -> View:
@@ -183,6 +190,7 @@ class Pair:
             self.state,
             self.good,
             self.isolated,
+            self.undeclared,
             len(self.polls),
             any(poll.step.do not in {Do.CLAIM, Do.SETTLE} for poll in self.polls),
             self.running,
@@ -195,7 +203,8 @@ class Pair:
 
     def actions(self) -> list[Callable[[], object]]:
         """What may happen next."""
-        found = [partial(self.resize, 0), partial(self.resize, 4), *[self.isolate] * 2]
+        found: list[Callable[[], object]] = [partial(self.resize, 0), partial(self.resize, 4)]
+        found += [self.isolate] * 2 + [self.reload]
         found += [partial(self.note, decide.WAKE)] * 3  # a slow pass
         found += [self.add] * 6 + [self.finish] * 2 * bool(self.running)
         found += [self.go] * 12 * (len(self.polls) < POLLS and not self.stopped)
@@ -242,6 +251,8 @@ class Pair:
             self.note(decide.RECONCILE)
         elif poll.step.do is Do.HAND_OVER:
             self.note(decide.HAND_OVER)
+        elif poll.step.do is Do.DECLARE:
+            self.undeclared = False
         if poll.step.do is Do.RECONCILE and self.state in DRAINS:
             self.unacknowledged = True  # it hands them back
         else:
@@ -268,6 +279,9 @@ class Pair:
 
     def resize(self, size: int) -> None:
         self.size = size
+
+    def reload(self) -> None:
+        self.undeclared = True
 
     def isolate(self) -> None:
         self.isolated = not self.isolated

@@ -173,6 +173,7 @@ class View(msgspec.Struct, frozen=True, gc=False):
     state: LoopState
     store_answers: bool  # as far as known
     isolated: bool  # nothing may begin in this process beside a candidate
+    undeclared: bool  # the store is to be told limits before anything is claimed
     in_flight: int  # polls of the store under way
     exclusive: bool  # one of them lets no other go beside it
     running: int  # jobs
@@ -199,6 +200,7 @@ class Do(StrEnum):
     CLAIM = "claim"
     SETTLE = "settle"
     RECONCILE = "reconcile"
+    DECLARE = "declare"
     HAND_OVER = "hand_over"
     UNSUBSCRIBE = "unsubscribe"
     SLEEP = "sleep"
@@ -210,6 +212,7 @@ EFFECTS = {
     Do.CLAIM: "one round trip takes so many jobs, and settles what has ended",
     Do.SETTLE: "one round trip settles what has ended",
     Do.RECONCILE: "ask which claims a lost reply brought, and start or release them",
+    Do.DECLARE: "tell the store which limits hold over all daemons",
     Do.HAND_OVER: "have another process woken, for there is no capacity here",
     Do.UNSUBSCRIBE: "have others woken from now on",
     Do.SLEEP: "until there is news",
@@ -249,10 +252,12 @@ def next_step(view: View) -> Step:
 def _first_of_all(view: View) -> Do | None:
     """What goes before jobs. A claim must have come back before: it may register this process."""
     state = view.state
-    if not view.isolated and state not in _FIRST:
+    if not (view.isolated or view.undeclared or state in _FIRST):
         return None
     if state in _IS_UNSURE:
         return Do.RECONCILE
+    if view.undeclared and state in SERVES:
+        return Do.DECLARE
     if not view.store_answers:
         return None  # a store that fails must not hold up a drain
     if state is LoopState.DRAINING or (view.isolated and state in _CLAIMS):
@@ -264,7 +269,9 @@ def _first_of_all(view: View) -> Do | None:
 
 def _may_go_beside(view: View) -> bool:
     """Beside a poll that is under way, only a full share of slots is worth another one."""
-    return view.free >= view.share and view.state in _GOES_BESIDE and not view.exclusive
+    if view.exclusive or view.undeclared:
+        return False
+    return view.free >= view.share and view.state in _GOES_BESIDE
 
 
 def _claims(view: View) -> int:

@@ -24,7 +24,6 @@ class Declaring:
         self._wake = wake
         self._pending: SharedLimits | None = None  # to be declared before anything is claimed
         self._unlimited = False  # ours are none, and those of an older declaration may be there
-        self._telling = asyncio.Lock()
         self._alarm: asyncio.TimerHandle | None = None
 
     def declare(self, limits: SharedLimits) -> None:
@@ -43,12 +42,11 @@ class Declaring:
 
     async def tell(self) -> None:
         """Tell the store. Raises StoreError."""
-        async with self._telling:
-            if (pending := self._pending) is not None:
-                self.known = await self._backend.declare_limits(self._queue, pending, self._by)
-                self._unlimited = False
-                if self._pending is pending:
-                    self._pending = None
+        if (pending := self._pending) is not None:
+            self.known = await self._backend.declare_limits(self._queue, pending, self._by)
+            self._unlimited = False
+            if self._pending is pending:  # no reload has come meanwhile
+                self._pending = None
 
     def note(self, turn: Turn) -> None:
         """What a turn was judged by."""

@@ -69,9 +69,9 @@ class ClaimLoop:
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
         self.declaring = Declaring(queue, self._backend, context.presence.id, self.wake)
-        self._unacknowledged = Unacknowledged(queue, context.leases, context.observer, self._wakeup)
-        self._runs = Runs(context, execution, capacity, scanner, self._unacknowledged, self._wakeup)
-        self._runs.declaring = self.declaring
+        ends = Unacknowledged(queue, context.leases, context.observer, self._wakeup)
+        self._unacknowledged = ends
+        self._runs = Runs(context, execution, capacity, scanner, self.declaring, ends, self._wakeup)
         self.running = self._runs.running
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
@@ -165,15 +165,13 @@ class ClaimLoop:
     async def _poll(self, number: int) -> None:
         """Do what is decided, one thing after the other, until that is to stop."""
         while (step := next_step(self._view())).do is not Do.STOP:
-            if step.do in _SLEEPS and not self.declaring.is_pending:
+            if step.do in _SLEEPS:
                 await self._sleep(step)
                 continue
             self._overlap = bool(self._polls) and (self._overlap or step.claims > 0)
             self._polls[number] = self._loop.time()
             try:
-                if self.declaring.is_pending:
-                    await self.declaring.tell()
-                elif step.do in _EXCHANGES:
+                if step.do in _EXCHANGES:
                     await self._exchange(step.claims, self._polls[number])
                 else:
                     await self._carry_out_alone(step.do)
@@ -189,6 +187,7 @@ class ClaimLoop:
             self.state,
             self._health.good,
             self._isolation.active,
+            self.declaring.is_pending,
             len(self._polls),
             self._exclusive,
             len(self.running),
@@ -214,6 +213,8 @@ class ClaimLoop:
         try:
             if do is Do.RECONCILE:
                 await self._reconcile()
+            elif do is Do.DECLARE:
+                await self.declaring.tell()
             elif do is Do.UNSUBSCRIBE:
                 await self._unsubscribe()
             else:

@@ -32,11 +32,11 @@ class Runs:
         execution: Execution,
         capacity: Capacity,
         scanner: Scanner,
+        declaring: Declaring,
         unacknowledged: Unacknowledged,
         wakeup: asyncio.Event,
     ) -> None:
         self.running: dict[str, Run] = {}  # by job id
-        self.declaring: Declaring | None = None  # of the limits over all daemons
         self._backend = context.backend
         self._health = context.health
         self._isolation = context.isolation
@@ -45,6 +45,7 @@ class Runs:
         self._execution = execution
         self._capacity = capacity
         self._scanner = scanner
+        self._declaring = declaring
         self._unacknowledged = unacknowledged
         self._wakeup = wakeup
         self._loop = asyncio.get_running_loop()
@@ -93,13 +94,9 @@ class Runs:
             self._end(run, Released())
             return
         outcome = await self._execution.execute(run)
-        if outcome is None and self._is_limited:
+        if outcome is None and self._declaring.known is not None:
             outcome = Released()  # changes nothing, but frees the permit of a job that was lost
         self._end(run, outcome)
-
-    @property
-    def _is_limited(self) -> bool:
-        return self.declaring is not None and self.declaring.known is not None
 
     async def _run_candidate(self, run: Run) -> None:
         """A job that was on board at two crashes has to wait for its turn to run alone."""
