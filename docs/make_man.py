@@ -164,7 +164,9 @@ def _facts(name: str, key: Key, unit: str) -> Iterator[str]:
 def reload() -> str:
     """What a reload applies, and what it does not."""
     at_start = [
-        name for name in Settings.model_fields if name not in {*LIVE_KEYS, "queues", "defaults"}
+        name
+        for name in Settings.__struct_fields__
+        if name not in {*LIVE_KEYS, "queues", "defaults"}
     ]
     return (
         f"A reload applies {_listed(sorted(LIVE_KEYS))}, and all that is said of queues; only"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from pydantic import SecretStr
 
 from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.tables import keys_of
+from asyncmqd.config.values import Secret
 from asyncmqd.domain.queue_options import FIXED_KEYS
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.urls import redacted
@@ -193,8 +193,8 @@ def _changes(old: _Table, new: _Table) -> tuple[KeyChange, ...]:
 
 def _plain(value: Any) -> Any:
     """The value as JSON has it; of a secret URL, what may be seen."""
-    if isinstance(value, SecretStr):
-        return redacted(value.get_secret_value())
+    if isinstance(value, Secret):
+        return redacted(value.text)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Repeatable):

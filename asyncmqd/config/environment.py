@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from pydantic import create_model
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
@@ -16,6 +17,7 @@ from asyncmqd.config.errors import dotted
 from asyncmqd.config.files import read_text
 from asyncmqd.config.layers import Layer
 from asyncmqd.config.models import Settings
+from asyncmqd.config.tables import Key, keys_of
 from asyncmqd.config.values import shown
 
 PREFIX = "ASYNCMQD_"
@@ -66,7 +68,7 @@ def _read_variable(order: int, name: str, value: str, queues: set[str]) -> Layer
     layer = Layer(order, f"ENV:{name}")
     path = name.removeprefix(PREFIX).lower().split("__")
     key = dotted(tuple(path))
-    if path[0] not in Settings.model_fields:
+    if path[0] not in Settings.__struct_fields__:
         return layer.refuse(key, _unknown_variable(path), partial=False)
     if path[0] == "queues" and len(path) > 1:
         known = _queue_spelt(path[1], queues)
@@ -86,10 +88,17 @@ def _read_variable(order: int, name: str, value: str, queues: set[str]) -> Layer
     return layer
 
 
-class _AsVariables(Settings):
-    """Settings as pydantic-settings takes them: a struct is no table to it."""
+def _as_variable(key: Key) -> Any:
+    """What pydantic-settings has to know of a key: whether it is written as JSON, or in parts."""
+    if key.kind is not None:
+        return str
+    return tuple[str, ...] if isinstance(key.default, tuple) else dict[str, Any]
 
-    defaults: dict[str, Any]  # type: ignore[assignment]
+
+_FIELDS: dict[str, Any] = {
+    name: (_as_variable(key), ...) for name, key in keys_of(Settings).items()
+}
+_AS_VARIABLES = create_model("_AS_VARIABLES", **_FIELDS)
 
 
 class _Variable(EnvSettingsSource):
@@ -100,9 +109,9 @@ class _Variable(EnvSettingsSource):
 
     def __init__(self, name: str, value: str) -> None:
         self._only = {name: value}
-        # The source looks at fields only, so that Settings need not be a BaseSettings, which would
-        # read this process's environment whenever one is made.
-        super().__init__(_AsVariables, env_prefix="", env_nested_delimiter="__")  # type: ignore[arg-type]
+        # The source looks at fields only, so that this need not be a BaseSettings, which would read
+        # this process's environment whenever one is made.
+        super().__init__(_AS_VARIABLES, env_prefix="", env_nested_delimiter="__")
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._only
@@ -139,7 +148,7 @@ def _unknown_queue(name: str, queues: set[str]) -> str:
 
 def _unknown_variable(path: list[str]) -> str:
     name = PREFIX + "__".join(path).upper()
-    near = get_close_matches(path[0], [*Settings.model_fields, "config"], 1)
+    near = get_close_matches(path[0], [*Settings.__struct_fields__, "config"], 1)
     hint = ""
     if near:
         hint = f" (did you mean {PREFIX}{'__'.join([near[0], *path[1:]]).upper()}?)"

@@ -8,8 +8,7 @@ from itertools import chain, islice
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, ValidationError
 
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotted
 from asyncmqd.config.files import read_files
@@ -17,7 +16,7 @@ from asyncmqd.config.layers import Layer, merged
 from asyncmqd.config.models import Settings
 from asyncmqd.config.rules import contradictions, omissions
 from asyncmqd.config.sockets import default_control_socket
-from asyncmqd.config.tables import Table, keys_of
+from asyncmqd.config.tables import Table, keys_of, read
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.config.values import shown
 from asyncmqd.domain.queue_options import QueueOptions
@@ -136,7 +135,7 @@ def _complete(written: dict[str, Any], control_socket: FilePath) -> dict[str, An
 
 def _validate(data: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
     try:
-        return Settings.model_validate(data), []
+        return read(Settings, data), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
 
@@ -190,7 +189,7 @@ def _problem(finding: ErrorDetails) -> str:
 
 def _unknown_key(path: Path) -> str:
     table, name = keys_of(_table(path[:-1])), str(path[-1])
-    if name in Settings.model_fields:
+    if name in keys_of(Settings):
         hint = f" ({name} belongs above the first [table])"
     elif name in keys_of(QueueOptions):
         hint = f" ({name} belongs in [defaults] or [queues.NAME])"

@@ -1,6 +1,7 @@
 """What can be configured at the top level: every key with its kind, default and meaning.
 
 Those of a queue are the fields of `QueueOptions`, those of a schedule the fields of `Repeatable`.
+Processes of the daemon import this, and not what reads files (tables.py).
 `docs/configuration.md` is held to them by a test.
 """
 
@@ -11,12 +12,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from asyncmqd.config import values
 from asyncmqd.config.sockets import default_control_socket
-from asyncmqd.config.tables import FromTable
-from asyncmqd.config.values import choice, period, whole
+from asyncmqd.config.values import Secret, choice, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.urls import redacted
@@ -24,66 +23,76 @@ from asyncmqd.domain.urls import redacted
 LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit", "stuck_limit"})
 """Top-level keys that a reload applies. All others are read once, at start."""
 
-_Queue = Annotated[QueueOptions, FromTable()]
 
-
-class Settings(BaseModel):
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration, checked and frozen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    backend: Annotated[SecretStr, values.BACKEND] = Field(
-        description="The URL of the store: `sqlite:///path`, `redis://host` and others."
+    backend: Annotated[
+        Secret,
+        values.BACKEND,
+        "The URL of the store: `sqlite:///path`, `redis://host` and others.",
+    ]
+    tasks: Annotated[
+        tuple[Annotated[str, values.MODULE], ...],
+        "Modules that are imported at start. Only their tasks can run.",
+    ] = ()
+    python_path: Annotated[
+        tuple[Annotated[Path, values.DIRECTORY], ...],
+        "Absolute directories in which `tasks` and `scanners` are found.",
+    ] = ()
+    processes: Annotated[
+        int,
+        whole(1, 256, "processes"),
+        "Processes that run jobs, to use several cores; 1: the daemon itself.",
+    ] = 1
+    shutdown_timeout: Annotated[float, period(), "The time that running jobs get at SIGTERM."] = (
+        30.0
     )
-    tasks: tuple[Annotated[str, values.MODULE], ...] = Field(
-        default=(), description="Modules that are imported at start. Only their tasks can run."
-    )
-    python_path: tuple[Annotated[Path, values.DIRECTORY], ...] = Field(
-        default=(), description="Absolute directories in which `tasks` and `scanners` are found."
-    )
-    processes: Annotated[int, whole(1, 256, "processes")] = Field(
-        default=1,
-        description="Processes that run jobs, to use several cores; 1: the daemon itself.",
-    )
-    shutdown_timeout: Annotated[float, period()] = Field(
-        default=30.0, description="The time that running jobs get at SIGTERM."
-    )
-    control_socket: Annotated[Path, values.SOCKET] = Field(
-        default_factory=lambda: default_control_socket(os.environ),
-        description="The socket by which `asyncmqd status` and `reload` reach the daemon.",
-    )
-    control_group: Annotated[Literal["read", "operate"], choice("read", "operate")] = Field(
-        default="read",
-        description="What the socket's group may do: `read` (status, plan) or `operate` (all).",
-    )
+    control_socket: Annotated[
+        Path,
+        values.SOCKET,
+        "The socket by which `asyncmqd status` and `reload` reach the daemon.",
+    ] = msgspec.field(default_factory=lambda: default_control_socket(os.environ))
+    control_group: Annotated[
+        Literal["read", "operate"],
+        choice("read", "operate"),
+        "What the socket's group may do: `read` (status, plan) or `operate` (all).",
+    ] = "read"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         choice("debug", "info", "warning", "error"),
-    ] = Field(default="info", description="Lines below this level are not logged.")
-    log_format: Annotated[Literal["auto", "json", "console"], choice("auto", "json", "console")] = (
-        Field(default="auto", description="`auto` is `console` on a terminal and `json` elsewhere.")
+        "Lines below this level are not logged.",
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        choice("auto", "json", "console"),
+        "`auto` is `console` on a terminal and `json` elsewhere.",
+    ] = "auto"
+    lease: Annotated[
+        float, period(1.0), "How long a claim is valid without renewal; at least 1."
+    ] = 15.0
+    hang_limit: Annotated[
+        float,
+        period(1.0),
+        "Leases are not renewed if the loop hangs longer than this; above `lease`.",
+    ] = 60.0
+    stuck_limit: Annotated[
+        int,
+        whole(0, 10_000, "functions"),
+        "The daemon restarts when this many plain functions are stuck; 0: never.",
+    ] = 32
+    payload_limit: Annotated[
+        int,
+        whole(1_024, 256 * 1024 * 1024, "bytes"),
+        "The largest size of one payload or result.",
+    ] = DEFAULT_PAYLOAD_LIMIT
+    defaults: Annotated[QueueOptions, "Keys of a queue, for all queues that do not set them."] = (
+        QueueOptions()
     )
-    lease: Annotated[float, period(1.0)] = Field(
-        default=15.0, description="How long a claim is valid without renewal; at least 1."
-    )
-    hang_limit: Annotated[float, period(1.0)] = Field(
-        default=60.0,
-        description="Leases are not renewed if the loop hangs longer than this; above `lease`.",
-    )
-    stuck_limit: Annotated[int, whole(0, 10_000, "functions")] = Field(
-        default=32,
-        description="The daemon restarts when this many plain functions are stuck; 0: never.",
-    )
-    payload_limit: Annotated[int, whole(1_024, 256 * 1024 * 1024, "bytes")] = Field(
-        default=DEFAULT_PAYLOAD_LIMIT, description="The largest size of one payload or result."
-    )
-    defaults: _Queue = Field(
-        default=QueueOptions(),
-        description="Keys of a queue, for all queues that do not set them.",
-    )
-    queues: dict[Annotated[str, values.QUEUE], _Queue] = Field(
-        description="The queues by name; at least one."
-    )
+    queues: Annotated[
+        dict[Annotated[str, values.QUEUE], QueueOptions],
+        "The queues by name; at least one.",
+    ]
 
     @property
     def served(self) -> dict[str, QueueOptions]:
@@ -98,7 +107,7 @@ class Settings(BaseModel):
     @property
     def backend_url(self) -> str:
         """The store's URL as it was written, its password included: for the store only."""
-        return self.backend.get_secret_value()
+        return self.backend.text
 
     @property
     def backend_shown(self) -> str:

@@ -12,7 +12,8 @@ import msgspec
 
 from asyncmqd.config.errors import Path
 from asyncmqd.config.models import Settings
-from asyncmqd.config.values import Kind, shown
+from asyncmqd.config.tables import keys_of
+from asyncmqd.config.values import shown
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
 from asyncmqd.domain.schedule import Repeatable, check_size, conflicts, keys_kept
 
@@ -104,9 +105,9 @@ def _table(value: Any) -> dict[str, Any]:
 
 def _number(data: dict[str, Any], key: str) -> float | None:
     """The value of a top-level key or its default; None if it is wrong, which is said elsewhere."""
-    field = Settings.model_fields[key]
-    [kind] = [known for known in field.metadata if isinstance(known, Kind)]
+    known = keys_of(Settings)[key]
+    assert known.kind is not None
     try:
-        return float(kind.check(data.get(key, field.default)))
+        return float(known.kind.check(data.get(key, known.default)))
     except ValueError:
         return None

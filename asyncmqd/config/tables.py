@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-from pydantic import BaseModel, GetCoreSchemaHandler
-from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, SchemaValidator, core_schema
 
 from asyncmqd.config.values import Kind, of
 from asyncmqd.domain import options
 
-Table = type[BaseModel] | type[msgspec.Struct]
+Table = type[msgspec.Struct]
+Read = TypeVar("Read", bound=msgspec.Struct)
 
 
 class Key(NamedTuple):
@@ -32,11 +31,6 @@ class Key(NamedTuple):
 @cache
 def keys_of(table: Table) -> dict[str, Key]:
     """The keys that a table may have, in their order."""
-    if issubclass(table, BaseModel):
-        return {
-            name: Key(field.description or "", _of_top(field), field.default, field.is_required())
-            for name, field in table.model_fields.items()
-        }
     hints = get_type_hints(table, include_extras=True)
     return {
         field.name: Key(
@@ -49,11 +43,15 @@ def keys_of(table: Table) -> dict[str, Key]:
     }
 
 
-class FromTable:
-    """In `Annotated`: this struct is read from a table, by its fields."""
+def read(table: type[Read], data: Any) -> Read:
+    """What data of a file make. Raises ValidationError."""
+    made: Read = _reader(table).validate_python(data)
+    return made
 
-    def __get_pydantic_core_schema__(self, struct: Any, _: GetCoreSchemaHandler) -> CoreSchema:
-        return _table(struct)
+
+@cache
+def _reader(table: Table) -> SchemaValidator:
+    return SchemaValidator(_table(table))
 
 
 def _table(struct: type[msgspec.Struct]) -> CoreSchema:
@@ -71,28 +69,37 @@ def _table(struct: type[msgspec.Struct]) -> CoreSchema:
     return core_schema.no_info_wrap_validator_function(
         make,
         core_schema.typed_dict_schema(fields, extra_behavior="forbid"),
-        serialization=core_schema.plain_serializer_function_ser_schema(msgspec.to_builtins),
     )
 
 
 def _schema(hint: Any) -> CoreSchema:
     kind = _kind(hint)
     if kind is not None:
-        return kind.schema
+        return _of_kind(kind)
     if get_origin(hint) is Annotated:
         return _schema(get_args(hint)[0])
     if get_origin(hint) is tuple:
         return core_schema.tuple_schema([_schema(get_args(hint)[0])], variadic_item_index=0)
+    if get_origin(hint) is dict:
+        return core_schema.dict_schema(*map(_schema, get_args(hint)))
     return _table(hint)
+
+
+def _of_kind(kind: Kind) -> CoreSchema:
+    def check(value: Any) -> Any:
+        try:
+            return kind.check(value)
+        except ValueError as error:
+            raise PydanticCustomError("kind", "{problem}", {"problem": str(error)}) from None
+
+    return core_schema.no_info_plain_validator_function(check)
 
 
 def _kind(hint: Any) -> Kind | None:
     """What values a hint takes, None among them if its type has that."""
     for each in getattr(hint, "__metadata__", ()):
+        if isinstance(each, Kind):
+            return each
         if isinstance(each, options.Kind):
             return of(each, optional=type(None) in get_args(get_args(hint)[0]))
     return None
-
-
-def _of_top(field: FieldInfo) -> Kind | None:
-    return next((each for each in field.metadata if isinstance(each, Kind)), None)

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, SecretStr
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
-
 from asyncmqd.config.urls import FORMS, check_backend
 from asyncmqd.domain import options
 from asyncmqd.domain.urls import redacted
@@ -46,19 +43,23 @@ class Kind:
             raise ValueError(redacted(own))
         raise ValueError(f"expected {self.expected}, got {shown(value)}")
 
-    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
-        return self.schema
 
-    @property
-    def schema(self) -> CoreSchema:
-        """The same for pydantic."""
-        return core_schema.no_info_plain_validator_function(self._validate)
+class Secret:
+    """A text that shows itself nowhere; no dataclass, which msgspec would write like any other."""
 
-    def _validate(self, value: Any) -> Any:
-        try:
-            return self.check(value)
-        except ValueError as error:
-            raise PydanticCustomError("kind", "{problem}", {"problem": str(error)}) from None
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 def shown(value: Any) -> str:
@@ -133,10 +134,8 @@ def _socket_path(value: Any) -> Path:
     return path
 
 
-def _secret_url(value: Any) -> SecretStr:
-    if isinstance(value, SecretStr):
-        return value
-    return SecretStr(check_backend(_text(value)))
+def _secret_url(value: Any) -> Secret:
+    return Secret(check_backend(_text(value)))
 
 
 MODULE = _matching(_DOTTED, "a dotted module name like 'myapp.tasks'")

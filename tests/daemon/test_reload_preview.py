@@ -9,11 +9,12 @@ import pytest
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.config.diff import diff
 from asyncmqd.config.models import Settings
+from asyncmqd.config.tables import read
 from asyncmqd.daemon.reload.preview import Previewer
 
 DATA = {"backend": "memory://", "control_socket": "/run/a.sock"}
-OLD = Settings.model_validate(DATA | {"queues": {"mail": {}, "old": {}}})
-NEW = Settings.model_validate(DATA | {"queues": {"mail": {"concurrency": 3}}})
+OLD = read(Settings, DATA | {"queues": {"mail": {}, "old": {}}})
+NEW = read(Settings, DATA | {"queues": {"mail": {"concurrency": 3}}})
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from asyncmqd import JobRun, Outgoing, Queue, around_enqueue, around_run, task
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config.models import Settings
+from asyncmqd.config.tables import read
 from asyncmqd.daemon import advice
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.job import Failure
@@ -298,7 +299,9 @@ async def test_a_header_that_is_no_text_is_refused_at_the_producer(around: None)
 def test_a_module_that_has_only_these_is_no_slip(
     around: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(backend="memory://", tasks=["hooks_only"], queues={"q": {}})
+    settings = read(
+        Settings, {"backend": "memory://", "tasks": ["hooks_only"], "queues": {"q": {}}}
+    )
     module = types.ModuleType("hooks_only")
     module.__file__ = "hooks_only.py"
     monkeypatch.setitem(sys.modules, "hooks_only", module)

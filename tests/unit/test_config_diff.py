@@ -5,13 +5,14 @@ from datetime import datetime
 
 from asyncmqd.config.diff import diff
 from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.tables import read
 from asyncmqd.domain.queue_options import QueueOptions
 
 
 def settings(queues=None, **keys):
     tables = {"mail": {}} if queues is None else queues
     data = {"backend": "memory://", "control_socket": "/run/a.sock", **keys}
-    return Settings.model_validate(data | {"queues": tables})
+    return read(Settings, data | {"queues": tables})
 
 
 def test_equal_configurations_make_an_empty_plan():
@@ -64,7 +65,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "payload_limit": 2_048,
         "stuck_limit": 5,
     }
-    assert other.keys() == Settings.model_fields.keys() - {"queues", "defaults"}
+    assert other.keys() == set(Settings.__struct_fields__) - {"queues", "defaults"}
     plan = diff(settings(), settings(**other))
     assert {change.key for change in plan.live} == {
         "shutdown_timeout",

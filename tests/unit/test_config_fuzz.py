@@ -21,7 +21,7 @@ FULL = SAMPLE + (
     '"quoted" = """\nlong\n"""\n'
 )
 KEYS = [
-    *Settings.model_fields,
+    *Settings.__struct_fields__,
     *QueueOptions.__struct_fields__,
     *Repeatable.__struct_fields__,
 ]

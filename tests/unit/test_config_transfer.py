@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from asyncmqd.config.load import load
@@ -62,3 +64,13 @@ def test_what_is_left_to_defaults_arrives_as_well(tmp_path: Path) -> None:
     path.write_text('backend = "sqlite:///x"\n[queues.a]\n')
     settings = load(path, {})
     assert unpacked(packed(settings)) == settings
+
+
+def test_who_takes_them_needs_nothing_that_reads_files() -> None:
+    """A child process of the daemon: each start of one would pay for it."""
+    code = (
+        "import sys, asyncmqd.daemon.children.main;"
+        "print([m for m in sys.modules if m.startswith(('pydantic', 'tree_sitter', 'croniter'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

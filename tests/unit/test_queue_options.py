@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import pytest
-from pydantic import TypeAdapter
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config.diff import diff
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
-from asyncmqd.config.tables import FromTable, keys_of
+from asyncmqd.config.tables import keys_of, read
 from asyncmqd.config.transfer import packed, unpacked
 from asyncmqd.daemon.children.limit_split import share_of
 from asyncmqd.domain.options import period
@@ -55,7 +54,7 @@ async def test_a_key_of_the_file_reaches_the_worker(tmp_path: Path, key: str, ta
 @pytest.mark.parametrize("key", QueueOptions.__struct_fields__)
 async def test_a_reload_brings_a_key_to_all_parts_of_the_worker(tmp_path: Path, key: str) -> None:
     new = written(tmp_path, "queues.mail", key)
-    before = new.model_copy(update={"queues": {"mail": QueueOptions(rate_limit=9)}})
+    before = msgspec.structs.replace(new, queues={"mail": QueueOptions(rate_limit=9)})
     (changes,) = diff(before, new).changed.values()
     assert key in {change.key for change in changes}
     old, options = before.served["mail"], new.served["mail"]
@@ -74,12 +73,11 @@ class Longer(QueueOptions, frozen=True, kw_only=True):
 
 
 def test_a_field_is_all_that_a_new_key_needs() -> None:
-    read: TypeAdapter[Any] = TypeAdapter(Annotated[Longer, FromTable()])
-    queue = read.validate_python({"siesta": "2h", "concurrency": 4})
+    queue = read(Longer, {"siesta": "2h", "concurrency": 4})
     assert queue == Longer(siesta=7_200.0, concurrency=4)
-    assert read.validate_json(read.dump_json(queue)) == queue
+    assert msgspec.json.decode(msgspec.json.encode(queue), type=Longer) == queue
     assert keys_of(Longer)["siesta"].meaning.startswith("The time at noon")
     shares = [share_of({"mail": queue}, number, 2)["mail"] for number in (1, 2)]
     assert shares == [msgspec.structs.replace(queue, concurrency=2)] * 2
     with pytest.raises(ValueError, match="expected seconds"):
-        read.validate_python({"siesta": "soon"})
+        read(Longer, {"siesta": "soon"})

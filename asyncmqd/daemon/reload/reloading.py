@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from asyncmqd.config.diff import Plan, diff
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
@@ -48,7 +50,7 @@ class Configuration:
     def take(self, new: Settings, plan: Plan) -> None:
         """Run with the new settings, but for what only a restart can change."""
         kept = {change.key: change.old for change in plan.restart}
-        self.settings = new.model_copy(update=kept)
+        self.settings = msgspec.structs.replace(new, **kept)
         self.generation += 1
         self.loaded_at = clock.utc_now()
         self.refusal = ""
