@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 import psutil
 import pytest
@@ -86,7 +87,8 @@ def work_of(d: Daemon) -> float:
 
 @pytest.mark.timeout(120)
 def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
-    d = daemon(server.url, MAIL, top=PATIENT).start()
+    command = (sys.executable, "-m", "asyncmqd")  # the first moments are Python's own
+    d = daemon(server.url, MAIL, top=PATIENT, command=command).start()
     whole = work_of(d)
     d.kill()
     rounds, reached = scaled(6, 50), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -32,12 +33,15 @@ ALSO_IN_CHILDREN = scaled(("cached", "stdlib"), ("nothing", "cached", "stdlib"))
 def test_whatever_an_application_sets_up_its_jobs_are_heard_and_sigterm_is_obeyed(
     daemon, file: Store, setup: str
 ) -> None:
+    # The first streams are those that Python itself has made.
+    real = {"command": (sys.executable, "-m", "asyncmqd")} if setup == "first_streams" else {}
     d = daemon(
         file.url,
         "[queues.mail]\n",
         tasks=["outspoken"],
         top=ALSO.get(setup, ""),
         environ={"SETUP": setup},
+        **real,
     )
     tasks = (*TASKS, "speak_process") if setup in ALSO_IN_CHILDREN else TASKS
     run_each(d, file, "mail", tasks)
