@@ -40,7 +40,7 @@ FORKED = {
         "shortage",
         "waking",
     )
-}
+} | {"tests.disk.test_trouble", "tests.security.test_control", "tests.stores.test_migrating"}
 
 
 @pytest.fixture

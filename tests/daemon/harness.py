@@ -35,6 +35,7 @@ LIMIT = 60.0  # seconds; against a hang only: a machine under load is slow, and 
 # For tests of what must not be waited for: so long that whoever waits for it is not within LIMIT.
 PATIENT = "shutdown_timeout = 600\n"
 APPLICATION = Path(__file__).parent / "app"
+COMMAND = (sys.executable, "-m", "asyncmqd")  # a process that Python begins, and no fork
 
 Answer = TypeVar("Answer")
 
@@ -90,7 +91,7 @@ class Daemon:
         top: str = "",
         tasks: Iterable[str] = ("ledger",),
         environ: dict[str, str] | None = None,
-        command: Sequence[str] = (sys.executable, "-m", "asyncmqd"),
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.place = place
         self.command = command

@@ -12,13 +12,12 @@ import psutil
 import pytest
 
 from tests.daemon.family import MAIL, TWO, gone, runners
-from tests.daemon.harness import Store, until
+from tests.daemon.harness import COMMAND, Store, until
 from tests.scale import scaled
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
 BOTH = ["", TWO]  # the daemon is one process, or two
-COMMAND = (sys.executable, "-m", "asyncmqd")  # pools begin anew from what the interpreter was told
 FORKING = {"tasks": ("ledger", "forking")}
 
 
@@ -36,6 +35,7 @@ def run_all(d: Any, store: Store, tasks: dict[str, tuple[Any, ...]]) -> dict[str
 
 @pytest.mark.parametrize("top", scaled([""], BOTH))
 def test_pools_of_every_kind_in_every_executor_and_the_daemon_lives_on(daemon, file, top):
+    # Pools begin anew from what the interpreter was told.
     d = daemon(file.url, MAIL, top=top, command=COMMAND, **FORKING).start()
     ways = ("pool", "pool_thread", "pool_process")
     ids = [f"{way}-{method}" for way in ways for method in ("fork", "forkserver", "spawn")]

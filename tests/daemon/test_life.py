@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 
 import psutil
 import pytest
 
-from tests.daemon.harness import PATIENT, Daemon, Store, until
+from tests.daemon.harness import COMMAND, PATIENT, Daemon, Store, until
 from tests.scale import scaled
 
 MAIL = "[queues.mail]\nconcurrency = 10\n"
@@ -87,8 +86,8 @@ def work_of(d: Daemon) -> float:
 
 @pytest.mark.timeout(120)
 def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
-    command = (sys.executable, "-m", "asyncmqd")  # the first moments are Python's own
-    d = daemon(server.url, MAIL, top=PATIENT, command=command).start()
+    # The first moments are Python's own.
+    d = daemon(server.url, MAIL, top=PATIENT, command=COMMAND).start()
     whole = work_of(d)
     d.kill()
     rounds, reached = scaled(6, 50), 0

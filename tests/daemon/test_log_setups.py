@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import Any
 
 import pytest
 
-from tests.daemon.harness import Store, run_each
+from tests.daemon.harness import COMMAND, Store, run_each
 from tests.scale import scaled
 
 SETUPS = (
@@ -34,7 +33,7 @@ def test_whatever_an_application_sets_up_its_jobs_are_heard_and_sigterm_is_obeye
     daemon, file: Store, setup: str
 ) -> None:
     # The first streams are those that Python itself has made.
-    real = {"command": (sys.executable, "-m", "asyncmqd")} if setup == "first_streams" else {}
+    real = {"command": COMMAND} if setup == "first_streams" else {}
     d = daemon(
         file.url,
         "[queues.mail]\n",

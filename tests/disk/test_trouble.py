@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon.harness import Daemon, Store, until
+from tests.daemon.harness import COMMAND, Daemon, Store, until
 from tests.scale import scaled
 
 MAIL = "[queues.mail]\nconcurrency = 10\n"
@@ -161,7 +161,8 @@ def test_a_daemon_on_an_old_sqlite_ends_and_names_it(
 ) -> None:
     """With 78: systemd starts nothing again that no start mends. `check` says the same."""
     (place / "sitecustomize.py").write_text(OLD)
-    d = daemon(f"sqlite://{path}", MAIL, environ={"PYTHONPATH": str(place)}).start(ready=False)
+    environ = {"PYTHONPATH": str(place)}
+    d = daemon(f"sqlite://{path}", MAIL, environ=environ, command=COMMAND).start(ready=False)
     assert d.wait() == 78
     wanted = "expected SQLite 3.33 or later, got 3.31.1: use a Python with a newer SQLite"
     assert d.stderr == f"{d.config}:1: backend: {wanted}\n"
