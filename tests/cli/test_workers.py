@@ -14,9 +14,14 @@ import pytest
 from asyncmqd.backends.factory import open_backend
 from tests.cli.conftest import Operator, ServingWorker
 from tests.eventually import eventually
-from tests.servers import free_port
+from tests.scale import scaled
+from tests.servers import USUAL, free_port
 
 Starter = Callable[..., ServingWorker]
+# For what a worker does alike on all stores.
+ONE_STORE = pytest.mark.parametrize(
+    "store_url", scaled(["sqlite"], ["sqlite", USUAL]), indirect=True
+)
 
 
 async def test_list_shows_who_serves_what(
@@ -59,6 +64,7 @@ def test_the_drain_ends_and_hands_back(asyncmq: Operator, worker: Starter) -> No
     assert (job["state"], job["attempt"]) == ("waiting", 1)
 
 
+@ONE_STORE
 def test_the_payload_limit_of_the_configuration_is_that_of_the_worker(
     run: Operator,
     spawn: Callable[..., subprocess.Popen[str]],
@@ -74,6 +80,7 @@ def test_the_payload_limit_of_the_configuration_is_that_of_the_worker(
     assert answer.out.splitlines()[1:] == ["300000"], answer
 
 
+@ONE_STORE
 def test_a_second_signal_hands_back_at_once(asyncmq: Operator, worker: Starter) -> None:
     serving = worker("--drain-timeout", "10m")
     id = asyncmq("enqueue", "shop.sleep", "-q", "mail", "--args", "[600]").out.strip()
@@ -84,6 +91,7 @@ def test_a_second_signal_hands_back_at_once(asyncmq: Operator, worker: Starter) 
     assert asyncmq("job", "show", id, "--json").json["state"] == "waiting"
 
 
+@ONE_STORE
 def test_two_signals_at_once_are_two(asyncmq: Operator, worker: Starter) -> None:
     serving = worker("--drain-timeout", "10m")
     asyncmq("enqueue", "shop.sleep", "-q", "mail", "--args", "[600]")
@@ -94,6 +102,7 @@ def test_two_signals_at_once_are_two(asyncmq: Operator, worker: Starter) -> None
     assert serving.end(signal.SIGCONT) == 0
 
 
+@ONE_STORE
 def test_a_worker_paused_by_rate_worker_stops_at_once(asyncmq: Operator, worker: Starter) -> None:
     serving = worker("--rate-limit", "0")
     id = asyncmq("enqueue", "shop.add", "-q", "mail", "--args", "[1]").out.strip()
