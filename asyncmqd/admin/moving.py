@@ -96,7 +96,7 @@ def _decide(verb: Verb, id: str, record: Record | None) -> Change | str:
     """What becomes of the job, or why nothing does."""
     if record is None:
         return _gone(id)
-    if verb == "retry" and record.state.terminal and record.holder:
+    if verb == "retry" and record.state.terminal and record.holder not in {"", id}:
         return str(NameTaken(id, record.holder))
     decide, expected = _DECISIONS[verb]
     return decide(record) or f"job {id}: expected {expected}, this one is {record.state}"

@@ -95,7 +95,7 @@ def _ended(job: Record) -> Reason:
     how = str(job.state)
     if job.state is State.FAILED and view.error:
         how += f" after attempt {view.attempt}: {view.error.type}: {view.error.message}"
-    if job.holder:
+    if job.holder not in {"", job.id}:
         name = f" ({view.unique})" if view.unique else ""
         return Reason(
             name="name_held",

@@ -48,6 +48,9 @@ class Lines(Protocol[R_contra]):
     def end_ghost(self, id: str, token: int) -> None:
         """The holder of a claim that was taken away says that its code has ended."""
 
+    def retake_name(self, row: R_contra) -> None:
+        """It has come back from a run: its unique name is its own again, if that is free."""
+
     def revive(self, row: R_contra) -> None:
         """Have its age count from now, and its unique name be its own again."""
 
@@ -103,6 +106,8 @@ def _place(lines: Lines[R_contra], row: R_contra, change: Change, path: Edge) ->
             lines.move_back(row, target)
         else:
             lines.move_in_time(row, target, change.delay)
+    if path.returns:
+        lines.retake_name(row)
     values = values_of(change)
     if values != NO_VALUES:
         for field, value in zip(VALUES, values, strict=True):

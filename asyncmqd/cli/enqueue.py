@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.target import with_store
-from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK, UNIQUE_TEXT
+from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK, UNIQUE_TEXT, UNIQUE_WHILE
+
+if TYPE_CHECKING:
+    from asyncmqd.client.pending import CallOptions, PendingJob
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's registered name.")]
 Queue = Annotated[
@@ -37,6 +40,13 @@ Unique = Annotated[
         "NAME",
     ),
 ]
+UniqueWhile = Annotated[
+    Literal["live", "waiting"] | None,
+    kind_option(UNIQUE_WHILE.kind, "How long the job holds --unique: live, or waiting.", "WHEN"),
+]
+UniqueFor = Annotated[
+    float | None, seconds_option("--unique stays taken so long, whatever becomes of the job.")
+]
 Retries = Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first one.", "N")]
 Timeout = Annotated[float | None, seconds_option("The time limit of a run; 0: none.")]
 Ttl = Annotated[float | None, seconds_option("The job expires if it did not start in this time.")]
@@ -56,6 +66,8 @@ def enqueue(
     priority: Priority = None,
     id: Id = None,
     unique: Unique = None,
+    unique_while: UniqueWhile = None,
+    unique_for: UniqueFor = None,
     retries: Retries = None,
     timeout: Timeout = None,
     ttl: Ttl = None,
@@ -67,7 +79,7 @@ def enqueue(
     A task that no worker there knows is enqueued, too, and waits for one that does.
     """
     from asyncmqd.cli.sending import send
-    from asyncmqd.client.pending import CallOptions, pending
+    from asyncmqd.client.pending import CallOptions
 
     options = CallOptions(
         delay=delay,
@@ -77,13 +89,23 @@ def enqueue(
         timeout=timeout,
         ttl=ttl,
         unique=unique,
+        unique_while=unique_while,
+        unique_for=unique_for,
     )
-    try:
-        job = pending(_task(task), _array(args), _object(kwargs), options)
-    except ValueError as error:  # a ttl that is over before the delay is
-        raise Misuse(f"--{error}") from None
+    job = _pending(_task(task), _array(args), _object(kwargs), options)
     awaited = wait or wait_timeout is not None
     with_store(context, lambda store: send(store, queue, job, wait=awaited, timeout=wait_timeout))
+
+
+def _pending(
+    task: str, args: list[Any], kwargs: dict[str, Any], options: CallOptions
+) -> PendingJob:
+    from asyncmqd.client.pending import pending_unknown
+
+    try:
+        return pending_unknown(task, args, kwargs, options)
+    except ValueError as error:  # a ttl that is over before the delay is
+        raise Misuse(f"--{error}") from None
 
 
 def _task(name: str) -> str:

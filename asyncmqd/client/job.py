@@ -237,7 +237,7 @@ class Job(OfStore, Generic[Value_co]):
             record = await self.record()
             if not allowed(record, edge):
                 return False
-            if edge == "replay" and record.holder:
+            if edge == "replay" and record.holder not in {"", self.id}:
                 raise NameTaken(self.id, record.holder)
             (answer,) = await self._backend.apply(self.queue, [decide(record)])
             if answer == "applied":

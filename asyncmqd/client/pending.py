@@ -15,8 +15,9 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
+from asyncmqd.domain.keywords import UniqueWhile
 from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
-from asyncmqd.domain.unique import UniqueName, of_text
+from asyncmqd.domain.unique import Unique, of_unknown
 
 _GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit
 
@@ -36,6 +37,9 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
     # A name that one live job of the queue has at most; True: task and arguments; False: no name
     unique: bool | str | None = None
+    # How long a job holds its name: "live" until it ends, "waiting" until it is claimed
+    unique_while: UniqueWhile | None = None
+    unique_for: float | None = None  # seconds after the enqueue for which the name stays taken
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_CALL)
@@ -50,7 +54,7 @@ class PendingJob(msgspec.Struct, frozen=True):
     queue: str | None  # what its options say, not its task
     spec: JobSpec
     delay: float = 0.0
-    unique: str = ""  # the digest of its name
+    unique: Unique | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -59,12 +63,17 @@ class PendingJob(msgspec.Struct, frozen=True):
 
     def new(self, payload_limit: int) -> NewJob:
         """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
+        spec, payload = self.spec, encode_spec(self.spec, payload_limit)
+        if self.unique is None:
+            return NewJob(id=spec.id, payload=payload, priority=spec.priority, delay=self.delay)
         return NewJob(
-            id=self.spec.id,
-            payload=encode_spec(self.spec, payload_limit),
-            priority=self.spec.priority,
+            id=spec.id,
+            payload=payload,
+            priority=spec.priority,
             delay=self.delay,
-            unique=self.unique,
+            unique=self.unique.name.digest,
+            until_claimed=self.unique.until_claimed,
+            unique_for=self.unique.seconds,
         )
 
 
@@ -91,17 +100,13 @@ def pending(
     *,
     priority: int = DEFAULT_PRIORITY,
     ttl: float | None = None,
-    unique: UniqueName | None = None,
+    unique: Unique | None = None,
 ) -> PendingJob:
     """Build a job; `priority` and `ttl` are the task's own, where the options say none.
-
-    `unique` is its name. Without a task that this process knows, it can only be a text.
 
     Its id is made here: whoever sends the same job again sends the same id.
     """
     delay = options.delay or 0.0
-    if unique is None and options.unique:
-        unique = _name_of(options.unique, task)
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
         task=task,
@@ -111,22 +116,21 @@ def pending(
         retries=options.retries,
         timeout=options.timeout,
         ttl=ttl if options.ttl is None else options.ttl,
-        unique=None if unique is None else unique.label,
+        unique=None if unique is None else unique.name.label,
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(
             f"ttl: expected more than the delay of {delay:g} s, or the job would"
             f" expire before it may start, got {spec.ttl:g}"
         )
-    return PendingJob(options.queue, spec, delay, "" if unique is None else unique.digest)
+    return PendingJob(options.queue, spec, delay, unique)
 
 
-def _name_of(asked: bool | str, task: str) -> UniqueName:
-    if not isinstance(asked, str):
-        raise ValueError(
-            f"unique: expected text, got {asked}: the parameters of task {task} are not known here"
-        )
-    return of_text(asked)
+def pending_unknown(
+    task: str, args: Iterable[Any], kwargs: dict[str, Any], options: CallOptions
+) -> PendingJob:
+    """Build a job of a task that this process does not know."""
+    return pending(task, args, kwargs, options, unique=of_unknown(task, options))
 
 
 def _handle(queue: str, job: PendingJob, backend: BaseBackend, added: Added) -> Job[Any]:

@@ -18,6 +18,7 @@ from asyncmqd.client.pending import (
     add_one,
     add_one_sync,
     pending,
+    pending_unknown,
 )
 from asyncmqd.client.refs import OfStore, PublicURL, store_of
 from asyncmqd.client.tasks import Task
@@ -164,7 +165,7 @@ class Queue(OfStore):
         call = msgspec.structs.replace(asked, **_given(options)) if options else asked
         definition = task.definition if isinstance(task, Task) else known_task(task)
         if definition is None:
-            return pending(str(TASK.check(task)), args, kwargs, call)
+            return pending_unknown(str(TASK.check(task)), args, kwargs, call)
         definition.check_call(args, kwargs)
         definition.check_options(args, kwargs, options)
         declared = definition.options
@@ -175,7 +176,7 @@ class Queue(OfStore):
             call,
             priority=declared.priority,
             ttl=declared.ttl,
-            unique=of_call(definition, args, kwargs, call.unique),
+            unique=of_call(definition, args, kwargs, call),
         )
 
     async def _add(self, job: PendingJob) -> Job[Any]:

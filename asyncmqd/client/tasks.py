@@ -123,7 +123,7 @@ class Task(Generic[Params, Result_co]):
             self._options,
             priority=declared.priority,
             ttl=declared.ttl,
-            unique=of_call(self.definition, args, kwargs, self._options.unique),
+            unique=of_call(self.definition, args, kwargs, self._options),
         )
 
     # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
@@ -260,6 +260,8 @@ def task(
     - `unique`: of its jobs that are alike, one at most is live. True: those of the same arguments;
       a parameter's name: those of the same value; a function of the arguments: those of the same
       text. An enqueue while one is live returns that one; None means that the job is not unique.
+    - `unique_while`: a job holds its name while it is "live" (default), or "waiting" to be claimed.
+      `unique_for`: the name stays taken so long after the enqueue, in any case.
 
     Seconds may also be text like "5m" or a timedelta. The queue's configuration decides
     about options that are not given. Partials and callable objects need `name=`. Raises ValueError

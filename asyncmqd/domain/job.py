@@ -38,6 +38,8 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     priority: int = DEFAULT_PRIORITY
     delay: float = 0.0  # seconds from the store's now; 0 means waiting at once
     unique: str = ""  # the digest of its name, which one live job of the queue has at most
+    until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
+    unique_for: float = 0.0  # seconds from now on for which the name is taken in any case
 
 
 class Added(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +95,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     result: bytes = b""  # the encoded result; empty when the task returned None
     progress: bytes = b""
     unique: str = ""  # the digest of its name
-    holder: str = ""  # the id of the live job that has this name now, which may be this one
+    # The id of the job that holds this name now, which may be this one; with `unique_for` it may
+    # have ended, or be gone.
+    holder: str = ""
 
     @property
     def state(self) -> State:

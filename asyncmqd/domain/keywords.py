@@ -15,6 +15,7 @@ Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip"]
 ExecutorKind = Literal["thread", "process"]
 UniqueRule = bool | str | Callable[..., str | None]
+UniqueWhile = Literal["live", "waiting"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
 
@@ -45,6 +46,8 @@ class AddKeywords(StoredKeywords, total=False):
     delay: Seconds | None
     job_id: str | None
     unique: bool | str | None
+    unique_while: UniqueWhile | None
+    unique_for: Seconds | None
 
 
 class CallKeywords(AddKeywords, total=False):
@@ -59,6 +62,8 @@ class TaskKeywords(StoredKeywords, total=False):
     queue: str | None
     executor: ExecutorKind | None
     unique: UniqueRule | None
+    unique_while: UniqueWhile | None
+    unique_for: Seconds | None
 
 
 class DecoratorKeywords(TaskKeywords, total=False):

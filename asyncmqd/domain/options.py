@@ -301,6 +301,15 @@ UNIQUE = Option(
     "the task's",
     "A name, or true for task and arguments: of the jobs of one name, one at most is live.",
 )
+UNIQUE_WHILE = Option(
+    "unique_while",
+    choice("live", "waiting"),
+    "live",
+    "How long a job holds its unique name: until it ends, or until it is claimed.",
+)
+UNIQUE_FOR = Option(
+    "unique_for", period(), "0", "The unique name stays taken so long after the enqueue."
+)
 UNIQUE_TEXT = Option("unique", unique_text())
 UNIQUE_BY = Option(
     "unique", unique_rule(), "false", "What jobs of one task have in common that are alike."
@@ -338,9 +347,9 @@ def table_of(*options: Option) -> Table:
 
 STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)
 """What travels in the payload, and what a schedule may say of its jobs."""
-OF_CALL = STORED | table_of(QUEUE, DELAY, ID, UNIQUE)
+OF_CALL = STORED | table_of(QUEUE, DELAY, ID, UNIQUE, UNIQUE_WHILE, UNIQUE_FOR)
 """What a producer may ask for one job."""
-OF_TASK = STORED | table_of(QUEUE, EXECUTOR, UNIQUE_BY)
+OF_TASK = STORED | table_of(QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR)
 """What `@task` declares, beside its rules for retries."""
 OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""

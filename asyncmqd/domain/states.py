@@ -49,16 +49,19 @@ class Edge(msgspec.Struct, frozen=True):
     rank: Rank
     meaning: str
     revives: bool  # it leads out of an ended state: the job's age then counts from now
+    returns: bool  # it leads from a run back to waiting or delayed
     place: str  # the target as plain text
-
-
-def _edge(name: str, sources: frozenset[State], target: State, rank: Rank, meaning: str) -> Edge:
-    return Edge(name, sources, target, rank, meaning, sources <= TERMINAL, str(target))
 
 
 _WAITING = frozenset({State.WAITING})
 _DELAYED = frozenset({State.DELAYED})
 _ACTIVE = frozenset({State.ACTIVE})
+
+
+def _edge(name: str, sources: frozenset[State], target: State, rank: Rank, meaning: str) -> Edge:
+    returns = sources == _ACTIVE and target in {State.WAITING, State.DELAYED}
+    return Edge(name, sources, target, rank, meaning, sources <= TERMINAL, returns, str(target))
+
 
 EDGES: dict[str, Edge] = {
     edge.name: edge

@@ -17,7 +17,7 @@ import msgspec
 from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
 from asyncmqd.domain.hints.declared import RESULT, Declared
 from asyncmqd.domain.hints.form import Form
-from asyncmqd.domain.keywords import ExecutorKind, UniqueRule
+from asyncmqd.domain.keywords import ExecutorKind, UniqueRule, UniqueWhile
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import (
     DEFAULT_PRIORITY,
@@ -53,6 +53,8 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     # Which of its jobs are alike, so that one at most is live: True (those of the same arguments),
     # the name of a parameter, or a function of the arguments that returns text.
     unique: UniqueRule | None = None
+    unique_while: UniqueWhile = "live"  # how long a job holds its name: or until it is claimed
+    unique_for: float = 0.0  # seconds after the enqueue for which the name stays taken
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_TASK)

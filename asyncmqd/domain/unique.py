@@ -6,14 +6,15 @@ A store compares the digest of a name, and nothing else of it; people see the la
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from asyncmqd.domain.codec import NotSerialisable, encode
 from asyncmqd.domain.foreign import written
+from asyncmqd.domain.keywords import UniqueWhile
 from asyncmqd.domain.options import UNIQUE_TEXT, shown
-from asyncmqd.domain.tasks import TaskDef
+from asyncmqd.domain.tasks import TaskDef, TaskOptions
 
 _LONGEST_LABEL = 200  # characters
 
@@ -27,25 +28,70 @@ class UniqueName(msgspec.Struct, frozen=True):
     digest: str  # SHA-256, in hexadecimal
 
 
-def of_text(text: str) -> UniqueName:
-    """The name that a producer gave: all tasks of the queue share such names."""
-    return _name(text, "text", text)
+class Unique(msgspec.Struct, frozen=True):
+    """How one job is unique."""
+
+    name: UniqueName
+    until_claimed: bool  # it holds its name while it waits or is delayed, and no longer
+    seconds: float  # after the enqueue, for which the name is taken in any case
+
+
+class Asked(Protocol):
+    """What a producer says of one job; None leaves it to the task."""
+
+    @property
+    def unique(self) -> bool | str | None:
+        """Its name as text, True for task and arguments, False for none."""
+
+    @property
+    def unique_while(self) -> UniqueWhile | None:
+        """See `TaskOptions`."""
+
+    @property
+    def unique_for(self) -> float | None:
+        """See `TaskOptions`."""
 
 
 def of_call(
-    task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any], asked: bool | str | None
-) -> UniqueName | None:
-    """The name of a job of `task`, None if it has none.
+    task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any], asked: Asked
+) -> Unique | None:
+    """How a job of `task` is unique, None if it is not.
 
-    `asked` is what the producer says: text, True (task and arguments), False (no name), or None
-    for what the task declares. Raises NotSerialisable for a value that JSON cannot carry, and
-    ValueError for a name that is none.
+    Raises NotSerialisable for a value that JSON cannot carry, and ValueError for a name that is
+    none.
     """
-    if asked is None:
-        return _declared(task, args, kwargs)
-    if isinstance(asked, str):
-        return of_text(asked)
-    return _of_arguments(task, args, kwargs) if asked else None
+    if asked.unique is None:
+        name = _declared(task, args, kwargs)
+    elif isinstance(asked.unique, str):
+        name = _of_text(asked.unique)
+    else:
+        name = _of_arguments(task, args, kwargs) if asked.unique else None
+    return None if name is None else _unique(name, asked, task.options)
+
+
+def of_unknown(task: str, asked: Asked) -> Unique | None:
+    """The same for a task that this process does not know: only a text can be the name."""
+    if not asked.unique:
+        return None
+    if not isinstance(asked.unique, str):
+        raise ValueError(
+            f"unique: expected text, got {asked.unique}:"
+            f" the parameters of task {task} are not known here"
+        )
+    return _unique(_of_text(asked.unique), asked, TaskOptions())
+
+
+def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:
+    return Unique(
+        name,
+        (asked.unique_while or declared.unique_while) == "waiting",
+        declared.unique_for if asked.unique_for is None else asked.unique_for,
+    )
+
+
+def _of_text(text: str) -> UniqueName:
+    """The name that a producer gave: all tasks of the queue share such names."""
+    return _name(text, "text", text)
 
 
 def _declared(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> UniqueName | None:

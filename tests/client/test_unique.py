@@ -18,12 +18,12 @@ def store() -> InMemoryBackend:
     return InMemoryBackend()
 
 
-def declared(unique: Any, store: InMemoryBackend) -> Task[..., Any]:
+def declared(unique: Any, store: InMemoryBackend, **more: Any) -> Task[..., Any]:
     """A new task `unique.sync` of two parameters."""
     if REGISTRY.get("unique.sync") is not None:
         REGISTRY.remove("unique.sync")
 
-    @task(name="unique.sync", unique=unique)
+    @task(name="unique.sync", unique=unique, **more)
     async def sync(customer: Any, full: bool = False, *rest: int, **more: Any) -> int:
         return 1
 
@@ -169,3 +169,22 @@ def test_a_schedule_takes_no_unique_name(store: InMemoryBackend) -> None:
     sync = declared(None, store).options(unique="x")
     with pytest.raises(TypeError, match="unique"):
         Queue("default", store).add_repeatable(sync, every=1)
+
+
+async def test_a_name_may_be_held_until_the_claim_or_for_a_time(store: InMemoryBackend) -> None:
+    waiting = declared("customer", store, unique_while="waiting")
+    await waiting.enqueue(1)
+    assert await existed(waiting.enqueue(1)) == [True]
+    await store.claim("default", 1, 60.0, "w")
+    assert await existed(waiting.enqueue(1)) == [False]
+    live = waiting.options(unique_while="live")
+    await live.enqueue(2)
+    await store.claim("default", 9, 60.0, "w")
+    assert await existed(live.enqueue(2)) == [True]
+    timed = declared("customer", store, unique_for="1h")
+    first = await timed.enqueue(3)
+    await first.cancel()
+    assert await existed(timed.enqueue(3), timed.options(unique=False).enqueue(3)) == [True, False]
+    for wrong in ({"unique_while": "running"}, {"unique_for": "soon"}):
+        with pytest.raises(ValueError, match="unique_"):
+            timed.options(**wrong)

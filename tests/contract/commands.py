@@ -34,12 +34,12 @@ from tests.contract.model import (
     Turn,
     Unpark,
 )
+from tests.contract.names import NAMES, NAMES_FOR_A_TIME, NAMES_OF_WAITING
 
 IDS = ("a", "b", "c", "d", "e", "f", "g")
 TASKS = ("mod.f", "mod.g")
 WORKERS = ("host/one", "host/two", "other")
 SCHEDULES = ("hourly", "nightly")
-NAMES = ("11" * 32, "22" * 32)
 VERBS = {"claim", "promote"}  # edges that are moved along by a verb, never by a Change
 
 Known = dict[str, Record]  # the jobs that are there when a command is drawn
@@ -67,14 +67,25 @@ _fields = st.fixed_dictionaries(
     },
 )
 _keeps = st.sampled_from([None, 0.0, FAR, 2 * FAR])
+
+
+def _named(job: NewJob) -> NewJob:
+    """The same with what its name goes by."""
+    return msgspec.structs.replace(
+        job,
+        until_claimed=job.unique in NAMES_OF_WAITING,
+        unique_for=FAR if job.unique in NAMES_FOR_A_TIME else 0.0,
+    )
+
+
 _jobs = st.builds(
     NewJob,
     id=_ids,
     payload=_payloads,
     priority=st.sampled_from([5, 5, 5, 0, 255]),
     delay=st.sampled_from([0.0, 0.0, 0.0, 10 * FAR, 20 * FAR]),
-    unique=st.sampled_from(["", "", NAMES[0], NAMES[1]]),
-)
+    unique=st.sampled_from(["", "", *NAMES, *NAMES_OF_WAITING, *NAMES_FOR_A_TIME]),
+).map(_named)
 
 
 def _unlike(jobs: list[NewJob]) -> tuple[NewJob, ...]:
@@ -159,7 +170,7 @@ _FIRES = st.builds(
     Fire,
     _NAMES,
     st.integers(0, 5),
-    st.none() | _jobs.map(lambda job: msgspec.structs.replace(job, unique="")),
+    st.none() | _jobs.map(lambda job: msgspec.structs.replace(job, unique="", unique_for=0.0)),
 )
 _PLAIN = {
     "add": ADDS,

@@ -9,6 +9,7 @@ from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.domain.tally import Fired
 from tests.contract import model
+from tests.contract.names import NAMES
 
 SETTLED = ("state", "result", "error", "failures", "crashes", "token", "worker", "payload")
 
@@ -100,6 +101,9 @@ class History:
         taken = set(old)
         held = {each.unique: each.id for each in old.values() if each.state not in TERMINAL}
         for job, (is_new, id) in zip(add.jobs, first, strict=True):
+            if job.unique not in ("", *NAMES):
+                taken.update([job.id] if is_new else [])
+                continue
             free = job.id not in taken and (not job.unique or job.unique not in held)
             assert is_new is free, "taken, or not free again"
             assert id == (job.id if free or job.id in taken else held[job.unique]), "another job"
@@ -111,11 +115,12 @@ class History:
     @staticmethod
     def _check_names(new: dict[str, Record]) -> None:
         """One live job has a name, and each job of the name says which."""
-        live = [each for each in new.values() if each.unique and each.state not in TERMINAL]
+        new = {id: each for id, each in new.items() if each.unique in NAMES}
+        live = [each for each in new.values() if each.state not in TERMINAL]
         holders = {each.unique: each.id for each in live}
         assert len(holders) == len(live), "two live jobs of one name"
         for each in new.values():
-            assert each.holder == (holders.get(each.unique, "") if each.unique else "")
+            assert each.holder == holders.get(each.unique, "")
 
     @staticmethod
     def _check_attempts(

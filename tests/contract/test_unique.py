@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Added, Claim
 from asyncmqd.domain.settle import Expired, Policy, Retention, cancel, replay, settle
+from asyncmqd.domain.states import State
 from tests.added import are_new
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -39,8 +41,11 @@ Prepare = Callable[[BaseBackend], Awaitable[None]]
 NAME, OTHER = "1" * 64, "2" * 64
 
 
-async def add(backend: BaseBackend, id: str, name: str = NAME, delay: float = 0.0) -> Added:
-    [added] = await backend.add(QUEUE, [job(id, unique=name, delay=delay)])
+async def add(
+    backend: BaseBackend, id: str, name: str = NAME, delay: float = 0.0, **more: Any
+) -> Added:
+    new = msgspec.structs.replace(job(id, unique=name, delay=delay), **more)
+    [added] = await backend.add(QUEUE, [new])
     return added
 
 
@@ -264,3 +269,119 @@ async def test_many_who_enqueue_at_once_get_one_job(backend: BaseBackend) -> Non
     assert {each.id for each in added} == {next(each.id for each in added if each.is_new)}
     await fill(backend, "plain")
     assert len(await take(backend)) == 2
+
+
+# ---------------------------------------------------------------------- held until the claim
+
+
+async def test_a_name_is_free_once_its_job_is_claimed(backend: BaseBackend) -> None:
+    await add(backend, "a", until_claimed=True)
+    assert await add(backend, "b", until_claimed=True) == Added("a", "existed")
+    await claimed(backend)
+    assert (await record(backend, "a")).holder == ""
+    assert await add(backend, "b", until_claimed=True) == Added("b", "new")
+    assert await add(backend, "c", until_claimed=True) == Added("b", "existed")
+
+
+BACK: dict[str, Decide] = {
+    "retry": lambda claim: retried(claim, LONG),
+    "release": released,
+    "snooze": lambda claim: released(claim, LONG),
+    "park": lambda claim: parked(claim, "mod.f"),
+    "recover": lambda claim: crashed(claim, lapsed=False),
+}
+
+
+@pytest.mark.parametrize("way", BACK)
+async def test_a_job_that_comes_back_takes_a_free_name_again(
+    backend: BaseBackend, way: str
+) -> None:
+    await add(backend, "a", until_claimed=True)
+    assert await apply(backend, BACK[way](await claimed(backend))) == ["applied"]
+    assert await add(backend, "b", until_claimed=True) == Added("a", "existed")
+
+
+@pytest.mark.parametrize("way", BACK)
+async def test_a_job_that_comes_back_goes_on_without_a_name_that_is_held(
+    backend: BaseBackend, way: str
+) -> None:
+    await add(backend, "a", until_claimed=True)
+    claim = await claimed(backend)
+    await add(backend, "b", until_claimed=True, delay=LONG)
+    assert await apply(backend, BACK[way](claim)) == ["applied"]
+    assert (await record(backend, "a")).holder == "b"
+    assert await backend.remove(QUEUE, ["b"]) == [True]
+    assert await add(backend, "c", until_claimed=True) == Added("c", "new")
+
+
+async def test_of_jobs_that_come_back_in_one_call_the_first_takes_the_name(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, "a", until_claimed=True)
+    first = await claimed(backend)
+    await add(backend, "b", until_claimed=True)
+    second = await claimed(backend)
+    assert await apply(backend, retried(first, LONG), released(second)) == ["applied"] * 2
+    assert await add(backend, "c", until_claimed=True) == Added("a", "existed")
+
+
+async def test_a_former_holder_that_comes_back_holds_the_name_of_one_that_runs(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, "a", until_claimed=True)
+    first = await claimed(backend)
+    await add(backend, "b", until_claimed=True)
+    second = await claimed(backend)
+    await apply(backend, retried(first, LONG))
+    assert (await record(backend, "b")).holder == "a"
+    await apply(backend, succeeded(second, b"1"))
+    assert await add(backend, "c", until_claimed=True) == Added("a", "existed")
+    assert await apply(backend, replay(await record(backend, "b"))) == ["taken"]
+
+
+# ---------------------------------------------------------------------- taken for a time
+
+
+@pytest.mark.parametrize("way", ["live", "claimed", "ended", "pruned"])
+async def test_a_name_is_taken_for_its_time_whatever_becomes_of_the_job(
+    backend: BaseBackend, way: str
+) -> None:
+    await add(backend, "a", unique_for=LONG, until_claimed=way == "claimed")
+    if way != "live":
+        claim = await claimed(backend)
+    if way in {"ended", "pruned"}:
+        await apply(backend, succeeded(claim, b"1"))
+    if way == "pruned":
+        assert await backend.prune(QUEUE, Retention(keep_bytes=0)) == 1
+    else:
+        assert (await record(backend, "a")).holder == "a"
+    assert await add(backend, "b") == Added("a", "existed")
+
+
+async def test_a_time_that_is_over_holds_nothing(backend: BaseBackend) -> None:
+    await add(backend, "a", unique_for=0.001)
+    await has_ended(backend)
+    await later(backend)
+    await later(backend)
+    assert await add(backend, "b", unique_for=LONG) == Added("b", "new")
+    assert await apply(backend, replay(await record(backend, "a"))) == ["taken"]
+
+
+@pytest.mark.parametrize("way", ["remove", "purge"])
+async def test_a_person_frees_a_name_before_its_time(backend: BaseBackend, way: str) -> None:
+    await add(backend, "a", unique_for=LONG)
+    if way == "remove":
+        await backend.remove(QUEUE, ["a"])
+    else:
+        await backend.purge(QUEUE, State.WAITING)
+    assert await add(backend, "b") == Added("b", "new")
+    await has_ended(backend)
+    assert await add(backend, "c") == Added("c", "new")  # its time went with it
+
+
+async def test_a_replay_of_the_holder_keeps_its_time(backend: BaseBackend) -> None:
+    await add(backend, "a", unique_for=LONG)
+    await has_ended(backend)
+    assert await apply(backend, replay(await record(backend, "a"))) == ["applied"]
+    await has_ended(backend)
+    assert await add(backend, "b") == Added("a", "existed")

@@ -10,20 +10,14 @@ SQLITE = mutations(
     (
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
         ("moves.py", "held[job.unique] = job.id", "pass", "unique"),
-        ("rows.py", "        self._retaken[name] = row.id\n", "", "unique"),
-        ("rows.py", " and (held is None or held.kept_in is None)", "", "unique"),
+        ("rows.py", "        self.save_moved()  # the holder", "        # the holder", "unique"),
+        ("moves.sql", "WHERE until > :time OR (", "WHERE (", "unique"),
+        ("moves.sql", " AND NOT (until_claimed AND place = :active)", "", "unique"),
         (
             "moves.sql",
-            " AND kept_in IS NULL;\n\n-- name: unique_name",
-            ";\n\n-- name: unique_name",
+            "DELETE FROM names WHERE until <= :time AND (",
+            "DELETE FROM names WHERE (",
             "unique",
-        ),
-        ("turns.py", "    return active + number\n", "    return active\n", "shared_limits"),
-        (
-            "turns.py",
-            "    if held < before and not is_closed and _any_waiting(tx, queue):\n",
-            "    if False:\n",
-            "shared_limits",
         ),
         (
             "creation.py",

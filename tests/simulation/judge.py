@@ -51,6 +51,7 @@ class Life:
     crashes: int = 0
     result: bytes = b""
     unique: str = ""  # the digest of its name
+    until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
 
     @property
     def state(self) -> State:
@@ -69,6 +70,8 @@ class History:
     fired: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     # Claims that were taken away while their code ran, by id and token: the ends of their leases.
     ghosts: dict[tuple[str, int], float] = field(default_factory=dict)
+    # By queue and unique name: the job that took it last, and until when it is taken in any case.
+    names: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -152,19 +155,34 @@ class Judge:
         return Added(holder, "existed") if holder else Added(job.id, "new")
 
     def _holder(self, queue: str, name: str) -> str:
-        """The live job of that unique name; each addition is checked, so there is one at most."""
-        live = (id for each, id in sorted(self.history.live) if each == queue)
-        return next((id for id in live if name and self._name(queue, id) == name), "")
+        """The job that holds that unique name, or nothing."""
+        id, until = self.history.names.get((queue, name), ("", 0.0))
+        life = self.history.lives.get((queue, id))
+        held = until > self.clock or (
+            life is not None
+            and not life.state.terminal
+            and not (life.until_claimed and life.state is ACTIVE)
+        )
+        return id if held else ""
 
-    def _name(self, queue: str, id: str) -> str:
-        return self.history.lives[queue, id].unique
+    def _retake_name(self, queue: str, id: str) -> None:
+        """A job has come back: its name is its own again, if no other holds it."""
+        name = self.history.lives[queue, id].unique
+        if name and self.history.names[queue, name][0] != id and not self._holder(queue, name):
+            self.history.names[queue, name] = (id, 0.0)
 
     def _file(self, queue: str, job: NewJob) -> None:
         place = DELAYED if job.delay > 0 else WAITING
+        until = self.clock + job.unique_for if job.unique_for else 0.0
         self.history.lives[queue, job.id] = Life(
-            place, due=self.clock + job.delay, unique=job.unique
+            place,
+            due=self.clock + job.delay,
+            unique=job.unique,
+            until_claimed=job.until_claimed,
         )
         self.history.live.add((queue, job.id))
+        if job.unique:
+            self.history.names[queue, job.unique] = (job.id, until)
 
     def _saw_turn(
         self,
@@ -233,7 +251,7 @@ class Judge:
             return "stale"
         if life.state not in change.path.sources:
             return "already"
-        if change.path.revives and self._holder(change.queue, life.unique):
+        if change.path.revives and self._holder(change.queue, life.unique) not in {"", change.id}:
             return "taken"
         return "stale" if change.lapsed and life.due > self.clock else "applied"
 
@@ -285,6 +303,8 @@ class Judge:
             life.place, life.due = change.target, self.clock + change.delay
             if life.state.terminal:
                 self.history.live.discard((change.queue, change.id))
+            if change.path.returns or change.path.revives:
+                self._retake_name(change.queue, change.id)
         if change.failures is not None:
             life.failures = change.failures
         if change.crashes is not None:

@@ -10,6 +10,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from asyncmqd.domain.keywords import UniqueWhile
+
 FAULTS = (
     "loss",  # requests and replies are lost
     "far",  # messages take long, and overtake each other
@@ -56,6 +58,8 @@ class Order:
     delay: float
     priority: int
     unique: str = ""  # the name of all its jobs
+    unique_while: UniqueWhile = "live"
+    unique_for: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,9 @@ def draw_unique_plan(seed: int) -> Plan:
             count=rng.choice((1, 2)),
             delay=rng.choice((0.0, 0.0, 1.5)),
             priority=rng.choice((5, 1)),
-            unique=rng.choice(("one", "one", "two", "three")),
+            unique=(name := rng.choice(("one", "one", "two", "three"))),
+            unique_while="waiting" if name == "two" else "live",
+            unique_for=3.0 if name == "three" else 0.0,
         )
         for _ in range(40)
     ]

@@ -13,7 +13,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import cancel
 from asyncmqd.domain.states import State
-from asyncmqd.domain.unique import of_text
+from asyncmqd.domain.unique import of_unknown
 from tests.simulation import faults
 from tests.simulation.judge import NOTICED, Judge, check
 from tests.simulation.loop import SimLoop
@@ -196,19 +196,30 @@ class Simulation:
     async def _file(self, order: Order) -> None:
         await asyncio.sleep(order.at)
         options = [
-            CallOptions(job_id=self.world.new_id(), delay=order.delay, priority=order.priority)
+            CallOptions(
+                job_id=self.world.new_id(),
+                delay=order.delay,
+                priority=order.priority,
+                unique=order.unique or None,
+                unique_while=order.unique_while,
+                unique_for=order.unique_for,
+            )
             for _ in range(order.count)
         ]
         ttl = 2.0 if order.task == "perishable" and not order.delay else None
-        name = of_text(order.unique) if order.unique else None
-        jobs = [pending(order.task, order.args, {}, each, ttl=ttl, unique=name) for each in options]
+        jobs = [
+            pending(order.task, order.args, {}, each, ttl=ttl, unique=of_unknown(order.task, each))
+            for each in options
+        ]
         while True:
             try:
                 found = await add_all(self.client.store, order.queue, jobs)
                 break
             except StoreError:
                 await asyncio.sleep(0.2)
-        self.judge.accepted.update({job.id: order.queue for job in found})
+        # One whose name is taken for a time may have ended long ago, and be gone.
+        there = [job for job in found if not (job.existed and order.unique_for)]
+        self.judge.accepted.update({job.id: order.queue for job in there})
         self.filing -= 1
         if "cancel" in self.plan.faults and self.world.chance(0.5):
             await asyncio.sleep(self.world.rng.uniform(0, 1))

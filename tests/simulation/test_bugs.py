@@ -10,7 +10,7 @@ import pytest
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, registry
-from asyncmqd.backends.memory.rows import Queue
+from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.missed import Due
 from asyncmqd.domain.schedule import next_instant
@@ -36,6 +36,7 @@ _apply = InMemoryBackend._apply
 _send = ClaimLoop._send
 _use = Capacity.use
 _crashed = settle._crashed
+_holder, _take_name = Queue.holder, Queue.take_name
 Patch = pytest.MonkeyPatch
 
 
@@ -197,9 +198,9 @@ def nothing_skipped(patch: Patch) -> None:
 def name_free_at_claim(patch: Patch) -> None:
     """A job that runs holds its unique name no more."""
 
-    def holder(self: Any, name: str) -> str:
-        row = self.rows.get(self.names.get(name, ""))
-        return row.id if row and row.place == State.WAITING else ""
+    def holder(self: Any, name: str, now: float) -> str:
+        id = _holder(self, name, now)
+        return "" if id in self.rows and self.rows[id].place == State.ACTIVE else id
 
     patch.setattr(Queue, "holder", holder)
 
@@ -207,6 +208,20 @@ def name_free_at_claim(patch: Patch) -> None:
 def name_free_by_another(patch: Patch) -> None:
     """A name that is held goes to whoever comes next."""
     patch.setattr(Queue, "holder", lambda *_: "")
+
+
+def name_of_who_comes_back_is_lost(patch: Patch) -> None:
+    """A job that was claimed has its name no more."""
+    patch.setattr(Jobs, "retake_name", lambda *_: None)
+
+
+def name_forgotten_with_its_job(patch: Patch) -> None:
+    """A name is not taken for its time."""
+
+    def take_name(self: Any, row: Any, until: float = 0.0) -> None:
+        _take_name(self, row)
+
+    patch.setattr(Queue, "take_name", take_name)
 
 
 # Each with the first world that catches it; `make faults` finds these anew, and counts them all.
@@ -230,6 +245,8 @@ BUGS = {
     nothing_skipped: 1,
     name_free_at_claim: 0,
     name_free_by_another: 0,
+    name_of_who_comes_back_is_lost: 6,
+    name_forgotten_with_its_job: 0,
 }
 
 # Those that want a moment which other worlds do not have, or hardly ever: the worlds that have it.
@@ -242,6 +259,8 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     nothing_skipped: play_jumping,
     name_free_at_claim: play_unique,
     name_free_by_another: play_unique,
+    name_of_who_comes_back_is_lost: play_unique,
+    name_forgotten_with_its_job: play_unique,
 }
 
 

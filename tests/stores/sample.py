@@ -64,6 +64,8 @@ async def fill(store: BaseBackend) -> None:
     await store.add("mail", [job("delayed", 7, delay=7_200.0)])
     await store.add("mail", [job("large", 201), job("large and delayed", 7, delay=9_000.0)])
     await store.add("mail", [msgspec.structs.replace(job("named", 202), unique="ab" * 32)])
+    kept = msgspec.structs.replace(job("kept", 203), unique="cd" * 32, unique_for=1e6)
+    await store.add("mail", [kept])
     await store.add("reports", [job("report")])
     await store.pause("reports", True, by="ann", reason="é")
     await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)

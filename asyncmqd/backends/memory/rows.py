@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,6 +42,7 @@ class Row(msgspec.Struct, kw_only=True):
     result: bytes = b""
     progress: bytes = b""
     unique: str = ""
+    until_claimed: bool = False
 
     @property
     def size(self) -> int:
@@ -75,12 +78,19 @@ class Line:
         return sorted(self._keys, key=lambda id: (self._keys[id], id))
 
 
+class Name(NamedTuple):
+    """Which job took a unique name last, and until when it is taken in any case."""
+
+    id: str
+    until: float
+
+
 class Queue:
     """One queue: its rows, and the ordered line of each place."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
-        self.names: dict[str, str] = {}  # of unique jobs: the id that took the name last
+        self.names: dict[str, Name] = {}
         self.lines: defaultdict[str, Line] = defaultdict(Line)
         self.schedules: dict[str, ScheduleRecord] = {}
         self.pause: Pause | None = None
@@ -106,10 +116,14 @@ class Queue:
         row = self.rows.get(id)
         return row is not None and not state_of(row.place).terminal
 
-    def holder(self, name: str) -> str:
-        """The id of the live job that has this unique name, or nothing."""
-        id = self.names.get(name, "")
-        return id if self.is_live(id) else ""
+    def holder(self, name: str, now: float) -> str:
+        """The id of the job that holds this unique name, or nothing."""
+        known = self.names.get(name)
+        if known is None:
+            return ""
+        row = self.rows.get(known.id)
+        holds = row is not None and (row.place != State.ACTIVE or not row.until_claimed)
+        return known.id if known.until > now or (holds and self.is_live(known.id)) else ""
 
     def leave_ghost(self, row: Row) -> None:
         """See `applying.Lines`."""
@@ -123,11 +137,20 @@ class Queue:
         self.ghosts = {each: end for each, end in self.ghosts.items() if end > now}
         return len(self.lines[State.ACTIVE]) + len(self.ghosts)
 
-    def delete(self, row: Row) -> None:
+    def take_name(self, row: Row, until: float = 0.0) -> None:
+        """Nobody else holds it."""
+        known = self.names.get(row.unique)
+        if known is not None and known.id == row.id:
+            until = max(until, known.until)
+        self.names[row.unique] = Name(row.id, until)
+
+    def delete(self, row: Row, now: float = math.inf) -> None:
+        """Delete a job. Its unique name stays taken if it is for longer than `now`."""
         self.leave_ghost(row)
         self._leave(row)
         del self.rows[row.id]
-        if row.unique and self.names[row.unique] == row.id:
+        known = self.names.get(row.unique)
+        if known is not None and known.id == row.id and known.until <= now:
             del self.names[row.unique]
 
     def _leave(self, row: Row) -> None:
@@ -162,7 +185,7 @@ class Jobs:
         """File a new job, unless its id is there already, or its name is held."""
         if job.id in self._queue.rows:
             return Added(job.id, "existed")
-        if job.unique and (holder := self._queue.holder(job.unique)):
+        if job.unique and (holder := self._queue.holder(job.unique, self._now)):
             return Added(holder, "existed")
         row = Row(
             id=job.id,
@@ -170,9 +193,11 @@ class Jobs:
             priority=job.priority,
             created=self._now,
             unique=job.unique,
+            until_claimed=job.until_claimed,
         )
         self._queue.rows[job.id] = row
-        self._take_name(row)
+        if job.unique:
+            self._queue.take_name(row, self._now + job.unique_for if job.unique_for else 0.0)
         if job.delay > 0:
             self.move_in_time(row, State.DELAYED, job.delay)
         else:
@@ -182,12 +207,12 @@ class Jobs:
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._now
 
-    def _take_name(self, row: Row) -> None:
-        if row.unique:
-            self._queue.names[row.unique] = row.id
-
     def is_name_taken(self, row: Row) -> bool:
-        return bool(row.unique) and self._queue.holder(row.unique) not in {"", row.id}
+        return bool(row.unique) and self._queue.holder(row.unique, self._now) not in {"", row.id}
+
+    def retake_name(self, row: Row) -> None:
+        if row.unique and not self.is_name_taken(row):
+            self._queue.take_name(row)
 
     def leave_ghost(self, row: Row) -> None:
         self._queue.leave_ghost(row)
@@ -197,7 +222,7 @@ class Jobs:
 
     def revive(self, row: Row) -> None:
         row.created = self._now
-        self._take_name(row)
+        self.retake_name(row)
 
     def move_to_tail(self, row: Row) -> None:
         self._queue.move(row, State.WAITING, (row.priority, self._queue.next()))

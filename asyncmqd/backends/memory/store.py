@@ -204,7 +204,7 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = self._store.queues[queue]
             while removed < page and (id := self._surplus(data, retention)):
-                data.delete(data.rows[id])
+                data.delete(data.rows[id], self._now())
                 removed += 1
         return removed
 
@@ -277,7 +277,7 @@ class InMemoryBackend(InMemoryRegistry):
             result=row.result,
             progress=row.progress,
             unique=row.unique,
-            holder=self._store.queues[queue].holder(row.unique),
+            holder=self._store.queues[queue].holder(row.unique, self._now()),
         )
 
     async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:

@@ -22,16 +22,17 @@ local function apply(change, known, place)
     bytes = bytes - run[SIZE]
     leave('counted', id)
     leave('expiry', id)
-    local name = name_of(id)
-    if name then
-      take_name(id, name)
-    end
+    retake_name(id)
     if redis.call('EXISTS', base .. 'job:' .. id) == 1 then
       redis.pcall('SETRANGE', base .. 'job:' .. id, 0, string.format('%016d', now))
     end
   end
   if place ~= kind.place then
     move(change, run, place, moment)
+  end
+  if place == ACTIVE and place ~= kind.place and kind.kept < -1 and has_names() then
+    write_lines() -- others may have ended, or been claimed
+    retake_name(id)
   end
   if change.left then
     write_left(id, change.left, run)

@@ -1,6 +1,24 @@
+-- Of jobs that are deleted. A name that is taken for a time stays so only if they are `pruned`. One
+-- command where no job has a name.
+local function forget_names(ids, pruned)
+  if not has_names() then
+    return
+  end
+  for _, id in ipairs(ids) do
+    local name = name_of(id)
+    if name and redis.call('HGET', base .. 'names', name) == id
+      and not (pruned and is_taken_for_a_time(name)) then
+      redis.call('HDEL', base .. 'names', name)
+      redis.call('ZREM', base .. 'reserved', name)
+    end
+  end
+  redis.call('HDEL', base .. 'named', unpack(ids))
+end
+
 -- Delete jobs that stand in the places `where`; `ended` has those places that are ended ones. A
--- claim in the place `active` keeps its permit, for the code of its holder runs on.
-local function delete(ids, where, ended, active)
+-- claim in the place `active` keeps its permit, for the code of its holder runs on. `pruned` says that
+-- nobody in particular wants it.
+local function delete(ids, where, ended, active, pruned)
   if #ids == 0 then
     return
   end
@@ -20,9 +38,9 @@ local function delete(ids, where, ended, active)
     end
   end
   write_lines()
+  forget_names(ids, pruned)
   redis.call('DEL', unpack(keys))
   redis.call('HDEL', base .. 'runs', unpack(ids))
   redis.call('DECRBY', base .. 'bytes', bytes)
-  forget_names(ids)
   tell(live)
 end

@@ -11,8 +11,10 @@
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end
 --   counted     sorted set of the ended jobs that are kept by number, oldest first
 --   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
---   named       hash: the digest of the name of each unique job, by id
+--   named       hash: the digest of the name of each unique job, by id, with a w behind it if
+--               it is held until the job is claimed, and no longer
 --   names       hash: the id of the job that took a name last, by the digest
+--   reserved    sorted set of the names that are taken for a time, by its end
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua

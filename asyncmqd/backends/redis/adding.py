@@ -10,6 +10,7 @@ from typing import Any
 from asyncmqd.backends.base import PAGE, StoreUncertain
 from asyncmqd.backends.redis import large
 from asyncmqd.backends.redis.address import Address
+from asyncmqd.backends.redis.encoding import micros
 from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.backends.redis.scripts import WAIT, Command, Late, call
 from asyncmqd.domain.job import Added, NewJob
@@ -59,8 +60,9 @@ class Adding:
         keys = [self._base, queues] if queues else [self._base]
         head = (self._queue, self._mark)
         if self._named:
-            named = (*head, page[0].unique, State.WAITING, State.DELAYED, *args)
-            return call("add_named", keys, named)
+            first = page[0]
+            name = (first.unique, int(first.until_claimed), micros(first.unique_for))
+            return call("add_named", keys, (*head, *name, State.WAITING, State.DELAYED, *args))
         return call("add", keys, (*head, State.WAITING, State.DELAYED, *args))
 
     def _wait(self) -> list[Command]:

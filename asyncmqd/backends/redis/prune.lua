@@ -10,7 +10,8 @@ for number = 4, #ARGV do
 end
 
 local function drop(ids)
-  delete(ids, locate(ids, places), ended)
+  local where = locate(ids, places)
+  delete(ids, where, ended, nil, true)
   removed = removed + #ids
   return #ids > 0
 end

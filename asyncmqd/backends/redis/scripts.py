@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from importlib import resources
 
+from asyncmqd.domain.states import State
+
 Argument = str | bytes | int | float
 Command = tuple[Argument, ...]
 Late = Callable[[], Command]
@@ -31,7 +33,7 @@ def _sha(name: str) -> str:
     text = _read(name)
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
-    layout = f"local LAYOUT = '{LAYOUT}'"
+    layout = f"local LAYOUT, ACTIVE = '{LAYOUT}', '{State.ACTIVE}'"
     text = "\n".join([_FOR_DRAGONFLY, layout, *map(_read, ("_queue", *needs[1].split())), text])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha] = text

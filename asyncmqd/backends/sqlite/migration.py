@@ -74,6 +74,22 @@ def _limit_all_daemons(connection: sqlite3.Connection) -> None:
     )
 
 
+def _keep_names_apart(connection: sqlite3.Connection) -> None:
+    """From 7 to 8: a unique name may be held until its job is claimed, and longer than its job."""
+    connection.execute("ALTER TABLE jobs ADD COLUMN until_claimed INTEGER NOT NULL DEFAULT 0")
+    connection.execute(
+        "CREATE TABLE names (queue TEXT NOT NULL, name TEXT NOT NULL, id TEXT NOT NULL,"
+        " since INTEGER NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (queue, name)) WITHOUT ROWID"
+    )
+    connection.execute(
+        "INSERT INTO names (queue, name, id, since, until)"
+        " SELECT queue, unique_name, id, 0, 0 FROM jobs"
+        " WHERE unique_name IS NOT NULL AND kept_in IS NULL"
+    )
+    connection.execute("CREATE INDEX overdue ON names (queue, until) WHERE until > 0")
+    connection.execute("DROP INDEX holders")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -81,6 +97,7 @@ STEPS: dict[int, Step] = {
     5: _tally_instants,
     6: _name_unique_jobs,
     7: _limit_all_daemons,
+    8: _keep_names_apart,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

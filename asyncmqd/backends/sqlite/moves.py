@@ -15,6 +15,7 @@ from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
+from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
     COUNTED,
@@ -23,8 +24,6 @@ from asyncmqd.backends.sqlite.rows import (
     WAITING,
     Jobs,
     Row,
-    array,
-    as_json,
 )
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.change import Answer, Change
@@ -42,7 +41,7 @@ def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
     """See `BaseBackend.add`."""
     known = known_ids(tx, queue, jobs)
     rows = Jobs(tx, queue)
-    held = rows.holders(job.unique for job in jobs if job.unique)
+    held = rows.names.holders(job.unique for job in jobs if job.unique)
     added: list[Added] = []
     new = []
     for job in jobs:
@@ -58,8 +57,17 @@ def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
                 held[job.unique] = job.id
     if new:
         rows.add(new)
+        _take_names(tx, rows, [job for job in new if job.unique])
         tx.woken.add(queue)
     return added
+
+
+def _take_names(tx: Transaction, rows: Jobs, jobs: Sequence[NewJob]) -> None:
+    if any(job.unique_for for job in jobs):
+        rows.names.forget_overdue()
+    for job in jobs:
+        until = tx.time + micros(job.unique_for) if job.unique_for else 0
+        rows.names.take(job.unique, job.id, until)
 
 
 def known_ids(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> set[str]:
@@ -73,20 +81,18 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
         return []
     jobs = Jobs(tx, queue)
     rows = jobs.load(change.id for change in changes)
-    moved: dict[str, Row] = {}
     answers: list[Answer] = []
     for change in changes:
         row = rows.get(change.id)
         answers.append(applying.apply(jobs, row, change))
         if row is not None and answers[-1] == "applied":
-            moved[row.id] = row
+            jobs.moved[row.id] = row
             place = EDGES[change.edge].place
             if place == WAITING:
                 tx.woken.add(queue)
             elif place in _ENDED:
                 tx.ended[queue].append(row.id)
-    if moved:
-        jobs.save(moved.values())
+    jobs.save_moved()
     return answers
 
 

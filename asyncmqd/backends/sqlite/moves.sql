@@ -32,20 +32,56 @@ SELECT jobs.id FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: insert
--- queue, id, place, rank, seq, stood, priority, created, unique name, payload, bytes of one that
--- stands apart
+-- queue, id, place, rank, seq, stood, priority, created, unique name, whether it is held only until
+-- the claim, payload, bytes of one that stands apart
 INSERT INTO jobs (
-    queue, id, place, rank, seq, stood, priority, created, unique_name, payload, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, payload, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: holders
--- JSON array of unique names, queue
-SELECT unique_name, jobs.id FROM json_each(?) AS wanted
-CROSS JOIN jobs ON jobs.queue = ? AND jobs.unique_name = wanted.value AND kept_in IS NULL;
+-- `names` is a JSON array of unique names, `active` the place of claimed jobs
+SELECT names.name, names.id
+FROM json_each(:names) AS wanted
+CROSS JOIN names ON names.queue = :queue AND names.name = wanted.value
+LEFT JOIN jobs ON jobs.queue = names.queue AND jobs.id = names.id
+WHERE until > :time OR (
+    jobs.number IS NOT NULL AND kept_in IS NULL AND NOT (until_claimed AND place = :active)
+);
+
+-- name: any_name
+SELECT 1 FROM names LIMIT 1;
 
 -- name: unique_name
 -- number
 SELECT unique_name FROM jobs WHERE number = ?;
+
+-- name: take_name
+-- queue, name, id, now, until when it is taken in any case
+INSERT INTO names (queue, name, id, since, until) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (queue, name) DO UPDATE SET
+    id = excluded.id, since = excluded.since, until = excluded.until
+WHERE names.id <> excluded.id;
+
+-- name: forget_names
+-- JSON array of numbers of jobs, a date: names that are taken for longer stay
+DELETE FROM names WHERE until <= :time AND (queue, name, id) IN (
+    SELECT queue, unique_name, id FROM jobs
+    WHERE number IN (SELECT value FROM json_each(:numbers)) AND unique_name IS NOT NULL
+);
+
+-- name: clear_overdue_names
+-- queue, now: of the first names whose time is over, those that their jobs may still hold
+UPDATE names SET until = 0 WHERE (queue, name) IN (
+    SELECT queue, name FROM names
+    WHERE queue = :queue AND until > 0 AND until <= :time ORDER BY until LIMIT 10
+) AND EXISTS (SELECT 1 FROM jobs WHERE jobs.queue = names.queue AND jobs.id = names.id);
+
+-- name: forget_overdue_names
+-- queue, now: of the first names whose time is over, those whose jobs are gone
+DELETE FROM names WHERE (queue, name) IN (
+    SELECT queue, name FROM names
+    WHERE queue = :queue AND until > 0 AND until <= :time ORDER BY until LIMIT 10
+) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.queue = names.queue AND jobs.id = names.id);
 
 -- name: insert_large
 -- payload, queue, id

@@ -1,9 +1,13 @@
-"""The statements of the .sql files, by name."""
+"""The statements of the .sql files, by name, and parameters of many values."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from importlib import resources
+from typing import Any
+
+import msgspec
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -17,3 +21,13 @@ def load(file: str) -> dict[str, str]:
     """The statements of a file whose blocks begin with `-- name: NAME`."""
     _, *parts = _NAME.split(read(file))
     return {name: block.strip() for name, block in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def array(ids: Iterable[str]) -> str:
+    """Ids as a parameter of a statement: a JSON array, each once."""
+    return as_json(list(dict.fromkeys(ids)))
+
+
+def as_json(value: Any) -> str:
+    """A parameter that carries many values."""
+    return msgspec.json.encode(value).decode()

@@ -11,6 +11,7 @@ from asyncmqd.backends.base import Lapsed, Outlook
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.moves import claim_of, places
+from asyncmqd.backends.sqlite.names import Names
 from asyncmqd.backends.sqlite.transaction import Snapshot, gate, ghosts, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
@@ -87,7 +88,8 @@ def get(view: Snapshot, queue: str, ids: Sequence[str]) -> list[Record | None]:
     """See `BaseBackend.get`."""
     wanted = msgspec.json.encode(ids).decode()
     rows = view.execute(_SQL["records"], (wanted, queue))
-    records = {row[0]: _record(view, queue, row) for row in rows}
+    found = _with_holders(view, queue, [_record(view, queue, row) for row in rows])
+    records = {record.id: record for record in found}
     return [records.get(id) for id in ids]
 
 
@@ -100,14 +102,22 @@ def page(view: Snapshot, queue: str, state: State, offset: int, limit: int) -> l
         rows = view.execute(query, (queue, place, limit - len(records), offset))
         records += (_record(view, queue, row) for row in rows)
         offset = max(0, offset - lines.get(place, (0, 0))[0])
-    return records
+    return _with_holders(view, queue, records)
+
+
+def _with_holders(view: Snapshot, queue: str, records: list[Record]) -> list[Record]:
+    """Each with the job that holds its unique name now."""
+    holders = Names(view, queue).holders(each.unique for each in records if each.unique)
+    if not holders:
+        return records
+    return [msgspec.structs.replace(each, holder=holders.get(each.unique, "")) for each in records]
 
 
 def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
     id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
         row
     )
-    worker, error, result, progress, unique, holder = rest
+    worker, error, result, progress, unique = rest
     state = state_of(place)
     return Record(
         queue=queue,
@@ -128,7 +138,6 @@ def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
         result=result,
         progress=progress,
         unique=unique,
-        holder=holder,
     )
 
 

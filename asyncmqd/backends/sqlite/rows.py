@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import msgspec
 
 from asyncmqd.backends.applying import NO_VALUES, values_of
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros
+from asyncmqd.backends.sqlite.names import Names
+from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
@@ -82,23 +83,22 @@ class Jobs:
     def __init__(self, tx: Transaction, queue: str) -> None:
         self._tx = tx
         self._queue = queue
-        self._loaded: dict[str, Row] = {}  # as they are by now, not yet written
-        self._retaken: dict[str, str] = {}  # ids of jobs that took their unique name again, by name
+        self.moved: dict[str, Row] = {}  # by id, those that wait to be written
+        self._names: Names | None = None
 
     # ------------------------------------------------------------------ rows
 
     def load(self, ids: Iterable[str]) -> dict[str, Row]:
         """Those of these jobs that exist, by id."""
         rows = self._tx.execute(_SQL["rows"], (array(ids), self._queue))
-        self._loaded = {row[1]: Row(*row) for row in rows}
-        return self._loaded
+        return {row[1]: Row(*row) for row in rows}
 
-    def holders(self, names: Iterable[str]) -> dict[str, str]:
-        """By unique name, the ids of the live jobs that have these, as they were written."""
-        wanted = list(names)
-        if not wanted:
-            return {}
-        return dict(self._tx.execute(_SQL["holders"], (array(wanted), self._queue)).fetchall())
+    @property
+    def names(self) -> Names:
+        """The unique names of the queue."""
+        if self._names is None:
+            self._names = Names(self._tx, self._queue)
+        return self._names
 
     def first(self, place: str, limit: int, until: int = _FOR_EVER) -> list[Row]:
         """The first jobs of a place whose rank is not above `until`."""
@@ -127,7 +127,13 @@ class Jobs:
         if len(payload) > LARGE:
             payload, large = b"", len(payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
-        return *file, job.unique or None, payload, large
+        return *file, job.unique or None, job.until_claimed, payload, large
+
+    def save_moved(self) -> None:
+        """Write what waits for it."""
+        if self.moved:
+            self.save(self.moved.values())
+            self.moved.clear()
 
     def save(self, rows: Iterable[Row]) -> None:
         """Write rows; those that ended alike, which are most, by one statement for all."""
@@ -145,7 +151,11 @@ class Jobs:
             self._tx.executemany(_SQL["save"], others)
 
     def delete(self, rows: Sequence[Row]) -> int:
-        """Delete jobs in any state; whoever waits for one that had not ended is told."""
+        """Delete jobs in any state; whoever waits for one that had not ended is told.
+
+        Their unique names are free, however long they were to be taken.
+        """
+        self.names.forget([row.number for row in rows], _FOR_EVER)
         self._tx.ended[self._queue] += [row.id for row in rows if row.kept_in is None]
         for row in rows:
             if row.place == ACTIVE:
@@ -154,7 +164,8 @@ class Jobs:
         return self._delete(rows)
 
     def delete_kept(self, rows: Sequence[Kept]) -> int:
-        """Delete ended jobs."""
+        """Delete ended jobs that need not be kept any longer."""
+        self.names.forget([row.number for row in rows], self._tx.time)
         lines = {(row.place, row.kept_in) for row in rows}
         for place, line in lines:
             sizes = [row.size for row in rows if row.place == place and row.kept_in == line]
@@ -184,15 +195,16 @@ class Jobs:
         return row.rank <= self._tx.since_boot
 
     def is_name_taken(self, row: Row) -> bool:
-        (name,) = self._tx.execute(_SQL["unique_name"], (row.number,)).fetchone()
+        name = self.names.of(row.number)
         if name is None:
             return False
-        holder = self._retaken.get(name) or self.holders([name]).get(name)
-        held = self._loaded.get(holder or "")
-        if holder not in {None, row.id} and (held is None or held.kept_in is None):
-            return True
-        self._retaken[name] = row.id
-        return False
+        self.save_moved()  # the holder may have ended, or been claimed, by a change before this one
+        return self.names.holders([name]).get(name) not in {None, row.id}
+
+    def retake_name(self, row: Row) -> None:
+        name = self.names.of(row.number)
+        if name is not None and not self.is_name_taken(row):
+            self.names.take(name, row.id)
 
     def leave_ghost(self, row: Row) -> None:
         _, limits = gate(self._tx, self._queue)
@@ -204,6 +216,7 @@ class Jobs:
 
     def revive(self, row: Row) -> None:
         row.created = self._tx.time
+        self.retake_name(row)
 
     def move_to_tail(self, row: Row) -> None:
         self.move(row, WAITING, row.priority, self._tx.next())
@@ -226,16 +239,6 @@ class Jobs:
         if row.kept_in is not None:
             self._tx.count(self._queue, row.kept_in, -1, -row.size)
             row.kept_in = row.kept_until = None
-
-
-def array(ids: Iterable[str]) -> str:
-    """Ids as a parameter of a statement: a JSON array, each once."""
-    return as_json(list(dict.fromkeys(ids)))
-
-
-def as_json(value: Any) -> str:
-    """A parameter that carries many values."""
-    return msgspec.json.encode(value).decode()
 
 
 def _values(row: Row) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
--- The tables of a store, layout 7 (`user_version` of the file).
+-- The tables of a store, layout 8 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -41,6 +41,7 @@ CREATE TABLE jobs (
     progress   BLOB NOT NULL DEFAULT x'',
     large      INTEGER NOT NULL DEFAULT 0, -- bytes of a payload in `large_payloads`; 0: it is here
     unique_name TEXT,              -- the digest of the name of a unique job
+    until_claimed INTEGER NOT NULL DEFAULT 0, -- whether it holds its name only until it is claimed
     UNIQUE (queue, id)
 );
 
@@ -56,9 +57,18 @@ CREATE INDEX line ON jobs (queue, place, rank, seq);
 -- The lines in which ended jobs are kept.
 CREATE INDEX kept ON jobs (queue, kept_in, kept_until, seq) WHERE kept_in IS NOT NULL;
 
--- The live jobs that have a unique name: one has it as long as it has not ended.
-CREATE INDEX holders ON jobs (queue, unique_name)
-    WHERE unique_name IS NOT NULL AND kept_in IS NULL;
+-- Which job took a unique name last. It holds it while it is live, as far as `until_claimed` goes.
+CREATE TABLE names (
+    queue TEXT NOT NULL,
+    name  TEXT NOT NULL,
+    id    TEXT NOT NULL,
+    since INTEGER NOT NULL,        -- a date: when it was taken
+    until INTEGER NOT NULL,        -- a date: until then it is taken, whatever became of the job
+    PRIMARY KEY (queue, name)
+) WITHOUT ROWID;
+
+-- Names that are or were taken for a time, by the end of that time.
+CREATE INDEX overdue ON names (queue, until) WHERE until > 0;
 
 -- How long each line is, counted along in the transaction of each move: a count over the index
 -- would read all of it.

@@ -16,6 +16,11 @@ WHERE place IN (SELECT value FROM json_each(:ended)) AND rank > :now;
 UPDATE jobs SET created = min(created, :now), started = min(started, :now)
 WHERE created > :now OR started > :now;
 
+-- name: names
+-- What was taken for a time keeps no more than that time.
+UPDATE names SET until = min(until, :now + until - since), since = min(since, :now)
+WHERE since > :now;
+
 -- name: schedules
 -- `seconds` is now. Instants from now on fire again, those before do not.
 UPDATE schedules SET
