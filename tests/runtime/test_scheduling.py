@@ -93,6 +93,24 @@ async def test_a_worker_that_is_idle_takes_over_in_time_what_it_was_not_woken_fo
             assert ticks == [pytest.approx(claimed_at + 15.5, abs=0.6)], "lease + 1 s at most"
 
 
+@virtual
+async def test_a_job_for_which_somebody_was_woken_who_does_nothing_is_taken_by_another(
+    bench: Bench,
+) -> None:
+    """It waited for the slow pass: half a minute, though a worker here was idle."""
+    bench.backend = Deaf(now=store_clock)
+    ticks = ticker(bench)
+    await bench.backend.beat("other", b"{}", 1000.0)
+    async with bench.worker():
+        for pause in (31.0, 42.0):  # just after a slow pass, and in the middle
+            await asyncio.sleep(pause)
+            ticks.clear()
+            added_at = asyncio.get_running_loop().time()
+            await bench.add("tick")
+            await asyncio.sleep(10.5)
+            assert ticks == [pytest.approx(added_at + 5.0, abs=5.1)]
+
+
 class Counting(InMemoryBackend):
     """Counts how often it is asked, but for what a new scanner asks."""
 

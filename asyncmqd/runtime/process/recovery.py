@@ -96,7 +96,8 @@ class Recovery:
         """Find what a lost wake-up could hide: of all queues slowly, of some more often.
 
         Those are the queues that other processes serve as well: they are looked at before a claim
-        that one of them has just made can lapse, for nobody here was woken for it.
+        that one of them has just made can lapse, for nobody here was woken for it. One of them may
+        also have been woken for a job and do nothing: it is stopped, or a job blocks its loop.
         """
         before_lapse = min(SLOW, self._presence.lease * (1 - 1 / RENEWALS))
         pause = min(LOOK, before_lapse)
@@ -110,19 +111,19 @@ class Recovery:
         elif time - self._looked_at > before_lapse - pause / 2:
             queues = self._presence.shared(self._workers.queues)
         if queues:
-            await self._look(queues, slow=slow)
+            await self._look(queues)
             self._looked_at = time
             if slow:
                 self._swept_at = time
                 await self._tidy_next()
 
-    async def _look(self, queues: AbstractSet[str], *, slow: bool) -> None:
+    async def _look(self, queues: AbstractSet[str]) -> None:
         outlooks = await self._backend.outlook(sorted(queues))
         for queue, outlook in outlooks.items():
             if (outlook.next_due, outlook.next_lapse) != (None, None):
                 for worker in self._workers.of(queue):
                     worker.look_soon()
-            if slow and (outlook.waiting or self._registry.known(outlook.parked_tasks)):
+            if outlook.waiting or self._registry.known(outlook.parked_tasks):
                 self._wakeups.wake(queue)
 
     async def _tidy_next(self) -> None:
