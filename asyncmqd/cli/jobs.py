@@ -8,7 +8,15 @@ import typer
 
 from asyncmqd.cli.errors import FAILED, Misuse
 from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
-from asyncmqd.cli.output import complain, confirm, progress, show_fields, show_json, show_table
+from asyncmqd.cli.output import (
+    complain,
+    confirm,
+    jobs,
+    progress,
+    show_fields,
+    show_json,
+    show_table,
+)
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.options import ID
@@ -209,14 +217,14 @@ def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, y
 
     async def work(store: BaseBackend) -> tuple[int, int]:
         ids = await moving.ids_in(store, queue, state)
-        confirm(f"{verb} {len(ids)} {state} jobs of queue {queue}?", yes=yes or not ids)
+        confirm(f"{verb} {jobs(len(ids), state)} of queue {queue}?", yes=yes or not ids)
         with progress(_DOING[verb], len(ids)) as advance:
             moved = await moving.move_all(store, verb, ids, queue, advance)
         return moved, len(ids) - moved
 
     moved, left = with_store(context, work, queue)
-    print(f"{moved} jobs {_PAST[verb]}")
+    print(f"{jobs(moved)} {_PAST[verb]}")
     if left:
-        complain(f"{left} jobs had moved on, or their state does not allow it")
+        complain(f"{jobs(left)} had moved on, or the state does not allow it")
     if left and not moved:
         raise typer.Exit(FAILED)

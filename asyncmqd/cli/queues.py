@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
-from asyncmqd.cli.output import confirm, progress, say, show_fields, show_json, show_table
+from asyncmqd.cli.output import confirm, jobs, progress, say, show_fields, show_json, show_table
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import target_of, with_store
@@ -169,11 +169,11 @@ def purge(
 
     async def work(store: BaseBackend) -> int:
         total = await queues.count(store, queue, state, names)
-        confirm(f"remove {total} {state} jobs of queue {queue}?", yes=yes or not total)
+        confirm(f"remove {jobs(total, state)} of queue {queue}?", yes=yes or not total)
         with progress("removing", total) as advance:
             return await queues.purge(store, queue, state, total, advance)
 
-    print(f"{with_store(context, work, queue)} jobs removed")
+    print(f"{jobs(with_store(context, work, queue))} removed")
 
 
 def _named(context: typer.Context) -> Names:

@@ -221,7 +221,7 @@ def test_bulk_work_that_destroys_needs_a_yes(asyncmq: Operator) -> None:
     options = ("-q", "mail", "-s", "delayed", "--all")
     answer = asyncmq("job", "cancel", *options)
     assert (answer.code, state(asyncmq, "delayed")) == (2, "delayed")
-    assert asyncmq("job", "cancel", *options, "--yes").out == "1 jobs cancelled\n"
+    assert asyncmq("job", "cancel", *options, "--yes").out == "1 job cancelled\n"
     assert asyncmq("job", "remove", "-q", "mail", "-s", "failed", "--all", "-y").code == 0
     assert asyncmq("job", "show", "failed").code == 1
 

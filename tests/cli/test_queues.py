@@ -92,7 +92,7 @@ def test_a_queue_of_a_bad_name_can_be_looked_at_and_purged_but_not_added_to(
         answer = asyncmq(*refused)
         assert answer.code == 2
         assert "expected a queue name of a-z, 0-9, _ and -" in answer.err
-    assert asyncmq("queue", "purge", name, "--state", "waiting", "--yes").out == "1 jobs removed\n"
+    assert asyncmq("queue", "purge", name, "--state", "waiting", "--yes").out == "1 job removed\n"
     answer = asyncmq("queue", "show", f"{name}!")
     assert answer.code == 2
     assert "expected a queue name of a-z, 0-9, _ and -" in answer.err
