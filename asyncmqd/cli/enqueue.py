@@ -100,10 +100,10 @@ def enqueue(
 def _pending(
     task: str, args: list[Any], kwargs: dict[str, Any], options: CallOptions
 ) -> PendingJob:
-    from asyncmqd.client.pending import pending_unknown
+    from asyncmqd.client.pending import pending
 
     try:
-        return pending_unknown(task, args, kwargs, options)
+        return pending(task, args, kwargs, options)
     except ValueError as error:  # a ttl that is over before the delay is
         raise Misuse(f"--{error}") from None
 

@@ -16,8 +16,9 @@ from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
 from asyncmqd.domain.keywords import UniqueWhile
-from asyncmqd.domain.options import DEFAULT_PRIORITY, OF_CALL, keep_checked
-from asyncmqd.domain.unique import Unique, of_unknown
+from asyncmqd.domain.options import OF_CALL, keep_checked
+from asyncmqd.domain.tasks import UNKNOWN, TaskDef
+from asyncmqd.domain.unique import Unique, of_call, of_unknown
 
 _GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit
 
@@ -93,29 +94,27 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 def pending(
-    task: str,
-    args: Iterable[Any],
-    kwargs: dict[str, Any],
-    options: CallOptions,
-    *,
-    priority: int = DEFAULT_PRIORITY,
-    ttl: float | None = None,
-    unique: Unique | None = None,
+    task: TaskDef | str, args: Iterable[Any], kwargs: dict[str, Any], options: CallOptions
 ) -> PendingJob:
-    """Build a job; `priority` and `ttl` are the task's own, where the options say none.
+    """Build a job of a task, or of a name of which this process knows no task.
 
     Its id is made here: whoever sends the same job again sends the same id.
     """
+    if isinstance(task, str):
+        name, declared, unique = task, UNKNOWN, of_unknown(task, options)
+    else:
+        args = tuple(args)
+        name, declared, unique = task.name, task.options, of_call(task, args, kwargs, options)
     delay = options.delay or 0.0
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
-        task=task,
+        task=name,
         args=list(args),
         kwargs=kwargs,
-        priority=priority if options.priority is None else options.priority,
+        priority=declared.priority if options.priority is None else options.priority,
         retries=options.retries,
         timeout=options.timeout,
-        ttl=ttl if options.ttl is None else options.ttl,
+        ttl=declared.ttl if options.ttl is None else options.ttl,
         unique=None if unique is None else unique.name.label,
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
@@ -124,13 +123,6 @@ def pending(
             f" expire before it may start, got {spec.ttl:g}"
         )
     return PendingJob(options.queue, spec, delay, unique)
-
-
-def pending_unknown(
-    task: str, args: Iterable[Any], kwargs: dict[str, Any], options: CallOptions
-) -> PendingJob:
-    """Build a job of a task that this process does not know."""
-    return pending(task, args, kwargs, options, unique=of_unknown(task, options))
 
 
 def _handle(queue: str, job: PendingJob, backend: BaseBackend, added: Added) -> Job[Any]:

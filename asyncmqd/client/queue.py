@@ -18,7 +18,6 @@ from asyncmqd.client.pending import (
     add_one,
     add_one_sync,
     pending,
-    pending_unknown,
 )
 from asyncmqd.client.refs import OfStore, PublicURL, store_of
 from asyncmqd.client.tasks import Task
@@ -38,7 +37,6 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
-from asyncmqd.domain.unique import of_call
 
 Result = TypeVar("Result")
 
@@ -165,19 +163,10 @@ class Queue(OfStore):
         call = msgspec.structs.replace(asked, **_given(options)) if options else asked
         definition = task.definition if isinstance(task, Task) else known_task(task)
         if definition is None:
-            return pending_unknown(str(TASK.check(task)), args, kwargs, call)
+            return pending(str(TASK.check(task)), args, kwargs, call)
         definition.check_call(args, kwargs)
         definition.check_options(args, kwargs, options)
-        declared = definition.options
-        return pending(
-            definition.name,
-            args,
-            kwargs,
-            call,
-            priority=declared.priority,
-            ttl=declared.ttl,
-            unique=of_call(definition, args, kwargs, call),
-        )
+        return pending(definition, args, kwargs, call)
 
     async def _add(self, job: PendingJob) -> Job[Any]:
         return await add_one(self.backend, self.name, job)

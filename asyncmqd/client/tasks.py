@@ -30,7 +30,6 @@ from asyncmqd.domain.retry import backoff as to_backoff
 from asyncmqd.domain.retry import exceptions
 from asyncmqd.domain.targets import Origin, checked_target, task_name
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
-from asyncmqd.domain.unique import of_call
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -115,16 +114,7 @@ class Task(Generic[Params, Result_co]):
         Raises TypeError if the function cannot be called with these arguments.
         """
         self.definition.check_call(args, kwargs)
-        declared = self.definition.options
-        return pending(
-            self.name,
-            args,
-            kwargs,
-            self._options,
-            priority=declared.priority,
-            ttl=declared.ttl,
-            unique=of_call(self.definition, args, kwargs, self._options),
-        )
+        return pending(self.definition, args, kwargs, self._options)
 
     # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
 

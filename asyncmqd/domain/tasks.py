@@ -60,6 +60,10 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
         keep_checked(self, OF_TASK)
 
 
+UNKNOWN = TaskOptions()
+"""What is taken for declared of a task that this process does not know."""
+
+
 class TaskDef:
     """A registered function with its options and its compiled argument types."""
 

@@ -14,7 +14,7 @@ from asyncmqd.domain.codec import NotSerialisable, encode
 from asyncmqd.domain.foreign import written
 from asyncmqd.domain.keywords import UniqueWhile
 from asyncmqd.domain.options import UNIQUE_TEXT, shown
-from asyncmqd.domain.tasks import TaskDef, TaskOptions
+from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions
 
 _LONGEST_LABEL = 200  # characters
 
@@ -78,7 +78,7 @@ def of_unknown(task: str, asked: Asked) -> Unique | None:
             f"unique: expected text, got {asked.unique}:"
             f" the parameters of task {task} are not known here"
         )
-    return _unique(_of_text(asked.unique), asked, TaskOptions())
+    return _unique(_of_text(asked.unique), asked, UNKNOWN)
 
 
 def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:

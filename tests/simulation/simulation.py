@@ -13,7 +13,6 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import cancel
 from asyncmqd.domain.states import State
-from asyncmqd.domain.unique import of_unknown
 from tests.simulation import faults
 from tests.simulation.judge import NOTICED, Judge, check
 from tests.simulation.loop import SimLoop
@@ -200,17 +199,14 @@ class Simulation:
                 job_id=self.world.new_id(),
                 delay=order.delay,
                 priority=order.priority,
+                ttl=2.0 if order.task == "perishable" and not order.delay else None,
                 unique=order.unique or None,
                 unique_while=order.unique_while,
                 unique_for=order.unique_for,
             )
             for _ in range(order.count)
         ]
-        ttl = 2.0 if order.task == "perishable" and not order.delay else None
-        jobs = [
-            pending(order.task, order.args, {}, each, ttl=ttl, unique=of_unknown(order.task, each))
-            for each in options
-        ]
+        jobs = [pending(order.task, order.args, {}, each) for each in options]
         while True:
             try:
                 found = await add_all(self.client.store, order.queue, jobs)

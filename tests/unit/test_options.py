@@ -39,7 +39,7 @@ from asyncmqd.domain.options import (
     refuse_unknown,
 )
 from asyncmqd.domain.schedule import Repeatable, check, decode_schedule, job_of
-from asyncmqd.domain.tasks import TaskOptions
+from asyncmqd.domain.tasks import TaskDef, TaskOptions
 
 
 class Urgency(IntEnum):
@@ -104,7 +104,8 @@ def test_a_task_is_refused_by_name_or_its_jobs_come_back(options: dict[str, Any]
     if declared is None:
         assert refused in options
         return
-    spec = pending("t", [], {}, CallOptions(), priority=declared.priority, ttl=declared.ttl).spec
+    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, unique=None))
+    spec = pending(task, (), {}, CallOptions()).spec
     assert decode_spec(encode_spec(spec)) == spec
 
 
