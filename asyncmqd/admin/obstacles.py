@@ -14,7 +14,7 @@ from asyncmqd.admin.facts import LISTED, SILENT, Facts, Process, task_of
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import PAGE
 from asyncmqd.domain.serving import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
-from asyncmqd.domain.shared_limits import permits
+from asyncmqd.domain.shared_limits import Bucket, permits
 
 START, RELOAD = "systemctl start asyncmqd", "asyncmqd reload"
 RESTART, LOG = "systemctl restart asyncmqd", "journalctl -u asyncmqd -e"
@@ -188,6 +188,29 @@ def _limited_everywhere(facts: Facts) -> Reason | None:
     )
 
 
+def _rated_everywhere(facts: Facts) -> Reason | None:
+    """As many have started, in all daemons together, as `global_rate_limit` says."""
+    declared, outlook = facts.outlook.limits, facts.outlook
+    if declared is None:
+        return None
+    bucket = Bucket(declared, outlook.arrival, outlook.now * 1e6)
+    if bucket.allowed != 0:
+        return None
+    limits, opens = declared.limits, bucket.opens_in
+    said = f"{limits.rate_limit:g} in {limits.rate_interval:g} s"
+    what = "is used up" if opens is not None else "starts no job"
+    return Reason(
+        name="global_rate_limit",
+        sentence=f"{behind(facts)}the rate limit of {said} over all daemons {what}: declared by"
+        f" {declared.by} at {rfc3339(declared.since)}.",
+        until=None if opens is None else rfc3339(outlook.now + opens),
+        changes="time passes, or `global_rate_limit` is raised"
+        if opens is not None
+        else "`global_rate_limit` is raised",
+        command=RELOAD,
+    )
+
+
 def _degraded(facts: Facts) -> Reason | None:
     said = [each.said.degraded for each in facts.claiming]
     if not all(said):
@@ -201,7 +224,13 @@ def _degraded(facts: Facts) -> Reason | None:
 
 
 OF_PROCESSES: tuple[Judge, ...] = (_not_served, _silent, _held)
-OF_LIMITS: tuple[Judge, ...] = (_limited_everywhere, _busy, _rate_limited, _degraded)
+OF_LIMITS: tuple[Judge, ...] = (
+    _limited_everywhere,
+    _rated_everywhere,
+    _busy,
+    _rate_limited,
+    _degraded,
+)
 
 
 # ---------------------------------------------------------------------- words

@@ -17,6 +17,7 @@ from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.shared_limits import Bucket
 from asyncmqd.domain.states import State
 
 Names = Callable[[], Iterable[str]]
@@ -37,6 +38,11 @@ class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None  # None: no limit
     held: int  # active jobs, and those that were taken away while their code may still run
     ghosts: int  # the latter
+    rate_limit: float | None  # starts in each `rate_interval` (seconds); None: no limit
+    rate_interval: float | None
+    burst: float | None  # starts at once after a quiet time
+    allowed: int | None  # how many may start now
+    opens: str | None  # when the next one may, if none may now and one ever will
     by: str  # the process that declared them
     since: str | None
 
@@ -151,10 +157,18 @@ def limits_view(outlook: Outlook, counts: Counts) -> LimitsView | None:
     declared = outlook.limits
     if declared is None:
         return None
+    bucket = Bucket(declared, outlook.arrival, outlook.now * 1e6)
+    limits, rate = declared.limits, bucket.rate
+    opens = None if bucket.allowed != 0 else bucket.opens_in
     return LimitsView(
-        concurrency=declared.limits.concurrency,
+        concurrency=limits.concurrency,
         held=counts.active + outlook.ghosts,
         ghosts=outlook.ghosts,
+        rate_limit=limits.rate_limit,
+        rate_interval=None if rate is None else limits.rate_interval,
+        burst=None if rate is None else rate.burst,
+        allowed=bucket.allowed,
+        opens=None if opens is None else rfc3339(outlook.now + opens),
         by=declared.by,
         since=rfc3339(declared.since),
     )

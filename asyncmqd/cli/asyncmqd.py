@@ -15,6 +15,7 @@ import typer
 
 from asyncmqd.cli import streams
 from asyncmqd.cli.completion import answer_shells
+from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.output import say
 from asyncmqd.domain.text import clean_lines
 
@@ -197,6 +198,9 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     if lost := result["log"]["dropped"]:
         say(f"log    {lost} lines dropped: nobody read them in time")
     _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
+    for name, queue in result["queues"].items():
+        if said := limits_fields(queue.get("limits")):
+            say(f"{name}: {'; '.join(f'{what}: {value}' for what, value in said)}")
 
 
 def _process(process: dict[str, Any]) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
+from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
 from asyncmqd.cli.output import confirm, jobs, progress, say, show_fields, show_json, show_table
 from asyncmqd.cli.reasons import show_reason
@@ -16,7 +18,7 @@ from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.states import State
 
 if TYPE_CHECKING:
-    from asyncmqd.admin.queues import LimitsView, ListedQueue, Names, PauseView
+    from asyncmqd.admin.queues import ListedQueue, Names, PauseView
     from asyncmqd.backends.base import BaseBackend
 
 NOBODY = "nobody serves it"
@@ -90,24 +92,12 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
             ("next lease end", view.next_lease_end),
             ("workers", len(view.workers) or NOBODY),
             ("running", f"{view.running} of {view.concurrency}"),
-            *_limits(view.limits),
+            *limits_fields(None if view.limits is None else msgspec.structs.asdict(view.limits)),
         ]
     )
     if view.schedules:
         print()
         show_schedules(view.schedules)
-
-
-def _limits(limits: LimitsView | None) -> list[tuple[str, str]]:
-    """What holds over all daemons, by whom and since when; nothing where nothing ever did."""
-    if limits is None:
-        return []
-    most = "no limit" if limits.concurrency is None else f"{limits.held} of {limits.concurrency}"
-    ghosts = f", {limits.ghosts} of them cancelled or removed" if limits.ghosts else ""
-    return [
-        ("running in all daemons", f"{most}{ghosts}"),
-        ("limits declared", f"by {limits.by} at {limits.since}"),
-    ]
 
 
 @app.command()

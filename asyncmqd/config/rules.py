@@ -19,6 +19,13 @@ from asyncmqd.domain.schedule import Repeatable, check_size, conflicts, keys_kep
 
 Finding = tuple[Path, str]
 
+_BESIDE_A_RATE = {
+    "burst": "rate_limit",
+    "global_burst": "global_rate_limit",
+    "global_rate_interval": "global_rate_limit",
+}
+_AN = {"burst": "a burst", "interval": "an interval"}
+
 
 def omissions(data: dict[str, Any]) -> Iterator[Finding]:
     """What has to be there and is not."""
@@ -26,10 +33,12 @@ def omissions(data: dict[str, Any]) -> Iterator[Finding]:
         yield ("queues",), "expected at least one [queues.NAME] table, got none"
     defaults = _table(data.get("defaults"))
     for name, queue in _table(data.get("queues")).items():
-        burst = _table(queue).get("burst")
-        if burst is not None and (defaults | _table(queue)).get("rate_limit") is None:
-            problem = f"expected a rate_limit beside it, got a burst of {shown(burst)} alone"
-            yield ("queues", name, "burst"), problem
+        for key, rate in _BESIDE_A_RATE.items():
+            value = _table(queue).get(key)
+            if value is not None and (defaults | _table(queue)).get(rate) is None:
+                what = key.removeprefix("global_").replace("rate_", "")
+                problem = f"expected a {rate} beside it, got {_AN[what]} of {shown(value)} alone"
+                yield ("queues", name, key), problem
     for path, repeatable in _repeatables(data):
         if repeatable.get("every") is None and repeatable.get("cron") is None:
             yield path, "expected either every or cron, got neither"

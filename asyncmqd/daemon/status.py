@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 import asyncmqd
-from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.base import Outlook, StoreError
 from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.daemon.serving import Serving
 from asyncmqd.domain import clock
@@ -51,7 +51,7 @@ class Status:
         self._configuration = configuration
         self._began = clock.monotonic()
         self._pace = Pace()
-        self._counting: asyncio.Task[dict[str, Counts]] | None = None
+        self._counting: asyncio.Task[dict[str, tuple[Counts, Outlook]]] | None = None
 
     # ------------------------------------------------------------------ for systemd
 
@@ -119,20 +119,20 @@ class Status:
             "log": {"dropped": report.dropped},
             "processes": self._serving.processes(),
             "queues": {
-                name: {**msgspec.structs.asdict(queue), "jobs": _plain(counts.get(name))}
+                name: {**msgspec.structs.asdict(queue), **_in_store(counts.get(name))}
                 for name, queue in sorted(report.queues.items())
             },
         }
 
-    async def _counts(self) -> dict[str, Counts]:
-        """Jobs in the store by queue; empty if it does not tell in time.
+    async def _counts(self) -> dict[str, tuple[Counts, Outlook]]:
+        """What the store has by queue; empty if it does not tell in time.
 
         The call is never cancelled, since that would cost a connection; until it returns, those
         who ask again wait for the same one.
         """
         if self._counting is None or self._counting.done():
             queues = list(self._serving.report().queues)
-            self._counting = asyncio.create_task(self._backend.counts(queues))
+            self._counting = asyncio.create_task(self._ask_store(queues))
             self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
         counting = self._counting  # by the time it returns, somebody may have begun another
         done, _ = await asyncio.wait([counting], timeout=COUNT_LIMIT)
@@ -142,6 +142,11 @@ class Status:
             return counting.result()
         except StoreError:
             return {}
+
+    async def _ask_store(self, queues: list[str]) -> dict[str, tuple[Counts, Outlook]]:
+        counts = await self._backend.counts(queues)
+        outlooks = await self._backend.outlook(queues)
+        return {name: (counts[name], outlooks[name]) for name in queues}
 
     # ------------------------------------------------------------------ for the log
 
@@ -160,5 +165,14 @@ class Status:
         self._serving.dump()
 
 
-def _plain(counted: Counts | None) -> Any:
-    return None if counted is None else msgspec.to_builtins(counted)
+def _in_store(found: tuple[Counts, Outlook] | None) -> dict[str, Any]:
+    """What the store has of a queue: jobs by state, and limits over all daemons."""
+    if found is None:
+        return {"jobs": None, "limits": None}
+    from asyncmqd.admin.queues import limits_view  # no daemon needs it to start
+
+    counts, outlook = found
+    return {
+        "jobs": msgspec.to_builtins(counts),
+        "limits": msgspec.to_builtins(limits_view(outlook, counts)),
+    }

@@ -34,6 +34,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     # Moved by somebody other than the holder of the claim (an operator, or whoever recovers the
     # job of a dead worker): the store raises the token, so that the holder's late write is stale.
     outside: bool = False
+    # By the holder of a claim whose job did not start: a rate over all daemons has its token back.
+    unstarted: bool = False
     lapsed: bool = False  # apply only if the lease has ended
     delay: float = 0.0  # seconds from the store's now, for an edge ranked by time
     place: str | None = None  # where it goes; None means the edge's target state

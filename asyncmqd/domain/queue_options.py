@@ -57,6 +57,20 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         whole(0, _MOST_ACTIVE, "jobs"),
         "Jobs that run at the same time in all daemons of the store; 0: none; unset: no limit.",
     ] = None
+    global_rate_limit: Annotated[
+        float | None,
+        number(0, _MOST_STARTS, "starts"),
+        "Job starts per `global_rate_interval` in all daemons of the store; 0: none; unset: no"
+        " limit.",
+    ] = None
+    global_rate_interval: Annotated[
+        float, period(LEAST_PERIOD), "The period in which `global_rate_limit` counts."
+    ] = 1.0
+    global_burst: Annotated[
+        float | None,
+        number(1, _MOST_STARTS, "starts"),
+        "Job starts allowed at once after a quiet time in all daemons; unset: `global_rate_limit`.",
+    ] = None
     rate_limit: Annotated[
         float | None,
         number(0, _MOST_STARTS, "starts"),
@@ -121,7 +135,13 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shared_limits(self) -> SharedLimits:
         """The limits that hold over all daemons."""
-        return SharedLimits(concurrency=self.global_concurrency)
+        has_rate = self.global_rate_limit is not None
+        return SharedLimits(
+            concurrency=self.global_concurrency,
+            rate_limit=self.global_rate_limit,
+            rate_interval=self.global_rate_interval if has_rate else 1.0,
+            burst=self.global_burst if has_rate else None,
+        )
 
     @property
     def drain_limit(self) -> float:

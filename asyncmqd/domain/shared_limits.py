@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import msgspec
 
+from asyncmqd.domain.rate import Rate
+
 
 class SharedLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The limits of a queue over all daemons. None is no limit, 0 lets nothing start."""
 
     concurrency: int | None = None
+    rate_limit: float | None = None  # starts in each `rate_interval`
+    rate_interval: float = 1.0  # seconds
+    burst: float | None = None  # starts at once; None: `rate_limit`, at least 1
+
+    @property
+    def rate(self) -> Rate | None:
+        """How many jobs may start in a time."""
+        if self.rate_limit is None:
+            return None
+        burst = max(1.0, self.rate_limit if self.burst is None else self.burst)
+        return Rate(starts=self.rate_limit, interval=self.rate_interval * 1e6, burst=burst)
 
 
 NO_LIMITS = SharedLimits()
@@ -52,3 +65,47 @@ def permits(declared: DeclaredLimits | None, running: int) -> int | None:
     if declared is None or declared.limits.concurrency is None:
         return None
     return max(0, declared.limits.concurrency - running)
+
+
+class Bucket:
+    """The rate of a queue in one turn. Times are microseconds of the store's clock."""
+
+    def __init__(self, declared: DeclaredLimits, arrival: float, now: float) -> None:
+        self.rate = rate = declared.limits.rate
+        self.arrival = arrival if rate is None else rate.bounded(arrival, now)  # as `Rate` has it
+        self.now = now
+        self._since = declared.since * 1e6
+
+    @property
+    def allowed(self) -> int | None:
+        """How many jobs may start; None is no limit."""
+        return None if self.rate is None else self.rate.allowed(self.arrival, self.now)
+
+    @property
+    def opens_in(self) -> float | None:
+        """Seconds until one may start; None: never, or at any time."""
+        found = None if self.rate is None else self.rate.opens_in(self.arrival, self.now)
+        return None if found is None else found / 1e6
+
+    def take(self, number: int) -> None:
+        """So many jobs were claimed."""
+        if self.rate is not None:
+            self.arrival = self.rate.after(self.arrival, self.now, number)
+
+    def hand_back(self, claimed: float) -> None:
+        """A job that was claimed at that moment did not start.
+
+        A claim that another rate was asked for, or none, took nothing of this one.
+        """
+        if self.rate is not None and claimed >= self._since:
+            self.arrival = self.rate.refunded(self.arrival, self.now - claimed)
+
+    def empty(self) -> None:
+        """What was taken is not known any more: it counts as all."""
+        if self.rate is not None:
+            self.arrival = self.rate.emptied(self.now)
+
+
+def least(*numbers: int | None) -> int | None:
+    """The least of some limits; None is no limit."""
+    return min((each for each in numbers if each is not None), default=None)

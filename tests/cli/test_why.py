@@ -154,6 +154,18 @@ async def code_of_a_removed_job_may_run(store: BaseBackend) -> None:
     await store.remove("mail", ["first"])
 
 
+async def as_many_started_as_may_in_all_daemons(store: BaseBackend) -> None:
+    limits = SharedLimits(rate_limit=10, rate_interval=3_600, burst=1)
+    await store.declare_limits("mail", limits, DAEMON)
+    await slots_are_taken(store)
+    await serve(store, Load(concurrency=5))
+
+
+async def none_may_start_in_any_daemon(store: BaseBackend) -> None:
+    await serve(store)
+    await store.declare_limits("mail", SharedLimits(rate_limit=0), DAEMON)
+
+
 async def rate_is_used_up(store: BaseBackend) -> None:
     await serve(store, Load(1, rate_limit=10.0, rate_interval=60.0, opens=50.0))
 
@@ -261,6 +273,20 @@ SCENES = [
         "global_concurrency",
         "global_concurrency",
         "0 of 1 jobs run in all daemons, and the code of 1 job that was taken away may still run",
+        "asyncmqd reload",
+    ),
+    Scene(
+        as_many_started_as_may_in_all_daemons,
+        "global_rate_limit",
+        "global_rate_limit",
+        f"the rate limit of 10 in 3600 s over all daemons is used up: declared by {DAEMON}",
+        "asyncmqd reload",
+    ),
+    Scene(
+        none_may_start_in_any_daemon,
+        "global_rate_limit",
+        "global_rate_limit",
+        "the rate limit of 0 in 1 s over all daemons starts no job",
         "asyncmqd reload",
     ),
     Scene(rate_is_used_up, "rate_limit", "rate_limit", "10 in 60 s is used up", "asyncmqd reload"),

@@ -103,12 +103,14 @@ def _changes(draw: st.DrawFn, known: Known) -> Change:
     fitting = [id for id in sorted(known) if known[id].state in edge.sources]
     ids = IDS if draw(_rarely) else fitting or sorted(known) or IDS
     only_active = edge.sources == {State.ACTIVE}
+    outside = draw(_rarely) if only_active else True
     return Change(
         queue="",
         id=ids[draw(_picks) % len(ids)],
         edge=edge.name,
         token=0,
-        outside=draw(_rarely) if only_active else True,
+        outside=outside,
+        unstarted=not outside and draw(_rarely),
         lapsed=draw(st.booleans()) if edge.name in {"recover", "quarantine"} else False,
         delay=draw(_delays) if edge.target is State.DELAYED else 0.0,
         place=parked_place(draw(_tasks)) if edge.name == "park" else None,
@@ -184,7 +186,13 @@ _PLAIN = {
         st.builds(Pause, st.sampled_from([False, False, True]), st.sampled_from(["ann", "bob"])),
         st.builds(
             DeclareLimits,
-            st.builds(SharedLimits, concurrency=st.sampled_from([1, 2, 3, 0, None])),
+            st.builds(
+                SharedLimits,
+                concurrency=st.sampled_from([1, 2, 3, 0, None]),
+                rate_limit=st.sampled_from([None, None, 0.001, 0.0]),  # opens after the play
+                rate_interval=st.just(FAR),
+                burst=st.sampled_from([3.0, 6.0, 1.0]),
+            ),
             st.sampled_from(["one", "two"]),
         ),
         _REMOVES,

@@ -79,6 +79,8 @@ class History:
         free = 0 if before["counts"].paused else places[State.WAITING]
         if before["limits"] and (limit := before["limits"][0].concurrency) is not None:
             free = min(free, max(0, limit - before["counts"].active - before["ghosts"]))
+        if before["limits"] and before["limits"][0].rate is not None:
+            free = min(free, len(claims))  # how many it allows, the model knows
         line = [each.id for each in before["jobs"][State.WAITING]][: min(free, command.limit)]
         assert [each[0] for each in claims] == line, "not the first ones, or not all there were"
 

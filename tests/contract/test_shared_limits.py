@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.domain.settle import cancel, replay
+from asyncmqd.domain.change import Change
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.settle import Expired, Policy, cancel, replay, settle
 from asyncmqd.domain.shared_limits import NO_LIMITS, DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
@@ -19,12 +22,13 @@ from tests.contract.jobs import (
     fill,
     ids,
     names,
+    parked,
     record,
     released,
     succeeded,
     take,
 )
-from tests.contract.test_waking import asleep, woken
+from tests.contract.test_waking import LIMIT, asleep, woken
 
 TWO = SharedLimits(concurrency=2)
 
@@ -228,6 +232,175 @@ async def test_a_job_added_after_the_limit_was_reached_and_left_wakes_a_worker(
     await apply(other, succeeded(claim))  # nobody is woken: there is nothing to do
     await fill(other, "c")
     assert await woken(sleeper) == ["c"]
+
+
+# ---------------------------------------------------------------------- rates
+
+HOUR = 3_600.0  # seconds: no token comes back in a test
+
+
+async def rate(
+    backend: BaseBackend, burst: float, starts: float = 1.0, interval: float = HOUR
+) -> DeclaredLimits | None:
+    limits = SharedLimits(rate_limit=starts, rate_interval=interval, burst=burst)
+    return await backend.declare_limits(QUEUE, limits, "d1")
+
+
+def unstarted(change: Change) -> Change:
+    return msgspec.structs.replace(change, unstarted=True)
+
+
+async def test_no_more_jobs_are_claimed_than_the_rate_says(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    await rate(backend, 3)
+    await fill(backend, *names(9))
+    first = await take(backend, 2)
+    turn = await other.turn(QUEUE, [succeeded(each) for each in first], 5, LEASE, "w")
+    assert ids(first + turn.claims) == names(3)
+    assert turn.opens_in == pytest.approx(HOUR, abs=60)
+    assert await take(backend) == []
+    assert (await backend.outlook([QUEUE]))[QUEUE].arrival / 1e6 == pytest.approx(
+        await backend.now() + 3 * HOUR, abs=60
+    )
+
+
+async def test_tokens_come_back_one_by_one(backend: BaseBackend) -> None:
+    await rate(backend, 1, starts=1, interval=0.05)
+    await fill(backend, *names(4))
+    claims: list[Claim] = []
+    began = await backend.now()
+    while len(claims) < 4:
+        turn = await backend.turn(QUEUE, (), 5, LEASE, "w")
+        assert len(turn.claims) < 2
+        claims += turn.claims
+        assert turn.opens_in is not None
+        assert 0 < turn.opens_in <= 0.05
+        await asyncio.sleep(turn.opens_in)
+    assert ids(claims) == names(4)
+    assert await backend.now() - began > 0.15 - 0.001
+
+
+async def test_an_empty_claim_takes_no_token(backend: BaseBackend) -> None:
+    await rate(backend, 2)
+    for _ in range(5):
+        assert await take(backend) == []
+    await backend.pause(QUEUE, paused=True)
+    await fill(backend, *names(3))
+    assert await take(backend) == []
+    await backend.pause(QUEUE, paused=False)
+    assert len(await take(backend)) == 2
+
+
+async def test_a_rate_of_zero_lets_nothing_start(backend: BaseBackend) -> None:
+    await fill(backend, "a")
+    await rate(backend, 1, starts=0)
+    turn = await backend.turn(QUEUE, (), 1, LEASE, "w")
+    assert (turn.claims, turn.opens_in) == ([], None)
+    await rate(backend, 1)
+    assert ids(await take(backend)) == ["a"]
+
+
+@pytest.mark.parametrize("claims_too", [False, True])
+@pytest.mark.parametrize("how", ["release", "park", "snooze", "expire"])
+async def test_a_claim_that_was_handed_back_unstarted_returns_its_token(
+    backend: BaseBackend, how: str, claims_too: bool
+) -> None:
+    await rate(backend, 2)
+    await fill(backend, *names(4))
+    first, second = await take(backend)
+    back = {
+        "release": released(first),
+        "park": parked(first, "mod.f"),
+        "snooze": released(first, 1_000.0),
+        "expire": settle(first, Expired(), Policy(), 0.5),
+    }[how]
+    turn = await backend.turn(QUEUE, [unstarted(back)], 5 if claims_too else 0, LEASE, "w")
+    claims = turn.claims or await take(backend)
+    assert ids(claims) == ["job0" if how == "release" else "job2"]
+    # A stale one returns nothing.
+    assert await apply(backend, unstarted(released(first))) != ["applied"]
+    assert await apply(backend, released(second)) == ["applied"]  # it had started
+    assert await take(backend) == []
+
+
+async def test_a_claim_of_before_the_rate_returns_no_token_of_it(backend: BaseBackend) -> None:
+    await fill(backend, *names(3))
+    [claim] = await take(backend, 1)
+    await rate(backend, 1)
+    assert len(await take(backend)) == 1
+    assert await apply(backend, unstarted(released(claim))) == ["applied"]
+    assert await take(backend) == []
+
+
+async def test_a_token_that_came_back_wakes_a_worker(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    other = await open_store()
+    await rate(other, 1)
+    await fill(other, "a", "b")
+    [claim] = await take(other)
+    sleeper = await asleep(backend)
+    await apply(other, unstarted(released(claim, 1_000.0)))
+    assert await woken(sleeper) == ["b"]
+
+
+async def test_a_store_that_lost_its_limits_has_an_empty_bucket(backend: BaseBackend) -> None:
+    """How many started is not known any more."""
+    limits = SharedLimits(rate_limit=1, rate_interval=HOUR, burst=3)
+    known = DeclaredLimits(since=1_000.0, by="d1", limits=limits)
+    await fill(backend, "a")
+    turn = await backend.turn(QUEUE, (), 5, LEASE, "w", known)
+    assert turn.claims == []
+    assert turn.opens_in == pytest.approx(HOUR, abs=60)
+
+
+async def test_a_new_rate_counts_what_has_started(backend: BaseBackend) -> None:
+    await rate(backend, 4)
+    await fill(backend, *names(9))
+    assert len(await take(backend)) == 4
+    await rate(backend, 2)
+    assert await take(backend) == []
+    await rate(backend, 3)  # of two that were used up
+    assert len(await take(backend)) == 1
+
+
+async def test_both_limits_hold(backend: BaseBackend) -> None:
+    limits = SharedLimits(concurrency=2, rate_limit=1, rate_interval=HOUR, burst=3)
+    await backend.declare_limits(QUEUE, limits, "d1")
+    await fill(backend, *names(9))
+    claims = await take(backend)
+    assert len(claims) == 2
+    turn = await backend.turn(QUEUE, [succeeded(each) for each in claims], 5, LEASE, "w")
+    assert len(turn.claims) == 1
+    assert turn.opens_in is not None
+
+
+async def test_who_takes_the_last_token_has_another_wait_for_the_next(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    """The other had found no permit, so it was not told when a token comes."""
+    other = await open_store()
+    limits = SharedLimits(concurrency=2, rate_limit=1, rate_interval=HOUR, burst=3)
+    await other.declare_limits(QUEUE, limits, "d1")
+    await fill(other, *names(9))
+    claims = await take(other)
+    await backend.wait([QUEUE], 0.0)
+    assert await take(backend) == []
+    turn = await other.turn(QUEUE, [succeeded(each) for each in claims], 1, LEASE, "w")
+    assert len(turn.claims) == 1
+    assert await backend.wait([QUEUE], LIMIT) == {QUEUE}
+
+
+async def test_claims_at_once_do_not_pass_the_rate(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    stores = [backend, *[await open_store() for _ in range(3)]]
+    await rate(backend, 5)
+    await fill(backend, *names(40))
+    claims = await asyncio.gather(*(take(each, 4) for each in stores for _ in range(3)))
+    assert sum(map(len, claims)) == 5
 
 
 async def test_claims_at_once_do_not_pass_the_limit(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from asyncmqd.admin import queues, why
+from asyncmqd.domain.states import State
 from tests.daemon.harness import Store, until
 
 SHORT_LEASES = "lease = 2\nhang_limit = 4\n"
@@ -71,3 +72,22 @@ def test_a_reload_of_one_daemon_counts_for_all(daemon: Any, file: Any, place: Pa
     until(lambda: len(one.lines("began")) == 8)
     one.open_gate()
     until(lambda: len(one.lines()) == 8)
+
+
+@pytest.mark.parametrize("kind", ["file", "server"])
+def test_two_daemons_start_no_more_jobs_than_the_rate_says(
+    request: pytest.FixtureRequest, daemon: Any, kind: str
+) -> None:
+    store = Store(request.getfixturevalue(kind).url)
+    rate = "[queues.mail]\nconcurrency = 4\nglobal_rate_limit = 20\nglobal_burst = 3\n"
+    one, two = (daemon(store.url, rate, name=name).start() for name in ("one", "two"))
+    store.add("mail", "nap", [f"n{number}" for number in range(25)], 0.0)
+    until(lambda: len(one.lines()) == 25)
+    records = store.do(lambda backend: backend.list("mail", State.COMPLETED, 0, 100))
+    starts = sorted(each.started for each in records if each.started is not None)
+    for first, begin in enumerate(starts):
+        for last in range(first, len(starts)):
+            assert last - first + 1 <= 3 + 20 * (starts[last] - begin) + 0.001
+    limits = two.ask("status")["queues"]["mail"]["limits"]
+    assert (limits["rate_limit"], limits["burst"]) == (20, 3)
+    assert limits["by"] in {each.all("daemon.starting")[0]["worker"] for each in (one, two)}

@@ -27,8 +27,11 @@ MEMORY = mutations(
             "return len(self.lines[State.ACTIVE])",
             "shared_limits",
         ),
-        _edit("if (freed and left) or any", "if any", "shared_limits"),
-        _edit("in_force(data.limits, told)", "data.limits or told", "shared_limits"),
+        _edit("if (freed and places != 0) or back:", "if back:", "shared_limits"),
+        _edit("            bucket.take(len(claims))\n", "", "shared_limits"),
+        _edit("            bucket.empty()\n", "            pass\n", "shared_limits"),
+        _edit(" or bool(unstarted)", "", "shared_limits"),
+        _edit("in_force(stored, told)", "stored or told", "shared_limits"),
         _edit("            row.token += 1\n", "", "claiming fencing"),
         # These three are wrong in the model and in the store alike: only rules notice.
         _edit(
@@ -50,7 +53,7 @@ MEMORY = mutations(
         ),
         _edit("while moved < page and", "while", "delays"),
         _row("(row.priority, self._queue.next())", "(0, self._queue.next())", "adding"),
-        _edit("        if queue.pause:\n", "        if False:\n", "administration"),
+        _edit("[] if queue.pause else", "[] if False else", "administration"),
         _edit("or row.token != held.token", "", "leases"),
         _edit(" or row.place != State.ACTIVE", "", "leases fencing"),
         _edit("for row in rows if row.rank <= now]", "for row in rows]", "leases"),

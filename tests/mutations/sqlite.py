@@ -19,6 +19,16 @@ SQLITE = mutations(
             "DELETE FROM names WHERE (",
             "unique",
         ),
+        ("turns.py", "    return active + number\n", "    return active\n", "shared_limits"),
+        (
+            "turns.py",
+            "        if freed and places != 0 and _any_waiting(self._tx, self._queue):\n",
+            "        if False:\n",
+            "shared_limits",
+        ),
+        ("turns.py", "        self.bucket.take(number)\n", "", "shared_limits"),
+        ("turns.py", "        limited.bucket.empty()\n", "        pass\n", "shared_limits"),
+        ("turns.py", " or bool(ids)", "", "shared_limits"),
         (
             "creation.py",
             'if end == "-journal" and _names_another(beside):',

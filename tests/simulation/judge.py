@@ -16,6 +16,7 @@ from typing import Any
 from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.tally import Fired, Passed
 from tests.simulation.world import World
@@ -24,6 +25,7 @@ BACKOFF = 0.4  # seconds between attempts
 AFTER = 0.2  # seconds, where a task says when
 MICROSECOND = 1e-6  # seconds
 NOTICED = 16.0  # seconds until a jump of the store's clock is noticed: a heartbeat, and some more
+WINDOW = 60.0  # seconds in which the claims of a rate are counted
 ACTIVE, WAITING, DELAYED = State.ACTIVE, State.WAITING, State.DELAYED
 
 
@@ -72,6 +74,8 @@ class History:
     ghosts: dict[tuple[str, int], float] = field(default_factory=dict)
     # By queue and unique name: the job that took it last, and until when it is taken in any case.
     names: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    # When each claim was made that was not handed back unstarted, by id and token.
+    rated: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass
@@ -89,6 +93,7 @@ class Judge:
     period: float = 0.0  # seconds between the instants of the schedule
     every: float = 0.0  # seconds between the instants of the schedule, where no burst may be
     limit: int | None = None  # jobs of a queue that run in all processes together
+    rate: Rate | None = None  # of their starts, with seconds for its interval
     slow: bool = False  # messages may take long, or processes stand still
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
     pids: list[Any] = field(default_factory=list)  # the same, by their pids
@@ -201,6 +206,22 @@ class Judge:
             self._claimed(claim, worker, lease)
         if turn.claims and self.limit is not None:
             self._check_limit(queue)
+        if self.rate is not None:
+            self._check_rate(changes, turn)
+
+    def _check_rate(self, changes: list[Change], turn: Turn) -> None:
+        """No window holds more claims than the rate says, without those that were handed back."""
+        assert self.rate is not None
+        moments = self.history.rated
+        for change, answer in zip(changes, turn.answers, strict=True):
+            if change.unstarted and answer == "applied":
+                moments.pop((change.id, change.token), None)
+        moments.update(((claim.id, claim.token), self.clock) for claim in turn.claims)
+        latest = [each for each in moments.values() if each > self.clock - WINDOW]
+        for begin in latest:
+            number = sum(each >= begin for each in latest)
+            allowed = self.rate.burst + self.rate.starts * (self.clock - begin) / self.rate.interval
+            check(number <= allowed + 1e-3, number, "claims in", self.clock - begin, "s")
 
     def _check_limit(self, queue: str) -> None:
         """Active jobs, and those taken away whose code may run, are no more than may be."""

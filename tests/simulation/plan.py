@@ -7,10 +7,11 @@ hides what the others would show.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from asyncmqd.domain.keywords import UniqueWhile
+from asyncmqd.domain.rate import Rate
 
 FAULTS = (
     "loss",  # requests and replies are lost
@@ -76,6 +77,7 @@ class Plan:
     length: float  # seconds in which faults occur
     orders: tuple[Order, ...]
     limit: int | None = None  # jobs of a queue that run in all processes together
+    shared_rate: Rate | None = None  # of their starts, with seconds for its interval
 
 
 def draw_plan(seed: int) -> Plan:
@@ -144,7 +146,7 @@ def draw_limited_plan(seed: int) -> Plan:
         for _ in range(rng.randint(4, 9))
     ]
     others = ("kill", "stop", "pause", "loss", "rollback", "outage", "cut")
-    return Plan(
+    plan = Plan(
         seed=seed,
         hosts=rng.choice((2, 3)),
         queues=("a",),
@@ -156,6 +158,11 @@ def draw_limited_plan(seed: int) -> Plan:
         orders=tuple(sorted(orders, key=lambda order: order.at)),
         limit=rng.choice((1, 2, 3)),
     )
+    kind = rng.choice(("limit", "rate", "both"))
+    if kind != "limit":
+        rate = Rate(starts=rng.choice((1, 4)), interval=1.0, burst=rng.choice((1, 2, 3)))
+        plan = replace(plan, shared_rate=rate)
+    return replace(plan, limit=None) if kind == "rate" else plan
 
 
 def draw_jumping_plan(seed: int) -> Plan:

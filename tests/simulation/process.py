@@ -10,6 +10,7 @@ from typing import Any
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.life import Life
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.shared_limits import NO_LIMITS
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.claiming.decide import LoopState
@@ -91,7 +92,7 @@ class Process:
         await self._reclaim(context)
         async with context:
             self.workers = [
-                Worker(name, context, options, declares=options.global_concurrency is not None)
+                Worker(name, context, options, declares=options.shared_limits != NO_LIMITS)
                 for name, options in self._queues.items()
             ]
             running = [asyncio.create_task(worker.run()) for worker in self.workers]

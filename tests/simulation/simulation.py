@@ -79,6 +79,7 @@ class Simulation:
         self.judge = Judge(self.world)
         self.judge.slow = bool(plan.faults & faults.SLOW)
         self.judge.limit = plan.limit
+        self.judge.rate = plan.shared_rate
         self.judge.period = plan.every or 0.0
         if plan.every is not None and "jump" in plan.faults:
             self.judge.every = plan.every
@@ -144,7 +145,9 @@ class Simulation:
 
     def _patience(self) -> float:
         """Where jobs run one after the other, as candidates do, each may add its own time."""
-        in_turn = self.plan.concurrency == 1 or self.plan.limit or self.plan.faults & faults.DEADLY
+        plan = self.plan
+        limited = plan.limit or plan.shared_rate
+        in_turn = plan.concurrency == 1 or limited or plan.faults & faults.DEADLY
         jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
         return PATIENCE + 2 * LEASE * jobs
 
@@ -169,11 +172,14 @@ class Simulation:
     def _options(self) -> dict[str, QueueOptions]:
         plan = self.plan
         ticks = (Repeatable(task="tick", every=plan.every),) if plan.every else ()
+        rate = plan.shared_rate
         return {
             queue: QueueOptions(
                 concurrency=plan.concurrency,
                 drain_timeout=DRAIN,
                 global_concurrency=plan.limit,
+                global_rate_limit=rate and rate.starts,
+                global_burst=rate and rate.burst,
                 rate_limit=plan.rate if queue == plan.queues[-1] else None,
                 repeatables=ticks if queue == "a" else (),
             )

@@ -56,7 +56,9 @@ async def fill(store: BaseBackend) -> None:
         if edge in {"release", "recover"}:  # out of the way of the next one
             [again] = await store.claim("mail", 1, LEASE, "host-1/abc#1")
             await store.apply("mail", [change(again, "snooze", delay=1_000.0)])
-    assert await store.declare_limits("mail", SharedLimits(concurrency=1_000), "host-1/abc")
+    assert await store.declare_limits(
+        "mail", SharedLimits(concurrency=1_000, rate_limit=1_000.0), "host-1/abc"
+    )
     await store.add("mail", [job("removed", 0)])
     await store.claim("mail", 1, LEASE, "host-1/abc#1")
     await store.remove("mail", ["removed"])

@@ -23,12 +23,18 @@ from asyncmqd.runtime.worker import Worker
 
 SOMETHING = ("7", '"process"', '["a.b:inbox"]', '[{task = "a.b.nightly", every = "5m"}]')
 """Values of which one is right for each key, and not its default."""
+BESIDE = {
+    "burst": "rate_limit",
+    "global_burst": "global_rate_limit",
+    "global_rate_interval": "global_rate_limit",
+}
+"""What a key cannot be without."""
 
 
 def written(folder: Path, table: str, key: str) -> Settings:
     """A file in which a table has the key."""
     path = folder / "queues.toml"
-    beside = "rate_limit = 9\n" if key == "burst" else ""
+    beside = f"{BESIDE[key]} = 9\n" if key in BESIDE else ""
     for value in SOMETHING:
         text = f'backend = "sqlite:///x"\n[defaults]\n[queues.mail]\n{beside}'
         path.write_text(text.replace(f"[{table}]\n", f"[{table}]\n{key} = {value}\n"))

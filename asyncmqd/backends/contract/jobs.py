@@ -89,7 +89,8 @@ class JobStore(abc.ABC):
 
         A permit of `concurrency` is held by each active job, and by each *ghost*: a job that was
         cancelled or removed while it was active, until its holder sends a change with its token,
-        or the lease of that claim has ended. Waiting workers are woken.
+        or the lease of that claim has ended. Each claim takes a token of the rate; a change that is
+        `unstarted` brings it back. Waiting workers are woken.
         """
 
     @abc.abstractmethod

@@ -26,6 +26,7 @@ class Outlook(msgspec.Struct, frozen=True):
     parked_tasks: tuple[str, ...] = ()  # tasks that have parked jobs, sorted
     pause: Pause | None = None  # while it is paused
     limits: DeclaredLimits | None = None  # those that hold over all daemons
+    arrival: float = 0.0  # of the bucket of their rate, see `Rate`
     ghosts: int = 0  # jobs that were taken from their holders, whose permits are not free yet
 
 

@@ -95,6 +95,7 @@ class Queue:
         self.schedules: dict[str, ScheduleRecord] = {}
         self.pause: Pause | None = None
         self.limits: DeclaredLimits | None = None
+        self.arrival = 0.0  # of the bucket of the rate over all daemons
         self.ghosts: dict[tuple[str, int], float] = {}  # id and token, to the end of the lease
         self.bytes = 0  # of all ended jobs
         self._count = 0

@@ -22,10 +22,12 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import (
+    Bucket,
     DeclaredLimits,
     SharedLimits,
     declared,
     in_force,
+    least,
     permits,
 )
 from asyncmqd.domain.states import EDGES, State, parked_place, state_of
@@ -75,35 +77,55 @@ class InMemoryBackend(InMemoryRegistry):
     ) -> Turn:
         with self._store.lock:
             data = self._store.queues[queue]
-            data.limits = in_force(data.limits, told)
+            bucket = self._bucket(data, told)
             held = data.holding(self._now())
             answers = [self._apply(data, change) for change in changes]
-            ended = [
-                change.id
-                for change, answer in zip(changes, answers, strict=True)
-                if answer == "applied" and change.path.target.terminal
-            ]
-            freed = held > data.holding(self._now())
-            claims = self._claim_allowed(queue, data, limit, lease, worker)
-            left = permits(data.limits, data.holding(self._now()))
-            opens_in = self._opens_in(data) if left == 0 and len(claims) < limit else None
-        if (freed and left) or any(change.path.target is State.WAITING for change in changes):
+            pairs = [*zip(changes, answers, strict=True)]
+            applied = [change for change, answer in pairs if answer == "applied"]
+            unstarted = [change for change in applied if change.unstarted]
+            self._hand_back(data, bucket, unstarted)
+            freed = held > data.holding(self._now()) or bool(unstarted)
+            claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
+            places = permits(data.limits, data.holding(self._now()))
+            opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
+        back = any(change.path.target is State.WAITING for change in changes)
+        if (freed and places != 0) or back:
             self._store.wake(queue)
-        self._store.tell(queue, ended)
+        self._store.tell(queue, [change.id for change in applied if change.path.target.terminal])
         return Turn(answers, claims, data.limits, opens_in)
 
-    def _claim_allowed(
-        self, name: str, queue: Queue, limit: int, lease: float, worker: str
-    ) -> list[Claim]:
-        if queue.pause:
-            return []
-        allowed = permits(queue.limits, queue.holding(self._now()))
-        number = limit if allowed is None else min(limit, allowed)
-        return list(self._claim(name, queue, number, lease, worker))
+    def _bucket(self, queue: Queue, told: DeclaredLimits | None) -> Bucket | None:
+        stored = queue.limits
+        queue.limits = in_force(stored, told)
+        if queue.limits is None:
+            return None
+        bucket = Bucket(queue.limits, queue.arrival, self._now() * 1e6)
+        if queue.limits is not stored:
+            bucket.empty()
+        return bucket
 
-    def _opens_in(self, queue: Queue) -> float | None:
-        soonest = min(queue.ghosts.values(), default=None)
-        return None if soonest is None else soonest - self._now()
+    def _hand_back(self, queue: Queue, bucket: Bucket | None, unstarted: list[Change]) -> None:
+        for change in unstarted:
+            if bucket is not None:
+                bucket.hand_back((queue.rows[change.id].started or 0) * 1e6)
+
+    def _claim_allowed(
+        self, name: str, queue: Queue, bucket: Bucket | None, limit: int, lease: float, worker: str
+    ) -> list[Claim]:
+        places = permits(queue.limits, queue.holding(self._now()))
+        number = least(limit, places, None if bucket is None else bucket.allowed) or 0
+        claims = [] if queue.pause else list(self._claim(name, queue, number, lease, worker))
+        if bucket is not None:
+            bucket.take(len(claims))
+            queue.arrival = bucket.arrival
+        return claims
+
+    def _opens_in(self, queue: Queue, bucket: Bucket | None, places: int | None) -> float | None:
+        """When time alone lets more start, if the limits let none."""
+        if places == 0:
+            soonest = min(queue.ghosts.values(), default=None)
+            return None if soonest is None else soonest - self._now()
+        return bucket.opens_in if bucket is not None and bucket.allowed == 0 else None
 
     async def declare_limits(
         self, queue: str, limits: SharedLimits, by: str
@@ -111,6 +133,8 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = self._store.queues[queue]
             data.limits = declared(data.limits, limits, by, self._now())
+            if data.limits is not None:
+                data.arrival = Bucket(data.limits, data.arrival, self._now() * 1e6).arrival
         self._store.wake(queue)
         return data.limits
 
@@ -238,6 +262,7 @@ class InMemoryBackend(InMemoryRegistry):
             pause=queue.pause,
             limits=queue.limits,
             ghosts=sum(end > self._now() for end in queue.ghosts.values()),
+            arrival=queue.arrival,
         )
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:

@@ -1,7 +1,7 @@
 -- The arguments of turn.lua, from the eleventh on. First the number of kinds of change, and of each:
 -- rank of its edge, whether that leads out of an ended state (0, 1), whether it may lead out of
 -- places of parked jobs (0, 1), target place, whether it parks (0, 1), whether to raise the token (0, 1,
--- 2: and the code of its holder runs on),
+-- 2: and the code of its holder runs on; 3: no, and the job did not start),
 -- whether the lease must have ended (0, 1), delay and how long the job is kept (microseconds; -1 by
 -- number, -2 not at all), new failures, crashes and solo (empty: as they are), the number of the
 -- edge's sources, the sources. Then of each change: number of its kind, id, token, the number of
@@ -15,7 +15,7 @@ local function read_kind()
   at = at + 13 + count
   local kind = {
     rank = rank, ended = ended == '1', place = place, parks = parks == '1', sources = {},
-    outside = outside ~= '0', takes_away = outside == '2', lapsed = lapsed == '1', delay = tonumber(delay),
+    outside = outside == '1' or outside == '2', takes_away = outside == '2', unstarted = outside == '3', lapsed = lapsed == '1', delay = tonumber(delay),
     kept = tonumber(kept), run = {
       [FAILURES] = tonumber(failures), [CRASHES] = tonumber(crashes), [SOLO] = tonumber(solo)}}
   for _, source in ipairs(from_parked == '1' and with_parked(sources) or sources) do

@@ -19,6 +19,7 @@
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua
 --   limits      what limits of all daemons were declared, packed, see _limits.lua
+--   arrival     when the bucket of their rate would be full again, microseconds
 --   ghosts      sorted set of claims that keep a permit, by the end of their leases, see _limits.lua
 --   hearers     set of the channels of processes that wait for jobs to end
 --   paused      string: when it was paused (16 digits, microseconds), JSON of by whom and why; or 1

@@ -2,18 +2,18 @@
 
 -- The claims: id, run, string of the job; then the limits that they were judged by, packed, if there
 -- are any, and in how many microseconds time alone lets more start, if they held some back.
-local function take(limit)
+local function take(limit, unstarted)
   local lease, worker, channel, most = unpack(ARGV, 4, 7)
   local piece = tonumber(ARGV[8])
   local paused, stored = false, false
   if redis.call('EXISTS', base .. 'paused', base .. 'limits') > 0 then
     paused, stored = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
   end
-  local allowed, limits, packed, declared = limit, false, false, false
+  local allowed, limits, packed, places, bucket = limit, false, false, false, false
   if stored or ARGV[9] ~= '' then
     limits = limits_of_all()
-    packed, declared = limits.in_force(stored, ARGV[9])
-    allowed = limits.permits(declared, ARGV[2])
+    packed, places, bucket = limits.now(stored, ARGV[9], unstarted)
+    allowed = math.min(places, bucket.allowed())
   end
   local number = math.min(limit, allowed)
   local popped = not paused and number > 0 and redis.call('ZPOPMIN', base .. ARGV[1], number) or {}
@@ -38,13 +38,6 @@ local function take(limit)
   if not limits then
     note_waiter(full, channel)
     return claims
-  elseif allowed > #ids then
-    limits.open_gate()
-    note_waiter(full, channel)
-    return claims, packed, false
   end
-  note_waiter(full, channel, true)
-  -- What frees a permit without an end that wakes somebody.
-  local first = not full and redis.call('ZRANGE', base .. 'ghosts', 0, 0, 'WITHSCORES')[2]
-  return claims, packed, first and first - now
+  return claims, packed, limits.note_claims(#ids, full, places - #ids, bucket)
 end

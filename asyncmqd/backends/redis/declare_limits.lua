@@ -28,6 +28,8 @@ end
 -- Not as a table: an empty one of Lua would be packed as an array.
 local packed = string.char(0x83) .. cmsgpack.pack('since', since, 'by', ARGV[1], 'limits') .. ARGV[2]
 redis.call('SET', base .. 'limits', packed)
-limits_of_all().open_gate()
+local shared = limits_of_all()
+shared.bucket(cmsgpack.unpack(packed)).take(0)
+shared.open_gate()
 wake(true)
 return packed

@@ -4,7 +4,8 @@
 -- ARGV: waiting place, delayed place, active place
 -- returns: now, then of each queue: how many may be claimed, the first due time, the first lease's
 --          end, the places that hold parked jobs, what its pause is (false: none), the limits of all
---          daemons, packed (false: none), how many ghosts hold a permit
+--          daemons, packed (false: none), how many ghosts hold a permit, when the bucket of
+--          their rate would be full again
 local function first(place)
   return redis.call('ZRANGE', base .. place, 0, 0, 'WITHSCORES')[2] or false
 end
@@ -12,10 +13,12 @@ end
 local reply = {clock()}
 for number = 1, #KEYS - 1 do
   base = KEYS[number]
-  local paused, limits = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
+  local keys = {base .. 'paused', base .. 'limits', base .. 'arrival'}
+  local paused, limits, arrival = unpack(redis.call('MGET', unpack(keys)))
   reply[#reply + 1] = {
     paused and 0 or redis.call('ZCARD', base .. ARGV[1]), first(ARGV[2]), first(ARGV[3]),
     with_parked({}), paused, limits,
-    limits and redis.call('ZCOUNT', base .. 'ghosts', string.format('(%.0f', reply[1]), '+inf') or 0}
+    limits and redis.call('ZCOUNT', base .. 'ghosts', string.format('(%.0f', reply[1]), '+inf') or 0,
+    arrival or '0'}
 end
 return reply

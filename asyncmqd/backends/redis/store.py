@@ -228,6 +228,7 @@ def _outlook(
     pause: bytes | None,
     limits: bytes | None,
     ghosts: int,
+    arrival: bytes,
 ) -> Outlook:
     return Outlook(
         now=seconds(now),
@@ -238,6 +239,7 @@ def _outlook(
         pause=None if pause is None else encoding.pause(pause),
         limits=None if limits is None else encoding.limits(limits),
         ghosts=ghosts,
+        arrival=float(arrival),
     )
 
 

@@ -90,6 +90,11 @@ def _keep_names_apart(connection: sqlite3.Connection) -> None:
     connection.execute("DROP INDEX holders")
 
 
+def _rate_all_daemons(connection: sqlite3.Connection) -> None:
+    """From 8 to 9: a rate among these limits."""
+    connection.execute("ALTER TABLE limits ADD COLUMN arrival REAL NOT NULL DEFAULT 0")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -98,6 +103,7 @@ STEPS: dict[int, Step] = {
     6: _name_unique_jobs,
     7: _limit_all_daemons,
     8: _keep_names_apart,
+    9: _rate_all_daemons,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

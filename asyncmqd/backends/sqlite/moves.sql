@@ -176,7 +176,21 @@ SELECT EXISTS (SELECT 1 FROM paused WHERE queue = :queue),
 
 -- name: declare_limits
 -- queue, declared
-INSERT OR REPLACE INTO limits (queue, declared) VALUES (?, ?);
+INSERT INTO limits (queue, declared) VALUES (?, ?)
+ON CONFLICT (queue) DO UPDATE SET declared = excluded.declared;
+
+-- name: arrival
+-- queue
+SELECT arrival FROM limits WHERE queue = ?;
+
+-- name: set_arrival
+-- arrival, queue
+UPDATE limits SET arrival = ? WHERE queue = ?;
+
+-- name: claimed
+-- JSON array of ids, queue
+SELECT started FROM json_each(?) AS wanted
+CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: leave_ghost
 -- queue, id, token, end of the lease

@@ -12,7 +12,7 @@ from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.moves import claim_of, places
 from asyncmqd.backends.sqlite.names import Names
-from asyncmqd.backends.sqlite.transaction import Snapshot, gate, ghosts, tallies
+from asyncmqd.backends.sqlite.transaction import Snapshot, arrival, gate, ghosts, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State, parked_place, state_of
@@ -67,6 +67,7 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
         pause=pause,
         limits=limits,
         ghosts=ghosts(view, queue)[0],
+        arrival=0.0 if limits is None else arrival(view, queue),
     )
 
 

@@ -1,4 +1,4 @@
--- The tables of a store, layout 8 (`user_version` of the file).
+-- The tables of a store, layout 9 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -90,7 +90,8 @@ CREATE TABLE paused (
 -- Limits that hold over all daemons, of the queues that have or had some.
 CREATE TABLE limits (
     queue    TEXT PRIMARY KEY,
-    declared BLOB NOT NULL         -- a `DeclaredLimits`, as JSON
+    declared BLOB NOT NULL,        -- a `DeclaredLimits`, as JSON
+    arrival  REAL NOT NULL DEFAULT 0           -- when the bucket of their rate would be full again
 ) WITHOUT ROWID;
 
 -- Claims of these queues that were taken from their holders, whose permits are not free yet.

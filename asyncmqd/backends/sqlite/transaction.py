@@ -129,6 +129,12 @@ def ghosts(view: Snapshot, queue: str) -> tuple[int, int | None]:
     return found
 
 
+def arrival(view: Snapshot, queue: str) -> float:
+    """When the bucket of a queue's rate over all daemons would be full again."""
+    (found,) = view.execute(_SQL["arrival"], (queue,)).fetchone()
+    return float(found)
+
+
 def save_clock(execute: Any, anchor: Anchor, sequence: int) -> None:
     """Keep the clock and the last number."""
     row = (anchor.boot, anchor.since_boot, anchor.time, anchor.slow, sequence)

@@ -28,3 +28,6 @@ UPDATE schedules SET
 
 -- name: workers
 UPDATE workers SET started = min(started, :now), seen = min(seen, :now);
+
+-- name: limits
+UPDATE limits SET arrival = arrival - :by;

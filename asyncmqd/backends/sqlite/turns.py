@@ -9,14 +9,17 @@ import msgspec
 from asyncmqd.backends.base import Turn
 from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.backends.sqlite.queries import as_json
 from asyncmqd.backends.sqlite.rows import ACTIVE, WAITING
-from asyncmqd.backends.sqlite.transaction import Transaction, gate, ghosts
-from asyncmqd.domain.change import Change
+from asyncmqd.backends.sqlite.transaction import Transaction, arrival, gate, ghosts
+from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.shared_limits import (
+    Bucket,
     DeclaredLimits,
     SharedLimits,
     declared,
     in_force,
+    least,
     permits,
 )
 
@@ -42,17 +45,68 @@ def turn(
         return Turn(answers, claims)
     if limits is not stored:
         _keep(tx, queue, limits)
-    before = _holding(tx, queue)
-    answers = moves.apply(tx, queue, changes)
-    held = _holding(tx, queue)
-    allowed = permits(limits, held)
-    number = limit if allowed is None else min(limit, allowed)
-    claims = [] if paused else moves.claim(tx, queue, number, lease, worker, most)
-    is_closed = allowed is not None and len(claims) == allowed
-    if held < before and not is_closed and _any_waiting(tx, queue):
-        tx.woken.add(queue)
-    opens_in = _opens_in(tx, queue) if is_closed and len(claims) < limit else None
+    limited = _Limited(tx, queue, limits)
+    if limits is not stored:
+        limited.bucket.empty()
+    answers, freed = limited.apply(changes)
+    number = 0 if paused else limited.allowed(limit)
+    claims = moves.claim(tx, queue, number, lease, worker, most)
+    opens_in = limited.note_claims(len(claims), limit, freed)
     return Turn(answers, claims, limits, opens_in)
+
+
+class _Limited:
+    """A turn of a queue that has limits over all daemons."""
+
+    def __init__(self, tx: Transaction, queue: str, limits: DeclaredLimits) -> None:
+        self._tx = tx
+        self._queue = queue
+        self._limits = limits
+        has_rate = limits.limits.rate is not None
+        self._arrival = arrival(tx, queue) if has_rate else 0.0
+        self.bucket = Bucket(limits, self._arrival, tx.time)
+
+    def apply(self, changes: Sequence[Change]) -> tuple[list[Answer], bool]:
+        """Apply changes; whether they let more jobs start."""
+        before = self._held
+        answers = moves.apply(self._tx, self._queue, changes)
+        pairs = zip(changes, answers, strict=True)
+        ids = [each.id for each, answer in pairs if each.unstarted and answer == "applied"]
+        if ids:
+            found = self._tx.execute(_SQL["claimed"], (as_json(ids), self._queue))
+            for (claimed,) in found.fetchall():
+                self.bucket.hand_back(claimed or 0)
+        return answers, self._held < before or bool(ids)
+
+    def allowed(self, wanted: int) -> int:
+        """How many of these may start."""
+        return least(wanted, self._places, self.bucket.allowed) or 0
+
+    def note_claims(self, number: int, wanted: int, freed: bool) -> float | None:
+        """So many were claimed; seconds until time alone lets more start, if they were too few.
+
+        What a turn frees and does not take is for others.
+        """
+        self.bucket.take(number)
+        if self.bucket.arrival != self._arrival:
+            self._tx.execute(_SQL["set_arrival"], (self.bucket.arrival, self._queue))
+        places = self._places
+        if freed and places != 0 and _any_waiting(self._tx, self._queue):
+            self._tx.woken.add(self._queue)
+        if number >= wanted:
+            return None
+        if places == 0:
+            _, until = ghosts(self._tx, self._queue)
+            return None if until is None else seconds(until - self._tx.since_boot)
+        return self.bucket.opens_in if self.bucket.allowed == 0 else None
+
+    @property
+    def _places(self) -> int | None:
+        return permits(self._limits, self._held)
+
+    @property
+    def _held(self) -> int:
+        return _holding(self._tx, self._queue)
 
 
 def declare_limits(
@@ -63,6 +117,8 @@ def declare_limits(
     found = declared(stored, limits, by, seconds(tx.time))
     if found is not None and found is not stored:
         _keep(tx, queue, found)
+        bucket = Bucket(found, arrival(tx, queue), tx.time)
+        tx.execute(_SQL["set_arrival"], (bucket.arrival, queue))
         tx.woken.add(queue)
     return found
 
@@ -81,8 +137,3 @@ def _holding(tx: Transaction, queue: str) -> int:
 
 def _any_waiting(tx: Transaction, queue: str) -> bool:
     return tx.execute(_SQL["any_waiting"], (queue, WAITING)).fetchone() is not None
-
-
-def _opens_in(tx: Transaction, queue: str) -> float | None:
-    _, until = ghosts(tx, queue)
-    return None if until is None else seconds(until - tx.since_boot)

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from asyncmqd.backends.base import BaseBackend, Turn
+from asyncmqd.domain import clock
 from asyncmqd.domain.shared_limits import NO_LIMITS, DeclaredLimits, SharedLimits
+
+SPREAD = 0.005  # seconds
 
 
 class Declaring:
@@ -59,10 +62,26 @@ class Declaring:
             if self.known is not None and self.known.limits != NO_LIMITS:
                 self._pending = NO_LIMITS
                 self._wake()
-        self.call_no_more()
         if turn.opens_in is not None:
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_later(max(0.0, turn.opens_in), self._wake)
+            self._call_in(max(0.0, turn.opens_in) + clock.draw() * self._spread)
+
+    def _call_in(self, pause: float) -> None:
+        """Call `wake` then, if not before: a reply of an earlier turn may come after a later."""
+        loop = asyncio.get_running_loop()
+        moment = loop.time() + pause
+        if self._alarm is None or self._alarm.when() > moment:
+            self.call_no_more()
+            self._alarm = loop.call_at(moment, self._call)
+
+    def _call(self) -> None:
+        self._alarm = None
+        self._wake()
+
+    @property
+    def _spread(self) -> float:
+        """In so many seconds come all who wait for one moment. A fast rate would lose by more."""
+        rate = None if self.known is None else self.known.limits.rate
+        return SPREAD if rate is None else min(SPREAD, rate.gap / 1e6 / 20)
 
     def close(self) -> None:
         """The loop has ended, and is not to be held by this until the collector comes."""

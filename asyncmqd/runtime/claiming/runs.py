@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from asyncmqd.backends.base import StoreError
+from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, Outcome, Released, is_poison_candidate, settle
@@ -18,6 +21,9 @@ from asyncmqd.runtime.execution.rules import decide
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner
+
+NOT_STARTED = frozenset({"park", "expire"})
+"""Edges of jobs whose task was not called."""
 
 
 class Runs:
@@ -63,7 +69,7 @@ class Runs:
     def release(self, claim: Claim) -> None:
         """Hand a claim back that is not to be started."""
         run = Run(claim, self._loop.time())
-        self._unacknowledged.add_end(run, settle(claim, Released(), run.policy, 0.0))
+        self._leave_change(run, settle(claim, Released(), run.policy, 0.0))
 
     def release_all(self) -> None:
         """Stop what runs, and hand it back."""
@@ -127,8 +133,13 @@ class Runs:
             change = decide(run, outcome, self._observer)
             if change.edge in {"retry", "snooze"}:
                 self._scanner.expect(change.delay)
-            self._unacknowledged.add_end(run, change)
+            self._leave_change(run, change)
         self._wakeup.set()
+
+    def _leave_change(self, run: Run, change: Change) -> None:
+        if self._declaring.known is not None and (not run.begun or change.edge in NOT_STARTED):
+            change = msgspec.structs.replace(change, unstarted=True)
+        self._unacknowledged.add_end(run, change)
 
     def _settle_without(self, run: Run) -> None:
         """The run does not end though it was told to, or was told before it began.
