@@ -19,8 +19,8 @@ from tests.simulation.world import EPOCH, World
 
 LISBON = "Europe/Lisbon"  # sets its clock at 01:00 UTC, to 02:00 in March and to 01:00 in October
 PERIOD = {"short": 5.0, "full": 1.0, "soak": 1.0}[SCALE]  # seconds
-HOURS = {"short": 1, "full": 6, "soak": 24}[SCALE]
-STRIKES = {"short": 60.0, "full": 20.0, "soak": 20.0}[
+HOURS = {"short": 0.5, "full": 6, "soak": 24}[SCALE]
+STRIKES = {"short": 30.0, "full": 20.0, "soak": 20.0}[
     SCALE
 ]  # seconds between two faults, on average
 
@@ -125,7 +125,7 @@ def test_each_instant_of_a_period_fires_once(seen: Callable[[str], None]) -> Non
     fleet.play(HOURS * 3_600)
     count = int(HOURS * 3_600 // PERIOD)
     assert fleet.fired("tick") == [EPOCH + PERIOD * n for n in range(1, count + 1)]
-    seen(fleet.summary(f"every {PERIOD:g} s for {HOURS} h"))
+    seen(fleet.summary(f"every {PERIOD:g} s for {HOURS:g} h"))
 
 
 @pytest.mark.parametrize("night", NIGHTS)

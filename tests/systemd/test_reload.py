@@ -15,7 +15,7 @@ from tests.daemon.harness import until
 from tests.scale import scaled
 from tests.systemd.conftest import NAMES
 
-DAEMONS = scaled(4, 10)  # beside each other: most of a reload is waiting for the loop
+DAEMONS = scaled(2, 10)  # beside each other: most of a reload is waiting for the loop
 ROUNDS = scaled(3, 10)  # of each
 UNDER_LOAD = scaled(8, 50)
 
