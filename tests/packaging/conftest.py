@@ -70,7 +70,11 @@ def copy_source(directory: Path) -> Path:
 @pytest.fixture(scope="session")
 def staged(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Installation:
     """An installation for looking only."""
-    shared = shared_directory(tmp_path_factory, worker_id)
+    return staged_once(shared_directory(tmp_path_factory, worker_id))
+
+
+def staged_once(shared: Path) -> Installation:
+    """The one that all processes of this run look at."""
     return Installation(make_once(shared / "staged", _install))
 
 

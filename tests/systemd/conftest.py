@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 from tests.daemon.harness import APPLICATION as APPLICATION_HERE
 from tests.once import make_once, shared_directory
+from tests.packaging.conftest import Installation, staged_once
+from tests.scale import SCALE
 from tests.servers import RedisServer
 from tests.systemd.box import Box
 from tests.systemd.service import APPLICATION, Service
@@ -33,11 +36,26 @@ OFFLINE = f"WHEELS={SOURCE}/.venv/wheels"
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """What `make install` lays down, made in a box."""
-    return make_once(shared_directory(tmp_path_factory, worker_id) / "installed", _install) / "tree"
+    """What `make install` lays down."""
+    shared = shared_directory(tmp_path_factory, worker_id)
+    make = functools.partial(_move, staged_once(shared)) if SCALE == "short" else _install
+    return make_once(shared / "installed", make) / "tree"
+
+
+def _move(staged: Installation, directory: Path) -> None:
+    """Take what is installed already for tests/packaging: a third run of pip would be dear."""
+    usr = directory / "tree/usr/local"
+    shutil.copytree(staged.staged, usr)
+    (code,) = (usr / "lib/asyncmqd").glob("*/")
+    python = Path(sys.executable).resolve()
+    for path in usr.rglob("*"):
+        if path.is_file() and not path.is_relative_to(code):
+            text = path.read_text().replace(str(staged.usr), "/usr/local")
+            path.write_text(text.replace(str(python), f"{PYTHON}/bin/{python.name}"))
 
 
 def _install(directory: Path) -> None:
+    """Install it in a box, where it is to run."""
     subprocess.run(["make", "-C", ROOT, "-s", ".venv/.wheels"], check=True)
     tree, place = directory / "tree", directory / "box"
     tree.mkdir()

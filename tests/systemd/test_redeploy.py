@@ -19,6 +19,7 @@ from tests.systemd.service import Service
 PENDING = 1_000  # jobs that run or wait at each restart
 SLOTS = 100
 RESTARTS, KILLS = scaled(3, 50), scaled(4, 10)  # at four kills there are candidates, too
+STORES = ["sqlite", "redis"]
 CONFIG = f"[queues.mail]\nconcurrency = {SLOTS}\n"
 
 
@@ -123,7 +124,7 @@ class Load:
         )
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture
 def load(request, service, place) -> Iterator[Load]:
     if request.param == "redis":
         request.getfixturevalue("server")
@@ -134,6 +135,7 @@ def load(request, service, place) -> Iterator[Load]:
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("load", scaled(["sqlite"], STORES), indirect=True)
 def test_restarts_lose_and_charge_nothing(load, seen, request):
     for _ in range(RESTARTS):
         load.top_up()
@@ -150,6 +152,7 @@ def test_restarts_lose_and_charge_nothing(load, seen, request):
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("load", scaled(["redis"], STORES), indirect=True)
 def test_kills_lose_and_charge_nothing_and_leave_the_neighbour_alone(load, service, seen, request):
     neighbour = service("b", backend=load.daemon.backend)
     neighbour.drop_in("neighbour", f"[Service]\nReadWritePaths={load.daemon.state}\n")

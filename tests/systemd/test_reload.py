@@ -17,7 +17,7 @@ from tests.systemd.conftest import NAMES
 
 DAEMONS = scaled(2, 10)  # beside each other: most of a reload is waiting for the loop
 ROUNDS = scaled(3, 10)  # of each
-UNDER_LOAD = scaled(8, 50)
+UNDER_LOAD = scaled(5, 50)
 
 
 @pytest.mark.timeout(240)

@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 
 from tests.daemon.harness import until
+from tests.scale import scaled
 from tests.systemd.conftest import REDIS
 
 MAIL = "[queues.mail]\n"
+STARTS = scaled(3, 5)  # each with a storm of signals
 FIFTY = "".join(f"[queues.q{n}]\n" for n in range(50))
 
 
@@ -83,7 +85,7 @@ def test_a_hup_at_any_moment_of_the_start_does_not_kill_it(service, seen):
     daemon = service()
     daemon.configure(MAIL)
     sent = 0
-    for _ in range(5):
+    for _ in range(STARTS):
         daemon.box.systemctl("start", "--no-block", daemon.unit)
         pid = until(lambda: daemon.host_pid)
         until(lambda pid=pid: "python" in Path(f"/proc/{pid}/exe").readlink().name)
@@ -96,7 +98,7 @@ def test_a_hup_at_any_moment_of_the_start_does_not_kill_it(service, seen):
         }
         assert daemon.host_pid == pid
         daemon.stop()
-    seen(f"check 1: {sent} HUPs during 5 starts, from the first moment on: none killed it")
+    seen(f"check 1: {sent} HUPs during {STARTS} starts, from the first moment on: none killed it")
 
 
 def test_a_wrong_configuration_is_not_tried_again(service, seen):
