@@ -35,6 +35,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str | None
     unique: str | None  # its unique name
     holder: str | None  # the live job that has this name now
+    key: str | None  # whose it is
     attempt: int  # that runs now, would run next, or was the last
     crashes: int
     created: str | None
@@ -136,6 +137,7 @@ def job_view(record: Record) -> JobView:
         result=_value(record.result),
         error=decode_failure(record.error),
         holder=record.holder or None,
+        key=record.key or None,
     )
 
 

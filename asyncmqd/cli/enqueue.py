@@ -10,7 +10,7 @@ import typer
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.target import with_store
-from asyncmqd.domain.options import ID, PRIORITY, RETRIES, TASK, UNIQUE_TEXT, UNIQUE_WHILE
+from asyncmqd.domain.options import ID, KEY, PRIORITY, RETRIES, TASK, UNIQUE_TEXT, UNIQUE_WHILE
 
 if TYPE_CHECKING:
     from asyncmqd.client.pending import CallOptions, PendingJob
@@ -47,6 +47,9 @@ UniqueWhile = Annotated[
 UniqueFor = Annotated[
     float | None, seconds_option("--unique stays taken so long, whatever becomes of the job.")
 ]
+Key = Annotated[
+    str | None, kind_option(KEY.kind, "Whose job it is: a customer, a tenant, an account.", "KEY")
+]
 Retries = Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first one.", "N")]
 Timeout = Annotated[float | None, seconds_option("The time limit of a run; 0: none.")]
 Ttl = Annotated[float | None, seconds_option("The job expires if it did not start in this time.")]
@@ -68,6 +71,7 @@ def enqueue(
     unique: Unique = None,
     unique_while: UniqueWhile = None,
     unique_for: UniqueFor = None,
+    key: Key = None,
     retries: Retries = None,
     timeout: Timeout = None,
     ttl: Ttl = None,
@@ -91,10 +95,10 @@ def enqueue(
         unique=unique,
         unique_while=unique_while,
         unique_for=unique_for,
+        key=key,
     )
     job = _pending(_task(task), _array(args), _object(kwargs), options)
-    awaited = wait or wait_timeout is not None
-    with_store(context, lambda store: send(store, queue, job, wait=awaited, timeout=wait_timeout))
+    with_store(context, lambda store: send(store, queue, job, wait=wait, timeout=wait_timeout))
 
 
 def _pending(

@@ -75,14 +75,17 @@ def list_jobs(
     if as_json:
         show_json(page)
     else:
-        headings = ("ID", "QUEUE", "TASK", "STATE", "ATTEMPT", "CREATED", "ERROR")
-        show_table(headings, [_row(job) for job in page])
+        keyed = any(job.key for job in page)
+        key = ("KEY",) if keyed else ()
+        headings = ("ID", "QUEUE", "TASK", "STATE", "ATTEMPT", "CREATED", *key, "ERROR")
+        show_table(headings, [_row(job, keyed=keyed) for job in page])
 
 
-def _row(job: JobView) -> tuple[object, ...]:
+def _row(job: JobView, *, keyed: bool) -> tuple[object, ...]:
     error = _reason(job)
+    key = (job.key,) if keyed else ()
     told = (job.id, job.queue, job.task, job.state, job.attempt, job.created)
-    return (*told, error and error[:_ERROR_WIDTH])
+    return (*told, *key, error and error[:_ERROR_WIDTH])
 
 
 def _reason(job: JobView) -> str | None:

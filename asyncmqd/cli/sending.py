@@ -20,7 +20,7 @@ _SHORT_WAIT = 1.0  # seconds
 async def send(
     store: BaseBackend, queue: str, job: PendingJob, *, wait: bool, timeout: float | None
 ) -> None:
-    """Enqueue a job and print its id, and with `wait` its result when it is there."""
+    """Enqueue a job and print its id, and with `wait` or `timeout` its result when it is there."""
     [added] = await _added(store, queue, job)
     if added.existed:
         name = "" if added.id == job.spec.id else " under this unique name"
@@ -29,7 +29,7 @@ async def send(
     with contextlib.suppress(StoreError):  # the job is there, and that is what counts
         if mistake := await probable_mistake(store, queue, job.spec.task):
             complain(mistake)
-    if wait:
+    if wait or timeout is not None:
         show_json(await _awaited(store, added, timeout))
 
 

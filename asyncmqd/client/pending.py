@@ -15,6 +15,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
+from asyncmqd.domain.key import key_of
 from asyncmqd.domain.keywords import UniqueWhile
 from asyncmqd.domain.options import OF_CALL, keep_checked
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef
@@ -41,6 +42,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     # How long a job holds its name: "live" until it ends, "waiting" until it is claimed
     unique_while: UniqueWhile | None = None
     unique_for: float | None = None  # seconds after the enqueue for which the name stays taken
+    key: str | None = None  # whose job it is, up to 128 characters
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_CALL)
@@ -65,8 +67,11 @@ class PendingJob(msgspec.Struct, frozen=True):
     def new(self, payload_limit: int) -> NewJob:
         """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
         spec, payload = self.spec, encode_spec(self.spec, payload_limit)
+        key = spec.key or ""
         if self.unique is None:
-            return NewJob(id=spec.id, payload=payload, priority=spec.priority, delay=self.delay)
+            return NewJob(
+                id=spec.id, payload=payload, priority=spec.priority, delay=self.delay, key=key
+            )
         return NewJob(
             id=spec.id,
             payload=payload,
@@ -75,6 +80,7 @@ class PendingJob(msgspec.Struct, frozen=True):
             unique=self.unique.name.digest,
             until_claimed=self.unique.until_claimed,
             unique_for=self.unique.seconds,
+            key=key,
         )
 
 
@@ -100,11 +106,14 @@ def pending(
 
     Its id is made here: whoever sends the same job again sends the same id.
     """
+    key = options.key
     if isinstance(task, str):
         name, declared, unique = task, UNKNOWN, of_unknown(task, options)
     else:
         args = tuple(args)
         name, declared, unique = task.name, task.options, of_call(task, args, kwargs, options)
+        if key is None and declared.key is not None:
+            key = key_of(task, args, kwargs)
     delay = options.delay or 0.0
     spec = JobSpec(
         id=options.job_id or clock.new_id(),
@@ -116,6 +125,7 @@ def pending(
         timeout=options.timeout,
         ttl=declared.ttl if options.ttl is None else options.ttl,
         unique=None if unique is None else unique.name.label,
+        key=key,
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(

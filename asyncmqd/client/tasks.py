@@ -252,6 +252,8 @@ def task(
       text. An enqueue while one is live returns that one; None means that the job is not unique.
     - `unique_while`: a job holds its name while it is "live" (default), or "waiting" to be claimed.
       `unique_for`: the name stays taken so long after the enqueue, in any case.
+    - `key`: whose a job is, a customer or a tenant. A parameter's name: its value as text; a
+      function of the arguments: the text that it returns; None means that the job has no key.
 
     Seconds may also be text like "5m" or a timedelta. The queue's configuration decides
     about options that are not given. Partials and callable objects need `name=`. Raises ValueError

@@ -22,7 +22,7 @@ import msgspec
 
 from asyncmqd.domain.foreign import Unwritable, is_pydantic, is_textual, written
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.options import DEFAULT_PRIORITY, JOB_ID, STORED
+from asyncmqd.domain.options import DEFAULT_PRIORITY, IN_PAYLOAD, JOB_ID
 from asyncmqd.domain.same import fields_of
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
@@ -31,7 +31,7 @@ MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at a
 NOT_STORED = "the task returned, but its result cannot be stored"
 
 _LONG = 1_000  # bytes
-_USUAL = (DEFAULT_PRIORITY, None, None, None)  # what most jobs have for options
+_USUAL = (DEFAULT_PRIORITY, None, None, None, None)  # what most jobs have for options
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _FLAT = 3  # levels
@@ -121,14 +121,14 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT, size: int = 0) 
         _refuse_twins(data)
     if not JOB_ID.fullmatch(spec.id) or not spec.task:
         raise CorruptPayload("expected a job id and a task name")
-    if (spec.priority, spec.retries, spec.timeout, spec.ttl) != _USUAL:
+    if (spec.priority, spec.retries, spec.timeout, spec.ttl, spec.key) != _USUAL:
         _check_options(spec)
     return spec
 
 
 def _check_options(spec: JobSpec) -> None:
     try:
-        for name, option in STORED.items():
+        for name, option in IN_PAYLOAD.items():
             value = getattr(spec, name)
             if value is not None:
                 option.check(value)

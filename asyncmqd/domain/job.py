@@ -27,6 +27,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
     schedule: str | None = None  # the repeatable that enqueued it
     unique: str | None = None  # its name, for people; stores compare `NewJob.unique`
+    key: str | None = None  # whose it is, for its run; stores keep `NewJob.key`
     headers: dict[str, str] = msgspec.field(default_factory=dict)  # from what is round an enqueue
 
 
@@ -40,6 +41,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unique: str = ""  # the digest of its name, which one live job of the queue has at most
     until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
     unique_for: float = 0.0  # seconds from now on for which the name is taken in any case
+    key: str = ""  # whose it is; empty: nobody's
 
 
 class Added(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +69,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     solo: bool = False  # a candidate, alone in its process in the run that `token` names
     age: float = 0.0  # seconds since it was enqueued, by the store's clock
     worker: str = ""
+    key: str = ""  # known to whoever has read the payload
 
     @property
     def attempt(self) -> int:
@@ -98,6 +101,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     # The id of the job that holds this name now, which may be this one; with `unique_for` it may
     # have ended, or be gone.
     holder: str = ""
+    key: str = ""  # whose it is
 
     @property
     def state(self) -> State:

@@ -16,6 +16,7 @@ Overlap = Literal["allow", "skip"]
 ExecutorKind = Literal["thread", "process"]
 UniqueRule = bool | str | Callable[..., str | None]
 UniqueWhile = Literal["live", "waiting"]
+KeyRule = str | Callable[..., str | None]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
 
@@ -48,6 +49,7 @@ class AddKeywords(StoredKeywords, total=False):
     unique: bool | str | None
     unique_while: UniqueWhile | None
     unique_for: Seconds | None
+    key: str | None
 
 
 class CallKeywords(AddKeywords, total=False):
@@ -64,6 +66,7 @@ class TaskKeywords(StoredKeywords, total=False):
     unique: UniqueRule | None
     unique_while: UniqueWhile | None
     unique_for: Seconds | None
+    key: KeyRule | None
 
 
 class DecoratorKeywords(TaskKeywords, total=False):

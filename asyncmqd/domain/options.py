@@ -29,6 +29,7 @@ _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)?\s*")
 _LONGEST_SHOWN = 60  # characters
 _LONGEST_NAME = 200  # characters
 _LONGEST_UNIQUE = 1_000  # characters
+_LONGEST_KEY = 128  # characters
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -180,22 +181,22 @@ def flag() -> Kind:
     return Kind("true or false", read)
 
 
-def unique_text() -> Kind:
-    """A name that jobs have in common."""
+def printable(longest: int) -> Kind:
+    """Text of 1 to so many printable characters."""
 
     def read(value: Any) -> str:
-        if not isinstance(value, str) or not 1 <= len(value) <= _LONGEST_UNIQUE:
+        if not isinstance(value, str) or not 1 <= len(value) <= longest:
             raise ValueError
         if not value.isprintable():
             raise ValueError
         return value
 
-    return Kind(f"text of 1 to {_LONGEST_UNIQUE:,} printable characters", read)
+    return Kind(f"text of 1 to {longest:,} printable characters", read)
 
 
 def unique_name() -> Kind:
-    """True, False, or such a name."""
-    text = unique_text()
+    """True, False, or a name that jobs have in common."""
+    text = printable(_LONGEST_UNIQUE)
 
     def read(value: Any) -> bool | str:
         return value if isinstance(value, bool) else str(text.read(value))
@@ -203,15 +204,15 @@ def unique_name() -> Kind:
     return Kind(f"true, false or {text.expected}", read)
 
 
-def unique_rule() -> Kind:
-    """What says which jobs of a task are alike."""
+def rule(*kinds: type, also: str = "") -> Kind:
+    """What tells of each job of a task what it is: a value of these kinds, or a function."""
 
     def read(value: Any) -> Any:
-        if not isinstance(value, bool | str) and not callable(value):
+        if not isinstance(value, kinds) and not callable(value):
             raise ValueError
         return value
 
-    return Kind("true, false, the name of a parameter, or a function", read)
+    return Kind(f"{also}the name of a parameter, or a function", read)
 
 
 def moment() -> Kind:
@@ -310,10 +311,15 @@ UNIQUE_WHILE = Option(
 UNIQUE_FOR = Option(
     "unique_for", period(), "0", "The unique name stays taken so long after the enqueue."
 )
-UNIQUE_TEXT = Option("unique", unique_text())
+UNIQUE_TEXT = Option("unique", printable(_LONGEST_UNIQUE))
 UNIQUE_BY = Option(
-    "unique", unique_rule(), "false", "What jobs of one task have in common that are alike."
+    "unique",
+    rule(bool, str, also="true, false, "),
+    "false",
+    "What jobs of one task have in common that are alike.",
 )
+KEY = Option("key", printable(_LONGEST_KEY), "the task's", "Whose job it is: a customer's, say.")
+KEY_BY = Option("key", rule(str), "none", "What gives a job of the task its key.")
 EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
 MISSED = Option(
     "missed", choice("skip", "once", "all"), "once", "What fires of instants that were missed."
@@ -346,10 +352,12 @@ def table_of(*options: Option) -> Table:
 
 
 STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)
-"""What travels in the payload, and what a schedule may say of its jobs."""
-OF_CALL = STORED | table_of(QUEUE, DELAY, ID, UNIQUE, UNIQUE_WHILE, UNIQUE_FOR)
+"""What a schedule may say of its jobs. It travels in the payload."""
+IN_PAYLOAD = STORED | table_of(KEY)
+"""What a payload has, and a worker checks."""
+OF_CALL = STORED | table_of(QUEUE, DELAY, ID, UNIQUE, UNIQUE_WHILE, UNIQUE_FOR, KEY)
 """What a producer may ask for one job."""
-OF_TASK = STORED | table_of(QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR)
+OF_TASK = STORED | table_of(QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR, KEY_BY)
 """What `@task` declares, beside its rules for retries."""
 OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""

@@ -17,7 +17,7 @@ import msgspec
 from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
 from asyncmqd.domain.hints.declared import RESULT, Declared
 from asyncmqd.domain.hints.form import Form
-from asyncmqd.domain.keywords import ExecutorKind, UniqueRule, UniqueWhile
+from asyncmqd.domain.keywords import ExecutorKind, KeyRule, UniqueRule, UniqueWhile
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import (
     DEFAULT_PRIORITY,
@@ -55,6 +55,8 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     unique: UniqueRule | None = None
     unique_while: UniqueWhile = "live"  # how long a job holds its name: or until it is claimed
     unique_for: float = 0.0  # seconds after the enqueue for which the name stays taken
+    # Whose its jobs are: the name of a parameter, or a function of the arguments that returns text.
+    key: KeyRule | None = None
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_TASK)
@@ -85,15 +87,16 @@ class TaskDef:
         self._named = {p.name for p in parameters if p.kind in _BY_NAME}
         self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
         self._more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
-        self._check_unique(options.unique)
+        self._check_parameter("unique", options.unique)
+        self._check_parameter("key", options.key)
         self._declared = Declared(function, self.name, _needed(self._signature))
 
-    def _check_unique(self, rule: UniqueRule | None) -> None:
+    def _check_parameter(self, option: str, rule: UniqueRule | KeyRule | None) -> None:
         parameters = self._signature.parameters
         if isinstance(rule, str) and rule not in parameters:
             known = ", ".join(parameters) or "none"
             raise ValueError(
-                f"task {self.name}: unique: expected a parameter of the function ({known}), got"
+                f"task {self.name}: {option}: expected a parameter of the function ({known}), got"
                 f" {rule!r}{did_you_mean(rule, parameters)}"
             )
 

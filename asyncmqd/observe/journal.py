@@ -25,6 +25,7 @@ SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _JOB_FIELDS = {
     "job_id": b"JOB_ID",
+    "job_key": b"JOB_KEY",
     "queue": b"QUEUE",
     "task": b"TASK",
     "attempt": b"ATTEMPT",

@@ -89,13 +89,16 @@ def _change_fields(
 
 def job_fields(claim: Claim, task: str) -> dict[str, Any]:
     """What names a run in the log."""
-    return {
+    fields = {
         "queue": claim.queue,
         "worker": claim.worker,
         "job_id": claim.id,
         "task": task,
         "attempt": claim.attempt,
     }
+    if claim.key:
+        fields["job_key"] = claim.key
+    return fields
 
 
 def _error_fields(failure: Failure | None, edge: str) -> dict[str, Any]:

@@ -34,7 +34,10 @@ class HasFields(Protocol):
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """queue, worker, job_id, task, attempt: on every line that its code logs or prints."""
+        """queue, worker, job_id, task, attempt, and job_key if it has a key.
+
+        They are on every line that its code logs or prints.
+        """
 
 
 running_job: ContextVar[HasFields | None] = ContextVar("asyncmqd_job", default=None)

@@ -16,7 +16,7 @@ PROGRESS_LIMIT = 64 * 1024  # bytes
 class JobContext:
     """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
 
-    __slots__ = ("_ends", "_exit", "_report", "attempt", "id", "queue", "task", "worker")
+    __slots__ = ("_ends", "_exit", "_report", "attempt", "id", "key", "queue", "task", "worker")
 
     def __init__(
         self,
@@ -29,12 +29,14 @@ class JobContext:
         time_limit: float | None,
         report: Callable[[bytes], None],
         exit: Callable[[BaseException], bool] = lambda _: False,
+        key: str | None = None,
     ) -> None:
         self.id = id
         self.queue = queue
         self.task = task
         self.attempt = attempt  # 1 for the first run
         self.worker = worker
+        self.key = key  # whose job it is; None: it has no key
         self._report = report
         self._exit = exit
         self._ends = None if time_limit is None else clock.wall() + time_limit
@@ -47,13 +49,14 @@ class JobContext:
     @property
     def fields(self) -> dict[str, Any]:
         """The fields that every log line of this run carries."""
-        return {
+        fields = {
             "queue": self.queue,
             "worker": self.worker,
             "job_id": self.id,
             "task": self.task,
             "attempt": self.attempt,
         }
+        return fields if self.key is None else {**fields, "job_key": self.key}
 
     @property
     def log(self) -> Any:

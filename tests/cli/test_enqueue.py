@@ -94,6 +94,24 @@ def test_a_unique_name_is_enqueued_once_while_its_job_is_live(asyncmq: Operator)
     assert "'--unique': expected text of 1 to 1,000 printable characters" in bad.err
 
 
+def test_a_key_is_shown_with_its_job(asyncmq: Operator) -> None:
+    plain = asyncmq("enqueue", "shop.add").out.strip()
+    assert "KEY" not in asyncmq("job", "list").out
+    keyed = asyncmq("enqueue", "shop.add", "--key", "Kunde-é").out.strip()
+    assert asyncmq("job", "show", keyed, "--json").json["key"] == "Kunde-é"
+    assert asyncmq("job", "show", plain, "--json").json["key"] is None
+    shown = asyncmq("job", "show", keyed).out
+    assert ["key", "Kunde-é"] in [line.split(maxsplit=1) for line in shown.splitlines()]
+    listed = {job["id"]: job["key"] for job in asyncmq("job", "list", "--json").json}
+    assert listed == {plain: None, keyed: "Kunde-é"}
+    headings, *rows = asyncmq("job", "list").out.splitlines()
+    assert headings.split()[-2:] == ["KEY", "ERROR"]
+    assert {row.split()[0]: "Kunde-é" in row for row in rows} == {plain: False, keyed: True}
+    bad = asyncmq("enqueue", "shop.add", "--key", "x" * 129)
+    assert bad.code == 2
+    assert "'--key': expected text of 1 to 128 printable characters" in bad.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

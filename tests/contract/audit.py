@@ -88,3 +88,5 @@ async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     assert {key.removeprefix(jobs) for key in keys if key.startswith(jobs)} == ids
     assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids
     assert not any(key.startswith(f"{base}part:".encode()) for key in keys), "sent ahead in vain"
+    [keyed] = await store._link.run(("HKEYS", f"{base}keys"))
+    assert set(keyed) <= ids, "a key without its job"

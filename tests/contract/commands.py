@@ -40,6 +40,7 @@ IDS = ("a", "b", "c", "d", "e", "f", "g")
 TASKS = ("mod.f", "mod.g")
 WORKERS = ("host/one", "host/two", "other")
 SCHEDULES = ("hourly", "nightly")
+KEYS = ("t7", "kunde é")
 VERBS = {"claim", "promote"}  # edges that are moved along by a verb, never by a Change
 
 Known = dict[str, Record]  # the jobs that are there when a command is drawn
@@ -85,6 +86,7 @@ _jobs = st.builds(
     priority=st.sampled_from([5, 5, 5, 0, 255]),
     delay=st.sampled_from([0.0, 0.0, 0.0, 10 * FAR, 20 * FAR]),
     unique=st.sampled_from(["", "", *NAMES, *NAMES_OF_WAITING, *NAMES_FOR_A_TIME]),
+    key=st.sampled_from(["", "", *KEYS]),
 ).map(_named)
 
 
@@ -168,12 +170,10 @@ _PURGES = st.builds(
 _NAMES = st.sampled_from(SCHEDULES)
 ADDS = st.builds(Add, st.lists(_jobs, min_size=1, max_size=5).map(_unlike))
 _REMOVES = st.builds(Remove, st.lists(_ids, max_size=2).map(tuple))
-_FIRES = st.builds(
-    Fire,
-    _NAMES,
-    st.integers(0, 5),
-    st.none() | _jobs.map(lambda job: msgspec.structs.replace(job, unique="", unique_for=0.0)),
+_OF_SCHEDULES = _jobs.map(
+    lambda job: msgspec.structs.replace(job, unique="", unique_for=0.0, key="")
 )
+_FIRES = st.builds(Fire, _NAMES, st.integers(0, 5), st.none() | _OF_SCHEDULES)
 _PLAIN = {
     "add": ADDS,
     "upkeep": st.one_of(

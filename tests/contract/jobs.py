@@ -44,8 +44,9 @@ def job(
     delay: float = 0.0,
     payload: bytes = b"{}",
     unique: str = "",
+    key: str = "",
 ) -> NewJob:
-    return NewJob(id=id, payload=payload, priority=priority, delay=delay, unique=unique)
+    return NewJob(id=id, payload=payload, priority=priority, delay=delay, unique=unique, key=key)
 
 
 def names(count: int, prefix: str = "job") -> list[str]:

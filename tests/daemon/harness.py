@@ -303,10 +303,16 @@ class Store:
         return asyncio.run(whole())
 
     def add(
-        self, queue: str, task: str, ids: Iterable[str], *args: Any, delay: float = 0.0
+        self,
+        queue: str,
+        task: str,
+        ids: Iterable[str],
+        *args: Any,
+        delay: float = 0.0,
+        key: str | None = None,
     ) -> list[str]:
         """Enqueue a job for each id, due in `delay` seconds."""
-        specs = [JobSpec(id=each, task=task, args=list(args)) for each in ids]
+        specs = [JobSpec(id=each, task=task, args=list(args), key=key) for each in ids]
         jobs = [NewJob(id=spec.id, payload=encode_spec(spec), delay=delay) for spec in specs]
         added = self.do(lambda backend: backend.add(queue, jobs))
         assert all(added)

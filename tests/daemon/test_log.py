@@ -70,14 +70,14 @@ def test_the_last_line_survives_a_kill(daemon, store, task):
 
 
 @pytest.mark.parametrize("task", ["say", "say_thread", "say_process"])
-def test_all_that_a_job_says_carries_its_id(daemon, store, task):
+def test_all_that_a_job_says_carries_its_id_and_its_key(daemon, store, task):
     d = daemon(store.url, MAIL).start()
-    store.add("mail", task, ["a"])
-    d.wait_for("job.completed", job_id="a")
+    store.add("mail", task, ["a"], key="t7")
+    d.wait_for("job.completed", job_id="a", job_key="t7")
     said = [e for e in d.events if e["event"] in {"printed", "logged", "unfinished"}]
     assert [e["event"] for e in said] == ["printed", "logged", "unfinished"]
-    assert {(e["job_id"], e["task"], e["queue"], e["attempt"]) for e in said} == {
-        ("a", task, "mail", 1)
+    assert {(e["job_id"], e["task"], e["queue"], e["attempt"], e["job_key"]) for e in said} == {
+        ("a", task, "mail", 1, "t7")
     }
     assert [e["level"] for e in said] == ["info", "warning", "info"]
     assert said[1]["logger"] == "shop"

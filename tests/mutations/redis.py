@@ -165,6 +165,9 @@ REDIS = mutations(
             "",
             "tests/unit/test_redis_sentinel.py",
         ),
+        ("_keys.lua", "    redis.call('HDEL', base .. 'keys', unpack(ids))\n", "", "keys"),
+        ("_add.lua", "if keys and answers[number] == 1 and", "if keys and", "keys"),
+        ("_records.lua", "record[7] or '', record[8] or '', key", "'', '', key", "keys"),
         ("unpark.lua", "local last = page - moved - 1", "local last = -1", "parking"),
         (
             "beat.lua",

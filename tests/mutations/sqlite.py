@@ -9,6 +9,7 @@ SQLITE = mutations(
     "sqlite",
     (
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
+        ("rows.py", "job.until_claimed, job.key or None", "job.until_claimed, None", "keys"),
         ("moves.py", "held[job.unique] = job.id", "pass", "unique"),
         ("rows.py", "        self.save_moved()  # the holder", "        # the holder", "unique"),
         ("moves.sql", "WHERE until > :time OR (", "WHERE (", "unique"),

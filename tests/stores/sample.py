@@ -68,6 +68,7 @@ async def fill(store: BaseBackend) -> None:
     await store.add("mail", [msgspec.structs.replace(job("named", 202), unique="ab" * 32)])
     kept = msgspec.structs.replace(job("kept", 203), unique="cd" * 32, unique_for=1e6)
     await store.add("mail", [kept])
+    await store.add("mail", [msgspec.structs.replace(job("keyed", 204), key="kunde é")])
     await store.add("reports", [job("report")])
     await store.pause("reports", True, by="ann", reason="é")
     await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)
@@ -95,7 +96,7 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
         if pause is not None and pause != Pause():  # no release before layout 4 noted more
             queue["pause"] = msgspec.to_builtins(pause)
         for row in (row for rows in queue["jobs"].values() for row in rows):
-            for key in ("unique", "holder"):  # older layouts had none
+            for key in ("unique", "holder", "key"):  # older layouts had none
                 if not row[key]:
                     del row[key]
         for schedule in queue["schedules"]:

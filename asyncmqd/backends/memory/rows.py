@@ -43,6 +43,7 @@ class Row(msgspec.Struct, kw_only=True):
     progress: bytes = b""
     unique: str = ""
     until_claimed: bool = False
+    key: str = ""
 
     @property
     def size(self) -> int:
@@ -195,6 +196,7 @@ class Jobs:
             created=self._now,
             unique=job.unique,
             until_claimed=job.until_claimed,
+            key=job.key,
         )
         self._queue.rows[job.id] = row
         if job.unique:

@@ -302,6 +302,7 @@ class InMemoryBackend(InMemoryRegistry):
             result=row.result,
             progress=row.progress,
             unique=row.unique,
+            key=row.key,
             holder=self._store.queues[queue].holder(row.unique, self._now()),
         )
 

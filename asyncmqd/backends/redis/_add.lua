@@ -17,13 +17,14 @@ local function job_strings(at, now)
   return strings, twice
 end
 
-local function add(at, mark)
+-- `keys` has the key of each job, or an empty one; nil if none has one.
+local function add(at, mark, keys)
   local waiting, delayed, first, now = ARGV[at], ARGV[at + 1], at + 2, clock()
   local strings, twice = job_strings(first, now)
   if mark ~= '' then
     check_sent_ahead(first, mark)
   end
-  local count, answers = #strings / 2, {}
+  local count, answers, keyed = #strings / 2, {}, {}
   -- Ids are hardly ever known already: one command for all, and one for each only if that fails.
   local fresh = not twice and mark == '' and redis.call('MSETNX', unpack(strings)) == 1
   local before = redis.call('INCRBY', base .. 'seq', count) - count
@@ -31,6 +32,9 @@ local function add(at, mark)
     local arg, key = first + 4 * number - 4, strings[2 * number - 1]
     local delay = tonumber(ARGV[arg + 2])
     answers[number] = fresh and 1 or file(arg, mark, key, strings[2 * number])
+    if keys and answers[number] == 1 and keys[number] ~= '' then
+      keyed[#keyed + 1], keyed[#keyed + 2] = ARGV[arg], keys[number]
+    end
     if answers[number] == 1 and delay > 0 then
       enter(delayed, now + number - 1 + delay, ARGV[arg])
     elseif answers[number] == 1 then
@@ -38,5 +42,8 @@ local function add(at, mark)
     end
   end
   write_lines()
+  if #keyed > 0 then
+    note_keys(keyed)
+  end
   return answers
 end

@@ -42,5 +42,6 @@ local function delete(ids, where, ended, active, pruned)
   redis.call('DEL', unpack(keys))
   redis.call('HDEL', base .. 'runs', unpack(ids))
   redis.call('DECRBY', base .. 'bytes', bytes)
+  forget_keys(ids)
   tell(live)
 end

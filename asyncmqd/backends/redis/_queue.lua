@@ -15,6 +15,7 @@
 --               it is held until the job is claimed, and no longer
 --   names       hash: the id of the job that took a name last, by the digest
 --   reserved    sorted set of the names that are taken for a time, by its end
+--   keys        hash: the key of each job that has one, by id
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua

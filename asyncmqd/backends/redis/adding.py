@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from asyncmqd.backends.base import PAGE, StoreUncertain
-from asyncmqd.backends.redis import large
+from asyncmqd.backends.redis import encoding, large
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.encoding import micros
 from asyncmqd.backends.redis.rights import acl_line
@@ -40,7 +40,7 @@ class Adding:
         self._address = address
         self._queue = queue
         self._base = base
-        self._named = any(job.unique for job in jobs)
+        self._named = any(job.unique or job.key for job in jobs)
         self._pages = _named_pages(jobs) if self._named else _pages(jobs)
         self._mark, self._parts = large.sent_ahead(base, jobs)
         self._ahead = 0  # commands before those that add
@@ -62,7 +62,8 @@ class Adding:
         if self._named:
             first = page[0]
             name = (first.unique, int(first.until_claimed), micros(first.unique_for))
-            return call("add_named", keys, (*head, *name, State.WAITING, State.DELAYED, *args))
+            special = (*name, encoding.keys_arg(page))
+            return call("add_named", keys, (*head, *special, State.WAITING, State.DELAYED, *args))
         return call("add", keys, (*head, State.WAITING, State.DELAYED, *args))
 
     def _wait(self) -> list[Command]:

@@ -72,6 +72,12 @@ def job_args(job: NewJob) -> tuple[Argument, ...]:
     return job.id, f"{job.priority:03}", micros(max(job.delay, 0.0)), job.payload
 
 
+def keys_arg(jobs: Sequence[NewJob]) -> bytes:
+    """Of add_named.lua: whose these jobs are."""
+    keys = [job.key for job in jobs]
+    return msgspec.msgpack.encode(keys) if any(keys) else b""
+
+
 def _edge_args(edge: Edge) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
     head = (edge.rank, int(edge.sources <= TERMINAL), int(State.WAITING in edge.sources))
     return head, (len(edge.sources), *sorted(edge.sources))
@@ -206,10 +212,11 @@ def _claim(
 
 def record(queue: str, row: Sequence[Any]) -> Record:
     """From get.lua and list.lua."""
-    id, place, score, job, packed, fields, *names = row
+    id, place, score, job, packed, fields, *named = row
     created, priority, payload = _split(job)
     run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
+    unique, holder, key = (*named, b"", b"", b"")[:3]
     state = state_of(place.decode())
     return Record(
         queue=queue,
@@ -229,8 +236,9 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         error=left.get(b"error", b""),
         result=left.get(b"result", b""),
         progress=left.get(b"progress", b""),
-        unique=names[0].decode() if names else "",
-        holder=names[1].decode() if names else "",
+        unique=unique.decode(),
+        holder=holder.decode(),
+        key=key.decode(),
     )
 
 

@@ -1,5 +1,5 @@
 -- Delete jobs wherever they are.
--- needs: _runs _lines _parked _tell _ghosts _names _delete
+-- needs: _runs _lines _parked _tell _ghosts _names _keys _delete
 -- KEYS: the base of the queue
 -- ARGV: active place, the number of ended places, the number of all places, all places but those of parked
 --       jobs, the ended ones first, then the ids; no id comes twice

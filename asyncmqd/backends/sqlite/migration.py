@@ -95,6 +95,11 @@ def _rate_all_daemons(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE limits ADD COLUMN arrival REAL NOT NULL DEFAULT 0")
 
 
+def _note_keys(connection: sqlite3.Connection) -> None:
+    """From 9 to 10: jobs may have a key."""
+    connection.execute("ALTER TABLE jobs ADD COLUMN job_key TEXT")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -104,6 +109,7 @@ STEPS: dict[int, Step] = {
     7: _limit_all_daemons,
     8: _keep_names_apart,
     9: _rate_all_daemons,
+    10: _note_keys,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

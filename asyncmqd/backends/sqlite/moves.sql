@@ -33,10 +33,11 @@ CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: insert
 -- queue, id, place, rank, seq, stood, priority, created, unique name, whether it is held only until
--- the claim, payload, bytes of one that stands apart
+-- the claim, key, payload, bytes of one that stands apart
 INSERT INTO jobs (
-    queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, payload, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, job_key,
+    payload, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: holders
 -- `names` is a JSON array of unique names, `active` the place of claimed jobs

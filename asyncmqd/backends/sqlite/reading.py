@@ -118,7 +118,7 @@ def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
     id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
         row
     )
-    worker, error, result, progress, unique = rest
+    worker, error, result, progress, unique, key = rest
     state = state_of(place)
     return Record(
         queue=queue,
@@ -139,6 +139,7 @@ def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
         result=result,
         progress=progress,
         unique=unique,
+        key=key,
     )
 
 

@@ -35,7 +35,7 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 SELECT jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
     CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, '')
+    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
 LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
@@ -45,7 +45,7 @@ LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
 SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
     CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, '')
+    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = ? AND place = ?
 ORDER BY rank, seq LIMIT ? OFFSET ?;
@@ -55,7 +55,7 @@ ORDER BY rank, seq LIMIT ? OFFSET ?;
 SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
     CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, '')
+    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
 FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;

@@ -127,7 +127,8 @@ class Jobs:
         if len(payload) > LARGE:
             payload, large = b"", len(payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
-        return *file, job.unique or None, job.until_claimed, payload, large
+        asked = job.unique or None, job.until_claimed, job.key or None
+        return *file, *asked, payload, large
 
     def save_moved(self) -> None:
         """Write what waits for it."""

@@ -1,4 +1,4 @@
--- The tables of a store, layout 9 (`user_version` of the file).
+-- The tables of a store, layout 10 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -42,6 +42,7 @@ CREATE TABLE jobs (
     large      INTEGER NOT NULL DEFAULT 0, -- bytes of a payload in `large_payloads`; 0: it is here
     unique_name TEXT,              -- the digest of the name of a unique job
     until_claimed INTEGER NOT NULL DEFAULT 0, -- whether it holds its name only until it is claimed
+    job_key    TEXT,               -- whose job it is
     UNIQUE (queue, id)
 );
 

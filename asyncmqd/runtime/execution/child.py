@@ -169,6 +169,7 @@ def _serve(line: _Line, call: Call) -> None:
         worker=call.worker,
         time_limit=remaining,
         report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
+        key=call.spec.key,
     )
     enter(context)
     try:

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from asyncmqd.domain.around import AROUND_RUN
 from asyncmqd.domain.codec import (
     NOT_STORED,
@@ -121,6 +123,8 @@ class Execution:
         except (CorruptPayload, PayloadTooLarge) as error:
             return Refused(Failure(type(error).__name__, str(error)))
         run.spec = spec
+        if spec.key is not None:
+            run.claim = msgspec.structs.replace(run.claim, key=spec.key)
         task = self.registry.get(spec.task)
         if task is None:
             return Unknown(spec.task)
@@ -166,6 +170,7 @@ class Execution:
             time_limit=limit,
             report=run.report,
             exit=run.exit,
+            key=spec.key,
         )
         enter(context)
         if (task.options.executor or self.options.executor) == "process":

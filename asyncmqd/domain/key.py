@@ -1,0 +1,39 @@
+"""The key of a job: whose it is. It is decided when the job is enqueued."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asyncmqd.domain.codec import decode, encode
+from asyncmqd.domain.options import KEY
+from asyncmqd.domain.tasks import TaskDef
+
+
+def key_of(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """The key that `task` declares for a job, None if it has none.
+
+    Raises NotSerialisable for a value that JSON cannot carry, and ValueError for what is no key.
+    """
+    declared = task.options.key
+    if declared is None:
+        return None
+    if isinstance(declared, str):
+        source, value = f"parameter {declared!r}", task.argument(declared, args, kwargs)
+    else:
+        source, value = "its function", declared(*args, **kwargs)
+    text = _text(value)
+    if text is None:
+        return None
+    try:
+        return str(KEY.kind.check(text))
+    except ValueError as error:
+        raise ValueError(f"task {task.name}: key: {source}: {error}") from None
+
+
+def _text(value: Any) -> Any:
+    """The value as JSON has it, as text; an array or an object stays what it is."""
+    if value is None or type(value) is str:
+        return value
+    data = encode(value, "key")
+    plain = decode(data)
+    return data.decode() if isinstance(plain, bool | int | float) else plain
