@@ -264,6 +264,17 @@ async def test_a_large_payload_that_is_not_added_leaves_nothing(backend: BaseBac
     assert (await claimed(backend)).payload == large.payload
 
 
+async def test_a_large_payload_that_is_not_added_is_not_that_of_the_next_of_its_id(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, "a")
+    held = msgspec.structs.replace(job("b", unique=NAME), payload=b"x" * 200_000)
+    free = msgspec.structs.replace(job("b"), payload=b"y" * 200_000)
+    assert await backend.add(QUEUE, [held, free]) == [Added("a", "existed"), Added("b", "new")]
+    payloads = {claim.id: claim.payload for claim in await take(backend)}
+    assert payloads["b"] == free.payload
+
+
 async def test_many_who_enqueue_at_once_get_one_job(backend: BaseBackend) -> None:
     added = await asyncio.gather(*(add(backend, id) for id in names(50)))
     assert {each.id for each in added} == {next(each.id for each in added if each.is_new)}

@@ -42,23 +42,27 @@ class Adding:
         self._base = base
         self._named = any(job.unique or job.key for job in jobs)
         self._pages = _named_pages(jobs) if self._named else _pages(jobs)
-        self._mark, self._parts = large.sent_ahead(base, jobs)
+        # Of each page for itself: a job that is not added leaves its payload to no other of its id.
+        self._sent = [large.sent_ahead(base, page) for page in self._pages]
         self._ahead = 0  # commands before those that add
 
     def commands(self, ahead: Sequence[Late] = (), queues: str = "") -> list[Command | Late]:
         """All in one write; `queues` is the key of the set of all queues, if one may name it."""
-        before = [*self._parts, *ahead]
+        before = [*(part for _, parts in self._sent for part in parts), *ahead]
         self._ahead = len(before)
         return [
             *before,
-            *(partial(self._call, page, queues) for page in self._pages),
+            *(
+                partial(self._call, page, mark, queues)
+                for page, (mark, _) in zip(self._pages, self._sent, strict=True)
+            ),
             *self._wait(),
         ]
 
-    def _call(self, page: Sequence[NewJob], queues: str) -> Command:
-        args = (arg for job in page for arg in large.args_of(job, self._mark))
+    def _call(self, page: Sequence[NewJob], mark: str, queues: str) -> Command:
+        args = (arg for job in page for arg in large.args_of(job, mark))
         keys = [self._base, queues] if queues else [self._base]
-        head = (self._queue, self._mark)
+        head = (self._queue, mark)
         if self._named:
             first = page[0]
             name = (first.unique, int(first.until_claimed), micros(first.unique_for))
