@@ -135,6 +135,7 @@ class RedisServer:
             password=self._options.get("requirepass"),
             retry=Retry(NoBackoff(), 0),
             socket_timeout=10,
+            driver_info=None,  # or it reads each time which version it is
         )
 
     def start(self) -> Self:

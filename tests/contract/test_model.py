@@ -17,7 +17,7 @@ from tests.contract.model import Add
 from tests.contract.play import Play
 from tests.scale import SCALE
 
-PLAYS = 15  # on each store in the short form: every step is compared three times over
+PLAYS = 10  # on each store in the short form: every step is compared three times over
 
 
 @pytest.mark.timeout(600)  # a failure is shrunk for up to five minutes before it is told
