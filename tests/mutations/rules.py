@@ -248,8 +248,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/claiming/decide.py",
-        " and not view.exclusive\n",
-        "\n",
+        "if view.exclusive or view.undeclared:",
+        "if view.undeclared:",
         DECISION,
     ),
     Mutation(
