@@ -33,6 +33,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None
     ttl: float | None
     schedule: str | None
+    instant: str | None  # of the schedule
     unique: str | None  # its unique name
     holder: str | None  # the live job that has this name now
     key: str | None  # whose it is
@@ -122,6 +123,7 @@ def job_view(record: Record) -> JobView:
         **requested,
         id=record.id,
         queue=record.queue,
+        instant=rfc3339(spec.instant.timestamp() if spec and spec.instant else None),
         state=str(record.state),
         parked=record.place != record.state,
         priority=record.priority,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
@@ -145,8 +146,9 @@ async def run(store: BaseBackend, queue: str, name: str) -> str:
     Raises NotFound and AdminError.
     """
     spec = sound(await find(store, name, queue))
+    now = datetime.fromtimestamp(await store.now(), UTC)
     try:
-        [job] = await add_all(store, queue, [_job_of(spec)])
+        [job] = await add_all(store, queue, [_job_of(spec, now)])
     except PayloadTooLarge as error:
         raise AdminError(str(error)) from None
     return job.spec.id
@@ -176,12 +178,13 @@ def _unknown(queue: str, name: str) -> NotFound:
     return NotFound(f"schedule {name}: queue {queue} has none of this name")
 
 
-def _job_of(spec: Repeatable) -> PendingJob:
+def _job_of(spec: Repeatable, instant: datetime) -> PendingJob:
     options = CallOptions(
         priority=spec.priority, retries=spec.retries, timeout=spec.timeout, ttl=spec.ttl
     )
     job = pending(spec.task, spec.args, spec.kwargs, options)
-    return PendingJob(job.queue, msgspec.structs.replace(job.spec, schedule=spec.key), job.delay)
+    scheduled = msgspec.structs.replace(job.spec, schedule=spec.key, instant=instant)
+    return PendingJob(job.queue, scheduled, job.delay)
 
 
 # ---------------------------------------------------------------------- looking

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,6 +27,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     timeout: float | None = None  # seconds that one run may take
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
     schedule: str | None = None  # the repeatable that enqueued it
+    instant: Annotated[datetime, msgspec.Meta(tz=True)] | None = None  # of that repeatable, in UTC
     unique: str | None = None  # its name, for people; stores compare `NewJob.unique`
     key: str | None = None  # whose it is, for its run; stores keep `NewJob.key`
     headers: dict[str, str] = msgspec.field(default_factory=dict)  # from what is round an enqueue

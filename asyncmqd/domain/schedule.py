@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice, pairwise, takewhile
 from typing import Annotated, Any
@@ -261,6 +261,7 @@ def job_of(
         timeout=repeatable.timeout,
         ttl=ttl if repeatable.ttl is None else repeatable.ttl,
         schedule=repeatable.key,
+        instant=datetime.fromtimestamp(instant, UTC),
     )
 
 

@@ -16,7 +16,18 @@ PROGRESS_LIMIT = 64 * 1024  # bytes
 class JobContext:
     """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
 
-    __slots__ = ("_ends", "_exit", "_report", "attempt", "id", "key", "queue", "task", "worker")
+    __slots__ = (
+        "_ends",
+        "_exit",
+        "_report",
+        "attempt",
+        "id",
+        "instant",
+        "key",
+        "queue",
+        "task",
+        "worker",
+    )
 
     def __init__(
         self,
@@ -30,6 +41,7 @@ class JobContext:
         report: Callable[[bytes], None],
         exit: Callable[[BaseException], bool] = lambda _: False,
         key: str | None = None,
+        instant: datetime | None = None,
     ) -> None:
         self.id = id
         self.queue = queue
@@ -37,6 +49,7 @@ class JobContext:
         self.attempt = attempt  # 1 for the first run
         self.worker = worker
         self.key = key  # whose job it is; None: it has no key
+        self.instant = instant  # of the schedule, in UTC, for which it runs; None without one
         self._report = report
         self._exit = exit
         self._ends = None if time_limit is None else clock.wall() + time_limit

@@ -218,6 +218,7 @@ def test_backfill_shows_first_and_enqueues_each_instant_once(
     jobs = asyncmq("job", "list", "--json").json
     assert {each["id"] for each in jobs} == {each["job"] for each in done["instants"]}
     assert all((each["schedule"], each["args"]) == ("nightly", [7]) for each in jobs)
+    assert {each["instant"] for each in jobs} == {row[0] for row in rows[:3]}
     again = asyncmq("schedule", "backfill", "nightly", *RANGE, "--yes")
     assert again.out.endswith("0 jobs enqueued\n")
     assert [row[3] for row in again.rows[:3]] == ["waiting"] * 3
@@ -296,6 +297,7 @@ def test_run_enqueues_its_job_now(asyncmq: Operator) -> None:
         "schedule": "nightly",
     }
     assert {key: job[key] for key in expected} == expected
+    assert job["instant"] <= job["created"], "the time of the command"
 
 
 @pytest.mark.usefixtures("schedules")

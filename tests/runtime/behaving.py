@@ -19,6 +19,7 @@ from typing import Any
 from asyncmqd.domain.retry import Reject, Retry, backoff
 from asyncmqd.domain.targets import Origin
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
+from asyncmqd.runtime.job_context import current_job
 
 EXECUTORS = ("loop", "thread", "process")
 
@@ -170,6 +171,12 @@ def waits_for_file(began: str, end: str) -> str:
     return "whole"
 
 
+def instant() -> str | None:
+    """Of the schedule, as the job knows it."""
+    known = current_job().instant
+    return None if known is None else known.isoformat()
+
+
 # ---------------------------------------------------------------------- registered
 
 
@@ -198,6 +205,7 @@ for _executor in EXECUTORS:
     for _name, _function in HOLDING.items():
         registered(_executor, _name, _function, dont_retry_on=(Exception,))
     registered(_executor, "still_held", still_held)
+    registered(_executor, "instant", instant)
     registered(_executor, "unstorable", unstorable)
     registered(_executor, "cancels_itself", cancels_itself)
     registered(_executor, "waits_for_cancelled", _raises(asyncio.CancelledError("c")))

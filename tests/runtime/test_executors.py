@@ -6,6 +6,7 @@ import asyncio
 import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.daemon.task_owners import begin_task
-from asyncmqd.domain.codec import decode
-from asyncmqd.domain.job import Failure, Record
+from asyncmqd.domain.codec import decode, encode_spec
+from asyncmqd.domain.job import Failure, NewJob, Record
+from asyncmqd.domain.schedule import Repeatable, check, job_of
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from tests.eventually import eventually
@@ -98,6 +100,19 @@ async def test_arguments_that_do_not_fit_are_retried(bench: Bench, executor: str
         )
     assert failure.type == "BadArguments"
     assert record.state is not State.FAILED or record.failures == 2
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+async def test_a_job_knows_the_instant_of_its_schedule(bench: Bench, executor: str) -> None:
+    """And not only when it runs: that may be hours later."""
+    instant = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    spec = job_of(check(Repeatable(task=f"{executor}.instant", every=60.0)), instant.timestamp())
+    async with _worker(bench):
+        await bench.backend.add("q", [NewJob(id=spec.id, payload=encode_spec(spec))])
+        (of_schedule,) = await bench.ended(spec.id)
+        (of_nobody,) = await bench.ended(await bench.add(f"{executor}.instant"))
+    assert decode(of_schedule.result) == "2026-03-29T01:30:00+00:00"
+    assert of_nobody.result == b""
 
 
 async def test_a_child_that_dies_before_the_job_begins_is_no_crash(

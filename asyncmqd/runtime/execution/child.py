@@ -168,6 +168,7 @@ def _serve(line: _Line, call: Call) -> None:
         attempt=call.attempt,
         worker=call.worker,
         time_limit=remaining,
+        instant=call.spec.instant,
         report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
         key=call.spec.key,
     )

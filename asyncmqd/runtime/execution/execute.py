@@ -168,6 +168,7 @@ class Execution:
             attempt=run.attempt,
             worker=run.claim.worker,
             time_limit=limit,
+            instant=spec.instant,
             report=run.report,
             exit=run.exit,
             key=spec.key,
