@@ -1,0 +1,1 @@
+"""A report each night, which never runs twice at a time."""
