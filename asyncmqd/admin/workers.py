@@ -10,6 +10,8 @@ from asyncmqd.client.waits import served_queues, serving
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.serving import Load, serving_of, unknown
 
+_MOST_NAMES = 5
+
 
 class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """A living process that serves queues: a daemon, say."""
@@ -45,20 +47,23 @@ def worker_view(record: WorkerRecord) -> WorkerView:
 async def probable_mistake(store: BaseBackend, queue: str, task: str) -> str | None:
     """What is probably wrong with the names of a job's queue and task, in words.
 
-    That nobody serves the queue is no mistake, unless somebody serves one of nearly that name.
+    That nobody serves the queue is no mistake as long as nobody serves any: the daemon may start
+    later than its producers.
     """
     processes = await serving(store)
     served = {name for process in processes for name in process.queues or ()}
-    near = did_you_mean(queue, served)
-    if queue not in served and near:
+    if served and queue not in served:
+        near = did_you_mean(queue, served) or f" (served: {_few(sorted(served))})"
         return f"queue {queue}: nobody serves it now{near}"
     problem = unknown(task, queue, processes)
     return problem and f"task {task} in queue {queue}: {problem}"
 
 
 async def missing_worker(store: BaseBackend, queue: str) -> str | None:
-    """That nobody serves the queue, nor one of nearly that name, in words."""
-    served = await served_queues(store)
-    if queue in served or did_you_mean(queue, served):
-        return None
-    return f"queue {queue}: nobody serves it now"
+    """That nobody serves any queue, in words. Of one that others serve, the enqueue has told."""
+    return None if await served_queues(store) else f"queue {queue}: nobody serves it now"
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

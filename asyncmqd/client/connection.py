@@ -12,6 +12,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+from asyncmqd.domain.options import TIMEOUT, Seconds
 
 CONFIG_FILE = Path("/etc/asyncmq/queues.toml")
 DEFAULT_SCAN_INTERVAL = 1.0  # seconds
@@ -27,14 +28,14 @@ _instances: dict[tuple[str, int], BaseBackend] = {}  # by URL and payload limit
 
 
 def connect(
-    backend: str | BaseBackend | None = None, *, timeout: float | None = None
+    backend: str | BaseBackend | None = None, *, timeout: Seconds | None = None
 ) -> BaseBackend:
     """Set the store that this process's tasks and queues use from now on, and return it.
 
     `backend` is a URL or an instance. None means the configured store: that of the last `connect`,
     then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
     From a file comes its `payload_limit`, too; elsewhere that is 256 KiB. `timeout` is for the URL
-    of a Redis or SQLite: the seconds that a call may take. If neither sets it, a call of Redis may
+    of a Redis or SQLite: the seconds that a call may take, or text like "5s". If neither sets it, a call of Redis may
     take 5 seconds, and a call of SQLite 20. The store is not contacted yet. Raises NotConfigured,
     or ValueError for a URL that names no store.
     """
@@ -42,7 +43,8 @@ def connect(
     if timeout is not None:
         if not isinstance(backend, str) or backend.startswith("memory:"):
             raise ValueError("timeout: expected the URL of a Redis or SQLite beside it, got none")
-        backend = f"{backend}{'&' if '?' in backend else '?'}timeout={timeout:g}"
+        seconds = float(TIMEOUT.check(timeout))
+        backend = f"{backend}{'&' if '?' in backend else '?'}timeout={seconds:g}"
     chosen = resolve(backend)
     if backend is not None:
         _default = (backend, DEFAULT_PAYLOAD_LIMIT) if isinstance(backend, str) else backend

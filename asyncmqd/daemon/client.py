@@ -46,6 +46,11 @@ def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMI
             ) from None
         except (FileNotFoundError, ConnectionRefusedError):
             raise NoDaemon(f"no daemon runs at {control_socket}") from None
+        except PermissionError:
+            raise NoDaemon(
+                f"the daemon at {control_socket} may not be asked by user {os.geteuid()}:"
+                " expected root, the daemon's user or its group"
+            ) from None
         except (OSError, EOFError, ValueError, RecursionError) as error:
             raise NoDaemon(f"the daemon at {control_socket} cannot be asked: {error}") from None
 

@@ -77,7 +77,10 @@ class Instance:
         try:
             fd = os.open(self.path, flags, 0o600)
         except OSError as error:
-            raise CannotStart(f"{self.path}: expected a lock file, got {error.strerror}") from None
+            reason = f"{error.strerror}"
+            if isinstance(error, PermissionError):
+                reason = f"one that user {os.geteuid()} may not write"
+            raise CannotStart(f"{self.path}: expected a lock file, got {reason}") from None
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             os.close(fd)

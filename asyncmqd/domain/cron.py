@@ -110,8 +110,8 @@ def read(expression: str) -> Cron:
     fields = _WORDS.get(expression.strip().lower(), expression).split()
     if len(fields) not in {5, 6}:
         raise ValueError(
-            f"expected 5 fields (minute first) or 6 (second first), got {len(fields)}"
-            f" in {expression!r}"
+            "expected 5 fields (minute first), 6 (second first) or a word like @daily,"
+            f" got {len(fields)} in {expression!r}"
         )
     try:
         cron = _read(*(["0", *fields] if len(fields) == 5 else fields))

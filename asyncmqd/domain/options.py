@@ -339,6 +339,9 @@ EXECUTOR = Option(
     "executor", choice("thread", "process"), "the queue's", "Where a plain function runs."
 )
 
+ALONE = "expected `unique` beside it, which says which jobs are the same, got it alone"
+"""What is wrong with `unique_for` and `unique_while` where nothing is unique."""
+
 Table = dict[str, Option]
 Moment = str | datetime
 """What is taken for a moment: RFC 3339 text, or a datetime that knows its zone."""

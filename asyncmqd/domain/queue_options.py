@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
@@ -19,6 +19,7 @@ from asyncmqd.domain.options import (
     LEAST_PERIOD,
     RETRIES,
     TIMEOUT,
+    Kind,
     matching,
     number,
     period,
@@ -173,3 +174,22 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
             if value is not None:
                 return value or None
         return None
+
+
+def of_code(**given: Any) -> QueueOptions:
+    """Options that code gives, held to what a file may give. None where a key may be unset.
+
+    Raises ValueError "KEY: expected X, got Y", before anything runs with them.
+    """
+    hints = get_type_hints(QueueOptions, include_extras=True)
+    return QueueOptions(**{key: _checked(key, hints[key], value) for key, value in given.items()})
+
+
+def _checked(key: str, hint: Any, value: Any) -> Any:
+    kind = next((each for each in hint.__metadata__ if isinstance(each, Kind)), None)
+    if kind is None or (value is None and type(None) in get_args(get_args(hint)[0])):
+        return value
+    try:
+        return kind.check(value)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None

@@ -20,6 +20,7 @@ from asyncmqd.domain.hints.form import Form
 from asyncmqd.domain.keywords import ExecutorKind, KeyRule, UniqueRule, UniqueWhile
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import (
+    ALONE,
     DEFAULT_PRIORITY,
     DEFAULT_QUEUE,
     OF_TASK,
@@ -89,6 +90,7 @@ class TaskDef:
         self._more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
         self._check_parameter("unique", options.unique)
         self._check_parameter("key", options.key)
+        _refuse_alone(self.name, options)
         self._declared = Declared(function, self.name, _needed(self._signature))
 
     def _check_parameter(self, option: str, rule: UniqueRule | KeyRule | None) -> None:
@@ -220,6 +222,13 @@ class TaskDef:
             return form.read(value)
         except (ValueError, TypeError) as error:
             raise BadArguments(f"{self.name}: argument {name!r}: {error}") from None
+
+
+def _refuse_alone(name: str, options: TaskOptions) -> None:
+    """Raise ValueError for an option that says how long a name is held, where there is no name."""
+    if options.unique is None and (options.unique_for or options.unique_while != "live"):
+        key = "unique_for" if options.unique_for else "unique_while"
+        raise ValueError(f"task {name}: {key}: {ALONE}")
 
 
 def is_awaitable(value: Any) -> bool:

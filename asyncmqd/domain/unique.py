@@ -13,7 +13,7 @@ import msgspec
 from asyncmqd.domain.codec import NotSerialisable, encode
 from asyncmqd.domain.foreign import written
 from asyncmqd.domain.keywords import UniqueWhile
-from asyncmqd.domain.options import UNIQUE_TEXT, shown
+from asyncmqd.domain.options import ALONE, UNIQUE_TEXT, shown
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions
 
 _LONGEST_LABEL = 200  # characters
@@ -66,12 +66,16 @@ def of_call(
         name = _of_text(asked.unique)
     else:
         name = _of_arguments(task, args, kwargs) if asked.unique else None
-    return None if name is None else _unique(name, asked, task.options)
+    if name is None:
+        _refuse_alone(asked, declared=task.options.unique is not None)
+        return None
+    return _unique(name, asked, task.options)
 
 
 def of_unknown(task: str, asked: Asked) -> Unique | None:
     """The same for a task that this process does not know: only a text can be the name."""
     if not asked.unique:
+        _refuse_alone(asked, declared=False)
         return None
     if not isinstance(asked.unique, str):
         raise ValueError(
@@ -79,6 +83,15 @@ def of_unknown(task: str, asked: Asked) -> Unique | None:
             f" the parameters of task {task} are not known here"
         )
     return _unique(_of_text(asked.unique), asked, UNKNOWN)
+
+
+def _refuse_alone(asked: Asked, *, declared: bool) -> None:
+    """Elsewhere such an option alone makes a job unique; here it would do nothing, unnoticed."""
+    if asked.unique is None and not declared:
+        if asked.unique_for:
+            raise ValueError(f"unique_for: {ALONE}")
+        if asked.unique_while:
+            raise ValueError(f"unique_while: {ALONE}")
 
 
 def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:

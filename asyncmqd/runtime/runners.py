@@ -16,8 +16,8 @@ from asyncmqd.client.connection import configured_scan_interval, resolve
 from asyncmqd.client.known import known_task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.options import refuse_unknown
-from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
+from asyncmqd.domain.options import Seconds, refuse_unknown
+from asyncmqd.domain.queue_options import CustomScanner, QueueOptions, of_code
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import SharedSlots
@@ -35,15 +35,15 @@ async def run_worker(
     backend: Backend = None,
     concurrency: int = CONCURRENCY,
     rate_limit: float | None = None,
-    rate_interval: float = 1.0,
+    rate_interval: Seconds = 1.0,
     repeatables: Sequence[Repeatable | Mapping[str, Any]] | None = None,
-    scan_interval: float | None = None,
+    scan_interval: Seconds | None = None,
     *,
     burst: float | None = None,
     scanners: Iterable[CustomScanner] = (),
-    drain_timeout: float = 0.0,
+    drain_timeout: Seconds = 0.0,
     retries: int = 0,
-    timeout: float | None = None,
+    timeout: Seconds | None = None,
 ) -> None:
     """Serve one queue completely: jobs, delayed jobs, repeatables, jobs of dead workers.
 
@@ -57,9 +57,11 @@ async def run_worker(
       the next due moment that it knows.
     - `scanners`: your own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
     - `retries` and `timeout` (seconds): for tasks that do not set them.
+
+    Seconds may also be text like "5m" or a timedelta. Raises ValueError "NAME: expected X, got Y".
     """
     store = resolve(backend)
-    options = QueueOptions(
+    options = of_code(
         concurrency=concurrency,
         rate_limit=rate_limit,
         rate_interval=rate_interval,
@@ -75,7 +77,7 @@ async def run_worker(
 
 
 async def start_worker(
-    queue_name: str, concurrency: int = 1, backend: Backend = None, *, drain_timeout: float = 0.0
+    queue_name: str, concurrency: int = 1, backend: Backend = None, *, drain_timeout: Seconds = 0.0
 ) -> None:
     """Run `concurrency` consumers of one queue, without a rate limit and repeatables.
 
@@ -113,7 +115,7 @@ async def process_job(
     rate_limiter: RateLimiter | None = None,
     backend: Backend = None,
     *,
-    drain_timeout: float = 0.0,
+    drain_timeout: Seconds = 0.0,
 ) -> None:
     """Claim and run jobs, as many at once as `limiter` and as fast as `rate_limiter` allow.
 
@@ -122,7 +124,7 @@ async def process_job(
     """
     slots = SharedSlots(limiter)
     store = resolve(backend)
-    options = QueueOptions(concurrency=CONCURRENCY, drain_timeout=drain_timeout)
+    options = of_code(concurrency=CONCURRENCY, drain_timeout=drain_timeout)
     async with shared_context(store) as context:
         try:
             await Worker(
@@ -149,14 +151,14 @@ async def handle_job(
 
 
 async def delayed_job_scanner(
-    queue_name: str, backend: Backend = None, interval: float | None = 2.0
+    queue_name: str, backend: Backend = None, interval: Seconds | None = 2.0
 ) -> None:
     """Promote delayed jobs that are due, and recover the jobs of dead workers, until cancelled.
 
     `interval` is the longest time between two scans, in seconds, while any job is pending; None: as
     `scan_interval` of `run_worker`.
     """
-    options = QueueOptions(concurrency=CONCURRENCY, scan_interval=_pace(queue_name, interval))
+    options = of_code(concurrency=CONCURRENCY, scan_interval=_pace(queue_name, interval))
     async with shared_context(resolve(backend)) as context:
         await Worker(queue_name, context, options).run_scanner()
 
@@ -177,7 +179,7 @@ async def repeatable_scheduler(
         await Worker(queue_name, context, options).run_scheduler()
 
 
-def _pace(queue: str, scan_interval: float | None) -> float:
+def _pace(queue: str, scan_interval: Seconds | None) -> Seconds:
     return configured_scan_interval(queue) if scan_interval is None else scan_interval
 
 

@@ -188,3 +188,22 @@ async def test_a_name_may_be_held_until_the_claim_or_for_a_time(store: InMemoryB
     for wrong in ({"unique_while": "running"}, {"unique_for": "soon"}):
         with pytest.raises(ValueError, match="unique_"):
             timed.options(**wrong)
+
+
+@pytest.mark.parametrize("key", [{"unique_for": "1h"}, {"unique_while": "waiting"}])
+async def test_what_says_how_long_a_name_is_held_is_refused_without_a_name(
+    store: InMemoryBackend, key: dict[str, Any]
+) -> None:
+    alone = f"{next(iter(key))}: expected `unique` beside it"
+    with pytest.raises(ValueError, match=alone):
+        declared(None, store, **key)
+    plain = declared(None, store)
+    with pytest.raises(ValueError, match=alone):
+        await plain.options(**key).enqueue(1)
+    with pytest.raises(ValueError, match=alone):
+        await Queue("default", store).add("unique.unknown", 1, **key)
+    assert await store.queues() == []
+    of_calls = declared(False, store, **key)  # each call may name its job
+    assert await existed(of_calls.enqueue(1), of_calls.enqueue(1)) == [False, False]
+    named = of_calls.options(unique="one")
+    assert await existed(named.enqueue(1), named.enqueue(2)) == [False, True]

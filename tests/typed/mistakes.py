@@ -54,7 +54,7 @@ async def arguments() -> None:
     await add.options(delay=1).enqueue(1, c=2)  # refused
     add.job(1, 2, 3)  # refused
     name.enqueue_sync("x")  # refused
-    connect("redis://localhost", timeout="2s")  # refused
+    connect("redis://localhost", timeout=[2])  # refused
 
 
 async def results() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,9 @@ from asyncmqd.config.tables import keys_of, read
 from asyncmqd.config.transfer import packed, unpacked
 from asyncmqd.daemon.children.limit_split import share_of
 from asyncmqd.domain.options import period
-from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions
+from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions, of_code
 from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.runners import run_worker
 from asyncmqd.runtime.worker import Worker
 
 SOMETHING = ("7", '"process"', '["a.b:inbox"]', '[{task = "a.b.nightly", every = "5m"}]')
@@ -87,3 +89,30 @@ def test_a_field_is_all_that_a_new_key_needs() -> None:
     assert shares == [msgspec.structs.replace(queue, concurrency=2)] * 2
     with pytest.raises(ValueError, match="expected seconds"):
         read(Longer, {"siesta": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("concurrency", 0),
+        ("concurrency", "5"),
+        ("rate_limit", "100/m"),
+        ("rate_limit", -1),
+        ("rate_interval", 0),
+        ("burst", 0),
+        ("scan_interval", "soon"),
+        ("drain_timeout", -1),
+        ("retries", None),
+        ("timeout", "5 minutes"),
+    ],
+)
+async def test_a_worker_of_code_is_refused_what_a_file_is(key: str, wrong: object) -> None:
+    store = InMemoryBackend()
+    with pytest.raises(ValueError, match=f"^{key}: expected .*, got {wrong!r}$"):
+        await run_worker("mail", store, **{key: wrong})
+    assert await store.workers() == []  # it has not begun
+
+
+def test_a_worker_of_code_may_have_times_as_text() -> None:
+    options = of_code(timeout="5m", drain_timeout=timedelta(seconds=2), rate_limit=None)
+    assert (options.timeout, options.drain_timeout, options.rate_limit) == (300.0, 2.0, None)

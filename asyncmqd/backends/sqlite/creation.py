@@ -7,6 +7,7 @@ other processes that the log is in use. So a new file gets owner and mode under 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -36,9 +37,29 @@ def make(path: Path) -> None:
     except PermissionError:
         raise StoreRefused(
             f"{path}: expected to read and write it as user {os.geteuid()}, got no permission"
+            f" (it is for {_users(path)})"
         ) from None
     except OSError as error:
         raise StoreError(f"{path}: it cannot be opened: {error.strerror}") from None
+
+
+def _users(path: Path) -> str:
+    """Who may use the file, or make it where there is none, so that a person can become one."""
+    import grp  # both for this message only
+    import pwd
+
+    there = path if os.path.lexists(path) else path.parent
+    try:
+        found = there.stat()
+    except OSError:
+        return "root"
+    users = ["root"]
+    with contextlib.suppress(KeyError):  # an id without a name, as in containers
+        if found.st_uid:
+            users.append(f"user {pwd.getpwuid(found.st_uid).pw_name}")
+        if found.st_gid and found.st_mode & stat.S_IWGRP:
+            users.append(f"group {grp.getgrgid(found.st_gid).gr_name}")
+    return ", ".join(users)
 
 
 def make_empty(path: Path, mode: int, model: os.stat_result) -> None:
