@@ -186,6 +186,8 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     say(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
     if about["refusal"]:
         say(f"       {about['refusal']}")
+    elif about.get("edited"):  # a daemon of the release before does not tell
+        say("       written since then: asyncmqd plan shows what a reload would change")
     if about["needs_restart"]:
         say(f"       restart needed for {', '.join(about['needs_restart'])}")
     say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")

@@ -6,6 +6,7 @@ them `guarded`: files that others can write are errors (trust.py).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -49,6 +50,16 @@ def read_files(path: Path, *, guarded: bool = False) -> Iterator[Layer]:
         if guarded:
             _guard_drop_in(layer, folder, main)
         yield layer
+
+
+def stamp(path: Path) -> list[tuple[str, int, int]]:
+    """What the file and its drop-ins look like from outside: it changes when one is written."""
+    stamps = []
+    for each in (path, *sorted(path.with_name(f"{path.stem}.d").glob("*.toml"))):
+        with contextlib.suppress(OSError):
+            found = each.stat()
+            stamps.append((each.name, found.st_ino, found.st_mtime_ns))
+    return stamps
 
 
 def _guard_main(layer: Layer, path: Path) -> None:

@@ -104,6 +104,7 @@ class Status:
                 "generation": configuration.generation,
                 "loaded_at": configuration.loaded_at.isoformat(),
                 "refusal": configuration.refusal,
+                "edited": await asyncio.to_thread(lambda: configuration.edited),
                 "needs_restart": list(configuration.needs_restart),
             },
             "store": {

@@ -197,9 +197,9 @@ def test_a_queue_without_workers_says_so(asyncmq: Operator, in_store: InStore) -
     assert asyncmq("enqueue", "shop.thank", "--queue", "mail").err == ""
     near = asyncmq("enqueue", "shop.thank", "--queue", "mial").err
     assert near == "asyncmq: queue mial: nobody serves it now (did you mean mail?)\n"
+    assert asyncmq("queue", "list").rows[0][-1] == "yes"
     other = asyncmq("enqueue", "shop.thank").err
     assert other == "asyncmq: queue default: nobody serves it now (served: mail)\n"
-    assert asyncmq("queue", "list").rows[0][-1] == "yes"
 
 
 def test_purge_deletes_one_state_beyond_a_page(asyncmq: Operator, in_store: InStore) -> None:

@@ -111,6 +111,25 @@ def test_a_broken_file_changes_nothing_and_says_why(daemon, server):
     assert d.ask("status")["config"]["refusal"] == ""
 
 
+def test_status_tells_of_an_edit_that_nobody_has_reloaded(daemon, server):
+    d = daemon(server.url, TWO).start()
+    hint = "written since then: asyncmqd plan shows what a reload would change"
+    drop_ins = d.config.with_suffix(".d")
+    drop_ins.mkdir()
+    for write in (
+        lambda: d.configure(TWO + "[queues.new]\n"),
+        lambda: (drop_ins / "10.toml").write_text("[queues.more]\n"),
+        lambda: (drop_ins / "10.toml").unlink(),
+    ):
+        assert not d.ask("status")["config"]["edited"]
+        assert hint not in d.cli("status").stdout
+        write()
+        assert hint in d.cli("status").stdout
+        assert d.cli("plan").returncode == 0
+        assert d.ask("status")["config"]["edited"]  # to look is not to load
+        d.ask("reload")
+
+
 def test_a_file_that_is_no_toml_at_all_still_finds_the_daemon(daemon, server):
     d = daemon(server.url, TWO).start()
     d.config.write_text(d.config.read_text() + "[queues.x\n")

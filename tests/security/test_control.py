@@ -216,7 +216,7 @@ def test_f56_others_cannot_even_connect_and_are_refused_if_the_file_lets_them(op
     running = opened()
     denied = _asked(running, OTHER + 1, OTHER + 1)
     assert all(answer.startswith("None") for answer in denied.values())
-    assert "Permission denied" in denied["ping"]
+    assert f"may not be asked by user {OTHER + 1}: expected root," in denied["ping"]
     running.control.chmod(0o666)
     refusal = f"False user {OTHER + 1} may not ask: expected root, the daemon's user or its group"
     assert set(_asked(running, OTHER + 1, OTHER + 1).values()) == {refusal}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -59,6 +60,20 @@ def _open(path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["absent", "empty", "full"])
+def test_who_may_not_use_the_store_is_told_who_may(place):
+    path = place / "jobs.db"
+    place.chmod(0o755)
+    _open(path)
+    daemon = pwd.getpwnam("daemon")
+    for owner, group, who in ((0, 0, "root"), (daemon.pw_uid, daemon.pw_gid, "user daemon, group")):
+        os.chown(path, owner, group)
+        path.chmod(0o660)
+        with member_of_the_group(), pytest.raises(StoreRefused) as refused:
+            _open(path)
+        assert f"as user {OTHER}, got no permission (it is for root" in str(refused.value)
+        assert who in str(refused.value)
+
+
 def test_f60_a_link_in_place_of_the_store(state, place, target):
     """Root's own command would have made, or given away, a file anywhere."""
     victim = place / "victim"

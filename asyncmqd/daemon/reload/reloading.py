@@ -11,6 +11,7 @@ import msgspec
 
 from asyncmqd.config.diff import Plan, diff
 from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.files import stamp
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
 from asyncmqd.daemon.control import Refused
@@ -37,6 +38,12 @@ class Configuration:
         self.refusal = ""  # the first error of the last reload, if that was refused
         self.needs_restart: tuple[str, ...] = ()  # keys of the files that wait for a restart
         self._environ = environ
+        self._stamp = self._looked = stamp(path)
+
+    @property
+    def edited(self) -> bool:
+        """Whether a file was written since the configuration was loaded. Reads directories."""
+        return stamp(self.path) != self._stamp
 
     async def look(self) -> tuple[Settings, Plan]:
         """What the files say now, and how that differs. Raises ConfigErrors."""
@@ -44,6 +51,7 @@ class Configuration:
         return await asyncio.to_thread(self._look, self.settings)
 
     def _look(self, present: Settings) -> tuple[Settings, Plan]:
+        self._looked = stamp(self.path)  # before, so that an edit during the load is not missed
         new = load(self.path, self._environ)
         return new, diff(present, new)
 
@@ -54,6 +62,7 @@ class Configuration:
         self.generation += 1
         self.loaded_at = clock.utc_now()
         self.refusal = ""
+        self._stamp = self._looked
         self.needs_restart = tuple(kept)
 
 
