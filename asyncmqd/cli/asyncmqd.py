@@ -180,16 +180,10 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     if as_json:
         print(json.dumps(result))
         return
-    about, store = result["config"], result["store"]
+    store = result["store"]
     began = f"pid {result['pid']}, up {_duration(result['uptime'])}, instance {result['instance']}"
     say(f"asyncmqd {result['version']}: {result['phase']}, {began}")
-    say(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
-    if about["refusal"]:
-        say(f"       {about['refusal']}")
-    elif about.get("edited"):  # a daemon of the release before does not tell
-        say("       written since then: asyncmqd plan shows what a reload would change")
-    if about["needs_restart"]:
-        say(f"       restart needed for {', '.join(about['needs_restart'])}")
+    _say_configuration(result["config"])
     say(f"store  {store['url']}, {'healthy' if store['healthy'] else 'DEGRADED'}")
     if store["error"]:
         say(f"       {store['error']}")
@@ -203,6 +197,16 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
     for name, queue in result["queues"].items():
         if said := limits_fields(queue.get("limits")):
             say(f"{name}: {'; '.join(f'{what}: {value}' for what, value in said)}")
+
+
+def _say_configuration(about: dict[str, Any]) -> None:
+    say(f"config {about['file']}, generation {about['generation']} of {about['loaded_at'][:19]}Z")
+    if about["refusal"]:
+        say(f"       {about['refusal']}")
+    elif about.get("edited"):  # a daemon of the release before does not tell
+        say("       written since then: asyncmqd plan shows what a reload would change")
+    if about["needs_restart"]:
+        say(f"       restart needed for {', '.join(about['needs_restart'])}")
 
 
 def _process(process: dict[str, Any]) -> str:

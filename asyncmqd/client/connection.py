@@ -35,9 +35,9 @@ def connect(
     `backend` is a URL or an instance. None means the configured store: that of the last `connect`,
     then ASYNCMQD_BACKEND, then the key `backend` of ASYNCMQD_CONFIG or /etc/asyncmq/queues.toml.
     From a file comes its `payload_limit`, too; elsewhere that is 256 KiB. `timeout` is for the URL
-    of a Redis or SQLite: the seconds that a call may take, or text like "5s". If neither sets it, a call of Redis may
-    take 5 seconds, and a call of SQLite 20. The store is not contacted yet. Raises NotConfigured,
-    or ValueError for a URL that names no store.
+    of a Redis or SQLite: the seconds that a call may take, or text like "5s". If neither sets it, a
+    call of Redis may take 5 seconds, and a call of SQLite 20. The store is not contacted yet.
+    Raises NotConfigured, or ValueError for a URL that names no store and for a wrong `timeout`.
     """
     global _default  # noqa: PLW0603 - one default store a process is what this function is for
     if timeout is not None:

@@ -52,13 +52,12 @@ async def run_worker(
     - `rate_limit`: job starts per `rate_interval` seconds; 0: none; None: no limit.
       `burst`: starts that are allowed at once (default `rate_limit`).
     - `repeatables`: dicts with the keys of `queues.toml`, or what `add_repeatable` returned.
-    - `scan_interval`: the longest time, in seconds, between two scans while jobs are pending
-      (default: that of the queue in the configuration file, else 1.0). The scanner also wakes for
-      the next due moment that it knows.
+    - `scan_interval`: the longest time between two scans while jobs are pending (default: that of
+      the queue in the configuration file, else 1.0). A known due moment wakes the scanner, too.
     - `scanners`: your own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
-    - `retries` and `timeout` (seconds): for tasks that do not set them.
+    - `retries` and `timeout`: for tasks that do not set them.
 
-    Seconds may also be text like "5m" or a timedelta. Raises ValueError "NAME: expected X, got Y".
+    Times are seconds, text or timedeltas. Raises ValueError "NAME: expected X, got Y".
     """
     store = resolve(backend)
     options = of_code(

@@ -119,7 +119,7 @@ def test_connect_says_how_long_a_call_may_take(proxy: Proxy, monkeypatch):
     with pytest.raises(ValueError, match="timeout: expected seconds above 0, got '0'"):
         connect(proxy.url, timeout=0)
     assert connect(proxy.url, timeout="250ms").timeout == 0.25
-    with pytest.raises(ValueError, match="timeout: expected seconds .*, got '2x'"):
+    with pytest.raises(ValueError, match=r"timeout: expected seconds .*, got '2x'"):
         connect(proxy.url, timeout="2x")
     with pytest.raises(ValueError, match="timeout: expected the URL"):
         connect(timeout=1)

@@ -119,7 +119,7 @@ def test_status_tells_of_an_edit_that_nobody_has_reloaded(daemon, server):
     for write in (
         lambda: d.configure(TWO + "[queues.new]\n"),
         lambda: (drop_ins / "10.toml").write_text("[queues.more]\n"),
-        lambda: (drop_ins / "10.toml").unlink(),
+        (drop_ins / "10.toml").unlink,
     ):
         assert not d.ask("status")["config"]["edited"]
         assert hint not in d.cli("status").stdout

@@ -59,7 +59,6 @@ def _open(path: Path) -> None:
     asyncio.run(connect())
 
 
-@pytest.mark.parametrize("target", ["absent", "empty", "full"])
 def test_who_may_not_use_the_store_is_told_who_may(place):
     path = place / "jobs.db"
     place.chmod(0o755)
@@ -74,6 +73,7 @@ def test_who_may_not_use_the_store_is_told_who_may(place):
         assert who in str(refused.value)
 
 
+@pytest.mark.parametrize("target", ["absent", "empty", "full"])
 def test_f60_a_link_in_place_of_the_store(state, place, target):
     """Root's own command would have made, or given away, a file anywhere."""
     victim = place / "victim"
