@@ -49,14 +49,13 @@ async def run_worker(
 
     - `backend`: URL, instance, or None for the configured one.
     - `concurrency`: jobs at the same time.
-    - `rate_limit`: job starts per `rate_interval` seconds; 0: none; None: no limit.
-      `burst`: starts that are allowed at once (default `rate_limit`).
+    - `rate_limit`: job starts per `rate_interval`; 0: none; None: no limit. `burst`: starts that
+      are allowed at once (default `rate_limit`).
     - `repeatables`: dicts with the keys of `queues.toml`, or what `add_repeatable` returned.
     - `scan_interval`: the longest time between two scans while jobs are pending (default: that of
       the queue in the configuration file, else 1.0). A known due moment wakes the scanner, too.
     - `scanners`: your own scanners, each `await scanner(queue_name, backend=..., interval=...)`.
     - `retries` and `timeout`: for tasks that do not set them.
-
     Times are seconds, text or timedeltas. Raises ValueError "NAME: expected X, got Y".
     """
     store = resolve(backend)
