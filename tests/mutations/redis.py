@@ -45,7 +45,7 @@ REDIS = mutations(
         ),
         (
             "turn.lua",
-            "  limits_of_all().pass_permits(ARGV[1], ARGV[2], unstarted)\n",
+            "  limits_of_all(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)\n",
             "",
             "shared_limits",
         ),

@@ -1,6 +1,8 @@
 -- Limits that hold over all daemons, see domain/shared_limits.py. Called only where there are some, for
 -- a script makes all its functions anew at each call.
-local function limits_of_all()
+-- It comes first of all parts, and gets what comes later: each local of others that a function uses is
+-- looked for when the function is made, and the later, the longer.
+local function limits_of_all(wake, note_waiter)
   local limits, now = {}, clock()
 
   -- Of two declarations, packed, the one that is in force; false if there is none. One that was lost

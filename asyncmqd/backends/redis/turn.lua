@@ -1,7 +1,7 @@
 -- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
 -- carries the token and stands in one of the edge's sources. Both are one script because a server may
 -- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _runs _lines _parked _wake _tell _names _judge _write _change _changes _waiters _limits _ghosts _claims _take
+-- needs: _limits _runs _lines _parked _wake _tell _names _judge _write _change _changes _waiters _ghosts _claims _take
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to
@@ -55,6 +55,6 @@ end
 if limit > 0 then
   return {now, answers, take(limit, unstarted)}
 elseif unstarted or freed and redis.call('EXISTS', base .. 'held_back') == 1 then
-  limits_of_all().pass_permits(ARGV[1], ARGV[2], unstarted)
+  limits_of_all(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)
 end
 return {now, answers, {}}
