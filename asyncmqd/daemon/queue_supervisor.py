@@ -27,7 +27,13 @@ class QueueSupervisor:
     """
 
     def __init__(
-        self, queue: str, context: ProcessContext, options: QueueOptions, scanners: Scanners
+        self,
+        queue: str,
+        context: ProcessContext,
+        options: QueueOptions,
+        scanners: Scanners,
+        *,
+        declares: bool = True,
     ) -> None:
         self.queue = queue
         self.options = options
@@ -37,6 +43,7 @@ class QueueSupervisor:
         self._context = context
         self._observer = context.observer
         self._scanners = scanners
+        self._declares = declares  # the next worker: a start, or a reload, that no worker has told
         self._wanted = True
         self._ending = False  # the present worker was told to end
         self._limiter: RateLimiter | None = None  # what the last worker left
@@ -58,6 +65,7 @@ class QueueSupervisor:
     def change(self, options: QueueOptions) -> None:
         """Serve with these options from now on: in place, if that can be."""
         before, self.options = self.options, options
+        self._declares = self._ending or self.worker is None
         if options == before and self._wanted:
             if self.worker is not None:
                 self.worker.declare_limits()
@@ -67,6 +75,7 @@ class QueueSupervisor:
         if self._ending or self.worker is None:
             return  # the next worker has them from its start
         if options.needs_new_worker(before):
+            self._declares = True
             self._end()
         else:
             self.worker.adjust(options)
@@ -151,6 +160,7 @@ class QueueSupervisor:
         await asyncio.wait([self._run])
         run, self._run = self._run, None
         worker, self.worker = self.worker, None
+        self._declares = self._declares or (worker is not None and worker.undeclared)
         if run.cancelled() and self._ending:
             if worker is not None:
                 self._limiter = worker.limiter
@@ -170,7 +180,9 @@ class QueueSupervisor:
             scanners=scanners,
             limiter=limiter,
             declares=True,
+            resumes=not self._declares,
         )
+        self._declares = False
         self._observer.event("queue.started", queue=self.queue, **_numbers(self.options))
         await self.worker.run()
 

@@ -119,8 +119,8 @@ class OwnProcess:
 
     # ------------------------------------------------------------------ serving
 
-    async def start(self, settings: Settings) -> None:
-        """See `Serving`."""
+    async def start(self, settings: Settings, *, declares: bool = True) -> None:
+        """See `Serving`. Without `declares` it follows a process that had declared the limits."""
         await self.context.__aenter__()
         self._entered = True
         with contextlib.suppress(StoreError):  # the heartbeat says it as soon as it can
@@ -128,7 +128,7 @@ class OwnProcess:
         self._advise(advice.on_modules(settings))
         self._advise(advice.on_queues(settings, await self._served_by_all()))
         await self._advise_on_schedules(settings)
-        self.apply(settings)
+        self.apply(settings, declares=declares)
 
     async def _served_by_all(self) -> set[str]:
         with contextlib.suppress(StoreError):
@@ -162,7 +162,7 @@ class OwnProcess:
         self.scanners.update(scanners)
         return problems
 
-    def apply(self, settings: Settings) -> None:
+    def apply(self, settings: Settings, *, declares: bool = True) -> None:
         """See `Serving`."""
         self._settings = settings
         # Of what is claimed and what jobs enqueue, be it more or less than before.
@@ -170,7 +170,7 @@ class OwnProcess:
         if settings is not self._advised_on:
             advise = partial(self._advise_on_schedules, settings)
             self.context.duties.begin("advice on schedules", advise, vital=False)
-        self.supervisor.apply(self._share(settings.served))
+        self.supervisor.apply(self._share(settings.served), declares=declares)
 
     async def applied(self) -> None:
         """Nothing to wait for."""

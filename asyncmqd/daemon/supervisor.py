@@ -29,20 +29,24 @@ class Supervisor:
         self._to_begin: deque[QueueSupervisor] = deque()
         self._beginning: asyncio.Task[None] | None = None
 
-    def apply(self, wanted: Mapping[str, QueueOptions]) -> None:
-        """Serve these queues, like this, and no others. Returns at once: removed ones drain."""
+    def apply(self, wanted: Mapping[str, QueueOptions], *, declares: bool = True) -> None:
+        """Serve these queues, like this, and no others. Returns at once: removed ones drain.
+
+        Without `declares`, the limits over all daemons of new queues were declared before.
+        """
         for name, served in self.queues.items():
             if name not in wanted:
                 served.stop()
         for name, options in wanted.items():
             present = self.queues.get(name)
             if present is None or present.over:
-                self._start(name, options)
+                self._start(name, options, declares)
             else:
                 present.change(options)
 
-    def _start(self, queue: str, options: QueueOptions) -> None:
-        served = QueueSupervisor(queue, self._context, options, self._scanners)
+    def _start(self, queue: str, options: QueueOptions, declares: bool) -> None:
+        context, scanners = self._context, self._scanners
+        served = QueueSupervisor(queue, context, options, scanners, declares=declares)
         self.queues[queue] = served
         self._to_begin.append(served)
         if self._beginning is None or self._beginning.done():

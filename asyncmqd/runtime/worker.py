@@ -31,8 +31,8 @@ class Worker:
 
     `scanners` run beside it: those that `options` name, or others. `slots` and `limiter` may be
     given, to share them; otherwise they are made from the options. With `declares`, those of its
-    limits that hold over all daemons are declared; else those that others declared hold. Create it
-    in the event loop that runs it.
+    limits that hold over all daemons are declared; else those that others declared hold. One that
+    `resumes` follows a worker that had declared them. Create it in the event loop that runs it.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Worker:
         slots: Slots | None = None,
         limiter: RateLimiter | None = None,
         declares: bool = False,
+        resumes: bool = False,
     ) -> None:
         self.queue = check_queue_name(queue)
         self.context = context
@@ -62,7 +63,10 @@ class Worker:
             self._scanner,
         )
         self._declares = declares
-        self.declare_limits()
+        if resumes:
+            self._claims.declaring.resume(options.shared_limits)
+        else:
+            self.declare_limits()
 
     # ------------------------------------------------------------------ life
 
@@ -143,6 +147,11 @@ class Worker:
         if self._declares:
             self._claims.declaring.declare(self.options.shared_limits)
             self._claims.ring()
+
+    @property
+    def undeclared(self) -> bool:
+        """Whether the store was not told yet of the limits that hold over all daemons."""
+        return self._claims.declaring.is_pending
 
     def adjust(self, options: QueueOptions) -> None:
         """Take other numbers and schedules in place; running jobs and limiter tokens stay.

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from asyncmqd.domain.shared_limits import SharedLimits
 from tests.daemon.family import LONG_LEASES, MAIL, TWO, children_of, gone, runners
 from tests.daemon.harness import LIMIT, Notified, until
 
@@ -163,3 +164,28 @@ def test_so_it_is_at_the_start_of_the_daemon(daemon, file, place):
     (place / "wait").unlink()
     d.wait()
     assert "exit code 3 while it was started\n" in d.stderr
+
+
+def test_children_keep_to_one_limit_and_a_new_one_leaves_a_newer_limit_as_it_is(daemon, store):
+    limited = MAIL + "global_concurrency = 3\n"
+    d = daemon(store.url, limited, top=TWO).start()
+    store.add("mail", "hold", [f"{n}" for n in range(9)])
+    until(lambda: len(d.lines("began")) == 3)
+    assert d.ask("status")["queues"]["mail"]["limits"]["held"] == 3
+    newer = SharedLimits(concurrency=5)
+    store.do(lambda backend: backend.declare_limits("mail", newer, "another"))
+    until(lambda: len(d.lines("began")) == 5)
+    victim, _ = children_of(d)
+    os.kill(victim, signal.SIGKILL)
+    d.wait_for("process.started", count=3)
+    until(lambda: store.counts("mail").active == 5)
+    outlook = store.do(lambda backend: backend.outlook(["mail"]))["mail"]
+    assert (outlook.limits.limits, outlook.limits.by) == (newer, "another")
+    d.configure(limited.replace("3", "4"), top=TWO)
+    d.ask("reload")
+    d.open_gate()
+    until(lambda: len(d.lines()) == 9)
+    until(lambda: store.counts("mail").completed == 9)
+    shown = d.ask("status")["queues"]["mail"]["limits"]
+    assert (shown["concurrency"], shown["held"]) == (4, 0)
+    assert d.stop() == 0

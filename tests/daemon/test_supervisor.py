@@ -10,10 +10,12 @@ from uuid import uuid4
 import pytest
 
 from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime.process.context import ProcessContext
 from tests.eventually import eventually
@@ -146,3 +148,58 @@ async def test_a_removed_queue_leaves_nothing_to_the_collector(context):
         return not supervisor.queues and not any(each() for each in served)
 
     await eventually(freed, 2.0)
+
+
+LIMITED = QueueOptions(global_concurrency=2, drain_timeout=60)
+NEWER = SharedLimits(concurrency=5)
+
+
+async def _in_force(context: ProcessContext) -> SharedLimits | None:
+    found = (await context.backend.outlook(["mail"]))["mail"].limits
+    return None if found is None else found.limits
+
+
+async def _crash(keeper: QueueSupervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the worker fail, and another one serve."""
+    worker = keeper.worker
+    assert worker is not None
+
+    def fail(view: object) -> None:
+        raise RuntimeError("an error of ours")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("asyncmqd.runtime.claiming.loop.next_step", fail)
+        worker.wake()
+        await eventually(lambda: _is(keeper.worker is not worker))
+    await eventually(lambda: _is(keeper.worker is not None and keeper.worker.claiming))
+
+
+async def _is(value: bool) -> bool:
+    return value
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_worker_that_follows_a_crashed_one_leaves_newer_limits_as_they_are(
+    context, monkeypatch, lost
+):
+    monkeypatch.setattr("asyncmqd.daemon.queue_supervisor.FIRST_PAUSE", 0.01)
+    supervisor = Supervisor(context)
+    supervisor.apply({"mail": LIMITED})
+
+    async def declared() -> bool:
+        return await _in_force(context) == LIMITED.shared_limits
+
+    await eventually(declared)
+    (keeper,) = supervisor.queues.values()
+    if lost:  # the store is emptied meanwhile: then what was declared before holds again
+        context.backend._store.queues.clear()
+    else:
+        await context.backend.declare_limits("mail", NEWER, "another")
+    await _crash(keeper, monkeypatch)
+    job = NewJob(id="a", payload=encode_spec(JobSpec(id="a", task="wait")))
+    await context.backend.add("mail", [job])
+    await eventually(lambda: _is(supervisor.running == 1))
+    assert await _in_force(context) == (LIMITED.shared_limits if lost else NEWER)
+    supervisor.apply({"mail": LIMITED})  # a reload that changes nothing declares all the same
+    await eventually(declared)
+    await asyncio.gather(supervisor.stop(), supervisor.hand_back())

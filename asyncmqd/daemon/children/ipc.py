@@ -37,6 +37,7 @@ class Order(msgspec.Struct, omit_defaults=True):
     id: int
     name: OrderName
     settings: msgspec.Raw = msgspec.Raw(b"null")
+    declares: bool = True  # of "serve": no child before it has declared the limits of these
 
 
 class Answer(msgspec.Struct, omit_defaults=True):

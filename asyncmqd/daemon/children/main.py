@@ -132,6 +132,7 @@ class Child:
         self._wanted = self._settings = settings  # those of the last order, and those in force
         self._beat_every = beat
         self._started = False
+        self._declares = True  # the limits of these settings, at the start
         self._starting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -216,6 +217,7 @@ class Child:
         error = ""
         match order.name:
             case "serve":
+                self._declares = order.declares
                 error = await self._start(unpacked(bytes(order.settings)))
             case "prepare":
                 problems = await self._own.import_scanners(unpacked(bytes(order.settings)))
@@ -246,7 +248,7 @@ class Child:
         except StoreError as error:
             return str(error)
         self._started = True
-        await self._own.start(self._settings)  # which may be newer by now
+        await self._own.start(self._settings, declares=self._declares)  # they may be newer by now
         return ""
 
     async def _apply(self, settings: Settings) -> Problems:
@@ -259,7 +261,7 @@ class Child:
         if problems:
             self.end(told(problems))
             return problems
-        self._settings = settings
+        self._settings, self._declares = settings, True
         set_level(settings.log_level)
         if self._started and self._stopping is None:
             self._own.apply(settings)

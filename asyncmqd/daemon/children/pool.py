@@ -126,7 +126,8 @@ class ChildPool:
         self._settings = settings
         self._drain_limit = max(self._drain_limit, _longest_drain(settings))
         data = packed(settings)
-        self._applying = [child.ask("apply", data) for child in self._loaded()]
+        told = (each.apply(settings, data) for each in self._supervisors)
+        self._applying = [each for each in told if each is not None]
 
     async def applied(self) -> None:
         """See `Serving`. One that hangs is not waited for."""

@@ -100,7 +100,9 @@ class ChildProcess:
         self.last_well = clock.monotonic()
         return answer
 
-    def ask(self, name: OrderName, settings: bytes = b"null") -> asyncio.Future[Answer]:
+    def ask(
+        self, name: OrderName, settings: bytes = b"null", *, declares: bool = True
+    ) -> asyncio.Future[Answer]:
         """Give an order. The future raises ChildGone if no answer will come."""
         id = next(self._ids)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -110,7 +112,7 @@ class ChildProcess:
         if self._writer is None or self._listening is None or self._listening.done():
             self._give_up()
         else:
-            self._writer.write(pack(Order(id, name, msgspec.Raw(settings))))
+            self._writer.write(pack(Order(id, name, msgspec.Raw(settings), declares)))
         return answer
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:

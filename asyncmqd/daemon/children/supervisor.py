@@ -60,6 +60,7 @@ class ChildSupervisor:
         self._spawn = spawn
         self._settings = settings
         self._ready = False
+        self._declared: Settings | None = None  # whose limits over all daemons a child has told
         self._deaths = 0  # one soon after the other
         self._stopping = asyncio.Event()
 
@@ -89,6 +90,13 @@ class ChildSupervisor:
             return self.child.ask("stop")
         self.child.kill()  # it holds nothing yet
         return None
+
+    def apply(self, settings: Settings, data: bytes) -> asyncio.Future[Answer] | None:
+        """Have the child serve like this; None: there is none, and the next one will."""
+        if self.child is None or not self.child.loaded:
+            return None
+        self._declared = settings
+        return self.child.ask("apply", data)
 
     def kill(self) -> None:
         """End the child at once, if it still lives."""
@@ -189,7 +197,13 @@ class ChildSupervisor:
         """Have the child that has imported it serve; why it cannot. Raises ChildGone."""
         child = self.child
         assert child is not None
-        answer = await child.ask("serve", packed(self._settings()))
+        settings = self._settings()
+        declares, self._declared = settings is not self._declared, settings
+        try:
+            answer = await child.ask("serve", packed(settings), declares=declares)
+        except ChildGone:
+            self._declared = None if declares else self._declared
+            raise
         if not answer.error:
             self._ready = True
             self._tell("process.started", pid=child.pid)

@@ -38,6 +38,14 @@ class Declaring:
         if not self._unlimited or self.known is not None:
             self._pending = limits
 
+    def resume(self, limits: SharedLimits) -> None:
+        """These were declared by a worker or a process that this one follows.
+
+        A newer declaration stands. A store that has none takes these with the first claim.
+        """
+        if limits != NO_LIMITS:
+            self.known = DeclaredLimits(since=0.0, by=self._by, limits=limits)
+
     @property
     def is_pending(self) -> bool:
         """Whether the store is to be told before anything is claimed."""
