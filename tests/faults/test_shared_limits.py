@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import cycle
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import pytest
 
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import State
+from tests.cluster import Cluster
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon
 from tests.faults.ledger import QUEUE
 from tests.faults.test_redis import server
 from tests.scale import scaled
-from tests.servers import RedisServer
+from tests.servers import USUAL, RedisServer
 
 __all__ = ["server"]
 
@@ -162,3 +164,23 @@ def full_again(line: Sequence[tuple[float, int]], moment: float) -> float:
     if before and before[-1] == MOST:
         return 0.0
     return next((at - moment for at, number in line if at > moment and number == MOST), LASTS)
+
+
+@pytest.mark.row("L03", "two daemons on a Cluster under limits over all daemons")
+def test_limits_hold_on_a_cluster(place: Path, figure):
+    with Cluster(USUAL, place) as cluster, closing(Scene(place, cluster.url)) as scene:
+        limits = (
+            "concurrency = 8\nglobal_concurrency = 3\nglobal_rate_limit = 40\nglobal_burst = 4\n"
+        )
+        two = [scene.daemon(name, queue=limits).start() for name in "ab"]
+        scene.enqueue(40, task="nap", args=[0.02], batch=10)
+        scene.until_ran(40)
+        scene.verdict().check()
+        claims = sorted(each.started or 0.0 for each in ended(scene))
+        at_once = max(number for _, number in running(place, {}))
+        assert at_once <= 3
+        for first, begin in enumerate(claims):
+            for last in range(first, len(claims)):
+                assert last - first + 1 <= 4 + 40 * (claims[last] - begin) + 0.001
+        assert two[0].lines()
+        figure(f"{at_once} jobs at once (at most 3), {most_in_a_second(claims)} claims in a second")
