@@ -70,13 +70,10 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def resolve(backend: str | BaseBackend | None) -> BaseBackend:
     """The store meant by a URL, an instance or None."""
-    if isinstance(backend, BaseBackend):
-        return backend
     if backend is not None:
-        return instance(backend)
-    if isinstance(_default, BaseBackend):
-        return _default
-    return instance(*(_default or configured()))
+        return backend if isinstance(backend, BaseBackend) else instance(backend)
+    named = _default or configured()
+    return instance(*named) if isinstance(named, tuple) else named
 
 
 def configured() -> tuple[str, int]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr, replace
 
 from asyncmqd.backends.base import BaseBackend, StoreUncertain
 from asyncmqd.client.background import run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, in_doubt, outbox, send
 from asyncmqd.domain import clock
-from asyncmqd.domain.around import AROUND_ENQUEUE
+from asyncmqd.domain.around import AROUND_ENQUEUE, Kind
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
 from asyncmqd.domain.key import key_of
 from asyncmqd.domain.keywords import UniqueWhile
 from asyncmqd.domain.options import OF_CALL, keep_checked
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef
-from asyncmqd.domain.unique import Unique, of_call, of_unknown
+from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown
 
 _GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit
 
@@ -62,7 +63,11 @@ class PendingJob(msgspec.Struct, frozen=True):
     @property
     def headers(self) -> dict[str, str]:
         """Text by name that travels with the job: `JobRun.headers` of each run has it."""
-        return self.spec.headers
+        headers = self.spec.headers
+        if headers is None:  # of most jobs nobody asks for them
+            headers = {}
+            force_setattr(self.spec, "headers", headers)
+        return headers
 
     def new(self, payload_limit: int) -> NewJob:
         """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
@@ -84,6 +89,37 @@ class PendingJob(msgspec.Struct, frozen=True):
         )
 
 
+class Blank(msgspec.Struct, frozen=True):
+    """What jobs of a task and the same options have in common: read once for all of them."""
+
+    task: TaskDef | str
+    options: CallOptions
+    spec: JobSpec  # its id is empty where each job gets one of its own
+    delay: float
+    is_plain: bool  # the arguments decide neither a unique name nor a key
+
+    def filled(self, args: Iterable[Any], kwargs: dict[str, Any]) -> PendingJob:
+        """A job with these arguments.
+
+        Its id is made here: whoever sends the same job again sends the same id.
+        """
+        id = self.spec.id or clock.new_id()
+        spec = replace(self.spec, id=id, args=list(args), kwargs=kwargs)
+        if self.is_plain:
+            return PendingJob(self.options.queue, spec, self.delay)
+        task, options = self.task, self.options
+        if isinstance(task, str):
+            unique = of_unknown(task, options)
+        else:
+            args = tuple(args)
+            unique = of_call(task, args, kwargs, options)
+            if spec.key is None:
+                spec = replace(spec, key=key_of(task, args, kwargs))
+        if unique is not None:
+            spec = replace(spec, unique=unique.name.label)
+        return PendingJob(options.queue, spec, self.delay, unique)
+
+
 class Outgoing(msgspec.Struct, frozen=True):
     """Jobs that one call enqueues, as what is around it sees them."""
 
@@ -93,7 +129,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     def check(self) -> None:
         """Raise TypeError for a header that is no text: no worker could read the job."""
         for job in self.jobs:
-            for name, value in job.headers.items():
+            for name, value in (job.spec.headers or {}).items():
                 if not isinstance(name, str) or not isinstance(value, str):
                     kind = type(value).__name__
                     raise TypeError(f"headers: expected text by name, got {name!r}: {kind}")
@@ -102,37 +138,30 @@ class Outgoing(msgspec.Struct, frozen=True):
 def pending(
     task: TaskDef | str, args: Iterable[Any], kwargs: dict[str, Any], options: CallOptions
 ) -> PendingJob:
-    """Build a job of a task, or of a name of which this process knows no task.
+    """Build a job of a task, or of a name of which this process knows no task."""
+    return blank(task, options).filled(args, kwargs)
 
-    Its id is made here: whoever sends the same job again sends the same id.
-    """
-    key = options.key
-    if isinstance(task, str):
-        name, declared, unique = task, UNKNOWN, of_unknown(task, options)
-    else:
-        args = tuple(args)
-        name, declared, unique = task.name, task.options, of_call(task, args, kwargs, options)
-        if key is None and declared.key is not None:
-            key = key_of(task, args, kwargs)
+
+def blank(task: TaskDef | str, options: CallOptions) -> Blank:
+    """Read the options. Raises ValueError for a `ttl` that ends before the delay."""
+    name, declared = (task, UNKNOWN) if isinstance(task, str) else (task.name, task.options)
     delay = options.delay or 0.0
     spec = JobSpec(
-        id=options.job_id or clock.new_id(),
+        id=options.job_id or "",
         task=name,
-        args=list(args),
-        kwargs=kwargs,
         priority=declared.priority if options.priority is None else options.priority,
         retries=options.retries,
         timeout=options.timeout,
         ttl=declared.ttl if options.ttl is None else options.ttl,
-        unique=None if unique is None else unique.name.label,
-        key=key,
+        key=options.key,
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(
             f"ttl: expected more than the delay of {delay:g} s, or the job would"
             f" expire before it may start, got {spec.ttl:g}"
         )
-    return PendingJob(options.queue, spec, delay, unique)
+    has_key = options.key is None and declared.key is not None
+    return Blank(task, options, spec, delay, not (has_key or is_unique(options, declared)))
 
 
 def _handle(queue: str, job: PendingJob, backend: BaseBackend, added: Added) -> Job[Any]:
@@ -168,14 +197,12 @@ async def _add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> 
     return [_handle(queue, job, backend, added) for job, added in zip(jobs, answers, strict=True)]
 
 
-async def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
+def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Coroutine[Any, Any, Job[Any]]:
     """Add a job to a queue; concurrent calls share a round trip."""
     if AROUND_ENQUEUE:
         outgoing = Outgoing(queue, [job])
-        async with AROUND_ENQUEUE.inside(outgoing, "plain", "async"):
-            outgoing.check()
-            return await _add_one(backend, queue, job)
-    return await _add_one(backend, queue, job)
+        return _add_outgoing(backend, outgoing, "plain", "async")
+    return _add_one(backend, queue, job)
 
 
 async def _add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
@@ -191,12 +218,13 @@ def add_one_sync(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
             return run_sync(_add_one(backend, queue, job), limit)
         outgoing = Outgoing(queue, [job])
         with AROUND_ENQUEUE.plain(outgoing):
-            return run_sync(_add_outgoing(backend, outgoing), limit)
+            return run_sync(_add_outgoing(backend, outgoing, "async"), limit)
     except StoreUncertain as error:
         raise (error if error.job_ids else in_doubt(error, [job.spec.id])) from error.__cause__
 
 
-async def _add_outgoing(backend: BaseBackend, outgoing: Outgoing) -> Job[Any]:
-    async with AROUND_ENQUEUE.inside(outgoing, "async"):
+async def _add_outgoing(backend: BaseBackend, outgoing: Outgoing, *kinds: Kind) -> Job[Any]:
+    """Inside of what the application has put round an enqueue, as far as it is of these kinds."""
+    async with AROUND_ENQUEUE.inside(outgoing, *kinds):
         outgoing.check()
         return await _add_one(backend, outgoing.queue, outgoing.jobs[0])

@@ -118,7 +118,8 @@ class Queue(OfStore):
         TypeError for an option with the name of a parameter that has no value, and ValueError if
         the task's options name another queue.
         """
-        return await self._add(self._pending(task, args, kwargs or {}, options))
+        job = self._pending(task, args, kwargs or {}, options)
+        return await add_one(self.backend, self.name, job)
 
     @overload
     def add_sync(
@@ -167,9 +168,6 @@ class Queue(OfStore):
         definition.check_call(args, kwargs)
         definition.check_options(args, kwargs, options)
         return pending(definition, args, kwargs, call)
-
-    async def _add(self, job: PendingJob) -> Job[Any]:
-        return await add_one(self.backend, self.name, job)
 
     async def add_bulk(self, jobs: Iterable[PendingJob]) -> list[Job[Any]]:
         """Enqueue many jobs made by `task.job(...)`, in order: one round trip for each 10,000.

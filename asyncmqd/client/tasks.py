@@ -17,11 +17,12 @@ from asyncmqd.client.job import Job
 from asyncmqd.client.known import warn_of_main
 from asyncmqd.client.pending import (
     NO_OPTIONS,
+    Blank,
     CallOptions,
     PendingJob,
     add_one,
     add_one_sync,
-    pending,
+    blank,
 )
 from asyncmqd.client.refs import PublicURL, store_of
 from asyncmqd.domain.keywords import CallKeywords, DecoratorKeywords
@@ -57,6 +58,7 @@ class Task(Generic[Params, Result_co]):
         self.definition = definition
         self._options = options
         self._backend = backend
+        self._is_of_main = definition.name.startswith("__main__.")
         self.__name__ = definition.name  # a partial has none
         # Doctest, Sphinx and whoever asks for hints see the function.
         functools.update_wrapper(self, definition.function, updated=())
@@ -114,7 +116,11 @@ class Task(Generic[Params, Result_co]):
         Raises TypeError if the function cannot be called with these arguments.
         """
         self.definition.check_call(args, kwargs)
-        return pending(self.definition, args, kwargs, self._options)
+        return self._blank.filled(args, kwargs)
+
+    @functools.cached_property
+    def _blank(self) -> Blank:
+        return blank(self.definition, self._options)
 
     # Real coroutine functions, for frameworks ask `inspect` whether they are to await a call.
 
@@ -141,12 +147,12 @@ class Task(Generic[Params, Result_co]):
         job = self.job(*args, **kwargs)
         return add_one_sync(self._store(), self._queue_of(job), job)
 
-    async def _add(self, job: PendingJob) -> Job[Result_co]:
-        return await add_one(self._store(), self._queue_of(job), job)
+    def _add(self, job: PendingJob) -> Coroutine[Any, Any, Job[Result_co]]:
+        return add_one(self._store(), self._queue_of(job), job)
 
     def _store(self) -> BaseBackend:
         store = store_of(self._backend)
-        if self.name.startswith("__main__."):
+        if self._is_of_main:
             warn_of_main(self.name, store)
         return store
 

@@ -30,7 +30,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     instant: Annotated[datetime, msgspec.Meta(tz=True)] | None = None  # of that repeatable, in UTC
     unique: str | None = None  # its name, for people; stores compare `NewJob.unique`
     key: str | None = None  # whose it is, for its run; stores keep `NewJob.key`
-    headers: dict[str, str] = msgspec.field(default_factory=dict)  # from what is round an enqueue
+    headers: dict[str, str] | None = None  # from what is round an enqueue
 
 
 class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -46,11 +46,14 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str = ""  # whose it is; empty: nobody's
 
 
+Outcome = Literal["new", "existed"]
+
+
 class Added(msgspec.Struct, frozen=True, gc=False):
     """What a store says of one job to add."""
 
     id: str  # of the job that the queue has now: of a name that is held, the holder
-    outcome: Literal["new", "existed"]
+    outcome: Outcome
 
     @property
     def is_new(self) -> bool:

@@ -21,14 +21,14 @@ _LONGEST_LABEL = 200  # characters
 _encoder = msgspec.json.Encoder(enc_hook=written, order="deterministic")
 
 
-class UniqueName(msgspec.Struct, frozen=True):
+class UniqueName(msgspec.Struct, frozen=True, gc=False):
     """The name of one job."""
 
     label: str  # for people
     digest: str  # SHA-256, in hexadecimal
 
 
-class Unique(msgspec.Struct, frozen=True):
+class Unique(msgspec.Struct, frozen=True, gc=False):
     """How one job is unique."""
 
     name: UniqueName
@@ -52,6 +52,18 @@ class Asked(Protocol):
         """See `TaskOptions`."""
 
 
+def is_unique(asked: Asked, declared: TaskOptions) -> bool:
+    """Whether jobs have names at all, whatever their arguments are.
+
+    Raises ValueError for `unique_for` or `unique_while` of jobs of which nothing says `unique`.
+    """
+    if asked.unique is not None:
+        return bool(asked.unique)
+    if declared.unique is None:
+        _refuse_alone(asked)
+    return bool(declared.unique)
+
+
 def of_call(
     task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any], asked: Asked
 ) -> Unique | None:
@@ -60,22 +72,20 @@ def of_call(
     Raises NotSerialisable for a value that JSON cannot carry, and ValueError for a name that is
     none.
     """
+    if not is_unique(asked, task.options):
+        return None
     if asked.unique is None:
         name = _declared(task, args, kwargs)
     elif isinstance(asked.unique, str):
         name = _of_text(asked.unique)
     else:
-        name = _of_arguments(task, args, kwargs) if asked.unique else None
-    if name is None:
-        _refuse_alone(asked, declared=task.options.unique is not None)
-        return None
-    return _unique(name, asked, task.options)
+        name = _of_arguments(task, args, kwargs)
+    return None if name is None else _unique(name, asked, task.options)
 
 
 def of_unknown(task: str, asked: Asked) -> Unique | None:
     """The same for a task that this process does not know: only a text can be the name."""
-    if not asked.unique:
-        _refuse_alone(asked, declared=False)
+    if not is_unique(asked, UNKNOWN):
         return None
     if not isinstance(asked.unique, str):
         raise ValueError(
@@ -85,13 +95,12 @@ def of_unknown(task: str, asked: Asked) -> Unique | None:
     return _unique(_of_text(asked.unique), asked, UNKNOWN)
 
 
-def _refuse_alone(asked: Asked, *, declared: bool) -> None:
+def _refuse_alone(asked: Asked) -> None:
     """Elsewhere such an option alone makes a job unique; here it would do nothing, unnoticed."""
-    if asked.unique is None and not declared:
-        if asked.unique_for:
-            raise ValueError(f"unique_for: {ALONE}")
-        if asked.unique_while:
-            raise ValueError(f"unique_while: {ALONE}")
+    if asked.unique_for:
+        raise ValueError(f"unique_for: {ALONE}")
+    if asked.unique_while:
+        raise ValueError(f"unique_while: {ALONE}")
 
 
 def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:
@@ -108,9 +117,7 @@ def _of_text(text: str) -> UniqueName:
 
 
 def _declared(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> UniqueName | None:
-    declared = task.options.unique
-    if not declared:
-        return None
+    declared: Any = task.options.unique
     if declared is True:
         return _of_arguments(task, args, kwargs)
     if isinstance(declared, str):

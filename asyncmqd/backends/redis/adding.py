@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from asyncmqd.backends.base import PAGE, StoreUncertain
@@ -13,10 +14,13 @@ from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.encoding import micros
 from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.backends.redis.scripts import WAIT, Command, Late, call
-from asyncmqd.domain.job import Added, NewJob
+from asyncmqd.domain.job import Added, NewJob, Outcome
 from asyncmqd.domain.states import State
 
 REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
+_OUTCOMES: tuple[Outcome, ...] = ("existed", "new")  # by what the scripts say
+
+_unique_of, _key_of = attrgetter("unique"), attrgetter("key")
 
 
 def _pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
@@ -40,27 +44,25 @@ class Adding:
         self._address = address
         self._queue = queue
         self._base = base
-        self._named = any(job.unique or job.key for job in jobs)
+        self._named = any(map(_unique_of, jobs)) or any(map(_key_of, jobs))
         self._pages = _named_pages(jobs) if self._named else _pages(jobs)
-        # Of each page for itself: a job that is not added leaves its payload to no other of its id.
-        self._sent = [large.sent_ahead(base, page) for page in self._pages]
         self._ahead = 0  # commands before those that add
 
     def commands(self, ahead: Sequence[Late] = (), queues: str = "") -> list[Command | Late]:
         """All in one write; `queues` is the key of the set of all queues, if one may name it."""
-        before = [*(part for _, parts in self._sent for part in parts), *ahead]
+        before: list[Command | Late] = []
+        calls: list[Command | Late] = []
+        for page in self._pages:
+            # Of each for itself: a job that is not added leaves its payload to no other of its id.
+            mark, parts = large.sent_ahead(self._base, page)
+            before += parts
+            calls.append(partial(self._call, page, mark, queues))
+        before += ahead
         self._ahead = len(before)
-        return [
-            *before,
-            *(
-                partial(self._call, page, mark, queues)
-                for page, (mark, _) in zip(self._pages, self._sent, strict=True)
-            ),
-            *self._wait(),
-        ]
+        return [*before, *calls, *self._wait()]
 
     def _call(self, page: Sequence[NewJob], mark: str, queues: str) -> Command:
-        args = (arg for job in page for arg in large.args_of(job, mark))
+        args = [arg for job in page for arg in large.args_of(job, mark)]
         keys = [self._base, queues] if queues else [self._base]
         head = (self._queue, mark)
         if self._named:
@@ -75,9 +77,11 @@ class Adding:
 
         One that is no master any more by then answers with an error.
         """
-        limit = min(REPLICAS_TIMEOUT, self._address.timeout / 2)
         least = self._address.min_replicas
-        return [(WAIT, least, round(limit * 1_000))] if least else []
+        if not least:
+            return []
+        limit = min(REPLICAS_TIMEOUT, self._address.timeout / 2)
+        return [(WAIT, least, round(limit * 1_000))]
 
     def answers(self, replies: Sequence[Any]) -> list[Added]:
         """What became of each job. Raises StoreUncertain if too few replicas have them."""
@@ -109,10 +113,7 @@ class Adding:
 
 def _added(jobs: Sequence[NewJob], page: Sequence[Any]) -> list[Added]:
     """What one script says of its jobs."""
-    ids = [job.id for job in jobs]
     if jobs[0].unique:
-        id, *page = page
-        ids = [id.decode()]
-    return [
-        Added(id, "new" if answer == 1 else "existed") for id, answer in zip(ids, page, strict=True)
-    ]
+        id, answer = page
+        return [Added(id.decode(), _OUTCOMES[answer])]
+    return [Added(job.id, _OUTCOMES[answer]) for job, answer in zip(jobs, page, strict=True)]

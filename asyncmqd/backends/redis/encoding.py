@@ -69,7 +69,8 @@ def pages(ids: Sequence[str], items: Sequence[Item]) -> Iterator[Sequence[Item]]
 
 def job_args(job: NewJob) -> tuple[Argument, ...]:
     """Of add.lua and fire.lua."""
-    return job.id, f"{job.priority:03}", micros(max(job.delay, 0.0)), job.payload
+    delay = micros(job.delay) if job.delay > 0 else 0
+    return job.id, f"{job.priority:03}", delay, job.payload
 
 
 def keys_arg(jobs: Sequence[NewJob]) -> bytes:

@@ -34,14 +34,16 @@ def _is_large(job: NewJob) -> bool:
 def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
     """The mark of these jobs, and the commands that send large payloads; empty without such."""
     large = [job for job in jobs if _is_large(job)]
-    mark = f"part:{clock.nonce()}:" if large else ""
+    if not large:
+        return "", []
+    mark = f"part:{clock.nonce()}:"
     return mark, [partial(_set, f"{base}{mark}{job.id}", job) for job in large]
 
 
 def args_of(job: NewJob, mark: str) -> tuple[Argument, ...]:
     """Of add.lua: in the place of a payload that was sent ahead stands the mark."""
     args = job_args(job)
-    return (*args[:-1], mark) if _is_large(job) else args
+    return (*args[:-1], mark) if mark and _is_large(job) else args
 
 
 def _set(key: str, job: NewJob) -> Command:

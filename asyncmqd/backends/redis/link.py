@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -21,6 +21,8 @@ from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.faults import FAULTS, has_refused, says_elsewhere, to_store_error
 from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, Late, made, teach
 
+_is_error = Exception.__instancecheck__  # `isinstance`, for `map` and `filter`
+
 
 class Trip:
     """A call on its way: its time limit, and whether the server may have got any of it.
@@ -28,13 +30,10 @@ class Trip:
     `lost`: an earlier try may have done it, and its answer did not come.
     """
 
-    __slots__ = ("given_up", "limit", "lost", "sent")
-
-    def __init__(self) -> None:
-        self.sent = False
-        self.lost = False
-        self.given_up = False
-        self.limit: asyncio.Timeout | None = None
+    sent = False
+    lost = False
+    given_up = False
+    limit: asyncio.Timeout | None = None
 
     def give_up(self) -> None:
         """End it now, unless its own time is up already."""
@@ -54,7 +53,13 @@ class Link(abc.ABC):
         self.on_distrust: Callable[[], None] = lambda: None
         """Called when the old connections turn out to lead nowhere, or to the wrong server."""
 
-    async def run(self, *commands: Command | Late, again: bool = False) -> list[Any]:
+    def run(self, *commands: Command | Late, again: bool = False) -> Coroutine[Any, Any, list[Any]]:
+        """The same as `run_all`."""
+        return self.run_all(commands, again=again)
+
+    async def run_all(
+        self, commands: Sequence[Command | Late], *, again: bool = False
+    ) -> list[Any]:
         """Send commands in one write; the reply to each. Raises StoreError if one of them fails.
 
         A script that a server does not have, because it is new or was told to forget, is sent in
@@ -63,10 +68,9 @@ class Link(abc.ABC):
         """
         trip = Trip()
         replies = await self._travel(trip, commands, again)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                told = self.error(reply, sent=True, lost=trip.lost)
-                raise told from told.__cause__
+        for reply in filter(_is_error, replies):
+            told = self.error(reply, sent=True, lost=trip.lost)
+            raise told from told.__cause__
         return replies
 
     async def _travel(
@@ -76,9 +80,7 @@ class Link(abc.ABC):
             departure.has_begun = lambda: trip.sent
         try:
             async with asyncio.timeout(self._address.timeout) as trip.limit, self._free:
-                if again:
-                    return await self._send_twice(trip, commands)
-                return await self._send_all(trip, commands)
+                return await self._send_all(trip, commands, again)
         except FAULTS as error:
             told = self.error(self._reason(trip, error), sent=trip.sent, lost=trip.lost)
             raise told from told.__cause__
@@ -90,29 +92,39 @@ class Link(abc.ABC):
             self.distrust(silent=True)
         return error
 
-    async def _send_twice(self, trip: Trip, commands: Sequence[Command | Late]) -> list[Any]:
+    async def _send_all(
+        self, trip: Trip, commands: Sequence[Command | Late], again: bool
+    ) -> list[Any]:
         try:
-            replies = await self._send_all(trip, commands)
+            replies = await self._send(trip, commands)
+            if not any(map(_is_error, replies)):
+                return replies
+            await self._send_unknown(trip, commands, replies)
         except (LostConnection, RedisClusterException, OSError) as error:
+            if not again:
+                raise
             trip.lost = trip.sent and not has_refused(error)
-            return await self._send_all(trip, commands)
-        if any(map(says_elsewhere, replies)):
-            trip.lost = not all(map(says_elsewhere, replies))  # it may have done some
-            return await self._send_all(trip, commands)
+            return await self._send_all(trip, commands, again=False)
+        elsewhere = [says_elsewhere(reply) for reply in replies]
+        if any(elsewhere):
+            self.distrust()
+            if again:
+                trip.lost = not all(elsewhere)  # it may have done some
+                return await self._send_all(trip, commands, again=False)
         return replies
 
-    async def _send_all(self, trip: Trip, commands: Sequence[Command | Late]) -> list[Any]:
-        replies = await self._send(trip, commands)
+    async def _send_unknown(
+        self, trip: Trip, commands: Sequence[Command | Late], replies: list[Any]
+    ) -> None:
+        """Send the scripts that the server does not have in full, and take those replies."""
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            # Replicas confirmed what came before those scripts: wait for them anew.
-            unknown += [at for at, command in enumerate(commands) if made(command)[0] == WAIT]
-            again = await self._send(trip, [teach(made(commands[at])) for at in unknown])
-            for at, reply in zip(unknown, again, strict=True):
-                replies[at] = reply
-        if any(map(says_elsewhere, replies)):
-            self.distrust()
-        return replies
+        if not unknown:
+            return
+        # Replicas confirmed what came before those scripts: wait for them anew.
+        unknown += [at for at, command in enumerate(commands) if made(command)[0] == WAIT]
+        again = await self._send(trip, [teach(made(commands[at])) for at in unknown])
+        for at, reply in zip(unknown, again, strict=True):
+            replies[at] = reply
 
     def error(self, error: Exception, *, sent: bool = False, lost: bool = False) -> StoreError:
         """What the contract calls this error; see `to_store_error`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,15 +59,25 @@ class RedisServer(BaseBackend):
     def _call(self, name: str, queue: str, *args: Argument) -> Command:
         return call(name, [self._base(queue)], args)
 
-    async def _run(self, *commands: Command | Late, again: bool = False) -> list[Any]:
-        link = self._link
+    def _run(self, *commands: Command | Late) -> Coroutine[Any, Any, list[Any]]:
+        return self._run_all(commands)
+
+    def _run_all(
+        self, commands: Sequence[Command | Late], *, again: bool = False
+    ) -> Coroutine[Any, Any, list[Any]]:
+        link = self._ways.here().link
         if self._connected:
-            return await link.run(*commands, again=again)
-        # Before it is connected the limit is one for both.
+            return link.run_all(commands, again=again)
+        return self._connect_and_run(link, commands, again)
+
+    async def _connect_and_run(
+        self, link: Link, commands: Sequence[Command | Late], again: bool
+    ) -> list[Any]:
+        # The limit is one for both.
         try:
             async with asyncio.timeout(self._address.timeout):
                 await self.connect()
-                return await link.run(*commands, again=again)
+                return await link.run_all(commands, again=again)
         except TimeoutError as error:
             raise link.error(error) from None
 

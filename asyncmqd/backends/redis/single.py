@@ -35,23 +35,23 @@ class Single(Link):
 
     async def _send(self, trip: Trip, commands: Sequence[Command | Late]) -> list[Any]:
         # Not redis-py's pipeline: it costs three times the CPU of the round trip itself.
-        await self._disconnect_discarded()
+        if self._discarded:
+            await self._disconnect_discarded()
         connection = self._idle.pop() if self._idle else self._connect()
-        generation, fresh = self._generation, not connection.is_connected
-        sent = False  # by this connection, while `trip.sent` may tell of one before
+        generation, fresh = self._generation, False
         self._under_way.add(trip)
         try:
-            await _freshen(connection)
-            trip.sent = sent = True
+            fresh = await _is_fresh(connection)
+            trip.sent = True
             for packed in _packed(commands):
                 await connection.send_packed_command(packed, check_health=False)
-            replies = [await _reply(connection) for _ in commands]
+            replies = await _replies(connection, len(commands))
         except BaseException as error:
             # A reply to what was cut short must never be read as the reply to something else.
             await connection.disconnect(nowait=True)
             # A server that has enough connections refuses a new one and says why, or the reason is
             # lost: what was written had the connection reset. The others are as good as before.
-            alone = turns_away(error) or (fresh and sent)
+            alone = turns_away(error) or fresh
             if isinstance(error, LostConnection) and not alone:
                 self.distrust()  # the others lead to the same dead or demoted server
             raise
@@ -139,16 +139,21 @@ def _packed(commands: Sequence[Command | Late]) -> Iterator[bytes]:
         yield b"".join(pieces)
 
 
-async def _freshen(connection: AbstractConnection) -> None:
-    """Connect, also when the server has closed the connection meanwhile."""
-    if connection.is_connected and await connection.can_read():
+async def _is_fresh(connection: AbstractConnection) -> bool:
+    """Connect, also when the server has closed the connection meanwhile; whether it had to."""
+    if connection.is_connected:
+        if not await connection.can_read():
+            return False
         await connection.disconnect(nowait=True)
-    if not connection.is_connected:
-        await connect(connection)
+    await connect(connection)
+    return True
 
 
-async def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
+async def _replies(connection: AbstractConnection, count: int) -> list[Any]:
+    replies: list[Any] = []
+    while len(replies) < count:
+        try:
+            replies.append(await connection.read_response())
+        except ResponseError as error:
+            replies.append(error)
+    return replies

@@ -46,11 +46,10 @@ class RedisBackend(RedisRegistry):
             return []
         adding = Adding(self._address, queue, self._base(queue), jobs)
         if self._clustered:
-            ahead = [partial(self._known, queue)]
-            replies = await self._run(*adding.commands(ahead), again=True)
+            commands = adding.commands([partial(self._known, queue)])
         else:
-            replies = await self._run(*adding.commands(queues=self._queues), again=True)
-        return adding.answers(replies)
+            commands = adding.commands(queues=self._queues)
+        return adding.answers(await self._run_all(commands, again=True))
 
     async def turn(
         self,

@@ -32,7 +32,7 @@ class JobRun:
         self.job = job  # what `current_job()` returns: id, queue, task, attempt, deadline, log
         self.args = tuple(args)  # as the task gets them
         self.kwargs = dict(kwargs)
-        self.headers = spec.headers  # what `@around_enqueue` gave the job on its way
+        self.headers = spec.headers or {}  # what `@around_enqueue` gave the job on its way
         self.outcome: RunOutcome | None = None  # None until the task has ended
         self.result: Any = None  # what it returned
         self._why_stopped = why_stopped
