@@ -167,13 +167,15 @@ class _Call(Generic[Result]):
     def result(self, limit: float | None) -> Result:
         """Wait for it. Raises what it raises, StoreError and StoreUncertain."""
         over = None if limit is None else clock.monotonic() + limit
-        while not self._wait(over):
-            if not self._thread.serves():
-                self.give_up()
-            elif over is not None and clock.monotonic() >= over:
-                self._end(None, self._late(f"within {limit:g} s"))
-                with contextlib.suppress(RuntimeError):  # closed in this moment
-                    self._thread.loop.call_soon_threadsafe(self._cancel)
+        try:
+            while not self._wait(over):
+                if not self._thread.serves():
+                    self.give_up()
+                elif over is not None and clock.monotonic() >= over:
+                    self._abandon(f"within {limit:g} s")
+        except BaseException:  # of a signal, or of a greenlet's time limit
+            self._abandon("before its caller was interrupted")
+            raise
         try:
             if self._error is not None:
                 raise self._error
@@ -198,6 +200,12 @@ class _Call(Generic[Result]):
         if self._task is None:
             return StoreError(f"not begun {when}")
         return StoreUncertain(f"no answer {when}")
+
+    def _abandon(self, when: str) -> None:
+        """Nobody waits for it any more: without this, a wait for a result might never end."""
+        self._end(None, self._late(when))
+        with contextlib.suppress(RuntimeError):  # closed in this moment
+            self._thread.loop.call_soon_threadsafe(self._cancel)
 
     def give_up(self) -> None:
         """The thread has ended."""

@@ -132,6 +132,7 @@ class Waits:
 
     async def _serve(self, backend: BaseBackend) -> None:
         """As long as anybody waits."""
+        self._failing = None  # an outage in which all gave up waiting may be over for hours
         try:
             while self._waiting:
                 try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncmqd
@@ -56,7 +56,7 @@ class Daemon:
             settings.control_socket, self, group_operates=settings.control_group == "operate"
         )
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()  # what signals have begun
 
     # ------------------------------------------------------------------ life
 
@@ -89,11 +89,16 @@ class Daemon:
             case Command.RELOAD:
                 self._reloader.request()
             case Command.DUMP:
-                self._tasks.append(asyncio.create_task(self._status.dump()))
+                self._begin(self._status.dump())
             case Command.STOP:
-                self._tasks.append(asyncio.create_task(self._hand_back_now()))
+                self._begin(self._hand_back_now())
             case _:
                 pass
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)  # somebody may ask for the state every minute
 
     # ------------------------------------------------------------------ starting
 

@@ -109,6 +109,37 @@ async def test_what_is_not_answered_in_time_is_cancelled() -> None:
     assert await eventually(is_cancelled)
 
 
+class Interrupted(BaseException):
+    """What a time limit of greenlets or of tests raises in the middle of a call."""
+
+
+def test_a_caller_that_is_interrupted_leaves_no_wait_behind() -> None:
+    job = plain.enqueue_sync()  # nobody runs it
+    ended = threading.Event()
+
+    async def wait() -> None:
+        try:
+            await job.result()
+        finally:
+            ended.set()
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(Interrupted):
+            run_sync(wait())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert ended.wait(30)
+    assert background._thread is not None
+    assert not background._thread.calls
+    assert waiting() == 1  # and the next call is served
+
+
 def test_a_handler_of_logging_that_enqueues_does_not_stand_still_at_the_start() -> None:
     """A new event loop is logged, by the very call that makes it."""
     told = output("""
