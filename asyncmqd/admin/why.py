@@ -202,9 +202,12 @@ def _parked(facts: Facts) -> Reason | None:
 
 
 def _in_line(facts: Facts) -> Reason:
+    """Nothing that is known keeps it; but of a process that was killed nobody knows for a while."""
+    last = max(facts.claiming, key=lambda each: each.seen)
     return Reason(
         name="in_line",
-        sentence=f"{behind(facts)}slots are free, and it is about to start.",
+        sentence=f"{behind(facts)}slots are free, by the last heartbeat at {rfc3339(last.seen)}"
+        f" ({last.id}), and it is about to start.",
         changes="its turn comes",
     )
 

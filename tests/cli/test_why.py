@@ -292,7 +292,13 @@ SCENES = [
     Scene(rate_is_used_up, "rate_limit", "rate_limit", "10 in 60 s is used up", "asyncmqd reload"),
     Scene(rate_is_zero, "rate_limit", "rate_limit", "0 in 1 s starts no job", "asyncmqd reload"),
     Scene(is_degraded, "degraded", "degraded", "may delete jobs to make room", "asyncmqd status"),
-    Scene(is_next, "in_line", "working", "It is the next: slots are free", None),
+    Scene(
+        is_next,
+        "in_line",
+        "working",
+        f"It is the next: slots are free, by the last heartbeat at ...Z ({DAEMON}), and it",
+        None,
+    ),
 ]
 
 
@@ -314,7 +320,7 @@ async def test_each_reason(
         monkeypatch.setattr(facts, "SILENT", -1.0)  # nobody's last heartbeat is so new
     reason = await why.job(store, "j", "mail")
     assert (reason.name, (await why.queue(store, "mail")).name) == (scene.job, scene.queue)
-    assert scene.told in reason.sentence
+    assert scene.told in _timeless(reason.sentence)
     assert (reason.command or "").startswith(scene.command or "")
     seen(f"why, {scene.prepare.__name__:24} {scene.job:14} {_timeless(reason.sentence)}")
 
