@@ -104,7 +104,7 @@ def test_a_task_is_refused_by_name_or_its_jobs_come_back(options: dict[str, Any]
     if declared is None:
         assert refused in options
         return
-    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, unique=None))
+    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, unique=False))
     spec = pending(task, (), {}, CallOptions()).spec
     assert decode_spec(encode_spec(spec)) == spec
 
