@@ -47,7 +47,7 @@ from asyncmqd.runtime.single import run_one
 
 __all__ = ["App", "Ran", "app", "unregister"]
 
-_LEASE = 15.0  # seconds; nothing ends it, for the clock stands still while a job runs
+_LEASE = 15.0  # seconds; it never ends, because the clock does not move while a job runs
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):

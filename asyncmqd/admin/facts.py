@@ -1,4 +1,4 @@
-"""What a store knows that bears upon whether a job runs, read for `why` to decide."""
+"""What a store knows about whether a job runs: `why` decides by it."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def task_of(record: Record) -> str:
 
 
 async def of_queue(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Facts:
-    """What bears upon the jobs of a queue. Raises NotFound if nobody knows it."""
+    """The facts about the jobs of a queue. Raises NotFound if nobody knows it."""
     await check_known(store, queue, elsewhere)
     return await _read(store, queue, None)
 
 
 async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapping[str, State]:
-    """What bears upon a job; if it is not there, its state in each queue that has one of this id.
+    """The facts about a job; if it is not there, its state in each queue that has one of this id.
 
     Raises AdminError if no queue is named and several have one of this id.
     """

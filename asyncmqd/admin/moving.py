@@ -39,8 +39,8 @@ async def move(
 async def ids_in(store: BaseBackend, queue: str, state: State) -> list[str]:
     """The jobs that are in this state now.
 
-    All are noted before the first is moved: one that fails again meanwhile must not come round
-    for a second time.
+    All are noted before the first is moved: one that fails again meanwhile must not be moved
+    twice.
     """
     ids: dict[str, None] = {}
     offset = 0

@@ -1,7 +1,7 @@
-"""The one reason that a job, or a queue's jobs, do not run: what was read in, one reason out.
+"""The one reason why a job, or the jobs of a queue, do not run.
 
-Only the first two functions read, by `facts`: every reason is one small function of `Facts`. The
-worst comes first: one that the others hide behind.
+Only the first two functions read the store, by `facts`. Every reason is one small function of
+`Facts`. The worst comes first: while it holds, the others do not matter.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Target(msgspec.Struct, frozen=True):
 
 def _keys_in(path: Path) -> tuple[str, int]:
     """`backend` and `payload_limit` of a file and its drop-ins, as the daemon reads them."""
-    # Imported here, because with a URL at hand nobody should pay for the configuration.
+    # Imported here: a command that has a URL should not pay for the configuration.
     from asyncmqd.config.backend import store_in
     from asyncmqd.config.errors import ConfigErrors
 
@@ -118,7 +118,7 @@ def with_store(
     work: Callable[[BaseBackend], Awaitable[Result]],
     queue: str | None = None,
 ) -> Result:
-    """Open the store, have `work` done on it, and let go of it again.
+    """Open the store, have `work` done on it, and close it again.
 
     A `queue` whose name no queue may have is taken if the store has it: else raises Misuse.
     """

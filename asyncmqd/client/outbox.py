@@ -1,7 +1,7 @@
 """`Outbox`: concurrent `enqueue` calls of one process share a round trip.
 
-A lone call goes out at once, by itself. What is enqueued while it is under way waits for its reply
-and then leaves together, so batches grow with the load by themselves, as those of a worker do.
+If nothing is under way, a call goes out at once. What is enqueued meanwhile waits for its reply and
+then leaves together. So batches grow with the load, as those of a worker do.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Outbox:
             waiting, self._waiting = self._waiting, []
             work = self._send(backend, waiting)
             try:
-                # Nobody's in particular: a job that cancels all its tasks must not fail others'.
+                # It belongs to no job: one that cancels all its tasks must not fail others.
                 self._trip = begin(work, context=contextvars.Context())
             except Exception as error:  # noqa: BLE001 - of the application's task factory
                 work.close()

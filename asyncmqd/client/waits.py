@@ -1,7 +1,7 @@
-"""Who waits for results in one event loop shares wake-ups and looks at the store.
+"""All waits for results in one event loop share wake-ups and looks at the store.
 
-However many wait: one call of the store sleeps for all of them, and what is to be looked at in one
-moment is looked at by one call.
+However many wait: one call of the store sleeps for all of them, and one call reads all jobs that
+are to be looked at in one moment.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Waits:
         self._listener: asyncio.Task[None] | None = None
         self._sleep: asyncio.Task[dict[str, set[str]]] | None = None
         self._heard: set[str] = set()  # queues of which the sleep knows
-        self._owed: dict[str, set[str]] = {}  # what the store told of, and nobody has looked at
+        self._owed: dict[str, set[str]] = {}  # ended, as the store told, and not looked at yet
         self._failing: float | None = None  # since when, by the monotonic clock
         self._asking: asyncio.Task[list[Serving]] | None = None
 
@@ -100,7 +100,7 @@ class Waits:
                 task.cancel()
 
     def abandon(self) -> None:
-        """Nothing is left to be let go of."""
+        """Nothing has to be closed."""
 
     async def serving(self, backend: BaseBackend) -> list[Serving]:
         """What the living processes say of themselves. Raises StoreError."""
@@ -212,7 +212,7 @@ async def served_queues(backend: BaseBackend) -> set[str]:
 
 
 def begun(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-    """A task of nobody in particular: a job that cancels all its tasks ends no others' waits."""
+    """A task that belongs to no job: a job that cancels all its tasks ends no others' waits."""
     return begin(work, context=contextvars.Context())
 
 

@@ -1,4 +1,4 @@
-"""The control socket's server: who may ask for what is decided by the kernel's word on who asks."""
+"""The control socket's server. The kernel says who asks, and that decides what he may ask for."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Control:
         try:
             await self._converse(reader, writer, _Client(task))
         except (OSError, EOFError, TimeoutError):
-            return  # it went away, or took too long: its loss
+            return  # it went away, or took too long: it gets no answer
         finally:
             self._clients.discard(task)
             writer.close()

@@ -87,7 +87,7 @@ def _judge_later(loop: _Loop, escape: _Escape) -> None:
 
 
 def _tame_collector() -> None:
-    """What is loaded by now stays for good, so that collecting garbage need not walk through it.
+    """What is loaded by now stays until the end: the collector need not walk through it.
 
     Jobs make few cycles; with the default thresholds the collector takes a tenth of a busy loop.
     """

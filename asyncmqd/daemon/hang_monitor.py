@@ -1,4 +1,4 @@
-"""The hang detector: a thread that notices when the event loop stands still, and says who is at it.
+"""The hang detector: a thread that notices when the event loop is blocked, and says by which job.
 
 The loop cannot tell that it is blocked, and the watchdog only ends the process; this tells which
 job it is and where in its code, long before that.

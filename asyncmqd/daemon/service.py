@@ -115,7 +115,7 @@ class Daemon:
         if warning := await self._control.start():
             self._observer.event("daemon.warning", warning=warning)
         connect(self._backend)  # what jobs enqueue goes where they came from
-        # Before anybody serves: what a dead former self held must not be taken for a living one's.
+        # Before anybody serves: claims of a dead former self must not look like those of a living one.
         recovered = await reach_store(self._serving.context)
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)

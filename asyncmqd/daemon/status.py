@@ -17,7 +17,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
 
 MINUTE = 60.0  # seconds
-COUNT_LIMIT = 1.0  # seconds that the store gets to count jobs; a status must come all the same
+COUNT_LIMIT = 1.0  # seconds that the store gets to count jobs; then the status comes without
 
 
 class Pace:

@@ -13,7 +13,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 
-STARTS = 2  # workers that begin in one turn of the loop; of thousands at once it would stand still
+STARTS = 2  # workers that begin in one turn of the loop; with thousands at once it would be blocked
 FREEZE_EVERY = 100  # workers: what they are made of is not for the collector, which would stop all
 OVERTIME = 5.0  # seconds past the last drain_timeout in which workers settle what they hand back
 

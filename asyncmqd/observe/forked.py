@@ -24,7 +24,7 @@ class ForkedLines:
         self._take = take
         self._lock = threading.Lock()  # what was received has been taken once it is free
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Not the event loop: it may stand still, and whoever forks may have none.
+        # Not the event loop: it may be blocked, and a process that forks may have none.
         threading.Thread(target=self._read, name="asyncmqd-forked", daemon=True).start()
 
     def _read(self) -> None:

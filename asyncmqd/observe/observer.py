@@ -1,4 +1,4 @@
-"""The one observer, which every change of every job and every event of the daemon is reported to.
+"""The one observer. Every change of a job and every event of the daemon is reported to it.
 
 Log lines and numbers come from its listeners and from nowhere else, so that they cannot disagree.
 """

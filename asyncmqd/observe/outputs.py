@@ -1,6 +1,6 @@
-"""`Output`: what comes out of a pipe as log lines, for all that prints past Python's streams.
+"""`Output`: what comes out of a pipe as log lines, for all that does not print by Python's streams.
 
-That are the programs that jobs start, libraries in C, and `os.write(1, ...)`.
+These are the programs that jobs start, libraries in C, and `os.write(1, ...)`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Iterable
 
 from asyncmqd.observe.log import HasFields, log_lines
 
-PART_LIMIT = 10_000  # characters that an unfinished line may have; then it is one all the same
+PART_LIMIT = 10_000  # characters that an unfinished line may have; then it is logged as a line
 _LEVELS = {"stdout": 20, "stderr": 30}
 _READ = 64 * 1024  # bytes
-_READS = 16  # at a time: whoever prints without end must not keep others from being heard
-_PIPE_SIZE = 1024 * 1024  # bytes; as much as one who is nobody in particular may ask for
+_READS = 16  # at a time: a program that prints without end must not keep others from being read
+_PIPE_SIZE = 1024 * 1024  # bytes; the most that a user without privileges may ask for
 
 
 def cut(text: str) -> tuple[list[str], str]:
@@ -62,7 +62,7 @@ def _whole(line: str) -> str:
 class Output:
     """Our end of a pipe. `writer` is the other one, for whoever is to print there.
 
-    Raises OSError if there is no descriptor or no thread to be had.
+    Raises OSError if no descriptor or no thread is left.
     """
 
     def __init__(self, stream: str, job: HasFields | None = None) -> None:

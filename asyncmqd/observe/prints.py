@@ -34,13 +34,13 @@ def capture_prints(*, descriptor: bool = False, pipes: bool = False) -> None:
 
 
 def leave_dead_stderr() -> None:
-    """Have descriptor 2 lead nowhere once whoever read there has gone for good.
+    """Have descriptor 2 lead nowhere once its reader is gone and will not come back.
 
     A journald that was stopped and started is such a reader, and a terminal that was closed.
     Programs that jobs start inherit the descriptor, and end by a line that nobody takes.
     """
     poll = select.poll()
-    poll.register(2, 0)  # what ends it is told all the same
+    poll.register(2, 0)  # its end is told without being asked for
     if any(told & (select.POLLERR | select.POLLHUP) for _, told in poll.poll(0)):
         with contextlib.suppress(OSError):
             nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -56,7 +56,7 @@ def release_prints() -> None:
 
 
 def _use(*streams: Any) -> None:
-    # The first ones too: to print there is the usual way past whatever stands in `sys.stdout`.
+    # The first ones too: code prints there to avoid what others have put into `sys.stdout`.
     sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
 
 
@@ -96,8 +96,8 @@ def finish() -> None:
 class PrintedLines(io.TextIOBase):
     """A standard stream whose lines become events.
 
-    It is all that a standard stream is to the code that uses it, and cannot be closed: it is taken
-    for one that is wrapped, replaced and given up, by code that knows nothing of other jobs.
+    Code can use it as any standard stream, but cannot close it: a job that wraps, replaces or closes
+    its stream knows nothing of the other jobs that print here.
     """
 
     encoding = "utf-8"
@@ -148,7 +148,7 @@ class PrintedLines(io.TextIOBase):
         """Nothing here depends on how text becomes bytes."""
 
     def detach(self) -> Any:
-        """The binary stream; this one stays of use."""
+        """The binary stream; this one can still be used."""
         return self.buffer
 
     def close(self) -> None:

@@ -23,10 +23,10 @@ Report = Callable[[int, str], bytes]
 
 
 class LineWriter:
-    """Gathers lines and writes them once per turn of the event loop, waiting for nobody.
+    """Gathers lines and writes them once per turn of the event loop, without waiting.
 
-    A line from a thread without a running loop leaves at once, and takes along what waits: it may
-    be the one that tells that the loop is stuck. What finds no room waits, in order. Once the
+    A line from a thread without a running loop leaves at once, together with what waits: it may be
+    the one that says that the loop is stuck. What finds no room waits, in order. Once the
     buffer is full, all further lines are dropped until it is empty; then one line reports the gap.
 
     Tried again by a timer, not by `add_writer`: uvloop makes the description behind a descriptor

@@ -18,14 +18,14 @@ from asyncmqd.runtime.process.context import ProcessContext
 LEAST_NAP = 0.01  # seconds between looks, however often it is woken
 TIDY_EVERY = 30.0  # seconds between prunings of a queue whose jobs end
 _NEVER = float("inf")
-TIDY_AFTER = 500  # ended jobs after which it is pruned all the same
+TIDY_AFTER = 500  # ended jobs after which it is pruned before that time
 TIDY_BUSY = 5.0  # seconds between prunings while jobs wait: these go first
 
 
 class Scanner:
     """Sleeps until the next moment it knows of, at most `scan_interval` while anything is pending.
 
-    With nothing delayed and nothing active it sleeps until it is rung.
+    With nothing delayed and nothing active it sleeps until it is woken.
     """
 
     def __init__(self, queue: str, context: ProcessContext, options: QueueOptions) -> None:

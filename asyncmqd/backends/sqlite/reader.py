@@ -10,7 +10,7 @@ from asyncmqd.backends.sqlite.transaction import Snapshot
 
 
 class Reader(StoreThread[Snapshot]):
-    """Carries out what only reads: all requests at hand in one snapshot."""
+    """Carries out what only reads: all requests that wait, in one snapshot."""
 
     def __init__(self, file: DatabaseFile) -> None:
         super().__init__(file, "reader")

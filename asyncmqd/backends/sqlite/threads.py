@@ -186,7 +186,7 @@ class StoreThread(abc.ABC, Generic[_View]):
         self._refuse([request])
 
     def stop(self, farewell: Request | None = None) -> None:
-        """End after the group at hand; `farewell` is settled when the file is closed."""
+        """End after the present group; `farewell` is settled when the file is closed."""
         with self._lock:
             self._farewell = farewell
             self.stopping = True

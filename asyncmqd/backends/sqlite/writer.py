@@ -1,4 +1,4 @@
-"""The writer: one thread that puts all requests at hand into one transaction (group commit).
+"""The writer: one thread that puts all requests that wait into one transaction (group commit).
 
 A commit costs a flush of the disk, whatever it carries. While one commit is under way, requests
 gather, and the next transaction carries them all: many callers share one flush, and a single one

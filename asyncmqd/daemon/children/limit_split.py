@@ -60,7 +60,7 @@ def _burst(options: QueueOptions) -> float | None:
 
 
 def _dealt(whole: int, seat: int, parties: int) -> int:
-    """One by one in turn, as cards are dealt: who has the lower seat has one more at most."""
+    """As equal as whole numbers can be: a lower seat has at most one more."""
     return whole // parties + (seat < whole % parties)
 
 

@@ -199,7 +199,7 @@ class ChildPool:
     # ------------------------------------------------------------------ health
 
     def look_after(self) -> None:
-        """See `Serving`. What passed while this process itself stood still counts for nobody.
+        """See `Serving`. Time in which this process itself was stopped counts for no child.
 
         Signs of life may lie unread, and whatever stopped us may have stopped the children, too.
         """

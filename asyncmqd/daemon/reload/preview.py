@@ -12,7 +12,7 @@ from asyncmqd.config.diff import Plan
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
 
-ASK_LIMIT = 1.0  # seconds that the store gets; an urgent reload must come all the same
+ASK_LIMIT = 1.0  # seconds that the store gets; an urgent reload must not wait longer
 
 
 @dataclass(frozen=True)

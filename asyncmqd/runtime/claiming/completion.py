@@ -86,7 +86,7 @@ class Unacknowledged:
                 self.progressed[run.id] = run
 
     def note_answers(self, batch: Batch, answers: Sequence[Answer]) -> None:
-        """What the store made of a batch: let go of what is settled, explain what was refused."""
+        """What the store answered to a batch: drop what is settled, explain what was refused."""
         applied: list[Applied] = []
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:

@@ -1,4 +1,4 @@
-"""`Isolation`: a candidate runs alone in its process, so that a crash in it proves its guilt.
+"""`Isolation`: a candidate runs alone in its process, so that a crash proves that it is poison.
 
 Why it is so, and what it cannot tell: docs/decisions/trials.md.
 """

@@ -286,7 +286,7 @@ class ClaimLoop:
         try:
             kept = await self._leases.check(claims)
         except StoreError:
-            return claims  # not known: fenced all the same
+            return claims  # not known: their tokens are checked in any case
         return [*itertools.compress(claims, kept)]
 
     async def _reconcile(self) -> None:

@@ -105,7 +105,7 @@ class Runs:
         self._end(run, outcome)
 
     async def _run_candidate(self, run: Run) -> None:
-        """A job that was on board at two crashes has to wait for its turn to run alone."""
+        """A job that was running at two crashes has to wait for its turn to run alone."""
         if not self._isolation.begin(run):
             self._end(run, Released(CANDIDATE_PAUSE))
             return

@@ -1,4 +1,4 @@
-"""What people get to see of an error, and what we let go of once they have it."""
+"""What people see of an error, and what is freed once they have it."""
 
 from __future__ import annotations
 

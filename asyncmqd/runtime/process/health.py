@@ -75,7 +75,7 @@ class Health:
         if self.good:
             return
         self.good = True
-        self._failure = self._warning = ""  # what is wrong still is told anew
+        self._failure = self._warning = ""  # what is still wrong is told again
         loop = asyncio.get_running_loop()
         self._recovered_at = loop.time()
         self._telling = loop.call_later(_CALM, self._tell_end)
@@ -124,8 +124,8 @@ class Health:
     def note_reply(self, now: float, asked: float) -> None:
         """The store told its time, at a question of that loop time.
 
-        A stall that nobody took for an outage is one to the leases all the same: their holders
-        could not renew them meanwhile. And a clock that jumps may end leases whose holders live.
+        A stall that counted as no outage is one for the leases: their holders could not renew them
+        meanwhile. And a clock that jumps may end leases whose holders live.
         """
         answered = asyncio.get_running_loop().time()
         jump = self._clock.note(now, asked, answered)

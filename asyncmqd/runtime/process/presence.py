@@ -209,7 +209,7 @@ class Presence:
         if verdict == "unknown" and record.seen > self._first_seen.setdefault(
             record.id, record.seen
         ):
-            return "alive"  # its heart goes on beating
+            return "alive"  # it still sends heartbeats
         return verdict
 
     def _is_family(self, record: WorkerRecord) -> bool:
