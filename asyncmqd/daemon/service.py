@@ -115,7 +115,7 @@ class Daemon:
         if warning := await self._control.start():
             self._observer.event("daemon.warning", warning=warning)
         connect(self._backend)  # what jobs enqueue goes where they came from
-        # Before anybody serves: claims of a dead former self must not look like those of a living one.
+        # Before anybody serves: a dead former self's claims must not look like a living one's.
         recovered = await reach_store(self._serving.context)
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)

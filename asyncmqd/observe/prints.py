@@ -96,8 +96,8 @@ def finish() -> None:
 class PrintedLines(io.TextIOBase):
     """A standard stream whose lines become events.
 
-    Code can use it as any standard stream, but cannot close it: a job that wraps, replaces or closes
-    its stream knows nothing of the other jobs that print here.
+    Code can use it as any standard stream, but cannot close it: a job that wraps, replaces or
+    closes its stream knows nothing of the other jobs that print here.
     """
 
     encoding = "utf-8"
