@@ -30,7 +30,6 @@ MEMORY = mutations(
         _edit("if (freed and places != 0) or back:", "if back:", "shared_limits"),
         _edit("            bucket.take(len(claims))\n", "", "shared_limits"),
         _edit("            bucket.empty()\n", "            pass\n", "shared_limits"),
-        _edit(" or bool(unstarted)", "", "shared_limits"),
         _edit("in_force(stored, told)", "stored or told", "shared_limits"),
         _edit("            row.token += 1\n", "", "claiming fencing"),
         # These three are wrong in the model and in the store alike: only rules notice.

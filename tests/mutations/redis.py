@@ -59,7 +59,12 @@ REDIS = mutations(
         ),
         ("_limits.lua", " and claimed >= declared.since * 1000000", "", "shared_limits"),
         ("_limits.lua", "lost and empty or ", "", "shared_limits"),
-        ("declare_limits.lua", "shared.bucket(cmsgpack.unpack(packed)).take(0)\n", "", "model"),
+        (
+            "declare_limits.lua",
+            "shared.bucket(cmsgpack.unpack(packed)).take(0)\n",
+            "",
+            "shared_limits",
+        ),
         ("turn.lua", " and change.kind.place ~= place then", " and false then", "shared_limits"),
         ("_add.lua", "local fresh = not twice and ", "local fresh = ", "adding"),
         (

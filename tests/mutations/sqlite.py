@@ -29,7 +29,6 @@ SQLITE = mutations(
         ),
         ("turns.py", "        self.bucket.take(number)\n", "", "shared_limits"),
         ("turns.py", "        limited.bucket.empty()\n", "        pass\n", "shared_limits"),
-        ("turns.py", " or bool(ids)", "", "shared_limits"),
         (
             "creation.py",
             'if end == "-journal" and _names_another(beside):',

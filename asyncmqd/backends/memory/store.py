@@ -84,7 +84,7 @@ class InMemoryBackend(InMemoryRegistry):
             applied = [change for change, answer in pairs if answer == "applied"]
             unstarted = [change for change in applied if change.unstarted]
             self._hand_back(data, bucket, unstarted)
-            freed = held > data.holding(self._now()) or bool(unstarted)
+            freed = held > data.holding(self._now())
             claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
             places = permits(data.limits, data.holding(self._now()))
             opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None

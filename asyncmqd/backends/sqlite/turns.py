@@ -76,7 +76,7 @@ class _Limited:
             found = self._tx.execute(_SQL["claimed"], (as_json(ids), self._queue))
             for (claimed,) in found.fetchall():
                 self.bucket.hand_back(claimed or 0)
-        return answers, self._held < before or bool(ids)
+        return answers, self._held < before
 
     def allowed(self, wanted: int) -> int:
         """How many of these may start."""
