@@ -206,7 +206,7 @@ class Simulation:
                 delay=order.delay,
                 priority=order.priority,
                 ttl=2.0 if order.task == "perishable" and not order.delay else None,
-                unique=order.unique or None,
+                unique=order.unique or False,
                 unique_while=order.unique_while,
                 unique_for=order.unique_for,
             )
