@@ -112,5 +112,14 @@ def _misused(error: typer.TyperException) -> int:
     if text.startswith("Usage: "):
         print(text)
     else:
-        complain(" ".join(text.replace("Value error, ", "").split()))
+        complain(" ".join(text.replace("Value error, ", "").split()) + _usage(error, text))
     return getattr(error, "exit_code", USAGE)
+
+
+def _usage(error: typer.TyperException, text: str) -> str:
+    """How the command is called, where arguments are missing or too many."""
+    context = getattr(error, "ctx", None)
+    if context is None or " argument" not in text:
+        return ""
+    usage = " ".join(context.get_usage().split())
+    return f"{'' if text.endswith('.') else '.'} {usage.translate({ord(c): None for c in '{}'})}"

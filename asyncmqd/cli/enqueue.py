@@ -108,8 +108,9 @@ def _pending(
 
     try:
         return pending(task, args, kwargs, options)
-    except ValueError as error:  # a ttl that is over before the delay is
-        raise Misuse(f"--{error}") from None
+    except ValueError as error:  # options that do not go together
+        name, _, problem = str(error).partition(":")
+        raise Misuse(f"--{name.replace('_', '-')}:{problem}") from None
 
 
 def _task(name: str) -> str:

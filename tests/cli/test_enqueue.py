@@ -121,6 +121,8 @@ def test_a_key_is_shown_with_its_job(asyncmq: Operator) -> None:
         ),
         (["--args", "[1,\n x]"], "got Expecting value at line 2, column 2"),
         (["--args", '{"a": 1}'], "--args: expected a JSON array"),
+        (["--unique-for", "1h"], "asyncmq: --unique-for: expected `unique` beside it"),
+        (["x"], "extra argument(s) (x). Usage: asyncmq enqueue [OPTIONS] TASK"),
         (["--kwargs", "[1]"], "--kwargs: expected a JSON object"),
         (["--args", "[[NaN]]"], "--args[0][0]: expected a finite number, got nan"),
         (["--kwargs", '{"a": "\\ud800"}'], "--kwargs['a']: a lone surrogate"),

@@ -231,7 +231,7 @@ def test_purge_without_a_terminal_needs_a_yes(asyncmq: Operator) -> None:
         (["purge", "mail", "--state", "done"], "'done' is not one of 'waiting', 'delayed'"),
         (["pause", "mail", "--reason", "x\ny"], "expected one line of text"),
         (["pause", "Mail"], "expected a queue name of a-z, 0-9, _ and -"),
-        (["show"], "Missing argument"),
+        (["show"], "Missing argument 'QUEUE'. Usage: asyncmq queue show [OPTIONS] QUEUE\n"),
         (["nope"], "No such command 'nope'"),
     ],
 )
