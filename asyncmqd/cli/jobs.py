@@ -19,6 +19,7 @@ from asyncmqd.cli.output import (
 )
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.target import with_store
+from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import ID
 from asyncmqd.domain.states import State
 from asyncmqd.domain.text import clean
@@ -71,7 +72,14 @@ def list_jobs(
     from asyncmqd.admin import jobs
 
     states = tuple(State) if state is None else (state,)
-    page = with_store(context, lambda store: jobs.page(store, queue, states, offset, limit), queue)
+
+    async def work(store: BaseBackend) -> list[JobView]:
+        page = await jobs.page(store, queue, states, offset, limit)
+        if queue is not None and not page and queue not in (known := await store.queues()):
+            complain(f"queue {queue}: it has no jobs{did_you_mean(queue, known)}")
+        return page
+
+    page = with_store(context, work, queue)
     if as_json:
         show_json(page)
     else:

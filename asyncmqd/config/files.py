@@ -55,7 +55,7 @@ def read_files(path: Path, *, guarded: bool = False) -> Iterator[Layer]:
 def stamp(path: Path) -> list[tuple[str, int, int]]:
     """What the file and its drop-ins look like from outside: it changes when one is written."""
     stamps = []
-    for each in (path, *sorted(path.with_name(f"{path.stem}.d").glob("*.toml"))):
+    for each in (path, *sorted(path.with_name(f"{path.stem}.d").glob("[!.]*.toml"))):
         with contextlib.suppress(OSError):
             found = each.stat()
             stamps.append((each.name, found.st_ino, found.st_mtime_ns))

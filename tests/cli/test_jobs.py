@@ -71,6 +71,10 @@ def test_list_takes_queue_state_limit_and_offset(asyncmq: Operator) -> None:
     assert ids("--limit", "3") == everything[:3]
     assert ids("--offset", "5", "--limit", "2") == everything[5:7]
     assert ids("--offset", "8") == []
+    slip = asyncmq("job", "list", "--queue", "report")
+    assert (slip.code, len(slip.out.splitlines())) == (0, 1)
+    assert slip.err == "asyncmq: queue report: it has no jobs (did you mean reports?)\n"
+    assert asyncmq("job", "list", "--queue", "mail", "--state", "expired").err == ""
 
 
 @pytest.mark.usefixtures("jobs")
