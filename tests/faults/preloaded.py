@@ -1,15 +1,18 @@
-"""What the process has imported that is forked: all that a daemon and a producer import."""
+"""What the process has imported and built that is forked: all that daemons and producers take."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import pkgutil
 
 import structlog
+import typer
 import uvloop
 
 import asyncmqd
+from asyncmqd.cli import asyncmqd as command_line
 from tests.faults import forked, ledger
 
 __all__ = ["forked", "ledger", "structlog", "uvloop"]
@@ -17,5 +20,7 @@ __all__ = ["forked", "ledger", "structlog", "uvloop"]
 for module in pkgutil.walk_packages(asyncmqd.__path__, "asyncmqd."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
+typer.main.get_command = functools.cache(typer.main.get_command)
+typer.main.get_command(command_line.app)  # what all of them would build, each for itself
 gc.collect()
 gc.freeze()  # a daemon collects garbage at its start, and need not walk through what it shares
