@@ -12,6 +12,7 @@ from asyncmqd.client.refs import OfStore, PublicURL, read_ref, ref_of, store_of
 from asyncmqd.client.waits import waits
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import Failure, JobSpec, Record
+from asyncmqd.domain.options import TIMEOUT, Seconds
 from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, replay, run_now
 from asyncmqd.domain.states import State
@@ -159,12 +160,15 @@ class Job(OfStore, Generic[Value_co]):
         record = await self.record()
         return decode(record.progress) if record.progress else None
 
-    async def result(self, timeout: float | None = None) -> Value_co:
+    async def result(self, timeout: Seconds | None = None) -> Value_co:
         """Wait up to `timeout` seconds (None: for ever) and return what the task returned.
 
-        A `timeout` of 0 looks once. Raises JobFailed if the job did not complete, JobGone,
-        TimeoutError, which says in which state the job is, or StoreError.
+        A `timeout` of 0 looks once; it may also be text like "5m" or a timedelta. Raises JobFailed
+        if the job did not complete, JobGone, TimeoutError, which says in which state the job is,
+        StoreError, or ValueError for a `timeout` that is no time.
         """
+        if timeout is not None and not isinstance(timeout, int | float):
+            timeout = float(TIMEOUT.check(timeout))
         record = await self._end(timeout)
         if record.state is not State.COMPLETED:
             raise JobFailed.of(record)
@@ -249,7 +253,7 @@ class Job(OfStore, Generic[Value_co]):
 
     # ------------------------------------------------------------------ without an event loop
 
-    def result_sync(self, timeout: float | None = None) -> Value_co:
+    def result_sync(self, timeout: Seconds | None = None) -> Value_co:
         """`result` for code without an event loop."""
         return run_sync(self.result(timeout))
 

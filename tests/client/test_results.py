@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -60,13 +61,19 @@ def text(error: pytest.ExceptionInfo[TimeoutError], job: Job) -> str:
     return str(error.value).replace(job.id, "JOB")
 
 
-@pytest.mark.parametrize("timeout", [0, 0.0, -1, SOON])
+@pytest.mark.parametrize("timeout", [0, 0.0, -1, SOON, "10ms", timedelta(milliseconds=10)])
 async def test_a_job_that_has_ended_gives_its_result_however_short_the_time(
-    store: BaseBackend, timeout: float
+    store: BaseBackend, timeout: float | str | timedelta
 ) -> None:
     job = await answer.enqueue()
     await run(store)
     assert await job.result(timeout=timeout) == 42
+
+
+async def test_a_time_that_is_none_is_refused_by_name(store: BaseBackend) -> None:
+    job = await answer.enqueue()
+    with pytest.raises(ValueError, match=r"timeout: expected seconds .*, got 'soon'"):
+        await job.result(timeout="soon")
 
 
 @pytest.mark.parametrize("timeout", [0, SOON])
