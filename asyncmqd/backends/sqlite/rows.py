@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -112,17 +113,19 @@ class Jobs:
 
     def add(self, jobs: Sequence[NewJob]) -> None:
         """File new jobs. A large payload stands apart, where no move of its job copies it."""
-        self._tx.executemany(_SQL["insert"], [self._new(job) for job in jobs])
+        first = self._tx.next(len(jobs))
+        rows = [self._new(job, seq) for seq, job in enumerate(jobs, first)]
+        for place, count in Counter(map(_place_of, rows)).items():
+            self._tx.count(self._queue, str(place), count)
+        self._tx.executemany(_SQL["insert"], rows)
         large = [(job.payload, self._queue, job.id) for job in jobs if len(job.payload) > LARGE]
         if large:
             self._tx.executemany(_SQL["insert_large"], large)
 
-    def _new(self, job: NewJob) -> tuple[object, ...]:
+    def _new(self, job: NewJob, seq: int) -> tuple[object, ...]:
         place, rank = WAITING, job.priority
         if job.delay > 0:
             place, rank = DELAYED, self._tx.time + micros(job.delay)
-        seq = self._tx.next()
-        self._tx.count(self._queue, place, 1)
         payload, large = job.payload, 0
         if len(payload) > LARGE:
             payload, large = b"", len(payload)
@@ -240,6 +243,9 @@ class Jobs:
         if row.kept_in is not None:
             self._tx.count(self._queue, row.kept_in, -1, -row.size)
             row.kept_in = row.kept_until = None
+
+
+_place_of = itemgetter(2)  # of what `_new` returns
 
 
 def _values(row: Row) -> tuple[object, ...]:
