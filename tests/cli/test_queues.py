@@ -16,6 +16,7 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.shared_limits import SharedLimits
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
 
@@ -76,6 +77,24 @@ def test_show_for_people(asyncmq: Operator) -> None:
     assert (found["name"], found["waiting"], found["paused"]) == ("mail", "1", "no")
     assert found["running"] == "3 of 20"
     assert schedules.splitlines()[1].endswith("every 60 s")
+
+
+LIMITS = SharedLimits(concurrency=3, rate_limit=600.0, rate_interval=3_600.0, burst=10.0)
+
+
+@pytest.mark.usefixtures("queues")
+def test_show_tells_the_limits_over_all_daemons(asyncmq: Operator, in_store: InStore) -> None:
+    assert asyncmq("queue", "show", "mail", "--json").json["limits"] is None
+    in_store(lambda store: store.declare_limits("mail", LIMITS, "web1/a"))
+    in_store(lambda store: store.claim("mail", 1, 60.0, "host/one"))
+    shown = asyncmq("queue", "show", "mail").out
+    assert "running in all daemons  2 of 3" in shown
+    assert "600 in 3600 s, 10 at once; 9 now" in shown
+    assert re.search(r"limits declared +by web1/a at \S+Z", shown)
+    in_store(lambda store: store.declare_limits("mail", SharedLimits(rate_limit=0.0), "web1/a"))
+    shown = asyncmq("queue", "show", "mail").out
+    assert re.search(r"running in all daemons +no limit", shown)
+    assert re.search(r"starts in all daemons +none", shown)
 
 
 @pytest.mark.parametrize("name", ["E mails", "{mail}", "a\nb"])
