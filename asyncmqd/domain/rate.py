@@ -11,6 +11,7 @@ import math
 import msgspec
 
 _EPSILON = 1e-9  # starts: what rounding may have taken from a whole one
+_LONGEST = 1e17  # microseconds: a date so far away can still be written
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gap(self) -> float:
         """Microseconds from one start to the next, once the burst is used up."""
-        return self.interval / self.starts if self.starts else math.inf
+        return min(self.interval / self.starts, _LONGEST) if self.starts else math.inf
 
     def allowed(self, arrival: float, now: float) -> int:
         """How many starts are allowed now."""

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from asyncmqd.admin import queues
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
@@ -300,6 +301,16 @@ async def test_a_rate_of_zero_lets_nothing_start(backend: BaseBackend) -> None:
     assert (turn.claims, turn.opens_in) == ([], None)
     await rate(backend, 1)
     assert ids(await take(backend)) == ["a"]
+
+
+async def test_a_rate_of_next_to_nothing_lets_one_start(backend: BaseBackend) -> None:
+    await fill(backend, "a", "b")
+    await rate(backend, 1, starts=1e-300)
+    turn = await backend.turn(QUEUE, (), 2, LEASE, "w")
+    assert ids(turn.claims) == ["a"]
+    limits = (await queues.show(backend, QUEUE)).limits
+    assert limits is not None
+    assert limits.opens is not None
 
 
 @pytest.mark.parametrize("claims_too", [False, True])

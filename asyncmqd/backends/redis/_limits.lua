@@ -35,7 +35,7 @@ local function limits_of_all(wake, note_waiter)
       function bucket.take() end
       return bucket
     end
-    local gap = (declared.limits.rate_interval or 1) * 1000000 / starts
+    local gap = math.min((declared.limits.rate_interval or 1) * 1000000 / starts, 1e17)
     local burst = math.max(1, declared.limits.burst or starts)
     local empty, found = now + burst * gap, tonumber(redis.call('GET', base .. 'arrival')) or 0
     local arrival = lost and empty or math.min(found, empty)
