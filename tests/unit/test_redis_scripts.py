@@ -35,13 +35,9 @@ def test_no_file_knows_a_state(name: str):
     assert not literals & set(State)
 
 
-# Lines of files that are to be split: no other may be as long.
-LONG = {"_limits.lua": 140, "turn.lua": 60}
-
-
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_is_short(name: str):
-    assert len(FILES[name].splitlines()) <= LONG.get(name, 55)
+    assert len(FILES[name].splitlines()) <= 55
 
 
 def test_a_call_can_be_sent_with_the_text_instead():

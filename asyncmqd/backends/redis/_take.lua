@@ -11,7 +11,7 @@ local function take(limit, unstarted)
   end
   local allowed, limits, packed, places, bucket = limit, false, false, false, false
   if stored or ARGV[9] ~= '' then
-    limits = limits_of_all(wake, note_waiter)
+    limits = limited(wake, note_waiter)
     packed, places, bucket = limits.now(stored, ARGV[9], unstarted)
     allowed = math.min(places, bucket.allowed())
   end

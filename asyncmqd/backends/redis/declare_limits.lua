@@ -1,5 +1,5 @@
 -- Have limits hold over all daemons. All waiting instances learn of it.
--- needs: _limits _wake
+-- needs: _bucket _limits _wake
 -- KEYS: the base of the queue
 -- ARGV: by whom, the limits, packed
 -- returns: the declaration that is in force, packed, or false
@@ -28,8 +28,7 @@ end
 -- Not as a table: an empty one of Lua would be packed as an array.
 local packed = string.char(0x83) .. cmsgpack.pack('since', since, 'by', ARGV[1], 'limits') .. ARGV[2]
 redis.call('SET', base .. 'limits', packed)
-local shared = limits_of_all(wake)
-shared.bucket(cmsgpack.unpack(packed)).take(0)
-shared.open_gate()
+bucket_of(cmsgpack.unpack(packed)).take(0)
+limits_of_all().open_gate()
 wake(true)
 return packed

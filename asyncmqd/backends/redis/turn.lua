@@ -1,7 +1,7 @@
 -- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
 -- carries the token and stands in one of the edge's sources. Both are one script because a server may
 -- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _limits _runs _lines _parked _wake _tell _names _judge _write _change _changes _waiters _ghosts _claims _take
+-- needs: _bucket _limits _limited _runs _lines _parked _wake _tell _names _judge _write _change _changes _waiters _ghosts _apply _claims _take
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to
@@ -11,43 +11,6 @@
 -- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is
 --       taken; the claims: id, run, string of the job; and see `take`
 
-local function apply_all()
-  local changes, ids, places = read_changes()
-  local answers, moved, ended, runs, freed = {}, false, {}, read_runs(ids), false
-  local unstarted -- when their claims were made; nil: none
-  local where, scores = locate(ids, places)
-  for number, change in ipairs(changes) do
-    local run, place = runs[number], where[number]
-    local answer = judge(change, run, place, scores[number])
-    if answer == 0 then
-      moved = true
-      if place == ARGV[2] and change.kind.place ~= place then
-        freed = not (change.kind.takes_away and ghost(change.id, change.token, scores[number])) or freed
-      end
-      if change.kind.unstarted then
-        unstarted = unstarted or {}
-        unstarted[#unstarted + 1] = run[STARTED]
-      end
-      apply(change, run, place)
-      ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil
-    end
-    freed = answer > 0 and ghost(change.id, change.token) or freed
-    answers[number] = answer
-  end
-  write_lines()
-  if #packed > 0 then
-    redis.call('HSET', base .. 'runs', unpack(packed))
-  end
-  if bytes ~= 0 then
-    redis.call('INCRBY', base .. 'bytes', bytes)
-  end
-  if moved and ARGV[10] ~= 'none' then
-    wake(ARGV[10] == 'all')
-  end
-  tell(ended)
-  return answers, freed, unstarted
-end
-
 local limit, answers, freed, unstarted = tonumber(ARGV[3]), {}, false, nil
 if ARGV[10] then
   answers, freed, unstarted = apply_all()
@@ -55,6 +18,6 @@ end
 if limit > 0 then
   return {now, answers, take(limit, unstarted)}
 elseif unstarted or freed and redis.call('EXISTS', base .. 'held_back') == 1 then
-  limits_of_all(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)
+  limited(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)
 end
 return {now, answers, {}}

@@ -1,0 +1,38 @@
+-- Applies the changes of a turn: an answer to each, whether a permit of the limits over all daemons came
+-- free, and when the claims were made whose jobs did not start (nil: none).
+local function apply_all()
+  local changes, ids, places = read_changes()
+  local answers, moved, ended, runs, freed = {}, false, {}, read_runs(ids), false
+  local unstarted -- when their claims were made; nil: none
+  local where, scores = locate(ids, places)
+  for number, change in ipairs(changes) do
+    local run, place = runs[number], where[number]
+    local answer = judge(change, run, place, scores[number])
+    if answer == 0 then
+      moved = true
+      if place == ARGV[2] and change.kind.place ~= place then
+        freed = not (change.kind.takes_away and ghost(change.id, change.token, scores[number])) or freed
+      end
+      if change.kind.unstarted then
+        unstarted = unstarted or {}
+        unstarted[#unstarted + 1] = run[STARTED]
+      end
+      apply(change, run, place)
+      ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil
+    end
+    freed = answer > 0 and ghost(change.id, change.token) or freed
+    answers[number] = answer
+  end
+  write_lines()
+  if #packed > 0 then
+    redis.call('HSET', base .. 'runs', unpack(packed))
+  end
+  if bytes ~= 0 then
+    redis.call('INCRBY', base .. 'bytes', bytes)
+  end
+  if moved and ARGV[10] ~= 'none' then
+    wake(ARGV[10] == 'all')
+  end
+  tell(ended)
+  return answers, freed, unstarted
+end
