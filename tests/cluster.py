@@ -51,8 +51,14 @@ class Cluster:
         return f"redis+cluster://{hosts}"
 
     def __enter__(self) -> Self:
-        for node in self.nodes:
-            self._stack.enter_context(node)
+        with ExitStack() as started:  # ended again if one of them does not start
+            for node in self.nodes:
+                started.enter_context(node)
+            self._join()
+            self._stack = started.pop_all()
+        return self
+
+    def _join(self) -> None:
         for number, node in enumerate(self.masters):
             ask(node, "CLUSTER", "ADDSLOTSRANGE", SLOTS[number], SLOTS[number + 1] - 1)
         for other, port in self._ports.items():
@@ -61,7 +67,6 @@ class Cluster:
         for node, master in zip(self.nodes[MASTERS:], self.masters, strict=False):
             ask(node, "CLUSTER", "REPLICATE", identity(master))
         until(lambda: all(map(self._is_complete, self.nodes)))
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

@@ -7,8 +7,10 @@ thread, for to the kernel its parent is the thread.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
+import itertools
 import os
 import signal
 import socket
@@ -68,11 +70,20 @@ def documented_user(server: RedisServer, *, sentinel: bool = False) -> None:
         client.execute_command(*documented_acl(sentinel=sentinel).split())
 
 
+# Below the ports that the kernel gives to connections (ip_local_port_range): one of those could be
+# taken before a server that was told to use it listens. Each test process begins elsewhere.
+_PORTS = range(10_000, 32_000)
+_ports = itertools.count(os.getpid() * 101)
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 that nobody has now, and that nobody gets without asking for it."""
+    for number in _ports:
+        port = _PORTS[number % len(_PORTS)]
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 class RedisServer:
