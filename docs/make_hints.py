@@ -70,6 +70,7 @@ def _own_words(error: Exception) -> str:
     """Without the names of the test, and without what other packages say in each release."""
     text = str(error).removeprefix("mod.f: parameter 'argument': ").replace("tests.unit.hints.", "")
     text = re.sub(r"(?<=does not come back from JSON): .*", "", text)
+    text = re.sub(r"unhashable type.*|Expected a hashable value.*", "unhashable", text)
     return re.sub(r"(?<=validation error)(s? for \w+).*", r"\1", text, flags=re.DOTALL)
 
 
