@@ -17,7 +17,9 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
 
 MINUTE = 60.0  # seconds
-COUNT_LIMIT = 1.0  # seconds that the store gets to count jobs; then the status comes without
+# Seconds that the store gets to count jobs, and a thread to look at files; then the status comes
+# without.
+COUNT_LIMIT = 1.0
 
 
 class Pace:
@@ -90,7 +92,9 @@ class Status:
 
     async def snapshot(self) -> dict[str, Any]:
         """Everything, as JSON values."""
-        _, counts = await asyncio.gather(self._serving.refresh(), self._counts())
+        _, counts, edited = await asyncio.gather(
+            self._serving.refresh(), self._counts(), self._edited()
+        )
         report, configuration = self._serving.report(), self._configuration
         return {
             "pid": os.getpid(),
@@ -104,7 +108,7 @@ class Status:
                 "generation": configuration.generation,
                 "loaded_at": configuration.loaded_at.isoformat(),
                 "refusal": configuration.refusal,
-                "edited": await asyncio.to_thread(lambda: configuration.edited),
+                "edited": edited,
                 "needs_restart": list(configuration.needs_restart),
             },
             "store": {
@@ -124,6 +128,14 @@ class Status:
                 for name, queue in sorted(report.queues.items())
             },
         }
+
+    async def _edited(self) -> bool | None:
+        """Whether a file was written since the last reload; None if nobody can look now."""
+        try:
+            async with asyncio.timeout(COUNT_LIMIT):
+                return await asyncio.to_thread(lambda: self._configuration.edited)
+        except (TimeoutError, RuntimeError, MemoryError):  # of threads there may be no more
+            return None
 
     async def _counts(self) -> dict[str, tuple[Counts, Outlook]]:
         """What the store has by queue; empty if it does not tell in time.
