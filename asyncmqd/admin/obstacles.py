@@ -15,6 +15,7 @@ from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import PAGE
 from asyncmqd.domain.serving import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
 from asyncmqd.domain.shared_limits import Bucket, permits
+from asyncmqd.domain.text import counted
 
 START, RELOAD = "systemctl start asyncmqd", "asyncmqd reload"
 RESTART, LOG = "systemctl restart asyncmqd", "journalctl -u asyncmqd -e"
@@ -69,7 +70,7 @@ def task_unknown(facts: Facts, task: str) -> Reason:
 def _not_served(facts: Facts) -> Reason | None:
     if facts.serving:
         return None
-    others = f"; {_count(len(facts.processes), 'daemon')} for others" if facts.processes else ""
+    others = f"; {counted(len(facts.processes), 'daemon')} for others" if facts.processes else ""
     return Reason(
         name="no_daemon",
         sentence=f"No living daemon serves queue {facts.queue}{others}.",
@@ -175,7 +176,7 @@ def _limited_everywhere(facts: Facts) -> Reason | None:
     if not most:
         state = "no job may run in any daemon"
     elif ghosts:
-        state += f", and the code of {_count(ghosts, 'job')} that was taken away may still run"
+        state += f", and the code of {counted(ghosts, 'job')} that was taken away may still run"
     return Reason(
         name="global_concurrency",
         sentence=f"{behind(facts)}{state}: global_concurrency is {most}, declared by {declared.by}"
@@ -239,14 +240,10 @@ OF_LIMITS: tuple[Judge, ...] = (
 def behind(facts: Facts) -> str:
     """What is before the job in its queue, or how many jobs wait: the beginning of a sentence."""
     if facts.job is None:
-        return f"{_count(facts.counts.waiting - facts.counts.parked, 'job')} to run: "
+        return f"{counted(facts.counts.waiting - facts.counts.parked, 'job')} to run: "
     if facts.ahead is None:
         return f"It waits behind {PAGE} jobs or more: "
-    return f"It waits behind {_count(facts.ahead, 'job')}: " if facts.ahead else "It is the next: "
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"It waits behind {counted(facts.ahead, 'job')}: " if facts.ahead else "It is the next: "
 
 
 def _named(processes: Sequence[Process]) -> str:

@@ -17,7 +17,7 @@ from asyncmqd.cli import streams
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.output import say
-from asyncmqd.domain.text import clean_lines
+from asyncmqd.domain.text import clean_lines, counted
 
 # The rest is imported where it is used: `check` needs no store, and `status` no event loop.
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def check(
         print(errors, file=sys.stderr)
         raise typer.Exit(BAD_CONFIG) from None
     count = len(settings.queues)
-    say(f"{path}: ok, {count} queue{'' if count == 1 else 's'}")
+    say(f"{path}: ok, {counted(count, 'queue')}")
     if not import_ and (settings.tasks or any(q.scanners for q in settings.queues.values())):
         print("tasks and scanners were not imported: --import imports them")
     for line in _foreseen(settings):

@@ -11,7 +11,6 @@ from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
 from asyncmqd.cli.output import (
     complain,
     confirm,
-    jobs,
     progress,
     show_fields,
     show_json,
@@ -22,7 +21,7 @@ from asyncmqd.cli.target import with_store
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import ID
 from asyncmqd.domain.states import State
-from asyncmqd.domain.text import clean
+from asyncmqd.domain.text import clean, counted
 
 if TYPE_CHECKING:
     from asyncmqd.admin.jobs import JobView
@@ -228,14 +227,14 @@ def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, y
 
     async def work(store: BaseBackend) -> tuple[int, int]:
         ids = await moving.ids_in(store, queue, state)
-        confirm(f"{verb} {jobs(len(ids), state)} of queue {queue}?", yes=yes or not ids)
+        confirm(f"{verb} {counted(len(ids), f'{state} job')} of queue {queue}?", yes=yes or not ids)
         with progress(_DOING[verb], len(ids)) as advance:
             moved = await moving.move_all(store, verb, ids, queue, advance)
         return moved, len(ids) - moved
 
     moved, left = with_store(context, work, queue)
-    print(f"{jobs(moved)} {_PAST[verb]}")
+    print(f"{counted(moved, 'job')} {_PAST[verb]}")
     if left:
-        complain(f"{jobs(left)} had moved on, or the state does not allow it")
+        complain(f"{counted(left, 'job')} had moved on, or the state does not allow it")
     if left and not moved:
         raise typer.Exit(FAILED)

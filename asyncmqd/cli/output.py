@@ -49,11 +49,6 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
         print(f"{name:<{width}}  {_cell(value)}")
 
 
-def jobs(number: int, kind: str = "") -> str:
-    """Of that kind so many: "1 job", "2 failed jobs"."""
-    return f"{number} {kind}{' ' if kind else ''}{'job' if number == 1 else 'jobs'}"
-
-
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -10,12 +10,13 @@ import typer
 
 from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
-from asyncmqd.cli.output import confirm, jobs, progress, say, show_fields, show_json, show_table
+from asyncmqd.cli.output import confirm, progress, say, show_fields, show_json, show_table
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.states import State
+from asyncmqd.domain.text import counted
 
 if TYPE_CHECKING:
     from asyncmqd.admin.queues import ListedQueue, Names, PauseView
@@ -159,11 +160,11 @@ def purge(
 
     async def work(store: BaseBackend) -> int:
         total = await queues.count(store, queue, state, names)
-        confirm(f"remove {jobs(total, state)} of queue {queue}?", yes=yes or not total)
+        confirm(f"remove {counted(total, f'{state} job')} of queue {queue}?", yes=yes or not total)
         with progress("removing", total) as advance:
             return await queues.purge(store, queue, state, total, advance)
 
-    print(f"{jobs(with_store(context, work, queue))} removed")
+    print(f"{counted(with_store(context, work, queue), 'job')} removed")
 
 
 def _named(context: typer.Context) -> Names:

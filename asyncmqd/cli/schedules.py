@@ -10,9 +10,10 @@ import typer
 
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
-from asyncmqd.cli.output import confirm, jobs, say, show_json, show_table
+from asyncmqd.cli.output import confirm, say, show_json, show_table
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.options import moment, whole
+from asyncmqd.domain.text import counted
 
 if TYPE_CHECKING:
     from asyncmqd.admin.backfill import Backfill
@@ -126,14 +127,18 @@ def backfill(
             show_backfill(planned)
         if dry_run or not planned.jobs:
             return planned, 0
-        confirm(f"enqueue {jobs(planned.jobs)} of schedule {name}?", yes=yes)
+        confirm(f"enqueue {counted(planned.jobs, 'job')} of schedule {name}?", yes=yes)
         return planned, await filling.run(store, planned)
 
     planned, enqueued = with_store(context, work, queue)
     if as_json:
         show_json({**msgspec.to_builtins(planned), "enqueued": enqueued})
     else:
-        print(f"{jobs(planned.jobs)} to enqueue" if dry_run else f"{jobs(enqueued)} enqueued")
+        print(
+            f"{counted(planned.jobs, 'job')} to enqueue"
+            if dry_run
+            else f"{counted(enqueued, 'job')} enqueued"
+        )
 
 
 def show_backfill(planned: Backfill) -> None:

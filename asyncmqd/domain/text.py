@@ -19,6 +19,11 @@ def clean(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """The number and the noun, whose plural ends in s: "1 job", "2 jobs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def clean_lines(text: str, indent: str = "") -> str:
     """The same for a text of several lines, such as a traceback: its line ends stay."""
     return "\n".join(indent + clean(line) for line in text.split("\n"))

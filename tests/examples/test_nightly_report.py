@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -16,19 +14,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.daemon.conftest import place
 from tests.daemon.harness import Daemon, until
 from tests.examples.conftest import EXAMPLES
 from tests.faults.forked import ForkedDaemon
 
+__all__ = ["place"]
+
 TOML = (EXAMPLES / "nightly_report" / "queues.toml").read_text()
 ZONE = ZoneInfo("Europe/Berlin")
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="amq"))
-    yield directory
-    shutil.rmtree(directory)
 
 
 @pytest.fixture
