@@ -67,7 +67,7 @@ class LineWriter:
             self._write_at_once(lines)
             return
         with self._lock:
-            size = self._size + sum(map(len, lines))
+            size = sum(map(len, lines)) + self._size  # read last: see `_append`
             if size > self._limit or self.dropped != self._told:
                 self._take(lines)
             else:  # the usual case, of every line of every job
@@ -154,8 +154,13 @@ class LineWriter:
         elif self._is_full(line):
             self._drop(1, _FULL)
             return
+        self._append(line)
+
+    def _append(self, line: bytes) -> None:
+        """A signal handler may log at each call, so `_size` is read after the last."""
+        size = len(line)
         self._lines.append(line)
-        self._size += len(line)
+        self._size += size
 
     def _is_full(self, line: bytes) -> bool:
         return self._size + len(line) > self._limit
@@ -171,13 +176,16 @@ class LineWriter:
     def _tell(self) -> None:
         """Have the report of the gap wait, alone."""
         self._telling = self.dropped
-        line = self._report(self.dropped - self._told, self._reason)
-        self._lines.append(line)
-        self._size += len(line)
+        self._append(self._report(self.dropped - self._told, self._reason))
 
     def _send(self) -> None:
         if self._sending:  # entered again: whoever sends takes the new lines along
             return
+        while self._send_all() and self._lines:
+            pass  # one came from within, after the last look and before the mark was taken away
+
+    def _send_all(self) -> bool:
+        """Whether the way out was open, and had room."""
         self._sending, self._stalled = True, False
         try:
             while self._something_waits():
@@ -187,8 +195,11 @@ class LineWriter:
             self._stalled = True
         except OSError as error:
             self._lose(error.strerror or str(error))
+        else:
+            return True
         finally:
             self._sending = False
+        return False
 
     def _something_waits(self) -> bool:
         if not self._lines and self._untold():

@@ -7,12 +7,14 @@ import fcntl
 import json
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
 import pytest
 
 from asyncmqd.observe.outlets import File
+from asyncmqd.observe.writer import LineWriter
 from tests.ends import is_number, is_report, line, numbers
 
 KINDS = ("pipe", "terminal", "stream")
@@ -229,6 +231,38 @@ def test_a_line_from_within_the_writing_of_a_line(tmp_path, writer_to):
     lines = list(map(json.loads, (tmp_path / "log").read_bytes().splitlines()))
     assert sorted(numbers(lines)) == list(range(-handled, count)[: handled + count])
     assert writer.dropped == 0
+
+
+def write_and_interrupt(writer: LineWriter, moment: int) -> bool:
+    """Write line 0, and line 1 from within, after so many calls and returns (Python has signal
+    handlers run at these). Whether the moment came.
+    """
+    left = moment
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            writer.write(line(1))
+
+    sys.setprofile(count)
+    try:
+        writer.write(line(0))
+    finally:
+        sys.setprofile(None)
+    return left <= 0
+
+
+@pytest.mark.parametrize("ends", ["stream"], indirect=True)
+def test_a_line_from_within_at_each_moment_of_a_write(ends, writer_to):
+    writer = writer_to(ends.writer)
+    moment = 1
+    while write_and_interrupt(writer, moment):
+        came = list(map(json.loads, os.read(ends.reader, 1 << 16).splitlines()))
+        assert sorted(numbers(came)) == [0, 1], f"moment {moment}"
+        assert writer._size == 0, f"moment {moment}"
+        moment += 1
+    assert moment > 30
 
 
 def test_the_last_flush_waits_for_a_reader_but_not_for_ever(ends, writer_to):
