@@ -11,6 +11,7 @@ from typing import Any, Literal
 from programs.marks import LEVELS, LIMIT, QUEUE, QUEUES, SLOTS
 
 PROGRAMS = Path(__file__).parent / "programs"
+ROOT = Path(__file__).parent.parent
 REDIS_PY = ("redis[hiredis]==8.1.0",)
 ASYNCIO = (*REDIS_PY, "uvloop==0.23.0")
 
@@ -41,6 +42,7 @@ class Peer:
     only: tuple[str, ...] = ()  # the works that it takes part in; empty: all
     share: float = 1.0  # of a work's jobs, so that a slow peer takes about as long
     lacks: Mapping[str, str] = field(default_factory=dict, hash=False)  # the work: why
+    tree: Path = ROOT  # whose package is imported, if it is our own
 
     def looks(self, queues: Sequence[str]) -> list[tuple[str, ...]]:
         """What to ask the store for the jobs that are left in these queues."""

@@ -44,6 +44,8 @@ class Programs:
             "BENCH_WORK": work,
             "BENCH_VARIANT": peer.variant,
         }
+        if peer.kind == "own":
+            self._environ["PYTHONPATH"] = str(peer.tree)
 
     def run(self, program: str, *arguments: str) -> dict[str, float]:
         """Run a program to its end; what it printed last."""
@@ -93,7 +95,7 @@ class Programs:
     def _worker_command(self) -> list[str]:
         if self.peer.kind == "own":
             config = daemon_config(self.place, self.url, self.work)
-            return [sys.executable, "-m", "asyncmqd", "run", "--config", str(config)]
+            return [sys.executable, "-P", "-m", "asyncmqd", "run", "--config", str(config)]
         return [str(self._interpreter), str(PROGRAMS / self.peer.program), "work"]
 
 

@@ -69,7 +69,7 @@ def facts(results: Results) -> str:
     """What was measured on what, and when."""
     took = f"{results.seconds / 60:.0f} minutes"
     told = results.machine | {"values": f"medians of {results.depth} runs", "took": took}
-    return "\n".join(f"- {name}: {text}" for name, text in told.items())
+    return "\n".join(f"- {name}: {text}" for name, text in told.items() if text)
 
 
 def tables(results: Results) -> str:
@@ -121,7 +121,7 @@ def _table(work: Work, results: Results) -> str:
     rows = [_row(work, peer, results) for peer in _ranked(work, results)]
     used = [at for at in range(len(head)) if at < 3 or any(row[at] for row in rows)]
     shown = [[row[at] for at in used] for row in [head, *rows]]
-    lines = [f"### {work.title}", "", *_markdown(shown)]
+    lines = [f"### {work.title}", "", *markdown(shown)]
     notes = results.notes.get(work.name, {})
     if notes:
         lines += ["", *(f"- {peer}: {text}" for peer, text in notes.items())]
@@ -168,7 +168,8 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table of cells, the first row of which is its head."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"

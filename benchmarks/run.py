@@ -4,6 +4,7 @@
     python benchmarks/run.py --all            every peer, every work
     python benchmarks/run.py --resume         go on where a run was stopped
     python benchmarks/run.py --write          also replace the tables of docs/performance.md
+    python benchmarks/run.py --against REV    the working tree and an earlier version, nobody else
 
 All peers use one real Redis server of a wheel, over loopback, emptied before each measurement; each
 peer lives in an environment of its own under .bench/, made at the first run.
@@ -14,8 +15,10 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import against
 import environments
 from goals import GOALS
 from peers import PEERS, Peer
@@ -32,18 +35,38 @@ def main() -> int:
     """Measure, print, write; 1 if a goal was missed or the run was stopped."""
     wanted = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that both end it in order
+    if wanted.against:
+        return _against(wanted)
     results = load(wanted.json) if wanted.resume else Results()
-    finished = False
-    try:
-        Session(wanted, results, _pairs(wanted)).measure()
-        finished = True
-    except KeyboardInterrupt:
-        print("\nstopped: --resume goes on from here")
+    finished = _measure(wanted, results, _pairs(wanted))
     text, met = _report(results)
     print(f"\n{text}\n\nall values: {wanted.json}")
     if wanted.write:
         _write(text)
     return 0 if met and finished else 1
+
+
+def _against(wanted: argparse.Namespace) -> int:
+    """Measure two versions of asyncmqd, and print what the later one does differently."""
+    both = against.versions(wanted.against)
+    works = wanted.work or against.USUAL
+    pairs = [(work, peer) for work in WORKS if work.name in works for side in both for peer in side]
+    results = Results()
+    finished = _measure(wanted, results, pairs)
+    print(f"\n{facts(results)}\n\n{against.comparison(both, works, results)}")
+    return 0 if finished else 1
+
+
+def _measure(
+    wanted: argparse.Namespace, results: Results, pairs: Sequence[tuple[Work, Peer]]
+) -> bool:
+    """Whether it came to its end."""
+    try:
+        Session(wanted, results, pairs).measure()
+    except KeyboardInterrupt:
+        print("\nstopped: --resume goes on from here")
+        return False
+    return True
 
 
 def _arguments() -> argparse.Namespace:
@@ -56,6 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of jobs, to try")
     parser.add_argument("--resume", action="store_true", help="keep what --json has already")
     parser.add_argument("--server", choices=KINDS, default=USUAL, help=f"default {USUAL}")
+    parser.add_argument("--against", metavar="REV", help="an earlier version, as git names it")
     parser.add_argument("--json", type=Path, default=environments.HOME / "results.json")
     parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
     return parser.parse_args()

@@ -45,7 +45,7 @@ class Session:
         turns = [
             (run, work, peer)
             for run in range(self._wanted.runs)
-            for work, peer in self._pairs  # in turn, so that all see the same weather
+            for work, peer in (self._pairs, self._pairs[::-1])[run % 2]  # all see the same weather
             if run >= len(self._results.column(work.name, peer.name, work.column))
         ]
         if not turns:

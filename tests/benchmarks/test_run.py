@@ -5,6 +5,7 @@ Other queues are not installed here: all that is measured is ours.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,13 +16,16 @@ import pytest
 pytestmark = pytest.mark.timeout(180)  # seconds; every run starts a server and a daemon
 
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+# The daemons of a run know their own variables, not those of the tests.
+ENVIRON = {name: text for name, text in os.environ.items() if not name.startswith("ASYNCMQD_")}
 OURS = ["--peer", "asyncmqd", "--work", "drain", "--scale", "0.01"]
 
 
 def bench(path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *arguments]
-    env = os.environ | environ
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, env=ENVIRON | environ, capture_output=True, text=True, check=False
+    )
 
 
 def written(path: Path, values: dict, machine: dict | None = None) -> Path:
@@ -45,10 +49,28 @@ def test_it_measures_every_run_and_counts_what_was_done(tmp_path):
 
 
 @pytest.mark.full
+def test_two_versions_take_turns_each_with_its_own_code(tmp_path):
+    path = tmp_path / "results.json"
+    ended = bench(path, "--against", "HEAD", *OURS[2:], "--runs", "2")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    begun = [line.split(": ")[2] for line in ended.stdout.splitlines() if " jobs/s (" in line]
+    now, then = "asyncmqd", next(name for name in begun if " at " in name)
+    assert [name for name in begun if "sqlite" not in name] == [now, then, then, now]
+    assert re.search(r"Drain .* redis .* 2 +\| \d\.\d{3} ", ended.stdout), ended.stdout
+    package = BENCHMARKS.parent / ".bench/revisions" / then.split()[-1] / "asyncmqd"
+    assert list(package.glob("__pycache__/*.pyc")), "the earlier code was not imported"
+
+
+def test_a_revision_that_is_not_there_is_named(tmp_path):
+    ended = bench(tmp_path / "results.json", "--against", "no-such")
+    assert ended.stderr == "--against: expected a revision of this repository, got 'no-such'\n"
+
+
+@pytest.mark.full
 def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
     path = tmp_path / "results.json"
     command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *OURS, "--runs", "1000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=ENVIRON, stdout=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stdout:
                 if line.startswith("2: "):  # the second value; the first is in the file
