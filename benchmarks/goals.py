@@ -68,11 +68,13 @@ def value(work: str, peer: Peer, column: str) -> Figure:
     return figure
 
 
-def between(first: tuple[str, str], second: tuple[str, str], *, divided: bool) -> Figure:
-    """How two of our medians, each of a work and a column, differ."""
+def between(
+    first: tuple[str, str], second: tuple[str, str], *, divided: bool, ours: Peer = OURS
+) -> Figure:
+    """How two of our medians on one store, each of a work and a column, differ."""
 
     def figure(results: Results) -> tuple[float, str] | None:
-        a, b = (results.median(work, OURS.name, column) for work, column in (first, second))
+        a, b = (results.median(work, ours.name, column) for work, column in (first, second))
         if a is None or b is None:
             return None
         return (a / b if divided else a - b), ""
@@ -108,6 +110,15 @@ GOALS = (
         False,
     ),
     Goal("drain, requests a job", value("drain", OURS, "reads_per_job"), 0.05, False),
+    *(
+        Goal(
+            f"drain with limits over all daemons / without, {each.store}",
+            between(("shared", "rate"), ("drain", "rate"), divided=True, ours=each),
+            0.9,
+            True,
+        )
+        for each in (OURS, OURS_SQLITE)
+    ),
     Goal("RSS after 100,000 jobs", value("long", OURS, "rss_mb"), 65, False, " MB"),
     Goal(
         "RSS, growth in the second 50,000",

@@ -288,6 +288,8 @@ def daemon_config(place: Path, url: str, work: str) -> Path:
         lines += [f"[queues.{name}]", f"concurrency = {1 if many else SLOTS}"]
         if work == "limited":
             lines.append(f"rate_limit = {LIMIT}")
+        if work == "shared":
+            lines += [f"global_concurrency = {LIMIT}", f"global_rate_limit = {LIMIT}"]
     path = place / "queues.toml"
     path.write_text("\n".join(lines) + "\n")
     return path
