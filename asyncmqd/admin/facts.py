@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from asyncmqd.admin.jobs import find, job_view, only
 from asyncmqd.admin.queues import Names, check_known
-from asyncmqd.backends.base import PAGE, BaseBackend, Outlook
+from asyncmqd.backends.base import PAGE, BaseBackend, Outlook, ScheduleRecord
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.serving import BEAT, Load, Serving, serving_of
 from asyncmqd.domain.states import State
 
 LISTED = 200  # active jobs of a queue that are looked at
+SAMPLE = 20  # ended and delayed jobs that are looked at
 SILENT = 2 * BEAT  # seconds without a heartbeat, after which something is wrong with a process
 
 
@@ -34,13 +36,17 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """A queue, and one job of it if that is asked for, at one moment by the store's clock."""
+    """A queue, or one job of it, at one moment by the store's clock."""
 
     queue: str
     counts: Counts
     outlook: Outlook
     processes: tuple[Process, ...]
     active: tuple[Record, ...] = ()  # those of the queue that run, up to `LISTED` of them
+    head: Record | None = None  # the job that runs next
+    ended: tuple[Record, ...] = ()  # the newest that completed or failed, up to `SAMPLE` of each
+    delayed: tuple[Record, ...] = ()  # the first `SAMPLE` of them
+    schedules: tuple[ScheduleRecord, ...] = ()
     job: Record | None = None
     ahead: int | None = None  # jobs that run before it, if it waits; None: more than a page
 
@@ -48,6 +54,16 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def now(self) -> float:
         """The moment."""
         return self.outlook.now
+
+    @property
+    def waits(self) -> float:
+        """Seconds for which the job that runs next has waited; 0 if none waits.
+
+        A job that was delayed by its producer counts from its enqueue on.
+        """
+        if self.head is None:
+            return 0.0
+        return max(0.0, self.now - max(self.head.created, self.head.started or 0.0))
 
     @property
     def serving(self) -> tuple[Process, ...]:
@@ -77,7 +93,51 @@ def task_of(record: Record) -> str:
 async def of_queue(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Facts:
     """The facts about the jobs of a queue. Raises NotFound if nobody knows it."""
     await check_known(store, queue, elsewhere)
-    return await _read(store, queue, None)
+    [found] = await of_queues(store, [queue])
+    return found
+
+
+async def of_queues(
+    store: BaseBackend, queues: Sequence[str], *, looked_at: int = LISTED, listed: int = LISTED
+) -> list[Facts]:
+    """The facts about each of these queues: jobs of the `looked_at` fullest, `listed` active ones.
+
+    Queues that have no jobs cost no call of their own.
+    """
+    processes = await _processes(store)
+    counts, schedules = await store.counts(queues), await store.schedules(*queues)
+    fullest = sorted(queues, key=lambda each: counts[each].waiting, reverse=True)[:looked_at]
+    jobs = {queue: await _jobs(store, queue, counts[queue], listed) for queue in fullest}
+    outlooks = await store.outlook(queues)  # the last call: its time is no earlier than the rest
+    return [
+        Facts(
+            queue=queue,
+            counts=counts[queue],
+            processes=processes,
+            outlook=outlooks[queue],
+            schedules=tuple(each for each in schedules if each.queue == queue)[:LISTED],
+            **jobs.get(queue, {}),
+        )
+        for queue in queues
+    ]
+
+
+async def _jobs(store: BaseBackend, queue: str, counts: Counts, listed: int) -> dict[str, Any]:
+    """The jobs of a queue that tell what is wrong."""
+
+    async def page(state: State, size: int) -> tuple[Record, ...]:
+        return tuple(await store.list(queue, state, 0, size)) if getattr(counts, state) else ()
+
+    failed, delayed = await page(State.FAILED, SAMPLE), await page(State.DELAYED, SAMPLE)
+    failing = bool(failed) or any(each.failures for each in delayed)
+    completed = await page(State.COMPLETED, SAMPLE) if failing else ()
+    head = await page(State.WAITING, 1) if counts.waiting > counts.parked else ()
+    return {
+        "active": await page(State.ACTIVE, listed),
+        "head": head[0] if head else None,
+        "ended": completed + failed,
+        "delayed": delayed,
+    }
 
 
 async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapping[str, State]:
@@ -87,26 +147,28 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
     """
     found = (await find(store, [id], queue))[id]
     if found:
-        record = only(id, found, queue)
-        return await _read(store, record.queue, record)
+        return await _about(store, only(id, found, queue))
     others = [] if queue is None else (await find(store, [id], None))[id]
     return {each.queue: each.state for each in others}
 
 
-async def _read(store: BaseBackend, queue: str, job: Record | None) -> Facts:
-    waits = job is not None and job.place == State.WAITING
-    processes = [
-        Process(id=each.id, seen=each.seen, said=serving_of(each.info))
-        for each in await store.workers()
-    ]
+async def _about(store: BaseBackend, job: Record) -> Facts:
+    queue = job.queue
     return Facts(
         queue=queue,
+        processes=await _processes(store),
         counts=(await store.counts([queue]))[queue],
-        processes=tuple(processes),
         active=tuple(await store.list(queue, State.ACTIVE, 0, LISTED)),
         job=job,
-        ahead=await _ahead(store, job) if job is not None and waits else None,
+        ahead=await _ahead(store, job) if job.place == State.WAITING else None,
         outlook=(await store.outlook([queue]))[queue],
+    )
+
+
+async def _processes(store: BaseBackend) -> tuple[Process, ...]:
+    return tuple(
+        Process(id=each.id, seen=each.seen, said=serving_of(each.info))
+        for each in await store.workers()
     )
 
 

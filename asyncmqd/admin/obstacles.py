@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from asyncmqd.admin.facts import LISTED, SILENT, Facts, Process, task_of
+from asyncmqd.admin.facts import SILENT, Facts, Process, task_of
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import PAGE
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.serving import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
 from asyncmqd.domain.shared_limits import Bucket, permits
 from asyncmqd.domain.text import counted
@@ -31,6 +32,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None = None  # when it changes by itself
     changes: str | None = None  # what changes it
     command: str | None = None  # that mends it
+    also: tuple[Reason, ...] = ()  # of a queue: what else is wrong, the worst first
 
 
 Judge = Callable[[Facts], Reason | None]
@@ -137,7 +139,7 @@ def _busy(facts: Facts) -> Reason | None:
 
 def _is_full(facts: Facts, process: Process) -> bool:
     """Whether its slots are taken, by the jobs that the store has as active."""
-    if facts.counts.active > LISTED:
+    if facts.counts.active > len(facts.active):
         return facts.counts.active >= _slots(facts)
     return sum(map(process.claimed, facts.active)) >= process.load(facts.queue).concurrency > 0
 
@@ -149,7 +151,7 @@ def _slots(facts: Facts) -> int:
 def _rate_limited(facts: Facts) -> Reason | None:
     free = [each for each in facts.claiming if not _is_full(facts, each)]
     loads = [each.load(facts.queue) for each in free]
-    if not all(load.rate_limit == 0 or load.opens for load in loads):
+    if not free or not all(load.rate_limit == 0 or load.opens for load in loads):
         return None
     each, load = min(zip(free, loads, strict=True), key=lambda pair: pair[0].seen + pair[1].opens)
     limit = f"{load.rate_limit:g} in {load.rate_interval:g} s"
@@ -232,6 +234,38 @@ OF_LIMITS: tuple[Judge, ...] = (
     _rate_limited,
     _degraded,
 )
+
+
+def first(facts: Facts, judges: Sequence[Judge]) -> Reason | None:
+    """What the first of them finds that finds something."""
+    return next((found for judge in judges if (found := judge(facts))), None)
+
+
+def lost(facts: Facts, jobs: Sequence[Record]) -> Reason | None:
+    """Jobs that are active, and whose worker is gone."""
+    gone = [each for each in jobs if _is_lost(facts, each)]
+    if not gone:
+        return None
+    first = min(gone, key=lambda each: each.due or 0.0)
+    holder, ends = facts.holder(first), rfc3339(first.due)
+    what = "it renews the lease no more" if holder else "it is not among the living processes"
+    return Reason(
+        name="worker_lost",
+        sentence=f"Worker {first.worker} of job {first.id} is lost: {what}."
+        f" The lease ends at {ends}.",
+        since=rfc3339((first.due or 0.0) - holder.said.lease) if holder else None,
+        until=ends,
+        changes="another worker takes the job when the lease has ended"
+        + ("" if facts.heard else "; but no living process serves the queue"),
+        command=LOG if facts.heard else START,
+    )
+
+
+def _is_lost(facts: Facts, job: Record) -> bool:
+    """Its process is gone, or has let half of the lease pass; it renews after a third."""
+    holder = facts.holder(job)
+    left = (job.due or 0.0) - facts.now
+    return holder is None or left < holder.said.lease / 2
 
 
 # ---------------------------------------------------------------------- words

@@ -7,19 +7,21 @@ Only the first two functions read the store, by `facts`. Every reason is one sma
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from asyncmqd.admin import facts
+import msgspec
+
+from asyncmqd.admin import causes, facts
 from asyncmqd.admin.facts import Facts, task_of
 from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.obstacles import (
-    LOG,
     OF_LIMITS,
     OF_PROCESSES,
-    START,
     Judge,
     Reason,
     behind,
+    first,
+    lost,
     paused,
     task_unknown,
 )
@@ -42,7 +44,10 @@ async def job(store: BaseBackend, id: str, queue: str | None = None) -> Reason:
 
 
 async def queue(store: BaseBackend, name: str, elsewhere: Names = tuple) -> Reason:
-    """Why no job of a queue starts. Raises NotFound if nobody knows the queue."""
+    """The worst that is wrong with a queue, `also` with the rest; that jobs run, if nothing is.
+
+    Raises NotFound if nobody knows the queue.
+    """
     return of_queue(await facts.of_queue(store, name, elsewhere))
 
 
@@ -69,22 +74,17 @@ def of_job(facts: Facts, job: Record) -> Reason:
     if job.state.terminal:
         return _ended(job)
     if job.state is State.ACTIVE:
-        return _lost(facts, [job]) or _to_be_alone(facts, job) or _running(facts, job)
+        return lost(facts, [job]) or _to_be_alone(facts, job) or _running(facts, job)
     judges: tuple[Judge, ...] = (paused, _parked, _not_due)
-    return _first(facts, (*judges, *OF_PROCESSES, *OF_LIMITS)) or _in_line(facts)
+    return first(facts, (*judges, *OF_PROCESSES, *OF_LIMITS)) or _in_line(facts)
 
 
 def of_queue(facts: Facts) -> Reason:
-    """Why no job of the queue starts, or that jobs do."""
-    claimable = facts.counts.waiting > facts.counts.parked
-    found = _first(facts, (paused, *OF_PROCESSES))
-    if found is None and claimable:
-        found = _first(facts, OF_LIMITS)
-    return found or _first(facts, (_all_parked, _some_lost, _all_later)) or _nothing_wrong(facts)
-
-
-def _first(facts: Facts, judges: Sequence[Judge]) -> Reason | None:
-    return next((found for judge in judges if (found := judge(facts))), None)
+    """The worst that is wrong with a queue, or that nothing is."""
+    found = causes.of_queue(facts)
+    if not found:
+        return _all_later(facts) or _nothing_wrong(facts)
+    return msgspec.structs.replace(found[0], also=tuple(found[1:]))
 
 
 # ---------------------------------------------------------------------- the job itself
@@ -125,32 +125,6 @@ def _running(facts: Facts, job: Record) -> Reason:
         changes="it ends by itself",
         command=_job_command("cancel", job),
     )
-
-
-def _lost(facts: Facts, jobs: Sequence[Record]) -> Reason | None:
-    lost = [each for each in jobs if _is_lost(facts, each)]
-    if not lost:
-        return None
-    first = min(lost, key=lambda each: each.due or 0.0)
-    holder, ends = facts.holder(first), rfc3339(first.due)
-    what = "it renews the lease no more" if holder else "it is not among the living processes"
-    return Reason(
-        name="worker_lost",
-        sentence=f"Worker {first.worker} of job {first.id} is lost: {what}."
-        f" The lease ends at {ends}.",
-        since=rfc3339((first.due or 0.0) - holder.said.lease) if holder else None,
-        until=ends,
-        changes="another worker takes the job when the lease has ended"
-        + ("" if facts.heard else "; but no living process serves the queue"),
-        command=LOG if facts.heard else START,
-    )
-
-
-def _is_lost(facts: Facts, job: Record) -> bool:
-    """Its process is gone, or has let half of the lease pass; it renews after a third."""
-    holder = facts.holder(job)
-    left = (job.due or 0.0) - facts.now
-    return holder is None or left < holder.said.lease / 2
 
 
 def _to_be_alone(facts: Facts, job: Record) -> Reason | None:
@@ -213,17 +187,6 @@ def _in_line(facts: Facts) -> Reason:
 
 
 # ---------------------------------------------------------------------- a queue without obstacles
-
-
-def _all_parked(facts: Facts) -> Reason | None:
-    counts, tasks = facts.counts, facts.outlook.parked_tasks
-    if not tasks or counts.waiting > counts.parked:
-        return None
-    return task_unknown(facts, tasks[0])
-
-
-def _some_lost(facts: Facts) -> Reason | None:
-    return _lost(facts, facts.active)
 
 
 def _all_later(facts: Facts) -> Reason | None:

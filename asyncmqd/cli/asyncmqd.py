@@ -175,11 +175,13 @@ def reload(context: typer.Context, config: Config = None, as_json: AsJson = Fals
 
 @app.command()
 def status(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
-    """Print what the running daemon is doing."""
+    """Print what is wrong with the running daemon, the worst first, and what it is doing."""
     result = _ask(context, config, "status").result
     if as_json:
         print(json.dumps(result))
         return
+    for cause in result.get("causes", ()):  # a daemon of the release before does not tell
+        say(f"! {cause['line']}")
     store = result["store"]
     began = f"pid {result['pid']}, up {_duration(result['uptime'])}, instance {result['instance']}"
     say(f"asyncmqd {result['version']}: {result['phase']}, {began}")

@@ -103,7 +103,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
 
 @app.command()
 def why(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) -> None:
-    """Say the one reason why no job of a queue starts.
+    """Say what is wrong with a queue, the worst first.
 
     With what changes it, and the command that mends it.
     """

@@ -18,3 +18,5 @@ def show_reason(reason: Reason, *, as_json: bool) -> None:
     say(reason.sentence)
     fields = ("since", "until", "changes", "command")
     show_fields([("reason", reason.name), *((f, v) for f in fields if (v := getattr(reason, f)))])
+    for each in reason.also:
+        say(f"also: {each.sentence}" + (f" [{each.command}]" if each.command else ""))

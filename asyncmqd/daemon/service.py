@@ -122,7 +122,7 @@ class Daemon:
         await self._serving.start(self._configuration.settings)
         self._reloader.start()
         self._status.phase = "ready"
-        self._systemd.ready(self._status.line())
+        self._systemd.ready(self._status.numbers(self._serving.report()))
         self._observer.event(
             "daemon.ready",
             queues=sorted(settings.queues),
@@ -173,6 +173,7 @@ class Daemon:
         """Drain, and end with 1 to be started anew."""
         if self._status.phase == "ready":
             self._observer.event("daemon.restarting", error=reason)
+            self._status.restarting = reason
             self._commands.put_nowait(Command.RESTART)
 
     def _replace(self, duty: str, reason: str) -> None:
@@ -191,6 +192,8 @@ class Daemon:
             self._serving.look_after()
             if warning := await self._control.look_after():
                 self._observer.event("daemon.warning", warning=warning)
+            if self._systemd.listens:
+                self._status.look_after()
             tell = self._systemd.status if self._status.phase == "ready" else self._systemd.extend
             tell(self._status.line())
             # A look at thousands of queues costs ten milliseconds: not each second.

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 import asyncmqd
 from asyncmqd.backends.base import Outlook, StoreError
+from asyncmqd.daemon.diagnosis import Diagnosis
 from asyncmqd.daemon.reload.reloading import Configuration
+from asyncmqd.daemon.report import Report
 from asyncmqd.daemon.serving import Serving
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
+
+if TYPE_CHECKING:
+    from asyncmqd.admin.causes import Cause
 
 MINUTE = 60.0  # seconds
 # Seconds that the store gets to count jobs, and a thread to look at files; then the status comes
@@ -45,6 +50,8 @@ class Status:
 
     def __init__(self, serving: Serving, configuration: Configuration) -> None:
         self.phase = "starting"  # then ready, then draining
+        self.restarting = ""  # why the daemon ends, to be started anew
+        self.diagnosis = Diagnosis(serving.context.backend)
         self._serving = serving
         self._backend = serving.context.backend
         self._health = serving.context.health
@@ -58,59 +65,88 @@ class Status:
     # ------------------------------------------------------------------ for systemd
 
     def line(self) -> str:
-        """One line of live numbers."""
+        """One line: what is wrong first, then live numbers."""
         report = self._serving.report()
         if self.phase == "draining":
-            ended = report.unacknowledged
-            waits = f", {ended} ended and not confirmed by the store" if ended else ""
-            return f"draining, {report.running} left{waits}"
+            return self._left(report)
         if self.phase == "starting":
             if self._health.good:
                 return "starting"
             return f"starting, waiting for the store: {self._health.error}"
-        configuration = self._configuration
+        causes = self.causes(report)
+        parts = [each.line for each in causes[:1]]
+        if len(causes) > 1:
+            parts.append(f"{len(causes) - 1} more: asyncmqd status")
+        return "; ".join([*parts, self.numbers(report)])
+
+    def numbers(self, report: Report) -> str:
+        """Live numbers, for a line."""
         self._pace.note(report.completed + report.failed)
         parts = [
             f"queues: {len(report.queues)}, running: {report.running}",
             f"done per minute: {self._pace.per_minute()}",
             f"completed: {report.completed}, failed: {report.failed}",
-            f"configuration: {configuration.generation}",
+            f"configuration: {self._configuration.generation}",
         ]
-        held_back = sorted(name for name, queue in report.queues.items() if queue.held_back)
-        if held_back:
-            reason = report.queues[held_back[0]].held_back
-            parts.insert(0, f"held back: {', '.join(held_back)}: {reason}")
-        if self._health.error:
-            parts.insert(0, f"degraded: {self._health.error}")
-        if report.crashed:
-            parts.insert(0, f"crashed: {', '.join(report.crashed)}")
-        if configuration.refusal:
-            parts.insert(0, configuration.refusal)
         return "; ".join(parts)
+
+    def _left(self, report: Report) -> str:
+        """What a drain still waits for."""
+        ended = report.unacknowledged
+        waits = f", {ended} ended and not confirmed by the store" if ended else ""
+        return f"draining, {report.running} left{waits}"
+
+    # ------------------------------------------------------------------ what is wrong
+
+    def look_after(self) -> None:
+        """Ask the store now and then what is wrong with the queues, for `line`."""
+        if self.phase == "ready" and self._health.good:
+            self.diagnosis.look_after(list(self._serving.report().queues))
+
+    def causes(self, report: Report) -> list[Cause]:
+        """All that is wrong, the worst first, by what the store said at the last look."""
+        from asyncmqd.admin.causes import Own, of_daemon  # no daemon needs it to start
+
+        own = Own(
+            phase=self.phase,
+            left=self._left(report) if self.phase == "draining" else "",
+            restarting=self.restarting,
+            store_error=self._health.error,
+            store_since=self._health.since,
+            refusal=self._configuration.refusal,
+            crashed=report.crashed,
+            stuck=report.stuck,
+            absent=[
+                each["number"] for each in self._serving.processes() if each["phase"] != "ready"
+            ],
+            unreadable=report.unreadable,
+            held_back={
+                name: queue.held_back for name, queue in report.queues.items() if queue.held_back
+            },
+        )
+        return of_daemon(own, self.diagnosis.found)
 
     # ------------------------------------------------------------------ for people
 
     async def snapshot(self) -> dict[str, Any]:
         """Everything, as JSON values."""
-        _, counts, edited = await asyncio.gather(
-            self._serving.refresh(), self._counts(), self._edited()
+        queues = list(self._serving.report().queues)
+        _, counts, edited, _ = await asyncio.gather(
+            self._serving.refresh(),
+            self._counts(),
+            self._edited(),
+            self.diagnosis.refresh(queues, COUNT_LIMIT),
         )
         report, configuration = self._serving.report(), self._configuration
         return {
             "pid": os.getpid(),
             "version": asyncmqd.__version__,
             "phase": self.phase,
+            "causes": [told(each) for each in self.causes(report)],
             "uptime": round(clock.monotonic() - self._began, 3),
             "instance": self._presence.instance,
             "worker": self._presence.id,
-            "config": {
-                "file": str(configuration.path),
-                "generation": configuration.generation,
-                "loaded_at": configuration.loaded_at.isoformat(),
-                "refusal": configuration.refusal,
-                "edited": edited,
-                "needs_restart": list(configuration.needs_restart),
-            },
+            "config": {**_about(configuration), "edited": edited},
             "store": {
                 "url": configuration.settings.backend_shown,
                 "healthy": not self._health.error,
@@ -176,6 +212,21 @@ class Status:
             },
         )
         self._serving.dump()
+
+
+def _about(configuration: Configuration) -> dict[str, Any]:
+    return {
+        "file": str(configuration.path),
+        "generation": configuration.generation,
+        "loaded_at": configuration.loaded_at.isoformat(),
+        "refusal": configuration.refusal,
+        "needs_restart": list(configuration.needs_restart),
+    }
+
+
+def told(cause: Cause) -> dict[str, Any]:
+    """A cause as JSON values."""
+    return {**msgspec.to_builtins(cause), "line": cause.line}
 
 
 def _in_store(found: tuple[Counts, Outlook] | None) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class Systemd:
 
     # ------------------------------------------------------------------ messages
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is anybody to tell."""
+        return self._notifier is not None
+
     def status(self, text: str) -> None:
         """One line that `systemctl status` shows, if it is another than the last one."""
         if _status(text) != self._told:

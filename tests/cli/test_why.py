@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from asyncmqd.admin import facts, why
+from asyncmqd.admin import causes, facts, why
 from asyncmqd.admin.obstacles import Reason
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.serving import Load, Serving
 from asyncmqd.domain.settle import run_now
 from asyncmqd.domain.shared_limits import SharedLimits
@@ -27,7 +28,17 @@ from asyncmqd.runtime.worker import Worker
 from tests.cli.conftest import Answer, Operator
 from tests.cli.test_jobs import InStore, new
 from tests.cli.test_queues import pause_as_older_release
-from tests.contract.jobs import LONG, apply, crashed, failed, parked, record, released, retried
+from tests.contract.jobs import (
+    LONG,
+    apply,
+    crashed,
+    failed,
+    parked,
+    record,
+    released,
+    retried,
+    succeeded,
+)
 from tests.eventually import LIMIT, eventually
 
 Seen = Callable[[str], None]
@@ -336,15 +347,16 @@ def test_what_people_read(asyncmq: Operator, in_store: InStore) -> None:
         await paused_by_somebody(store)
 
     in_store(prepare)
-    for answer in (asyncmq("job", "why", "j"), asyncmq("queue", "why", "mail")):
-        assert re.fullmatch(
-            r"Queue mail is paused since (\S+Z) by ann: provider is down\.\n"
-            r"reason   paused\n"
-            r"since    \1\n"
-            r"changes  somebody resumes the queue\n"
-            r"command  asyncmq queue resume mail\n",
-            answer.out,
-        )
+    paused = (
+        r"Queue mail is paused since (\S+Z) by ann: provider is down\.\n"
+        r"reason   paused\n"
+        r"since    \1\n"
+        r"changes  somebody resumes the queue\n"
+        r"command  asyncmq queue resume mail\n"
+    )
+    also = r"also: No living daemon serves queue mail\. \[systemctl start asyncmqd\]\n"
+    assert re.fullmatch(paused, asyncmq("job", "why", "j").out)
+    assert re.fullmatch(paused + also, asyncmq("queue", "why", "mail").out)
 
 
 def test_what_cannot_be_answered(asyncmq: Operator, in_store: InStore) -> None:
@@ -374,6 +386,74 @@ def test_a_daemon_that_stops_hides_no_other_that_is_full(
 
     in_store(prepare)
     assert asyncmq("job", "why", "j", "--json").json["name"] == "slots_busy"
+
+
+# ---------------------------------------------------------------------- all that is wrong
+
+
+async def fails(store: BaseBackend, numbers: range) -> None:
+    for number in numbers:
+        await store.add("mail", [new(f"f{number}")])
+        await apply(store, failed(await claim(store), f"no answer in {number} s"))
+
+
+async def test_a_queue_is_failing_by_an_error_that_differs_in_numbers(store: BaseBackend) -> None:
+    await serve(store)
+    await fails(store, range(2))
+    assert (await why.queue(store, "mail")).name == "empty"  # two failures are not many
+    await store.add("mail", [new("again")])
+    await apply(store, retried(await claim(store), LONG))  # one that is to be tried again counts
+    await fails(store, range(2, 3))
+    reason = await why.queue(store, "mail")
+    assert reason.name == "failing"
+    assert reason.sentence.startswith("4 of the last 4 runs failed, 3 of them with E: no answer in")
+    assert reason.since is not None
+    assert (reason.command or "").startswith("asyncmq job show f")
+
+
+async def test_a_queue_whose_jobs_succeed_again_is_not_failing(store: BaseBackend) -> None:
+    await serve(store)
+    await fails(store, range(3))
+    for number in range(4):
+        await store.add("mail", [new(f"s{number}")])
+        await apply(store, succeeded(await claim(store)))
+    assert (await why.queue(store, "mail")).name == "empty"
+
+
+async def test_a_schedule_that_nobody_fires_is_late(
+    store: BaseBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(causes, "OVERDUE", 0.0)
+    await serve(store)
+    spec = msgspec.json.encode(Repeatable(task="shop.add", every=0.1))
+    await store.declare("mail", {"often": spec}, fresh=True, by="gone/b")
+
+    async def late() -> Reason | None:
+        reason = await why.queue(store, "mail")
+        return reason if reason.name == "schedule_late" else None
+
+    reason = await eventually(late)
+    assert reason is not None
+    assert "Schedule often is late" in reason.sentence
+    assert "the daemon that declared it (gone/b) is gone" in reason.sentence
+    assert (reason.since or "")[:19] in reason.sentence
+    await store.edit_schedule("mail", "often", "pause")
+    assert (await why.queue(store, "mail")).name == "empty"
+
+
+async def test_all_that_is_wrong_is_told_the_worst_first(
+    store: BaseBackend, asyncmq: Operator
+) -> None:
+    await fails(store, range(3))
+    await store.add("mail", [new("unknown", "shop.had")])
+    await apply(store, parked(await claim(store), "shop.had"))
+    await store.add("mail", [new("j"), new("k")])
+    await serve(store)
+    await claim(store)
+    await paused_by_somebody(store)
+    reason = await why.queue(store, "mail")
+    names = [reason.name, *(each.name for each in reason.also)]
+    assert names == ["paused", "slots_busy", "parked", "failing"]
 
 
 # ---------------------------------------------------------------------- with a worker that runs

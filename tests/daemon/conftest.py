@@ -21,6 +21,7 @@ FORKED = {
     for name in (
         "advice",
         "beside",
+        "causes",
         "configuration",
         "control",
         "duties",

@@ -32,6 +32,7 @@ class Health:
         self._observer = observer
         self.good = True
         self._failure = ""  # why the last call failed, while it is not good
+        self.since: float | None = None  # when `error` began, by this host's clock
         self._warning = ""  # why jobs are not safe in the store, though it answers
         self._outage_told = False
         self._telling: asyncio.TimerHandle | None = None  # of an outage's end
@@ -58,6 +59,7 @@ class Health:
     def failed(self, error: StoreError) -> None:
         """A call failed: one log line at the first of them."""
         self._failure = str(error) or "it does not answer"
+        self.since = self.since or clock.wall()
         self.end()
         if not self.good:
             return
@@ -76,6 +78,7 @@ class Health:
             return
         self.good = True
         self._failure = self._warning = ""  # what is still wrong is told again
+        self.since = None
         loop = asyncio.get_running_loop()
         self._recovered_at = loop.time()
         self._telling = loop.call_later(_CALM, self._tell_end)
@@ -117,6 +120,7 @@ class Health:
             elif self._warning and not warning:
                 self._observer.event("daemon.recovered")
             self._warning = warning
+            self.since = (self.since or clock.wall()) if self.error else None
         return self._warning != before
 
     # ------------------------------------------------------------------ the store's clock

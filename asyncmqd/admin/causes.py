@@ -1,0 +1,293 @@
+"""What is wrong with a queue, or with a daemon: all of it, the worst first.
+
+Pure functions: of the facts that a store tells, and of what a daemon knows of itself. `queue why`,
+`asyncmqd status`, the status line of systemd and /readyz print what they find.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from asyncmqd.admin.facts import Facts
+from asyncmqd.admin.obstacles import (
+    LOG,
+    OF_LIMITS,
+    OF_PROCESSES,
+    RELOAD,
+    RESTART,
+    Judge,
+    Reason,
+    first,
+    lost,
+    paused,
+    task_unknown,
+)
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.domain.job import Failure, Record
+from asyncmqd.domain.schedule import FORGOTTEN, decode_schedule, jitter_of, next_instant
+from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.states import State
+from asyncmqd.domain.text import counted
+
+LATE = 5.0  # seconds that a job may wait for a slot or a limit, before its daemon speaks of it
+OVERDUE = 5.0  # seconds after which an instant that no daemon has fired is late
+FAILING_FOR = 900.0  # seconds: of older failures nobody is told
+LEAST_FAILURES = 3  # below that a queue is not failing
+_DIGITS = re.compile(r"\d+")
+
+
+# ---------------------------------------------------------------------- of a queue
+
+
+def of_queue(facts: Facts) -> list[Reason]:
+    """All that is wrong with a queue, the worst first; empty if nothing is."""
+    found = [paused(facts), first(facts, OF_PROCESSES)]
+    if facts.claiming and facts.counts.waiting > facts.counts.parked:
+        found += [judge(facts) for judge in OF_LIMITS]
+    found += [judge(facts) for judge in _OTHERS]
+    return [each for each in found if each is not None]
+
+
+def _parked(facts: Facts) -> Reason | None:
+    """Jobs wait for a daemon that knows their tasks."""
+    tasks = facts.outlook.parked_tasks
+    return task_unknown(facts, tasks[0]) if tasks else None
+
+
+def _some_lost(facts: Facts) -> Reason | None:
+    return lost(facts, facts.active)
+
+
+def _failing(facts: Facts) -> Reason | None:
+    """At least half of what ended lately has failed, or is to be tried again."""
+    failed = [each for each in (*facts.ended, *facts.delayed) if _failed_lately(facts, each)]
+    if len(failed) < LEAST_FAILURES:
+        return None
+    succeeded = [_ended(each) for each in facts.ended if each.state is State.COMPLETED]
+    begin = min(map(_ended, failed))
+    others = sum(moment >= begin for moment in succeeded)
+    if others > len(failed):
+        return None
+    newest = max(failed, key=_ended)
+    last = max(succeeded, default=0.0)
+    since = min((_ended(each) for each in failed if _ended(each) > last), default=begin)
+    error, alike = _error(newest), Counter(map(_kind, failed))[_kind(newest)]
+    runs = f"{len(failed)} of the last {len(failed) + others} runs failed"
+    return Reason(
+        name="failing",
+        sentence=f"{runs}, {alike} of them with {error.type}: {error.message}",
+        since=rfc3339(since),
+        changes="its tasks succeed again; what has failed for good is run by `job retry`",
+        command=f"asyncmq job show {shlex.quote(newest.id)} --queue {shlex.quote(facts.queue)}",
+    )
+
+
+def _failed_lately(facts: Facts, record: Record) -> bool:
+    failed = record.state is State.FAILED or (record.state is State.DELAYED and record.failures)
+    return bool(failed) and facts.now - _ended(record) < FAILING_FOR
+
+
+def _ended(record: Record) -> float:
+    """When it ended; of one that is tried again, when its last run began."""
+    return record.finished or record.started or record.created
+
+
+def _error(record: Record) -> Failure:
+    return decode_failure(record.error) or Failure("Unknown", "its error was not kept")
+
+
+def _kind(record: Record) -> tuple[str, str]:
+    """Equal for errors that differ by numbers only."""
+    error = _error(record)
+    return error.type, _DIGITS.sub("0", error.message)
+
+
+def _schedule_late(facts: Facts) -> Reason | None:
+    """An instant has passed, and no daemon has fired it."""
+    late = [(instant, each) for each in facts.schedules if (instant := _overdue(facts, each))]
+    if not late:
+        return None
+    instant, record = min(late, key=lambda each: each[0])
+    more = f", and {counted(len(late) - 1, 'schedule')} more" if len(late) > 1 else ""
+    return Reason(
+        name="schedule_late",
+        sentence=f"Schedule {record.name} is late: its instant {rfc3339(instant)} was not"
+        f" fired; {_who_declares(facts, record)}{more}.",
+        since=rfc3339(instant),
+        changes=f"a daemon that has the schedule in [queues.{facts.queue}] reaches the store",
+        command="asyncmqd status" if facts.now - record.seen <= FORGOTTEN else RELOAD,
+    )
+
+
+def _overdue(facts: Facts, record: ScheduleRecord) -> float | None:
+    """The first instant that should have fired; None: there is none, or nobody can tell."""
+    if record.paused or not record.seen:
+        return None
+    try:
+        spec = decode_schedule(record.spec)
+        instant = next_instant(spec, record.since)
+        due = instant + (jitter_of(spec, facts.queue, instant) if spec.jitter else 0.0)
+    except (ValueError, OverflowError):  # a zone that this host does not know, say
+        return None
+    return instant if not math.isinf(instant) and due + OVERDUE < facts.now else None
+
+
+def _who_declares(facts: Facts, record: ScheduleRecord) -> str:
+    living = {each.id for each in facts.processes}
+    by = f" {record.by}" if record.by else ""
+    seen = rfc3339(record.seen)
+    if record.by and record.by not in living:
+        return f"the daemon that declared it ({record.by}) is gone, last seen at {seen}"
+    return f"a daemon{by} last declared it at {seen}"
+
+
+_OTHERS: tuple[Judge, ...] = (_parked, _some_lost, _failing, _schedule_late)
+
+
+# ---------------------------------------------------------------------- of a daemon
+
+
+class Cause(Reason, frozen=True, kw_only=True):
+    """Something that is wrong, and where."""
+
+    queue: str | None = None  # None: with the daemon itself
+
+    @property
+    def line(self) -> str:
+        """For a person: what, since when, and what to do."""
+        said = f"{self.queue}: {self.sentence}" if self.queue else self.sentence
+        if self.since and self.since not in said:
+            said = f"{said.rstrip('.')}, since {self.since}."
+        return f"{said} [{self.command}]" if self.command else said
+
+
+class Own(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon knows of itself, without asking its store."""
+
+    phase: str = "ready"  # or starting, draining
+    left: str = ""  # of a drain: what is not done yet
+    restarting: str = ""  # why it ends, to be started anew by the service manager
+    store_error: str = ""
+    store_since: float | None = None  # Unix time
+    refusal: str = ""  # of the last reload
+    crashed: Sequence[str] = ()  # duties, with the error of each
+    stuck: Sequence[str] = ()  # queues without progress
+    absent: Sequence[int] = ()  # child processes that are being started, or started anew
+    unreadable: Sequence[str] = ()  # schedules, with the reason of each
+    held_back: Mapping[str, str] = {}  # queues that claim less than they have slots for, and why
+
+
+def of_queues(queues: Sequence[Facts]) -> list[Cause]:
+    """All that is wrong with the queues of a daemon, the worst first, for `of_daemon`."""
+    found = [
+        (_rank(reason), -facts.waits, Cause(**msgspec.structs.asdict(reason), queue=facts.queue))
+        for facts in queues
+        for reason in of_queue(facts)
+        if reason.name not in _KNOWN_BETTER and (reason.name in _AT_ONCE or facts.waits >= LATE)
+    ]
+    return [cause for *_, cause in sorted(found, key=lambda each: each[:2])]
+
+
+def of_daemon(own: Own, of_queues: Sequence[Cause] = ()) -> list[Cause]:
+    """All that is wrong with a daemon and its queues, the worst first; empty if nothing is."""
+    return sorted([*_of_itself(own), *of_queues], key=_rank)
+
+
+def _of_itself(own: Own) -> Iterator[Cause]:
+    if own.store_error:
+        yield Cause(
+            name="degraded",
+            sentence=f"degraded: {own.store_error}",
+            since=rfc3339(own.store_since),
+            changes="the store answers, and keeps jobs safe",
+            command="asyncmq store info",
+        )
+    yield from _of_phase(own)
+    for queue in own.stuck:
+        sentence = "its worker makes no progress"
+        yield Cause(name="stuck", sentence=sentence, queue=queue, command=RESTART)
+    for each in own.crashed:
+        yield Cause(name="crashed", sentence=f"crashed: {each}", command=LOG)
+    if own.absent and own.phase == "ready":
+        yield Cause(
+            name="process_down",
+            sentence=f"process {', '.join(map(str, own.absent))} is being started anew",
+            changes="it has imported the application",
+            command=LOG,
+        )
+    for queue, why in own.held_back.items():
+        sentence = f"held back: {queue}: {why}"
+        changes = "the host gives threads and processes again"
+        yield Cause(name="held_back", sentence=sentence, changes=changes, command=LOG)
+    for each in own.unreadable:
+        yield Cause(name="schedule_unreadable", sentence=f"schedule {each}", command=RELOAD)
+    if own.refusal:
+        yield Cause(name="reload_refused", sentence=own.refusal, command="asyncmqd check")
+
+
+def _of_phase(own: Own) -> Iterator[Cause]:
+    if own.restarting:
+        yield Cause(
+            name="restarting",
+            sentence=f"restarting: {own.restarting}; {own.left}",
+            changes="the service manager starts it anew",
+            command=LOG,
+        )
+    elif own.phase == "draining":
+        yield Cause(name="draining", sentence=own.left, changes="it ends")
+    elif own.phase == "starting" and not own.store_error:
+        yield Cause(name="starting", sentence="starting", changes="the application is imported")
+
+
+_AT_ONCE = frozenset(
+    {
+        "paused",
+        "isolation",
+        "parked",
+        "worker_lost",
+        "failing",
+        "schedule_late",
+    }
+)
+"""What is never usual. Of slots and limits the daemon speaks once a job has waited for `LATE`."""
+
+_KNOWN_BETTER = frozenset({"no_daemon", "daemons_silent", "degraded", "stopping", "held_back"})
+"""What heartbeats say, some seconds late, of the very daemon that asks."""
+
+_ORDER = {
+    name: rank
+    for rank, name in enumerate(
+        (
+            "degraded",
+            "restarting",
+            "draining",
+            "starting",
+            "stuck",
+            "crashed",
+            "process_down",
+            "held_back",
+            "paused",
+            "",  # the limits that have no place of their own
+            "slots_busy",
+            "isolation",
+            "parked",
+            "worker_lost",
+            "failing",
+            "schedule_late",
+            "schedule_unreadable",
+            "reload_refused",
+        )
+    )
+}
+"""The names of causes, the worst first."""
+
+
+def _rank(cause: Reason) -> int:
+    return _ORDER.get(cause.name, _ORDER[""])
