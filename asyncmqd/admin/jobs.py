@@ -149,7 +149,7 @@ def _attempt(record: Record) -> int:
 
 def _spec_of(record: Record) -> JobSpec | None:
     try:
-        return decode_spec(record.payload, limit=len(record.payload))
+        return decode_spec(record.payload, len(record.payload), id=record.id)
     except CorruptPayload:
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.admin.jobs import find, only
@@ -18,6 +18,8 @@ from asyncmqd.domain.states import State
 Verb = Literal["retry", "cancel", "remove"]
 Outcomes = dict[str, str | None]
 """By id: None where the job was moved, else why it was not."""
+
+REASONS = 3  # that are told when many jobs are moved
 
 
 async def move(
@@ -50,17 +52,27 @@ async def ids_in(store: BaseBackend, queue: str, state: State) -> list[str]:
     return list(ids)
 
 
+class Moved(NamedTuple):
+    """What became of many jobs."""
+
+    moved: int
+    left: int  # jobs that were not moved
+    reasons: list[str]  # why, of the first of them
+
+
 async def move_all(
     store: BaseBackend, verb: Verb, ids: Sequence[str], queue: str, advance: Callable[[int], None]
-) -> int:
-    """Move the jobs that `ids_in` gave; how many were. `advance` hears of each page's size."""
-    moved = 0
+) -> Moved:
+    """Move the jobs that `ids_in` gave. `advance` hears of each page's size."""
+    moved, left, reasons = 0, 0, list[str]()
     for start in range(0, len(ids), PAGE):  # as many as a store takes without blocking others
         page = ids[start : start + PAGE]
         outcomes = await move_page(store, verb, page, queue)
-        moved += list(outcomes.values()).count(None)
+        problems = [problem for problem in outcomes.values() if problem is not None]
+        moved, left = moved + len(page) - len(problems), left + len(problems)
+        reasons += problems[: REASONS - len(reasons)]
         advance(len(page))
-    return moved
+    return Moved(moved, left, reasons)
 
 
 async def move_page(store: BaseBackend, verb: Verb, ids: Sequence[str], queue: str) -> Outcomes:

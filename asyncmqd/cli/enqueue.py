@@ -10,7 +10,16 @@ import typer
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.target import with_store
-from asyncmqd.domain.options import ID, KEY, PRIORITY, RETRIES, TASK, UNIQUE_TEXT, UNIQUE_WHILE
+from asyncmqd.domain.options import (
+    ID,
+    KEY,
+    ON_CONFLICT,
+    PRIORITY,
+    RETRIES,
+    TASK,
+    UNIQUE_TEXT,
+    UNIQUE_WHILE,
+)
 
 if TYPE_CHECKING:
     from asyncmqd.client.pending import CallOptions, PendingJob
@@ -50,6 +59,19 @@ UniqueFor = Annotated[
 Key = Annotated[
     str | None, kind_option(KEY.kind, "Whose job it is: a customer, a tenant, an account.", "KEY")
 ]
+OnConflict = Annotated[
+    Literal["existing", "replace", "push"] | None,
+    kind_option(
+        ON_CONFLICT.kind,
+        "If --unique is held by a job that never ran: existing (leave it), replace (it gets these"
+        " arguments and options), or push (that, and it runs --delay from now on).",
+        "WHAT",
+    ),
+]
+PushFor = Annotated[
+    float | None,
+    seconds_option("A push ends so long after the first enqueue; usually ten delays."),
+]
 Retries = Annotated[int | None, kind_option(RETRIES.kind, "Runs after the first one.", "N")]
 Timeout = Annotated[float | None, seconds_option("The time limit of a run; 0: none.")]
 Ttl = Annotated[float | None, seconds_option("The job expires if it did not start in this time.")]
@@ -72,17 +94,15 @@ def enqueue(
     unique_while: UniqueWhile = None,
     unique_for: UniqueFor = None,
     key: Key = None,
+    on_conflict: OnConflict = None,
+    push_for: PushFor = None,
     retries: Retries = None,
     timeout: Timeout = None,
     ttl: Ttl = None,
     wait: Wait = False,
     wait_timeout: WaitTimeout = None,
 ) -> None:
-    """Enqueue a job and print its id.
-
-    A task that no worker there knows is enqueued, too, and waits for one that does.
-    """
-    from asyncmqd.cli.sending import send
+    """Enqueue a job and print its id. If no worker there knows the task, it waits for one."""
     from asyncmqd.client.pending import CallOptions
 
     options = CallOptions(
@@ -96,9 +116,19 @@ def enqueue(
         unique_while=unique_while,
         unique_for=unique_for,
         key=key,
+        on_conflict=on_conflict,
+        push_for=push_for,
     )
     job = _pending(_task(task), _array(args), _object(kwargs), options)
-    with_store(context, lambda store: send(store, queue, job, wait=wait, timeout=wait_timeout))
+    _send(context, queue, job, wait=wait, timeout=wait_timeout)
+
+
+def _send(
+    context: typer.Context, queue: str, job: PendingJob, *, wait: bool, timeout: float | None
+) -> None:
+    from asyncmqd.cli.sending import send
+
+    with_store(context, lambda store: send(store, queue, job, wait=wait, timeout=timeout))
 
 
 def _pending(

@@ -225,16 +225,17 @@ def _move_some(context: typer.Context, verb: Verb, ids: list[str], queue: str | 
 def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, yes: bool) -> None:
     from asyncmqd.admin import moving
 
-    async def work(store: BaseBackend) -> tuple[int, int]:
+    async def work(store: BaseBackend) -> moving.Moved:
         ids = await moving.ids_in(store, queue, state)
         confirm(f"{verb} {counted(len(ids), f'{state} job')} of queue {queue}?", yes=yes or not ids)
         with progress(_DOING[verb], len(ids)) as advance:
-            moved = await moving.move_all(store, verb, ids, queue, advance)
-        return moved, len(ids) - moved
+            return await moving.move_all(store, verb, ids, queue, advance)
 
-    moved, left = with_store(context, work, queue)
-    print(f"{counted(moved, 'job')} {_PAST[verb]}")
-    if left:
-        complain(f"{counted(left, 'job')} had moved on, or the state does not allow it")
-    if left and not moved:
+    result = with_store(context, work, queue)
+    print(f"{counted(result.moved, 'job')} {_PAST[verb]}")
+    for reason in result.reasons:
+        complain(reason)
+    if more := result.left - len(result.reasons):
+        complain(f"{counted(more, 'job')} more could not be {_PAST[verb]}")
+    if result.left and not result.moved:
         raise typer.Exit(FAILED)

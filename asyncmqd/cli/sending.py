@@ -22,7 +22,9 @@ async def send(
 ) -> None:
     """Enqueue a job and print its id, and with `wait` or `timeout` its result when it is there."""
     [added] = await _added(store, queue, job)
-    if added.existed:
+    if added.replaced:
+        complain(f"job {added.id}: it has these arguments now; queue {queue} had it already")
+    elif added.existed:
         name = "" if added.id == job.spec.id else " under this unique name"
         complain(f"job {added.id}: queue {queue} has it already{name}, nothing was enqueued")
     print(added.id, flush=True)

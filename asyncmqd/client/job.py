@@ -61,7 +61,8 @@ class Job(OfStore, Generic[Value_co]):
     `Job[T]` is a job whose task returns a T.
 
     `created` is False, and `existed` True, if the store had a job of this id already, or one that
-    holds its unique name: then nothing was enqueued, and this is the job that is there. A job
+    holds its unique name: then nothing was enqueued, and this is the job that is there. `replaced`
+    says that it has the arguments and options of this enqueue now (`on_conflict`). A job
     can be pickled, and `ref` is its name as text: neither contains the store's password. A process
     that gets one of them finds the store as `connect()` does.
     """
@@ -73,10 +74,12 @@ class Job(OfStore, Generic[Value_co]):
         backend: str | BaseBackend | None,
         *,
         created: bool = True,
+        replaced: bool = False,
     ) -> None:
         self.queue = queue
         self.spec = spec
         self.created = created
+        self.replaced = replaced
         self._named = backend
 
     @property
@@ -278,6 +281,6 @@ def _restored(queue: str, spec: JobSpec, url: str, created: bool) -> Job[Any]:
 def _spec_of(record: Record) -> JobSpec:
     """The request; of a payload that is corrupt, one with an empty task name."""
     try:
-        return decode_spec(record.payload, limit=len(record.payload))
+        return decode_spec(record.payload, len(record.payload), id=record.id)
     except CorruptPayload:
         return JobSpec(id=record.id, task="", priority=record.priority)

@@ -17,7 +17,7 @@ from asyncmqd.domain.around import AROUND_ENQUEUE, Kind
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
 from asyncmqd.domain.key import key_of
-from asyncmqd.domain.keywords import UniqueWhile
+from asyncmqd.domain.keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import OF_CALL, keep_checked
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef
 from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown
@@ -44,6 +44,10 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     unique_while: UniqueWhile | None = None
     unique_for: float | None = None  # seconds after the enqueue for which the name stays taken
     key: str | None = None  # whose job it is, up to 128 characters
+    # What becomes of a job that holds the name: nothing ("existing"); "replace": if it was never
+    # claimed, it gets these arguments and options; "push": and is due at now plus the delay
+    on_conflict: OnConflict | None = None
+    push_for: float | None = None  # seconds after the first enqueue, at most; None: ten delays
 
     def __post_init__(self) -> None:
         keep_checked(self, OF_CALL)
@@ -86,6 +90,8 @@ class PendingJob(msgspec.Struct, frozen=True):
             until_claimed=self.unique.until_claimed,
             unique_for=self.unique.seconds,
             key=key,
+            on_conflict=self.unique.on_conflict,
+            push_for=self.unique.push_for,
         )
 
 
@@ -117,6 +123,8 @@ class Blank(msgspec.Struct, frozen=True):
                 spec = replace(spec, key=key_of(task, args, kwargs))
         if unique is not None:
             spec = replace(spec, unique=unique.name.label)
+            if unique.on_conflict == "push":
+                _check_push(spec, unique)
         return PendingJob(options.queue, spec, self.delay, unique)
 
 
@@ -164,10 +172,23 @@ def blank(task: TaskDef | str, options: CallOptions) -> Blank:
     return Blank(task, options, spec, delay, not (has_key or is_unique(options, declared)))
 
 
+def _check_push(spec: JobSpec, unique: Unique) -> None:
+    """Its age counts from the first enqueue. Raises ValueError."""
+    if spec.ttl is not None and 0 < spec.ttl <= unique.push_for:
+        raise ValueError(
+            f"ttl: expected more than the {unique.push_for:g} s for which the job may be pushed,"
+            f" or it would expire before it may start, got {spec.ttl:g}"
+        )
+
+
 def _handle(queue: str, job: PendingJob, backend: BaseBackend, added: Added) -> Job[Any]:
     """The job that the queue has now. Of another one that has its name, no more is known yet."""
-    spec = job.spec if added.id == job.spec.id else JobSpec(id=added.id, task="")
-    return Job(queue, spec, backend, created=added.is_new)
+    spec, replaced = job.spec, added.outcome == "replaced"
+    if replaced:
+        spec = msgspec.structs.replace(spec, id=added.id)
+    elif added.id != spec.id:
+        spec = JobSpec(id=added.id, task="")
+    return Job(queue, spec, backend, created=added.is_new, replaced=replaced)
 
 
 async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> list[Job[Any]]:

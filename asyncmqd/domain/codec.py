@@ -101,9 +101,12 @@ def _explain_call(spec: JobSpec) -> str | None:
     return _explain(spec.args, "args", 1) or _explain(spec.kwargs, "kwargs", 1)
 
 
-def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT, size: int = 0) -> JobSpec:
+def decode_spec(
+    data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT, size: int = 0, *, id: str = ""
+) -> JobSpec:
     """The job that was stored.
 
+    `id` is the job's own: the payload may have come later, in a job of the same unique name.
     `size` is what the payload has in the store, if `data` may be only its beginning. Raises
     PayloadTooLarge for more than `limit` bytes, and CorruptPayload for anything else. Size comes
     first, so that an oversized payload is never parsed, and depth second.
@@ -123,7 +126,7 @@ def decode_spec(data: bytes, limit: int = DEFAULT_PAYLOAD_LIMIT, size: int = 0) 
         raise CorruptPayload("expected a job id and a task name")
     if (spec.priority, spec.retries, spec.timeout, spec.ttl, spec.key) != _USUAL:
         _check_options(spec)
-    return spec
+    return msgspec.structs.replace(spec, id=id) if id and spec.id != id else spec
 
 
 def _check_options(spec: JobSpec) -> None:

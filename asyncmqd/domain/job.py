@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from asyncmqd.domain.keywords import OnConflict
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.states import State, state_of
 
@@ -44,15 +45,18 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
     unique_for: float = 0.0  # seconds from now on for which the name is taken in any case
     key: str = ""  # whose it is; empty: nobody's
+    on_conflict: OnConflict = "existing"  # what becomes of the holder of its name
+    push_for: float = 0.0  # seconds after the holder's enqueue to which it is pushed at most
 
 
-Outcome = Literal["new", "existed"]
+Outcome = Literal["new", "existed", "replaced"]
 
 
 class Added(msgspec.Struct, frozen=True, gc=False):
     """What a store says of one job to add."""
 
     id: str  # of the job that the queue has now: of a name that is held, the holder
+    # replaced: it had a job, which has the payload and the options of the new one now
     outcome: Outcome
 
     @property

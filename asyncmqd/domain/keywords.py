@@ -17,6 +17,7 @@ ExecutorKind = Literal["thread", "process"]
 UniqueRule = bool | str | Callable[..., str | None]
 UniqueWhile = Literal["live", "waiting"]
 KeyRule = str | Callable[..., str | None]
+OnConflict = Literal["existing", "replace", "push"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
 
@@ -50,6 +51,8 @@ class AddKeywords(StoredKeywords, total=False):
     unique_while: UniqueWhile | None
     unique_for: Seconds | None
     key: str | None
+    on_conflict: OnConflict | None
+    push_for: Seconds | None
 
 
 class CallKeywords(AddKeywords, total=False):
@@ -67,6 +70,8 @@ class TaskKeywords(StoredKeywords, total=False):
     unique_while: UniqueWhile | None
     unique_for: Seconds | None
     key: KeyRule | None
+    on_conflict: OnConflict | None
+    push_for: Seconds | None
 
 
 class DecoratorKeywords(TaskKeywords, total=False):

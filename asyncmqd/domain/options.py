@@ -265,12 +265,7 @@ QUEUE = Option(
     f'the task\'s, "{DEFAULT_QUEUE}" if it says none',
     "The queue of the job.",
 )
-TASK = Option(
-    "task",
-    name(),
-    "`module.function`",
-    "The registered name of the task.",
-)
+TASK = Option("task", name(), "`module.function`", "The registered name of the task.")
 ID = Option(
     "job_id",
     matching(JOB_ID, "1 to 128 printable ASCII characters without blanks"),
@@ -303,14 +298,13 @@ UNIQUE = Option(
     "A name, or true for task and arguments: of the jobs of one name, one at most is live.",
 )
 UNIQUE_WHILE = Option(
-    "unique_while",
-    choice("live", "waiting"),
-    "live",
-    "How long a job holds its unique name: until it ends, or until it is claimed.",
+    "unique_while", choice("live", "waiting"), "live", "Until when a job holds its unique name."
 )
-UNIQUE_FOR = Option(
-    "unique_for", period(), "0", "The unique name stays taken so long after the enqueue."
+UNIQUE_FOR = Option("unique_for", period(), "0", "Its name stays taken so long after the enqueue.")
+ON_CONFLICT = Option(
+    "on_conflict", choice("existing", "replace", "push"), "existing", "What becomes of the holder."
 )
+PUSH_FOR = Option("push_for", period(), "ten delays", "Pushes end so long after the first one.")
 UNIQUE_TEXT = Option("unique", printable(_LONGEST_UNIQUE))
 UNIQUE_BY = Option(
     "unique",
@@ -340,7 +334,7 @@ EXECUTOR = Option(
 )
 
 ALONE = "expected `unique` beside it, which says which jobs are the same, got it alone"
-"""What is wrong with `unique_for` and `unique_while` where nothing is unique."""
+"""What is wrong with `unique_for`, `on_conflict` and the like where nothing is unique."""
 
 Table = dict[str, Option]
 Moment = str | datetime
@@ -358,9 +352,13 @@ STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)
 """What a schedule may say of its jobs. It travels in the payload."""
 IN_PAYLOAD = STORED | table_of(KEY)
 """What a payload has, and a worker checks."""
-OF_CALL = STORED | table_of(QUEUE, DELAY, ID, UNIQUE, UNIQUE_WHILE, UNIQUE_FOR, KEY)
+OF_CALL = STORED | table_of(
+    QUEUE, DELAY, ID, UNIQUE, UNIQUE_WHILE, UNIQUE_FOR, ON_CONFLICT, PUSH_FOR, KEY
+)
 """What a producer may ask for one job."""
-OF_TASK = STORED | table_of(QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR, KEY_BY)
+OF_TASK = STORED | table_of(
+    QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR, ON_CONFLICT, PUSH_FOR, KEY_BY
+)
 """What `@task` declares, beside its rules for retries."""
 OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""

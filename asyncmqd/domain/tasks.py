@@ -17,7 +17,7 @@ import msgspec
 from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
 from asyncmqd.domain.hints.declared import RESULT, Declared
 from asyncmqd.domain.hints.form import Form
-from asyncmqd.domain.keywords import ExecutorKind, KeyRule, UniqueRule, UniqueWhile
+from asyncmqd.domain.keywords import ExecutorKind, KeyRule, OnConflict, UniqueRule, UniqueWhile
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import (
     ALONE,
@@ -56,6 +56,8 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     unique: UniqueRule | None = None
     unique_while: UniqueWhile = "live"  # how long a job holds its name: or until it is claimed
     unique_for: float = 0.0  # seconds after the enqueue for which the name stays taken
+    on_conflict: OnConflict = "existing"  # what an enqueue does whose name is held
+    push_for: float | None = None  # seconds after the first enqueue; None: ten delays
     # Whose its jobs are: the name of a parameter, or a function of the arguments that returns text.
     key: KeyRule | None = None
 
@@ -225,10 +227,11 @@ class TaskDef:
 
 
 def _refuse_alone(name: str, options: TaskOptions) -> None:
-    """Raise ValueError for an option that says how long a name is held, where there is no name."""
-    if options.unique is None and (options.unique_for or options.unique_while != "live"):
-        key = "unique_for" if options.unique_for else "unique_while"
-        raise ValueError(f"task {name}: {key}: {ALONE}")
+    """Raise ValueError for an option that says something of a name, where there is no name."""
+    if options.unique is None:
+        for option in ("unique_for", "unique_while", "on_conflict", "push_for"):
+            if getattr(options, option) != getattr(UNKNOWN, option):
+                raise ValueError(f"task {name}: {option}: {ALONE}")
 
 
 def is_awaitable(value: Any) -> bool:

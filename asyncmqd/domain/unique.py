@@ -12,11 +12,15 @@ import msgspec
 
 from asyncmqd.domain.codec import NotSerialisable, encode
 from asyncmqd.domain.foreign import written
-from asyncmqd.domain.keywords import UniqueWhile
+from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import ALONE, UNIQUE_TEXT, shown
+from asyncmqd.domain.states import state_of
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions
 
+_OF_NAMES = ("unique_for", "unique_while", "on_conflict", "push_for")  # options
 _LONGEST_LABEL = 200  # characters
+_PUSHES = 10  # delays after the first enqueue, to which a job is pushed at most
 
 _encoder = msgspec.json.Encoder(enc_hook=written, order="deterministic")
 
@@ -34,6 +38,8 @@ class Unique(msgspec.Struct, frozen=True, gc=False):
     name: UniqueName
     until_claimed: bool  # it holds its name while it waits or is delayed, and no longer
     seconds: float  # after the enqueue, for which the name is taken in any case
+    on_conflict: OnConflict
+    push_for: float  # seconds after the first enqueue to which the job is pushed at most
 
 
 class Asked(Protocol):
@@ -51,11 +57,23 @@ class Asked(Protocol):
     def unique_for(self) -> float | None:
         """See `TaskOptions`."""
 
+    @property
+    def on_conflict(self) -> OnConflict | None:
+        """See `TaskOptions`."""
+
+    @property
+    def push_for(self) -> float | None:
+        """See `TaskOptions`."""
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds before the job may run."""
+
 
 def is_unique(asked: Asked, declared: TaskOptions) -> bool:
     """Whether jobs have names at all, whatever their arguments are.
 
-    Raises ValueError for `unique_for` or `unique_while` of jobs of which nothing says `unique`.
+    Raises ValueError for `unique_for` and the like of jobs of which nothing says `unique`.
     """
     if asked.unique is not None:
         return bool(asked.unique)
@@ -97,17 +115,23 @@ def of_unknown(task: str, asked: Asked) -> Unique | None:
 
 def _refuse_alone(asked: Asked) -> None:
     """Elsewhere such an option alone makes a job unique; here it would do nothing, unnoticed."""
-    if asked.unique_for:
-        raise ValueError(f"unique_for: {ALONE}")
-    if asked.unique_while:
-        raise ValueError(f"unique_while: {ALONE}")
+    for option in _OF_NAMES:
+        if getattr(asked, option):
+            raise ValueError(f"{option}: {ALONE}")
 
 
 def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:
+    on_conflict = asked.on_conflict or declared.on_conflict
+    delay = asked.delay or 0.0
+    if on_conflict == "push" and not delay:
+        raise ValueError("on_conflict: expected a delay beside 'push', got none")
+    push_for = declared.push_for if asked.push_for is None else asked.push_for
     return Unique(
         name,
         (asked.unique_while or declared.unique_while) == "waiting",
         declared.unique_for if asked.unique_for is None else asked.unique_for,
+        on_conflict,
+        _PUSHES * delay if push_for is None else push_for,
     )
 
 
@@ -146,3 +170,24 @@ def _name(label: str, *parts: Any) -> UniqueName:
     except (TypeError, ValueError) as error:  # a set of what cannot be sorted
         raise NotSerialisable(f"unique: {error}") from None
     return UniqueName(label[:_LONGEST_LABEL], hashlib.sha256(canonical).hexdigest())
+
+
+# ---------------------------------------------------------------------- what a newcomer may change
+
+
+def is_replaceable(place: str, started: float | None) -> bool:
+    """Whether a job may get the payload and the options of another: no run has seen its own."""
+    return not state_of(place).terminal and started is None
+
+
+def pushed_to(now: float, delay: float, created: float, push_for: float) -> float:
+    """When a delayed job becomes due that is pushed; all in the same unit."""
+    return min(now + delay, created + push_for)
+
+
+def merged(holder: NewJob, job: NewJob) -> NewJob:
+    """What is to be added of two jobs of one name that come in one call."""
+    delay = holder.delay
+    if job.on_conflict == "push" and delay > 0:
+        delay = pushed_to(0.0, job.delay, 0.0, job.push_for)
+    return msgspec.structs.replace(holder, payload=job.payload, priority=job.priority, delay=delay)

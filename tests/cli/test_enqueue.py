@@ -90,6 +90,8 @@ def test_a_unique_name_is_enqueued_once_while_its_job_is_live(asyncmq: Operator)
     refused = asyncmq("job", "retry", first)
     assert refused.code == 1
     assert refused.err == f"asyncmq: job {first}: its unique name is held by job {second}\n"
+    many = asyncmq("job", "retry", "--all", "-q", "default", "-s", "cancelled")
+    assert (many.code, many.out, many.err) == (1, "0 jobs retried\n", refused.err)
     bad = asyncmq("enqueue", "shop.add", "--unique", "a\tb")
     assert "'--unique': expected text of 1 to 1,000 printable characters" in bad.err
 
@@ -110,6 +112,20 @@ def test_a_key_is_shown_with_its_job(asyncmq: Operator) -> None:
     bad = asyncmq("enqueue", "shop.add", "--key", "x" * 129)
     assert bad.code == 2
     assert "'--key': expected text of 1 to 128 printable characters" in bad.err
+
+
+def test_a_job_that_never_ran_takes_the_newest_arguments(asyncmq: Operator) -> None:
+    named = ("enqueue", "shop.add", "--unique", "n", "--delay", "1h", "--args")
+    first = asyncmq(*named, "[1]").out.strip()
+    again = asyncmq(*named, "[2]", "--on-conflict", "push", "--push-for", "2h")
+    assert (again.code, again.out) == (0, f"{first}\n")
+    said = f"asyncmq: job {first}: it has these arguments now; queue default had it already\n"
+    assert again.err == said
+    job = asyncmq("job", "show", first, "--json").json
+    assert (job["id"], job["args"]) == (first, [2])
+    early = asyncmq("enqueue", "shop.add", "--unique", "n", "--on-conflict", "push")
+    assert early.code == 2
+    assert "--on_conflict: expected a delay beside 'push', got none" in early.err
 
 
 @pytest.mark.parametrize(

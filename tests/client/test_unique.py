@@ -190,7 +190,15 @@ async def test_a_name_may_be_held_until_the_claim_or_for_a_time(store: InMemoryB
             timed.options(**wrong)
 
 
-@pytest.mark.parametrize("key", [{"unique_for": "1h"}, {"unique_while": "waiting"}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"unique_for": "1h"},
+        {"unique_while": "waiting"},
+        {"on_conflict": "replace"},
+        {"push_for": "1h"},
+    ],
+)
 async def test_what_says_how_long_a_name_is_held_is_refused_without_a_name(
     store: InMemoryBackend, key: dict[str, Any]
 ) -> None:
@@ -207,3 +215,44 @@ async def test_what_says_how_long_a_name_is_held_is_refused_without_a_name(
     assert await existed(of_calls.enqueue(1), of_calls.enqueue(1)) == [False, False]
     named = of_calls.options(unique="one")
     assert await existed(named.enqueue(1), named.enqueue(2)) == [False, True]
+
+
+async def test_a_job_that_never_ran_gets_the_newest_arguments(store: InMemoryBackend) -> None:
+    sync = declared("customer", store, on_conflict="replace")
+    first = await sync.enqueue(1, full=False)
+    second = await sync.options(priority=1).enqueue(1, full=True)
+    assert (second.id, second.existed, second.replaced) == (first.id, True, True)
+    assert (second.kwargs, second.priority) == ({"full": True}, 1)
+    record = await first.record()
+    found = Job.of(record, store)
+    assert (found.id, found.kwargs) == (first.id, {"full": True})
+    [claim] = await store.claim("default", 1, 60.0, "w")
+    assert claim.id == first.id
+    third = await sync.enqueue(1, full=False)
+    assert (third.id, third.existed, third.replaced) == (first.id, True, False)
+
+
+async def test_a_push_moves_the_time_up_to_ten_delays(store: InMemoryBackend) -> None:
+    sync = declared("customer", store, on_conflict="push").options(delay="1m")
+    first = await sync.enqueue(1)
+    await sync.options(delay="1h").enqueue(1)
+    record = await first.record()
+    assert record.due == pytest.approx(record.created + 3_600, abs=60)
+    await sync.options(delay="5s").enqueue(1)
+    assert (await first.record()).due == pytest.approx(record.created + 5, abs=4)
+    await sync.options(delay="1h", push_for="5m").enqueue(1)
+    assert (await first.record()).due == pytest.approx(record.created + 300)
+
+
+def test_what_a_push_cannot_mean_is_refused(store: InMemoryBackend) -> None:
+    sync = declared("customer", store, on_conflict="push")
+    for options, message in (
+        ({}, "on_conflict: expected a delay beside 'push', got none"),
+        ({"delay": 60, "ttl": 600}, "ttl: expected more than the 600 s for which the job may be"),
+        ({"on_conflict": "again"}, "expected 'existing', 'replace' or 'push', got 'again'"),
+        ({"delay": 60, "push_for": "long"}, "push_for: expected seconds"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sync.options(**options).job(1)
+    assert sync.options(delay=60, ttl=601).job(1)
+    assert sync.options(unique=False).job(1)

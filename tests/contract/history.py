@@ -34,6 +34,7 @@ class History:
         self._check_ends(command, old, new)
         self._check_ids(command, reply, old)
         self._check_names(new)
+        self._check_payloads(command, reply, old, new)
         self._check_attempts(command, old, new)
         self._check_due(command, old, new)
         fire = model.plain(command)
@@ -51,7 +52,7 @@ class History:
         for each in replies:
             match model.plain(command):
                 case model.Add():
-                    self._accepted += sum(is_new for is_new, _ in each)
+                    self._accepted += sum(is_new for is_new, *_ in each)
                 case model.Remove():
                     self._deleted += sum(each)
                 case model.Purge() | model.Prune():
@@ -102,7 +103,7 @@ class History:
         first, *again = reply if isinstance(command, model.LostReply) else [reply]
         taken = set(old)
         held = {each.unique: each.id for each in old.values() if each.state not in TERMINAL}
-        for job, (is_new, id) in zip(add.jobs, first, strict=True):
+        for job, (is_new, id, _) in zip(add.jobs, first, strict=True):
             if job.unique not in ("", *NAMES):
                 taken.update([job.id] if is_new else [])
                 continue
@@ -115,9 +116,9 @@ class History:
         # Sent again, one whose name was held finds a later one of its own id.
         known = [
             (False, job.id if job.id in taken else id)
-            for job, (_, id) in zip(add.jobs, first, strict=True)
+            for job, (_, id, _) in zip(add.jobs, first, strict=True)
         ]
-        assert again in ([], [known])
+        assert all([answer[:2] for answer in answers] == known for answers in again)
 
     @staticmethod
     def _check_names(new: dict[str, Record]) -> None:
@@ -128,6 +129,22 @@ class History:
         assert len(holders) == len(live), "two live jobs of one name"
         for each in new.values():
             assert each.holder == holders.get(each.unique, "")
+
+    @staticmethod
+    def _check_payloads(
+        command: model.Command, reply: Any, old: dict[str, Record], new: dict[str, Record]
+    ) -> None:
+        """A job gets another payload only from a new one of its name, and before its first run."""
+        replaced: dict[str, bytes] = {}
+        if isinstance(add := model.plain(command), model.Add):
+            for answers in reply if isinstance(command, model.LostReply) else [reply]:
+                for job, (_, id, outcome) in zip(add.jobs, answers, strict=True):
+                    replaced |= {id: job.payload} if outcome == "replaced" else {}
+        for id in old.keys() & new.keys():
+            assert new[id].payload == replaced.get(id, old[id].payload), "another payload"
+            if id in replaced:
+                assert old[id].started is None, "replaced after its first run"
+                assert old[id].state not in TERMINAL, "replaced after its end"
 
     @staticmethod
     def _check_attempts(

@@ -37,7 +37,8 @@ class Add(msgspec.Struct, frozen=True):
     jobs: tuple[NewJob, ...]
 
     async def play(self, side: Side) -> Any:
-        return [(each.is_new, each.id) for each in await side.backend.add(side.queue, self.jobs)]
+        added = await side.backend.add(side.queue, self.jobs)
+        return [(each.is_new, each.id, each.outcome) for each in added]
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -68,13 +68,17 @@ MEMORY = mutations(
         _row("known.id == row.id and known.until <= now:", "known.until <= now:", "unique"),
         _row("known.until > now or ", "", "unique"),
         _row(" or not row.until_claimed)", ")", "unique"),
+        _row("(job.priority, row.order[1])", "(job.priority, self._queue.next())", "replace"),
+        _row('elif job.on_conflict == "push":', "else:", "replace"),
+        _row("row.payload, row.priority = job.payload,", "row.priority =", "replace"),
         _registry("known.last >= instant", "known.last > instant", "schedules"),
         _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
         _registry("or known.paused ", "", "schedules"),
         _registry("data.is_live(known.tally.job)", "False", "schedules"),
         _registry("passed.last != known.last", "False", "schedules"),
         _edit(
-            "        if any(each.is_new for each in added):\n            self._store.wake(queue)\n",
+            '        if any(each.outcome != "existed" for each in added):\n'
+            "            self._store.wake(queue)\n",
             "",
             "waking",
         ),

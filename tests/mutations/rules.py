@@ -15,6 +15,8 @@ DECISION = ("tests/unit/test_claim_decide.py",)
 
 OPTIONS = ("tests/unit/test_options.py",)
 
+REPLACE = ("tests/contract/test_replace.py", "-k", "memory or sqlite")
+
 WHY = ("tests/cli/test_why.py",)
 
 RULES = [
@@ -53,6 +55,24 @@ RULES = [
         "STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)",
         "STORED = table_of(PRIORITY, RETRIES, TTL)",
         OPTIONS,
+    ),
+    Mutation(
+        "asyncmqd/domain/unique.py",
+        " and started is None",
+        "",
+        REPLACE,
+    ),
+    Mutation(
+        "asyncmqd/domain/unique.py",
+        "return min(now + delay, created + push_for)",
+        "return now + delay",
+        REPLACE,
+    ),
+    Mutation(
+        "asyncmqd/domain/codec.py",
+        "return msgspec.structs.replace(spec, id=id) if id and spec.id != id else spec",
+        "return spec",
+        ("tests/client/test_unique.py",),
     ),
     Mutation(
         "asyncmqd/domain/schedule.py",

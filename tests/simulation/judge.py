@@ -54,6 +54,8 @@ class Life:
     result: bytes = b""
     unique: str = ""  # the digest of its name
     until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
+    payload: bytes = b""
+    created: float = 0.0  # by the store's clock
 
     @property
     def state(self) -> State:
@@ -152,12 +154,25 @@ class Judge:
             check(each == right, "added as", each, "instead of", right, job)
             if each.is_new:
                 self._file(queue, job)
+            elif each.outcome == "replaced":
+                self._replace(self.history.lives[queue, each.id], job)
 
     def _right_addition(self, queue: str, job: NewJob) -> Added:
         if (queue, job.id) in self.history.lives:
             return Added(job.id, "existed")
         holder = self._holder(queue, job.unique)
-        return Added(holder, "existed") if holder else Added(job.id, "new")
+        if not holder:
+            return Added(job.id, "new")
+        life = self.history.lives.get((queue, holder))
+        keeps = life is None or life.state.terminal or life.claimed or job.on_conflict == "existing"
+        return Added(holder, "existed" if keeps else "replaced")
+
+    def _replace(self, life: Life, job: NewJob) -> None:
+        """It was never claimed: it gets what the new one of its name has."""
+        life.payload = job.payload
+        if life.place == DELAYED and job.on_conflict == "push":
+            life.due = min(self.clock + job.delay, life.created + job.push_for)
+        self.edges[job.on_conflict] += 1
 
     def _holder(self, queue: str, name: str) -> str:
         """The job that holds that unique name, or nothing."""
@@ -184,6 +199,8 @@ class Judge:
             due=self.clock + job.delay,
             unique=job.unique,
             until_claimed=job.until_claimed,
+            payload=job.payload,
+            created=self.clock,
         )
         self.history.live.add((queue, job.id))
         if job.unique:
@@ -241,6 +258,7 @@ class Judge:
         life = self.history.lives[claim.queue, claim.id]
         check(life.place == WAITING, "claimed while", life.place, claim, "held by", life.holder)
         check(claim.token == life.token + 1, "token", life.token, "was followed by", claim)
+        check(claim.payload == life.payload, "another payload than was accepted last", claim)
         check(claim.failures == life.failures, "failures", life.failures, claim)
         check(claim.crashes == life.crashes, "crashes", life.crashes, claim)
         life.token, life.holder, life.claimed = claim.token, worker, self.world.now

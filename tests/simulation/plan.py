@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asyncmqd.domain.keywords import UniqueWhile
+from asyncmqd.domain.keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.rate import Rate
 
 FAULTS = (
@@ -60,6 +60,7 @@ class Order:
     priority: int
     unique: str = ""  # the name of all its jobs
     unique_while: UniqueWhile = "live"
+    on_conflict: OnConflict = "existing"
     unique_for: float = 0.0
 
 
@@ -229,13 +230,16 @@ def draw_unique_plan(seed: int) -> Plan:
             "a",
             *rng.choice(tasks),
             count=rng.choice((1, 2)),
-            delay=rng.choice((0.0, 0.0, 1.5)),
+            delay=rng.choice((0.0, 0.0, 1.5))
+            if on_conflict == "replace"
+            else rng.choice((0.5, 1.5)),
             priority=rng.choice((5, 1)),
-            unique=(name := rng.choice(("one", "one", "two", "three"))),
+            unique=(name := rng.choice(("one", "one", "two", "three", "four", "four"))),
             unique_while="waiting" if name == "two" else "live",
             unique_for=3.0 if name == "three" else 0.0,
+            on_conflict=on_conflict if name == "four" else "existing",
         )
-        for _ in range(40)
+        for on_conflict in rng.choices(("replace", "push"), k=40)
     ]
     others = ("kill", "loss", "pause", "cancel", "stop", "cut")
     return Plan(

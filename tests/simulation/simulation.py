@@ -209,6 +209,8 @@ class Simulation:
                 unique=order.unique or False,
                 unique_while=order.unique_while,
                 unique_for=order.unique_for,
+                on_conflict=order.on_conflict,
+                push_for=3.0,
             )
             for _ in range(order.count)
         ]

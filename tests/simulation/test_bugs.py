@@ -10,8 +10,10 @@ import pytest
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, registry
+from asyncmqd.backends.memory import rows as memory_rows
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock, settle
+from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.missed import Due
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
@@ -37,6 +39,7 @@ _send = ClaimLoop._send
 _use = Capacity.use
 _crashed = settle._crashed
 _holder, _take_name = Queue.holder, Queue.take_name
+_met = Jobs._met
 Patch = pytest.MonkeyPatch
 
 
@@ -210,6 +213,26 @@ def name_free_by_another(patch: Patch) -> None:
     patch.setattr(Queue, "holder", lambda *_: "")
 
 
+def replaced_without_the_payload(patch: Patch) -> None:
+    """A job that is replaced keeps what it had."""
+
+    def met(self: Any, holder: str, job: NewJob) -> Added:
+        row = self._queue.rows.get(holder)
+        payload = row and row.payload
+        added = _met(self, holder, job)
+        if added.outcome == "replaced":
+            row.payload = payload
+        return added
+
+    patch.setattr(Jobs, "_met", met)
+
+
+def claimed_and_replaced(patch: Patch) -> None:
+    """A job that a run has seen gets another payload."""
+    live = {State.WAITING, State.DELAYED, State.ACTIVE}
+    patch.setattr(memory_rows, "is_replaceable", lambda place, _: place in live)
+
+
 def name_of_who_comes_back_is_lost(patch: Patch) -> None:
     """A job that was claimed has its name no more."""
     patch.setattr(Jobs, "retake_name", lambda *_: None)
@@ -245,8 +268,10 @@ BUGS = {
     nothing_skipped: 1,
     name_free_at_claim: 0,
     name_free_by_another: 0,
-    name_of_who_comes_back_is_lost: 6,
+    name_of_who_comes_back_is_lost: 81,
     name_forgotten_with_its_job: 0,
+    replaced_without_the_payload: 0,
+    claimed_and_replaced: 0,
 }
 
 # Those that want a moment which other worlds do not have, or hardly ever: the worlds that have it.
@@ -260,6 +285,8 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     name_free_at_claim: play_unique,
     name_free_by_another: play_unique,
     name_of_who_comes_back_is_lost: play_unique,
+    replaced_without_the_payload: play_unique,
+    claimed_and_replaced: play_unique,
     name_forgotten_with_its_job: play_unique,
 }
 

@@ -158,7 +158,10 @@ def test_errors_name_the_option_what_was_expected_and_what_came(
     [
         (lambda: work.options(retires=3), r"retires: .*got 'retires' \(did you mean retries\?\)"),
         (lambda: task(time_out=3), r"time_out: .*\(did you mean timeout\?\)"),
-        (lambda: work.options(xyz=3), r"xyz: .*\(known are delay, job_id, key, priority, queue, "),
+        (
+            lambda: work.options(xyz=3),
+            r"xyz: .*\(known are delay, job_id, key, on_conflict, priority, ",
+        ),
     ],
 )
 def test_an_unknown_option_names_the_nearest(declare: Callable[[], Any], hint: str) -> None:

@@ -15,6 +15,7 @@ from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State, parked_place, state_of
+from asyncmqd.domain.unique import is_replaceable, pushed_to
 
 Key = tuple[float, float]
 
@@ -188,7 +189,7 @@ class Jobs:
         if job.id in self._queue.rows:
             return Added(job.id, "existed")
         if job.unique and (holder := self._queue.holder(job.unique, self._now)):
-            return Added(holder, "existed")
+            return self._met(holder, job)
         row = Row(
             id=job.id,
             payload=job.payload,
@@ -206,6 +207,21 @@ class Jobs:
         else:
             self.move_to_tail(row)
         return Added(job.id, "new")
+
+    def _met(self, holder: str, job: NewJob) -> Added:
+        """A new job whose name is held."""
+        row = self._queue.rows.get(holder)
+        if job.on_conflict == "existing" or row is None:
+            return Added(holder, "existed")
+        if not is_replaceable(row.place, row.started):
+            return Added(holder, "existed")
+        row.payload, row.priority = job.payload, job.priority
+        if row.place != State.DELAYED:
+            self._queue.move(row, State.WAITING, (job.priority, row.order[1]))
+        elif job.on_conflict == "push":
+            due = pushed_to(self._now, job.delay, row.created, job.push_for)
+            self._queue.move(row, State.DELAYED, (due, self._queue.next()))
+        return Added(holder, "replaced")
 
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._now

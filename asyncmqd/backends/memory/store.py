@@ -62,7 +62,7 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = Jobs(self._store.queues[queue], self._now())
             added = [data.add(job) for job in jobs]
-        if any(each.is_new for each in added):
+        if any(each.outcome != "existed" for each in added):
             self._store.wake(queue)
         return added
 

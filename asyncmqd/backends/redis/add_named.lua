@@ -1,16 +1,22 @@
 -- Add jobs of a call in which some have unique names or keys, and wake one waiting instance: one job
 -- that has a name, unless a live job has it already, or a page of those that have none. One script for
 -- both keeps them in order if the server has to be taught it.
--- needs: _lines _keys _large _add _names _naming _wake
+-- needs: _runs _lines _keys _large _add _names _naming _wake _replace
 -- KEYS: the base of the queue; the set of all queues, but not in a cluster, where it has another slot
 -- ARGV: name of the queue, mark of payloads that were sent ahead, the unique name or '', whether it is
---       held until the claim only (0, 1), microseconds for which it is taken in any case, the keys of
---       the jobs, packed, or '' if none has one; then see _add.lua
--- returns: as add.lua; for a named job the id of the one that the queue has now, and 1 if it is new
-local mark, name, keys, id = ARGV[2], ARGV[3], ARGV[6], ARGV[9]
-local known = name ~= ''
-  and (redis.call('EXISTS', base .. 'job:' .. id) == 1 and id or holder_of(name))
+--       held until the claim only (0, 1), microseconds for which it is taken in any case, what becomes
+--       of the holder, microseconds after its enqueue to which it is pushed at most, the keys of the
+--       jobs, packed, or '' if none has one; then see _add.lua
+-- returns: as add.lua; for a named job the id of the one that the queue has now, and 1 if it is new, 2
+--       if it has come in the place of another
+local mark, name, keys, id = ARGV[2], ARGV[3], ARGV[8], ARGV[11]
+local is_known = name ~= '' and redis.call('EXISTS', base .. 'job:' .. id) == 1
+local known = name ~= '' and (is_known and id or holder_of(name))
 if known then
+  if not is_known and ARGV[6] ~= 'existing'
+    and replace(known, mark, 11, ARGV[6] == 'push', tonumber(ARGV[7])) then
+    return {known, 2, unheard}
+  end
   if mark ~= '' then
     redis.call('DEL', base .. mark .. id)
   end
@@ -19,7 +25,7 @@ end
 if #KEYS == 3 then
   redis.call('SADD', KEYS[2], ARGV[1])
 end
-local answers = add(7, mark, keys ~= '' and cmsgpack.unpack(keys))
+local answers = add(9, mark, keys ~= '' and cmsgpack.unpack(keys))
 for _, answer in ipairs(answers) do
   if answer == 1 then
     wake()

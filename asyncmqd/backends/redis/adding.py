@@ -18,7 +18,7 @@ from asyncmqd.domain.job import Added, NewJob, Outcome
 from asyncmqd.domain.states import State
 
 REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
-_OUTCOMES: tuple[Outcome, ...] = ("existed", "new")  # by what the scripts say
+_OUTCOMES: tuple[Outcome, ...] = ("existed", "new", "replaced")  # by what the scripts say
 
 _unique_of, _key_of = attrgetter("unique"), attrgetter("key")
 
@@ -67,7 +67,13 @@ class Adding:
         head = (self._queue, mark)
         if self._named:
             first = page[0]
-            name = (first.unique, int(first.until_claimed), micros(first.unique_for))
+            name = (
+                first.unique,
+                int(first.until_claimed),
+                micros(first.unique_for),
+                first.on_conflict,
+                micros(first.push_for),
+            )
             special = (*name, encoding.keys_arg(page))
             return call("add_named", keys, (*head, *special, State.WAITING, State.DELAYED, *args))
         return call("add", keys, (*head, State.WAITING, State.DELAYED, *args))

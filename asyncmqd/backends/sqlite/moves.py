@@ -30,6 +30,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
+from asyncmqd.domain.unique import merged
 
 _SQL = queries.load("moves.sql")
 _ENDED = frozenset(map(str, TERMINAL))
@@ -43,29 +44,47 @@ def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
     rows = Jobs(tx, queue)
     held = rows.names.holders(job.unique for job in jobs if job.unique)
     added: list[Added] = []
-    new = []
+    new: dict[str, NewJob] = {}
     for job in jobs:
         if job.id in known:
             added.append(Added(job.id, "existed"))
         elif job.unique in held:
-            added.append(Added(held[job.unique], "existed"))
+            added.append(_met(rows, new, held[job.unique], job))
         else:
             added.append(Added(job.id, "new"))
             known.add(job.id)
-            new.append(job)
+            new[job.id] = job
             if job.unique:
                 held[job.unique] = job.id
-    if new:
-        rows.add(new)
-        _take_names(tx, rows, [job for job in new if job.unique])
+    _file(tx, rows, list(new.values()))
+    if any(each.outcome != "existed" for each in added):
         tx.woken.add(queue)
     return added
 
 
-def _take_names(tx: Transaction, rows: Jobs, jobs: Sequence[NewJob]) -> None:
-    if any(job.unique_for for job in jobs):
+def _met(rows: Jobs, new: dict[str, NewJob], holder: str, job: NewJob) -> Added:
+    """A job whose name is held, perhaps by a new one of the same call."""
+    if job.on_conflict == "existing":
+        return Added(holder, "existed")
+    if holder in new:
+        if job.on_conflict == "push":  # it goes behind the others of its time
+            new[holder] = new.pop(holder)
+        new[holder] = merged(new[holder], job)
+        return Added(holder, "replaced")
+    row = rows.load([holder]).get(holder)
+    if row is None or not rows.replace(row, job):
+        return Added(holder, "existed")
+    return Added(holder, "replaced")
+
+
+def _file(tx: Transaction, rows: Jobs, jobs: Sequence[NewJob]) -> None:
+    if not jobs:
+        return
+    rows.add(jobs)
+    named = [job for job in jobs if job.unique]
+    if any(job.unique_for for job in named):
         rows.names.forget_overdue()
-    for job in jobs:
+    for job in named:
         until = tx.time + micros(job.unique_for) if job.unique_for else 0
         rows.names.take(job.unique, job.id, until)
 

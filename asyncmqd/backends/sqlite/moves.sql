@@ -84,6 +84,14 @@ DELETE FROM names WHERE (queue, name) IN (
     WHERE queue = :queue AND until > 0 AND until <= :time ORDER BY until LIMIT 10
 ) AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.queue = names.queue AND jobs.id = names.id);
 
+-- name: dates
+-- number
+SELECT created, started FROM jobs WHERE number = ?;
+
+-- name: replace
+-- rank, seq, priority, payload, bytes of one that stands apart, number
+UPDATE jobs SET rank = ?, seq = ?, priority = ?, payload = ?, large = ? WHERE number = ?;
+
 -- name: insert_large
 -- payload, queue, id
 INSERT INTO large_payloads (job, payload)

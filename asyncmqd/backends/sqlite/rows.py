@@ -16,6 +16,7 @@ from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
+from asyncmqd.domain.unique import is_replaceable, pushed_to
 
 _SQL = queries.load("moves.sql")
 
@@ -126,12 +127,30 @@ class Jobs:
         place, rank = WAITING, job.priority
         if job.delay > 0:
             place, rank = DELAYED, self._tx.time + micros(job.delay)
-        payload, large = job.payload, 0
-        if len(payload) > LARGE:
-            payload, large = b"", len(payload)
+        payload, large = _parts(job.payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
         asked = job.unique or None, job.until_claimed, job.key or None
         return *file, *asked, payload, large
+
+    def replace(self, row: Row, job: NewJob) -> bool:
+        """Put payload and options of a new job in the place of one that was never claimed."""
+        created, started = self._tx.execute(_SQL["dates"], (row.number,)).fetchone()
+        if not is_replaceable(row.place, started):
+            return False
+        rank, seq = row.rank, row.seq
+        if row.place != DELAYED:
+            rank = job.priority
+        elif job.on_conflict == "push":
+            delay, most = micros(job.delay), micros(job.push_for)
+            rank, seq = int(pushed_to(self._tx.time, delay, created, most)), self._tx.next()
+        payload, large = _parts(job.payload)
+        values = rank, seq, job.priority, payload, large, row.number
+        self._tx.execute(_SQL["replace"], values)
+        if row.large_size:
+            self._tx.execute(_SQL["delete_large"], (as_json([row.number]),))
+        if large:
+            self._tx.execute(_SQL["insert_large"], (job.payload, self._queue, row.id))
+        return True
 
     def save_moved(self) -> None:
         """Write what waits for it."""
@@ -246,6 +265,11 @@ class Jobs:
 
 
 _place_of = itemgetter(2)  # of what `_new` returns
+
+
+def _parts(payload: bytes) -> tuple[bytes, int]:
+    """What stands in the row of its job, and the bytes of a payload that stands apart."""
+    return (b"", len(payload)) if len(payload) > LARGE else (payload, 0)
 
 
 def _values(row: Row) -> tuple[object, ...]:

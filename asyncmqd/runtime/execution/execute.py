@@ -119,7 +119,8 @@ class Execution:
         """Decode, look up, check the age. An outcome here means that the task is not called."""
         run.policy = self._policy_of_unknown
         try:
-            spec = decode_spec(run.claim.payload, self._backend.payload_limit, run.claim.size)
+            limit = self._backend.payload_limit
+            spec = decode_spec(run.claim.payload, limit, run.claim.size, id=run.claim.id)
         except (CorruptPayload, PayloadTooLarge) as error:
             return Refused(Failure(type(error).__name__, str(error)))
         run.spec = spec

@@ -45,6 +45,11 @@ async def nap(seconds: float) -> None:
     note("ran")
 
 
+@task(name="tell")
+async def tell(word: str) -> None:
+    note(word)
+
+
 @task(name="hold")
 async def hold() -> str:
     """Run until the gate opens."""

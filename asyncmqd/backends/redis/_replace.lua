@@ -1,0 +1,29 @@
+-- A new job whose name is held: its payload and options may come in the place of the holder's.
+
+-- Whether that was done. `at`: where the new job stands in ARGV, behind the waiting and the delayed place.
+local function replace(holder, mark, at, push, push_for)
+  local run = read_runs({holder})[1]
+  if not is_live(holder) or run and run[STARTED] > 0 then
+    return false -- who has been claimed keeps what the run has seen
+  end
+  local key, part = base .. 'job:' .. holder, base .. mark .. ARGV[at]
+  local created, sent_ahead = redis.call('GETRANGE', key, 0, 15), mark ~= '' and ARGV[at + 3] == mark
+  if sent_ahead then
+    check_sent_ahead(at, mark)
+    redis.call('RENAME', part, key)
+    redis.call('PERSIST', key)
+    redis.call('SETRANGE', key, 0, created .. ARGV[at + 1])
+  else
+    redis.call('SET', key, created .. ARGV[at + 1] .. ARGV[at + 3])
+  end
+  local waiting, delayed = ARGV[at - 2], ARGV[at - 1]
+  local where, scores = locate({holder}, {waiting, delayed})
+  if where[1] == waiting then
+    enter(waiting, ARGV[at + 1] * 2 ^ 44 + scores[1] % 2 ^ 44, holder)
+  elseif push then
+    enter(delayed, math.min(clock() + ARGV[at + 2], tonumber(created) + push_for), holder)
+  end
+  write_lines()
+  wake()
+  return true
+end
