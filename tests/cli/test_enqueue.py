@@ -125,7 +125,7 @@ def test_a_job_that_never_ran_takes_the_newest_arguments(asyncmq: Operator) -> N
     assert (job["id"], job["args"]) == (first, [2])
     early = asyncmq("enqueue", "shop.add", "--unique", "n", "--on-conflict", "push")
     assert early.code == 2
-    assert "--on_conflict: expected a delay beside 'push', got none" in early.err
+    assert "--on-conflict: expected a delay beside 'push', got none" in early.err
 
 
 @pytest.mark.parametrize(
