@@ -180,14 +180,23 @@ def is_replaceable(place: str, started: float | None) -> bool:
     return not state_of(place).terminal and started is None
 
 
-def pushed_to(now: float, delay: float, created: float, push_for: float) -> float:
-    """When a delayed job becomes due that is pushed; all in the same unit."""
-    return min(now + delay, created + push_for)
+def pushed_to(now: float, delay: float, created: float, push_for: float) -> float | None:
+    """When a delayed job becomes due that is pushed; all in the same unit.
+
+    None: at once, so that it waits from now on, behind the others of its priority.
+    """
+    due = min(now + delay, created + push_for)
+    return due if due > now else None
+
+
+def is_pushed(holder: NewJob, job: NewJob) -> bool:
+    """Whether the second of two jobs of one name moves the first, and puts it behind others."""
+    return job.on_conflict == "push" and holder.delay > 0
 
 
 def merged(holder: NewJob, job: NewJob) -> NewJob:
     """What is to be added of two jobs of one name that come in one call."""
     delay = holder.delay
-    if job.on_conflict == "push" and delay > 0:
-        delay = pushed_to(0.0, job.delay, 0.0, job.push_for)
+    if is_pushed(holder, job):
+        delay = pushed_to(0.0, job.delay, 0.0, job.push_for) or 0.0
     return msgspec.structs.replace(holder, payload=job.payload, priority=job.priority, delay=delay)

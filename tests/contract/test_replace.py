@@ -145,9 +145,26 @@ async def test_push_ends_at_its_limit_from_the_first_enqueue(backend: BaseBacken
     for delay in (2 * LONG, 5 * LONG):
         await add(backend, "b", "push", delay=delay, push_for=1.5 * LONG)
         assert await due(backend) == pytest.approx(created + 1.5 * LONG, abs=0.01)
-    assert await add(backend, "b", "push", delay=LONG, push_for=0.0) == Added("a", "replaced")
-    assert await backend.move_due(QUEUE, 10) == 1
-    assert ids(await take(backend)) == ["a"]
+
+
+@pytest.mark.parametrize("more", [{"push_for": 0.0}, {"delay": 0.0}], ids=["push_for", "delay"])
+@pytest.mark.parametrize("calls", [1, 2])
+async def test_a_job_that_is_pushed_to_now_waits_at_once(
+    backend: BaseBackend, more: dict[str, float], calls: int
+) -> None:
+    base = {"unique": NAME, "on_conflict": "push", "push_for": 10 * LONG, "delay": LONG}
+    first = msgspec.structs.replace(job("a"), **base)
+    last = msgspec.structs.replace(job("b"), **{**base, "payload": b"new", "priority": 7, **more})
+    put_off = msgspec.structs.replace(job("c"), **{**base, "payload": b"newest", "priority": 7})
+    all_jobs = [first, job("x", priority=7), last, job("y", priority=7), put_off, job("z")]
+    for part in [all_jobs] if calls == 1 else [[each] for each in all_jobs]:
+        await backend.add(QUEUE, part)
+    assert await backend.move_due(QUEUE, 10) == 0
+    counts = (await backend.counts([QUEUE]))[QUEUE]
+    assert (counts.waiting, counts.delayed) == (4, 0)
+    claims = await take(backend, 4)
+    assert ids(claims) == ["z", "x", "a", "y"]
+    assert claims[2].payload == b"newest"
 
 
 async def test_jobs_of_one_call_replace_each_other(backend: BaseBackend) -> None:

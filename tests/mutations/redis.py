@@ -25,6 +25,8 @@ REDIS = mutations(
             "clock() + ARGV[at + 2]",
             "replace",
         ),
+        ("_replace.lua", "    leave(delayed, id)\n", "", "replace"),
+        ("_replace.lua", "due > clock()", "true", "replace"),
         ("_replace.lua", "  wake()\n", "", "replace"),
         ("add_named.lua", "if not is_known and ", "if ", "replace"),
         ("_delete.lua", "'names', name) == id\n", "'names', name)\n", "unique"),

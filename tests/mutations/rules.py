@@ -57,6 +57,9 @@ RULES = [
         OPTIONS,
     ),
     Mutation(
+        "asyncmqd/domain/unique.py", "return due if due > now else None", "return due", REPLACE
+    ),
+    Mutation(
         "asyncmqd/domain/unique.py",
         " and started is None",
         "",
@@ -64,8 +67,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/domain/unique.py",
-        "return min(now + delay, created + push_for)",
-        "return now + delay",
+        "due = min(now + delay, created + push_for)",
+        "due = now + delay",
         REPLACE,
     ),
     Mutation(

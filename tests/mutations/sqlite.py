@@ -11,9 +11,10 @@ SQLITE = mutations(
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
         ("rows.py", "job.until_claimed, job.key or None", "job.until_claimed, None", "keys"),
         ("moves.py", "held[job.unique] = job.id", "pass", "unique"),
+        ("moves.py", "if is_pushed(new[holder], job):", "if True:", "replace"),
         ("moves.py", "merged(new[holder], job)", "new[holder]", "replace"),
         ("moves.py", 'any(each.outcome != "existed"', "any(each.is_new", "replace"),
-        ("rows.py", "            rank = job.priority\n", "            pass\n", "replace"),
+        ("rows.py", "            row.rank = job.priority\n", "            pass\n", "replace"),
         ("rows.py", 'elif job.on_conflict == "push":', "else:", "replace"),
         (
             "rows.py",

@@ -172,6 +172,8 @@ class Judge:
         life.payload = job.payload
         if life.place == DELAYED and job.on_conflict == "push":
             life.due = min(self.clock + job.delay, life.created + job.push_for)
+            if life.due <= self.clock:
+                life.place = WAITING
         self.edges[job.on_conflict] += 1
 
     def _holder(self, queue: str, name: str) -> str:

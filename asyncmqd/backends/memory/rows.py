@@ -219,9 +219,14 @@ class Jobs:
         if row.place != State.DELAYED:
             self._queue.move(row, State.WAITING, (job.priority, row.order[1]))
         elif job.on_conflict == "push":
-            due = pushed_to(self._now, job.delay, row.created, job.push_for)
-            self._queue.move(row, State.DELAYED, (due, self._queue.next()))
+            self._push(row, pushed_to(self._now, job.delay, row.created, job.push_for))
         return Added(holder, "replaced")
+
+    def _push(self, row: Row, due: float | None) -> None:
+        if due is None:
+            self.move_to_tail(row)
+        else:
+            self._queue.move(row, State.DELAYED, (due, self._queue.next()))
 
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._now

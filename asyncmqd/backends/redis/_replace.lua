@@ -1,5 +1,15 @@
 -- A new job whose name is held: its payload and options may come in the place of the holder's.
 
+-- Move a delayed job to its new time, or have it wait at once if that is no later than now.
+local function push_to(id, waiting, delayed, due)
+  if due > clock() then
+    enter(delayed, due, id)
+  else
+    leave(delayed, id)
+    enter(waiting, tail(id), id)
+  end
+end
+
 -- Whether that was done. `at`: where the new job stands in ARGV, behind the waiting and the delayed place.
 local function replace(holder, mark, at, push, push_for)
   local run = read_runs({holder})[1]
@@ -21,7 +31,8 @@ local function replace(holder, mark, at, push, push_for)
   if where[1] == waiting then
     enter(waiting, ARGV[at + 1] * 2 ^ 44 + scores[1] % 2 ^ 44, holder)
   elseif push then
-    enter(delayed, math.min(clock() + ARGV[at + 2], tonumber(created) + push_for), holder)
+    local due = math.min(clock() + ARGV[at + 2], tonumber(created) + push_for)
+    push_to(holder, waiting, delayed, due)
   end
   write_lines()
   wake()

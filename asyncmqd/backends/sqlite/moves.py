@@ -30,7 +30,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
-from asyncmqd.domain.unique import merged
+from asyncmqd.domain.unique import is_pushed, merged
 
 _SQL = queries.load("moves.sql")
 _ENDED = frozenset(map(str, TERMINAL))
@@ -67,7 +67,7 @@ def _met(rows: Jobs, new: dict[str, NewJob], holder: str, job: NewJob) -> Added:
     if job.on_conflict == "existing":
         return Added(holder, "existed")
     if holder in new:
-        if job.on_conflict == "push":  # it goes behind the others of its time
+        if is_pushed(new[holder], job):  # it goes behind the others of its time
             new[holder] = new.pop(holder)
         new[holder] = merged(new[holder], job)
         return Added(holder, "replaced")

@@ -89,8 +89,10 @@ DELETE FROM names WHERE (queue, name) IN (
 SELECT created, started FROM jobs WHERE number = ?;
 
 -- name: replace
--- rank, seq, priority, payload, bytes of one that stands apart, number
-UPDATE jobs SET rank = ?, seq = ?, priority = ?, payload = ?, large = ? WHERE number = ?;
+-- place, rank, seq, stood, priority, payload, bytes of one that stands apart, number
+UPDATE jobs SET
+    place = ?, rank = ?, seq = ?, stood = ?, priority = ?, payload = ?, large = ?
+WHERE number = ?;
 
 -- name: insert_large
 -- payload, queue, id

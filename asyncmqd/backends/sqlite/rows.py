@@ -137,20 +137,27 @@ class Jobs:
         created, started = self._tx.execute(_SQL["dates"], (row.number,)).fetchone()
         if not is_replaceable(row.place, started):
             return False
-        rank, seq = row.rank, row.seq
+        row.priority = job.priority
         if row.place != DELAYED:
-            rank = job.priority
+            row.rank = job.priority
         elif job.on_conflict == "push":
             delay, most = micros(job.delay), micros(job.push_for)
-            rank, seq = int(pushed_to(self._tx.time, delay, created, most)), self._tx.next()
+            self._push(row, pushed_to(self._tx.time, delay, created, most))
         payload, large = _parts(job.payload)
-        values = rank, seq, job.priority, payload, large, row.number
+        stands = row.place, row.rank, row.seq, row.stood
+        values = *stands, row.priority, payload, large, row.number
         self._tx.execute(_SQL["replace"], values)
         if row.large_size:
             self._tx.execute(_SQL["delete_large"], (as_json([row.number]),))
         if large:
             self._tx.execute(_SQL["insert_large"], (job.payload, self._queue, row.id))
         return True
+
+    def _push(self, row: Row, due: float | None) -> None:
+        if due is None:
+            self.move_to_tail(row)
+        else:
+            self.move(row, DELAYED, int(due), self._tx.next())
 
     def save_moved(self) -> None:
         """Write what waits for it."""
