@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from asyncmqd.domain.job import Record
+from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.domain.tally import Fired
 from tests.contract import model
@@ -34,9 +34,11 @@ class History:
         self._check_ends(command, old, new)
         self._check_ids(command, reply, old)
         self._check_names(new)
-        self._check_payloads(command, reply, old, new)
+        replaced = newcomers(command, reply)
+        self._check_payloads(replaced, old, new)
         self._check_attempts(command, old, new)
-        self._check_due(command, old, new)
+        pushed = {id for id, jobs in replaced.items() if any(map(_pushes_to_now, jobs))}
+        self._check_due(command, old, new, pushed)
         fire = model.plain(command)
         if isinstance(fire, model.Fire) and reply not in (Fired.NO, [Fired.NO] * 2):
             first, *again = reply if isinstance(command, model.LostReply) else [reply]
@@ -132,16 +134,12 @@ class History:
 
     @staticmethod
     def _check_payloads(
-        command: model.Command, reply: Any, old: dict[str, Record], new: dict[str, Record]
+        replaced: dict[str, list[NewJob]], old: dict[str, Record], new: dict[str, Record]
     ) -> None:
         """A job gets another payload only from a new one of its name, and before its first run."""
-        replaced: dict[str, bytes] = {}
-        if isinstance(add := model.plain(command), model.Add):
-            for answers in reply if isinstance(command, model.LostReply) else [reply]:
-                for job, (_, id, outcome) in zip(add.jobs, answers, strict=True):
-                    replaced |= {id: job.payload} if outcome == "replaced" else {}
         for id in old.keys() & new.keys():
-            assert new[id].payload == replaced.get(id, old[id].payload), "another payload"
+            payload = replaced[id][-1].payload if id in replaced else old[id].payload
+            assert new[id].payload == payload, "another payload"
             if id in replaced:
                 assert old[id].started is None, "replaced after its first run"
                 assert old[id].state not in TERMINAL, "replaced after its end"
@@ -161,18 +159,39 @@ class History:
                 assert getattr(new[id], field) in {getattr(old[id], field), *said}, field
 
     @staticmethod
-    def _check_due(command: model.Command, old: dict[str, Record], new: dict[str, Record]) -> None:
+    def _check_due(
+        command: model.Command, old: dict[str, Record], new: dict[str, Record], pushed: set[str]
+    ) -> None:
         """Nothing comes back before its time: `due` is counted in units of FAR from now."""
         decided: dict[str, list[float]] = {}
         for each in model.decisions(command):
             decided.setdefault(each.change.id, []).append(each.change.delay)
         for id in old.keys() & new.keys():
             before, after = old[id], new[id]
-            if before.state is State.DELAYED and (before.due or 0) > 0 and id not in decided:
+            if (
+                before.state is State.DELAYED
+                and (before.due or 0) > 0
+                and not (id in decided or id in pushed)
+            ):
                 assert after.state is State.DELAYED, "promoted before it was due"
             if id in decided and before.state is not after.state is State.DELAYED:
                 delays = {round(delay / model.FAR) for delay in decided[id]}
                 assert after.due in delays, "due at another time"
+
+
+def newcomers(command: model.Command, reply: Any) -> dict[str, list[NewJob]]:
+    """By the id of a job, those that came in its place."""
+    found: dict[str, list[NewJob]] = {}
+    if isinstance(add := model.plain(command), model.Add):
+        for answers in reply if isinstance(command, model.LostReply) else [reply]:
+            for job, (_, id, outcome) in zip(add.jobs, answers, strict=True):
+                if outcome == "replaced":
+                    found.setdefault(id, []).append(job)
+    return found
+
+
+def _pushes_to_now(job: NewJob) -> bool:
+    return job.on_conflict == "push" and not job.delay
 
 
 def jobs_in(snapshot: dict[str, Any] | None) -> dict[str, Record]:

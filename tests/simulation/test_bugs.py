@@ -268,7 +268,7 @@ BUGS = {
     nothing_skipped: 1,
     name_free_at_claim: 0,
     name_free_by_another: 0,
-    name_of_who_comes_back_is_lost: 81,
+    name_of_who_comes_back_is_lost: 255,
     name_forgotten_with_its_job: 0,
     replaced_without_the_payload: 0,
     claimed_and_replaced: 0,
