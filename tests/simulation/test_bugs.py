@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -247,7 +249,9 @@ def name_forgotten_with_its_job(patch: Patch) -> None:
     patch.setattr(Queue, "take_name", take_name)
 
 
-# Each with the first world that catches it; `make faults` finds these anew, and counts them all.
+# Each with the first world that catches it on that Python: what runs first differs between versions
+# of asyncio. `make faults` finds these worlds anew, and counts them all.
+SEEDS_OF = (3, 11)
 BUGS = {
     state_instead_of_token: 37,
     release_without_token: 102,
@@ -305,7 +309,15 @@ def test_a_bug_is_caught(
     bug: Callable[[Patch], None], monkeypatch: Patch, seen: Callable[[str], None]
 ) -> None:
     bug(monkeypatch)
-    worlds = [BUGS[bug]] if SCALE == "short" else sorted({BUGS[bug], *range(500)})
-    caught = [seed for seed in worlds if _catches(seed, WORLDS.get(bug, play))]
-    assert caught, f"{bug.__name__}: not noticed by {worlds}; has plan.py changed?"
-    seen(f"bug made on purpose: {bug.__name__}: {len(caught)} of {len(worlds)}, first {caught[0]}")
+    catches = (seed for seed in _worlds(bug) if _catches(seed, WORLDS.get(bug, play)))
+    caught = list(islice(catches, 1 if SCALE == "short" else None))
+    assert caught, f"{bug.__name__}: not noticed; has plan.py changed?"
+    seen(f"bug made on purpose: {bug.__name__}: {len(caught)}, the first by world {caught[0]}")
+
+
+def _worlds(bug: Callable[[Patch], None]) -> list[int]:
+    """The seeds to try."""
+    first, others = BUGS[bug], range(500)
+    if SCALE != "short":
+        return sorted({first, *others})
+    return [first] if sys.version_info[:2] == SEEDS_OF else [first, *others]
