@@ -18,7 +18,8 @@ REDIS = mutations(
         ("_names.lua", "and not redis.call('ZSCORE', base .. 'expiry', id)", "", "unique"),
         ("_replace.lua", " or run and run[STARTED] > 0", "", "replace"),
         ("_replace.lua", " + scores[1] % 2 ^ 44", " + 2 ^ 43", "replace"),
-        ("_replace.lua", "elseif push then", "else", "replace"),
+        ("_replace.lua", " == delayed and push then", " == delayed then", "replace"),
+        ("_replace.lua", "{waiting, 'keyed', delayed}", "{waiting, delayed}", "lanes"),
         (
             "_replace.lua",
             "math.min(clock() + ARGV[at + 2], tonumber(created) + push_for)",

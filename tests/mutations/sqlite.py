@@ -15,6 +15,7 @@ SQLITE = mutations(
             "self._virtual_time(priority)",
             "lanes",
         ),
+        ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
         ("lanes.py", "plain < row[0]", "plain <= row[0]", "lanes"),
         ("moves.sql", "AND jobs = 0 AND tag <= ?", "AND jobs = 0", "lanes"),
         ("rows.py", "job.until_claimed, job.key or None", "job.until_claimed, None", "keys"),
