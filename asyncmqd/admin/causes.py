@@ -276,6 +276,7 @@ _ORDER = {
             "paused",
             "",  # the limits that have no place of their own
             "slots_busy",
+            "daemon_slots_busy",
             "isolation",
             "parked",
             "worker_lost",

@@ -12,6 +12,7 @@ from asyncmqd.admin.queues import Names, check_known
 from asyncmqd.backends.base import PAGE, BaseBackend, Outlook, ScheduleRecord
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.serving import BEAT, Load, Serving, serving_of
+from asyncmqd.domain.slot_shares import slots_left
 from asyncmqd.domain.states import State
 
 LISTED = 200  # active jobs of a queue that are looked at
@@ -30,6 +31,25 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
         """Its share of a queue that it serves."""
         return (self.said.queues or {}).get(queue, Load())
 
+    @property
+    def has_cap(self) -> bool:
+        """Whether its queues share a number of slots."""
+        loads = (self.said.queues or {}).values()
+        return any(each.max_concurrency is not None for each in loads)
+
+    def slots_left(self, queue: str, active: Mapping[str, Sequence[Record]]) -> int | None:
+        """How many jobs of the queue its `max_concurrency` lets begin; None: as many as come.
+
+        `active` are the jobs that run, by queue.
+        """
+        most = self.load(queue).max_concurrency
+        if most is None:
+            return None
+        queues = self.said.queues or {}
+        held = {name: sum(map(self.claimed, active.get(name, ()))) for name in queues}
+        idle = sum(not held[name] for name in queues if name != queue)
+        return slots_left(most, sum(held.values()), idle, keeps=not held[queue])
+
     def claimed(self, record: Record) -> bool:
         """Whether one of its workers claimed the job last."""
         return record.worker.rpartition("#")[0] == self.id
@@ -43,13 +63,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     outlook: Outlook
     processes: tuple[Process, ...]
     active: tuple[Record, ...] = ()  # those of the queue that run, up to `LISTED` of them
+    sharing: Mapping[str, Sequence[Record]] = {}  # the same of all queues that share its slots
     head: Record | None = None  # the job that runs next
     ended: tuple[Record, ...] = ()  # the newest that completed or failed, up to `SAMPLE` of each
     delayed: tuple[Record, ...] = ()  # the first `SAMPLE` of them
     schedules: tuple[ScheduleRecord, ...] = ()
     job: Record | None = None
     ahead: int | None = None  # jobs that run before it, if it waits; None: more than a page
-    takes_turns: bool = False  # whether these are those of its key alone, and others wait, too
 
     @property
     def now(self) -> float:
@@ -109,6 +129,7 @@ async def of_queues(
     counts, schedules = await store.counts(queues), await store.schedules(*queues)
     fullest = sorted(queues, key=lambda each: counts[each].waiting, reverse=True)[:looked_at]
     jobs = {queue: await _jobs(store, queue, counts[queue], listed) for queue in fullest}
+    sharing = await _sharing(store, processes)
     outlooks = await store.outlook(queues)  # the last call: its time is no earlier than the rest
     return [
         Facts(
@@ -116,6 +137,7 @@ async def of_queues(
             counts=counts[queue],
             processes=processes,
             outlook=outlooks[queue],
+            sharing=sharing,
             schedules=tuple(each for each in schedules if each.queue == queue)[:LISTED],
             **jobs.get(queue, {}),
         )
@@ -154,17 +176,15 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
 
 
 async def _about(store: BaseBackend, job: Record) -> Facts:
-    queue = job.queue
-    waits = job.place == State.WAITING
-    ahead, takes_turns = await _ahead(store, job) if waits else (None, False)
+    queue, processes = job.queue, await _processes(store)
     return Facts(
         queue=queue,
-        processes=await _processes(store),
+        processes=processes,
         counts=(await store.counts([queue]))[queue],
         active=tuple(await store.list(queue, State.ACTIVE, 0, LISTED)),
+        sharing=await _sharing(store, processes),
         job=job,
-        ahead=ahead,
-        takes_turns=takes_turns,
+        ahead=await _ahead(store, job) if job.place == State.WAITING else None,
         outlook=(await store.outlook([queue]))[queue],
     )
 
@@ -176,9 +196,18 @@ async def _processes(store: BaseBackend) -> tuple[Process, ...]:
     )
 
 
-async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool]:
-    """How many jobs of its key are before it, and whether other keys take turns with it."""
-    waiting = await store.list(job.queue, State.WAITING, 0, PAGE)
-    page = [each for each in waiting if each.place == State.WAITING]
-    alike = [each.id for each in page if each.key == job.key]
-    return alike.index(job.id) if job.id in alike else None, len(alike) < len(page)
+async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str, Sequence[Record]]:
+    """What runs in the queues of daemons whose queues share slots."""
+    limited = [each.said.queues or {} for each in processes if each.has_cap]
+    names = sorted({name for queues in limited for name in queues})
+    counts = await store.counts(names) if names else {}
+    return {
+        name: await store.list(name, State.ACTIVE, 0, LISTED)
+        for name, count in counts.items()
+        if count.active
+    }
+
+
+async def _ahead(store: BaseBackend, job: Record) -> int | None:
+    page = await store.list(job.queue, State.WAITING, 0, PAGE)
+    return next((number for number, each in enumerate(page) if each.id == job.id), None)

@@ -137,6 +137,24 @@ def _busy(facts: Facts) -> Reason | None:
     )
 
 
+def _daemon_busy(facts: Facts) -> Reason | None:
+    """What is free of the queue's own slots is not free of the daemon's."""
+    free = [each for each in facts.claiming if not _is_full(facts, each)]
+    left = [each.slots_left(facts.queue, facts.sharing) for each in free]
+    if not free or not all(slots is not None and slots <= 0 for slots in left):
+        return None
+    each = free[0]
+    load, queues = each.load(facts.queue), len(each.said.queues or ())
+    return Reason(
+        name="daemon_slots_busy",
+        sentence=f"{behind(facts)}all slots of the daemon are busy, or kept for queues without"
+        f" jobs: max_concurrency is {load.max_concurrency} for {counted(queues, 'queue')}, and"
+        f" the weight of this one is {load.weight} ({_named(free)}).",
+        changes="a job of any of them ends, or `max_concurrency` is raised",
+        command=RELOAD,
+    )
+
+
 def _is_full(facts: Facts, process: Process) -> bool:
     """Whether its slots are taken, by the jobs that the store has as active."""
     if facts.counts.active > len(facts.active):
@@ -231,6 +249,7 @@ OF_LIMITS: tuple[Judge, ...] = (
     _limited_everywhere,
     _rated_everywhere,
     _busy,
+    _daemon_busy,
     _rate_limited,
     _degraded,
 )
@@ -277,14 +296,7 @@ def behind(facts: Facts) -> str:
         return f"{counted(facts.counts.waiting - facts.counts.parked, 'job')} to run: "
     if facts.ahead is None:
         return f"It waits behind {PAGE} jobs or more: "
-    whose = ""
-    if facts.takes_turns:
-        whose = (
-            " of its key, and keys take turns" if facts.job.key else " without a key, beside keys"
-        )
-    if facts.ahead:
-        return f"It waits behind {counted(facts.ahead, 'job')}{whose}: "
-    return f"It is the next{whose}: "
+    return f"It waits behind {counted(facts.ahead, 'job')}: " if facts.ahead else "It is the next: "
 
 
 def _named(processes: Sequence[Process]) -> str:

@@ -11,7 +11,7 @@ from asyncmqd.admin.errors import NotFound
 from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.schedules import ScheduleView, of_queue
 from asyncmqd.admin.times import rfc3339
-from asyncmqd.admin.workers import list_workers
+from asyncmqd.admin.workers import WorkerView, list_workers
 from asyncmqd.backends.base import PAGE, BaseBackend, Outlook
 from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
@@ -45,6 +45,16 @@ class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
     opens: str | None  # when the next one may, if none may now and one ever will
     by: str  # the process that declared them
     since: str | None
+
+
+class DaemonSlotsView(msgspec.Struct, frozen=True, kw_only=True):
+    """The slots that all queues of a process share, as its last heartbeat says."""
+
+    worker: str  # the process
+    max_concurrency: int
+    running: int  # jobs of all of them
+    weight: int  # of this queue
+    weights: int  # of all of them
 
 
 class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +100,7 @@ class QueueView(QueueCounts, frozen=True, kw_only=True):
     concurrency: int  # of all workers together
     running: int
     workers: list[str]
+    daemon_slots: list[DaemonSlotsView]  # of those that have a `max_concurrency`
     schedules: list[ScheduleView]
 
 
@@ -130,7 +141,21 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
         concurrency=sum(worker.queues[queue].concurrency for worker in serving),
         running=sum(worker.queues[queue].running for worker in serving),
         workers=[worker.id for worker in serving],
+        daemon_slots=[*filter(None, (_daemon_slots(worker, queue) for worker in serving))],
         schedules=await of_queue(store, queue),
+    )
+
+
+def _daemon_slots(worker: WorkerView, queue: str) -> DaemonSlotsView | None:
+    load = worker.queues[queue]
+    if load.max_concurrency is None:
+        return None
+    return DaemonSlotsView(
+        worker=worker.id,
+        max_concurrency=load.max_concurrency,
+        running=sum(each.running for each in worker.queues.values()),
+        weight=load.weight,
+        weights=sum(each.weight for each in worker.queues.values()),
     )
 
 

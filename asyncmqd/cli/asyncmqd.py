@@ -195,7 +195,11 @@ def status(context: typer.Context, config: Config = None, as_json: AsJson = Fals
         say(f"process {_process(process)}")
     if lost := result["log"]["dropped"]:
         say(f"log    {lost} lines dropped: nobody read them in time")
-    _print_table(_HEADINGS, [_row(name, queue) for name, queue in result["queues"].items()])
+    most = result.get("max_concurrency")  # a daemon of the release before does not tell
+    if most is not None:
+        say(f"slots  {result['running']} of {most} in use by all queues together")
+    rows = [_row(name, queue, weighs=most is not None) for name, queue in result["queues"].items()]
+    _print_table(_HEADINGS if most is None else ("queue", "weight", *_HEADINGS[1:]), rows)
     for name, queue in result["queues"].items():
         if said := limits_fields(queue.get("limits")):
             say(f"{name}: {'; '.join(f'{what}: {value}' for what, value in said)}")
@@ -222,11 +226,12 @@ def _process(process: dict[str, Any]) -> str:
 _HEADINGS = ("queue", "running", "rate", "waiting", "delayed", "failed", "done", "")
 
 
-def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
+def _row(name: str, queue: dict[str, Any], *, weighs: bool) -> tuple[str, ...]:
     jobs = queue["jobs"] or {}
     rate = queue["rate_limit"]
     return (
         name,
+        *((f"{queue['weight']}",) if weighs else ()),
         f"{queue['running']}/{queue['concurrency']}",
         "-" if rate is None else f"{rate:g}",
         *(str(jobs.get(state, "?")) for state in ("waiting", "delayed", "failed")),
@@ -237,6 +242,8 @@ def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
         if queue["draining"]
         else "paused"
         if jobs.get("paused")
+        else "waits for a slot of the daemon"
+        if queue.get("waits")
         else "",
     )
 

@@ -19,7 +19,7 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.text import counted
 
 if TYPE_CHECKING:
-    from asyncmqd.admin.queues import ListedQueue, Names, PauseView
+    from asyncmqd.admin.queues import DaemonSlotsView, ListedQueue, Names, PauseView
     from asyncmqd.backends.base import BaseBackend
 
 NOBODY = "nobody serves it"
@@ -93,12 +93,19 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
             ("next lease end", view.next_lease_end),
             ("workers", len(view.workers) or NOBODY),
             ("running", f"{view.running} of {view.concurrency}"),
+            *(("slots of daemon", daemon_slots_told(each)) for each in view.daemon_slots),
             *limits_fields(None if view.limits is None else msgspec.structs.asdict(view.limits)),
         ]
     )
     if view.schedules:
         print()
         show_schedules(view.schedules)
+
+
+def daemon_slots_told(slots: DaemonSlotsView) -> str:
+    """The slots that all queues of a process share, in words."""
+    used = f"{slots.running} of {slots.max_concurrency} used by all queues"
+    return f"{used}, weight {slots.weight} of {slots.weights} ({slots.worker})"
 
 
 @app.command()

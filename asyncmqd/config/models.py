@@ -20,7 +20,9 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.urls import redacted
 
-LIVE_KEYS = frozenset({"shutdown_timeout", "log_level", "payload_limit", "stuck_limit"})
+LIVE_KEYS = frozenset(
+    {"shutdown_timeout", "log_level", "payload_limit", "stuck_limit", "max_concurrency"}
+)
 """Top-level keys that a reload applies. All others are read once, at start."""
 
 
@@ -45,6 +47,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         whole(1, 256, "processes"),
         "Processes that run jobs, to use several cores; 1: the daemon itself.",
     ] = 1
+    max_concurrency: Annotated[
+        int | None,
+        whole(1, 1_000_000, "jobs"),
+        "Jobs of all queues together that run at the same time in this daemon; unset: no limit.",
+    ] = None
     shutdown_timeout: Annotated[float, period(), "The time that running jobs get at SIGTERM."] = (
         30.0
     )

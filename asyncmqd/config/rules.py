@@ -39,9 +39,20 @@ def omissions(data: dict[str, Any]) -> Iterator[Finding]:
                 what = key.removeprefix("global_").replace("rate_", "")
                 problem = f"expected a {rate} beside it, got {_AN[what]} of {shown(value)} alone"
                 yield ("queues", name, key), problem
+    if data.get("max_concurrency") is None:
+        yield from _weights_alone(data)
     for path, repeatable in _repeatables(data):
         if repeatable.get("every") is None and repeatable.get("cron") is None:
             yield path, "expected either every or cron, got neither"
+
+
+def _weights_alone(data: dict[str, Any]) -> Iterator[Finding]:
+    """Parts of what is not limited."""
+    for name, queue in _table(data.get("queues")).items():
+        weight = _table(queue).get("weight")
+        if weight is not None:
+            problem = "expected max_concurrency beside it, above the first [table]"
+            yield ("queues", name, "weight"), f"{problem}, got a weight of {shown(weight)} alone"
 
 
 def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
@@ -53,6 +64,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
         yield (key,), f"expected hang_limit above lease, got {got}"
     yield from _oversized(data)
     yield from _conflicting(data)
+    yield from _too_few_slots(data)
     processes, backend = data.get("processes"), data.get("backend")
     if isinstance(processes, int) and processes > 1 and f"{backend}".startswith("memory:"):
         got = f"{shown(processes)} with {shown(backend)}, which one process has for itself"
@@ -67,6 +79,20 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
             first = seen[path[:-1], name][-1]
             got = f"{shown(name)} like repeatables[{first}]"
             yield (*path, key), f"expected a name of its own in this queue, got {got}"
+
+
+def _too_few_slots(data: dict[str, Any]) -> Iterator[Finding]:
+    """A limit of the daemon that leaves no slot for a queue, or for a process."""
+    slots = _whole(data, "max_concurrency")
+    if slots is None:
+        return
+    queues, processes = len(_table(data.get("queues"))), _whole(data, "processes") or 1
+    if slots < queues:
+        problem = "expected a slot for each queue at least"
+        yield ("max_concurrency",), f"{problem}, got {slots} for {queues} queues"
+    if slots < processes:
+        problem = "expected a slot for each of the `processes` at least"
+        yield ("max_concurrency",), f"{problem}, got {slots} for {processes}"
 
 
 def _oversized(data: dict[str, Any]) -> Iterator[Finding]:
@@ -110,6 +136,12 @@ def _repeatables(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _whole(data: dict[str, Any], key: str) -> int | None:
+    """The value of a top-level key if it is a whole number."""
+    value = data.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _number(data: dict[str, Any], key: str) -> float | None:

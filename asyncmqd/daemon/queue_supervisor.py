@@ -10,6 +10,7 @@ import msgspec
 from asyncmqd.daemon.application import Scanners
 from asyncmqd.domain import clock
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.duties import told
 from asyncmqd.runtime.process.context import ProcessContext
@@ -46,6 +47,7 @@ class QueueSupervisor:
         self._declares = declares  # the next worker: a start, or a reload, that no worker has told
         self._wanted = True
         self._ending = False  # the present worker was told to end
+        self._slots: DaemonSlots | None = None
         self._limiter: RateLimiter | None = None  # what the last worker left
         self._run: asyncio.Task[None] | None = None
         self._change = asyncio.Event()  # cuts the pause after a crash short
@@ -80,6 +82,15 @@ class QueueSupervisor:
         else:
             self.worker.adjust(options)
             self.worker.declare_limits()
+
+    def share_slots(self, slots: DaemonSlots | None) -> None:
+        """Hold no more slots than is this queue's turn of these, from now on; None: no such limit.
+
+        This is so for what drains, too.
+        """
+        self._slots = slots
+        if self.worker is not None:
+            self.worker.share_slots(slots)
 
     def stop(self) -> None:
         """Drain, and end. From now on no schedule fires, for nobody here would run the job."""
@@ -118,6 +129,11 @@ class QueueSupervisor:
     def held_back(self) -> str:
         """Why the worker claims less than it has slots for; empty if it does not."""
         return "" if self.worker is None else self.worker.held_back
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has work, and no slot of those that all queues share."""
+        return self.worker is not None and self.worker.waits
 
     @property
     def unacknowledged(self) -> int:
@@ -181,6 +197,7 @@ class QueueSupervisor:
             limiter=limiter,
             declares=True,
             resumes=not self._declares,
+            daemon_slots=self._slots,
         )
         self._declares = False
         self._observer.event("queue.started", queue=self.queue, **_numbers(self.options))

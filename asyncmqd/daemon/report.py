@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
+
+Number = TypeVar("Number", int, float)
 
 
 class QueueReport(msgspec.Struct, kw_only=True):
@@ -16,6 +19,8 @@ class QueueReport(msgspec.Struct, kw_only=True):
     rate_limit: float | None = None
     draining: bool = False
     held_back: str = ""  # why less is claimed than there are slots for
+    weight: int = 1  # its part of the daemon's slots, where they are limited
+    waits: bool = False  # it has jobs, and slots of its own, and none of the daemon's is left
     restarts: int = 0  # of its worker, after crashes
     completed: int = 0  # since the start, like the next two
     failed: int = 0
@@ -28,6 +33,7 @@ class Report(msgspec.Struct, kw_only=True):
     queues: dict[str, QueueReport] = {}  # those that drain included
     completed: int = 0  # since the start, of all queues there were
     failed: int = 0
+    max_concurrency: int | None = None  # jobs of all queues together; None: no limit
     stuck_functions: int = 0  # plain functions that were told to end and did not
     dropped: int = 0  # log lines
     store_error: str = ""  # what is wrong with the store; empty if all is well
@@ -60,6 +66,7 @@ def total(reports: Iterable[Report]) -> Report:
             whole.queues[name] = queue if present is None else _together(present, queue)
         whole.completed += report.completed
         whole.failed += report.failed
+        whole.max_concurrency = _sum(whole.max_concurrency, report.max_concurrency)
         whole.stuck_functions += report.stuck_functions
         whole.dropped += report.dropped
         whole.store_error = whole.store_error or report.store_error
@@ -86,16 +93,24 @@ def history(report: Report) -> Report:
 
 
 def _together(one: QueueReport, other: QueueReport) -> QueueReport:
-    rates = [each.rate_limit for each in (one, other) if each.rate_limit is not None]
     return QueueReport(
         concurrency=one.concurrency + other.concurrency,
         running=one.running + other.running,
         unacknowledged=one.unacknowledged + other.unacknowledged,
-        rate_limit=sum(rates) if rates else None,
+        rate_limit=_sum(one.rate_limit, other.rate_limit),
         draining=one.draining or other.draining,
         held_back=one.held_back or other.held_back,
+        weight=max(one.weight, other.weight),
+        waits=one.waits or other.waits,
         restarts=one.restarts + other.restarts,
         completed=one.completed + other.completed,
         failed=one.failed + other.failed,
         retried=one.retried + other.retried,
     )
+
+
+def _sum(one: Number | None, other: Number | None) -> Number | None:
+    """Of what both have; None: neither has any."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one + other

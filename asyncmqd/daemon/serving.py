@@ -30,8 +30,12 @@ LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line
 ADVISED = 200  # schedules that are looked at in one turn of the loop
 IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
 
-Share = Callable[[Mapping[str, QueueOptions]], Mapping[str, QueueOptions]]
-"""What one process serves of what the daemon serves."""
+Share = Callable[[Settings], tuple[Mapping[str, QueueOptions], int | None]]
+"""What one process serves of what the daemon serves, and how many jobs it may run at once."""
+
+
+def _all_of(settings: Settings) -> tuple[Mapping[str, QueueOptions], int | None]:
+    return settings.served, settings.max_concurrency
 
 
 class Serving(Protocol):
@@ -99,7 +103,7 @@ class OwnProcess:
         settings: Settings,
         application: Application,
         scanners: Scanners,
-        share: Share = lambda options: options,
+        share: Share = _all_of,
         *,
         advises: bool = True,
     ) -> None:
@@ -170,7 +174,7 @@ class OwnProcess:
         if settings is not self._advised_on:
             advise = partial(self._advise_on_schedules, settings)
             self.context.duties.begin("advice on schedules", advise, vital=False)
-        self.supervisor.apply(self._share(settings.served), declares=declares)
+        self.supervisor.apply(*self._share(settings), declares=declares)
 
     async def applied(self) -> None:
         """Nothing to wait for."""
@@ -215,6 +219,7 @@ class OwnProcess:
             dropped=dropped(),
             store_error=self.context.health.error,
             stuck=sorted(self._stuck),
+            max_concurrency=self.supervisor.max_concurrency,
             crashed=self.context.duties.crashed,
             unreadable=self.context.timetable.unreadable,
         )
@@ -236,6 +241,8 @@ class OwnProcess:
             rate_limit=served.options.rate_limit,
             draining=draining,
             held_back=served.held_back,
+            weight=served.options.weight,
+            waits=served.waits,
             restarts=past.restarts + served.restarts,
         )
 

@@ -83,7 +83,7 @@ class Status:
         """Live numbers, for a line."""
         self._pace.note(report.completed + report.failed)
         parts = [
-            f"queues: {len(report.queues)}, running: {report.running}",
+            f"queues: {len(report.queues)}, running: {_running(report)}",
             f"done per minute: {self._pace.per_minute()}",
             f"completed: {report.completed}, failed: {report.failed}",
             f"configuration: {self._configuration.generation}",
@@ -153,6 +153,7 @@ class Status:
                 "error": self._health.error,
             },
             "running": report.running,
+            "max_concurrency": report.max_concurrency,
             "done_per_minute": self._pace.per_minute(),
             "stuck_functions": report.stuck_functions,
             "crashed_duties": report.crashed,
@@ -227,6 +228,11 @@ def _about(configuration: Configuration) -> dict[str, Any]:
 def told(cause: Cause) -> dict[str, Any]:
     """A cause as JSON values."""
     return {**msgspec.to_builtins(cause), "line": cause.line}
+
+
+def _running(report: Report) -> str:
+    most = report.max_concurrency
+    return f"{report.running}" if most is None else f"{report.running} of {most}"
 
 
 def _in_store(found: tuple[Counts, Outlook] | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from asyncmqd.daemon.application import Scanners
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 
@@ -26,27 +27,47 @@ class Supervisor:
         self._scanners = {} if scanners is None else scanners  # more may come into it
         self.queues: dict[str, QueueSupervisor] = {}  # those that drain included
         self.past_restarts: Counter[str] = Counter()  # of workers, by queues that are gone
+        self._slots: DaemonSlots | None = None
         self._to_begin: deque[QueueSupervisor] = deque()
         self._beginning: asyncio.Task[None] | None = None
 
-    def apply(self, wanted: Mapping[str, QueueOptions], *, declares: bool = True) -> None:
+    def apply(
+        self,
+        wanted: Mapping[str, QueueOptions],
+        max_concurrency: int | None = None,
+        *,
+        declares: bool = True,
+    ) -> None:
         """Serve these queues, like this, and no others. Returns at once: removed ones drain.
 
-        Without `declares`, the limits over all daemons of new queues were declared before.
+        `max_concurrency` is for the jobs of all of them together. Without `declares`, the limits
+        over all daemons of new queues were declared before.
         """
-        for name, served in self.queues.items():
+        self._limit(wanted, max_concurrency)
+        for name, present in self.queues.items():
             if name not in wanted:
-                served.stop()
+                present.stop()
         for name, options in wanted.items():
-            present = self.queues.get(name)
-            if present is None or present.over:
+            former = self.queues.get(name)
+            if former is None or former.over:
                 self._start(name, options, declares)
             else:
-                present.change(options)
+                former.change(options)
+
+    def _limit(self, wanted: Mapping[str, QueueOptions], slots: int | None) -> None:
+        """Share the slots of the process. What runs goes on, that of removed queues included."""
+        if slots is None:
+            self._slots = None
+        else:
+            self._slots = self._slots or DaemonSlots()
+            self._slots.declare(slots, {name: each.weight for name, each in wanted.items()})
+        for served in self.queues.values():
+            served.share_slots(self._slots)
 
     def _start(self, queue: str, options: QueueOptions, declares: bool) -> None:
         context, scanners = self._context, self._scanners
         served = QueueSupervisor(queue, context, options, scanners, declares=declares)
+        served.share_slots(self._slots)
         self.queues[queue] = served
         self._to_begin.append(served)
         if self._beginning is None or self._beginning.done():
@@ -82,6 +103,11 @@ class Supervisor:
     async def hand_back(self) -> None:
         """After `stop`: wait for no job any more."""
         await asyncio.gather(*(served.hand_back() for served in list(self.queues.values())))
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many jobs of all queues may run at the same time; None: no limit."""
+        return None if self._slots is None else self._slots.cap
 
     @property
     def running(self) -> int:

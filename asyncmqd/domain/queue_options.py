@@ -53,6 +53,12 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: Annotated[
         int, whole(1, 10_000, "jobs"), "Jobs that run at the same time in this daemon."
     ] = 10
+    weight: Annotated[
+        int,
+        whole(1, 1_000),
+        "Its part of `max_concurrency`: a queue of weight 3 has three times the slots of one of"
+        " weight 1.",
+    ] = 1
     global_concurrency: Annotated[
         int | None,
         whole(0, _MOST_ACTIVE, "jobs"),

@@ -31,6 +31,8 @@ class Load(msgspec.Struct, frozen=True, omit_defaults=True):
     rate_limit: float | None = None  # starts in each `rate_interval`; None: no limit
     rate_interval: float = 1.0  # seconds
     opens: float = 0.0  # seconds until the rate limit allows a start; 0: it does, or never will
+    weight: int = 0  # its part of `max_concurrency`; 0: not known, as there is none
+    max_concurrency: int | None = None  # jobs of all queues of the process; None: no limit
 
 
 def together(loads: Sequence[Load]) -> Load:

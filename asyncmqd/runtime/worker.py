@@ -13,6 +13,7 @@ from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.serving import ISOLATING, STOPPING, Load
 from asyncmqd.runtime.claiming.capacity import Capacity
+from asyncmqd.runtime.claiming.daemon_slots import CappedCapacity, CappedSlots, DaemonSlots
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
 from asyncmqd.runtime.claiming.slots import OwnSlots, Slots
@@ -32,7 +33,8 @@ class Worker:
     `scanners` run beside it: those that `options` name, or others. `slots` and `limiter` may be
     given, to share them; otherwise they are made from the options. With `declares`, those of its
     limits that hold over all daemons are declared; else those that others declared hold. One that
-    `resumes` follows a worker that had declared them. Create it in the event loop that runs it.
+    `resumes` follows a worker that had declared them. `daemon_slots` are those that all queues of
+    the process share. Create it in the event loop that runs it.
     """
 
     def __init__(
@@ -46,12 +48,12 @@ class Worker:
         limiter: RateLimiter | None = None,
         declares: bool = False,
         resumes: bool = False,
+        daemon_slots: DaemonSlots | None = None,
     ) -> None:
         self.queue = check_queue_name(queue)
         self.context = context
         self.options = options
         self._scanners = scanners
-        self._slots = slots or OwnSlots(options.concurrency)
         self._execution = Execution(options, context)
         self._scanner = Scanner(queue, context, options)
         self._scheduler = Scheduler(queue, context, options.repeatables)
@@ -59,9 +61,12 @@ class Worker:
             queue,
             context,
             self._execution,
-            Capacity(self._slots, limiter or _limiter_of(options)),
+            Capacity(slots or OwnSlots(options.concurrency), limiter or _limiter_of(options)),
             self._scanner,
         )
+        self._daemon_slots: DaemonSlots | None = None
+        if daemon_slots is not None:
+            self.share_slots(daemon_slots)
         self._declares = declares
         if resumes:
             self._claims.declaring.resume(options.shared_limits)
@@ -163,8 +168,8 @@ class Worker:
             self._change_limits(options)
         self.options = self._scanner.options = options
         self._execution.change(options)
-        if isinstance(self._slots, OwnSlots):
-            self._slots.resize(options.concurrency)
+        if isinstance(slots := self._claims.capacity.slots, OwnSlots):
+            slots.resize(options.concurrency)
         self._claims.brake.slots = options.concurrency
         self._scheduler.declare(options.repeatables)
         self._scanner.wake()
@@ -176,6 +181,23 @@ class Worker:
             self._claims.change_limiter(_limiter_of(options))
         else:
             limiter.change(options.rate_limit, options.rate_interval, options.burst)
+
+    def share_slots(self, daemon_slots: DaemonSlots | None) -> None:
+        """Hold no more slots than is this queue's turn of these; None: only its own count."""
+        former, brake = self._claims.capacity, self._claims.brake
+        if daemon_slots is self._daemon_slots or not isinstance(former.slots, OwnSlots):
+            return
+        self._daemon_slots = daemon_slots
+        size, taken = self.concurrency, former.slots.taken
+        capacity: Capacity
+        if daemon_slots is None:
+            slots = OwnSlots(size)
+            slots.taken = taken
+            capacity = Capacity(slots, former.limiter)
+        else:
+            capped = CappedSlots(size, taken, daemon_slots, self.queue)
+            capacity = CappedCapacity(capped, former.limiter, brake)
+        self._claims.change_capacity(capacity)
 
     def wake(self) -> None:
         """The queue may have work."""
@@ -208,12 +230,22 @@ class Worker:
         return self._claims.brake.reason
 
     @property
+    def waits(self) -> bool:
+        """Whether it has work, and slots of its own, but no slot of the daemon's is for it."""
+        slots = self._claims.capacity.slots
+        return isinstance(slots, CappedSlots) and slots.waits
+
+    @property
     def load(self) -> Load:
         """What the heartbeat tells of it: its slots, and what keeps it from using them."""
         if not self._claims.begun:
             return Load()
         held = STOPPING if self.draining else ISOLATING if self.context.isolation.active else ""
         load = Load(self.concurrency, len(self.running), held or self.held_back)
+        if self._daemon_slots is not None:
+            load = msgspec.structs.replace(
+                load, weight=self.options.weight, max_concurrency=self._daemon_slots.cap
+            )
         limiter = self.limiter
         if limiter is None:
             return load

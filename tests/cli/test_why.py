@@ -149,6 +149,18 @@ async def slots_are_taken(store: BaseBackend) -> None:
     await claim(store)
 
 
+async def slots_of_the_daemon_are_taken(store: BaseBackend) -> None:
+    """One of three by this queue, one by another, and one is kept for a third."""
+    await store.remove("mail", ["j"])
+    await store.add("mail", [new("first"), new("j")])
+    await store.add("web", [new("w")])
+    await claim(store)
+    await store.claim("web", 1, 60.0, f"{DAEMON}#2")
+    load = Load(concurrency=5, weight=2, max_concurrency=3)
+    said = Serving(host="web1", lease=15.0, queues=dict.fromkeys(("mail", "web", "idle"), load))
+    await store.beat(DAEMON, msgspec.json.encode(said), 60.0)
+
+
 async def as_many_run_as_may_in_all_daemons(store: BaseBackend) -> None:
     await slots_are_taken(store)
     await serve(store, Load(concurrency=5))
@@ -266,6 +278,14 @@ SCENES = [
         "asyncmqd reload",
     ),
     Scene(
+        slots_of_the_daemon_are_taken,
+        "daemon_slots_busy",
+        "daemon_slots_busy",
+        "It is the next: all slots of the daemon are busy, or kept for queues without jobs:"
+        " max_concurrency is 3 for 3 queues, and the weight of this one is 2 (web1/a)",
+        "asyncmqd reload",
+    ),
+    Scene(
         as_many_run_as_may_in_all_daemons,
         "global_concurrency",
         "global_concurrency",
@@ -339,6 +359,17 @@ async def test_each_reason(
 def _timeless(sentence: str) -> str:
     """The same in each run."""
     return re.sub(r"\d{4}-\S+?Z", "...Z", sentence)
+
+
+async def test_a_slot_that_the_daemon_keeps_for_a_queue_is_free_for_its_jobs(
+    store: BaseBackend,
+) -> None:
+    await store.add("mail", [new("j")])
+    await slots_of_the_daemon_are_taken(store)
+    await store.add("idle", [new("i")])
+    assert (await why.job(store, "i", "idle")).name == "in_line"
+    await store.remove("web", ["w"])
+    assert (await why.job(store, "j", "mail")).name == "daemon_slots_busy", "web keeps one, too"
 
 
 def test_what_people_read(asyncmq: Operator, in_store: InStore) -> None:

@@ -19,7 +19,71 @@ REPLACE = ("tests/contract/test_replace.py", "-k", "memory or sqlite")
 
 WHY = ("tests/cli/test_why.py",)
 
+SHARES = ("tests/unit/test_slot_shares.py",)
+
+DAEMON_SLOTS = ("tests/runtime/test_daemon_slots.py",)
+
 RULES = [
+    Mutation(
+        "asyncmqd/domain/slot_shares.py",
+        "return max(min(1, free), free - idle) if keeps else free - idle",
+        "return free",
+        SHARES,
+    ),
+    Mutation(
+        "asyncmqd/domain/slot_shares.py",
+        "share.turn = (share.held / share.weight, share.served, number, share)",
+        "share.turn = (share.held, share.served, number, share)",
+        SHARES,
+    ),
+    Mutation(
+        "asyncmqd/domain/slot_shares.py",
+        "return 1 if tie and share.served < other.served else number",
+        "return number",
+        SHARES,
+    ),
+    Mutation(
+        "asyncmqd/domain/slot_shares.py",
+        "assured = max(self._assured(share), 1) - share.held",
+        "assured = 1 - share.held",
+        SHARES,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/daemon_slots.py",
+        "            self.slots.daemon.want(self.slots.of_queue)\n        return reserved\n",
+        "        return reserved\n",
+        DAEMON_SLOTS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/daemon_slots.py",
+        "            self._slots.want(share, wants=False)\n            self.wake_next()\n",
+        "            self._slots.want(share, wants=False)\n",
+        DAEMON_SLOTS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/daemon_slots.py",
+        "and self.tokens != 0 and self._brake.left != 0",
+        "",
+        DAEMON_SLOTS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/loop.py",
+        "self.capacity.call_no_more()  # what it does not use during the pause is for others",
+        "pass",
+        DAEMON_SLOTS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/daemon_slots.py",
+        "        self.slots.daemon.hold(self.slots.of_queue, 0)\n",
+        "",
+        DAEMON_SLOTS,
+    ),
+    Mutation(
+        "asyncmqd/admin/facts.py",
+        "idle = sum(not held[name] for name in queues if name != queue)",
+        "idle = 0",
+        WHY,
+    ),
     Mutation(
         "asyncmqd/admin/facts.py",
         "if self.now - each.seen <= SILENT)",

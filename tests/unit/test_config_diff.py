@@ -64,6 +64,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "hang_limit": 70,
         "payload_limit": 2_048,
         "stuck_limit": 5,
+        "max_concurrency": 5,
     }
     assert other.keys() == set(Settings.__struct_fields__) - {"queues", "defaults"}
     plan = diff(settings(), settings(**other))
@@ -72,6 +73,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "log_level",
         "payload_limit",
         "stuck_limit",
+        "max_concurrency",
     }
     assert {change.key for change in plan.restart} == other.keys() - LIVE_KEYS
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from asyncmqd.daemon.children.limit_split import share_of
+from asyncmqd.daemon.children.limit_split import share_of, slots_of
 from asyncmqd.domain.queue_options import QueueOptions
 
 SCANNER = "myapp.scanners:inbox"
@@ -80,3 +80,31 @@ def test_small_queues_spread() -> None:
     served = [len(share_of(wanted, number, 4)) for number in range(1, 5)]
     assert sum(served) == 50
     assert min(served) >= 8
+
+
+@given(
+    st.lists(limited, min_size=1, max_size=12),
+    st.integers(1, 9),
+    st.integers(0, 40),
+)
+def test_a_child_serves_no_more_queues_than_it_has_slots(
+    options: list[QueueOptions], processes: int, more: int
+) -> None:
+    slots = max(len(options), processes) + more
+    wanted = {f"queue-{number}": each for number, each in enumerate(options)}
+    parts = [slots_of(slots, number, processes) or 0 for number in range(1, processes + 1)]
+    got = [share_of(wanted, number, processes, slots) for number in range(1, processes + 1)]
+    assert sum(parts) == slots
+    assert max(parts) - min(parts) <= 1
+    for part, queues in zip(parts, got, strict=True):
+        assert len(queues) <= part
+    for name, each in wanted.items():
+        served = [queues[name] for queues in got if name in queues]
+        assert sum(share.concurrency for share in served) == each.concurrency
+    if slots >= len(wanted) * processes:
+        usual = [share_of(wanted, number, processes) for number in range(1, processes + 1)]
+        assert got == usual, "where there are enough, nothing moves"
+
+
+def test_without_a_limit_of_the_daemon_a_child_has_none() -> None:
+    assert slots_of(None, 1, 4) is None

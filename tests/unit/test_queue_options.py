@@ -38,7 +38,7 @@ def written(folder: Path, table: str, key: str) -> Settings:
     path = folder / "queues.toml"
     beside = f"{BESIDE[key]} = 9\n" if key in BESIDE else ""
     for value in SOMETHING:
-        text = f'backend = "sqlite:///x"\n[defaults]\n[queues.mail]\n{beside}'
+        text = f'backend = "sqlite:///x"\nmax_concurrency = 9\n[defaults]\n[queues.mail]\n{beside}'
         path.write_text(text.replace(f"[{table}]\n", f"[{table}]\n{key} = {value}\n"))
         try:
             return load(path, {})

@@ -30,7 +30,7 @@ from asyncmqd.domain.shared_limits import (
     least,
     permits,
 )
-from asyncmqd.domain.states import EDGES, KEYED, State, parked_place, state_of
+from asyncmqd.domain.states import EDGES, State, parked_place, state_of
 
 _stores: defaultdict[str, Store] = defaultdict(Store)
 
@@ -62,7 +62,6 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = Jobs(self._store.queues[queue], self._now())
             added = [data.add(job) for job in jobs]
-            self._store.queues[queue].forget_idle_lanes()
         if any(each.outcome != "existed" for each in added):
             self._store.wake(queue)
         return added
@@ -87,7 +86,6 @@ class InMemoryBackend(InMemoryRegistry):
             self._hand_back(data, bucket, unstarted)
             freed = held > data.holding(self._now())
             claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
-            data.forget_idle_lanes()
             places = permits(data.limits, data.holding(self._now()))
             opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
         back = any(change.path.target is State.WAITING for change in changes)
@@ -144,8 +142,12 @@ class InMemoryBackend(InMemoryRegistry):
         self, name: str, queue: Queue, limit: int, lease: float, worker: str
     ) -> Iterator[Claim]:
         now = self._now()
-        for id in queue.lanes.turns(limit, queue.lines[State.WAITING]):
-            row = queue.rows[id]
+        line = queue.lines[State.WAITING]
+        for _ in range(limit):
+            first = line.first()
+            if first is None:
+                return
+            row = queue.rows[first[1]]
             row.token += 1
             row.worker, row.started = worker, now
             Jobs(queue, now).move_in_time(row, EDGES["claim"].target, lease)
@@ -251,7 +253,7 @@ class InMemoryBackend(InMemoryRegistry):
         active = queue.lines[State.ACTIVE].first()
         return Outlook(
             now=self._now(),
-            waiting=0 if queue.pause else len(queue.lines[State.WAITING]) + len(queue.lines[KEYED]),
+            waiting=0 if queue.pause else len(queue.lines[State.WAITING]),
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
             parked_tasks=tuple(
@@ -284,7 +286,7 @@ class InMemoryBackend(InMemoryRegistry):
         return Record(
             queue=queue,
             id=row.id,
-            place=State.WAITING if row.place == KEYED else row.place,
+            place=row.place,
             payload=row.payload,
             priority=row.priority,
             token=row.token,
@@ -311,7 +313,7 @@ class InMemoryBackend(InMemoryRegistry):
     def _counts(self, queue: Queue) -> Counts:
         parked = sum(len(queue.lines[place]) for place in queue.parked_places())
         sizes = {str(state): len(queue.lines[state]) for state in State}
-        sizes["waiting"] += parked + len(queue.lines[KEYED])
+        sizes["waiting"] += parked
         return Counts(**sizes, parked=parked, paused=queue.pause is not None)
 
     async def queues(self) -> list[str]:
@@ -322,9 +324,7 @@ class InMemoryBackend(InMemoryRegistry):
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         with self._store.lock:
-            data = self._store.queues[queue]
-            removed = [self._remove(data, id) for id in ids]
-            data.forget_idle_lanes()
+            removed = [self._remove(self._store.queues[queue], id) for id in ids]
         self._store.tell(queue, ids)
         return removed
 
@@ -337,10 +337,8 @@ class InMemoryBackend(InMemoryRegistry):
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
         with self._store.lock:
             rows = self._rows(queue, state)[:page]
-            data = self._store.queues[queue]
             for row in rows:
-                data.delete(row)
-            data.forget_idle_lanes()
+                self._store.queues[queue].delete(row)
         self._store.tell(queue, [row.id for row in rows])
         return len(rows)
 

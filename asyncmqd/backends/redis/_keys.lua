@@ -3,15 +3,11 @@
 -- Of new jobs: id, key, id, key, ...
 local function note_keys(keyed)
   redis.call('HSET', base .. 'keys', unpack(keyed))
-  redis.call('SET', base .. 'laned', 1)
 end
 
--- Of jobs that are deleted.
+-- Of jobs that are deleted. One command where no job has a key.
 local function forget_keys(ids)
-  if lanes then
+  if redis.call('EXISTS', base .. 'keys') == 1 then
     redis.call('HDEL', base .. 'keys', unpack(ids))
-    if redis.call('EXISTS', base .. 'keys') == 0 then
-      redis.call('DEL', base .. 'laned')
-    end
   end
 end

@@ -218,12 +218,11 @@ def record(queue: str, row: Sequence[Any]) -> Record:
     run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
     unique, holder, key = (*named, b"", b"", b"")[:3]
-    place = State.WAITING if place == b"keyed" else place.decode()
-    state = state_of(place)
+    state = state_of(place.decode())
     return Record(
         queue=queue,
         id=id.decode(),
-        place=place,
+        place=place.decode(),
         payload=payload,
         priority=priority,
         token=run.token,

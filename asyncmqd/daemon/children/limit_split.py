@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from collections.abc import Mapping
@@ -12,36 +13,46 @@ from asyncmqd.domain.queue_options import QueueOptions
 
 
 def share_of(
-    wanted: Mapping[str, QueueOptions], number: int, processes: int
+    wanted: Mapping[str, QueueOptions], number: int, processes: int, slots: int | None = None
 ) -> dict[str, QueueOptions]:
     """What child `number` of so many, counted from 1, serves: its queues with its limits.
 
     Concurrency, rate limit and burst of all children add up to those of the queue. A queue of which
-    a child gets nothing is not there.
+    a child gets nothing is not there. If the daemon has so few `slots` that they are not enough for
+    each queue in each child, a queue is served by fewer children, and no child serves more queues
+    than it has slots.
     """
-    shares = {
-        queue: _share(options, _seat(queue, number, processes), processes)
-        for queue, options in wanted.items()
-    }
-    return {queue: share for queue, share in shares.items() if share is not None}
+    parties = {queue: _parties(options, processes) for queue, options in wanted.items()}
+    first = {queue: zlib.crc32(queue.encode()) for queue in wanted}
+    if slots is not None and wanted and slots < len(wanted) * processes:
+        most = max(1, slots // len(wanted))
+        parties = {queue: min(most, count) for queue, count in parties.items()}
+        counts = itertools.accumulate(parties.values(), initial=0)
+        first = dict(zip(parties, counts, strict=False))
+    shares = {}
+    for queue, options in wanted.items():
+        # Who sits first gets what cannot be divided. Each queue begins with another child, so that
+        # many small ones spread over all of them.
+        seat = (number - 1 - first[queue]) % processes
+        if seat < parties[queue]:
+            shares[queue] = _share(options, seat, parties[queue])
+    return shares
 
 
-def _seat(queue: str, number: int, processes: int) -> int:
-    """The place of a child at a queue, from 0: who sits first gets what cannot be divided.
-
-    Each queue begins with another child, so that many small ones spread over all of them.
-    """
-    return (number - 1 - zlib.crc32(queue.encode())) % processes
+def slots_of(slots: int | None, number: int, processes: int) -> int | None:
+    """How many of the daemon's slots child `number` has: those of all children add up."""
+    return None if slots is None else _dealt(slots, number - 1, processes)
 
 
-def _share(options: QueueOptions, seat: int, processes: int) -> QueueOptions | None:
+def _parties(options: QueueOptions, processes: int) -> int:
+    """How many children can have a part of the queue."""
     burst = _burst(options)
-    parties = min(processes, options.concurrency)
-    if burst is not None:
-        # A bucket of less than one token would let nothing through.
-        parties = min(parties, math.floor(burst))
-    if seat >= parties:
-        return None
+    # A bucket of less than one token would let nothing through.
+    return min(processes, options.concurrency, processes if burst is None else math.floor(burst))
+
+
+def _share(options: QueueOptions, seat: int, parties: int) -> QueueOptions:
+    burst = _burst(options)
     return msgspec.structs.replace(
         options,
         concurrency=_dealt(options.concurrency, seat, parties),

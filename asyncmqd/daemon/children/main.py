@@ -11,7 +11,7 @@ import faulthandler
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,14 @@ from asyncmqd.config.models import Settings
 from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon.application import Application, Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
-from asyncmqd.daemon.children.limit_split import share_of
+from asyncmqd.daemon.children.limit_split import share_of, slots_of
 from asyncmqd.daemon.guarded_loop import run_loop
 from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
 from asyncmqd.observe.observer import Observer
@@ -88,7 +89,7 @@ def _serve(line: socket.socket) -> int:
             settings,
             application,
             scanners,
-            lambda wanted: share_of(wanted, hello.number, hello.processes),
+            partial(_share, number=hello.number, processes=hello.processes),
             advises=hello.number == 1,
         )
         child = Child(own, settings, hello.beat)
@@ -98,6 +99,14 @@ def _serve(line: socket.socket) -> int:
         return await child.run(line)
 
     return run_loop(serve(), observer)
+
+
+def _share(
+    settings: Settings, number: int, processes: int
+) -> tuple[Mapping[str, QueueOptions], int | None]:
+    slots = settings.max_concurrency
+    queues = share_of(settings.served, number, processes, slots)
+    return queues, slots_of(slots, number, processes)
 
 
 def _log_to(hello: Hello, settings: Settings) -> None:

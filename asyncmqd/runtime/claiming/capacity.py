@@ -51,7 +51,12 @@ class Capacity:
             reserved.limiter.refund(unused)
 
     def call_when_available(self, callback: Callable[[], None]) -> None:
-        """Call when a slot or a token that is missing now may be there; once, if at all."""
+        """Call when a slot or a token that is missing now may be there; once, if at all.
+
+        No call that was asked for before comes.
+        """
+        if self._alarm is not None:
+            self._forget_alarm()
         self.slots.call_when_free(callback)
         pause = 0.0 if self.limiter is None else self.limiter.wait_time()
         if 0 < pause < float("inf"):
@@ -60,5 +65,13 @@ class Capacity:
     def call_no_more(self) -> None:
         """Forget the call: it would keep all that it knows alive until then."""
         if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+            self._forget_alarm()
+
+    def _forget_alarm(self) -> None:
+        assert self._alarm is not None
+        self._alarm.cancel()
+        self._alarm = None
+
+    def close(self) -> None:
+        """The claim loop has ended, or has another capacity from now on."""
+        self.call_no_more()

@@ -48,7 +48,7 @@ _IS_UNSURE = frozenset({LoopState.UNSURE, LoopState.DRAINING_UNSURE})
 _GOES_BESIDE = SERVES - {LoopState.UNSURE}
 _CLAIMS = SERVES - {LoopState.UNSURE, LoopState.ASIDE}
 _FIRST = frozenset({LoopState.WOKEN, LoopState.DRAINING}) | _IS_UNSURE
-_MAY_HAVE_WORK = frozenset({LoopState.LOOKING, LoopState.WOKEN, LoopState.UNSURE})
+_MAY_HAVE_WORK = frozenset({LoopState.LOOKING, LoopState.WOKEN})  # and it may be claimed
 
 
 class News(msgspec.Struct, frozen=True):

@@ -145,6 +145,12 @@ class ClaimLoop:
         self.capacity.limiter = limiter
         self._wakeup.set()
 
+    def change_capacity(self, capacity: Capacity) -> None:
+        """Use this one from now on, in which the slots that are taken are taken, too."""
+        self.capacity.close()
+        self.capacity = self._runs.capacity = capacity
+        self._wakeup.set()
+
     # ------------------------------------------------------------------ the loop
 
     async def _run_polls(self) -> None:
@@ -156,7 +162,7 @@ class ClaimLoop:
             await self._release_after_crash()
             raise
         finally:
-            self.capacity.call_no_more()
+            self.capacity.close()
             self.declaring.close()
             self.brake.close()
             if self._stop is not None:
@@ -203,9 +209,10 @@ class ClaimLoop:
 
     async def _sleep(self, step: Step) -> None:
         self._wakeup.clear()
-        self.capacity.call_no_more()
         if step.do is Do.AWAIT_CAPACITY:
             self.capacity.call_when_available(self.ring)
+        else:
+            self.capacity.call_no_more()
         await self._wakeup.wait()
 
     async def _carry_out_alone(self, do: Do) -> None:
@@ -321,6 +328,7 @@ class ClaimLoop:
             self._unacknowledged.abandon(error)
             self._note(decide.GIVE_UP)
             return
+        self.capacity.call_no_more()  # what it does not use during the pause is for others
         await self._health.pause(self._failures)
         self._failures += 1
 

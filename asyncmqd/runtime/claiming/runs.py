@@ -43,13 +43,13 @@ class Runs:
         wakeup: asyncio.Event,
     ) -> None:
         self.running: dict[str, Run] = {}  # by job id
+        self.capacity = capacity  # may be exchanged at any time
         self._backend = context.backend
         self._health = context.health
         self._isolation = context.isolation
         self._leases = context.leases
         self._observer = context.observer
         self._execution = execution
-        self._capacity = capacity
         self._scanner = scanner
         self._declaring = declaring
         self._unacknowledged = unacknowledged
@@ -60,7 +60,7 @@ class Runs:
         """Start the runs of these claims; what they do not need of the reservation goes back."""
         # Candidates are not started: they wait for their turn.
         candidates = [claim for claim in claims if is_poison_candidate(claim)]
-        self._capacity.use(reserved, len(claims) - len(candidates), len(candidates))
+        self.capacity.use(reserved, len(claims) - len(candidates), len(candidates))
         if candidates:  # first: one runs alone only in a process in which nothing has begun yet
             claims = sorted(claims, key=is_poison_candidate, reverse=True)
         for claim in claims:
@@ -128,7 +128,7 @@ class Runs:
         run.refund_token()
         if self.running.get(run.id) is run:
             del self.running[run.id]
-        self._capacity.slots.give()
+        self.capacity.slots.give()
         if outcome is not None:
             change = decide(run, outcome, self._observer)
             if change.edge in {"retry", "snooze"}:
