@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         start_worker,
         worker_loop,
     )
+    from asyncmqd.runtime.tracing.spans import trace_jobs
 
 __version__ = "0.1.0"
 
@@ -59,6 +60,7 @@ __all__ = [
     "run_worker",
     "start_worker",
     "task",
+    "trace_jobs",
     "worker_loop",
 ]
 
@@ -94,6 +96,7 @@ _HOMES = {
     "run_worker": "runtime.runners",
     "start_worker": "runtime.runners",
     "task": "client.tasks",
+    "trace_jobs": "runtime.tracing.spans",
     "worker_loop": "runtime.runners",
 }
 

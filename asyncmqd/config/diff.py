@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
 from asyncmqd.config.values import Secret
 from asyncmqd.domain.queue_options import FIXED_KEYS
@@ -19,6 +20,7 @@ from asyncmqd.domain.urls import redacted
 FORESEEN = 3  # instants that are listed of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
 _ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for others
+_SECRETS = frozenset({"exporter_otlp_headers"})  # which hold keys, and no URL
 _HIDDEN = "***"
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
@@ -200,6 +202,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Repeatable):
         fields: dict[str, Any] = msgspec.to_builtins(value)
         return fields | dict.fromkeys(_ARGUMENTS & fields.keys(), _HIDDEN)
+    if isinstance(value, Otel):
+        named = {key: getattr(value, key) for key in keys_of(Otel)}
+        fields = {key: _plain(each) for key, each in named.items() if each is not None}
+        return fields | dict.fromkeys(_SECRETS & fields.keys(), _HIDDEN)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
@@ -211,4 +217,6 @@ def _words(value: Any) -> str:
         return "unset"
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
     return str(value)

@@ -14,6 +14,7 @@ from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotte
 from asyncmqd.config.files import read_files
 from asyncmqd.config.layers import Layer, merged
 from asyncmqd.config.models import Settings
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.rules import contradictions, omissions
 from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.tables import Table, keys_of, read
@@ -204,4 +205,6 @@ def _table(path: Path) -> Table:
     """What the table at `path` is read into."""
     if "repeatables" in path[-2:-1]:
         return Repeatable
+    if path == ("otel",):
+        return Otel
     return QueueOptions if path else Settings

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from asyncmqd.config import values
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.values import Secret, choice, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
@@ -93,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         whole(1_024, 256 * 1024 * 1024, "bytes"),
         "The largest size of one payload or result.",
     ] = DEFAULT_PAYLOAD_LIMIT
+    otel: Annotated[
+        Otel | None, "The table that turns traces on: [traces.md](traces.md)."
+    ] = None
     defaults: Annotated[QueueOptions, "Keys of a queue, for all queues that do not set them."] = (
         QueueOptions()
     )

@@ -24,6 +24,7 @@ _BESIDE_A_RATE = {
     "global_burst": "global_rate_limit",
     "global_rate_interval": "global_rate_limit",
 }
+_BATCH = "bsp_max_export_batch_size"
 _AN = {"burst": "a burst", "interval": "an interval"}
 
 
@@ -65,6 +66,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _oversized(data)
     yield from _conflicting(data)
     yield from _too_few_slots(data)
+    yield from _unbatched(data)
     processes, backend = data.get("processes"), data.get("backend")
     if isinstance(processes, int) and processes > 1 and f"{backend}".startswith("memory:"):
         got = f"{shown(processes)} with {shown(backend)}, which one process has for itself"
@@ -109,6 +111,16 @@ def _oversized(data: dict[str, Any]) -> Iterator[Finding]:
                 yield path, str(error).partition(": ")[2] + " (payload_limit)"
         except (msgspec.ValidationError, NotSerialisable):
             pass  # what is wrong with a value is said elsewhere
+
+
+def _unbatched(data: dict[str, Any]) -> Iterator[Finding]:
+    """Requests with more spans than may wait: the SDK raises an error for these."""
+    table, waiting, batch = _table(data.get("otel")), "bsp_max_queue_size", _BATCH
+    sizes = {key: table.get(key, size) for key, size in ((waiting, 2048), (batch, 512))}
+    if all(type(size) is int for size in sizes.values()) and sizes[batch] > sizes[waiting]:
+        got = f"{batch} {sizes[batch]} and {waiting} {sizes[waiting]}"
+        key = batch if batch in table else waiting
+        yield ("otel", key), f"expected {waiting} of at least {batch}, got {got}"
 
 
 def _conflicting(data: dict[str, Any]) -> Iterator[Finding]:

@@ -82,7 +82,13 @@ def _schema(hint: Any) -> CoreSchema:
         return core_schema.tuple_schema([_schema(get_args(hint)[0])], variadic_item_index=0)
     if get_origin(hint) is dict:
         return core_schema.dict_schema(*map(_schema, get_args(hint)))
-    return _table(hint)
+    return _table(struct_of(hint))
+
+
+def struct_of(hint: Any) -> type[msgspec.Struct]:
+    """The struct of a hint for a table, which may be one that need not be there."""
+    found: type[msgspec.Struct] = next(iter(get_args(hint)), hint)
+    return found
 
 
 def _of_kind(kind: Kind) -> CoreSchema:

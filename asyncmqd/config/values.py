@@ -117,7 +117,8 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Kind:
     return of(options.matching(pattern, expected))
 
 
-def _absolute(value: Any) -> Path:
+def absolute(value: Any) -> Path:
+    """An absolute path."""
     text = _text(value)
     if not text.startswith("/") or "\0" in text:
         raise ValueError
@@ -125,7 +126,7 @@ def _absolute(value: Any) -> Path:
 
 
 def _socket_path(value: Any) -> Path:
-    path = _absolute(str(value) if isinstance(value, Path) else value)
+    path = absolute(str(value) if isinstance(value, Path) else value)
     if len(str(path).encode()) > _SOCKET_PATH_LIMIT:
         raise ValueError(
             f"expected a path of at most {_SOCKET_PATH_LIMIT} bytes,"
@@ -141,5 +142,5 @@ def _secret_url(value: Any) -> Secret:
 MODULE = _matching(_DOTTED, "a dotted module name like 'myapp.tasks'")
 QUEUE = of(options.QUEUE.kind)
 BACKEND = Kind(f"text: {FORMS}", _secret_url)
-DIRECTORY = Kind("an absolute directory like '/srv/myapp'", _absolute)
+DIRECTORY = Kind("an absolute directory like '/srv/myapp'", absolute)
 SOCKET = Kind("an absolute path like '/run/asyncmqd/control.sock'", _socket_path)

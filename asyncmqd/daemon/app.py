@@ -83,6 +83,7 @@ def _run(
     if settings.processes == 1:
         application.extend_path(settings)
         scanners = application.load(settings)
+        application.send_traces(settings)
 
     observer = Observer()
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Place, dotted
 from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.config.models import Settings
+from asyncmqd.daemon import traces
 from asyncmqd.domain.queue_options import CustomScanner
 
 Scanners = Mapping[str, CustomScanner]
@@ -47,9 +48,14 @@ class Application:
             raise self.refusal(settings, problems)
         return scanners
 
+    def send_traces(self, settings: Settings) -> None:
+        """Begin to, where `[otel]` says so. Raises ConfigErrors for what the SDK refuses."""
+        if problems := traces.export(settings.otel, self._environ):
+            raise self.refusal(settings, problems)
+
     def attempt(self, settings: Settings) -> tuple[Scanners, Problems]:
         """The same, with what cannot be had by the places of their keys."""
-        problems: dict[KeyPath, str] = {}
+        problems = {**traces.declare(settings.otel, self._environ)}
         for index, name in enumerate(settings.tasks):
             if (reason := _import(name)) is not None:
                 problems["tasks", index] = f"expected a module to import, got {name!r}: {reason}"

@@ -78,7 +78,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     solo: bool = False  # a candidate, alone in its process in the run that `token` names
     age: float = 0.0  # seconds since it was enqueued, by the store's clock
     worker: str = ""
-    key: str = ""  # known to whoever has read the payload
+    # What else the log lines of its run have to name it by: its key, its trace. None: not known yet.
+    labels: dict[str, str] | None = None
 
     @property
     def attempt(self) -> int:

@@ -53,6 +53,7 @@ EVENT_LEVELS = {
     "loop.interrupted": "error",
     "loop.resumed": "warning",
     "log.dropped": "warning",
+    "traces.failing": "warning",
 }
 """Events that are not of level info."""
 

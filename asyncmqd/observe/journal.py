@@ -23,7 +23,7 @@ from asyncmqd.observe.lines import json_line, text_of
 SOCKET = "/run/systemd/journal/socket"
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_JOB_FIELDS = {
+JOB_FIELDS = {
     "job_id": b"JOB_ID",
     "job_key": b"JOB_KEY",
     "queue": b"QUEUE",
@@ -54,7 +54,7 @@ def entry(event: Mapping[str, Any], job: Mapping[str, Any], *, ours: bool) -> by
     of the application, has EVENT and MESSAGE_ID as well.
     """
     parts = [b"MESSAGE=", json_line(event), _constant(event["level"], event["event"], ours)]
-    for key, name in _JOB_FIELDS.items():
+    for key, name in JOB_FIELDS.items():
         value = job.get(key)
         if value is not None:
             parts.append(_field(name, value))

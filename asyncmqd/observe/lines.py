@@ -12,7 +12,7 @@ from asyncmqd.domain.text import clean_json
 
 LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line on a stream into several entries
 _FIELD_LIMITS = (4_000, 400, 40)  # characters that a field of an overlong line keeps
-_NAMES = ("queue", "worker", "job_id", "job_key", "task", "attempt")
+_NAMES = ("queue", "worker", "job_id", "job_key", "task", "attempt", "trace_id")
 _ESSENTIAL = ("timestamp", "level", "event", *_NAMES)
 _INT_LIMIT = 2**63
 

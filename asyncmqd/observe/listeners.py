@@ -89,15 +89,15 @@ def _change_fields(
 
 def job_fields(claim: Claim, task: str) -> dict[str, Any]:
     """What names a run in the log."""
-    fields = {
+    fields: dict[str, Any] = {
         "queue": claim.queue,
         "worker": claim.worker,
         "job_id": claim.id,
         "task": task,
         "attempt": claim.attempt,
     }
-    if claim.key:
-        fields["job_key"] = claim.key
+    if claim.labels:
+        fields |= claim.labels
     return fields
 
 

@@ -33,6 +33,7 @@ _loop: asyncio.AbstractEventLoop | None = None
 _wakeup = -1  # the descriptor by which signals wake that loop
 _thread = threading.local()  # what a thread that forks has to know after it
 _forked = False
+_last_steps: list[Callable[[], object]] = []
 
 
 def take_signals(
@@ -76,11 +77,16 @@ def _note_wakeup() -> None:
     signal.set_wakeup_fd(_wakeup, warn_on_full_buffer=False)
 
 
+def at_end_of_fork(step: Callable[[], object]) -> None:
+    """Have each forked child take this step at its end, which nobody else is told of."""
+    _last_steps.append(step)
+
+
 def end_if_forked(error: BaseException | None = None) -> None:
     """The code of a job has returned, or raised: if it was a forked child that did, it ends here.
 
     As a program would: with 0, with the code of SystemExit, or with 1 and a traceback. Neither our
-    own code goes on in it, nor what was registered to run at our end.
+    own code goes on in it, nor what was registered with `atexit`.
     """
     if _forked:
         _end(error)
@@ -96,9 +102,9 @@ def _end(error: BaseException | None) -> NoReturn:
     elif error is not None:
         traceback.print_exception(error)
         code = 1
-    for stream in (sys.stdout, sys.stderr):
+    for step in (*_last_steps, sys.stdout.flush, sys.stderr.flush):
         with contextlib.suppress(Exception):
-            stream.flush()
+            step()
     os._exit((code or 0) & 0xFF)
 
 

@@ -23,7 +23,7 @@ class JobContext:
         "attempt",
         "id",
         "instant",
-        "key",
+        "labels",
         "queue",
         "task",
         "worker",
@@ -40,7 +40,7 @@ class JobContext:
         time_limit: float | None,
         report: Callable[[bytes], None],
         exit: Callable[[BaseException], bool] = lambda _: False,
-        key: str | None = None,
+        labels: dict[str, str] | None = None,
         instant: datetime | None = None,
     ) -> None:
         self.id = id
@@ -48,7 +48,7 @@ class JobContext:
         self.task = task
         self.attempt = attempt  # 1 for the first run
         self.worker = worker
-        self.key = key  # whose job it is; None: it has no key
+        self.labels = labels  # what else its log lines have
         self.instant = instant  # of the schedule, in UTC, for which it runs; None without one
         self._report = report
         self._exit = exit
@@ -60,16 +60,21 @@ class JobContext:
         return None if self._ends is None else datetime.fromtimestamp(self._ends, UTC)
 
     @property
+    def key(self) -> str | None:
+        """Whose job it is; None: it has no key."""
+        return self.labels.get("job_key") if self.labels else None
+
+    @property
     def fields(self) -> dict[str, Any]:
         """The fields that every log line of this run carries."""
-        fields = {
+        fields: dict[str, Any] = {
             "queue": self.queue,
             "worker": self.worker,
             "job_id": self.id,
             "task": self.task,
             "attempt": self.attempt,
         }
-        return fields if self.key is None else {**fields, "job_key": self.key}
+        return {**fields, **self.labels} if self.labels else fields
 
     @property
     def log(self) -> Any:

@@ -15,6 +15,7 @@ from asyncmqd.runtime.execution.rules import decide
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.execution.threads import Threads
 from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.tracing import TRACES
 
 
 async def run_one(
@@ -29,7 +30,7 @@ async def run_one(
     run = Run(claim, asyncio.get_running_loop().time())
     caller = asyncio.current_task()
     assert caller is not None
-    execution = Execution(options, context)
+    execution = (TRACES.execution or Execution)(options, context)
     if threads is not None:
         execution.threads = threads
     execution.ending = lambda: caller.cancelling() > 0

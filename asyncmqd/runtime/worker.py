@@ -23,6 +23,7 @@ from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.scheduler import Scheduler
+from asyncmqd.runtime.tracing import TRACES
 
 SCANNER_PAUSE = 5.0  # seconds before a custom scanner that failed runs again
 
@@ -54,7 +55,7 @@ class Worker:
         self.context = context
         self.options = options
         self._scanners = scanners
-        self._execution = Execution(options, context)
+        self._execution = (TRACES.execution or Execution)(options, context)
         self._scanner = Scanner(queue, context, options)
         self._scheduler = Scheduler(queue, context, options.repeatables)
         self._claims = ClaimLoop(

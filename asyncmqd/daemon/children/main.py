@@ -23,6 +23,7 @@ from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config.models import Settings
 from asyncmqd.config.transfer import unpacked
+from asyncmqd.daemon import traces
 from asyncmqd.daemon.application import Application, Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
 from asyncmqd.daemon.children.limit_split import share_of, slots_of
@@ -69,6 +70,7 @@ def _serve(line: socket.socket) -> int:
     application = Application(Path(hello.config), os.environ)
     application.extend_path(settings)
     scanners, problems = application.attempt(settings)
+    problems = problems or traces.export(settings.otel, os.environ)
     line.sendall(pack(Answer(problems=list(problems.items()))))
 
     lines = ChildLogLines(hello.number)

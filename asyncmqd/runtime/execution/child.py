@@ -147,11 +147,19 @@ def _prepare(line: _Line) -> None:
     log_to(line, _frame, hello.log_level)
     capture_prints()
     try:
+        if hello.traces:  # outside of all that the application puts round a run
+            from asyncmqd.runtime.tracing.in_child import trace_calls
+
+            trace_calls()
         for module in hello.modules:
             importlib.import_module(module)
             take_structlog_if_used(log_line)  # to import it costs more than all else here
         if hello.main is not None:
             runpy.run_path(hello.main, run_name="__asyncmqd_main__")
+        if hello.exports:
+            from asyncmqd.runtime.tracing.export import export_spans
+
+            export_spans()
     except BaseException as error:  # noqa: BLE001 - the parent reports it with the job
         line.send(Reply(done=True, failure=failure_of(error)))
         raise EOFError from None
@@ -170,7 +178,7 @@ def _serve(line: _Line, call: Call) -> None:
         time_limit=remaining,
         instant=call.spec.instant,
         report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
-        key=call.spec.key,
+        labels=call.labels,
     )
     enter(context)
     try:

@@ -125,7 +125,7 @@ class Execution:
             return Refused(Failure(type(error).__name__, str(error)))
         run.spec = spec
         if spec.key is not None:
-            run.claim = msgspec.structs.replace(run.claim, key=spec.key)
+            run.claim = msgspec.structs.replace(run.claim, labels={"job_key": spec.key})
         task = self.registry.get(spec.task)
         if task is None:
             return Unknown(spec.task)
@@ -162,17 +162,18 @@ class Execution:
         return self._succeeded(value)
 
     async def _call(self, run: Run, task: TaskDef, spec: JobSpec, limit: float | None) -> Any:
+        claim = run.claim
         context = JobContext(
-            id=run.claim.id,
-            queue=run.claim.queue,
+            id=claim.id,
+            queue=claim.queue,
             task=spec.task,
-            attempt=run.attempt,
-            worker=run.claim.worker,
+            attempt=claim.attempt,
+            worker=claim.worker,
             time_limit=limit,
             instant=spec.instant,
             report=run.report,
             exit=run.exit,
-            key=spec.key,
+            labels=claim.labels,
         )
         enter(context)
         if (task.options.executor or self.options.executor) == "process":

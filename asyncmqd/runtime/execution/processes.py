@@ -34,6 +34,7 @@ from asyncmqd.runtime.execution.child_end import ChildEnd
 from asyncmqd.runtime.execution.spawn import command, end_group, exit_name
 from asyncmqd.runtime.job_context import JobContext
 from asyncmqd.runtime.leaving import LEAVE_LIMIT
+from asyncmqd.runtime.tracing import TRACES
 
 _HEADER = struct.Struct("!I")
 _FRAME_LIMIT = 64 * 1024 * 1024  # bytes
@@ -73,9 +74,11 @@ class Hello(msgspec.Struct):
     path: list[str]
     main: str | None  # the script that `__main__` is, when tasks are defined in it
     log_level: int  # less than this is not logged
+    traces: bool  # jobs are traced
+    exports: bool  # spans go where OTEL_* variables say, unless the application sends them
 
 
-class Call(msgspec.Struct):
+class Call(msgspec.Struct, omit_defaults=True):
     """A job for the child."""
 
     spec: JobSpec
@@ -85,6 +88,7 @@ class Call(msgspec.Struct):
     time_limit: float | None
     backend_url: str  # where it enqueues to
     payload_limit: int  # bytes, of what it enqueues; a reload may have changed it
+    labels: dict[str, str] | None = None  # of its log lines
 
 
 class Reply(msgspec.Struct, omit_defaults=True):
@@ -146,8 +150,16 @@ class Processes:
         if "__main__" in modules:
             modules.remove("__main__")
             main = getattr(sys.modules["__main__"], "__file__", None)
+        hello = Hello(
+            modules,
+            sys.path,
+            main,
+            least_level(),
+            traces=TRACES.execution is not None,
+            exports=TRACES.exports,
+        )
         try:
-            child = await _Child.start(Hello(modules, sys.path, main, least_level()))
+            child = await _Child.start(hello)
         except (OSError, ChildCrashed) as error:
             reason = str(error) or f"it was not ready after {_START_LIMIT:g} s"
             raise CannotBegin(f"no process could be started: {reason}") from None
@@ -260,6 +272,7 @@ class _Child:
                 limit,
                 backend.secret_url,
                 backend.payload_limit,
+                context.labels,
             )
         )
         for output in self._outputs:

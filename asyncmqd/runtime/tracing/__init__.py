@@ -1,0 +1,19 @@
+"""What is traced in this process. OpenTelemetry is imported by whoever turns it on, and not here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncmqd.runtime.execution.execute import Execution
+
+
+class Traces:
+    """The process's own: what it runs jobs by, and whether we send the spans."""
+
+    def __init__(self) -> None:
+        self.execution: type[Execution] | None = None  # None: nothing is traced
+        self.exports = False
+
+
+TRACES = Traces()
