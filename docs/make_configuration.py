@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from asyncmqd.config.models import Settings
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import Key, Table, keys_of
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
 PAGE = Path(__file__).with_name("configuration.md")
 README = Path(__file__).parents[1] / "README.md"
-TABLES: dict[str, Table] = {"top": Settings, "queue": QueueOptions, "repeatable": Repeatable}
+TABLES: dict[str, Table] = {
+    "top": Settings,
+    "queue": QueueOptions,
+    "repeatable": Repeatable,
+    "otel": Otel,
+}
 _DEFAULTS_IN_WORDS = {
     "control_socket": "see below",
     "repeatables": "none",

@@ -14,7 +14,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.daemon.harness import until
 
-PRODUCER, CONSUMER, INTERNAL = (Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER, Span.SPAN_KIND_INTERNAL)
+PRODUCER, CONSUMER, INTERNAL = (
+    Span.SPAN_KIND_PRODUCER,
+    Span.SPAN_KIND_CONSUMER,
+    Span.SPAN_KIND_INTERNAL,
+)
 ERROR = 2
 
 

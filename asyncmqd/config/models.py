@@ -94,9 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         whole(1_024, 256 * 1024 * 1024, "bytes"),
         "The largest size of one payload or result.",
     ] = DEFAULT_PAYLOAD_LIMIT
-    otel: Annotated[
-        Otel | None, "The table that turns traces on: [traces.md](traces.md)."
-    ] = None
+    otel: Annotated[Otel | None, "The table that turns traces on, with keys of its own."] = None
     defaults: Annotated[QueueOptions, "Keys of a queue, for all queues that do not set them."] = (
         QueueOptions()
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -12,6 +12,14 @@ from asyncmqd.config import values
 from asyncmqd.config.values import Kind, Secret, choice, of, whole
 from asyncmqd.domain import options
 
+_SAMPLERS = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
 _MOST_SPANS = 1_000_000
 _LONGEST = 3_600_000  # milliseconds
 
@@ -68,25 +76,8 @@ class Otel(msgspec.Struct, frozen=True, kw_only=True):
         str | None, _optional(_ATTRIBUTES), "What else names the service: `a=1,b=2`."
     ] = None
     traces_sampler: Annotated[
-        Literal[
-            "always_on",
-            "always_off",
-            "traceidratio",
-            "parentbased_always_on",
-            "parentbased_always_off",
-            "parentbased_traceidratio",
-            None,
-        ],
-        _optional(
-            choice(
-                "always_on",
-                "always_off",
-                "traceidratio",
-                "parentbased_always_on",
-                "parentbased_always_off",
-                "parentbased_traceidratio",
-            )
-        ),
+        str | None,
+        _optional(choice(*_SAMPLERS)),
         "Which runs are traced; unset: `parentbased_always_on`.",
     ] = None
     traces_sampler_arg: Annotated[
@@ -109,7 +100,7 @@ class Otel(msgspec.Struct, frozen=True, kw_only=True):
         "For one request with all that is tried again; unset: 10.",
     ] = None
     exporter_otlp_compression: Annotated[
-        Literal["none", "gzip", "deflate", None],
+        str | None,
         _optional(choice("none", "gzip", "deflate")),
         "How requests are compressed; unset: `none`.",
     ] = None

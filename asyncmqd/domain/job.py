@@ -78,7 +78,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     solo: bool = False  # a candidate, alone in its process in the run that `token` names
     age: float = 0.0  # seconds since it was enqueued, by the store's clock
     worker: str = ""
-    # What else the log lines of its run have to name it by: its key, its trace. None: not known yet.
+    # What else its log lines name it by: its key, its trace. None: nothing, or not known yet.
     labels: dict[str, str] | None = None
 
     @property

@@ -12,13 +12,9 @@ from typing import Any
 
 import pytest
 import structlog
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import create_engine, text
 
-from asyncmqd import Queue, State, current_job, task, testing
+from asyncmqd import State, current_job, task, testing
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -184,36 +180,6 @@ async def test_sentry_gets_what_took_too_long(
     await app.run_dry()
     (event,) = sentry
     assert event["message"] == "the run took longer than its time limit"
-
-
-async def test_each_run_is_a_span_that_links_to_its_enqueue(
-    recipe: Recipe, app: testing.App, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spans = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    recipe("around.md", "OpenTelemetry")
-    inside: list[Any] = []
-    todo[:] = [lambda: inside.append(trace.get_current_span()), _fail]
-    job = await in_loop.enqueue()
-    await Queue("default").add_bulk([plain.job()])
-    await app.run_dry()
-    sent, bulk, ran, failed = spans.get_finished_spans()
-    assert [each.name for each in (sent, bulk)] == ["enqueue default"] * 2
-    assert [each.name for each in (ran, failed)] == ["run default"] * 2
-    for each, origin in ((ran, sent), (failed, bulk)):
-        assert [link.context.span_id for link in each.links] == [origin.context.span_id]
-    assert dict(ran.attributes or {}) == {
-        "messaging.system": "asyncmqd",
-        "messaging.destination.name": "default",
-        "messaging.operation.name": "run",
-        "messaging.operation.type": "process",
-        "messaging.message.id": job.id,
-    }
-    assert inside[0].get_span_context() == ran.context
-    assert (ran.status.is_ok, failed.status.is_ok) == (True, False)
-    assert not trace.get_current_span().get_span_context().is_valid
 
 
 @pytest.mark.parametrize("job", [plain, in_loop])

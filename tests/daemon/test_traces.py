@@ -59,14 +59,14 @@ class Producer:
 def produce(file: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(AROUND_ENQUEUE, "_declared", [])
     monkeypatch.setattr(tracing.TRACES, "execution", None)
-    monkeypatch.setattr(made, "_provider", None)
+    monkeypatch.setattr(made, "_tracer", made._tracer)
 
     def make(provider: TracerProvider | None = None) -> Producer:
         provider = provider or TracerProvider()
         trace_jobs(provider)
         return Producer(file, provider)
 
-    yield make
+    return make
 
 
 def otel(collector: Collector | str, more: str = FAST) -> str:
@@ -99,7 +99,9 @@ def test_runs_link_to_their_enqueue_whatever_runs_them(daemon, file, collector, 
         assert (run.name, run.kind, run.parent) == ("run mail", CONSUMER, "")
         assert run.links == [p.context(number)]
         attributes = dict(run.attributes)
-        assert attributes.pop("messaging.client.id").startswith(d.wait_for("daemon.starting")["worker"].partition("/")[0])
+        assert attributes.pop("messaging.client.id").startswith(
+            d.wait_for("daemon.starting")["worker"].partition("/")[0]
+        )
         if name != "process":
             assert attributes.pop("shop.order") == 17
         assert attributes == {
@@ -238,7 +240,9 @@ def test_the_keys_reach_the_collector(daemon, file, collector):
 def test_a_dead_collector_is_told_of_once_and_holds_up_no_stop(daemon, file):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    d = started(daemon, file, otel(f"http://127.0.0.1:{port}", FAST + "exporter_otlp_timeout = 3\n"))
+    d = started(
+        daemon, file, otel(f"http://127.0.0.1:{port}", FAST + "exporter_otlp_timeout = 3\n")
+    )
     for number in range(3):
         file.add("mail", "loop", [f"job{number}"])
         ended(file, f"job{number}")

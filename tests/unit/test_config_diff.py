@@ -5,7 +5,9 @@ from datetime import datetime
 
 from asyncmqd.config.diff import diff
 from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import read
+from asyncmqd.config.values import Secret
 from asyncmqd.domain.queue_options import QueueOptions
 
 
@@ -65,6 +67,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "payload_limit": 2_048,
         "stuck_limit": 5,
         "max_concurrency": 5,
+        "otel": {"service_name": "shop"},
     }
     assert other.keys() == set(Settings.__struct_fields__) - {"queues", "defaults"}
     plan = diff(settings(), settings(**other))
@@ -135,6 +138,17 @@ def test_the_plan_is_json_without_passwords():
             {"key": "python_path", "old": [], "new": ["/srv"]},
         ],
     }
+
+
+def test_traces_are_told_without_their_keys():
+    headers, url = Secret("api-key=s3cret"), Secret("http://me:s3cret@collector:4318")
+    otel = Otel(exporter_otlp_headers=headers, exporter_otlp_endpoint=url)
+    plan = diff(settings(), settings(otel=otel))
+    (line,) = plan.lines()
+    told = "sdk_disabled False, exporter_otlp_endpoint http://***@collector:4318"
+    told = f"! otel: unset -> {told}, exporter_otlp_headers ***"
+    assert line == f"{told} (needs a restart of the daemon)"
+    assert "s3cret" not in f"{plan.to_dict()}"
 
 
 def test_a_queue_alone_has_the_built_in_values():

@@ -9,6 +9,7 @@ import pytest
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.models import LIVE_KEYS, Settings
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
 from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
@@ -43,6 +44,7 @@ def test_the_tables_are_those_of_the_models():
         ("Top-level keys", Settings),
         ("Keys of a queue", QueueOptions),
         ("Keys of a repeatable", Repeatable),
+        ("Keys of otel", Otel),
     ],
 )
 def test_every_key_has_a_row(title, model):

@@ -141,6 +141,39 @@ def test_what_becomes_of_missed_instants_is_a_key(folder):
     assert ".catch_up: expected seconds" in catch_up
 
 
+def test_wrong_values_of_otel_are_named_with_their_line_and_without_secrets(folder):
+    path = folder.write(
+        f'{SMALL}[otel]\nexporter_otlp_endpoint = "collector:4318"\n'
+        'exporter_otlp_headers = "api-key=s3cret,oops"\ntraces_sampler = "some"\n'
+        "traces_sampler_arg = 2\nbsp_max_queue_size = 100\nservice_nam = 'shop'\n"
+    )
+    line = SMALL.count("\n") + 2
+    found = folder.errors()
+    at = [each.partition(": expected")[0] for each in found]
+    keys = "exporter_otlp_endpoint", "exporter_otlp_headers", "traces_sampler", "traces_sampler_arg"
+    keys = (*keys, "bsp_max_queue_size", "service_nam")
+    assert at == [f"{path}:{line + n}: otel.{key}" for n, key in enumerate(keys)]
+    assert "(did you mean service_name?)" in found[-1]
+    assert "s3cret" not in f"{found}"
+
+
+def test_otel_is_off_unless_there_is_a_table_and_becomes_variables(folder):
+    folder.write(SMALL)
+    assert folder.load().otel is None
+    folder.write(
+        f'{SMALL}[otel]\nexporter_otlp_headers = "a=b"\ntraces_sampler_arg = 0\n'
+        "exporter_otlp_timeout = 2.5\nexporter_otlp_certificate = '/ca.pem'\n"
+    )
+    otel = folder.load().otel
+    assert "a=b" not in repr(otel)
+    assert otel.environment() == {
+        "OTEL_EXPORTER_OTLP_HEADERS": "a=b",
+        "OTEL_TRACES_SAMPLER_ARG": "0",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "2.5",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca.pem",
+    }
+
+
 def test_keys_of_a_schedule_that_do_not_go_together_are_named_with_their_line(folder):
     schedule = f'{SMALL}[[queues.mail.repeatables]]\ntask = "a.b"\nevery = "5m"\n'
     folder.write(

@@ -24,6 +24,11 @@ hang_limit = 70
 stuck_limit = 0
 payload_limit = 2048
 
+[otel]
+exporter_otlp_headers = "api-key=secret"
+exporter_otlp_certificate = "/ca.pem"
+traces_sampler_arg = 0.5
+
 [defaults]
 retries = 3
 result_ttl = "2d"

@@ -19,6 +19,7 @@ from asyncmqd.cli import asyncmq, asyncmqd
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
+from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
 from asyncmqd.daemon.app import BAD_CONFIG, FAILED, OK
 from asyncmqd.daemon.signals import SIGNALS
@@ -108,6 +109,7 @@ def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) ->
         ("KEYS AT THE TOP", Settings),
         ("KEYS OF A QUEUE", QueueOptions),
         ("KEYS OF A REPEATABLE", Repeatable),
+        ("KEYS OF OTEL", Otel),
     ],
 )
 def test_every_key_is_there(title: str, model: Any) -> None:

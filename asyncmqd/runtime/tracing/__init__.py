@@ -1,4 +1,4 @@
-"""What is traced in this process. OpenTelemetry is imported by whoever turns it on, and not here."""
+"""What is traced in this process. Whoever turns it on imports OpenTelemetry; this does not."""
 
 from __future__ import annotations
 

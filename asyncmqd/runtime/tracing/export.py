@@ -145,7 +145,7 @@ class ToldExporter(SpanExporter):
 
     def shutdown(self) -> None:
         """See `SpanExporter`."""
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 class _Reason(logging.Filter):

@@ -14,7 +14,9 @@ from opentelemetry.trace import Status, StatusCode
 
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.runtime.execution.around import JobRun
-from asyncmqd.runtime.tracing.spans import enqueuing, tracer
+from asyncmqd.runtime.tracing.spans import enqueuing
+
+_tracer = trace.get_tracer("asyncmqd")
 
 
 def trace_calls() -> None:
@@ -26,7 +28,7 @@ def trace_calls() -> None:
 def calling(run: JobRun) -> Iterator[None]:
     """Round the call of a task."""
     context = propagate.extract(run.headers, Context())  # the span of the run, and the baggage
-    span = tracer().start_span(run.job.task, context)
+    span = _tracer.start_span(run.job.task, context)
     token = attach(trace.set_span_in_context(span, context))
     try:
         yield

@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
 
 from asyncmqd.client.pending import Outgoing
 from asyncmqd.domain.around import AROUND_ENQUEUE
@@ -19,7 +19,8 @@ from asyncmqd.domain.job import Claim, Failure, JobSpec
 from asyncmqd.observe import journal
 from asyncmqd.runtime.tracing import TRACES
 
-_provider: TracerProvider | None = None  # None: the application's, or ours if it has none
+# Of the provider that there is when it makes a span: the application's, or ours if it has none.
+_tracer = trace.get_tracer("asyncmqd")
 
 
 def trace_jobs(tracer_provider: TracerProvider | None = None) -> None:
@@ -29,18 +30,14 @@ def trace_jobs(tracer_provider: TracerProvider | None = None) -> None:
     one is given. To be called before workers start. A daemon with `[otel]` does so by itself.
     Raises ImportError without the packages of `asyncmqd[otel]`.
     """
-    global _provider  # noqa: PLW0603 - one a process
+    global _tracer  # noqa: PLW0603 - one a process
     from asyncmqd.runtime.tracing.execution import TracedExecution
 
-    _provider = tracer_provider or _provider
+    if tracer_provider is not None:
+        _tracer = trace.get_tracer("asyncmqd", tracer_provider=tracer_provider)
     AROUND_ENQUEUE.declare(enqueuing)
     TRACES.execution = TracedExecution
     journal.JOB_FIELDS["trace_id"] = b"TRACE_ID"
-
-
-def tracer() -> Tracer:
-    """Asked for each time: the provider has them by name, and may have come meanwhile."""
-    return trace.get_tracer("asyncmqd", tracer_provider=_provider)
 
 
 def enqueuing(outgoing: Outgoing) -> Iterator[None]:
@@ -56,7 +53,7 @@ def enqueuing(outgoing: Outgoing) -> Iterator[None]:
     else:
         attributes["messaging.batch.message_count"] = len(jobs)
     name, kind = f"enqueue {outgoing.queue}", SpanKind.PRODUCER
-    with tracer().start_as_current_span(name, kind=kind, attributes=attributes) as span:
+    with _tracer.start_as_current_span(name, kind=kind, attributes=attributes) as span:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         for job in jobs if carrier else ():
@@ -84,7 +81,7 @@ def start_run(claim: Claim, spec: JobSpec) -> tuple[Span, Context]:
     attributes["messaging.client.id"] = claim.worker
     attributes["asyncmqd.job.task"] = spec.task
     attributes["asyncmqd.job.attempt"] = claim.attempt
-    span = tracer().start_span(
+    span = _tracer.start_span(
         f"run {claim.queue}",
         context,
         SpanKind.CONSUMER,
