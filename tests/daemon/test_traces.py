@@ -320,3 +320,14 @@ def test_without_the_table_nothing_of_it_is_imported(daemon, file):
         (job,) = ended(file, name)
         assert decode(job.result) == [], name
     assert d.stop() == 0
+
+
+def test_without_the_packages_the_start_says_what_to_install(daemon, file):
+    d: Daemon = daemon(file.url, "[otel]\n" + QUEUES, tasks=("traced",))
+    (d.place / "opentelemetry").mkdir()
+    (d.place / "opentelemetry" / "__init__.py").touch()
+    d.start(ready=False)
+    assert d.wait() == 78
+    line = d.config.read_text().splitlines().index("[otel]") + 1
+    expected = "expected the packages of asyncmqd[otel], which are not installed"
+    assert f"{d.config}:{line}: otel: {expected}" in d.stderr

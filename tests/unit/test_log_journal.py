@@ -18,7 +18,9 @@ from asyncmqd.observe.log import logger, running_job
 from asyncmqd.observe.observer import Observer
 from tests.logs import Journald, captured, journal_stream, log_to, parse
 
-CLAIM = Claim(queue="mail", id="a1", payload=b"", token=3, worker="host-1", key="t7")
+CLAIM = Claim(
+    queue="mail", id="a1", payload=b"", token=3, worker="host-1", labels={"job_key": "t7"}
+)
 JOB = {"queue": "mail", "worker": "host-1", "job_id": "a1", "task": "shop.send", "attempt": 1}
 JOB["job_key"] = "t7"
 JOB_FIELDS = {"QUEUE": "mail", "WORKER": "host-1", "JOB_ID": "a1", "TASK": "shop.send"}

@@ -30,7 +30,9 @@ from asyncmqd.observe.events import EVENT_LEVELS
 PROJECT = Path(__file__).parents[2]
 MAN = PROJECT / "docs/man"
 PAGES = ["asyncmqd.8", "asyncmq.1", "queues.toml.5"]
-EVENT = re.compile(r"(daemon|duty|queue|job|process|schedule|scanner|loop|log|store)\.[a-z_]+")
+EVENT = re.compile(
+    r"(daemon|duty|queue|job|process|schedule|scanner|loop|log|store|traces)\.[a-z_]+"
+)
 
 
 def text(page: str) -> str:

@@ -72,7 +72,6 @@ def _serve(line: socket.socket) -> int:
     scanners, problems = application.attempt(settings)
     problems = problems or traces.export(settings.otel, os.environ)
     line.sendall(pack(Answer(problems=list(problems.items()))))
-
     lines = ChildLogLines(hello.number)
     observer = Observer([lines])
 
