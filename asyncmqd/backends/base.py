@@ -101,8 +101,9 @@ class BaseBackend(JobStore, Upkeep, Reading, Registry):
     async def migrate(self) -> Migration | None:
         """Bring an older layout to that of this release; None when it has that already.
 
-        Whoever still runs an older release is refused from then on. Cut off at any point, it may
-        be called again. Raises StoreError and StoreRefused.
+        Whoever still runs an older release is refused from then on; while such a one has a
+        heartbeat, nothing is done. Cut off at any point, it may be called again. Raises StoreError
+        and StoreRefused.
         """
         return None
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from asyncmqd.backends.base import StoreOutdated, StoreRefused
+from asyncmqd.backends.base import StoreError, StoreOutdated, StoreRefused
+from asyncmqd.domain.text import counted
 
 Step = TypeVar("Step")
+
+_NAMED = 3  # processes that an error names
 
 
 def check(store: str, found: int, own: int) -> None:
@@ -37,3 +40,17 @@ def way(store: str, found: int, own: int, steps: Mapping[int, Step]) -> list[Ste
     if found > own or missing:
         raise StoreRefused(f"{store}: layout {found} cannot be migrated to {own} by this release")
     return [steps[number] for number in numbers]
+
+
+def check_unused(store: str, found: int, living: Sequence[str]) -> None:
+    """Refuse to migrate beneath processes, by id, that work with the store.
+
+    They could write no more: what runs in them would be run again elsewhere. Raises StoreError.
+    """
+    if living:
+        named = ", ".join(living[:_NAMED]) + (" ..." if len(living) > _NAMED else "")
+        raise StoreError(
+            f"{store}: layout {found} is in use by {counted(len(living), 'daemon')} of an older"
+            f" release ({named}): expected all of them to be stopped before it is migrated (one"
+            " that was killed counts until its last heartbeat is half a minute old)"
+        )

@@ -49,7 +49,7 @@ def copy(
 def migrate(context: typer.Context) -> None:
     """Bring a store of an older release to the layout of this one.
 
-    Stop the daemons of the older release first. A SQLite store is copied beforehand.
+    Refused while a daemon of the older release lives. A SQLite store is copied beforehand.
     """
     done = with_store(context, lambda store: store.migrate())
     if done is None:

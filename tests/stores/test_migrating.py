@@ -218,6 +218,28 @@ def test_a_daemon_migrates_its_store_and_goes_on(
     assert "exc_info" not in failed
 
 
+def test_nobody_migrates_beneath_a_living_daemon(
+    place: Path, daemon: Callable[..., Daemon], as_next_release: str, migrate: Migrate
+) -> None:
+    """What runs in it would be run again by the next release."""
+    url = f"sqlite://{place}/jobs.db"
+    current = daemon(url, MAIL).start()
+    Store(url).add("mail", "hold", ["a"])
+    until(lambda: current.lines("began"))
+    in_use = f"{place}/jobs.db: layout {SQLITE} is in use by 1 daemon of an older release ("
+    code, text = end(migrate(url))
+    assert (code, in_use in text) == (1, True), text
+    later = daemon(url, MAIL, name="later", tasks=[as_next_release, "ledger"]).start(ready=False)
+    assert in_use in later.wait_for("daemon.degraded")["error"]
+    current.open_gate()
+    current.wait_for("job.completed", job_id="a")
+    assert current.stop() == 0
+    later.wait_for("daemon.ready")
+    assert later.all("store.migrated")
+    assert later.stop() == 0
+    assert current.lines("began") == ["a"]
+
+
 def test_a_daemon_whose_store_is_migrated_beneath_it_stops_writing(
     place: Path, daemon: Callable[..., Daemon], migrate: Migrate
 ) -> None:
@@ -225,6 +247,11 @@ def test_a_daemon_whose_store_is_migrated_beneath_it_stops_writing(
     current = daemon(url, MAIL).start()
     Store(url).add("mail", "hold", ["a"])
     until(lambda: current.lines("began"))
+    with closing(sqlite3.connect(place / "jobs.db")) as connection, connection:
+        connection.execute("DELETE FROM workers")  # as if it had been silent for too long
+        connection.execute(
+            "CREATE TRIGGER silent BEFORE INSERT ON workers BEGIN SELECT RAISE(IGNORE); END"
+        )
     assert end(migrate(url))[0] == 0
     current.open_gate()
     assert newer(SQLITE) in current.wait_for("daemon.degraded")["error"]
@@ -253,6 +280,22 @@ async def test_redis_is_migrated_by_the_command(redis: RedisServer, migrate: Mig
     await old.close()
     assert newer(REDIS) in str(raised.value)
     check_tenants(redis)
+
+
+async def test_redis_is_not_migrated_beneath_a_living_daemon(
+    redis: RedisServer, migrate: Migrate
+) -> None:
+    old = RedisBackend(redis.url)
+    await old.beat("web1/a", b"{}", 60.0)
+    await old.beat("web2/b", b"{}", 60.0)
+    in_use = f"layout {REDIS} is in use by 2 daemons of an older release (web1/a, web2/b)"
+    code, text = end(migrate(redis.url))
+    assert (code, in_use in text) == (1, True), text
+    await old.add("mail", [sample.job("late")])  # nothing has been done
+    await old.leave("web1/a")
+    await old.leave("web2/b")
+    await old.close()
+    assert end(migrate(redis.url))[0] == 0
 
 
 async def test_a_migrated_redis_shows_the_same(redis: RedisServer, next_release: None) -> None:

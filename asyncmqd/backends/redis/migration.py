@@ -14,7 +14,7 @@ from redis.exceptions import OutOfMemoryError
 
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration, StoreError, StoreRefused
-from asyncmqd.backends.redis import scripts
+from asyncmqd.backends.redis import encoding, scripts
 from asyncmqd.backends.redis.link import Link
 from asyncmqd.backends.redis.scripts import Command
 from asyncmqd.domain import clock
@@ -79,6 +79,7 @@ async def migrate(link: Link, url: str, prefix: str) -> Migration | None:
     try:
         if await _found(link, url, prefix) == scripts.LAYOUT:  # another was faster
             return None
+        layout.check_unused(_name(url, prefix), found, await _living(link, prefix))
         await _fence(link, prefix)
         for base in await _bases(link, prefix):
             await lock.renew()
@@ -88,6 +89,12 @@ async def migrate(link: Link, url: str, prefix: str) -> Migration | None:
     finally:
         await lock.release()
     return Migration(found, scripts.LAYOUT)
+
+
+async def _living(link: Link, prefix: str) -> list[str]:
+    """The processes that work with the keys, by their heartbeats."""
+    [reply] = await link.run(scripts.call("workers", [f"{prefix}:workers"]))
+    return [each.id for each in encoding.workers(reply)]
 
 
 async def _bases(link: Link, prefix: str) -> list[str]:

@@ -60,12 +60,12 @@ class HostClock:
     def __init__(self, wall: clock.Clock, since_boot: clock.Clock, boot: str) -> None:
         self._wall = wall
         self._since_boot = since_boot
-        self._boot = boot
+        self.boot = boot
 
     @property
     def key(self) -> tuple[object, ...]:
         """Equal for clocks that are the same."""
-        return self._wall, self._since_boot, self._boot
+        return self._wall, self._since_boot, self.boot
 
     def since_boot(self) -> int:
         """Microseconds since the host booted."""
@@ -73,11 +73,11 @@ class HostClock:
 
     def first(self) -> Anchor:
         """The anchor of a new store."""
-        return Anchor(self._boot, self.since_boot(), micros(self._wall()))
+        return Anchor(self.boot, self.since_boot(), micros(self._wall()))
 
     def adjusted(self, known: Anchor) -> Anchor:
         """The anchor to go on from: `known` itself while there is no reason for another."""
-        boot, since_boot, wall = self._boot, self.since_boot(), micros(self._wall())
+        boot, since_boot, wall = self.boot, self.since_boot(), micros(self._wall())
         if known.boot != boot:
             behind = wall < known.time
             return Anchor(boot, since_boot, max(wall, known.time), since_boot if behind else 0)

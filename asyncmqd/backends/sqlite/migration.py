@@ -13,6 +13,7 @@ from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration, StoreError
 from asyncmqd.backends.sqlite import file as database
 from asyncmqd.backends.sqlite.backup import back_up, part_of
+from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import busy, is_busy, translated
 from asyncmqd.domain import clock
 
@@ -147,6 +148,7 @@ def _migrate(file: database.DatabaseFile, connection: sqlite3.Connection) -> Mig
             connection.execute("ROLLBACK")
             return None
         steps = layout.way(str(file.path), found, own, STEPS)
+        layout.check_unused(str(file.path), found, _living(connection, file.host))
         # Under the lock, so that nothing is written between the copy and the change.
         backup = _save(file, found)
         for step in steps:
@@ -158,6 +160,12 @@ def _migrate(file: database.DatabaseFile, connection: sqlite3.Connection) -> Mig
             connection.execute("ROLLBACK")
         raise
     return Migration(found, own, str(backup))
+
+
+def _living(connection: sqlite3.Connection, host: HostClock) -> list[str]:
+    """The processes that work with the file, by their heartbeats; all layouts list them alike."""
+    query = "SELECT id FROM workers, store WHERE until > ? AND boot = ? ORDER BY id"
+    return [id for (id,) in connection.execute(query, (host.since_boot(), host.boot))]
 
 
 def _patiently(path: Path, action: Callable[[], _Result]) -> _Result:
