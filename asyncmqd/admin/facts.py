@@ -70,6 +70,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[ScheduleRecord, ...] = ()
     job: Record | None = None
     ahead: int | None = None  # jobs that run before it, if it waits; None: more than a page
+    takes_turns: bool = False  # whether these are those of its key alone, and others wait, too
 
     @property
     def now(self) -> float:
@@ -177,6 +178,8 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
 
 async def _about(store: BaseBackend, job: Record) -> Facts:
     queue, processes = job.queue, await _processes(store)
+    waits = job.place == State.WAITING
+    ahead, takes_turns = await _ahead(store, job) if waits else (None, False)
     return Facts(
         queue=queue,
         processes=processes,
@@ -184,7 +187,8 @@ async def _about(store: BaseBackend, job: Record) -> Facts:
         active=tuple(await store.list(queue, State.ACTIVE, 0, LISTED)),
         sharing=await _sharing(store, processes),
         job=job,
-        ahead=await _ahead(store, job) if job.place == State.WAITING else None,
+        ahead=ahead,
+        takes_turns=takes_turns,
         outlook=(await store.outlook([queue]))[queue],
     )
 
@@ -208,6 +212,9 @@ async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str
     }
 
 
-async def _ahead(store: BaseBackend, job: Record) -> int | None:
-    page = await store.list(job.queue, State.WAITING, 0, PAGE)
-    return next((number for number, each in enumerate(page) if each.id == job.id), None)
+async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool]:
+    """How many jobs of its key are before it, and whether other keys take turns with it."""
+    waiting = await store.list(job.queue, State.WAITING, 0, PAGE)
+    page = [each for each in waiting if each.place == State.WAITING]
+    alike = [each.id for each in page if each.key == job.key]
+    return alike.index(job.id) if job.id in alike else None, len(alike) < len(page)

@@ -296,7 +296,14 @@ def behind(facts: Facts) -> str:
         return f"{counted(facts.counts.waiting - facts.counts.parked, 'job')} to run: "
     if facts.ahead is None:
         return f"It waits behind {PAGE} jobs or more: "
-    return f"It waits behind {counted(facts.ahead, 'job')}: " if facts.ahead else "It is the next: "
+    whose = ""
+    if facts.takes_turns:
+        whose = (
+            " of its key, and keys take turns" if facts.job.key else " without a key, beside keys"
+        )
+    if facts.ahead:
+        return f"It waits behind {counted(facts.ahead, 'job')}{whose}: "
+    return f"It is the next{whose}: "
 
 
 def _named(processes: Sequence[Process]) -> str:

@@ -146,6 +146,11 @@ def parked_place(task: str) -> str:
     return f"{State.WAITING}:{task}"
 
 
+KEYED = f"{State.WAITING}#keyed"
+"""The place of the waiting jobs that have a key, which take turns: see lanes.py. Stores tell nobody
+of it: what they show of such a job says that its place is that of all waiting jobs."""
+
+
 def state_of(place: str) -> State:
-    """The state of a job in `place`: a place is a state, or one of its own for parked jobs."""
-    return State(place.partition(":")[0])
+    """The state of a job in `place`: a place is a state, or one of its own for some jobs of it."""
+    return State(place.partition(":")[0].partition("#")[0])

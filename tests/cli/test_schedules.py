@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.schedule import Repeatable, count_instants
 from asyncmqd.domain.tally import Passed
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
+from tests.eventually import eventually
 
 InStore = Callable[[Callable[[BaseBackend], Any]], Any]
 
@@ -97,9 +98,15 @@ def test_what_a_pause_has_skipped_is_counted_and_shown(
     asyncmq: Operator, in_store: InStore
 ) -> None:
     async def pause(store: BaseBackend) -> None:
-        often = msgspec.json.encode(Repeatable(task="tick", every=0.01))
-        await store.declare("mail", {"often": often}, fresh=True)
+        often = Repeatable(task="tick", every=0.01)
+        await store.declare("mail", {"often": msgspec.json.encode(often)}, fresh=True)
         await store.edit_schedule("mail", "often", "pause")
+        [record] = await store.schedules("mail")
+
+        async def one_came() -> bool:
+            return count_instants(often, record.since, await store.now()) > 0
+
+        await eventually(one_came)
 
     in_store(pause)
     asyncmq("schedule", "resume", "mail", "often")

@@ -15,7 +15,7 @@ from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.backends.sqlite.transaction import Snapshot
-from asyncmqd.domain.states import State, state_of
+from asyncmqd.domain.states import KEYED, State, state_of
 
 
 async def audit(store: BaseBackend, queue: str) -> None:
@@ -36,6 +36,12 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
     assert data.bytes == sum(row.size for row in ended)
     placed = [id for state in State for id in data.ids_in(state)]
     assert sorted(placed) == sorted(data.rows)
+    lanes = Counter((row.priority, row.key) for row in data.rows.values() if row.place == KEYED)
+    levels = data.lanes._levels.items()
+    assert lanes == {(p, key): len(each) for p, level in levels for key, each in level.jobs.items()}
+    for _, level in levels:
+        assert sorted(level.active.ids()) == sorted(level.jobs)
+        assert not set(level.idle.ids()) & set(level.jobs)
 
 
 def _audit_sqlite(view: Snapshot, queue: str) -> None:
@@ -55,20 +61,33 @@ def _audit_sqlite(view: Snapshot, queue: str) -> None:
         assert count == jobs.pop(line, 0), line
         assert size == sizes[line], line
     assert not jobs
+    _audit_lanes_of_sqlite(view, queue)
     apart = view.execute("SELECT job, length(payload) FROM large_payloads").fetchall()
     large = view.execute("SELECT number, large FROM jobs WHERE large").fetchall()
     assert sorted(apart) == sorted(large), "a large payload without its job, or a job without its"
+
+
+def _audit_lanes_of_sqlite(view: Snapshot, queue: str) -> None:
+    counted = view.execute(
+        "SELECT priority, job_key, count(*) FROM jobs WHERE queue = ? AND place = ? GROUP BY 1, 2",
+        (queue, KEYED),
+    )
+    lanes = view.execute(
+        "SELECT priority, lane, jobs FROM lanes WHERE queue = ? AND jobs", (queue,)
+    )
+    assert sorted(lanes.fetchall()) == sorted(counted.fetchall()), "a lane of another length"
 
 
 async def _audit_redis(store: RedisBackend, queue: str) -> None:
     base = store._base(queue)
     run = store._link.run
     [parked] = await run(("SMEMBERS", f"{base}shelves"))
-    places = [*map(str, State), *(each.decode() for each in parked)]
+    places = [*map(str, State), "keyed", *(each.decode() for each in parked)]
     lines = await run(*(("ZRANGE", f"{base}{place}", 0, -1) for place in places))
     where = {id: place for place, ids in zip(places, lines, strict=True) for id in ids}
     assert len(where) == sum(map(len, lines)), "a job in two places"
-    ended = {id for id, place in where.items() if state_of(place).terminal}
+    await _audit_lanes_of_redis(store, base)
+    ended = {id for id, place in where.items() if place != "keyed" and state_of(place).terminal}
     counted, expiry = await run(
         ("ZRANGE", f"{base}counted", 0, -1), ("ZRANGE", f"{base}expiry", 0, -1)
     )
@@ -80,6 +99,27 @@ async def _audit_redis(store: RedisBackend, queue: str) -> None:
     assert int(size or 0) == sum(msgspec.msgpack.decode(packed[id])[2] for id in ended)
 
 
+async def _audit_lanes_of_redis(store: RedisBackend, base: str) -> None:
+    run = store._link.run
+    found, keys, levels = await run(
+        ("ZRANGE", f"{base}keyed", 0, -1, "WITHSCORES"),
+        ("HGETALL", f"{base}keys"),
+        ("ZRANGE", f"{base}levels", 0, -1),
+    )
+    key_of = dict(zip(keys[::2], keys[1::2], strict=True))
+    waiting = [(id, int(score) >> 44) for id, score in zip(found[::2], found[1::2], strict=True)]
+    lanes = Counter((priority, key_of[id]) for id, priority in waiting)
+    assert {int(level) for level in levels} == {priority for priority, _ in lanes}
+    for level in map(int, levels):
+        ready, idle = await run(
+            ("ZRANGE", f"{base}ready:{level}", 0, -1), ("ZRANGE", f"{base}idle:{level}", 0, -1)
+        )
+        assert set(ready) == {key for priority, key in lanes if priority == level}
+        assert not set(ready) & set(idle)
+        sizes = await run(*(("ZCARD", f"{base}lane:{level}:".encode() + key) for key in ready))
+        assert sizes == [lanes[level, key] for key in ready]
+
+
 async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     """Every key belongs to a job that is there, or to the queue."""
     pattern = f"{base}*".replace("{", "[{]")
@@ -88,5 +128,6 @@ async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     assert {key.removeprefix(jobs) for key in keys if key.startswith(jobs)} == ids
     assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids
     assert not any(key.startswith(f"{base}part:".encode()) for key in keys), "sent ahead in vain"
-    [keyed] = await store._link.run(("HKEYS", f"{base}keys"))
+    keyed, laned = await store._link.run(("HKEYS", f"{base}keys"), ("EXISTS", f"{base}laned"))
     assert set(keyed) <= ids, "a key without its job"
+    assert bool(keyed) == bool(laned), "lanes are looked for in vain, or not at all"

@@ -84,8 +84,22 @@ class History:
             free = min(free, max(0, limit - before["counts"].active - before["ghosts"]))
         if before["limits"] and before["limits"][0].rate is not None:
             free = min(free, len(claims))  # how many it allows, the model knows
-        line = [each.id for each in before["jobs"][State.WAITING]][: min(free, command.limit)]
-        assert [each[0] for each in claims] == line, "not the first ones, or not all there were"
+        waiting = [each for each in before["jobs"][State.WAITING] if each.place == State.WAITING]
+        self._check_order(waiting, [each[0] for each in claims])
+        assert len(claims) == min(free, command.limit), "not all there were"
+
+    @staticmethod
+    def _check_order(waiting: list[Record], claimed: list[str]) -> None:
+        """The best priorities first, and the first of each key."""
+        jobs = {each.id: each for each in waiting}
+        priorities = [jobs[id].priority for id in claimed]
+        assert priorities == sorted(each.priority for each in waiting)[: len(claimed)]
+        for key in {each.key for each in waiting}:
+            first = sorted(
+                (each.id for each in waiting if each.key == key), key=lambda id: jobs[id].priority
+            )
+            taken = [id for id in claimed if jobs[id].key == key]
+            assert taken == first[: len(taken)], "not the first ones of its key"
 
     @staticmethod
     def _check_ends(command: model.Command, old: dict[str, Record], new: dict[str, Record]) -> None:

@@ -179,11 +179,12 @@ async def test_whatever_makes_a_job_claimable_wakes_a_worker(
     assert await woken(sleeper) == ["a"]
 
 
+@pytest.mark.parametrize("keys", [[""], ["a"], ["a", "b"]])
 async def test_one_batch_wakes_as_many_workers_as_it_has_work_for(
-    backend: BaseBackend, open_store: Opener
+    backend: BaseBackend, open_store: Opener, keys: list[str]
 ) -> None:
     sleepers = [await asleep(await open_store()) for _ in range(4)]
-    await fill(backend, *names(4))
+    await backend.add(QUEUE, [job(id, key=keys[n % len(keys)]) for n, id in enumerate(names(4))])
     taken = await asyncio.gather(*map(woken, sleepers))
     assert sorted(id for one in taken for id in one) == names(4)
 

@@ -46,7 +46,8 @@ def test_pools_of_every_kind_in_every_executor_and_the_daemon_lives_on(daemon, f
         d.wait_for("job.completed", job_id=id, limit=100)
         assert result_of(file, id) == [0, 1, 4, 9]
     printed = d.all("squared 3")
-    assert {line["job_id"] for line in printed} >= {id for id in ids if id.endswith("-fork")}
+    # What a server of forks prints belongs to no job.
+    assert {line.get("job_id") for line in printed} >= {id for id in ids if id.endswith("-fork")}
     assert not d.all("daemon.draining")
     assert d.stop() == 0
     d.wait_for("daemon.stopped")

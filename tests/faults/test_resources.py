@@ -68,7 +68,7 @@ def test_due_at_once(scene: Scene, figure):
     many, limit = scaled(10_000, 100_000), scaled(15.0, 5.0)
     scene.store.do(lambda backend: backend.pause(QUEUE, True))
     scene.daemon().start()
-    due = time.time() + scaled(1.5, 12.0)
+    due = time.time() + scaled(5.0, 12.0)  # a busy machine needs a while to add them
     for at in range(0, many, 5_000):
         ids = [f"j{n}" for n in range(at, at + 5_000)]
         scene.store.add(QUEUE, "mark", ids, delay=max(0.0, due - time.time()))

@@ -63,6 +63,7 @@ MEMORY = mutations(
         ),
         _row("            self.bytes -= row.size\n", "", "retention"),
         _row("            key=job.key,\n", "", "keys"),
+        ("lanes.py", "        level.set_idle(key, tag[0] if tag else 0)\n", "", "lanes"),
         _row("if job.unique and (holder := ", "if False and (holder := ", "unique"),
         _row("(holds and self.is_live(known.id))", "holds", "unique"),
         _row("known.id == row.id and known.until <= now:", "known.until <= now:", "unique"),

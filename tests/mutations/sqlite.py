@@ -9,6 +9,15 @@ SQLITE = mutations(
     "sqlite",
     (
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
+        (
+            "lanes.py",
+            "start_tag(self._virtual_time(priority), lane.tag)",
+            "self._virtual_time(priority)",
+            "lanes",
+        ),
+        ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
+        ("lanes.py", "plain < row[0]", "plain <= row[0]", "lanes"),
+        ("moves.sql", "AND jobs = 0 AND tag <= ?", "AND jobs = 0", "lanes"),
         ("rows.py", "job.until_claimed, job.key or None", "job.until_claimed, None", "keys"),
         ("moves.py", "held[job.unique] = job.id", "pass", "unique"),
         ("moves.py", "if is_pushed(new[holder], job):", "if True:", "replace"),
@@ -86,8 +95,8 @@ SQLITE = mutations(
         ),
         (
             "turns.py",
-            "[] if paused else moves.claim(tx, queue, limit",
-            "moves.claim(tx, queue, limit",
+            "        number = 0 if paused else limit\n",
+            "        number = limit\n",
             "administration",
         ),
         (
@@ -155,7 +164,24 @@ SQLITE = mutations(
             "large_payloads",
         ),
         ("rows.py", " + self.large_size", "", "large_payloads"),
-        ("moves.sql", "coalesce(apart.payload, jobs.payload)", "jobs.payload", "large_payloads"),
+        (
+            "moves.sql",
+            """\
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
+    failures, crashes, solo, created
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = :queue AND place = :place
+""",
+            """\
+    ELSE CAST(jobs.payload AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
+    failures, crashes, solo, created
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = :queue AND place = :place
+""",
+            "large_payloads",
+        ),
         (
             "migration.py",
             "SET large = length(payload), payload",

@@ -19,6 +19,7 @@ from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.tally import Fired, Passed
+from tests.simulation.turns import Lane, Turns
 from tests.simulation.world import World
 
 BACKOFF = 0.4  # seconds between attempts
@@ -56,6 +57,7 @@ class Life:
     until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
     payload: bytes = b""
     created: float = 0.0  # by the store's clock
+    lane: Lane = ("", 0, "")  # in which it waits, if it does
 
     @property
     def state(self) -> State:
@@ -100,6 +102,8 @@ class Judge:
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
     pids: list[Any] = field(default_factory=list)  # the same, by their pids
     stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
+    levels: Callable[[str], dict[int, Any]] = lambda _: {}  # the lanes that it has, by priority
+    turns: Turns = field(default_factory=Turns)
     latest: float = 0.0  # seconds that an instant fired after its time, at most
     accepted: dict[str, str] = field(default_factory=dict)  # job to queue: the producer was told
     runs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -126,6 +130,7 @@ class Judge:
         """The store has lost what it wrote since then."""
         self.history = history
         self.relaxed = True
+        self.turns.restart(each.lane for each in history.lives.values() if each.place == WAITING)
 
     def enter(self, process: Any) -> int:
         """A process begins; its pid."""
@@ -170,10 +175,14 @@ class Judge:
     def _replace(self, life: Life, job: NewJob) -> None:
         """It was never claimed: it gets what the new one of its name has."""
         life.payload = job.payload
-        if life.place == DELAYED and job.on_conflict == "push":
+        place = life.place
+        self._place(life, "")
+        life.lane = (*life.lane[:1], job.priority, life.lane[2])
+        if place == DELAYED and job.on_conflict == "push":
             life.due = min(self.clock + job.delay, life.created + job.push_for)
             if life.due <= self.clock:
-                life.place = WAITING
+                place = WAITING
+        self._place(life, place)
         self.edges[job.on_conflict] += 1
 
     def _holder(self, queue: str, name: str) -> str:
@@ -196,14 +205,16 @@ class Judge:
     def _file(self, queue: str, job: NewJob) -> None:
         place = DELAYED if job.delay > 0 else WAITING
         until = self.clock + job.unique_for if job.unique_for else 0.0
-        self.history.lives[queue, job.id] = Life(
-            place,
+        self.history.lives[queue, job.id] = life = Life(
+            "",
             due=self.clock + job.delay,
             unique=job.unique,
             until_claimed=job.until_claimed,
             payload=job.payload,
             created=self.clock,
+            lane=(queue, job.priority, job.key),
         )
+        self._place(life, place)
         self.history.live.add((queue, job.id))
         if job.unique:
             self.history.names[queue, job.unique] = (job.id, until)
@@ -223,6 +234,8 @@ class Judge:
             self._changed(sender, change, answer)
         for claim in turn.claims:
             self._claimed(claim, worker, lease)
+        if turn.claims:
+            self.turns.check(queue, self.levels(queue), check)
         if turn.claims and self.limit is not None:
             self._check_limit(queue)
         if self.rate is not None:
@@ -264,9 +277,21 @@ class Judge:
         check(claim.failures == life.failures, "failures", life.failures, claim)
         check(claim.crashes == life.crashes, "crashes", life.crashes, claim)
         life.token, life.holder, life.claimed = claim.token, worker, self.world.now
-        life.place = ACTIVE
+        best = min(lane[1] for lane in self.turns.waiting if lane[0] == claim.queue)
+        check(life.lane[1] == best, "claimed before priority", best, claim)
+        wrong = self.turns.serve(life.lane)
+        check(not wrong, wrong)
+        self._place(life, ACTIVE)
         self._give(life, lease)
         self.edges["claim"] += 1
+
+    def _place(self, life: Life, place: str) -> None:
+        """It stands there now."""
+        if life.place == WAITING:
+            self.turns.leave(life.lane)
+        if place == WAITING:
+            self.turns.enter(life.lane)
+        life.place = place
 
     def _changed(self, sender: Any, change: Change, answer: Answer) -> None:
         life = self.history.lives.get((change.queue, change.id))
@@ -341,7 +366,8 @@ class Judge:
     def _move(self, change: Change, life: Life) -> None:
         life.token += change.outside
         if change.edge != "update":
-            life.place, life.due = change.target, self.clock + change.delay
+            self._place(life, change.target)
+            life.due = self.clock + change.delay
             if life.state.terminal:
                 self.history.live.discard((change.queue, change.id))
             if change.path.returns or change.path.revives:
@@ -377,7 +403,7 @@ class Judge:
         possible = sum(life.due <= self.clock + MICROSECOND for life in delayed)
         check(certain <= moved <= possible, "promoted", moved, "of", certain, "to", possible)
         for life in sorted(delayed, key=lambda life: life.due)[:moved]:
-            life.place = WAITING
+            self._place(life, WAITING)
 
     def _saw_expired(self, _: Any, queue: str, page: Lapsed) -> None:
         for claim in page.claims:
@@ -393,7 +419,7 @@ class Judge:
         ]
         check(moved == len(found), "unparked", moved, "of", len(found))
         for life in found:
-            life.place = WAITING
+            self._place(life, WAITING)
 
     def _saw_prune(self, _: Any, queue: str, *rest: Any) -> None:
         if not rest[-1]:

@@ -62,6 +62,7 @@ class Order:
     unique_while: UniqueWhile = "live"
     on_conflict: OnConflict = "existing"
     unique_for: float = 0.0
+    key: str = ""  # of all its jobs
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,37 @@ def draw_unique_plan(seed: int) -> Plan:
         rate=None,
         every=None,
         faults=frozenset({"kill", *rng.sample(others, 2)}),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
+def draw_keyed_plan(seed: int) -> Plan:
+    """Jobs of keys that have many and few, and of none, while workers and messages are lost."""
+    rng = random.Random(f"keyed {seed}")
+    length = rng.uniform(6, 10)
+    tasks = (("quick", ()), ("sleepy", (0.3,)), ("flaky", (1,)), ("slow", ()), ("broken", ()))
+    orders = [
+        Order(
+            rng.uniform(0, length),
+            "a",
+            *rng.choice(tasks[:3] if key == "many" else tasks),
+            count=20 if key == "many" else rng.choice((1, 1, 3)),
+            delay=rng.choice((0.0, 0.0, 1.5)),
+            priority=rng.choice((5, 5, 1)),
+            key=key,
+        )
+        for key in rng.choices(("many", "one", "two", "three", ""), (2, 3, 3, 2, 3), k=20)
+    ]
+    others = ("kill", "loss", "pause", "cancel", "stop", "cut", "rollback", "outage")
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((1, 2, 3)),
+        queues=("a",),
+        concurrency=rng.choice((1, 2, 5)),
+        rate=None,
+        every=None,
+        faults=frozenset(rng.sample(others, rng.choice((1, 2)))),
         length=length,
         orders=tuple(sorted(orders, key=lambda order: order.at)),
     )

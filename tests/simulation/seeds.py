@@ -11,6 +11,7 @@ from tests.simulation.plan import (
     Plan,
     draw_dense_plan,
     draw_jumping_plan,
+    draw_keyed_plan,
     draw_limited_plan,
     draw_plan,
     draw_poisoned_plan,
@@ -23,6 +24,7 @@ POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
@@ -56,6 +58,11 @@ def play_dense(seed: int) -> Report:
 def play_unique(seed: int) -> Report:
     """One world of jobs with few names. Raises AssertionError that tells how to play it again."""
     return _play(draw_unique_plan(seed), "one_unique_seed")
+
+
+def play_keyed(seed: int) -> Report:
+    """One world of jobs with keys. Raises AssertionError that tells how to play it again."""
+    return _play(draw_keyed_plan(seed), "one_keyed_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

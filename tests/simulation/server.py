@@ -39,6 +39,7 @@ class Server:
         self._life = 0  # connections of a former one are cut
         self._snapshot: tuple[Any, ...] | None = None
         judge.stored = lambda queue: self.backend._store.queues[queue].rows
+        judge.levels = lambda queue: self.backend._store.queues[queue].lanes._levels
         self.backend._store.listeners.append(self._on_wake)
 
     # ------------------------------------------------------------------ faults

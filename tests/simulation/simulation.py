@@ -147,7 +147,8 @@ class Simulation:
         """Where jobs run one after the other, as candidates do, each may add its own time."""
         plan = self.plan
         limited = plan.limit or plan.shared_rate
-        in_turn = plan.concurrency == 1 or limited or plan.faults & faults.DEADLY
+        keyed = any(order.key for order in plan.orders)  # so that there are many jobs
+        in_turn = plan.concurrency == 1 or limited or keyed or plan.faults & faults.DEADLY
         jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
         return PATIENCE + 2 * LEASE * jobs
 
@@ -211,6 +212,7 @@ class Simulation:
                 unique_for=order.unique_for,
                 on_conflict=order.on_conflict,
                 push_for=3.0,
+                key=order.key or None,
             )
             for _ in range(order.count)
         ]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import msgspec
 import pytest
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.memory import InMemoryBackend, registry
+from asyncmqd.backends.memory import InMemoryBackend, lanes, registry
 from asyncmqd.backends.memory import rows as memory_rows
+from asyncmqd.backends.memory.lanes import Lanes, Level
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.job import Added, NewJob
@@ -31,7 +34,7 @@ from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
 from tests.scale import SCALE
-from tests.simulation.seeds import play, play_dense, play_jumping, play_unique
+from tests.simulation.seeds import play, play_dense, play_jumping, play_keyed, play_unique
 from tests.simulation.simulation import Report
 
 _apply = InMemoryBackend._apply
@@ -247,7 +250,47 @@ def name_forgotten_with_its_job(patch: Patch) -> None:
     patch.setattr(Queue, "take_name", take_name)
 
 
-# Each with the first world that catches it; `make faults` finds these anew, and counts them all.
+def longest_lane_first(patch: Patch) -> None:
+    """Whose jobs have waited longest comes next, whatever its key."""
+
+    def turns_of(level: Any, *_: Any) -> Any:
+        firsts = [line.first() for line in level.jobs.values()]
+        yield min(first for first in firsts if first is not None)[1]
+
+    patch.setattr(Lanes, "_turns_of", staticmethod(turns_of))
+
+
+def starts_of_keys_not_charged(patch: Patch) -> None:
+    """A key that is served stays before all others."""
+    patch.setattr("asyncmqd.domain.lanes.SERVICE", 0)
+
+
+def credit_of_who_was_away(patch: Patch) -> None:
+    """A lane that becomes active has been served nothing."""
+    patch.setattr(lanes, "start_tag", lambda *_: 0)
+
+
+def head_start_of_who_ran_dry(patch: Patch) -> None:
+    """Of a lane without jobs nothing is known any more."""
+    patch.setattr(Level, "set_idle", lambda *_: None)
+
+
+def lane_forgotten_by_who_comes_back(patch: Patch) -> None:
+    """A job that comes back waits, and in no lane."""
+    put = Lanes.put
+
+    def put_once(self: Any, key: str, id: str, order: Any) -> None:
+        known = self.__dict__.setdefault("known", set())
+        if id not in known:
+            put(self, key, id, order)
+        known.add(id)
+
+    patch.setattr(Lanes, "put", put_once)
+
+
+# Each with the first world that catches it on that Python: what runs first differs between versions
+# of asyncio. `make faults` finds these worlds anew, and counts them all.
+SEEDS_OF = (3, 11)
 BUGS = {
     state_instead_of_token: 37,
     release_without_token: 102,
@@ -272,6 +315,11 @@ BUGS = {
     name_forgotten_with_its_job: 0,
     replaced_without_the_payload: 0,
     claimed_and_replaced: 0,
+    longest_lane_first: 0,
+    starts_of_keys_not_charged: 0,
+    credit_of_who_was_away: 0,
+    head_start_of_who_ran_dry: 5,
+    lane_forgotten_by_who_comes_back: 0,
 }
 
 # Those that want a moment which other worlds do not have, or hardly ever: the worlds that have it.
@@ -288,6 +336,11 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     replaced_without_the_payload: play_unique,
     claimed_and_replaced: play_unique,
     name_forgotten_with_its_job: play_unique,
+    longest_lane_first: play_keyed,
+    starts_of_keys_not_charged: play_keyed,
+    credit_of_who_was_away: play_keyed,
+    head_start_of_who_ran_dry: play_keyed,
+    lane_forgotten_by_who_comes_back: play_keyed,
 }
 
 
@@ -305,7 +358,15 @@ def test_a_bug_is_caught(
     bug: Callable[[Patch], None], monkeypatch: Patch, seen: Callable[[str], None]
 ) -> None:
     bug(monkeypatch)
-    worlds = [BUGS[bug]] if SCALE == "short" else sorted({BUGS[bug], *range(500)})
-    caught = [seed for seed in worlds if _catches(seed, WORLDS.get(bug, play))]
-    assert caught, f"{bug.__name__}: not noticed by {worlds}; has plan.py changed?"
-    seen(f"bug made on purpose: {bug.__name__}: {len(caught)} of {len(worlds)}, first {caught[0]}")
+    catches = (seed for seed in _worlds(bug) if _catches(seed, WORLDS.get(bug, play)))
+    caught = list(islice(catches, 1 if SCALE == "short" else None))
+    assert caught, f"{bug.__name__}: not noticed; has plan.py changed?"
+    seen(f"bug made on purpose: {bug.__name__}: {len(caught)}, the first by world {caught[0]}")
+
+
+def _worlds(bug: Callable[[Patch], None]) -> list[int]:
+    """The seeds to try."""
+    first, others = BUGS[bug], range(500)
+    if SCALE != "short":
+        return sorted({first, *others})
+    return [first] if sys.version_info[:2] == SEEDS_OF else [first, *others]

@@ -14,6 +14,7 @@ from tests.simulation.seeds import (
     COUNT,
     DENSE,
     JUMPING,
+    KEYED,
     LIMITED,
     POISONED,
     SHARES,
@@ -21,6 +22,7 @@ from tests.simulation.seeds import (
     play,
     play_dense,
     play_jumping,
+    play_keyed,
     play_limited,
     play_poisoned,
     play_unique,
@@ -90,6 +92,18 @@ def test_many_unique_seeds(seen: Callable[[str], None]) -> None:
     """No name has two live jobs, and none is held by one that has ended."""
     reports = [play_unique(seed) for seed in range(UNIQUE)]
     seen(f"simulation of unique jobs: {summary(reports)}, 0 names with two live jobs")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_keyed_seeds(seen: Callable[[str], None]) -> None:
+    """Of two keys whose jobs wait all the time, none is ahead of its turn."""
+    reports = [play_keyed(seed) for seed in range(KEYED)]
+    seen(f"simulation of keys: {summary(reports)}, 0 turns out of order")
+
+
+def test_one_keyed_seed() -> None:
+    """The world of keys of SEED in the environment, or the first."""
+    play_keyed(int(os.environ.get("SEED", "0")))
 
 
 def test_one_unique_seed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from typing import NamedTuple
 import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.backends.memory.lanes import Lanes
+from asyncmqd.backends.memory.line import Key, Line
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.shared_limits import DeclaredLimits
-from asyncmqd.domain.states import State, parked_place, state_of
+from asyncmqd.domain.states import KEYED, State, parked_place, state_of
 from asyncmqd.domain.unique import is_replaceable, pushed_to
-
-Key = tuple[float, float]
 
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
@@ -51,35 +50,6 @@ class Row(msgspec.Struct, kw_only=True):
         return len(self.payload) + len(self.result) + len(self.error)
 
 
-class Line:
-    """Ids in the order of their keys: a heap whose outdated entries are passed over."""
-
-    def __init__(self) -> None:
-        self._keys: dict[str, Key] = {}
-        self._heap: list[tuple[Key, str]] = []
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def put(self, id: str, key: Key) -> None:
-        self._keys[id] = key
-        heapq.heappush(self._heap, (key, id))
-
-    def drop(self, id: str) -> None:
-        self._keys.pop(id, None)
-
-    def first(self) -> tuple[Key, str] | None:
-        while self._heap:
-            key, id = self._heap[0]
-            if self._keys.get(id) == key:
-                return key, id
-            heapq.heappop(self._heap)
-        return None
-
-    def ids(self) -> list[str]:
-        return sorted(self._keys, key=lambda id: (self._keys[id], id))
-
-
 class Name(NamedTuple):
     """Which job took a unique name last, and until when it is taken in any case."""
 
@@ -94,6 +64,7 @@ class Queue:
         self.rows: dict[str, Row] = {}
         self.names: dict[str, Name] = {}
         self.lines: defaultdict[str, Line] = defaultdict(Line)
+        self.lanes = Lanes()  # of the waiting jobs that have a key
         self.schedules: dict[str, ScheduleRecord] = {}
         self.pause: Pause | None = None
         self.limits: DeclaredLimits | None = None
@@ -109,10 +80,18 @@ class Queue:
     def move(self, row: Row, place: str, key: Key) -> None:
         """Take the row from its line and put it into the line of `place`."""
         self._leave(row)
+        if row.key and place == State.WAITING:
+            place = KEYED
         row.place, row.rank = place, key[0]
         if state_of(place) is State.WAITING:
             row.order = key
         self.lines[place].put(row.id, key)
+        if place == KEYED:
+            self.lanes.put(row.key, row.id, key)
+
+    def forget_idle_lanes(self) -> None:
+        """At the end of a verb in which jobs may have left their lanes."""
+        self.lanes.forget_idle(self.lines[State.WAITING])
 
     def is_live(self, id: str) -> bool:
         """Whether the queue has a job of that id which has not ended."""
@@ -160,6 +139,8 @@ class Queue:
         if not row.place:
             return
         self.lines[row.place].drop(row.id)
+        if row.place == KEYED:
+            self.lanes.drop(row.key, row.id, round(row.order[0]))
         if state_of(row.place).terminal:
             self.bytes -= row.size
             self.lines[EXPIRY].drop(row.id)
@@ -170,10 +151,10 @@ class Queue:
         return (place for place, line in self.lines.items() if line and place.startswith(prefix))
 
     def ids_in(self, state: State) -> list[str]:
-        """All ids of a state in order, parked ones last."""
+        """All ids of a state in order, those that have a key behind others, parked ones last."""
         places = [str(state)]
         if state is State.WAITING:
-            places += sorted(self.parked_places())
+            places += [KEYED, *sorted(self.parked_places())]
         return [id for place in places for id in self.lines[place].ids()]
 
 

@@ -30,7 +30,7 @@ from asyncmqd.domain.shared_limits import (
     least,
     permits,
 )
-from asyncmqd.domain.states import EDGES, State, parked_place, state_of
+from asyncmqd.domain.states import EDGES, KEYED, State, parked_place, state_of
 
 _stores: defaultdict[str, Store] = defaultdict(Store)
 
@@ -62,6 +62,7 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = Jobs(self._store.queues[queue], self._now())
             added = [data.add(job) for job in jobs]
+            self._store.queues[queue].forget_idle_lanes()
         if any(each.outcome != "existed" for each in added):
             self._store.wake(queue)
         return added
@@ -86,6 +87,7 @@ class InMemoryBackend(InMemoryRegistry):
             self._hand_back(data, bucket, unstarted)
             freed = held > data.holding(self._now())
             claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
+            data.forget_idle_lanes()
             places = permits(data.limits, data.holding(self._now()))
             opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
         back = any(change.path.target is State.WAITING for change in changes)
@@ -142,12 +144,8 @@ class InMemoryBackend(InMemoryRegistry):
         self, name: str, queue: Queue, limit: int, lease: float, worker: str
     ) -> Iterator[Claim]:
         now = self._now()
-        line = queue.lines[State.WAITING]
-        for _ in range(limit):
-            first = line.first()
-            if first is None:
-                return
-            row = queue.rows[first[1]]
+        for id in queue.lanes.turns(limit, queue.lines[State.WAITING]):
+            row = queue.rows[id]
             row.token += 1
             row.worker, row.started = worker, now
             Jobs(queue, now).move_in_time(row, EDGES["claim"].target, lease)
@@ -253,7 +251,7 @@ class InMemoryBackend(InMemoryRegistry):
         active = queue.lines[State.ACTIVE].first()
         return Outlook(
             now=self._now(),
-            waiting=0 if queue.pause else len(queue.lines[State.WAITING]),
+            waiting=0 if queue.pause else len(queue.lines[State.WAITING]) + len(queue.lines[KEYED]),
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
             parked_tasks=tuple(
@@ -286,7 +284,7 @@ class InMemoryBackend(InMemoryRegistry):
         return Record(
             queue=queue,
             id=row.id,
-            place=row.place,
+            place=State.WAITING if row.place == KEYED else row.place,
             payload=row.payload,
             priority=row.priority,
             token=row.token,
@@ -313,7 +311,7 @@ class InMemoryBackend(InMemoryRegistry):
     def _counts(self, queue: Queue) -> Counts:
         parked = sum(len(queue.lines[place]) for place in queue.parked_places())
         sizes = {str(state): len(queue.lines[state]) for state in State}
-        sizes["waiting"] += parked
+        sizes["waiting"] += parked + len(queue.lines[KEYED])
         return Counts(**sizes, parked=parked, paused=queue.pause is not None)
 
     async def queues(self) -> list[str]:
@@ -324,7 +322,9 @@ class InMemoryBackend(InMemoryRegistry):
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         with self._store.lock:
-            removed = [self._remove(self._store.queues[queue], id) for id in ids]
+            data = self._store.queues[queue]
+            removed = [self._remove(data, id) for id in ids]
+            data.forget_idle_lanes()
         self._store.tell(queue, ids)
         return removed
 
@@ -337,8 +337,10 @@ class InMemoryBackend(InMemoryRegistry):
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
         with self._store.lock:
             rows = self._rows(queue, state)[:page]
+            data = self._store.queues[queue]
             for row in rows:
-                self._store.queues[queue].delete(row)
+                data.delete(row)
+            data.forget_idle_lanes()
         self._store.tell(queue, [row.id for row in rows])
         return len(rows)
 

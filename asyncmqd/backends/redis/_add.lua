@@ -38,7 +38,8 @@ local function add(at, mark, keys)
     if answers[number] == 1 and delay > 0 then
       enter(delayed, now + number - 1 + delay, ARGV[arg])
     elseif answers[number] == 1 then
-      enter(waiting, ARGV[arg + 1] * 2 ^ 44 + before + number, ARGV[arg])
+      local score = ARGV[arg + 1] * 2 ^ 44 + before + number
+      enter(waiting, score, ARGV[arg], keys and keys[number] or '')
     end
   end
   write_lines()

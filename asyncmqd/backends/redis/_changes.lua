@@ -18,7 +18,7 @@ local function read_kind()
     outside = outside == '1' or outside == '2', takes_away = outside == '2', unstarted = outside == '3', lapsed = lapsed == '1', delay = tonumber(delay),
     kept = tonumber(kept), run = {
       [FAILURES] = tonumber(failures), [CRASHES] = tonumber(crashes), [SOLO] = tonumber(solo)}}
-  for _, source in ipairs(from_parked == '1' and with_parked(sources) or sources) do
+  for _, source in ipairs(from_parked == '1' and with_waiting(sources) or sources) do
     kind.sources[source] = true
   end
   kind.rewrites = kind.outside or next(kind.run) ~= nil

@@ -3,11 +3,15 @@
 -- Of new jobs: id, key, id, key, ...
 local function note_keys(keyed)
   redis.call('HSET', base .. 'keys', unpack(keyed))
+  redis.call('SET', base .. 'laned', 1)
 end
 
--- Of jobs that are deleted. One command where no job has a key.
+-- Of jobs that are deleted.
 local function forget_keys(ids)
-  if redis.call('EXISTS', base .. 'keys') == 1 then
+  if lanes then
     redis.call('HDEL', base .. 'keys', unpack(ids))
+    if redis.call('EXISTS', base .. 'keys') == 0 then
+      redis.call('DEL', base .. 'laned')
+    end
   end
 end

@@ -36,7 +36,7 @@ local function limited(wake, note_waiter)
     end
     if not stored or limits.permits(declared, active) > 0 then
       limits.open_gate()
-      if redis.call('EXISTS', base .. waiting) == 1 then
+      if redis.call('EXISTS', base .. waiting, base .. 'levels') > 0 then
         wake()
       end
     end

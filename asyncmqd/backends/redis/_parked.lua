@@ -11,3 +11,13 @@ local function with_parked(places)
   end
   return places
 end
+
+-- All places that hold waiting jobs but the first, behind `places`: that of jobs with keys comes before
+-- parked ones.
+local with_waiting = with_parked
+if lanes then
+  function with_waiting(places)
+    places[#places + 1] = 'keyed'
+    return with_parked(places)
+  end
+end

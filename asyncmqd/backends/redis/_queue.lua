@@ -16,6 +16,12 @@
 --   names       hash: the id of the job that took a name last, by the digest
 --   reserved    sorted set of the names that are taken for a time, by its end
 --   keys        hash: the key of each job that has one, by id
+--   laned       exists if there are any: else no script looks for lanes
+--   keyed       sorted set: the place of waiting jobs that have a key, ordered as `waiting`
+--   lane:<priority>:<key>  sorted set: the same of one priority and key
+--   levels      sorted set of the priorities that have lanes with jobs
+--   ready:<priority>, idle:<priority>  sorted sets: the tags of lanes with jobs; of other lanes
+--   reached     hash: virtual time, by priority
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua
@@ -28,9 +34,13 @@
 --   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]
 -- Keys that belong to no queue end otherwise, and have no neighbours in their slot.
-local found = base:sub(-1) == ':' and redis.call('GET', base .. 'layout')
-if found and found ~= LAYOUT then
-  return redis.error_reply('LAYOUT ' .. found)
+local lanes = false -- or a table, to which other parts add functions
+if base:sub(-1) == ':' and redis.call('EXISTS', base .. 'layout', base .. 'laned') > 0 then
+  local found, laned = unpack(redis.call('MGET', base .. 'layout', base .. 'laned'))
+  if found and found ~= LAYOUT then
+    return redis.error_reply('LAYOUT ' .. found)
+  end
+  lanes = laned and {}
 end
 
 -- Microseconds are whole numbers below 2^53: exact in Lua and as scores. Only never join them with

@@ -27,14 +27,18 @@ local function replace(holder, mark, at, push, push_for)
     redis.call('SET', key, created .. ARGV[at + 1] .. ARGV[at + 3])
   end
   local waiting, delayed = ARGV[at - 2], ARGV[at - 1]
-  local where, scores = locate({holder}, {waiting, delayed})
-  if where[1] == waiting then
-    enter(waiting, ARGV[at + 1] * 2 ^ 44 + scores[1] % 2 ^ 44, holder)
-  elseif push then
+  local where, scores = locate({holder}, {waiting, 'keyed', delayed})
+  if where[1] == delayed and push then
     local due = math.min(clock() + ARGV[at + 2], tonumber(created) + push_for)
     push_to(holder, waiting, delayed, due)
+  elseif where[1] and where[1] ~= delayed then
+    leave(where[1], holder)
+    enter(waiting, ARGV[at + 1] * 2 ^ 44 + scores[1] % 2 ^ 44, holder)
   end
   write_lines()
+  if lanes then
+    lanes.forget_idle()
+  end
   wake()
   return true
 end

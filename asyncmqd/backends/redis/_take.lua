@@ -16,7 +16,8 @@ local function take(limit, unstarted)
     allowed = math.min(places, bucket.allowed())
   end
   local number = math.min(limit, allowed)
-  local popped = not paused and number > 0 and redis.call('ZPOPMIN', base .. ARGV[1], number) or {}
+  local popped = not paused and number > 0
+    and (take_from_lanes and take_from_lanes(number) or redis.call('ZPOPMIN', base .. ARGV[1], number)) or {}
   local ids, ends, taken = {}, {}, {}
   for at = 1, #popped, 2 do
     ids[#ids + 1], ends[at], ends[at + 1] = popped[at], now + lease + at, popped[at]

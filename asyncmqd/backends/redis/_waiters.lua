@@ -8,7 +8,8 @@ local function note_waiter(full, channel, closed)
     end
   elseif full then
     redis.call('SREM', base .. 'waiters', channel)
-    if redis.call('EXISTS', base .. ARGV[1]) == 1 then
+    if redis.call('EXISTS', base .. ARGV[1]) == 1
+      or lanes and redis.call('EXISTS', base .. 'levels') == 1 then
       wake()
     end
   elseif channel ~= '' then

@@ -218,11 +218,12 @@ def record(queue: str, row: Sequence[Any]) -> Record:
     run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
     unique, holder, key = (*named, b"", b"", b"")[:3]
-    state = state_of(place.decode())
+    place = State.WAITING if place == b"keyed" else place.decode()
+    state = state_of(place)
     return Record(
         queue=queue,
         id=id.decode(),
-        place=place.decode(),
+        place=place,
         payload=payload,
         priority=priority,
         token=run.token,

@@ -12,7 +12,7 @@ for number, id in ipairs(ids) do
     ended[#ended + 1] = id
   end
 end
-where = #ended > 0 and locate(ended, with_parked({})) or {}
+where = #ended > 0 and locate(ended, with_waiting({})) or {}
 for number = #ended, 1, -1 do
   if where[number] then
     table.remove(ended, number)

@@ -6,7 +6,7 @@
 local offset, left = tonumber(ARGV[2]), tonumber(ARGV[3])
 local range = ARGV[4] == '1' and 'ZREVRANGE' or 'ZRANGE'
 local ids, where, scores = {}, {}, {}
-for _, place in ipairs(ARGV[5] == '1' and with_parked({ARGV[1]}) or {ARGV[1]}) do
+for _, place in ipairs(ARGV[5] == '1' and with_waiting({ARGV[1]}) or {ARGV[1]}) do
   local found = left > 0
     and redis.call(range, base .. place, offset, offset + left - 1, 'WITHSCORES') or {}
   for at = 1, #found, 2 do

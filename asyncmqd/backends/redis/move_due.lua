@@ -1,5 +1,5 @@
 -- Promote delayed jobs whose time has come, earliest first, and wake one waiting instance.
--- needs: _lines _wake
+-- needs: _lanes _lines _lane_moves _wake
 -- KEYS: the base of the queue
 -- ARGV: delayed place, waiting place, page
 -- returns: how many were moved

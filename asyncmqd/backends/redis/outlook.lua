@@ -16,7 +16,7 @@ for number = 1, #KEYS - 1 do
   local keys = {base .. 'paused', base .. 'limits', base .. 'arrival'}
   local paused, limits, arrival = unpack(redis.call('MGET', unpack(keys)))
   reply[#reply + 1] = {
-    paused and 0 or redis.call('ZCARD', base .. ARGV[1]), first(ARGV[2]), first(ARGV[3]),
+    paused and 0 or redis.call('ZCARD', base .. ARGV[1]) + redis.call('ZCARD', base .. 'keyed'), first(ARGV[2]), first(ARGV[3]),
     with_parked({}), paused, limits,
     limits and redis.call('ZCOUNT', base .. 'ghosts', string.format('(%.0f', reply[1]), '+inf') or 0,
     arrival or '0'}

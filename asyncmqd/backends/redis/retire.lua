@@ -5,6 +5,6 @@
 -- ARGV: waiting place, channel of the instance
 redis.call('SREM', base .. 'waiters', ARGV[2])
 redis.call('SREM', base .. 'held_back', ARGV[2])
-if redis.call('EXISTS', base .. ARGV[1]) == 1 then
+if redis.call('EXISTS', base .. ARGV[1], base .. 'levels') > 0 then
   wake()
 end

@@ -33,8 +33,8 @@ def _sha(name: str) -> str:
     text = _read(name)
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
-    layout = f"local LAYOUT, ACTIVE = '{LAYOUT}', '{State.ACTIVE}'"
-    text = "\n".join([_FOR_DRAGONFLY, layout, *map(_read, ("_queue", *needs[1].split())), text])
+    names = f"local LAYOUT, ACTIVE, WAITING = '{LAYOUT}', '{State.ACTIVE}', '{State.WAITING}'"
+    text = "\n".join([_FOR_DRAGONFLY, names, *map(_read, ("_queue", *needs[1].split())), text])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha] = text
     return sha

@@ -197,7 +197,7 @@ class RedisBackend(RedisRegistry):
         ]
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        places: list[Argument] = [State.ACTIVE, len(_ENDED), len(_PLACES), *_PLACES]
+        places: list[Argument] = [State.ACTIVE, State.WAITING, len(_ENDED), len(_PLACES), *_PLACES]
         return [answer == 1 for answer in await self._by_page("remove", queue, ids, *places)]
 
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
@@ -242,7 +242,7 @@ def _outlook(
     )
 
 
-def _counts(paused: int, parked: int, *sizes: int) -> Counts:
+def _counts(paused: int, parked: int, keyed: int, *sizes: int) -> Counts:
     found = dict(zip(_PLACES, sizes, strict=True))
-    found["waiting"] += parked
+    found["waiting"] += parked + keyed
     return Counts(**found, parked=parked, paused=paused == 1)

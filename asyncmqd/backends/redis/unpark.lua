@@ -1,5 +1,5 @@
 -- Bring parked jobs back to where they stood, and wake one waiting instance.
--- needs: _lines _wake
+-- needs: _lanes _lines _lane_moves _wake
 -- KEYS: the base of the queue
 -- ARGV: waiting place, page, then the places of parked jobs, by name
 -- returns: how many were moved

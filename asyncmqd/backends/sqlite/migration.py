@@ -101,6 +101,26 @@ def _note_keys(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE jobs ADD COLUMN job_key TEXT")
 
 
+def _let_keys_take_turns(connection: sqlite3.Connection) -> None:
+    """From 10 to 11: keys take turns. Jobs that wait already go on with those without a key."""
+    connection.execute(
+        "CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq) WHERE job_key IS NOT NULL"
+    )
+    connection.execute(
+        "CREATE TABLE lanes (queue TEXT NOT NULL, priority INTEGER NOT NULL, lane TEXT NOT NULL,"
+        " jobs INTEGER NOT NULL, tag INTEGER NOT NULL, PRIMARY KEY (queue, priority, lane))"
+        " WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE INDEX active_lanes ON lanes (queue, priority, tag, lane) WHERE jobs > 0"
+    )
+    connection.execute("CREATE INDEX idle_lanes ON lanes (queue, priority, tag) WHERE jobs = 0")
+    connection.execute(
+        "CREATE TABLE levels (queue TEXT NOT NULL, priority INTEGER NOT NULL,"
+        " reached INTEGER NOT NULL, PRIMARY KEY (queue, priority)) WITHOUT ROWID"
+    )
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -111,6 +131,7 @@ STEPS: dict[int, Step] = {
     8: _keep_names_apart,
     9: _rate_all_daemons,
     10: _note_keys,
+    11: _let_keys_take_turns,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

@@ -15,6 +15,7 @@ from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
+from asyncmqd.backends.sqlite.lanes import place_of
 from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
@@ -29,7 +30,7 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
+from asyncmqd.domain.states import EDGES, KEYED, TERMINAL, State, parked_place
 from asyncmqd.domain.unique import is_pushed, merged
 
 _SQL = queries.load("moves.sql")
@@ -57,6 +58,7 @@ def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
             if job.unique:
                 held[job.unique] = job.id
     _file(tx, rows, list(new.values()))
+    tx.forget_idle_lanes(queue)
     if any(each.outcome != "existed" for each in added):
         tx.woken.add(queue)
     return added
@@ -116,22 +118,53 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
 
 
 def claim(
-    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int
+    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int, *, keyed: bool
 ) -> list[Claim]:
-    """The claims of a turn that the limits over all daemons allow."""
+    """The claims of a turn that the limits over all daemons allow; `keyed`: keys take turns."""
     if limit <= 0:
         return []
+    if keyed or queue in tx.lanes:
+        return _claim_in_turns(tx, queue, limit, lease, worker, most)
+    wanted = {"queue": queue, "place": WAITING, "limit": limit, "most": most}
+    rows = tx.execute(_SQL["next"], wanted).fetchall()
+    tx.count(queue, WAITING, -len(rows))
+    return _take(tx, queue, rows, lease, worker)
+
+
+def _claim_in_turns(
+    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int
+) -> list[Claim]:
+    """The same where keys take turns: a priority after the other."""
+    lanes = tx.lanes_of(queue)
+    taken: list[Claim] = []
+
+    def jobs(key: str, priority: int, number: int) -> list[Any]:
+        wanted = {"queue": queue, "place": place_of(key), "limit": number, "most": most}
+        query = _SQL["next_of_lane" if key else "next_of_level"]
+        rows = tx.execute(query, {**wanted, "rank": priority, "key": key}).fetchall()
+        tx.count(queue, place_of(key), -len(rows))
+        return rows
+
+    while len(taken) < limit:
+        rows = lanes.turns(limit - len(taken), jobs)
+        if not rows:
+            break
+        taken += _take(tx, queue, rows, lease, worker)
+    return taken
+
+
+def _take(
+    tx: Transaction, queue: str, rows: Sequence[Any], lease: float, worker: str
+) -> list[Claim]:
     place, end = str(EDGES["claim"].target), tx.since_boot + micros(lease)
     taken, numbers = [], []
-    wanted = {"queue": queue, "place": WAITING, "limit": limit, "most": most}
-    for row in tx.execute(_SQL["next"], wanted).fetchall():
+    for row in rows:
         number, id, token, *rest = row
         taken.append(claim_of(tx, queue, (id, token + 1, *rest, worker)))
         numbers.append(number)
     if taken:
         first = tx.next(len(taken))
         tx.execute(_SQL["claim"], (place, end, first, tx.time, worker, as_json(numbers)))
-        tx.count(queue, WAITING, -len(taken))
         tx.count(queue, place, len(taken))
     return taken
 
@@ -242,6 +275,7 @@ def remove(tx: Transaction, queue: str, ids: Sequence[str]) -> list[bool]:
     jobs = Jobs(tx, queue)
     rows = jobs.load(ids)
     jobs.delete(list(rows.values()))
+    tx.forget_idle_lanes(queue)
     return [rows.pop(id, None) is not None for id in ids]
 
 
@@ -251,12 +285,17 @@ def purge(tx: Transaction, queue: str, state: State, page: int) -> int:
     rows: list[Row] = []
     for place in places(tx.tallies(queue), state):
         rows += jobs.first(place, page - len(rows))
-    return jobs.delete(rows)
+    deleted = jobs.delete(rows)
+    tx.forget_idle_lanes(queue)
+    return deleted
 
 
 def places(lines: Iterable[str], state: State) -> list[str]:
     """The lines that are places of `state`, those of parked jobs last."""
     found = [str(state)]
-    if state is State.WAITING:
-        found += sorted(line for line in lines if line.startswith(parked_place("")))
-    return found
+    return [*found, KEYED, *parked(lines)] if state is State.WAITING else found
+
+
+def parked(lines: Iterable[str]) -> list[str]:
+    """The lines that are places of parked jobs."""
+    return sorted(line for line in lines if line.startswith(parked_place("")))

@@ -102,14 +102,14 @@ SELECT number, ? FROM jobs WHERE queue = ? AND id = ?;
 -- name: rows
 -- JSON array of ids, queue
 SELECT number, jobs.id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error)
+    length(payload), large, length(result), length(error), coalesce(job_key, '')
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: rows_in
 -- queue, place, highest rank, limit
 SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error)
+    length(payload), large, length(result), length(error), coalesce(job_key, '')
 FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
 ORDER BY rank, seq LIMIT ?;
 
@@ -159,6 +159,73 @@ FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NU
 WHERE queue = :queue AND place = :place
 ORDER BY rank, seq LIMIT :limit;
 
+-- name: next_of_level
+-- The same of one priority, `rank`.
+SELECT number, id, token,
+    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
+    failures, crashes, solo, created
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = :queue AND place = :place AND rank = :rank
+ORDER BY seq LIMIT :limit;
+
+-- name: next_of_lane
+-- The same of one priority and key.
+SELECT number, id, token,
+    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
+    failures, crashes, solo, created
+FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+WHERE queue = :queue AND place = :place AND job_key = :key AND rank = :rank
+ORDER BY seq LIMIT :limit;
+
+-- name: first_rank
+-- queue, place
+SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
+
+-- name: number_of_level
+-- queue, place, rank, limit: how many there are, counted up to the limit
+SELECT count(*) FROM (SELECT 1 FROM jobs WHERE queue = ? AND place = ? AND rank = ? LIMIT ?);
+
+-- name: lane
+-- queue, priority, lane
+SELECT jobs, tag FROM lanes WHERE queue = ? AND priority = ? AND lane = ?;
+
+-- name: active_lanes
+-- queue, priority, limit: those whose turn is next
+SELECT lane, tag, jobs FROM lanes WHERE queue = ? AND priority = ? AND jobs > 0
+ORDER BY tag, lane LIMIT ?;
+
+-- name: first_level
+-- queue: the best priority of which a lane has jobs
+SELECT priority FROM lanes WHERE queue = ? AND jobs > 0 ORDER BY queue, priority LIMIT 1;
+
+-- name: save_lane
+-- queue, priority, lane, jobs, tag
+INSERT OR REPLACE INTO lanes (queue, priority, lane, jobs, tag) VALUES (?, ?, ?, ?, ?);
+
+-- name: forget_outdated_lanes
+-- queue, priority, virtual time
+DELETE FROM lanes WHERE queue = ? AND priority = ? AND jobs = 0 AND tag <= ?;
+
+-- name: level
+-- queue, priority
+SELECT reached FROM levels WHERE queue = ? AND priority = ?;
+
+-- name: save_level
+-- queue, priority, virtual time
+INSERT OR REPLACE INTO levels (queue, priority, reached) VALUES (?, ?, ?);
+
+-- name: forget_lanes
+-- queue, priority
+DELETE FROM lanes WHERE queue = ? AND priority = ?;
+
+-- name: forget_level
+-- queue, priority
+DELETE FROM levels WHERE queue = ? AND priority = ?;
+
 -- name: claim
 -- active place, end of the lease, the first seq, started, worker, JSON array of numbers
 UPDATE jobs SET
@@ -181,9 +248,10 @@ ON CONFLICT (queue, line) DO UPDATE SET
 SELECT line, jobs, bytes FROM tallies WHERE queue = ? AND jobs > 0 ORDER BY line;
 
 -- name: gate
--- Whether it is paused, and its limits over all daemons.
+-- Whether it is paused, its limits over all daemons, and whether keys take turns.
 SELECT EXISTS (SELECT 1 FROM paused WHERE queue = :queue),
-    (SELECT declared FROM limits WHERE queue = :queue);
+    (SELECT declared FROM limits WHERE queue = :queue),
+    EXISTS (SELECT 1 FROM lanes WHERE queue = :queue AND jobs > 0);
 
 -- name: declare_limits
 -- queue, declared

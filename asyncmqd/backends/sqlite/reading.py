@@ -10,12 +10,12 @@ import msgspec
 from asyncmqd.backends.base import Lapsed, Outlook
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import seconds
-from asyncmqd.backends.sqlite.moves import claim_of, places
+from asyncmqd.backends.sqlite.moves import claim_of, parked, places
 from asyncmqd.backends.sqlite.names import Names
 from asyncmqd.backends.sqlite.transaction import Snapshot, arrival, gate, ghosts, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
-from asyncmqd.domain.states import State, parked_place, state_of
+from asyncmqd.domain.states import KEYED, State, parked_place, state_of
 
 _SQL = queries.load("reading.sql")
 
@@ -52,18 +52,16 @@ def outlook(view: Snapshot, queues: Sequence[str]) -> dict[str, Outlook]:
 
 def _outlook(view: Snapshot, queue: str) -> Outlook:
     lines = tallies(view, queue)
-    waiting, _ = lines.get(State.WAITING, (0, 0))
+    waiting = sum(lines.get(place, (0, 0))[0] for place in (State.WAITING, KEYED))
     pause = _pause(view, queue)
-    _, limits = gate(view, queue)
+    _, limits, _ = gate(view, queue)
     due, lapse = _first(view, queue, State.DELAYED), _first(view, queue, State.ACTIVE)
     return Outlook(
         now=seconds(view.time),
         waiting=0 if pause else waiting,
         next_due=None if due is None else seconds(due),
         next_lapse=None if lapse is None else seconds(view.date_of_lease(lapse)),
-        parked_tasks=tuple(
-            line.removeprefix(parked_place("")) for line in places(lines, State.WAITING)[1:]
-        ),
+        parked_tasks=tuple(line.removeprefix(parked_place("")) for line in parked(lines)),
         pause=pause,
         limits=limits,
         ghosts=ghosts(view, queue)[0],
@@ -123,7 +121,7 @@ def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
     return Record(
         queue=queue,
         id=id,
-        place=place,
+        place=State.WAITING if place == KEYED else place,
         payload=payload,
         priority=priority,
         token=token,
@@ -156,10 +154,10 @@ def counts(view: Snapshot, queues: Sequence[str]) -> dict[str, Counts]:
 
 def _counts(view: Snapshot, queue: str) -> Counts:
     lines = tallies(view, queue)
-    parked = sum(lines[place][0] for place in places(lines, State.WAITING)[1:])
+    number = sum(lines[place][0] for place in parked(lines))
     sizes = {str(state): lines.get(state, (0, 0))[0] for state in State}
-    sizes["waiting"] += parked
-    return Counts(**sizes, parked=parked, paused=gate(view, queue)[0])
+    sizes["waiting"] += number + lines.get(KEYED, (0, 0))[0]
+    return Counts(**sizes, parked=number, paused=gate(view, queue)[0])
 
 
 def queues(view: Snapshot) -> list[str]:

@@ -15,7 +15,7 @@ from asyncmqd.backends.sqlite.names import Names
 from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.states import State
+from asyncmqd.domain.states import KEYED, State
 from asyncmqd.domain.unique import is_replaceable, pushed_to
 
 _SQL = queries.load("moves.sql")
@@ -49,6 +49,7 @@ class Row(msgspec.Struct):
     large_size: int  # of one in `large_payloads`
     result_size: int  # as it was; so is the next
     error_size: int
+    key: str
     created: int | None = None
     failures: int | None = None
     crashes: int | None = None
@@ -127,6 +128,9 @@ class Jobs:
         place, rank = WAITING, job.priority
         if job.delay > 0:
             place, rank = DELAYED, self._tx.time + micros(job.delay)
+        elif job.key:
+            place = KEYED
+            self._tx.lanes_of(self._queue).enter(job.key, job.priority)
         payload, large = _parts(job.payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
         asked = job.unique or None, job.until_claimed, job.key or None
@@ -137,6 +141,10 @@ class Jobs:
         created, started = self._tx.execute(_SQL["dates"], (row.number,)).fetchone()
         if not is_replaceable(row.place, started):
             return False
+        if row.place == KEYED:
+            lanes = self._tx.lanes_of(self._queue)
+            lanes.leave(row.key, row.priority)
+            lanes.enter(row.key, job.priority)
         row.priority = job.priority
         if row.place != DELAYED:
             row.rank = job.priority
@@ -216,6 +224,9 @@ class Jobs:
     def move(self, row: Row, place: str, rank: int, seq: int) -> None:
         """Take the row from its line and put it into the line of `place`."""
         self._leave(row)
+        if row.key and place == WAITING:
+            place = KEYED
+            self._tx.lanes_of(self._queue).enter(row.key, row.priority)
         row.place, row.rank, row.seq = place, rank, seq
         if place.startswith(WAITING):  # or parked
             row.stood = seq
@@ -237,7 +248,7 @@ class Jobs:
             self.names.take(name, row.id)
 
     def leave_ghost(self, row: Row) -> None:
-        _, limits = gate(self._tx, self._queue)
+        _, limits, _ = gate(self._tx, self._queue)
         if limits is not None:
             self._tx.execute(_SQL["leave_ghost"], (self._queue, row.id, row.token, row.rank))
 
@@ -266,6 +277,8 @@ class Jobs:
 
     def _leave(self, row: Row) -> None:
         self._tx.count(self._queue, row.place, -1)
+        if row.place == KEYED:
+            self._tx.lanes_of(self._queue).leave(row.key, row.priority)
         if row.kept_in is not None:
             self._tx.count(self._queue, row.kept_in, -1, -row.size)
             row.kept_in = row.kept_until = None

@@ -1,4 +1,4 @@
--- The tables of a store, layout 10 (`user_version` of the file).
+-- The tables of a store, layout 11 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -55,6 +55,9 @@ CREATE TABLE large_payloads (
 -- The line of every place, in one index.
 CREATE INDEX line ON jobs (queue, place, rank, seq);
 
+-- The lanes of the jobs that have a key, each with its jobs in order.
+CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq) WHERE job_key IS NOT NULL;
+
 -- The lines in which ended jobs are kept.
 CREATE INDEX kept ON jobs (queue, kept_in, kept_until, seq) WHERE kept_in IS NOT NULL;
 
@@ -102,6 +105,29 @@ CREATE TABLE ghosts (
     token INTEGER NOT NULL,
     until INTEGER NOT NULL,        -- the end of the lease, in microseconds since the host booted
     PRIMARY KEY (queue, id, token)
+) WITHOUT ROWID;
+
+-- The lanes of waiting jobs that take turns, see domain/lanes.py: those that have jobs, and others
+-- until virtual time has passed their tags.
+CREATE TABLE lanes (
+    queue    TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    lane     TEXT NOT NULL,        -- a key; '': the jobs without one, whose number is not noted
+    jobs     INTEGER NOT NULL,
+    tag      INTEGER NOT NULL,
+    PRIMARY KEY (queue, priority, lane)
+) WITHOUT ROWID;
+
+CREATE INDEX active_lanes ON lanes (queue, priority, tag, lane) WHERE jobs > 0;
+
+CREATE INDEX idle_lanes ON lanes (queue, priority, tag) WHERE jobs = 0;
+
+-- How far virtual time is.
+CREATE TABLE levels (
+    queue    TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    reached  INTEGER NOT NULL,
+    PRIMARY KEY (queue, priority)
 ) WITHOUT ROWID;
 
 CREATE TABLE schedules (

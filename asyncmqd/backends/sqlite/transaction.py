@@ -10,6 +10,7 @@ import msgspec
 
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import Anchor, HostClock
+from asyncmqd.backends.sqlite.lanes import Lanes
 from asyncmqd.backends.sqlite.turning_back import turn_back
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State
@@ -59,6 +60,7 @@ class Transaction(Snapshot):
         self.ended: defaultdict[str, list[str]] = defaultdict(list)  # ids by queue
         self._changes = connection.total_changes
         self._tallies: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self.lanes: dict[str, Lanes] = {}  # by queue, of those whose lanes were touched
         self._adjust(host)
 
     def _adjust(self, host: HostClock) -> None:
@@ -81,6 +83,15 @@ class Transaction(Snapshot):
         self.sequence += count
         return first
 
+    def lanes_of(self, queue: str) -> Lanes:
+        """The lanes of a queue, in this very moment."""
+        return self.lanes.setdefault(queue, Lanes(self, queue))
+
+    def forget_idle_lanes(self, queue: str) -> None:
+        """At the end of a verb in which jobs of a queue may have left their lanes."""
+        if queue in self.lanes:
+            self.lanes[queue].forget_idle()
+
     def count(self, queue: str, line: str, jobs: int, size: int = 0) -> None:
         """Note that so many jobs entered a line, or left it (negative)."""
         tally = self._tallies[queue, line]
@@ -97,6 +108,8 @@ class Transaction(Snapshot):
 
         Looking for work and finding none writes nothing, so that it costs no flush.
         """
+        for lanes in self.lanes.values():
+            lanes.save()
         self._write_tallies()
         if self._connection.total_changes != self._changes:
             save_clock(self.execute, self.anchor, self.sequence)
@@ -115,10 +128,13 @@ def tallies(view: Snapshot, queue: str) -> dict[str, tuple[int, int]]:
     return {line: (jobs, size) for line, jobs, size in rows}
 
 
-def gate(view: Snapshot, queue: str) -> tuple[bool, DeclaredLimits | None]:
-    """Whether claims of this queue are stopped, and its limits over all daemons."""
-    paused, limits = view.execute(_SQL["gate"], {"queue": queue}).fetchone()
-    return bool(paused), None if limits is None else _limits(limits)
+def gate(view: Snapshot, queue: str) -> tuple[bool, DeclaredLimits | None, bool]:
+    """Whether claims of this queue are stopped, its limits over all daemons, whether it has lanes.
+
+    Lanes that jobs have entered in this very transaction do not count yet.
+    """
+    paused, limits, keyed = view.execute(_SQL["gate"], {"queue": queue}).fetchone()
+    return bool(paused), None if limits is None else _limits(limits), bool(keyed)
 
 
 def ghosts(view: Snapshot, queue: str) -> tuple[int, int | None]:

@@ -22,6 +22,7 @@ from asyncmqd.domain.shared_limits import (
     least,
     permits,
 )
+from asyncmqd.domain.states import KEYED
 
 _SQL = queries.load("moves.sql")
 
@@ -37,11 +38,13 @@ def turn(
     most: int,
 ) -> Turn:
     """See `BaseBackend.turn`. `most` bytes of a payload are loaded."""
-    paused, stored = gate(tx, queue)
+    paused, stored, keyed = gate(tx, queue)
     limits = in_force(stored, told)
     if limits is None:
         answers = moves.apply(tx, queue, changes)
-        claims = [] if paused else moves.claim(tx, queue, limit, lease, worker, most)
+        number = 0 if paused else limit
+        claims = moves.claim(tx, queue, number, lease, worker, most, keyed=keyed)
+        tx.forget_idle_lanes(queue)
         return Turn(answers, claims)
     if limits is not stored:
         _keep(tx, queue, limits)
@@ -50,7 +53,8 @@ def turn(
         limited.bucket.empty()
     answers, freed = limited.apply(changes)
     number = 0 if paused else limited.allowed(limit)
-    claims = moves.claim(tx, queue, number, lease, worker, most)
+    claims = moves.claim(tx, queue, number, lease, worker, most, keyed=keyed)
+    tx.forget_idle_lanes(queue)
     opens_in = limited.note_claims(len(claims), limit, freed)
     return Turn(answers, claims, limits, opens_in)
 
@@ -113,7 +117,7 @@ def declare_limits(
     tx: Transaction, queue: str, limits: SharedLimits, by: str
 ) -> DeclaredLimits | None:
     """See `BaseBackend.declare_limits`."""
-    _, stored = gate(tx, queue)
+    _, stored, _ = gate(tx, queue)
     found = declared(stored, limits, by, seconds(tx.time))
     if found is not None and found is not stored:
         _keep(tx, queue, found)
@@ -136,4 +140,5 @@ def _holding(tx: Transaction, queue: str) -> int:
 
 
 def _any_waiting(tx: Transaction, queue: str) -> bool:
-    return tx.execute(_SQL["any_waiting"], (queue, WAITING)).fetchone() is not None
+    places = (WAITING, KEYED)
+    return any(tx.execute(_SQL["any_waiting"], (queue, each)).fetchone() for each in places)

@@ -12,7 +12,8 @@ from asyncmqd.domain.store_clock import StoreClock
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.leases import RENEWALS
 
-_FIRST_PAUSE, _LAST_PAUSE = 0.1, 2.0  # seconds between tries to reach a store that failed
+# Seconds between tries to reach a store that failed: one that is back is in full use within 1 s.
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 0.8
 _CALM = 1.0  # seconds without a failure, before the end of an outage is told
 
 
@@ -89,7 +90,7 @@ class Health:
         self._observer.event("daemon.recovered")
 
     async def pause(self, failures: int) -> None:
-        """Sleep before the next try: exponential with full jitter, at most 2 s."""
+        """Sleep before the next try: exponential with jitter, at most 0.8 s."""
         bound = min(_LAST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10))
         await asyncio.sleep(bound * (0.5 + clock.draw() / 2))
 

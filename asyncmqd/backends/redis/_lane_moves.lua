@@ -1,0 +1,42 @@
+-- Waiting jobs that have a key enter their lanes, and leave them, at once: what moves jobs from line to
+-- line needs to know nothing of lanes.
+if lanes then
+  local enter_line, leave_line = enter, leave
+
+  -- A job waits, at its place in the order of its lane.
+  local function enter_lane(key, score, id)
+    local level = math.floor(score / lanes.PRIORITY)
+    redis.call('ZADD', base .. 'keyed', score, id)
+    redis.call('ZADD', lanes.of(key, level), score, id)
+    if not redis.call('ZSCORE', lanes.name('ready', level), key) then
+      redis.call('ZADD', lanes.name('ready', level), lanes.start_tag(key, level), key)
+      redis.call('ZREM', lanes.name('idle', level), key)
+      redis.call('ZADD', base .. 'levels', level, level)
+    end
+  end
+
+  -- `key` is known of new jobs only; an empty one is none.
+  function enter(line, score, id, key)
+    key = line == WAITING and (key or redis.call('HGET', base .. 'keys', id))
+    if key and key ~= '' then
+      enter_lane(key, tonumber(score), id)
+    else
+      enter_line(line, score, id)
+    end
+  end
+
+  -- A job waits no more.
+  function leave(line, id)
+    if line ~= 'keyed' then
+      return leave_line(line, id)
+    end
+    local key = redis.call('HGET', base .. 'keys', id)
+    local level = math.floor(redis.call('ZSCORE', base .. 'keyed', id) / lanes.PRIORITY)
+    redis.call('ZREM', base .. 'keyed', id)
+    redis.call('ZREM', lanes.of(key, level), id)
+    if redis.call('EXISTS', lanes.of(key, level)) == 0 then
+      local tag = redis.call('ZSCORE', lanes.name('ready', level), key)
+      lanes.deactivate(key, level, tonumber(tag))
+    end
+  end
+end

@@ -1,0 +1,50 @@
+-- The lanes of waiting jobs that have a key: see domain/lanes.py. `lanes` has functions only where the
+-- queue has keys, for a script makes all its functions anew at each call: others pay nothing.
+if lanes then
+  local emptied = {}
+  lanes.PRIORITY = 2 ^ 44
+
+  function lanes.name(kind, level)
+    return string.format('%s%s:%d', base, kind, level)
+  end
+
+  function lanes.of(key, level)
+    return string.format('%slane:%d:%s', base, level, key)
+  end
+
+  -- The score behind all jobs of a priority.
+  function lanes.behind(level)
+    return string.format('(%.0f', (level + 1) * lanes.PRIORITY)
+  end
+
+  function lanes.virtual_time(level)
+    return tonumber(redis.call('HGET', base .. 'reached', level) or 0)
+  end
+
+  function lanes.start_tag(key, level)
+    local tag = redis.call('ZSCORE', lanes.name('idle', level), key)
+    return math.max(lanes.virtual_time(level), tonumber(tag or 0))
+  end
+
+  -- A lane has no job left; `tag` is its last one.
+  function lanes.deactivate(key, level, tag)
+    redis.call('ZREM', lanes.name('ready', level), key)
+    if tag > lanes.virtual_time(level) then
+      redis.call('ZADD', lanes.name('idle', level), tag, key)
+    end
+    if redis.call('EXISTS', lanes.name('ready', level)) == 0 then
+      redis.call('ZREM', base .. 'levels', level)
+      emptied[level] = true
+    end
+  end
+
+  -- At the end of a verb: nobody is owed a turn where nothing waits any more.
+  function lanes.forget_idle()
+    for level in pairs(emptied) do
+      if redis.call('EXISTS', lanes.name('ready', level), base .. WAITING) == 0 then
+        redis.call('DEL', lanes.name('idle', level))
+        redis.call('HDEL', base .. 'reached', level)
+      end
+    end
+  end
+end
