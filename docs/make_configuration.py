@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from asyncmqd.config.http import Http
 from asyncmqd.config.models import Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import Key, Table, keys_of
@@ -22,11 +23,13 @@ TABLES: dict[str, Table] = {
     "queue": QueueOptions,
     "repeatable": Repeatable,
     "otel": Otel,
+    "http": Http,
 }
 _DEFAULTS_IN_WORDS = {
     "control_socket": "see below",
     "repeatables": "none",
     "defaults": "none",
+    "http": "none",
     "args": "`[]`",
     "kwargs": "`{}`",
 }

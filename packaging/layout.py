@@ -61,7 +61,7 @@ def files(place: Place) -> Iterator[tuple[Path, str]]:
         yield place.prefix / f"share/man/man{page.name[-1]}" / page.name, text
     for name in ("README.md", "CHANGELOG.md", "LICENSE"):
         yield place.documentation / name, _text(name)
-    for page in _sources("docs/*.md", "docs/*/*.md", "docs/drawings/*.svg"):
+    for page in _sources("docs/*.md", "docs/*/*.md", "docs/drawings/*.svg", "docs/monitoring/*"):
         yield place.documentation / page.relative_to(ROOT), page.read_text()
     for drop_in in _sources("systemd/[!a]*.conf"):  # those that begin with asyncmqd are above
         yield place.documentation / drop_in.name, drop_in.read_text()

@@ -111,7 +111,8 @@ def _kind(record: Record) -> tuple[str, str]:
 
 def _schedule_late(facts: Facts) -> Reason | None:
     """An instant has passed, and no daemon has fired it."""
-    late = [(instant, each) for each in facts.schedules if (instant := _overdue(facts, each))]
+    found = ((overdue(each, facts.now), each) for each in facts.schedules)
+    late = [(instant, each) for instant, each in found if instant is not None]
     if not late:
         return None
     instant, record = min(late, key=lambda each: each[0])
@@ -126,17 +127,17 @@ def _schedule_late(facts: Facts) -> Reason | None:
     )
 
 
-def _overdue(facts: Facts, record: ScheduleRecord) -> float | None:
+def overdue(record: ScheduleRecord, now: float) -> float | None:
     """The first instant that should have fired; None: there is none, or nobody can tell."""
     if record.paused or not record.seen:
         return None
     try:
         spec = decode_schedule(record.spec)
         instant = next_instant(spec, record.since)
-        due = instant + (jitter_of(spec, facts.queue, instant) if spec.jitter else 0.0)
+        due = instant + (jitter_of(spec, record.queue, instant) if spec.jitter else 0.0)
     except (ValueError, OverflowError):  # a zone that this host does not know, say
         return None
-    return instant if not math.isinf(instant) and due + OVERDUE < facts.now else None
+    return instant if not math.isinf(instant) and due + OVERDUE < now else None
 
 
 def _who_declares(facts: Facts, record: ScheduleRecord) -> str:

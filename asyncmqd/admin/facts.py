@@ -83,9 +83,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
         A job that was delayed by its producer counts from its enqueue on.
         """
-        if self.head is None:
-            return 0.0
-        return max(0.0, self.now - max(self.head.created, self.head.started or 0.0))
+        return 0.0 if self.head is None else waited(self.head, self.now)
 
     @property
     def serving(self) -> tuple[Process, ...]:
@@ -105,6 +103,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     def holder(self, record: Record) -> Process | None:
         """The process that claimed the job last, if it is listed."""
         return next((each for each in self.processes if each.claimed(record)), None)
+
+
+def waited(record: Record, now: float) -> float:
+    """Seconds for which a job has waited, from its enqueue or from its last run on."""
+    return max(0.0, now - max(record.created, record.started or 0.0))
 
 
 def task_of(record: Record) -> str:

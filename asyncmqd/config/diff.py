@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from asyncmqd.config.http import Http
 from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
@@ -143,6 +144,7 @@ def diff(old: Settings, new: Settings) -> Plan:
         if (changes := _changes(old.queues[name], new.queues[name]))
     }
     top = [change for change in _changes(old, new) if change.key not in _MERGED]
+    top = [change for each in top for change in _parts(each)]
     return Plan(
         added=tuple(sorted(new.queues.keys() - old.queues.keys())),
         removed=tuple(sorted(old.queues.keys() - new.queues.keys())),
@@ -191,6 +193,14 @@ def _changes(old: _Table, new: _Table) -> tuple[KeyChange, ...]:
         for key in keys_of(type(old))
         if getattr(old, key) != getattr(new, key)
     )
+
+
+def _parts(change: KeyChange) -> tuple[KeyChange, ...]:
+    """The keys of a table that differ, by their dotted names; any other key as it is."""
+    if not isinstance(change.old, Http):
+        return (change,)
+    changes = _changes(change.old, change.new)
+    return tuple(KeyChange(f"{change.key}.{each.key}", each.old, each.new) for each in changes)
 
 
 def _plain(value: Any) -> Any:

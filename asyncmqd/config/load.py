@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails, ValidationError
 
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotted
 from asyncmqd.config.files import read_files
+from asyncmqd.config.http import Http, read_tokens
 from asyncmqd.config.layers import Layer, merged
 from asyncmqd.config.models import Settings
 from asyncmqd.config.otel import Otel
@@ -48,7 +49,7 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
         if not partial:
             others.append(omissions(written))
     if settings is not None:
-        others.append(_open_to_all(settings))
+        others += [_open_to_all(settings), _bad_tokens(settings)]
     found = chain(
         (error for layer in layers for error in layer.errors),
         _located(findings, layers, written, partial=partial),
@@ -105,6 +106,14 @@ def _open_to_all(settings: Settings) -> Iterator[tuple[Path, str]]:
     for index, directory in enumerate(settings.python_path):
         if problem := directory_problem(directory, sticky=False):
             yield ("python_path", index), problem
+
+
+def _bad_tokens(settings: Settings) -> Iterator[tuple[Path, str]]:
+    if settings.http.token_file is not None:
+        try:
+            read_tokens(settings.http.token_file)
+        except ValueError as error:
+            yield ("http", "token_file"), f"{settings.http.token_file}: {error}"
 
 
 def _layers(path: FilePath, environ: Mapping[str, str]) -> list[Layer]:
@@ -194,6 +203,8 @@ def _unknown_key(path: Path) -> str:
         hint = f" ({name} belongs above the first [table])"
     elif name in keys_of(QueueOptions):
         hint = f" ({name} belongs in [defaults] or [queues.NAME])"
+    elif name in keys_of(Http):
+        hint = f" ({name} belongs in [http])"
     elif near := get_close_matches(name, table, 1):
         hint = f" (did you mean {near[0]}?)"
     else:
@@ -207,4 +218,6 @@ def _table(path: Path) -> Table:
         return Repeatable
     if path == ("otel",):
         return Otel
+    if path[:1] == ("http",):
+        return Http
     return QueueOptions if path else Settings

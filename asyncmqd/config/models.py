@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from asyncmqd.config import values
+from asyncmqd.config.http import Http
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.values import Secret, choice, period, whole
@@ -95,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "The largest size of one payload or result.",
     ] = DEFAULT_PAYLOAD_LIMIT
     otel: Annotated[Otel | None, "The table that turns traces on, with keys of its own."] = None
+    http: Annotated[Http, "Whether and how the daemon answers over HTTP."] = Http()
     defaults: Annotated[QueueOptions, "Keys of a queue, for all queues that do not set them."] = (
         QueueOptions()
     )

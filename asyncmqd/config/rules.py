@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.config.errors import Path
+from asyncmqd.config.http import address_of
 from asyncmqd.config.models import Settings
 from asyncmqd.config.tables import keys_of
 from asyncmqd.config.values import shown
@@ -63,6 +64,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
         key = "hang_limit" if "hang_limit" in data else "lease"
         got = f"hang_limit {hang_limit:g} and lease {lease:g}"
         yield (key,), f"expected hang_limit above lease, got {got}"
+    yield from _unguarded(data)
     yield from _oversized(data)
     yield from _conflicting(data)
     yield from _too_few_slots(data)
@@ -95,6 +97,19 @@ def _too_few_slots(data: dict[str, Any]) -> Iterator[Finding]:
     if slots < processes:
         problem = "expected a slot for each of the `processes` at least"
         yield ("max_concurrency",), f"{problem}, got {slots} for {processes}"
+
+
+def _unguarded(data: dict[str, Any]) -> Iterator[Finding]:
+    """Whoever reaches an address could read: beyond this host, nobody without a token."""
+    http = _table(data.get("http"))
+    listen, tokens = http.get("listen"), http.get("token_file")
+    try:
+        local = not isinstance(listen, str) or address_of(listen).is_local
+    except ValueError:
+        return  # what is wrong with a value is said elsewhere
+    if not local and tokens is None:
+        got = f"{shown(listen)} alone, which other hosts can reach"
+        yield ("http", "listen"), f"expected a token_file beside it, got {got}"
 
 
 def _oversized(data: dict[str, Any]) -> Iterator[Finding]:

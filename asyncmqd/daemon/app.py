@@ -23,7 +23,9 @@ from asyncmqd.daemon.serving import OwnProcess, Serving
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.journal import is_journal, tell_errors
+from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.metrics import Metrics
 from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.observe.writer import LineWriter
@@ -85,18 +87,24 @@ def _run(
         scanners = application.load(settings)
         application.send_traces(settings)
 
-    observer = Observer()
+    metrics = _metrics(settings)
+    observer = Observer() if metrics is None else Observer([LogLines(), metrics])
 
     async def serve() -> int:
         context = _context(backend, settings, instance, observer)
         serving: Serving
         if settings.processes == 1:
-            serving = OwnProcess(context, settings, application, scanners)
+            serving = OwnProcess(context, settings, application, scanners, metrics=metrics)
         else:
             serving = await _load_children(context, configuration, application, systemd, writer)
         return await Daemon(configuration, serving, systemd, set_level).run(signals)
 
     return run_loop(serve(), observer)
+
+
+def _metrics(settings: Settings) -> Metrics | None:
+    """Counters for /metrics, where this process runs the jobs and somebody may ask for them."""
+    return Metrics() if settings.http.listen and settings.processes == 1 else None
 
 
 async def _load_children(

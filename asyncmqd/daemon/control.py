@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import stat
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -16,6 +15,7 @@ from asyncmqd.daemon.answers import SharedAnswers
 from asyncmqd.daemon.instance_lock import CannotStart, prepare
 from asyncmqd.daemon.peers import Peer, Peers
 from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
+from asyncmqd.daemon.stale_sockets import remove_stale
 
 MOST_CLIENTS = 32  # of one user: nobody can keep root from asking by asking for ever
 ASK_LIMIT = 5.0  # seconds that a client has for its request, and for taking the answer
@@ -67,7 +67,7 @@ class Control:
 
         Call it with the instance's lock held.
         """
-        _remove_stale(self.path)
+        remove_stale(self.path, "control_socket")
         listener = self._bind()
         try:
             self._peers = Peers(self.path.stat().st_gid, group_operates=self._group_operates)
@@ -233,23 +233,3 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
     writer.write(pack(reply))
     async with asyncio.timeout(ASK_LIMIT):
         await writer.drain()
-
-
-def _remove_stale(path: Path) -> None:
-    """Delete the socket of a daemon that was killed; never anything else."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode) or found.st_uid not in {0, os.geteuid()}:
-        raise CannotStart(f"control_socket: expected a free path, got {path}, which is taken")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-        except OSError:  # its queue is full: somebody listens
-            pass
-    raise CannotStart(f"control_socket: expected a free path, got {path}: somebody listens there")

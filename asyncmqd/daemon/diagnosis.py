@@ -32,7 +32,12 @@ class Diagnosis:
     @property
     def found(self) -> list[Cause]:
         """What was wrong with the queues at the last look, if that is not too long ago."""
-        return self._found if clock.monotonic() - self._looked < OLD else []
+        return self._found if self.age < OLD else []
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last answer."""
+        return clock.monotonic() - self._looked
 
     def look_after(self, queues: Sequence[str]) -> None:
         """Begin a look if it is time for one."""

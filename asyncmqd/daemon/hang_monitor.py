@@ -33,6 +33,7 @@ class LoopMonitor:
         self._observer = observer
         self._runs = runs
         self._turned = threading.Event()
+        self._lag = 0.0  # seconds: the longest wait for a turn since `take_lag`
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
 
@@ -45,6 +46,11 @@ class LoopMonitor:
         finally:
             self._turned.set()
 
+    def take_lag(self) -> float:
+        """The longest that the loop kept a call waiting, in seconds, since this was last asked."""
+        lag, self._lag = self._lag, 0.0
+        return lag
+
     # ------------------------------------------------------------------ in the thread
 
     def _watch(self, stopped: threading.Event) -> None:
@@ -55,6 +61,7 @@ class LoopMonitor:
             self._loop.call_soon_threadsafe(self._turned.set)
             if not self._turned.wait(BLOCKED):
                 self._tell_until_it_turns(asked, stopped)
+            self._lag = max(self._lag, clock.monotonic() - asked)
 
     def _tell_until_it_turns(self, since: float, stopped: threading.Event) -> None:
         pause = BLOCKED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncmqd
 from asyncmqd.backends.base import StoreError, StoreRefused
@@ -16,12 +16,15 @@ from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.reload.reloading import Configuration, Reloader
-from asyncmqd.daemon.serving import CLOSE_LIMIT, LOOK_EVERY, Serving
+from asyncmqd.daemon.serving import CLOSE_LIMIT, LOOK_EVERY, OwnProcess, Serving
 from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
 from asyncmqd.daemon.store import reach_store
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.runtime.leases import LEASES
+
+if TYPE_CHECKING:
+    from asyncmqd.daemon.http import Http
 
 QUEUES_A_SECOND = 400  # that are looked at
 HAND_BACK_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
@@ -52,9 +55,12 @@ class Daemon:
             configuration, serving, self._previewer, systemd, observer, set_log_level
         )
         self._monitor = LoopMonitor(observer, serving.runs)
+        if isinstance(serving, OwnProcess):
+            serving.monitor = self._monitor
         self._control = Control(
             settings.control_socket, self, group_operates=settings.control_group == "operate"
         )
+        self._http: Http | None = None
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()  # what signals have begun
 
@@ -114,6 +120,7 @@ class Daemon:
         )
         if warning := await self._control.start():
             self._observer.event("daemon.warning", warning=warning)
+        await self._start_http()
         connect(self._backend)  # what jobs enqueue goes where they came from
         # Before anybody serves: a dead former self's claims must not look like a living one's.
         recovered = await reach_store(self._serving.context)
@@ -129,6 +136,15 @@ class Daemon:
             recovered=recovered or None,
             duration_ms=round((asyncio.get_running_loop().time() - began) * 1000),
         )
+
+    async def _start_http(self) -> None:
+        """Answer over HTTP if [http] says so. Raises CannotStart."""
+        keys = self._configuration.settings.http
+        if keys.listen is not None:
+            from asyncmqd.daemon.http import Http  # nobody else pays for it
+
+            self._http = Http(keys, self._serving, self._status)
+            await self._http.start()
 
     def _check_start(self, start: asyncio.Task[None]) -> None:
         if start.cancelled() or start.exception() is None:
@@ -158,6 +174,8 @@ class Daemon:
         )
         await self._serving.stop()
         await self._control.stop()
+        if self._http is not None:
+            await self._http.stop()
         await self._serving.leave()
         for task in self._tasks:
             task.cancel()

@@ -15,11 +15,13 @@ from asyncmqd.client.waits import served_queues
 from asyncmqd.config.models import Settings
 from asyncmqd.daemon import advice
 from asyncmqd.daemon.application import Application, Problems, Scanners, told
+from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.report import QueueReport, Report
 from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.observe.log import dropped
+from asyncmqd.observe.metrics import Counted, Metrics
 from asyncmqd.observe.prints import leave_dead_stderr
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.execution.stacks import stack_of
@@ -74,6 +76,12 @@ class Serving(Protocol):
     def report(self) -> Report:
         """The present numbers."""
 
+    async def counted(self) -> dict[int, Counted]:
+        """What each process that runs jobs has counted, by its number; 1 is this very process.
+
+        Those that have ended are 0. What cannot be had soon is as it was.
+        """
+
     def processes(self) -> list[dict[str, Any]]:
         """The child processes, as JSON values."""
 
@@ -106,8 +114,11 @@ class OwnProcess:
         share: Share = _all_of,
         *,
         advises: bool = True,
+        metrics: Metrics | None = None,
     ) -> None:
         self.context = context
+        self.metrics = metrics  # None: nobody will ask for them
+        self.monitor: LoopMonitor | None = None  # of this process
         self.scanners = dict(scanners)
         self.supervisor = Supervisor(context, self.scanners)
         self.on_overstays: Callable[[str], None] = lambda _: None
@@ -254,6 +265,18 @@ class OwnProcess:
             failed=totals[queue, "fail"],
             retried=totals[queue, "retry"],
         )
+
+    def count(self) -> Counted:
+        """What this process has counted."""
+        counted = Counted() if self.metrics is None else self.metrics.counted()
+        counted.answered = self.context.health.answered_calls
+        counted.unanswered = self.context.health.failed_calls
+        counted.lag = 0.0 if self.monitor is None else self.monitor.take_lag()
+        return counted
+
+    async def counted(self) -> dict[int, Counted]:
+        """See `Serving`."""
+        return {1: self.count()}
 
     def processes(self) -> list[dict[str, Any]]:
         """There are no children."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,13 @@ MINUTE = 60.0  # seconds
 # Seconds that the store gets to count jobs, and a thread to look at files; then the status comes
 # without.
 COUNT_LIMIT = 1.0
+
+
+class Readiness(NamedTuple):
+    """Whether the daemon does its work, and the worst that is wrong, if anything is."""
+
+    ready: bool
+    cause: str
 
 
 class Pace:
@@ -57,7 +64,7 @@ class Status:
         self._health = serving.context.health
         self._presence = serving.context.presence
         self._observer = serving.context.observer
-        self._configuration = configuration
+        self.configuration = configuration
         self._began = clock.monotonic()
         self._pace = Pace()
         self._counting: asyncio.Task[dict[str, tuple[Counts, Outlook]]] | None = None
@@ -86,7 +93,7 @@ class Status:
             f"queues: {len(report.queues)}, running: {_running(report)}",
             f"done per minute: {self._pace.per_minute()}",
             f"completed: {report.completed}, failed: {report.failed}",
-            f"configuration: {self._configuration.generation}",
+            f"configuration: {self.configuration.generation}",
         ]
         return "; ".join(parts)
 
@@ -103,6 +110,19 @@ class Status:
         if self.phase == "ready" and self._health.good:
             self.diagnosis.look_after(list(self._serving.report().queues))
 
+    async def look(self, fresh: float, limit: float) -> None:
+        """Ask the store unless the last answer is not older than `fresh` seconds.
+
+        It is waited for `limit` seconds at most.
+        """
+        if self.phase == "ready" and self._health.good and self.diagnosis.age > fresh:
+            await self.diagnosis.refresh(list(self._serving.report().queues), limit)
+
+    def readiness(self, causes: list[Cause]) -> Readiness:
+        """Whether the daemon serves its queues now, and the worst that is wrong."""
+        works = self.phase == "ready" and not self._health.error and self._serving.is_well
+        return Readiness(works, causes[0].line if causes else "")
+
     def causes(self, report: Report) -> list[Cause]:
         """All that is wrong, the worst first, by what the store said at the last look."""
         from asyncmqd.admin.causes import Own, of_daemon  # no daemon needs it to start
@@ -113,7 +133,7 @@ class Status:
             restarting=self.restarting,
             store_error=self._health.error,
             store_since=self._health.since,
-            refusal=self._configuration.refusal,
+            refusal=self.configuration.refusal,
             crashed=report.crashed,
             stuck=report.stuck,
             absent=[
@@ -137,7 +157,7 @@ class Status:
             self._edited(),
             self.diagnosis.refresh(queues, COUNT_LIMIT),
         )
-        report, configuration = self._serving.report(), self._configuration
+        report, configuration = self._serving.report(), self.configuration
         return {
             "pid": os.getpid(),
             "version": asyncmqd.__version__,
@@ -170,7 +190,7 @@ class Status:
         """Whether a file was written since the last reload; None if nobody can look now."""
         try:
             async with asyncio.timeout(COUNT_LIMIT):
-                return await asyncio.to_thread(lambda: self._configuration.edited)
+                return await asyncio.to_thread(lambda: self.configuration.edited)
         except (TimeoutError, RuntimeError, MemoryError):  # of threads there may be no more
             return None
 

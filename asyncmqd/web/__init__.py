@@ -1,1 +1,1 @@
-"""The place of the dashboard, which comes in a later release."""
+"""What the daemon answers over HTTP. Nothing of it is imported unless [http] says so."""

@@ -26,6 +26,7 @@ FORKED = {
         "control",
         "duties",
         "forks",
+        "http",
         "life",
         "log",
         "log_setups",

@@ -11,10 +11,11 @@ import msgspec
 from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.daemon.protocol import HEADER
 from asyncmqd.daemon.report import Report
+from asyncmqd.observe.metrics import Counted
 
 IN_ORDER = 100  # exit code of a child that was told to end; 0 is what any job can say by os._exit
 
-OrderName = Literal["serve", "prepare", "apply", "report", "dump", "stop", "hand_back"]
+OrderName = Literal["serve", "prepare", "apply", "report", "count", "dump", "stop", "hand_back"]
 
 
 class Hello(msgspec.Struct):
@@ -47,6 +48,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     error: str = ""
     problems: list[tuple[KeyPath, str]] = []  # with the configuration, by the path of the key
     report: Report | None = None
+    counted: Counted | None = None
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config.models import Settings
@@ -36,6 +36,7 @@ from asyncmqd.daemon.store import reach_store
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.metrics import Metrics
 from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.forks import take_signals
@@ -64,16 +65,15 @@ def _serve(line: socket.socket) -> int:
     hello = msgspec.json.decode(receive_frame(line), type=Hello)
     settings = unpacked(bytes(hello.settings))
     sys.path[:] = hello.path
-    _log_to(hello, settings)
-    backend = open_backend(settings.backend_url, settings.payload_limit)
-    connect(backend)  # modules may ask for their queue's store while imported
+    backend = _set_up(hello, settings)
     application = Application(Path(hello.config), os.environ)
     application.extend_path(settings)
     scanners, problems = application.attempt(settings)
     problems = problems or traces.export(settings.otel, os.environ)
     line.sendall(pack(Answer(problems=list(problems.items()))))
     lines = ChildLogLines(hello.number)
-    observer = Observer([lines])
+    metrics = Metrics() if settings.http.listen else None
+    observer = Observer([lines, metrics] if metrics else [lines])
 
     async def serve() -> int:
         context = ProcessContext(
@@ -92,6 +92,7 @@ def _serve(line: socket.socket) -> int:
             scanners,
             partial(_share, number=hello.number, processes=hello.processes),
             advises=hello.number == 1,
+            metrics=metrics,
         )
         child = Child(own, settings, hello.beat)
         lines.on_health = child.beat
@@ -108,6 +109,14 @@ def _share(
     slots = settings.max_concurrency
     queues = share_of(settings.served, number, processes, slots)
     return queues, slots_of(slots, number, processes)
+
+
+def _set_up(hello: Hello, settings: Settings) -> BaseBackend:
+    """The log and the store, before any code of the application."""
+    _log_to(hello, settings)
+    backend = open_backend(settings.backend_url, settings.payload_limit)
+    connect(backend)  # modules may ask for their queue's store while imported
+    return backend
 
 
 def _log_to(hello: Hello, settings: Settings) -> None:
@@ -154,6 +163,7 @@ class Child:
         reader, self._writer = await asyncio.open_connection(sock=line)
         duties = self._own.context.duties
         monitor = LoopMonitor(self._own.context.observer, self._own.runs)
+        self._own.monitor = monitor
         begun = [
             duties.begin("loop monitor", monitor.run),
             duties.begin("signs of life", self._beat),
@@ -170,7 +180,8 @@ class Child:
         writer, self._writer = self._writer, None  # nothing may follow
         if writer is None or writer.is_closing():
             return
-        writer.write(pack(Answer(report=self._own.last_report())))
+        counted = self._own.count() if self._own.metrics is not None else None
+        writer.write(pack(Answer(report=self._own.last_report(), counted=counted)))
         writer.close()
         with contextlib.suppress(TimeoutError, OSError):  # the parent hangs, or is gone
             async with asyncio.timeout(CLOSE_LIMIT):
@@ -240,6 +251,9 @@ class Child:
                 await self._own.drain()
             case "hand_back":
                 await self._own.hand_back()
+            case "count":
+                self._tell(Answer(order.id, counted=self._own.count()))
+                return
             case "report":
                 pass
         report = self._own.report()

@@ -23,6 +23,7 @@ from asyncmqd.daemon.serving import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
 from asyncmqd.daemon.supervisor import OVERTIME
 from asyncmqd.domain import clock
 from asyncmqd.observe.log import dropped
+from asyncmqd.observe.metrics import Counted, Sum
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
@@ -166,6 +167,15 @@ class ChildPool:
     async def refresh(self) -> None:
         """See `Serving`."""
         await _wait([child.ask("report") for child in self._loaded()], ASK_LIMIT)
+
+    async def counted(self) -> dict[int, Counted]:
+        """See `Serving`."""
+        await _wait([child.ask("count") for child in self._loaded()], ASK_LIMIT)
+        ended = Sum()
+        for each in self._supervisors:
+            ended.add(each.past_counted.counted())
+        live = {each.number: each.child.counted for each in self._supervisors if each.child}
+        return {0: ended.counted(), **live}
 
     def report(self) -> Report:
         """See `Serving`."""

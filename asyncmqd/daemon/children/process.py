@@ -19,6 +19,7 @@ from asyncmqd.daemon.children.log_forwarding import LogForwarder
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.report import Report
 from asyncmqd.domain import clock
+from asyncmqd.observe.metrics import Counted
 from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.execution.spawn import command, end_session
 
@@ -36,6 +37,7 @@ class ChildProcess:
     def __init__(self, process: Process, number: int) -> None:
         self.pid = process.pid
         self.report = Report()
+        self.counted = Counted()
         self.loaded = False  # it has imported the application
         self.last_well = self.began = clock.monotonic()
         self.aborted = False
@@ -134,6 +136,8 @@ class ChildProcess:
             if not answer.report.stuck:
                 self.last_well = clock.monotonic()
             self.on_report()
+        if answer.counted is not None:
+            self.counted = answer.counted
         asked = self._asked.pop(answer.id, None)
         if asked is not None and not asked.done():
             asked.set_result(answer)

@@ -17,6 +17,7 @@ from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.report import Report, history, total
 from asyncmqd.daemon.serving import CLOSE_LIMIT
 from asyncmqd.domain import clock
+from asyncmqd.observe.metrics import Sum
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execution.spawn import exit_name
 from asyncmqd.runtime.process.context import ProcessContext
@@ -50,6 +51,7 @@ class ChildSupervisor:
         self.number = number
         self.child: ChildProcess | None = None
         self.past = Report()  # of the children before
+        self.past_counted = Sum()
         self.restarts = 0
         self.duty: Duty | None = None  # to keep a child
         self.first_ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -220,6 +222,7 @@ class ChildSupervisor:
         self._ready = False
         self.child = None
         self.past = total([self.past, history(child.report)])
+        self.past_counted.add(child.counted)
         return "" if code == IN_ORDER else exit_name(code)
 
     async def _follow(self, error: str, pause: float) -> None:

@@ -57,13 +57,15 @@ class Configuration:
 
     def take(self, new: Settings, plan: Plan) -> None:
         """Run with the new settings, but for what only a restart can change."""
-        kept = {change.key: change.old for change in plan.restart}
-        self.settings = msgspec.structs.replace(new, **kept)
+        kept = {change.key.partition(".")[0] for change in plan.restart}
+        self.settings = msgspec.structs.replace(
+            new, **{key: getattr(self.settings, key) for key in kept}
+        )
         self.generation += 1
         self.loaded_at = clock.utc_now()
         self.refusal = ""
         self._stamp = self._looked
-        self.needs_restart = tuple(kept)
+        self.needs_restart = tuple(change.key for change in plan.restart)
 
 
 class Reloader:

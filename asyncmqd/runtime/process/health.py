@@ -32,6 +32,8 @@ class Health:
         self._lease = lease
         self._observer = observer
         self.good = True
+        self.answered_calls = 0  # to the store, as far as they are told of here
+        self.failed_calls = 0
         self._failure = ""  # why the last call failed, while it is not good
         self.since: float | None = None  # when `error` began, by this host's clock
         self._warning = ""  # why jobs are not safe in the store, though it answers
@@ -59,6 +61,7 @@ class Health:
 
     def failed(self, error: StoreError) -> None:
         """A call failed: one log line at the first of them."""
+        self.failed_calls += 1
         self._failure = str(error) or "it does not answer"
         self.since = self.since or clock.wall()
         self.end()
@@ -75,6 +78,7 @@ class Health:
 
         One connection may answer while another cannot be made: that is no end of an outage.
         """
+        self.answered_calls += 1
         if self.good:
             return
         self.good = True

@@ -1,0 +1,116 @@
+"""`Http`: the daemon's answers over HTTP, from the socket that it listens at to the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from asyncmqd.config.http import Address, address_of
+from asyncmqd.config.http import Http as Keys
+from asyncmqd.daemon.answers import SharedAnswers
+from asyncmqd.daemon.instance_lock import CannotStart
+from asyncmqd.daemon.scrape import Scraper
+from asyncmqd.daemon.serving import Serving
+from asyncmqd.daemon.stale_sockets import remove_stale
+from asyncmqd.daemon.status import Readiness, Status
+from asyncmqd.domain import clock
+from asyncmqd.web.pages import Pages
+from asyncmqd.web.server import Server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FRESH = 2.0  # seconds for which an answer of the store is told to all who ask
+LOOK_LIMIT = 0.5  # seconds that the store gets: who asks for /readyz often waits for one second
+_BACKLOG = 128
+_TELL_EVERY = 10.0  # seconds between two log lines about refused requests
+
+
+class Http:
+    """Listens while it is started. The addresses are those of the keys at the start."""
+
+    def __init__(self, keys: Keys, serving: Serving, status: Status) -> None:
+        self._keys = keys
+        self._serving = serving
+        self._status = status
+        self._observer = serving.context.observer
+        self._scraper = Scraper(serving, status)
+        self._answers = SharedAnswers()
+        self._server = Server(Pages(keys, self, self._tell_refusal).answer)
+        self._path: Path | None = None
+        self._told = float("-inf")
+
+    async def start(self) -> None:
+        """Listen. Raises CannotStart."""
+        address = address_of(self._keys.listen or "")
+        if address.path is not None:
+            remove_stale(address.path, "http.listen")
+        listener = _bind(address)
+        self._path = address.path
+        await self._server.start(listener)
+        self._observer.event("http.listening", address=self._keys.listen)
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        await self._server.stop()
+        await self._answers.stop()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _tell_refusal(self, reason: str, address: str) -> None:
+        """One log line for many: nobody fills the log by asking."""
+        if clock.monotonic() - self._told >= _TELL_EVERY:
+            self._told = clock.monotonic()
+            self._observer.event("http.refused", error=reason, address=address)
+
+    # ------------------------------------------------------------------ what is asked for
+
+    def is_well(self) -> bool:
+        """See `Source`."""
+        return self._serving.is_well
+
+    async def readiness(self) -> Readiness:
+        """See `Source`."""
+        await self._status.look(FRESH, LOOK_LIMIT)
+        return self._status.readiness(self._status.causes(self._serving.report()))
+
+    async def metrics(self) -> bytes:
+        """See `Source`. All who ask at the same time share one answer."""
+        text: bytes = await self._answers.get("metrics", self._scraper.text)
+        return text
+
+
+def _bind(address: Address) -> socket.socket:
+    try:
+        if address.path is not None:
+            return _bind_path(address.path)
+        [(family, kind, _, _, where), *_] = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        listener = socket.socket(family, kind)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        place = address.path or f"{address.host}:{address.port}"
+        raise CannotStart(f"http.listen: cannot listen at {place}: {error}") from None
+    return listener
+
+
+def _bind_path(path: Path) -> socket.socket:
+    """A socket for this user and its group, from the first moment on."""
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o117)
+    try:
+        listener.bind(os.fspath(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    return listener

@@ -1,0 +1,78 @@
+"""What is at which path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from asyncmqd.config.http import Http
+from asyncmqd.observe.exposition import CONTENT_TYPE
+from asyncmqd.web.access import Access
+from asyncmqd.web.server import Request, Response
+
+
+class Source(Protocol):
+    """Who knows the answers."""
+
+    def is_well(self) -> bool:
+        """Whether the process makes progress."""
+
+    async def readiness(self) -> tuple[bool, str]:
+        """Whether it does its work, and the worst that is wrong, if anything is."""
+
+    async def metrics(self) -> bytes:
+        """The metrics as text."""
+
+
+class Pages:
+    """Answers requests. `tell` hears of each that is refused: the reason, and the address."""
+
+    def __init__(self, http: Http, source: Source, tell: Callable[[str, str], None]) -> None:
+        self._access = Access(http)
+        self._prefix = http.prefix or ""
+        self._source = source
+        self._tell = tell
+
+    async def answer(self, request: Request) -> Response:
+        """The response."""
+        if not self._access.knows_host(request):
+            host = request.headers.get("host", "")
+            return self._refuse(request, 403, f"expected a host of allowed_hosts, got {host!r}")
+        if request.method not in {"GET", "HEAD"}:
+            return _text(405, "expected GET", ("Allow", "GET, HEAD"))
+        if not request.path.startswith(self._prefix):
+            return _text(404, f"expected a path below {self._prefix}")
+        match request.path.removeprefix(self._prefix):
+            case "/healthz":
+                return _text(200, "ok") if self._source.is_well() else _text(503, "no progress")
+            case "/readyz":
+                return await self._readyz(request)
+            case "/metrics":
+                return await self._metrics(request)
+        return _text(404, "expected /healthz, /readyz or /metrics")
+
+    async def _readyz(self, request: Request) -> Response:
+        ready, cause = await self._source.readiness()
+        said = cause or "ready"
+        # Whoever may not read is told no names, but may see whether to send work here.
+        if self._access.role(request) is None:
+            said = "ready" if ready else "not ready"
+        return _text(200 if ready else 503, said)
+
+    async def _metrics(self, request: Request) -> Response:
+        if self._access.role(request) is None:
+            reason = "expected the header Authorization: Bearer TOKEN"
+            if self._access.problem:
+                reason = f"token_file: {self._access.problem}"
+            return self._refuse(request, 401, reason, ("WWW-Authenticate", "Bearer"))
+        return Response(200, await self._source.metrics(), CONTENT_TYPE)
+
+    def _refuse(
+        self, request: Request, status: int, reason: str, *headers: tuple[str, str]
+    ) -> Response:
+        self._tell(reason, self._access.client(request))
+        return _text(status, reason, *headers)
+
+
+def _text(status: int, text: str, *headers: tuple[str, str]) -> Response:
+    return Response(status, f"{text}\n".encode(errors="backslashreplace"), headers=headers)
