@@ -57,11 +57,10 @@ class Peer:
 
 def _own(name: str, **rest: Any) -> Peer:
     left: tuple[tuple[str, ...], ...] = tuple(
-        ("ZCARD", f"asyncmq:{{$queue}}:{place}")
-        for place in ("waiting", "keyed", "active", "delayed")
+        ("ZCARD", f"asyncmq:{{$queue}}:{place}") for place in ("waiting", "active", "delayed")
     )
     if rest.get("store") == "sqlite":
-        places = "('waiting', 'waiting#keyed', 'active', 'delayed')"
+        places = "('waiting', 'active', 'delayed')"
         left = ((f"SELECT count(*) FROM jobs WHERE place IN {places}",),)
     return Peer(name, "own", "run_asyncmqd.py", left, core="asyncio", **rest)
 

@@ -49,6 +49,7 @@ def diagram() -> str:
         "stateDiagram-v2",
         "    [*] --> waiting: add",
         "    [*] --> delayed: add",
+        "    [*] --> blocked: add",
     ]
     for edge in EDGES.values():
         lines += [f"    {source} --> {edge.target}: {edge.name}" for source in _in_order(edge)]

@@ -37,6 +37,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     unique: str | None  # its unique name
     holder: str | None  # the live job that has this name now
     key: str | None  # whose it is
+    waits_for: tuple[str, ...] | None  # of a blocked job: those that have to end first
     attempt: int  # that runs now, would run next, or was the last
     crashes: int
     created: str | None
@@ -140,6 +141,7 @@ def job_view(record: Record) -> JobView:
         error=decode_failure(record.error),
         holder=record.holder or None,
         key=record.key or None,
+        waits_for=record.waits_for or None,
     )
 
 

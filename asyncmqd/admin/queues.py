@@ -63,6 +63,7 @@ class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     waiting: int
     delayed: int
+    blocked: int
     active: int
     completed: int
     failed: int

@@ -31,6 +31,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, is_poison_candidate, isolation_time
 from asyncmqd.domain.states import State
+from asyncmqd.domain.text import counted
 
 NO_SUCH_JOB = "no_such_job"
 
@@ -75,7 +76,7 @@ def of_job(facts: Facts, job: Record) -> Reason:
         return _ended(job)
     if job.state is State.ACTIVE:
         return lost(facts, [job]) or _to_be_alone(facts, job) or _running(facts, job)
-    judges: tuple[Judge, ...] = (paused, _parked, _not_due)
+    judges: tuple[Judge, ...] = (_blocked, paused, _parked, _not_due)
     return first(facts, (*judges, *OF_PROCESSES, *OF_LIMITS)) or _in_line(facts)
 
 
@@ -143,6 +144,20 @@ def _isolation(job: Record, when: str, until: float) -> Reason:
         until=rfc3339(until),
         changes="the other jobs of that process end",
         command=_job_command("cancel", job),
+    )
+
+
+def _blocked(facts: Facts) -> Reason | None:
+    job = facts.job
+    if job is None or not job.waits_for:
+        return None
+    first, *others = job.waits_for
+    and_others = f" and {counted(len(others), 'other')}" if others else ""
+    return Reason(
+        name="blocked",
+        sentence=f"It waits until job {first}{and_others} has ended.",
+        changes=f"job {first} ends",
+        command=f"asyncmq job why {shlex.quote(first)} --queue {shlex.quote(job.queue)}",
     )
 
 

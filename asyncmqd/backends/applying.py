@@ -66,6 +66,9 @@ class Lines(Protocol[R_contra]):
     def keep(self, row: R_contra, keep: float | None) -> None:
         """Note how many seconds an ended row is kept; None means by number."""
 
+    def settle_edges(self, row: R_contra) -> None:
+        """It has ended: what waited for it alone comes back, and it waits for nothing more."""
+
 
 def apply(lines: Lines[R_contra], row: R_contra | None, change: Change) -> Answer:
     """Apply a change to the row of its job, if that is still where the decision found it."""
@@ -115,3 +118,4 @@ def _place(lines: Lines[R_contra], row: R_contra, change: Change, path: Edge) ->
                 setattr(row, field, value)
     if path.place in _ENDED:
         lines.keep(row, change.keep)
+        lines.settle_edges(row)

@@ -20,6 +20,7 @@ from asyncmqd.domain.text import clean
 _STYLES = {
     "active": "cyan",
     "delayed": "yellow",
+    "blocked": "yellow",
     "completed": "green",
     "failed": "red",
     "expired": "magenta",

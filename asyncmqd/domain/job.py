@@ -112,6 +112,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     # have ended, or be gone.
     holder: str = ""
     key: str = ""  # whose it is
+    waits_for: tuple[str, ...] = ()  # of a blocked job: those that have to end first
 
     @property
     def state(self) -> State:
@@ -137,6 +138,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     waiting: int = 0
     delayed: int = 0
+    blocked: int = 0
     active: int = 0
     completed: int = 0
     failed: int = 0

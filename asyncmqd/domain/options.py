@@ -323,7 +323,10 @@ START = Option("start", moment(), "none", "No instant before it fires.")
 END = Option("end", moment(), "none", "No instant after it fires.")
 JITTER = Option("jitter", period(), "0", "How much later than its instant a job may become due.")
 OVERLAP = Option(
-    "overlap", choice("allow", "skip"), "allow", "Whether a job may begin beside the last one."
+    "overlap",
+    choice("allow", "skip", "queue"),
+    "allow",
+    "Whether a job may begin beside the last one.",
 )
 CATCH_UP = Option("catch_up", period(), "1 h", "What was missed for longer does not fire.")
 NAME = Option("name", name(0), "the task's name", "Tells schedules of one queue apart.")

@@ -164,7 +164,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Overlap,
         OVERLAP.kind,
         "What an instant does while the last job of the schedule has not ended: it enqueues "
-        "another, or nothing (`allow`, `skip`).",
+        "another, nothing, or one that waits until the last has ended (`allow`, `skip`, `queue`).",
     ] = "allow"
     enabled: Annotated[bool, ENABLED.kind, "`false`: the schedule does not fire."] = True
     start: Annotated[str | None, START.kind, "No instant before this moment fires."] = None

@@ -16,6 +16,7 @@ class State(StrEnum):
 
     WAITING = "waiting"
     DELAYED = "delayed"
+    BLOCKED = "blocked"
     ACTIVE = "active"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -55,6 +56,7 @@ class Edge(msgspec.Struct, frozen=True):
 
 _WAITING = frozenset({State.WAITING})
 _DELAYED = frozenset({State.DELAYED})
+_BLOCKED = frozenset({State.BLOCKED})
 _ACTIVE = frozenset({State.ACTIVE})
 
 
@@ -74,6 +76,14 @@ EDGES: dict[str, Edge] = {
             "a worker takes it, with a lease",
         ),
         _edge("promote", _DELAYED, State.WAITING, Rank.TAIL, "its due time has come"),
+        _edge("unblock", _BLOCKED, State.WAITING, Rank.TAIL, "what it waited for has ended"),
+        _edge(
+            "unblock_later",
+            _BLOCKED,
+            State.DELAYED,
+            Rank.TIME,
+            "what it waited for has ended before its due time",
+        ),
         _edge("succeed", _ACTIVE, State.COMPLETED, Rank.TIME, "the task returned"),
         _edge(
             "retry",

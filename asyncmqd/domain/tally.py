@@ -37,6 +37,7 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
     fired: float = 0.0  # the latest instant that enqueued a job; 0: none yet
     job: str = ""  # the id of that job
+    before: str = ""  # and of the one that it had to wait for, if it was held back
     skipped: float = 0.0  # the instant at which some were skipped last; 0: never
     reason: str = ""  # and why
     counts: dict[str, int] = {}  # instants that enqueued nothing, by reason
@@ -45,9 +46,14 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
         """The tally once `instant` was skipped, as the last job had not ended."""
         return self.after(instant, None, {**counts, "overlap": 1})
 
-    def after(self, instant: float, job: str | None, counts: Mapping[Reason, int]) -> Tally:
-        """The tally once `instant` has enqueued `job`, or nothing, and `counts` were skipped."""
-        fired = {} if job is None else {"fired": instant, "job": job}
+    def after(
+        self, instant: float, job: str | None, counts: Mapping[Reason, int], before: str = ""
+    ) -> Tally:
+        """The tally once `instant` has enqueued `job`, or nothing, and `counts` were skipped.
+
+        The job is held back until the one called `before` has ended, if there is one.
+        """
+        fired = {} if job is None else {"fired": instant, "job": job, "before": before}
         if not counts:
             return msgspec.structs.replace(self, **fired)
         known = self.counts

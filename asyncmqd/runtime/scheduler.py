@@ -237,13 +237,13 @@ class Scheduler:
         passed: Passed | None,
         now: float,
     ) -> Fired:
-        alone = entry.repeatable.overlap == "skip"
+        overlap = entry.repeatable.overlap
         failpoint("firing")
-        fired = await self._backend.fire(self.queue, name, instant, job, passed, alone)
+        fired = await self._backend.fire(self.queue, name, instant, job, passed, overlap)
         if not fired and job is not None and await self._is_due(name, instant):
             # The store's clock was set back, and its hour comes again: the id has been used.
             job = self._job(entry.repeatable, instant, f".{clock.nonce()}")
-            fired = await self._backend.fire(self.queue, name, instant, job, passed, alone)
+            fired = await self._backend.fire(self.queue, name, instant, job, passed, overlap)
         failpoint("fired")
         entry.record = msgspec.structs.replace(entry.record, last=instant)
         if fired:

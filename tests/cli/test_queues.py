@@ -22,7 +22,7 @@ from tests.cli.test_jobs import new
 
 InStore = Callable[[Callable[[BaseBackend], Any]], Any]
 
-STATES = ["waiting", "delayed", "active", "completed", "failed", "expired", "cancelled"]
+STATES = ["waiting", "delayed", "blocked", "active", "completed", "failed", "expired", "cancelled"]
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def queues(in_store: InStore) -> None:
 @pytest.mark.usefixtures("queues")
 def test_list_counts_jobs_and_shows_served_queues_without_any(asyncmq: Operator) -> None:
     assert asyncmq("queue", "list").rows == [
-        ["idle", "0", "0", "0", "0", "0", "0", "0", "1", "yes"],
-        ["mail", "1", "1", "1", "0", "0", "0", "0", "1", "yes"],
+        ["idle", "0", "0", "0", "0", "0", "0", "0", "0", "1", "yes"],
+        ["mail", "1", "1", "0", "1", "0", "0", "0", "0", "1", "yes"],
     ]
     mail = asyncmq("queue", "list", "--json").json[1]
-    assert [mail[state] for state in STATES] == [1, 1, 1, 0, 0, 0, 0]
+    assert [mail[state] for state in STATES] == [1, 1, 0, 1, 0, 0, 0, 0]
     assert (mail["name"], mail["paused"], mail["parked"], mail["workers"]) == ("mail", False, 0, 1)
 
 
@@ -61,7 +61,7 @@ def test_list_of_an_empty_store(asyncmq: Operator) -> None:
 @pytest.mark.usefixtures("queues")
 def test_show_tells_what_comes_next(asyncmq: Operator) -> None:
     queue = asyncmq("queue", "show", "mail", "--json").json
-    assert [queue[state] for state in STATES] == [1, 1, 1, 0, 0, 0, 0]
+    assert [queue[state] for state in STATES] == [1, 1, 0, 1, 0, 0, 0, 0]
     assert (queue["head"]["id"], queue["head"]["task"]) == ("waiting", "shop.add")
     assert 0 <= queue["head"]["age"] < 60
     assert queue["next_due"] > queue["head"]["created"]
@@ -120,7 +120,7 @@ def test_a_queue_of_a_bad_name_can_be_looked_at_and_purged_but_not_added_to(
 @pytest.mark.usefixtures("queues")
 def test_a_queue_that_is_only_served_is_empty(asyncmq: Operator) -> None:
     queue = asyncmq("queue", "show", "idle", "--json").json
-    assert [queue[state] for state in STATES] == [0] * 7
+    assert [queue[state] for state in STATES] == [0] * len(STATES)
     assert (queue["head"], queue["next_due"], queue["schedules"]) == (None, None, [])
 
 
@@ -140,7 +140,7 @@ def test_pause_stops_claiming_and_resume_allows_it(asyncmq: Operator, in_store: 
         return store.claim("mail", 1, 60.0, "host/two")
 
     assert asyncmq("queue", "pause", "mail").out == "mail paused\n"
-    assert asyncmq("queue", "list").rows[1][9:11] == ["PAUSED", "since"]
+    assert asyncmq("queue", "list").rows[1][10:12] == ["PAUSED", "since"]
     assert asyncmq("queue", "show", "mail", "--json").json["paused"] is True
     assert in_store(claim) == []
     assert asyncmq("queue", "resume", "mail").out == "mail resumed\n"

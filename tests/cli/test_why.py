@@ -95,6 +95,15 @@ async def failed_for_good(store: BaseBackend) -> None:
     await apply(store, failed(await claim(store)))
 
 
+async def waits_for_another(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    await store.declare("mail", {"nightly": b"{}"}, True)
+    instant = await store.now() + 60.0
+    await store.fire("mail", "nightly", instant, new("first"), None, "queue")
+    await store.fire("mail", "nightly", instant + 1, new("j"), None, "queue")
+    await store.pause("mail", True, by="ann", reason="provider is down")
+
+
 async def paused_by_somebody(store: BaseBackend) -> None:
     await store.pause("mail", True, by="ann", reason="provider is down")
 
@@ -247,6 +256,13 @@ SCENES = [
         "paused",
         "Z by ann: provider is down.",
         "asyncmq queue resume mail",
+    ),
+    Scene(
+        waits_for_another,
+        "blocked",
+        "paused",
+        "It waits until job first has ended.",
+        "asyncmq job why first --queue mail",
     ),
     Scene(pause_as_older_release, "paused", "paused", "Queue mail is paused.", "asyncmq queue re"),
     Scene(put_off, "not_due", "not_due", "It is not due until", "asyncmq job retry j"),

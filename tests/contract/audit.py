@@ -36,6 +36,10 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
     assert data.bytes == sum(row.size for row in ended)
     placed = [id for state in State for id in data.ids_in(state)]
     assert sorted(placed) == sorted(data.rows)
+    blocked = {row.id for row in data.rows.values() if row.place == State.BLOCKED}
+    assert data.edges._parents.keys() == blocked
+    edges = {(parent, child) for child, known in data.edges._parents.items() for parent in known}
+    assert edges == {(parent, id) for parent, ids in data.edges._children.items() for id in ids}
     lanes = Counter((row.priority, row.key) for row in data.rows.values() if row.place == KEYED)
     levels = data.lanes._levels.items()
     assert lanes == {(p, key): len(each) for p, level in levels for key, each in level.jobs.items()}
@@ -62,6 +66,10 @@ def _audit_sqlite(view: Snapshot, queue: str) -> None:
         assert size == sizes[line], line
     assert not jobs
     _audit_lanes_of_sqlite(view, queue)
+    stray = "SELECT DISTINCT child FROM edges WHERE queue = ? ORDER BY child"
+    found = "SELECT id FROM jobs WHERE queue = ? AND place = ? ORDER BY id"
+    children = view.execute(stray, (queue,)).fetchall()
+    assert children == view.execute(found, (queue, State.BLOCKED)).fetchall()
     apart = view.execute("SELECT job, length(payload) FROM large_payloads").fetchall()
     large = view.execute("SELECT number, large FROM jobs WHERE large").fetchall()
     assert sorted(apart) == sorted(large), "a large payload without its job, or a job without its"
@@ -99,6 +107,22 @@ async def _audit_redis(store: RedisBackend, queue: str) -> None:
     assert int(size or 0) == sum(msgspec.msgpack.decode(packed[id])[2] for id in ended)
 
 
+async def _audit_edges(store: RedisBackend, base: str, keys: list[bytes]) -> None:
+    run = store._link.run
+    parents, children = f"{base}parents:".encode(), f"{base}children:".encode()
+    edges = set()
+    for key in (each for each in keys if each.startswith(parents)):
+        [found] = await run(("SMEMBERS", key))
+        edges |= {(parent, key.removeprefix(parents)) for parent in found}
+    [blocked] = await run(("ZRANGE", f"{base}{State.BLOCKED}", 0, -1))
+    assert {child for _, child in edges} == set(blocked)
+    back = set()
+    for key in (each for each in keys if each.startswith(children)):
+        [found] = await run(("ZRANGE", key, 0, -1))
+        back |= {(key.removeprefix(children), child) for child in found}
+    assert edges == back
+
+
 async def _audit_lanes_of_redis(store: RedisBackend, base: str) -> None:
     run = store._link.run
     found, keys, levels = await run(
@@ -128,6 +152,7 @@ async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     assert {key.removeprefix(jobs) for key in keys if key.startswith(jobs)} == ids
     assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids
     assert not any(key.startswith(f"{base}part:".encode()) for key in keys), "sent ahead in vain"
+    await _audit_edges(store, base, keys)
     keyed, laned = await store._link.run(("HKEYS", f"{base}keys"), ("EXISTS", f"{base}laned"))
     assert set(keyed) <= ids, "a key without its job"
     assert bool(keyed) == bool(laned), "lanes are looked for in vain, or not at all"

@@ -41,7 +41,12 @@ TASKS = ("mod.f", "mod.g")
 WORKERS = ("host/one", "host/two", "other")
 SCHEDULES = ("hourly", "nightly")
 KEYS = ("t7", "kunde é")
-VERBS = {"claim", "promote"}  # edges that are moved along by a verb, never by a Change
+VERBS = {
+    "claim",
+    "promote",
+    "unblock",
+    "unblock_later",
+}  # edges that are moved along by a verb, never by a Change
 
 Known = dict[str, Record]  # the jobs that are there when a command is drawn
 
@@ -175,7 +180,13 @@ _REMOVES = st.builds(Remove, st.lists(_ids, max_size=2).map(tuple))
 _OF_SCHEDULES = _jobs.map(
     lambda job: msgspec.structs.replace(job, unique="", unique_for=0.0, key="")
 )
-_FIRES = st.builds(Fire, _NAMES, st.integers(0, 5), st.none() | _OF_SCHEDULES)
+_FIRES = st.builds(
+    Fire,
+    _NAMES,
+    st.integers(0, 9),
+    st.none() | _OF_SCHEDULES,
+    st.sampled_from(["allow", "skip", "queue", "queue", "queue"]),
+)
 _PLAIN = {
     "add": ADDS,
     "upkeep": st.one_of(
@@ -213,7 +224,7 @@ _MIX = st.sampled_from(
     ["turn"] * 8
     + ["add"] * 3
     + ["upkeep"] * 4
-    + ["extend", "operate", "schedule", "lost turn", "lost", "restart"]
+    + ["extend", "operate", "schedule", "schedule", "lost turn", "lost", "restart"]
 )
 
 

@@ -34,6 +34,7 @@ class History:
         self._check_ends(command, old, new)
         self._check_ids(command, reply, old)
         self._check_names(new)
+        self._check_blocked(command, old, new)
         replaced = newcomers(command, reply)
         self._check_payloads(replaced, old, new)
         self._check_attempts(command, old, new)
@@ -59,7 +60,7 @@ class History:
                     self._deleted += sum(each)
                 case model.Purge() | model.Prune():
                     self._deleted += each
-                case model.Fire(job=job) if each and job is not None:
+                case model.Fire(job=job) if each is Fired.YES and job is not None:
                     # Its id may be one that the queue has: then the instant adds none.
                     self._accepted += job.id not in jobs_in(self._snapshot)
         assert len(jobs_in(snapshot)) == self._accepted - self._deleted
@@ -145,6 +146,24 @@ class History:
         assert len(holders) == len(live), "two live jobs of one name"
         for each in new.values():
             assert each.holder == holders.get(each.unique, "")
+
+    @staticmethod
+    def _check_blocked(
+        command: model.Command, old: dict[str, Record], new: dict[str, Record]
+    ) -> None:
+        """A job is blocked as long as one that it waits for is live, and no longer."""
+        live = {id for id, each in new.items() if each.state not in TERMINAL}
+        for id, each in new.items():
+            assert (each.state is State.BLOCKED) == bool(each.waits_for), "it waits for nothing"
+            assert live.issuperset(each.waits_for), "what it waits for has ended"
+            if id not in old or old[id].state is not State.BLOCKED:
+                continue
+            assert set(each.waits_for) <= set(old[id].waits_for), "it waits for another"
+            if each.state is not State.CANCELLED and not each.waits_for:
+                ended = {decision.change.id for decision in model.decisions(command)} | (
+                    old.keys() - live
+                )
+                assert ended.issuperset(old[id].waits_for), "what it waited for is live"
 
     @staticmethod
     def _check_payloads(

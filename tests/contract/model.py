@@ -15,6 +15,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, Held
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob, Record
+from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import TERMINAL, State
@@ -182,10 +183,12 @@ class Fire(msgspec.Struct, frozen=True):
     name: str
     instant: int
     job: NewJob | None
+    overlap: Overlap = "allow"
 
     async def play(self, side: Side) -> Any:
         instant = side.start + 3_600 + self.instant
-        return await side.backend.fire(side.queue, self.name, instant, self.job)
+        asked = side.queue, self.name, instant, self.job
+        return await side.backend.fire(*asked, None, self.overlap)
 
 
 class EditSchedule(msgspec.Struct, frozen=True):

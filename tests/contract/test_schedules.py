@@ -232,11 +232,11 @@ async def test_an_instant_is_skipped_while_the_last_job_is_live(
     backend: BaseBackend, becomes: str
 ) -> None:
     start = await declared(backend)
-    assert await backend.fire(QUEUE, "nightly", start + 1, job("last"), None, True) is Fired.YES
+    assert await backend.fire(QUEUE, "nightly", start + 1, job("last"), None, "skip") is Fired.YES
     await LIVE[becomes](backend)
     before = {state: await ids_in(backend, state) for state in State}
     passed = Passed((await schedule(backend)).last, {"missed": 2})
-    fire = backend.fire(QUEUE, "nightly", start + 2, job("next"), passed, True)
+    fire = backend.fire(QUEUE, "nightly", start + 2, job("next"), passed, "skip")
     assert await fire is Fired.SKIPPED
     assert {state: await ids_in(backend, state) for state in State} == before
     found = await schedule(backend)
@@ -257,11 +257,11 @@ async def test_an_instant_fires_once_the_last_job_has_ended(
     backend: BaseBackend, becomes: str
 ) -> None:
     start = await declared(backend)
-    await backend.fire(QUEUE, "nightly", start + 1, job("last"), None, True)
+    await backend.fire(QUEUE, "nightly", start + 1, job("last"), None, "skip")
     await backend.declare(QUEUE, {"other": SPEC}, True)
-    await backend.fire(QUEUE, "other", start + 3, job("z other", priority=9), None, True)
+    await backend.fire(QUEUE, "other", start + 3, job("z other", priority=9), None, "skip")
     await ENDED[becomes](backend)
-    assert await backend.fire(QUEUE, "nightly", start + 2, job("next"), None, True) is Fired.YES
+    assert await backend.fire(QUEUE, "nightly", start + 2, job("next"), None, "skip") is Fired.YES
     assert (await schedule(backend)).tally == Tally(fired=start + 2, job="next")
 
 
@@ -271,7 +271,7 @@ async def test_daemons_that_fire_at_once_leave_one_job_live(
     other = await open_store()
     start = await declared(backend)
     fires = [
-        store.fire(QUEUE, "nightly", start + number, job(f"{number}"), None, True)
+        store.fire(QUEUE, "nightly", start + number, job(f"{number}"), None, "skip")
         for number in range(1, 11)
         for store in (backend, other)
     ]

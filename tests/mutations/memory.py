@@ -75,7 +75,24 @@ MEMORY = mutations(
         _registry("known.last >= instant", "known.last > instant", "schedules"),
         _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
         _registry("or known.paused ", "", "schedules"),
-        _registry("data.is_live(known.tally.job)", "False", "schedules"),
+        _registry('step.what == "skip" and', "False and", "schedules"),
+        (
+            "edges.py",
+            "        if not self._parents[child]:\n",
+            "        if True:\n",
+            "tests/unit/test_overlap.py",
+        ),
+        _row(
+            "        row.created = self._now\n        if row.rank", "        if row.rank", "blocked"
+        ),
+        _row("        if row.rank > self._now:\n", "        if False:\n", "blocked"),
+        _row("        self.edges.forget(row.id)\n        del", "        del", "blocked"),
+        _row(
+            "        self._queue.edges.forget(row.id)\n        self.pay",
+            "        self.pay",
+            "blocked",
+        ),
+        _edit("back = back or len(data.edges) < blocked\n", "pass\n", "blocked"),
         _registry("passed.last != known.last", "False", "schedules"),
         _edit(
             '        if any(each.outcome != "existed" for each in added):\n'

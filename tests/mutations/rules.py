@@ -97,7 +97,7 @@ RULES = [
         WHY,
     ),
     Mutation(
-        "asyncmqd/admin/why.py",
+        "asyncmqd/admin/obstacles.py",
         "holder is None or left < holder.said.lease / 2",
         "holder is None or left < 0",
         WHY,

@@ -294,6 +294,25 @@ async def test_an_instant_that_would_overlap_is_skipped_counted_and_logged(bench
 
 
 @virtual
+async def test_the_next_job_begins_when_the_last_one_ends_and_one_is_held_back(
+    bench: Bench,
+) -> None:
+    begun: list[float] = []
+
+    async def report() -> None:
+        begun.append(round(asyncio.get_running_loop().time()))
+        await asyncio.sleep(100)
+
+    bench.task(report)
+    schedule = (Repeatable(task="report", every=60.0, overlap="queue"),)
+    async with bench.worker(repeatables=schedule), bench.worker(repeatables=schedule):
+        await asyncio.sleep(310)
+        [record] = await bench.backend.schedules("q")
+    assert begun == [60, 160, 260]  # of the instants 60, 120 and 180
+    assert record.tally.counts == {"overlap": 1}  # 240
+
+
+@virtual
 async def test_a_schedule_that_is_enabled_again_has_missed_nothing(bench: Bench) -> None:
     ticks = ticker(bench)
     off = (Repeatable(task="tick", every=60.0, enabled=False),)

@@ -16,6 +16,7 @@ from typing import Any
 from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.tally import Fired, Passed
@@ -28,6 +29,7 @@ MICROSECOND = 1e-6  # seconds
 NOTICED = 16.0  # seconds until a jump of the store's clock is noticed: a heartbeat, and some more
 WINDOW = 60.0  # seconds in which the claims of a rate are counted
 ACTIVE, WAITING, DELAYED = State.ACTIVE, State.WAITING, State.DELAYED
+BLOCKED = State.BLOCKED
 
 
 class Breach(AssertionError):
@@ -58,6 +60,7 @@ class Life:
     payload: bytes = b""
     created: float = 0.0  # by the store's clock
     lane: Lane = ("", 0, "")  # in which it waits, if it does
+    after: str = ""  # blocked: the job that has to end first
 
     @property
     def state(self) -> State:
@@ -74,6 +77,8 @@ class History:
     lives: dict[tuple[str, str], Life] = field(default_factory=dict)
     live: set[tuple[str, str]] = field(default_factory=set)  # those that have not ended
     fired: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    # Of a schedule: its last job, and the one that this had to wait for.
+    scheduled: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     # Claims that were taken away while their code ran, by id and token: the ends of their leases.
     ghosts: dict[tuple[str, int], float] = field(default_factory=dict)
     # By queue and unique name: the job that took it last, and until when it is taken in any case.
@@ -202,11 +207,12 @@ class Judge:
         if name and self.history.names[queue, name][0] != id and not self._holder(queue, name):
             self.history.names[queue, name] = (id, 0.0)
 
-    def _file(self, queue: str, job: NewJob) -> None:
-        place = DELAYED if job.delay > 0 else WAITING
+    def _file(self, queue: str, job: NewJob, after: str = "") -> None:
+        place = BLOCKED if after else DELAYED if job.delay > 0 else WAITING
         until = self.clock + job.unique_for if job.unique_for else 0.0
         self.history.lives[queue, job.id] = life = Life(
             "",
+            after=after,
             due=self.clock + job.delay,
             unique=job.unique,
             until_claimed=job.until_claimed,
@@ -370,6 +376,7 @@ class Judge:
             life.due = self.clock + change.delay
             if life.state.terminal:
                 self.history.live.discard((change.queue, change.id))
+                self._unblock(change.queue, change.id)
             if change.path.returns or change.path.revives:
                 self._retake_name(change.queue, change.id)
         if change.failures is not None:
@@ -378,6 +385,13 @@ class Judge:
             life.crashes = change.crashes
         if change.result is not None:
             life.result = change.result
+
+    def _unblock(self, queue: str, parent: str) -> None:
+        """What waited for a job that has ended comes back in the same step."""
+        for (name, _), life in self.history.lives.items():
+            if name == queue and life.place == BLOCKED and life.after == parent:
+                self._place(life, DELAYED if life.due > self.clock else WAITING)
+                self.edges["unblock"] += 1
 
     def _saw_extend(self, _: Any, held: list[Held], lease: float, kept: list[bool]) -> None:
         for each, is_kept in zip(held, kept, strict=True):
@@ -448,11 +462,12 @@ class Judge:
         instant: float,
         job: NewJob | None,
         passed: Passed | None,
-        alone: bool,
+        overlap: Overlap,
         fired: Fired,
     ) -> None:
         if not fired:
             return
+        self._check_overlap(queue, name, job, overlap, fired)
         instants = self.history.fired[queue, name]
         if self.fires[queue, name] and self._went_back_since(self.fires[queue, name][-1]):
             instants.clear()  # the hour comes again
@@ -472,8 +487,24 @@ class Judge:
         if self.every:
             self._check_burst([moment for moment, _ in self.fires[queue, name][-40:]])
         self.latest = max(self.latest, -early)
-        if job is not None:
-            self._file(queue, job)
+
+    def _check_overlap(
+        self, queue: str, name: str, job: NewJob | None, overlap: Overlap, fired: Fired
+    ) -> None:
+        """Whether the instant enqueued what it should."""
+        lives = self.history.lives
+        last = self.history.scheduled.get((queue, name), ("", ""))
+        live = [id for id in last if (queue, id) in self.history.live]
+        held = bool(live) and lives[queue, live[0]].place == BLOCKED
+        skips = overlap != "allow" and bool(live) and (overlap == "skip" or held)
+        right = Fired.SKIPPED if job is None or skips else Fired.YES
+        check(fired is right, "fired", fired, "and not", right, "beside", live)
+        if fired is not Fired.YES or job is None:
+            return
+        after = live[0] if live and overlap == "queue" else ""
+        self._file(queue, job, after)
+        self.history.scheduled[queue, name] = job.id, after
+        self.edges["hold"] += bool(after)
 
     def _check_passed(
         self, last: float, instant: float, fires: bool, passed: Passed | None

@@ -80,6 +80,7 @@ class Plan:
     orders: tuple[Order, ...]
     limit: int | None = None  # jobs of a queue that run in all processes together
     shared_rate: Rate | None = None  # of their starts, with seconds for its interval
+    held: float = 0.0  # seconds that jobs of the repeatable take, one at a time
 
 
 def draw_plan(seed: int) -> Plan:
@@ -253,6 +254,25 @@ def draw_unique_plan(seed: int) -> Plan:
         faults=frozenset({"kill", *rng.sample(others, 2)}),
         length=length,
         orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+
+
+def draw_held_plan(seed: int) -> Plan:
+    """A schedule whose jobs must not overlap, while those that run them are lost or stand still."""
+    rng = random.Random(f"held {seed}")
+    length = rng.uniform(6, 10)
+    others = ("kill", "loss", "pause", "cut", "stop", "outage")
+    return Plan(
+        seed=seed,
+        hosts=3,
+        queues=("a",),
+        concurrency=3,
+        rate=None,
+        every=0.5,
+        held=rng.choice((0.3, 0.45)),
+        faults=frozenset({"kill", *rng.sample(others, 2)}),
+        length=length,
+        orders=(),
     )
 
 

@@ -10,6 +10,7 @@ from tests.scale import SCALE
 from tests.simulation.plan import (
     Plan,
     draw_dense_plan,
+    draw_held_plan,
     draw_jumping_plan,
     draw_keyed_plan,
     draw_limited_plan,
@@ -24,6 +25,7 @@ POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
@@ -63,6 +65,11 @@ def play_unique(seed: int) -> Report:
 def play_keyed(seed: int) -> Report:
     """One world of jobs with keys. Raises AssertionError that tells how to play it again."""
     return _play(draw_keyed_plan(seed), "one_keyed_seed")
+
+
+def play_held(seed: int) -> Report:
+    """One world whose schedule holds jobs back. Raises AssertionError like the others."""
+    return _play(draw_held_plan(seed), "one_held_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from asyncmqd.backends.base import StoreError
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.queue_options import QueueOptions
@@ -172,7 +174,10 @@ class Simulation:
 
     def _options(self) -> dict[str, QueueOptions]:
         plan = self.plan
-        ticks = (Repeatable(task="tick", every=plan.every),) if plan.every else ()
+        tick = Repeatable(task="tick", every=plan.every) if plan.every else None
+        if tick and plan.held:
+            slow = {"task": "sleepy", "args": [plan.held], "overlap": "queue"}
+            tick = msgspec.structs.replace(tick, name="tick", **slow)
         rate = plan.shared_rate
         return {
             queue: QueueOptions(
@@ -182,7 +187,7 @@ class Simulation:
                 global_rate_limit=rate and rate.starts,
                 global_burst=rate and rate.burst,
                 rate_limit=plan.rate if queue == plan.queues[-1] else None,
-                repeatables=ticks if queue == "a" else (),
+                repeatables=(tick,) if tick and queue == "a" else (),
             )
             for queue in plan.queues
         }

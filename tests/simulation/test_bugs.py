@@ -13,16 +13,18 @@ import pytest
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, lanes, registry
 from asyncmqd.backends.memory import rows as memory_rows
+from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.backends.memory.lanes import Lanes, Level
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.missed import Due
+from asyncmqd.domain.overlap import Step
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import StoreClock
-from asyncmqd.domain.tally import Fired
+from asyncmqd.domain.tally import Fired, Tally
 from asyncmqd.runtime import scanner, scheduler
 from asyncmqd.runtime.claiming import runs
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
@@ -34,7 +36,14 @@ from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
 from tests.scale import SCALE
-from tests.simulation.seeds import play, play_dense, play_jumping, play_keyed, play_unique
+from tests.simulation.seeds import (
+    play,
+    play_dense,
+    play_held,
+    play_jumping,
+    play_keyed,
+    play_unique,
+)
 from tests.simulation.simulation import Report
 
 _apply = InMemoryBackend._apply
@@ -288,6 +297,25 @@ def lane_forgotten_by_who_comes_back(patch: Patch) -> None:
     patch.setattr(Lanes, "put", put_once)
 
 
+def job_of_a_schedule_not_held(patch: Patch) -> None:
+    """An instant adds its job beside the last one."""
+    patch.setattr(registry, "at_overlap", lambda *_: Step("start"))
+
+
+def two_held_back(patch: Patch) -> None:
+    """A blocked job counts as one that runs: another waits for it."""
+
+    def hold(_: Any, tally: Tally, __: Any) -> Step:
+        return Step("hold", tally.job) if tally.job else Step("start")
+
+    patch.setattr(registry, "at_overlap", hold)
+
+
+def blocked_for_ever(patch: Patch) -> None:
+    """The end of a job frees none."""
+    patch.setattr(Edges, "pay", lambda *_: [])
+
+
 # Each with the first world that catches it on that Python: what runs first differs between versions
 # of asyncio. `make faults` finds these worlds anew, and counts them all.
 SEEDS_OF = (3, 11)
@@ -315,6 +343,9 @@ BUGS = {
     name_forgotten_with_its_job: 0,
     replaced_without_the_payload: 0,
     claimed_and_replaced: 0,
+    job_of_a_schedule_not_held: 0,
+    two_held_back: 0,
+    blocked_for_ever: 0,
     longest_lane_first: 0,
     starts_of_keys_not_charged: 0,
     credit_of_who_was_away: 0,
@@ -336,6 +367,9 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     replaced_without_the_payload: play_unique,
     claimed_and_replaced: play_unique,
     name_forgotten_with_its_job: play_unique,
+    job_of_a_schedule_not_held: play_held,
+    two_held_back: play_held,
+    blocked_for_ever: play_held,
     longest_lane_first: play_keyed,
     starts_of_keys_not_charged: play_keyed,
     credit_of_who_was_away: play_keyed,

@@ -13,6 +13,7 @@ from tests.scale import scaled
 from tests.simulation.seeds import (
     COUNT,
     DENSE,
+    HELD,
     JUMPING,
     KEYED,
     LIMITED,
@@ -21,6 +22,7 @@ from tests.simulation.seeds import (
     UNIQUE,
     play,
     play_dense,
+    play_held,
     play_jumping,
     play_keyed,
     play_limited,
@@ -99,6 +101,20 @@ def test_many_keyed_seeds(seen: Callable[[str], None]) -> None:
     """Of two keys whose jobs wait all the time, none is ahead of its turn."""
     reports = [play_keyed(seed) for seed in range(KEYED)]
     seen(f"simulation of keys: {summary(reports)}, 0 turns out of order")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_held_seeds(seen: Callable[[str], None]) -> None:
+    """No job of a schedule begins beside the last one, and one at most is held back."""
+    reports = [play_held(seed) for seed in range(HELD)]
+    held = sum(report.edges.get("hold", 0) for report in reports)
+    assert held, "no job was held back in any of these worlds"
+    seen(f"simulation of jobs held back: {summary(reports)}, {held} held back, 0 began too early")
+
+
+def test_one_held_seed() -> None:
+    """The world of jobs held back of SEED in the environment, or the first."""
+    play_held(int(os.environ.get("SEED", "0")))
 
 
 def test_one_keyed_seed() -> None:

@@ -73,6 +73,8 @@ async def fill(store: BaseBackend) -> None:
     await store.pause("reports", True, by="ann", reason="é")
     await store.declare("reports", {"nightly": b'{"cron":"0 3 * * *"}', "idle": b"{}"}, True)
     assert await store.fire("reports", "nightly", await store.now() + 60, job("fired"))
+    later = await store.now() + 120
+    assert await store.fire("reports", "nightly", later, job("held"), None, "queue")
     assert await store.edit_schedule("reports", "idle", "pause")
 
 
@@ -86,7 +88,7 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
         }
         for queue in await store.queues()
     }
-    plain: dict[str, Any] = msgspec.to_builtins(found)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
     for name, queue in plain.items():
         outlook = (await store.outlook([name]))[name]
         pause = outlook.pause
@@ -95,12 +97,17 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
             queue["ghosts"] = outlook.ghosts
         if pause is not None and pause != Pause():  # no release before layout 4 noted more
             queue["pause"] = msgspec.to_builtins(pause)
-        for row in (row for rows in queue["jobs"].values() for row in rows):
-            for key in ("unique", "holder", "key"):  # older layouts had none
-                if not row[key]:
-                    del row[key]
-        for schedule in queue["schedules"]:
-            for key in ("by", "former", "former_by", "tally"):  # older layouts had none
-                if not schedule[key]:
-                    del schedule[key]
+        if not queue["jobs"][State.BLOCKED]:  # no release before layout 12 had any
+            del queue["jobs"][State.BLOCKED], queue["counts"]["blocked"]
+        for rows in queue["jobs"].values():
+            _leave_out(rows, "unique", "holder", "key", "waits_for")
+        _leave_out(queue["schedules"], "by", "former", "former_by", "tally")
     return plain
+
+
+def _leave_out(rows: list[dict[str, Any]], *keys: str) -> None:
+    """What older layouts had not, where it is empty."""
+    for row in rows:
+        for key in keys:
+            if not row[key]:
+                del row[key]

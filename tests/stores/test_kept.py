@@ -55,7 +55,8 @@ async def test_every_job_is_as_it_was(store: BaseBackend, request: pytest.Fixtur
     (name, _) = request.node.callspec.params["store"]
     wanted = expected(name)
     states = {str(state) for state in State}
-    assert states == {state for state, jobs in wanted["mail"]["jobs"].items() if jobs}
+    found = {state for queue in wanted.values() for state, jobs in queue["jobs"].items() if jobs}
+    assert states - found <= {State.BLOCKED}  # which older layouts had not
     assert await shown(store) == wanted
 
 

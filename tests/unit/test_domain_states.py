@@ -19,7 +19,7 @@ def test_a_state_is_either_live_or_terminal() -> None:
 
 
 def test_every_state_can_be_reached_from_a_new_job() -> None:
-    reached = {State.WAITING, State.DELAYED}
+    reached = {State.WAITING, State.DELAYED, State.BLOCKED}
     while more := {e.target for e in EDGES.values() if e.sources & reached} - reached:
         reached |= more
     assert reached == set(State)

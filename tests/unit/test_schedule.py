@@ -326,7 +326,10 @@ def test_jitter_is_the_same_for_all_who_ask_and_differs_by_schedule_and_instant(
         ({"every": 60, "start": "2026-12-01"}, "start: expected a date and time with an offset"),
         ({"every": 60, "end": datetime(2026, 12, 1)}, "end: expected a date and time with an off"),  # noqa: DTZ001
         ({"every": 60, "end": "9999-12-31T23:59:59Z"}, "end: expected a date and time"),
-        ({"every": 60, "overlap": "queue"}, "overlap: expected 'allow' or 'skip', got 'queue'"),
+        (
+            {"every": 60, "overlap": "wait"},
+            "overlap: expected 'allow', 'skip' or 'queue', got 'wait'",
+        ),
         ({"every": 60, "enabled": 1}, "enabled: expected true or false, got 1"),
     ],
 )

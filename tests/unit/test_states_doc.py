@@ -32,7 +32,7 @@ def test_the_page_shows_every_state_and_every_edge_from_every_source() -> None:
         assert f"| `{edge.name}` |" in page
         for source in edge.sources:
             assert f"    {source} --> {edge.target}: {edge.name}\n" in page
-    assert page.count(" --> ") == 2 + sum(len(e.sources) for e in EDGES.values()) + 4
+    assert page.count(" --> ") == 3 + sum(len(e.sources) for e in EDGES.values()) + 4
     assert all(f" {state}" in page for state in State)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.tally import Fired, Passed, Tally
 
 
@@ -93,12 +94,14 @@ class Registry(abc.ABC):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
-        alone: bool = False,
+        overlap: Overlap = "allow",
     ) -> Fired:
         """Add the job of an instant, once for ever; None marks the instant as skipped.
 
-        `passed` are instants that are skipped with it: they are counted. With `alone`, the instant
-        is skipped and counted as overlap while the last job that the schedule added is live.
+        `passed` are instants that are skipped with it: they are counted. `overlap` says what the
+        instant does while the last job that the schedule added is live: it is skipped and counted
+        as overlap ("skip"), or its job is blocked until that one has ended ("queue"); it is
+        skipped all the same if the last one is blocked, too.
 
         NO, and nothing is changed, if that instant or a later one was fired, `passed` was counted
         from another instant than the last, the schedule is paused or gone, or the queue has a job

@@ -12,6 +12,8 @@ from asyncmqd.backends.memory.rows import Jobs
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.overlap import at_overlap
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.store_clock import believed
 from asyncmqd.domain.tally import Fired, Passed
@@ -83,7 +85,7 @@ class InMemoryRegistry(BaseBackend):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
-        alone: bool = False,
+        overlap: Overlap = "allow",
     ) -> Fired:
         with self._store.lock:
             data = self._store.queues[queue]
@@ -95,13 +97,16 @@ class InMemoryRegistry(BaseBackend):
             if job is not None and job.id in data.rows:
                 return Fired.NO
             counts = {} if passed is None else passed.counts
-            if alone and job is not None and data.is_live(known.tally.job):
+            step = at_overlap(overlap, known.tally, data.state)
+            if step.what == "skip" and job is not None:
                 job, tally = None, known.tally.overlapped(instant, counts)
             else:
-                tally = known.tally.after(instant, None if job is None else job.id, counts)
+                tally = known.tally.after(
+                    instant, None if job is None else job.id, counts, step.after
+                )
             data.schedules[name] = msgspec.structs.replace(known, last=instant, tally=tally)
             if job is not None:
-                Jobs(data, self._now()).add(job)
+                Jobs(data, self._now()).add(job, [*filter(None, [step.after])])
         self._store.wake(queue)
         return Fired.SKIPPED if job is None else Fired.YES
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.backends.memory.lanes import Lanes
 from asyncmqd.backends.memory.line import Key, Line
 from asyncmqd.domain.job import Added, NewJob
@@ -63,6 +64,7 @@ class Queue:
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
         self.names: dict[str, Name] = {}
+        self.edges = Edges()
         self.lines: defaultdict[str, Line] = defaultdict(Line)
         self.lanes = Lanes()  # of the waiting jobs that have a key
         self.schedules: dict[str, ScheduleRecord] = {}
@@ -93,10 +95,15 @@ class Queue:
         """At the end of a verb in which jobs may have left their lanes."""
         self.lanes.forget_idle(self.lines[State.WAITING])
 
+    def state(self, id: str) -> State | None:
+        """Of the job of that id, if there is one."""
+        row = self.rows.get(id)
+        return None if row is None else state_of(row.place)
+
     def is_live(self, id: str) -> bool:
         """Whether the queue has a job of that id which has not ended."""
-        row = self.rows.get(id)
-        return row is not None and not state_of(row.place).terminal
+        state = self.state(id)
+        return state is not None and not state.terminal
 
     def holder(self, name: str, now: float) -> str:
         """The id of the job that holds this unique name, or nothing."""
@@ -130,6 +137,7 @@ class Queue:
         """Delete a job. Its unique name stays taken if it is for longer than `now`."""
         self.leave_ghost(row)
         self._leave(row)
+        self.edges.forget(row.id)
         del self.rows[row.id]
         known = self.names.get(row.unique)
         if known is not None and known.id == row.id and known.until <= now:
@@ -165,8 +173,11 @@ class Jobs:
         self._queue = queue
         self._now = now
 
-    def add(self, job: NewJob) -> Added:
-        """File a new job, unless its id is there already, or its name is held."""
+    def add(self, job: NewJob, after: Collection[str] = ()) -> Added:
+        """File a new job, unless its id is there already, or its name is held.
+
+        It is blocked until all of `after` have ended.
+        """
         if job.id in self._queue.rows:
             return Added(job.id, "existed")
         if job.unique and (holder := self._queue.holder(job.unique, self._now)):
@@ -183,7 +194,10 @@ class Jobs:
         self._queue.rows[job.id] = row
         if job.unique:
             self._queue.take_name(row, self._now + job.unique_for if job.unique_for else 0.0)
-        if job.delay > 0:
+        if after:
+            self.move_in_time(row, State.BLOCKED, job.delay)
+            self._queue.edges.add(row.id, after)
+        elif job.delay > 0:
             self.move_in_time(row, State.DELAYED, job.delay)
         else:
             self.move_to_tail(row)
@@ -208,6 +222,24 @@ class Jobs:
             self.move_to_tail(row)
         else:
             self._queue.move(row, State.DELAYED, (due, self._queue.next()))
+
+    def settle_edges(self, row: Row) -> None:
+        self._queue.edges.forget(row.id)
+        self.pay([row.id])
+
+    def pay(self, parents: Iterable[str]) -> bool:
+        """These have ended, or are deleted: whether others come back for that."""
+        free = [id for parent in parents for id in self._queue.edges.pay(parent)]
+        for id in free:
+            self._unblock(self._queue.rows[id])
+        return bool(free)
+
+    def _unblock(self, row: Row) -> None:
+        row.created = self._now
+        if row.rank > self._now:
+            self._queue.move(row, State.DELAYED, (row.rank, self._queue.next()))
+        else:
+            self.move_to_tail(row)
 
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._now

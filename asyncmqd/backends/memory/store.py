@@ -80,6 +80,7 @@ class InMemoryBackend(InMemoryRegistry):
             data = self._store.queues[queue]
             bucket = self._bucket(data, told)
             held = data.holding(self._now())
+            blocked = len(data.edges)
             answers = [self._apply(data, change) for change in changes]
             pairs = [*zip(changes, answers, strict=True)]
             applied = [change for change, answer in pairs if answer == "applied"]
@@ -91,6 +92,7 @@ class InMemoryBackend(InMemoryRegistry):
             places = permits(data.limits, data.holding(self._now()))
             opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
         back = any(change.path.target is State.WAITING for change in changes)
+        back = back or len(data.edges) < blocked
         if (freed and places != 0) or back:
             self._store.wake(queue)
         self._store.tell(queue, [change.id for change in applied if change.path.target.terminal])
@@ -302,6 +304,7 @@ class InMemoryBackend(InMemoryRegistry):
             unique=row.unique,
             key=row.key,
             holder=self._store.queues[queue].holder(row.unique, self._now()),
+            waits_for=self._store.queues[queue].edges.parents(row.id),
         )
 
     async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
@@ -324,7 +327,10 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = self._store.queues[queue]
             removed = [self._remove(data, id) for id in ids]
+            paid = Jobs(data, self._now()).pay(ids)
             data.forget_idle_lanes()
+        if paid:
+            self._store.wake(queue)
         self._store.tell(queue, ids)
         return removed
 
@@ -340,7 +346,10 @@ class InMemoryBackend(InMemoryRegistry):
             data = self._store.queues[queue]
             for row in rows:
                 data.delete(row)
+            paid = Jobs(data, self._now()).pay(row.id for row in rows)
             data.forget_idle_lanes()
+        if paid:
+            self._store.wake(queue)
         self._store.tell(queue, [row.id for row in rows])
         return len(rows)
 

@@ -17,8 +17,9 @@ local function job_strings(at, now)
   return strings, twice
 end
 
--- `keys` has the key of each job, or an empty one; nil if none has one.
-local function add(at, mark, keys)
+-- `keys` has the key of each job, or an empty one; nil if none has one. Jobs are blocked until the one
+-- called `after`, if any, has ended.
+local function add(at, mark, keys, after)
   local waiting, delayed, first, now = ARGV[at], ARGV[at + 1], at + 2, clock()
   local strings, twice = job_strings(first, now)
   if mark ~= '' then
@@ -35,7 +36,9 @@ local function add(at, mark, keys)
     if keys and answers[number] == 1 and keys[number] ~= '' then
       keyed[#keyed + 1], keyed[#keyed + 2] = ARGV[arg], keys[number]
     end
-    if answers[number] == 1 and delay > 0 then
+    if answers[number] == 1 and after then
+      block(ARGV[arg], after, now + number - 1 + delay)
+    elseif answers[number] == 1 and delay > 0 then
       enter(delayed, now + number - 1 + delay, ARGV[arg])
     elseif answers[number] == 1 then
       local score = ARGV[arg + 1] * 2 ^ 44 + before + number

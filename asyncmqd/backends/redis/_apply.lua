@@ -6,12 +6,15 @@ local function apply_all()
   local unstarted -- when their claims were made; nil: none
   local where, scores = locate(ids, places)
   for number, change in ipairs(changes) do
-    local run, place = runs[number], where[number]
-    local answer = judge(change, run, place, scores[number])
+    local run, place, score = runs[number], where[number], scores[number]
+    if came_back[change.id] then -- by one before this
+      place, score = unpack(came_back[change.id])
+    end
+    local answer = judge(change, run, place, score)
     if answer == 0 then
       moved = true
       if place == ARGV[2] and change.kind.place ~= place then
-        freed = not (change.kind.takes_away and ghost(change.id, change.token, scores[number])) or freed
+        freed = not (change.kind.takes_away and ghost(change.id, change.token, score)) or freed
       end
       if change.kind.unstarted then
         unstarted = unstarted or {}
@@ -30,7 +33,7 @@ local function apply_all()
   if bytes ~= 0 then
     redis.call('INCRBY', base .. 'bytes', bytes)
   end
-  if moved and ARGV[10] ~= 'none' then
+  if moved and (ARGV[10] ~= 'none' or next(came_back)) then
     wake(ARGV[10] == 'all')
   end
   tell(ended)

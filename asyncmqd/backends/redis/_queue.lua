@@ -15,6 +15,8 @@
 --               it is held until the job is claimed, and no longer
 --   names       hash: the id of the job that took a name last, by the digest
 --   reserved    sorted set of the names that are taken for a time, by its end
+--   parents:<id>  set of the jobs that a blocked one waits for
+--   children:<id>  sorted set of the blocked jobs that wait for this one, first come first
 --   keys        hash: the key of each job that has one, by id
 --   laned       exists if there are any: else no script looks for lanes
 --   keyed       sorted set: the place of waiting jobs that have a key, ordered as `waiting`

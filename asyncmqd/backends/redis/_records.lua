@@ -1,6 +1,7 @@
 -- Of each job: id, place, score, the string of the job, its run, and the hash of what was left; of one
 -- that has a unique name also this, and the id of the live job that has it now, or an empty one; of one
--- that has a key both of them, empty if need be, and the key.
+-- that has a key both of them, empty if need be, and the key; of a blocked one all three, and those
+-- that it waits for.
 local function add_names(records)
   for _, record in ipairs(redis.call('EXISTS', base .. 'named') == 1 and records or {}) do
     local name = record and name_of(record[1])
@@ -21,6 +22,15 @@ local function add_keys(records, ids)
   end
 end
 
+local function add_parents(records, where)
+  for number, record in ipairs(records) do
+    if where[number] == BLOCKED then
+      record[7], record[8], record[9] = record[7] or '', record[8] or '', record[9] or ''
+      record[10] = redis.call('SMEMBERS', base .. 'parents:' .. record[1])
+    end
+  end
+end
+
 local function read_records(ids, where, scores)
   local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
   local records = {}
@@ -31,5 +41,6 @@ local function read_records(ids, where, scores)
   end
   add_names(records)
   add_keys(records, ids)
+  add_parents(records, where)
   return records
 end

@@ -38,6 +38,7 @@ class _Run(msgspec.Struct, array_like=True):
 
 
 _NO_RUN = _Run()
+_NAMELESS: tuple[Any, ...] = (b"", b"", b"", ())  # unique name, its holder, key, parents
 _run = msgspec.msgpack.Decoder(_Run).decode
 _pause = msgspec.json.Decoder(Pause).decode
 
@@ -217,8 +218,8 @@ def record(queue: str, row: Sequence[Any]) -> Record:
     created, priority, payload = _split(job)
     run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
-    unique, holder, key = (*named, b"", b"", b"")[:3]
     place = State.WAITING if place == b"keyed" else place.decode()
+    unique, holder, key, parents = *named, *_NAMELESS[len(named) :]
     state = state_of(place)
     return Record(
         queue=queue,
@@ -241,6 +242,7 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         unique=unique.decode(),
         holder=holder.decode(),
         key=key.decode(),
+        waits_for=tuple(sorted(parent.decode() for parent in parents)),
     )
 
 
@@ -291,8 +293,9 @@ def judged(packed: bytes, opens_in: int | None = None) -> tuple[DeclaredLimits, 
 
 def _tally(*row: Any) -> Tally:
     """A field that no instant has written yet is left out."""
-    fired, job, skipped, reason, *counts = row
+    fired, job, before, skipped, reason, *counts = row
     known = {"fired": fired and float(fired), "job": job and job.decode()}
+    known["before"] = before and before.decode()
     known |= {"skipped": skipped and float(skipped), "reason": reason and reason.decode()}
     counted: dict[str, int] = {
         each: int(count) for each, count in zip(REASONS, counts, strict=True) if count

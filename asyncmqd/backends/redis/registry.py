@@ -14,6 +14,7 @@ from asyncmqd.backends.redis.encoding import micros, seconds
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.backends.redis.server import RedisServer
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import REASONS, Fired, Passed
@@ -61,13 +62,14 @@ class RedisRegistry(RedisServer):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
-        alone: bool = False,
+        overlap: Overlap = "allow",
     ) -> Fired:
         counts: Mapping[Any, int] = {} if passed is None else passed.counts
         counted = "" if passed is None else repr(float(passed.last))
         flat = (argument for each in counts.items() for argument in each)
-        ended = sorted(TERMINAL) if alone else []
-        args: tuple[Argument, ...] = (name, repr(float(instant)), counted, len(ended), *ended)
+        ended = [] if overlap == "allow" else sorted(TERMINAL)
+        head = (name, repr(float(instant)), counted, overlap)
+        args: tuple[Argument, ...] = (*head, len(ended), *ended)
         args += (len(counts), *flat)
         if job is not None:
             args += (State.WAITING, State.DELAYED, *encoding.job_args(job))

@@ -33,11 +33,20 @@ def _sha(name: str) -> str:
     text = _read(name)
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
-    names = f"local LAYOUT, ACTIVE, WAITING = '{LAYOUT}', '{State.ACTIVE}', '{State.WAITING}'"
-    text = "\n".join([_FOR_DRAGONFLY, names, *map(_read, ("_queue", *needs[1].split())), text])
+    text = "\n".join(
+        [_FOR_DRAGONFLY, _constants(), *map(_read, ("_queue", *needs[1].split())), text]
+    )
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha] = text
     return sha
+
+
+def _constants() -> str:
+    """What every script knows."""
+    states = State.WAITING, State.DELAYED, State.BLOCKED, State.ACTIVE
+    names = ", ".join(("LAYOUT", *(each.name for each in states)))
+    values = ", ".join(f"'{each}'" for each in (LAYOUT, *states))
+    return f"local {names} = {values}"
 
 
 def read_all() -> None:

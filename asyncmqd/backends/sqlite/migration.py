@@ -121,6 +121,15 @@ def _let_keys_take_turns(connection: sqlite3.Connection) -> None:
     )
 
 
+def _let_jobs_wait_for_others(connection: sqlite3.Connection) -> None:
+    """From 11 to 12: jobs may wait for others to end."""
+    connection.execute(
+        "CREATE TABLE edges (queue TEXT NOT NULL, parent TEXT NOT NULL, child TEXT NOT NULL,"
+        " seq INTEGER NOT NULL, PRIMARY KEY (queue, parent, seq)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE UNIQUE INDEX parents ON edges (queue, child, parent)")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -132,6 +141,7 @@ STEPS: dict[int, Step] = {
     9: _rate_all_daemons,
     10: _note_keys,
     11: _let_keys_take_turns,
+    12: _let_jobs_wait_for_others,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

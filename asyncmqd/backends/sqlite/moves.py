@@ -39,8 +39,10 @@ _ENDED = frozenset(map(str, TERMINAL))
 # ---------------------------------------------------------------------- the way of a job
 
 
-def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
-    """See `BaseBackend.add`."""
+def add(
+    tx: Transaction, queue: str, jobs: Sequence[NewJob], after: Sequence[str] = ()
+) -> list[Added]:
+    """See `BaseBackend.add`. New jobs are blocked until all of `after` have ended."""
     known = known_ids(tx, queue, jobs)
     rows = Jobs(tx, queue)
     held = rows.names.holders(job.unique for job in jobs if job.unique)
@@ -57,7 +59,7 @@ def add(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
             new[job.id] = job
             if job.unique:
                 held[job.unique] = job.id
-    _file(tx, rows, list(new.values()))
+    _file(tx, rows, list(new.values()), after)
     tx.forget_idle_lanes(queue)
     if any(each.outcome != "existed" for each in added):
         tx.woken.add(queue)
@@ -79,10 +81,10 @@ def _met(rows: Jobs, new: dict[str, NewJob], holder: str, job: NewJob) -> Added:
     return Added(holder, "replaced")
 
 
-def _file(tx: Transaction, rows: Jobs, jobs: Sequence[NewJob]) -> None:
+def _file(tx: Transaction, rows: Jobs, jobs: Sequence[NewJob], after: Sequence[str]) -> None:
     if not jobs:
         return
-    rows.add(jobs)
+    rows.add(jobs, after)
     named = [job for job in jobs if job.unique]
     if any(job.unique_for for job in named):
         rows.names.forget_overdue()

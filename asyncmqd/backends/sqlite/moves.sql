@@ -94,6 +94,31 @@ UPDATE jobs SET
     place = ?, rank = ?, seq = ?, stood = ?, priority = ?, payload = ?, large = ?
 WHERE number = ?;
 
+-- name: any_edge
+-- queue
+SELECT 1 FROM edges WHERE queue = ? LIMIT 1;
+
+-- name: add_edge
+-- queue, parent, child, seq
+INSERT INTO edges (queue, parent, child, seq) VALUES (?, ?, ?, ?);
+
+-- name: forget_edges
+-- queue, JSON array of ids
+DELETE FROM edges WHERE queue = ? AND child IN (SELECT value FROM json_each(?));
+
+-- name: children
+-- queue, parent
+SELECT child FROM edges WHERE queue = ? AND parent = ? ORDER BY seq;
+
+-- name: pay
+-- queue, parent
+DELETE FROM edges WHERE queue = ? AND parent = ?;
+
+-- name: still_blocked
+-- queue, JSON array of ids
+SELECT DISTINCT child FROM edges
+WHERE queue = ? AND child IN (SELECT value FROM json_each(?));
+
 -- name: insert_large
 -- payload, queue, id
 INSERT INTO large_payloads (job, payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.moves import claim_of, parked, places
 from asyncmqd.backends.sqlite.names import Names
+from asyncmqd.backends.sqlite.queries import array
 from asyncmqd.backends.sqlite.transaction import Snapshot, arrival, gate, ghosts, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
@@ -87,7 +89,7 @@ def get(view: Snapshot, queue: str, ids: Sequence[str]) -> list[Record | None]:
     """See `BaseBackend.get`."""
     wanted = msgspec.json.encode(ids).decode()
     rows = view.execute(_SQL["records"], (wanted, queue))
-    found = _with_holders(view, queue, [_record(view, queue, row) for row in rows])
+    found = _with_others(view, queue, [_record(view, queue, row) for row in rows])
     records = {record.id: record for record in found}
     return [records.get(id) for id in ids]
 
@@ -101,7 +103,21 @@ def page(view: Snapshot, queue: str, state: State, offset: int, limit: int) -> l
         rows = view.execute(query, (queue, place, limit - len(records), offset))
         records += (_record(view, queue, row) for row in rows)
         offset = max(0, offset - lines.get(place, (0, 0))[0])
-    return _with_holders(view, queue, records)
+    return _with_others(view, queue, records)
+
+
+def _with_others(view: Snapshot, queue: str, records: list[Record]) -> list[Record]:
+    """Each with the jobs that keep it: the holder of its name, and those that it waits for."""
+    records = _with_holders(view, queue, records)
+    blocked = [each.id for each in records if each.state is State.BLOCKED]
+    if not blocked:
+        return records
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for child, parent in view.execute(_SQL["parents"], (queue, array(blocked))):
+        found[child].append(parent)
+    return [
+        msgspec.structs.replace(each, waits_for=tuple(sorted(found[each.id]))) for each in records
+    ]
 
 
 def _with_holders(view: Snapshot, queue: str, records: list[Record]) -> list[Record]:

@@ -40,6 +40,10 @@ FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
 LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
 
+-- name: parents
+-- queue, JSON array of ids
+SELECT child, parent FROM edges WHERE queue = ? AND child IN (SELECT value FROM json_each(?));
+
 -- name: page
 -- queue, place, limit, offset
 SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,

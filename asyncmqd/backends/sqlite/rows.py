@@ -11,6 +11,7 @@ import msgspec
 from asyncmqd.backends.applying import NO_VALUES, values_of
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros
+from asyncmqd.backends.sqlite.edges import Edges
 from asyncmqd.backends.sqlite.names import Names
 from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
@@ -30,6 +31,7 @@ _FOR_EVER = 2**62  # a rank that none exceeds
 
 # Plain text: the enumeration's members would pass through the adapters of sqlite3, row by row.
 WAITING, DELAYED, ACTIVE = map(str, (State.WAITING, State.DELAYED, State.ACTIVE))
+BLOCKED = str(State.BLOCKED)
 
 
 class Row(msgspec.Struct):
@@ -87,14 +89,18 @@ class Jobs:
         self._tx = tx
         self._queue = queue
         self.moved: dict[str, Row] = {}  # by id, those that wait to be written
+        self._loaded: dict[str, Row] = {}
         self._names: Names | None = None
+        self._edges: Edges | None = None
 
     # ------------------------------------------------------------------ rows
 
     def load(self, ids: Iterable[str]) -> dict[str, Row]:
         """Those of these jobs that exist, by id."""
         rows = self._tx.execute(_SQL["rows"], (array(ids), self._queue))
-        return {row[1]: Row(*row) for row in rows}
+        found = {row[1]: Row(*row) for row in rows}
+        self._loaded.update(found)
+        return found
 
     @property
     def names(self) -> Names:
@@ -102,6 +108,13 @@ class Jobs:
         if self._names is None:
             self._names = Names(self._tx, self._queue)
         return self._names
+
+    @property
+    def edges(self) -> Edges:
+        """Which of its jobs wait for which others."""
+        if self._edges is None:
+            self._edges = Edges(self._tx, self._queue)
+        return self._edges
 
     def first(self, place: str, limit: int, until: int = _FOR_EVER) -> list[Row]:
         """The first jobs of a place whose rank is not above `until`."""
@@ -113,21 +126,27 @@ class Jobs:
         rows = self._tx.execute(_SQL["rows_kept"], (self._queue, line, begin, end, limit))
         return [Kept(*row) for row in rows.fetchall()]
 
-    def add(self, jobs: Sequence[NewJob]) -> None:
-        """File new jobs. A large payload stands apart, where no move of its job copies it."""
+    def add(self, jobs: Sequence[NewJob], after: Sequence[str] = ()) -> None:
+        """File new jobs. A large payload stands apart, where no move of its job copies it.
+
+        They are blocked until all of `after` have ended.
+        """
         first = self._tx.next(len(jobs))
-        rows = [self._new(job, seq) for seq, job in enumerate(jobs, first)]
+        rows = [self._new(job, seq, blocked=bool(after)) for seq, job in enumerate(jobs, first)]
         for place, count in Counter(map(_place_of, rows)).items():
             self._tx.count(self._queue, str(place), count)
         self._tx.executemany(_SQL["insert"], rows)
         large = [(job.payload, self._queue, job.id) for job in jobs if len(job.payload) > LARGE]
         if large:
             self._tx.executemany(_SQL["insert_large"], large)
+        for job in jobs if after else ():
+            self.edges.add(job.id, after)
 
-    def _new(self, job: NewJob, seq: int) -> tuple[object, ...]:
+    def _new(self, job: NewJob, seq: int, *, blocked: bool) -> tuple[object, ...]:
         place, rank = WAITING, job.priority
-        if job.delay > 0:
-            place, rank = DELAYED, self._tx.time + micros(job.delay)
+        if blocked or job.delay > 0:
+            rank = self._tx.time + micros(max(job.delay, 0))
+            place = BLOCKED if blocked else DELAYED
         elif job.key:
             place = KEYED
             self._tx.lanes_of(self._queue).enter(job.key, job.priority)
@@ -199,7 +218,13 @@ class Jobs:
             if row.place == ACTIVE:
                 self.leave_ghost(row)
             self._leave(row)
-        return self._delete(rows)
+        number = self._delete(rows)
+        if self.edges.any:
+            self.edges.forget(row.id for row in rows)
+            for row in rows:
+                self._pay(row.id)
+            self.save_moved()
+        return number
 
     def delete_kept(self, rows: Sequence[Kept]) -> int:
         """Delete ended jobs that need not be kept any longer."""
@@ -231,6 +256,29 @@ class Jobs:
         if place.startswith(WAITING):  # or parked
             row.stood = seq
         self._tx.count(self._queue, place, 1)
+
+    def settle_edges(self, row: Row) -> None:
+        if self.edges.any:
+            self.edges.forget([row.id])
+            self._pay(row.id)
+
+    def _pay(self, parent: str) -> None:
+        """It has ended, or is deleted: what waited for it alone comes back."""
+        free = self.edges.pay(parent)
+        unknown = [id for id in free if id not in self._loaded]
+        if unknown:
+            self.load(unknown)
+        for id in free:
+            self._unblock(self._loaded[id])
+
+    def _unblock(self, row: Row) -> None:
+        row.created = self._tx.time
+        if row.rank > self._tx.time:
+            self.move(row, DELAYED, row.rank, self._tx.next())
+        else:
+            self.move_to_tail(row)
+        self.moved[row.id] = row
+        self._tx.woken.add(self._queue)
 
     def has_lapsed(self, row: Row) -> bool:
         return row.rank <= self._tx.since_boot

@@ -1,4 +1,4 @@
--- The tables of a store, layout 11 (`user_version` of the file).
+-- The tables of a store, layout 12 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -73,6 +73,17 @@ CREATE TABLE names (
 
 -- Names that are or were taken for a time, by the end of that time.
 CREATE INDEX overdue ON names (queue, until) WHERE until > 0;
+
+-- Blocked jobs, each with all that have to end before it may run.
+CREATE TABLE edges (
+    queue  TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    child  TEXT NOT NULL,
+    seq    INTEGER NOT NULL,       -- children of one parent come back in this order
+    PRIMARY KEY (queue, parent, seq)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX parents ON edges (queue, child, parent);
 
 -- How long each line is, counted along in the transaction of each move: a count over the index
 -- would read all of it.

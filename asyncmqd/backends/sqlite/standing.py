@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -12,7 +13,9 @@ from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.states import state_of
+from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.overlap import at_overlap
+from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import Fired, Passed, Tally
 
@@ -76,7 +79,7 @@ def fire(
     instant: float,
     job: NewJob | None,
     passed: Passed | None,
-    alone: bool,
+    overlap: Overlap,
 ) -> Fired:
     """See `BaseBackend.fire`."""
     if job is not None and moves.known_ids(tx, queue, [job]):
@@ -87,20 +90,21 @@ def fire(
         return Fired.NO
     counts = {} if passed is None else passed.counts
     known = _tally(found[1])
-    if alone and job is not None and _is_live(tx, queue, known.job):
+    step = at_overlap(overlap, known, partial(_state, tx, queue))
+    if step.what == "skip" and job is not None:
         job, tally = None, known.overlapped(float(instant), counts)
     else:
-        tally = known.after(float(instant), None if job is None else job.id, counts)
+        tally = known.after(float(instant), None if job is None else job.id, counts, step.after)
     tx.execute(_SQL["fire"], {**one, "tally": msgspec.json.encode(tally)})
     if job is None:
         return Fired.SKIPPED
-    moves.add(tx, queue, [job])
+    moves.add(tx, queue, [job], [*filter(None, [step.after])])
     return Fired.YES
 
 
-def _is_live(tx: Transaction, queue: str, id: str) -> bool:
+def _state(tx: Transaction, queue: str, id: str) -> State | None:
     found = tx.execute(_SQL["place"], (queue, id)).fetchone()
-    return found is not None and not state_of(found[0]).terminal
+    return None if found is None else state_of(found[0])
 
 
 def _tally(stored: bytes) -> Tally:

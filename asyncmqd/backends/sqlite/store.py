@@ -40,6 +40,7 @@ from asyncmqd.backends.sqlite.wakeups import Listener
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
+from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
@@ -281,10 +282,10 @@ class SQLiteBackend(BaseBackend):
         instant: float,
         job: NewJob | None,
         passed: Passed | None = None,
-        alone: bool = False,
+        overlap: Overlap = "allow",
     ) -> Fired:
         return await self._write(
-            lambda tx: standing.fire(tx, queue, name, instant, job, passed, alone)
+            lambda tx: standing.fire(tx, queue, name, instant, job, passed, overlap)
         )
 
     async def edit_schedule(

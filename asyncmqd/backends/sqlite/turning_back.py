@@ -28,6 +28,7 @@ def turn_back(execute: Any, before: int, now: int) -> None:
         "now": now,
         "seconds": seconds(now),
         "delayed": str(State.DELAYED),
+        "blocked": str(State.BLOCKED),
         "ended": _ENDED,
     }
     for statement in _SQL.values():

@@ -2,10 +2,10 @@
 -- this happens once after a clock was wrong.
 
 -- name: delays
--- `by` microseconds to `now`, and the place of what is delayed. What was delayed after the clock went
+-- `by` microseconds to `now`, and the places of what is delayed, or will be. What was delayed after the clock went
 -- ahead keeps its distance: it was added since then, or has failed at least once.
 UPDATE jobs SET rank = rank - :by
-WHERE place = :delayed AND (created > :now OR failures > 0 OR crashes > 0);
+WHERE place IN (:delayed, :blocked) AND (created > :now OR failures > 0 OR crashes > 0);
 
 -- name: ends
 -- The same of jobs that ended since then; `ended` is a JSON array of their places.

@@ -84,10 +84,13 @@ def _tell(plan: Plan, facts: _Facts) -> Preview:
     )
 
 
+_STAY = "waiting", "delayed", "blocked"
+
+
 def _pending(counts: Counts | None) -> dict[str, int] | None:
     if counts is None:
         return None
-    return {"waiting": counts.waiting, "delayed": counts.delayed, "active": counts.active}
+    return {state: getattr(counts, state) for state in (*_STAY, "active")}
 
 
 def _left_behind(queue: str, facts: _Facts) -> str | None:
@@ -99,8 +102,8 @@ def _left_behind(queue: str, facts: _Facts) -> str | None:
         )
     counts = facts.left[queue]
     parts = []
-    if stay := counts.waiting + counts.delayed:
-        numbers = {"waiting": counts.waiting, "delayed": counts.delayed}
+    numbers = {state: getattr(counts, state) for state in _STAY}
+    if stay := sum(numbers.values()):
         told = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
         jobs, them = ("jobs stay", "them") if stay > 1 else ("job stays", "it")
         parts.append(f"{told} {jobs} in the store, and nobody here will run {them}")

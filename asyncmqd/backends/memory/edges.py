@@ -1,0 +1,41 @@
+"""Which blocked jobs wait for which others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+class Edges:
+    """A job that waits for several is freed by the last of them. To pay twice does nothing."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, set[str]] = {}  # of each blocked job
+        self._children: dict[str, dict[str, None]] = {}  # in the order in which they came
+
+    def __len__(self) -> int:
+        return len(self._parents)
+
+    def parents(self, child: str) -> tuple[str, ...]:
+        return tuple(sorted(self._parents.get(child, ())))
+
+    def add(self, child: str, parents: Collection[str]) -> None:
+        self._parents[child] = set(parents)
+        for parent in parents:
+            self._children.setdefault(parent, {})[child] = None
+
+    def forget(self, child: str) -> None:
+        """It waits for nothing any more."""
+        for parent in self._parents.pop(child, ()):
+            self._children[parent].pop(child, None)
+            if not self._children[parent]:
+                del self._children[parent]
+
+    def pay(self, parent: str) -> list[str]:
+        """A job has ended, or is deleted: those that are free by it."""
+        free = []
+        for child in self._children.pop(parent, {}):
+            self._parents[child].discard(parent)
+            if not self._parents[child]:
+                del self._parents[child]
+                free.append(child)
+        return free

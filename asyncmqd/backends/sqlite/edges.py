@@ -1,0 +1,41 @@
+"""Which blocked jobs of a queue wait for which others, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.queries import array
+from asyncmqd.backends.sqlite.transaction import Transaction
+
+_SQL = queries.load("moves.sql")
+
+
+class Edges:
+    """A queue without blocked jobs is asked for them once in a transaction: `any`."""
+
+    def __init__(self, tx: Transaction, queue: str) -> None:
+        self._tx = tx
+        self._queue = queue
+        self.any = tx.execute(_SQL["any_edge"], (queue,)).fetchone() is not None
+
+    def add(self, child: str, parents: Sequence[str]) -> None:
+        first = self._tx.next(len(parents))
+        rows = [(self._queue, parent, child, seq) for seq, parent in enumerate(parents, first)]
+        self._tx.executemany(_SQL["add_edge"], rows)
+        self.any = True
+
+    def forget(self, children: Iterable[str]) -> None:
+        """They wait for nothing any more."""
+        self._tx.execute(_SQL["forget_edges"], (self._queue, array(children)))
+
+    def pay(self, parent: str) -> list[str]:
+        """A job has ended, or is deleted: those that are free by it."""
+        paid = self._tx.execute(_SQL["children"], (self._queue, parent)).fetchall()
+        if not paid:
+            return []
+        self._tx.execute(_SQL["pay"], (self._queue, parent))
+        children = [child for (child,) in paid]
+        still = self._tx.execute(_SQL["still_blocked"], (self._queue, array(children)))
+        blocked = {child for (child,) in still}
+        return [child for child in children if child not in blocked]

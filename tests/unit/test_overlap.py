@@ -1,0 +1,60 @@
+"""What an instant does beside a job that has not ended, and what waits for several others."""
+
+from __future__ import annotations
+
+import pytest
+
+from asyncmqd.backends.memory.edges import Edges
+from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.overlap import Step, at_overlap
+from asyncmqd.domain.states import State
+from asyncmqd.domain.tally import Tally
+
+LAST, BEFORE = "last", "before"
+START, SKIP = Step("start"), Step("skip")
+
+
+@pytest.mark.parametrize(
+    ("overlap", "last", "before", "right"),
+    [
+        ("allow", State.ACTIVE, None, START),
+        ("skip", State.ACTIVE, None, SKIP),
+        ("skip", State.BLOCKED, State.ACTIVE, SKIP),
+        ("skip", State.FAILED, None, START),
+        ("queue", None, None, START),
+        ("queue", State.COMPLETED, None, START),
+        ("queue", State.WAITING, None, Step("hold", LAST)),
+        ("queue", State.DELAYED, State.COMPLETED, Step("hold", LAST)),
+        ("queue", State.BLOCKED, State.ACTIVE, SKIP),
+        ("queue", State.CANCELLED, State.ACTIVE, Step("hold", BEFORE)),
+        ("queue", None, State.DELAYED, Step("hold", BEFORE)),
+        ("queue", None, State.CANCELLED, START),
+    ],
+)
+def test_an_instant_goes_by_the_jobs_that_are_live(
+    overlap: Overlap, last: State | None, before: State | None, right: Step
+) -> None:
+    states = {LAST: last, BEFORE: before}
+    assert at_overlap(overlap, Tally(job=LAST, before=BEFORE), states.get) == right
+
+
+def test_a_schedule_without_a_job_starts() -> None:
+    assert at_overlap("queue", Tally(), lambda _: State.ACTIVE) == START
+
+
+def test_a_job_is_free_once_all_that_it_waits_for_are_paid() -> None:
+    edges = Edges()
+    edges.add("c", ["a", "b"])
+    edges.add("d", ["a"])
+    assert edges.parents("c") == ("a", "b")
+    assert (edges.pay("a"), edges.pay("a")) == (["d"], [])  # twice does nothing
+    assert edges.parents("c") == ("b",)
+    assert edges.pay("b") == ["c"]
+    assert len(edges) == 0
+
+
+def test_a_job_that_waits_no_more_is_not_freed() -> None:
+    edges = Edges()
+    edges.add("c", ["a", "b"])
+    edges.forget("c")
+    assert (edges.pay("a"), edges.pay("b"), len(edges)) == ([], [], 0)
