@@ -12,10 +12,18 @@ from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.waits import serving
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
-from asyncmqd.domain.job import Failure, JobSpec, Record
+from asyncmqd.domain.job import JobSpec, Record
 from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
+
+
+class Error(msgspec.Struct, frozen=True):
+    """Why the last attempt failed."""
+
+    type: str
+    message: str
+    traceback: str
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +56,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     worker: str | None
     progress: Any
     result: Any
-    error: Failure | None
+    error: Error | None
+    log: list[dict[str, Any]] | None  # the last lines of the run that failed; of lists: None
 
 
 class ExplainedJob(JobView, frozen=True, kw_only=True):
@@ -77,7 +86,8 @@ async def page(
             if offset < size and len(found) < limit:
                 found += await store.list(name, state, offset, limit - len(found))
             offset = max(0, offset - size)
-    return [job_view(record) for record in found]
+    views = [job_view(record) for record in found]
+    return [msgspec.structs.replace(view, log=None) for view in views]
 
 
 async def show(store: BaseBackend, id: str, queue: str | None = None) -> ExplainedJob:
@@ -115,7 +125,7 @@ def only(id: str, records: Sequence[Record], queue: str | None) -> Record:
 
 def job_view(record: Record) -> JobView:
     """What a store knows of a job."""
-    spec = _spec_of(record)
+    spec, failure = _spec_of(record), decode_failure(record.error)
     requested = {
         name: getattr(spec, name, None)
         for name in ("task", "args", "kwargs", "retries", "timeout", "ttl", "schedule", "unique")
@@ -138,7 +148,8 @@ def job_view(record: Record) -> JobView:
         worker=record.worker or None,
         progress=_value(record.progress),
         result=_value(record.result),
-        error=decode_failure(record.error),
+        error=Error(failure.type, failure.message, failure.traceback) if failure else None,
+        log=[*failure.log] if failure and failure.log else None,
         holder=record.holder or None,
         key=record.key or None,
         waits_for=record.waits_for or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from asyncmqd.cli.output import (
     show_fields,
     show_json,
     show_table,
+    told,
 )
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.target import with_store
@@ -113,12 +115,38 @@ def show(
     if as_json:
         show_json(job)
         return
-    fields = [(name, getattr(job, name)) for name in job.__struct_fields__]
+    fields = [(name, getattr(job, name)) for name in job.__struct_fields__ if name != "log"]
     known = [(name, value) for name, value in fields if value is not None]
     show_fields([(name, _reason(job) if name == "error" else value) for name, value in known])
     traceback = job.error.traceback if job.error else ""
     for line in traceback.splitlines():
         print(f"    {clean(line)}")
+    if job.log:
+        print("log")
+    for event in job.log or ():
+        print(indent(told(event), "    "))
+
+
+@app.command()
+def logs(
+    context: typer.Context,
+    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID", help="The job's id.")],
+    queue: QueueOption = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for further lines, until the job ends.")
+    ] = False,
+    lines: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="How many lines at most, the last.")
+    ] = 1_000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Print what a job logged and printed.
+
+    From the journal of this host, as far as you may read it, and from the job's last failure.
+    """
+    from asyncmqd.cli.job_log import print_log
+
+    print_log(context, id, queue, lines, follow=follow, as_json=as_json)
 
 
 @app.command()

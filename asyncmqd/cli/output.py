@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from asyncmqd.cli.errors import CommandError, Misuse
-from asyncmqd.domain.text import clean
+from asyncmqd.domain.text import clean, clean_lines
 
 _STYLES = {
     "active": "cyan",
@@ -27,6 +27,8 @@ _STYLES = {
     "cancelled": "dim",
     "PAUSED": "bold yellow",
 }
+_HEAD = {"timestamp", "level", "event", "queue", "worker", "job_id", "job_key", "task", "trace_id"}
+_OF_MANY_LINES = ("exception", "stack", "traceback")
 
 
 def show_json(value: Any) -> None:
@@ -83,6 +85,16 @@ def _show_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def _style(cell: str) -> str:
     return _STYLES.get("PAUSED" if cell.startswith("PAUSED ") else cell, "")
+
+
+def told(event: Mapping[str, Any]) -> str:
+    """A line of a log for people: of the job that it belongs to, nothing is repeated."""
+    rest = {key: value for key, value in event.items() if key not in _HEAD}
+    long = {key: rest.pop(key) for key in _OF_MANY_LINES if isinstance(rest.get(key), str)}
+    head = [clean(str(event.get(key, "-"))) for key in ("timestamp", "level", "event")]
+    fields = [clean(f"{key}={value}") for key, value in rest.items()]
+    line = "  ".join([head[0], f"{head[1]:<8}", head[2], *fields]).rstrip()
+    return "\n".join([line, *(clean_lines(text, "    ") for text in long.values())])
 
 
 def say(text: str) -> None:

@@ -131,6 +131,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     type: str
     message: str
     traceback: str = ""
+    log: tuple[dict[str, Any], ...] = ()  # the last lines that the run logged or printed
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from asyncmqd.domain.text import clean_json
 LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line on a stream into several entries
 _FIELD_LIMITS = (4_000, 400, 40)  # characters that a field of an overlong line keeps
 _NAMES = ("queue", "worker", "job_id", "job_key", "task", "attempt", "trace_id")
-_ESSENTIAL = ("timestamp", "level", "event", *_NAMES)
+HEAD = ("timestamp", "level", "event")
+_ESSENTIAL = (*HEAD, *_NAMES)
 _INT_LIMIT = 2**63
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
@@ -60,6 +62,12 @@ def text_of(value: object) -> str:
 def printable(value: object) -> str:
     """Any value as text that UTF-8 can carry."""
     return text_of(value).encode("utf-8", "backslashreplace").decode()
+
+
+def bounded(event: Mapping[str, Any], fields: int, limit: int) -> dict[str, Any]:
+    """The first fields of an event, of each no more than so many characters, and nothing else."""
+    first = islice(event.items(), fields)
+    return {printable(key)[:limit]: _shorten(_plain(value), limit) for key, value in first}
 
 
 def _plain(value: object) -> object:

@@ -18,7 +18,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.text import clean, clean_lines
 from asyncmqd.observe import journal
 from asyncmqd.observe.application import logger_to, take_records, take_structlog
-from asyncmqd.observe.lines import json_line
+from asyncmqd.observe.lines import HEAD, json_line
 from asyncmqd.observe.outlets import journal_outlet, outlet_of
 from asyncmqd.observe.writer import LineWriter
 
@@ -26,7 +26,6 @@ Format = Literal["auto", "json", "console"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _OF_MANY_LINES = ("exception", "stack")
 _LEVEL_NAMES = {number: name for name, number in LEVELS.items()} | {50: "critical"}
-_HEAD = ("timestamp", "level", "event")
 
 
 class HasFields(Protocol):
@@ -38,6 +37,9 @@ class HasFields(Protocol):
 
         They are on every line that its code logs or prints.
         """
+
+    def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Its code has logged or printed these lines. From any thread."""
 
 
 running_job: ContextVar[HasFields | None] = ContextVar("asyncmqd_job", default=None)
@@ -183,9 +185,14 @@ def log_lines(
     if "exc_info" in fields:
         fields = _with_traceback(fields)
     # Its own words for the level or the time do not make it a line of another one.
-    shown = {key: fields[key] for key in fields if key not in _HEAD}
+    shown = {key: fields[key] for key in fields if key not in HEAD}
     job = job or running_job.get()
-    pass_on([_event(level, text, shown) for text in texts], {} if job is None else job.fields)
+    events = [_event(level, text, shown) for text in texts]
+    if job is None:
+        pass_on(events, {})
+    else:
+        job.keep(events)
+        pass_on(events, job.fields)
 
 
 def pass_on(events: Iterable[dict[str, Any]], job: Mapping[str, Any]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import PayloadTooLarge, encode
@@ -13,13 +13,25 @@ from asyncmqd.observe.log import logger, running_job
 PROGRESS_LIMIT = 64 * 1024  # bytes
 
 
+class RunOfJob(Protocol):
+    """What a run is to the code of its job."""
+
+    def report(self, progress: bytes) -> None:
+        """Progress, encoded."""
+
+    def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Lines that the code has logged or printed. From any thread."""
+
+    def exit(self, error: BaseException) -> bool:
+        """End it by this error; False if it is over."""
+
+
 class JobContext:
     """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
 
     __slots__ = (
         "_ends",
-        "_exit",
-        "_report",
+        "_run",
         "attempt",
         "id",
         "instant",
@@ -38,8 +50,7 @@ class JobContext:
         attempt: int,
         worker: str,
         time_limit: float | None,
-        report: Callable[[bytes], None],
-        exit: Callable[[BaseException], bool] = lambda _: False,
+        run: RunOfJob,
         labels: dict[str, str] | None = None,
         instant: datetime | None = None,
     ) -> None:
@@ -50,8 +61,7 @@ class JobContext:
         self.worker = worker
         self.labels = labels  # what else its log lines have
         self.instant = instant  # of the schedule, in UTC, for which it runs; None without one
-        self._report = report
-        self._exit = exit
+        self._run = run
         self._ends = None if time_limit is None else clock.wall() + time_limit
 
     @property
@@ -93,11 +103,15 @@ class JobContext:
             raise PayloadTooLarge(
                 f"progress: expected at most {PROGRESS_LIMIT} bytes, got {len(data)}"
             )
-        self._report(data)
+        self._run.report(data)
 
     def exit(self, error: BaseException) -> bool:
         """For the process that runs the job: end it by this error; False if it is over."""
-        return self._exit(error)
+        return self._run.exit(error)
+
+    def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """See `HasFields`."""
+        self._run.keep(events)
 
 
 def current_job() -> JobContext:

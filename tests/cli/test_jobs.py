@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,71 @@ def jobs(in_store: InStore) -> None:
         await store.add("reports", [new("waiting"), new("other", "with space")])
 
     in_store(fill)
+
+
+LOG: tuple[dict[str, Any], ...] = (
+    {"timestamp": "2026-11-29T12:00:00.5Z", "level": "info", "event": "red \x1b[31m", "order": 17},
+    {
+        "timestamp": "2026-11-29T12:00:01Z",
+        "level": "error",
+        "event": "two\nlines",
+        "exception": "Traceback:\n  of it",
+        "job_id": "told",
+    },
+)
+
+
+@pytest.fixture
+def told(in_store: InStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed job whose last run said something, and one whose run was silent; no journal."""
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    async def fill(store: BaseBackend) -> None:
+        await store.add("mail", [new("told"), new("silent"), new("waits")])
+        claims = await store.claim("mail", 2, 60.0, "host/one")
+        failures = [Failure("ValueError", "x", "Traceback:\n  it", LOG), Failure("ValueError", "x")]
+        ends = [Refused(failure) for failure in failures]
+        changes = [settle(c, e, Policy(), 0.5) for c, e in zip(claims, ends, strict=True)]
+        await store.apply("mail", changes)
+
+    in_store(fill)
+
+
+@pytest.mark.usefixtures("told")
+def test_what_a_failed_run_said_is_shown(asyncmq: Operator) -> None:
+    lines = [
+        "2026-11-29T12:00:00.5Z  info      red \\x1b[31m  order=17",
+        "2026-11-29T12:00:01Z  error     two\\nlines",
+        "    Traceback:",
+        "      of it",
+    ]
+    assert asyncmq("job", "logs", "told").out.splitlines() == lines
+    out = asyncmq("job", "show", "told").out
+    assert out.splitlines()[-5:] == ["log", *(f"    {line}" for line in lines)]
+    shown = asyncmq("job", "show", "told", "--json").json
+    assert shown["log"] == [*LOG]
+    assert shown["error"] == {"type": "ValueError", "message": "x", "traceback": "Traceback:\n  it"}
+    (last,) = asyncmq("job", "logs", "told", "--lines", "1", "--json").out.splitlines()
+    assert json.loads(last) == LOG[1]
+    listed = asyncmq("job", "list", "--json").json
+    assert [job["log"] for job in listed] == [None] * 3, "a page of them would be of megabytes"
+
+
+@pytest.mark.usefixtures("told")
+def test_why_there_are_no_lines_is_said(asyncmq: Operator) -> None:
+    silent, waits = asyncmq("job", "logs", "silent"), asyncmq("job", "logs", "waits")
+    assert (silent.code, silent.out, waits.code, waits.out) == (0, "", 0, "")
+    assert "job silent is failed" in silent.err
+    assert "on the host of worker host/one: journalctl JOB_ID=silent" in silent.err
+    assert "job waits is waiting" in waits.err
+    gone = asyncmq("job", "logs", "gone")
+    assert (gone.code, gone.out) == (1, "")
+    assert "job gone: there is none of this id" in gone.err
+
+
+@pytest.mark.usefixtures("told")
+def test_who_follows_a_job_that_has_ended_waits_for_nothing(asyncmq: Operator) -> None:
+    assert asyncmq("job", "logs", "told", "--follow").out == asyncmq("job", "logs", "told").out
 
 
 def state(asyncmq: Operator, id: str) -> str:

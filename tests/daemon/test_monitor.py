@@ -92,7 +92,7 @@ async def test_a_task_that_the_job_began_is_the_job_s(told, run, watch):
     async def begun_by_the_job() -> None:
         told.wait_for("loop.blocked")
 
-    context = dict(FIELDS, id=FIELDS["job_id"], time_limit=None, report=lambda _: None)
+    context = dict(FIELDS, id=FIELDS["job_id"], time_limit=None, run=None)
     del context["job_id"]
     enter(JobContext(**context))
     await asyncio.create_task(begun_by_the_job())

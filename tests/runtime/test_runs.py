@@ -437,8 +437,8 @@ async def test_the_loop_does_not_wait_while_a_large_payload_is_decoded(
 
     places, hold, holding = {}, threading.Event(), threading.Event()
 
-    def decode_here(payload: bytes, *limits: int) -> JobSpec:
-        spec = decode_spec(payload, *limits)
+    def decode_here(payload: bytes, *limits: int, id: str) -> JobSpec:
+        spec = decode_spec(payload, *limits, id=id)
         places[spec.id] = threading.current_thread() is threading.main_thread()
         if spec.args[0] == "hold":
             holding.set()

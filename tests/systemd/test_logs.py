@@ -36,6 +36,12 @@ def test_a_job_s_lines_are_found_by_its_id(service, box, seen):
     assert len(set(ids[:1] + ids[-1:])) == 2
     assert ids[1:-1] == [None] * 4
     assert len(box.journal(f"MESSAGE_ID={ids[-1]}")) == 3
+    told = box.run("asyncmq", "--config", daemon.config, "job", "logs", "t2", "--json").stdout
+    assert [json.loads(line)["event"] for line in told.splitlines()] == said(entries)
+    followed = box.run("asyncmq", "--config", daemon.config, "job", "logs", "t2", "-f", "--json")
+    assert followed.stdout == told
+    look = ("sh", "-c", "grep -lz '^JOB_ID=t2$' /proc/[0-9]*/cmdline")
+    until(lambda: not box.run(*look, check=False).stdout)  # no journalctl is left
     seen(f"journal: journalctl JOB_ID=t2 gives {said(entries)}, and no line of t1 and t3")
 
 

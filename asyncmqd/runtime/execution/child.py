@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -166,6 +166,22 @@ def _prepare(line: _Line) -> None:
     line.send(Reply(done=True))
 
 
+class _RunElsewhere:
+    """The parent has the run: what is logged goes there as it comes."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+
+    def report(self, progress: bytes) -> None:
+        self._line.send(Reply(progress=msgspec.Raw(progress)))
+
+    def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """The parent keeps them."""
+
+    def exit(self, _error: BaseException) -> bool:
+        return False
+
+
 def _serve(line: _Line, call: Call) -> None:
     task = _find(call.spec.task)
     remaining = None if call.time_limit is None else call.time_limit - clock.wall()
@@ -177,7 +193,7 @@ def _serve(line: _Line, call: Call) -> None:
         worker=call.worker,
         time_limit=remaining,
         instant=call.spec.instant,
-        report=lambda data: line.send(Reply(progress=msgspec.Raw(data))),
+        run=_RunElsewhere(line),
         labels=call.labels,
     )
     enter(context)

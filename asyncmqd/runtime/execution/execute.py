@@ -171,8 +171,7 @@ class Execution:
             worker=claim.worker,
             time_limit=limit,
             instant=spec.instant,
-            report=run.report,
-            exit=run.exit,
+            run=run,
             labels=claim.labels,
         )
         enter(context)

@@ -15,7 +15,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
@@ -250,7 +250,7 @@ class _Child:
         try:
             child._send(hello)
             async with asyncio.timeout(_START_LIMIT):
-                ready = await child._receive({})
+                ready = await child._receive()
         except BaseException:
             await child.kill()
             raise
@@ -278,7 +278,7 @@ class _Child:
         for output in self._outputs:
             output.job = context
         try:
-            return await self._receive(context.fields, context.progress)
+            return await self._receive(context)
         finally:
             for output in self._outputs:
                 output.take()
@@ -288,16 +288,22 @@ class _Child:
         data = msgspec.json.encode(message)
         self._writer.write(_HEADER.pack(len(data)) + data)
 
-    async def _receive(
-        self, job: Mapping[str, Any], progress: Callable[[Any], None] = lambda _: None
-    ) -> Reply:
+    async def _receive(self, job: JobContext | None = None) -> Reply:
         """What ends what it was told to do; what comes before is passed on."""
         while not (reply := await self._receive_frame()).done:
             if reply.log:
-                pass_on([msgspec.json.decode(reply.log)], reply.job or job)
-            if reply.progress:
-                progress(msgspec.json.decode(reply.progress))
+                self._log_event(msgspec.json.decode(reply.log), reply.job, job)
+            if reply.progress and job is not None:
+                job.progress(msgspec.json.decode(reply.progress))
         return reply
+
+    def _log_event(
+        self, event: dict[str, Any], named: Mapping[str, Any], job: JobContext | None
+    ) -> None:
+        """A line is the present job's, unless it names another: a thread may have outlived its."""
+        if job is not None and named.get("job_id", job.id) == job.id:
+            job.keep([event])
+        pass_on([event], named or ({} if job is None else job.fields))
 
     async def _receive_frame(self) -> Reply:
         try:
@@ -318,7 +324,7 @@ class _Child:
         try:
             async with asyncio.timeout(LEAVE_LIMIT + LAST_WORDS):
                 self._writer.write_eof()
-                await self._receive({})
+                await self._receive()
         except (ChildCrashed, TimeoutError, OSError):
             pass  # it has ended, or does not
         finally:

@@ -11,8 +11,9 @@ import msgspec
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
-from asyncmqd.domain.settle import Outcome, Policy, settle
+from asyncmqd.domain.settle import Outcome, Policy, decode_failure, encode_failure, settle
 from asyncmqd.observe.observer import Observer
+from asyncmqd.observe.tail import LogTail
 from asyncmqd.runtime.execution.failures import failure_of
 from asyncmqd.runtime.execution.run import Run
 
@@ -20,15 +21,26 @@ Answer = TypeVar("Answer")
 
 
 def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
-    """`settle` by the rules of the run's task; rules that raise are told of, and done without."""
+    """`settle` by the rules of the run's task; rules that raise are told of, and done without.
+
+    An error is kept with the last lines that the run logged.
+    """
     draw = clock.draw()
     try:
-        return settle(run.claim, outcome, run.policy, draw)
+        change = settle(run.claim, outcome, run.policy, draw)
     except BaseException as error:  # noqa: BLE001 - a back-off function may raise anything
         # No closures: they would cost the jobs whose rules do not raise.
         judge = functools.partial(settle, run.claim, outcome, draw=draw)
         tell = functools.partial(observer.about, run.claim, run.task_name, "job.rules_failed")
-        return _by_default(judge, run.policy, error, tell)
+        change = _by_default(judge, run.policy, error, tell)
+    return change if run.tail is None or not change.error else _with_log(change, run.tail)
+
+
+def _with_log(change: Change, tail: LogTail) -> Change:
+    failure = decode_failure(change.error or b"")
+    assert failure is not None
+    error = encode_failure(msgspec.structs.replace(failure, log=tail.lines()))
+    return msgspec.structs.replace(change, error=error)
 
 
 def by_rules(

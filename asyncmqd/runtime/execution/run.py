@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from asyncmqd.backends.base import Held
@@ -11,11 +12,13 @@ from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.domain.settle import Policy
 from asyncmqd.domain.tasks import TaskDef
 from asyncmqd.observe.listeners import job_fields
+from asyncmqd.observe.tail import LogTail
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
 
 _NO_POLICY = Policy()
+_making_tail = threading.Lock()
 
 StopReason = Literal["timeout", "lost", "released", "exited"]
 
@@ -40,6 +43,7 @@ class Run:
         "spec",
         "started",
         "stop_reason",
+        "tail",
         "task",
         "thread_id",
     )
@@ -56,6 +60,7 @@ class Run:
         self.error: BaseException | None = None  # what its code called to an end with
         self.begun = False  # its task has made its first step
         self.ended = False  # it was handed over: what its task does from now on counts no more
+        self.tail: LogTail | None = None  # of what its code logs and prints; None: of nothing
         self.explained = False  # the log says why its claim was lost
         self.duration = 0.0  # seconds
         self.on_overstay: Callable[[Run], None] | None = None
@@ -88,6 +93,13 @@ class Run:
         """Progress of the task, encoded. From any thread."""
         if self.on_progress is not None:
             self.on_progress(self, progress)
+
+    def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Lines that its code has logged or printed. From any thread."""
+        if self.tail is None:
+            with _making_tail:
+                self.tail = self.tail or LogTail()
+        self.tail.add(events)
 
     def end(self) -> None:
         """What its task does from now on counts no more."""
