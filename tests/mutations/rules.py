@@ -50,8 +50,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/claiming/daemon_slots.py",
-        "            self.slots.daemon.want(self.slots.of_queue)\n        return reserved\n",
-        "        return reserved\n",
+        "        if not self._under_way:\n",
+        "        if True:\n",
         DAEMON_SLOTS,
     ),
     Mutation(

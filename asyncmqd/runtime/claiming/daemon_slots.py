@@ -55,11 +55,10 @@ class DaemonSlots:
         self._slots.hold(share, held)
         self.wake_next()
 
-    def want(self, share: Share, call: Callable[[], None] | None = None) -> None:
+    def want(self, share: Share, call: Callable[[], None]) -> None:
         """A queue has work for more slots than it holds; `call` when one may be there for it."""
         self._slots.want(share, wants=True)
-        if call is not None:
-            self._waiting[share] = call
+        self._waiting[share] = call
 
     def want_no_more(self, share: Share) -> None:
         """What it does not hold is for the others."""
@@ -118,9 +117,9 @@ class CappedSlots(OwnSlots):
 class CappedCapacity(Capacity):
     """Slots and tokens of a worker whose process shares its slots.
 
-    While a claim is under way, it wants more: who comes meanwhile would else get what this one is
-    about to ask for. It asks for twice as many as the last claim brought, and one: what it asks
-    for in vain nobody else can have until the reply is there.
+    What has wanted a slot goes on to want it while a claim is under way: who comes meanwhile would
+    else get what this one is about to ask for. It asks for twice as many as the last claim brought,
+    and one: what it asks for in vain nobody else can have until the reply is there.
     """
 
     slots: CappedSlots
@@ -136,7 +135,6 @@ class CappedCapacity(Capacity):
         reserved = super().reserve(min(limit, 2 * self._brought + 1))
         if reserved.number:
             self._under_way += 1
-            self.slots.daemon.want(self.slots.of_queue)
         return reserved
 
     def use(self, reserved: Reservation, started: int = 0, kept: int = 0) -> None:
