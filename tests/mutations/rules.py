@@ -50,6 +50,12 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/claiming/daemon_slots.py",
+        "return min(own, self.daemon.allowed(self.of_queue)) if own else 0",
+        "return own",
+        ("tests/simulation/test_worlds.py", "-k", "capped"),
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/daemon_slots.py",
         "        if not self._under_way:\n",
         "        if True:\n",
         DAEMON_SLOTS,

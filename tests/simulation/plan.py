@@ -79,6 +79,7 @@ class Plan:
     length: float  # seconds in which faults occur
     orders: tuple[Order, ...]
     limit: int | None = None  # jobs of a queue that run in all processes together
+    slots: int | None = None  # jobs of all queues that run in one process
     shared_rate: Rate | None = None  # of their starts, with seconds for its interval
     held: float = 0.0  # seconds that jobs of the repeatable take, one at a time
 
@@ -166,6 +167,34 @@ def draw_limited_plan(seed: int) -> Plan:
         rate = Rate(starts=rng.choice((1, 4)), interval=1.0, burst=rng.choice((1, 2, 3)))
         plan = replace(plan, shared_rate=rate)
     return replace(plan, limit=None) if kind == "rate" else plan
+
+
+def draw_capped_plan(seed: int) -> Plan:
+    """A world of processes whose queues share fewer slots than each of them could use."""
+    rng = random.Random(f"capped {seed}")
+    length = rng.uniform(4, 8)
+    queues = ("a", "b", "c")[: rng.choice((2, 3))]
+    tasks = (("quick", ()), ("sleepy", (0.3,)), ("sleepy", (2.0,)), ("slow", ()), ("flaky", (1,)))
+    orders = [
+        Order(rng.uniform(0, length), queue, *rng.choice(tasks), rng.choice((1, 3, 8)), 0.0, 5)
+        for queue in queues
+        for _ in range(rng.randint(1, 4))
+    ]
+    faults = frozenset(rng.sample(FAULTS, rng.choice((0, 1, 2))))
+    if "poison" in faults:
+        orders.append(Order(rng.uniform(0, length), rng.choice(queues), "poison", (), 1, 0.0, 5))
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((1, 2)),
+        queues=queues,
+        concurrency=rng.choice((3, 10, 20)),
+        rate=rng.choice((None, None, 3.0)),
+        every=None,
+        faults=faults,
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+        slots=len(queues) + rng.choice((0, 1, 4)),
+    )
 
 
 def draw_jumping_plan(seed: int) -> Plan:

@@ -13,6 +13,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.shared_limits import NO_LIMITS
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
 from asyncmqd.runtime.claiming.decide import LoopState
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
@@ -50,6 +51,7 @@ class Process:
         loop: SimLoop,
         skew: float = 0.0,
         on_end: Callable[[Process], None] = lambda _: None,
+        slots: int | None = None,
     ) -> None:
         self.world = server.world
         self._server = server
@@ -70,6 +72,10 @@ class Process:
         self.executing: Counter[str] = Counter()  # runs of each job, as its task sees it
         self._registry = registry
         self._queues = queues
+        self._slots: DaemonSlots | None = None
+        if slots is not None:
+            self._slots = DaemonSlots()
+            self._slots.declare(slots, {name: each.weight for name, each in queues.items()})
         self._on_end = on_end
         self._stopping = asyncio.Event()
         self._main = loop.create_task(self._live())
@@ -92,7 +98,13 @@ class Process:
         await self._reclaim(context)
         async with context:
             self.workers = [
-                Worker(name, context, options, declares=options.shared_limits != NO_LIMITS)
+                Worker(
+                    name,
+                    context,
+                    options,
+                    declares=options.shared_limits != NO_LIMITS,
+                    daemon_slots=self._slots,
+                )
                 for name, options in self._queues.items()
             ]
             running = [asyncio.create_task(worker.run()) for worker in self.workers]
@@ -139,6 +151,14 @@ class Process:
 
     # ------------------------------------------------------------------ looked at
 
+    def begin(self, id: str) -> None:
+        """A job's task was called."""
+        self.executing[id] += 1
+        if self._slots is not None:
+            running, most = self.executing.total(), self._slots.cap
+            if running > most:
+                self.loop.errors.append(f"{running} jobs run, and there are {most} slots")
+
     @property
     def crash(self) -> str:
         """An error of ours that ended it or that nobody handled; empty if there is none."""
@@ -164,6 +184,9 @@ class Process:
             found[f"{worker.queue} noted"] = loop._unacknowledged.progressed
             found[f"{worker.queue} unsure"] = loop.state is LoopState.UNSURE
             found[f"{worker.queue} slots"] = loop.capacity.slots.taken
+            if self._slots is not None:
+                share = self._slots.share(worker.queue)
+                found[f"{worker.queue} share"] = share.held or share.wants
             if loop.capacity.limiter is not None:
                 found[f"{worker.queue} tokens"] = loop.capacity.limiter._reserved
         return [f"{self.name}: {name}: {value!r}" for name, value in found.items() if value]

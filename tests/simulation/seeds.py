@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.scale import SCALE
 from tests.simulation.plan import (
     Plan,
+    draw_capped_plan,
     draw_dense_plan,
     draw_held_plan,
     draw_jumping_plan,
@@ -28,6 +29,7 @@ UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
+CAPPED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -50,6 +52,11 @@ def play_jumping(seed: int) -> Report:
 def play_limited(seed: int) -> Report:
     """One world with a limit over all processes. Raises AssertionError like the others."""
     return _play(draw_limited_plan(seed), "one_limited_seed")
+
+
+def play_capped(seed: int) -> Report:
+    """One world whose processes share slots. Raises AssertionError that tells how to play it."""
+    return _play(draw_capped_plan(seed), "one_capped_seed")
 
 
 def play_dense(seed: int) -> Report:

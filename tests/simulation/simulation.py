@@ -148,7 +148,7 @@ class Simulation:
     def _patience(self) -> float:
         """Where jobs run one after the other, as candidates do, each may add its own time."""
         plan = self.plan
-        limited = plan.limit or plan.shared_rate
+        limited = plan.limit or plan.shared_rate or plan.slots
         keyed = any(order.key for order in plan.orders)  # so that there are many jobs
         in_turn = plan.concurrency == 1 or limited or keyed or plan.faults & faults.DEADLY
         jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
@@ -170,6 +170,7 @@ class Simulation:
             self._loop(),
             skew=self.world.rng.uniform(-SKEW, SKEW),
             on_end=self._on_end,
+            slots=self.plan.slots,
         )
 
     def _options(self) -> dict[str, QueueOptions]:
@@ -182,6 +183,7 @@ class Simulation:
         return {
             queue: QueueOptions(
                 concurrency=plan.concurrency,
+                weight=1 + plan.queues.index(queue),
                 drain_timeout=DRAIN,
                 global_concurrency=plan.limit,
                 global_rate_limit=rate and rate.starts,

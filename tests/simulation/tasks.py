@@ -48,7 +48,7 @@ class Tasks:
             job, loop = current_job(), SimLoop.running()
             self.judge.runs[job.id] += 1
             self.judge.starts.append((loop.owner.name, job.queue, loop.time()))
-            loop.owner.executing[job.id] += 1
+            loop.owner.begin(job.id)
             try:
                 return await task(*args)
             finally:

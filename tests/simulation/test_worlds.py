@@ -11,6 +11,7 @@ import pytest
 
 from tests.scale import scaled
 from tests.simulation.seeds import (
+    CAPPED,
     COUNT,
     DENSE,
     HELD,
@@ -21,6 +22,7 @@ from tests.simulation.seeds import (
     SHARES,
     UNIQUE,
     play,
+    play_capped,
     play_dense,
     play_held,
     play_jumping,
@@ -71,6 +73,18 @@ def test_many_limited_seeds(seen: Callable[[str], None]) -> None:
 def test_one_limited_seed() -> None:
     """The world of SEED in the environment with a limit over all processes, or the first."""
     play_limited(int(os.environ.get("SEED", "0")))
+
+
+@pytest.mark.timeout(3_600)
+def test_many_capped_seeds(seen: Callable[[str], None]) -> None:
+    """No process runs more jobs than it has slots, and no queue is forgotten by the others."""
+    reports = [play_capped(seed) for seed in range(CAPPED)]
+    seen(f"simulation with slots that queues share: {summary(reports)}, 0 rules broken")
+
+
+def test_one_capped_seed() -> None:
+    """The world of SEED in the environment whose queues share slots, or the first."""
+    play_capped(int(os.environ.get("SEED", "0")))
 
 
 def test_a_clock_that_goes_back_and_comes_again_between_two_looks() -> None:
