@@ -12,6 +12,7 @@ import typer
 
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.cli import jobs, queues, schedules, store, streams, workers
+from asyncmqd.cli.building import command_line
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
@@ -74,9 +75,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     # Where the locale has no letter for something, an escape is better than no answer.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     answer_shells()
-    command = typer.main.get_command(app)
     try:
-        code = command.main(arguments, prog_name="asyncmq", standalone_mode=False)
+        code = command_line(app).main(arguments, prog_name="asyncmq", standalone_mode=False)
     except CommandError as error:  # a line for each problem in a configuration
         for line in str(error).splitlines() if isinstance(error, Misconfigured) else [str(error)]:
             complain(line)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from asyncmqd.cli import streams
+from asyncmqd.cli.building import command_line
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.output import say
@@ -51,7 +52,7 @@ def main() -> None:
     streams.prepare()
     answer_shells()
     try:
-        app(prog_name="asyncmqd")
+        command_line(app)(prog_name="asyncmqd")
     except SystemExit as end:
         sys.exit(streams.flushed(end.code if isinstance(end.code, int) else FAILED))
 
