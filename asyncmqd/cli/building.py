@@ -48,8 +48,8 @@ def command_line(app: typer.Typer) -> Any:
         builders[name] = partial(_one, app, info)
     for each in app.registered_groups:
         assert each.typer_instance is not None
-        builders[each.name] = partial(_named, each.typer_instance, each.name)
-    group.commands = OnDemand(builders)
+        builders[f"{each.name}"] = partial(_named, each.typer_instance, f"{each.name}")
+    group.commands = OnDemand(builders)  # type: ignore[assignment]  # nothing is put into it
     return group
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import typer
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
+from asyncmqd.cli import asyncmq as program
 from asyncmqd.cli.asyncmq import main
 from tests.contract.conftest import server as server  # noqa: PLC0414 - a fixture is found by name
 from tests.servers import USUAL, RedisServer
@@ -68,7 +68,7 @@ def store_url(
 def built_once() -> Iterator[None]:
     """A process builds its commands when it starts, which takes longer than most of them run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        patch.setattr(program, "command_line", functools.cache(program.command_line))
         yield
 
 

@@ -8,7 +8,6 @@ import importlib
 import pkgutil
 
 import structlog
-import typer
 import uvloop
 
 import asyncmqd
@@ -20,7 +19,7 @@ __all__ = ["forked", "ledger", "structlog", "uvloop"]
 for module in pkgutil.walk_packages(asyncmqd.__path__, "asyncmqd."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-typer.main.get_command = functools.cache(typer.main.get_command)
-typer.main.get_command(command_line.app)  # what all of them would build, each for itself
+command_line.command_line = functools.cache(command_line.command_line)
+command_line.command_line(command_line.app).commands["run"]  # what each would build for itself
 gc.collect()
 gc.freeze()  # a daemon collects garbage at its start, and need not walk through what it shares

@@ -1,0 +1,70 @@
+"""Commands that are built when they are named are those that typer would build at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from asyncmqd.cli import asyncmq, asyncmqd
+from asyncmqd.cli.building import command_line
+
+APPS = {"asyncmq": asyncmq.app, "asyncmqd": asyncmqd.app}
+
+
+def described(command: Any, path: tuple[str, ...], parent: Any = None) -> Iterator[tuple[Any, ...]]:
+    """All that people and shells see of a command and of those below it."""
+    context = typer.Context(command, info_name=path[-1], parent=parent)
+    options = [(type(each), each.name, each.opts, each.metavar) for each in command.params]
+    said = (command.name, command.get_short_help_str(), context.get_usage(), options)
+    settings = (command.hidden, command.deprecated, command.context_settings, command.epilog)
+    yield type(command), path, said, settings, _help(command, context)
+    for name in getattr(command, "commands", ()):
+        yield from described(command.commands[name], (*path, name), context)
+
+
+def _help(command: Any, context: typer.Context) -> str:
+    formatter = context.make_formatter()
+    if command.rich_markup_mode is None:
+        command.format_help(context, formatter)
+    return str(formatter.getvalue())
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_commands_are_those_that_typer_builds(name: str) -> None:
+    app = APPS[name]
+    built = list(described(command_line(app), (name,)))
+    assert built == list(described(typer.main.get_command(app), (name,)))
+    assert len(built) > 5
+
+
+def test_what_nobody_names_is_not_built() -> None:
+    line = command_line(asyncmq.app)
+    job = line.commands["job"].commands
+    assert "why" in job
+    assert job["show"] is job["show"]
+    assert set(job._built) == {"show"}
+    assert set(line.commands._built) == {"job"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nosuch"], "No such command 'nosuch'."),
+        (["jo"], "No such command 'jo'. Did you mean 'job'?"),
+        (["job", "sho"], "No such command 'sho'. Did you mean 'show'?"),
+        (["job"], "Usage: asyncmq job [OPTIONS] COMMAND [ARGS]..."),
+        ([], "Usage: asyncmq [OPTIONS] COMMAND [ARGS]..."),
+    ],
+)
+def test_what_is_said_of_names_that_are_none(words: list[str], expected: str) -> None:
+    program = "import sys; from asyncmqd.cli.asyncmq import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert expected in done.stdout + done.stderr
