@@ -19,6 +19,7 @@ from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.missed import Due, due
+from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.schedule import (
     Repeatable,
     UnknownZone,
@@ -28,6 +29,7 @@ from asyncmqd.domain.schedule import (
     next_instant,
 )
 from asyncmqd.domain.tally import Fired, Passed, Reason
+from asyncmqd.domain.tasks import TaskOptions
 
 if TYPE_CHECKING:
     from asyncmqd.runtime.process.context import ProcessContext
@@ -79,8 +81,12 @@ class Scheduler:
         self.declare(repeatables)
 
     def declare(self, repeatables: Sequence[Repeatable]) -> None:
-        """Have these schedules from now on; one that is left out lives on if others have it."""
-        specs = {each.key: _encoder.encode(each) for each in repeatables}
+        """Have these schedules from now on; one that is left out lives on if others have it.
+
+        The store is told the task's own priority and ttl where a schedule has none: who enqueues
+        its jobs there, as `schedule run` does, need not know the task.
+        """
+        specs = {each.key: _encoder.encode(self._with_own(each)) for each in repeatables}
         if specs != self.specs:
             self.withdrawn = (self.withdrawn | self.specs.keys()) - specs.keys()
             self._entries = {name: e for name, e in self._entries.items() if name in specs}
@@ -90,6 +96,15 @@ class Scheduler:
             self.look_again()
             self._note_due()
             self._timetable.wake()
+
+    def _with_own(self, repeatable: Repeatable) -> Repeatable:
+        task = self._registry.get(repeatable.task)
+        own = TaskOptions() if task is None else task.options
+        if repeatable.priority is None and own.priority != DEFAULT_PRIORITY:
+            repeatable = msgspec.structs.replace(repeatable, priority=own.priority)
+        if repeatable.ttl is None and own.ttl is not None:
+            repeatable = msgspec.structs.replace(repeatable, ttl=own.ttl)
+        return repeatable
 
     async def run(self) -> None:
         """Fire until cancelled; a store that fails is tried again."""

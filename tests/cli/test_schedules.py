@@ -13,6 +13,10 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.schedule import Repeatable, count_instants
 from asyncmqd.domain.tally import Passed
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.scheduler import Scheduler
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
 from tests.eventually import eventually
@@ -66,6 +70,40 @@ def test_list_names_the_next_instants(asyncmq: Operator, in_store: InStore) -> N
     instant = datetime.fromisoformat(tick["next"]).timestamp()
     assert instant % 30 == 0
     assert now < instant <= now + 60
+
+
+def test_what_the_task_says_holds_for_jobs_that_a_person_enqueues(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    """The command line does not know the task; the daemon that declares the schedule does."""
+    registry = Registry()
+    options = TaskOptions(priority=2, ttl=7_200.0)
+    registry.add(TaskDef(lambda: None, "shop.report", options))
+    own = Repeatable(task="shop.report", name="own", every=60.0, start="2020-01-01T00:00:00Z")
+    other = msgspec.structs.replace(own, name="other", priority=7, ttl=60.0)
+
+    async def declare(store: BaseBackend) -> None:
+        context = ProcessContext(store, registry=registry, observer=Observer([]))
+        async with context:
+            repeatables = (own, other)
+            serving = asyncio.create_task(Scheduler("mail", context, repeatables).run())
+
+            async def declared() -> bool:
+                return len(await store.schedules("mail")) == 2
+
+            await eventually(declared)
+            serving.cancel()
+            await asyncio.wait([serving])
+
+    in_store(declare)
+    day = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:30Z", "--yes", "--json")
+    for name, expected in (("own", (2, 7_200.0)), ("other", (7, 60.0))):
+        asyncmq("schedule", "pause", "mail", name)  # what is past is for a backfill then
+        filled = asyncmq("schedule", "backfill", name, *day).json
+        ids = [asyncmq("schedule", "run", "mail", name).out.strip(), filled["instants"][0]["job"]]
+        for id in ids:
+            job = asyncmq("job", "show", id, "--json").json
+            assert (job["priority"], job["ttl"]) == expected
 
 
 @pytest.mark.usefixtures("schedules")
