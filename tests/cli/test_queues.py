@@ -16,6 +16,7 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.serving import Load, Serving
 from asyncmqd.domain.shared_limits import SharedLimits
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
@@ -259,3 +260,23 @@ def test_wrong_usage(run: Operator, arguments: list[str], message: str) -> None:
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.count("\n") == 1
     assert message in answer.err
+
+
+def test_show_tells_what_the_queue_has_of_the_slots_of_its_daemon(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    async def serve(store: BaseBackend) -> None:
+        loads = {
+            "mail": Load(concurrency=9, running=4, weight=3, max_concurrency=12),
+            "web": Load(concurrency=9, running=1, weight=1, max_concurrency=12),
+        }
+        await store.beat("web1/a", msgspec.json.encode(Serving(queues=loads)), 60.0)
+        free = Serving(queues={"mail": Load(concurrency=9)})
+        await store.beat("web2/b", msgspec.json.encode(free), 60.0)
+
+    in_store(serve)
+    lines = asyncmq("queue", "show", "mail").out.splitlines()
+    told = [line for line in lines if line.startswith("slots of daemon")]
+    assert [line.split(maxsplit=3)[3] for line in told] == [
+        "5 of 12 used by all queues, weight 3 of 4 (web1/a)"
+    ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from asyncmqd.backends.redis.encoding import HEADER, job_args
@@ -24,6 +25,7 @@ Rows = list[list[Any]]
 
 PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
 _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
+_string = itemgetter(2)  # of a row
 _NO_HEADER = b" " * HEADER  # add.lua writes it
 
 
@@ -70,6 +72,11 @@ class Pieces:
         Raises StoreError.
         `piece` is what `of` said when the claim was sent: another one may have come back meanwhile.
         """
+        if not rows:
+            return
+        if max(map(len, map(_string, rows))) < min(PIECE, most):  # no loop of Python's for these
+            self._large.discard(queue)
+            return
         if cut := [row for row in rows if len(row[2]) == piece]:
             keys = [f"{base}job:{row[0].decode()}" for row in cut]
             whole = await self._run(*(("GETRANGE", key, 0, most - 1) for key in keys))
@@ -81,5 +88,5 @@ class Pieces:
                 row.append(size)
         if any(len(row[2]) > PIECE for row in rows):
             self._large.add(queue)
-        elif rows:
+        else:
             self._large.discard(queue)
