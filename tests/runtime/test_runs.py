@@ -21,6 +21,7 @@ from asyncmqd.domain.settle import decode_failure, replay
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.runtime.execution import execute
+from tests.eventually import LIMIT
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual
 
@@ -442,7 +443,7 @@ async def test_the_loop_does_not_wait_while_a_large_payload_is_decoded(
         places[spec.id] = threading.current_thread() is threading.main_thread()
         if spec.args[0] == "hold":
             holding.set()
-            hold.wait(30)
+            hold.wait(LIMIT)
         return spec
 
     async def size(text: str, more: str) -> int:
@@ -461,7 +462,7 @@ async def test_the_loop_does_not_wait_while_a_large_payload_is_decoded(
     async with bench.worker():
         done = await bench.ended(small, large, "bad")
         held = await bench.add("size", "hold", "x" * execute.LARGE)
-        assert await asyncio.to_thread(holding.wait, 30)
+        assert await asyncio.to_thread(holding.wait, LIMIT)
     hold.set()
     assert places == {small: True, large: False, held: False}
     assert [record.state for record in done] == [State.COMPLETED, State.COMPLETED, State.FAILED]

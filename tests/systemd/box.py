@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.daemon.harness import until
+from tests.eventually import LIMIT
 from tests.servers import die_with_parent
 
 _numbers = itertools.count(1)
@@ -259,7 +260,7 @@ class Follower:
         return [each for each in map(event_of, list(self.entries)) if holds(wanted, each)]
 
     def wait_for(
-        self, event: str, count: int = 1, limit: float = 30.0, **fields: Any
+        self, event: str, count: int = 1, limit: float = LIMIT, **fields: Any
     ) -> dict[str, Any]:
         """The `count`-th such event, as soon as it is there."""
         with self._news:

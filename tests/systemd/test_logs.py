@@ -7,6 +7,7 @@ import os
 import signal
 
 from tests.daemon.harness import until
+from tests.eventually import LIMIT
 
 JOURNALD = "systemd-journald.service"
 
@@ -113,7 +114,7 @@ def test_a_burst_is_not_dropped_by_the_journal(service, box, seen):
     daemon.start()
     lines = 5_000  # far more than the limit that the box sets: 200 in 30 s, a little more with room
     daemon.store.add("mail", "chatter", ["c"], lines, 20)
-    daemon.log.wait_for("job.completed", job_id="c")
+    daemon.log.wait_for("job.completed", job_id="c", limit=4 * LIMIT)
     assert not daemon.log.events("log.dropped")
     kept = len(box.journal("JOB_ID=c"))
     assert kept == lines + 1

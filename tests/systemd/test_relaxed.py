@@ -43,7 +43,7 @@ NEEDS = {
         f'{TREE}; {python("""import shutil; shutil.copytree("from", "to")""")}',
         f"{TREE}; mkdir to; tar cf all.tar from; tar xpf all.tar -C to",
     ],
-    "SystemCallFilter=@resources": ["renice -n 5 -p $$", "taskset -p 1 $$"],
+    "SystemCallFilter=@resources": ["renice -n 19 -p $$", "taskset -p 1 $$"],
     "SystemCallFilter=@chown": [
         "touch given; chown daemon given",
         "touch given; chgrp daemon given",

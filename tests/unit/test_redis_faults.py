@@ -193,7 +193,7 @@ async def test_connections_that_a_restart_closed_are_replaced_unseen(server, sto
 
 
 async def test_connections_are_bounded(server, opened):
-    store = opened(f"{server.tcp_url}?max_connections=3")
+    store = opened(f"{server.tcp_url}?max_connections=3&timeout=60")
     await asyncio.gather(*(store.add(f"q{n}", jobs("a")) for n in range(50)))
     with server.client() as client:
         mine = [each for each in client.client_list(_type="normal") if each["addr"][0] == "1"]
