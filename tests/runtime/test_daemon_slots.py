@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -271,6 +272,27 @@ async def test_the_limit_is_changed_while_jobs_run(bench: Bench) -> None:
         change(d, 8)
         await asyncio.sleep(21)
         assert d.running.total() == 0
+
+
+@virtual
+@pytest.mark.parametrize("seed", range(2))
+async def test_no_slot_is_lost_or_won_whenever_a_reload_comes(bench: Bench, seed: int) -> None:
+    """Claims are under way when the limit comes, changes and goes."""
+    draw = random.Random(seed)
+    bench.backend = Slow(now=store_clock)
+    async with daemon(bench, None, one={"concurrency": 5}, two={"concurrency": 9}) as d:
+        for _ in range(300):
+            change(d, draw.choice((None, 2, 3, 6, 20)))
+            if draw.random() < 0.3:
+                await d.add(draw.choice(("one", "two")), draw.choice((0.0, 0.003, 0.05)), 4)
+            await asyncio.sleep(draw.choice((0.0, 0.001, 0.003)))
+        change(d, 2)
+        await asyncio.sleep(60)
+        assert all(not each._claims.capacity.slots.taken for each in d.workers.values())
+        assert not any(d.slots.share(queue).held for queue in d.workers)
+        assert not any(each.waits for each in d.workers.values())
+        counts = await bench.backend.counts(list(d.workers))
+        assert sum(each.completed for each in counts.values()) == sum(map(len, d.started.values()))
 
 
 @virtual
