@@ -79,6 +79,8 @@ async def move_page(store: BaseBackend, verb: Verb, ids: Sequence[str], queue: s
     """Move jobs of one queue, up to a page of them."""
     if verb == "remove":
         removed = await store.remove(queue, ids)
+        if any(removed):
+            await store.recall()  # some may have been running
         return {id: None if was else _gone(id) for id, was in zip(ids, removed, strict=True)}
     outcomes: Outcomes = {}
     while ids:
@@ -93,6 +95,8 @@ async def _move_once(store: BaseBackend, verb: Verb, ids: Sequence[str], queue: 
     decided = {id: _decide(verb, id, record) for id, record in zip(ids, records, strict=True)}
     changes = [change for change in decided.values() if isinstance(change, Change)]
     answers = await store.apply(queue, changes) if changes else []
+    if any(record and record.state is State.ACTIVE for record in records) and changes:
+        await store.recall()
     outcomes: Outcomes = {id: why for id, why in decided.items() if isinstance(why, str)}
     for change, answer in zip(changes, answers, strict=True):
         if answer == "applied":

@@ -240,6 +240,8 @@ async def purge(
     while deleted < most and (page := await store.purge(queue, state, min(PAGE, most - deleted))):
         deleted += page
         advance(page)
+    if deleted and state is State.ACTIVE:
+        await store.recall()
     return deleted
 
 

@@ -13,7 +13,7 @@ import abc
 
 import msgspec
 
-from asyncmqd.backends.contract.jobs import Extender, Held, JobStore, Turn, Waited
+from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
 from asyncmqd.backends.contract.reading import Reading
 from asyncmqd.backends.contract.registry import Registry, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.contract.upkeep import PAGE, Lapsed, Outlook, Upkeep
@@ -21,6 +21,7 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 __all__ = [
     "PAGE",
+    "RECALLED",
     "BaseBackend",
     "Extender",
     "Held",

@@ -248,11 +248,16 @@ class Job(OfStore, Generic[Value_co]):
                 raise NameTaken(self.id, record.holder)
             (answer,) = await self._backend.apply(self.queue, [decide(record)])
             if answer == "applied":
+                if edge == "cancel" and record.state is State.ACTIVE:
+                    await self._backend.recall()
                 return True  # otherwise it moved between the two calls: look again
 
     async def remove(self) -> bool:
         """Delete the job in any state; False if it was gone."""
-        return (await self._backend.remove(self.queue, [self.id]))[0]
+        [was_there] = await self._backend.remove(self.queue, [self.id])
+        if was_there:
+            await self._backend.recall()  # it may have been running
+        return was_there
 
     # ------------------------------------------------------------------ without an event loop
 

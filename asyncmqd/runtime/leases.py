@@ -50,6 +50,9 @@ class Leases:
         self._on_drop = on_drop
         self._runs: dict[tuple[str, str], Run] = {}
         self._explaining: set[asyncio.Task[None]] = set()
+        self.recalled_at = -1e9  # loop time of the last `look`
+        self._look_again = False
+        self._looking: asyncio.Task[None] | None = None
         self._pulse = clock.monotonic()  # when the loop last showed that it turns
         self._loop: asyncio.AbstractEventLoop | None = None
         self._duty: Duty | None = None
@@ -63,6 +66,8 @@ class Leases:
         """Renew no more; what is still held runs out."""
         if self._duty is not None:
             await asyncio.wait([self._duty.end()])
+        if self._looking is not None:
+            self._looking.cancel()
 
     def hold(self, run: Run) -> None:
         """Renew this claim from now on."""
@@ -84,6 +89,25 @@ class Leases:
         """Extend these claims now; whether each is still held. Raises StoreError."""
         held = [Held(claim.queue, claim.id, claim.token) for claim in claims]
         return await self._backend.extend(held, self.duration)
+
+    def look(self) -> None:
+        """Some claims, of whomever, were taken from their holders: see now whether ours were."""
+        self.recalled_at = asyncio.get_running_loop().time()
+        self._look_again = True
+        if self._looking is None or self._looking.done():
+            self._looking = begin(self._look())
+
+    async def _look(self) -> None:
+        while self._look_again:
+            self._look_again = False
+            runs = list(self._runs.values())
+            if not runs:
+                return
+            try:
+                kept = await self._backend.extend([run.held for run in runs], self.duration)
+            except StoreError:
+                return  # the next renewal says it
+            self._judge(runs, kept)
 
     # ------------------------------------------------------------------ the tick
 

@@ -38,6 +38,10 @@ Waited = Mapping[str, Collection[str]]
 """Ids by queue, of jobs that somebody waits for."""
 
 
+RECALLED = "!recalled"
+"""What `wait` takes beside queues, none of which has such a name: see `JobStore.recall`."""
+
+
 class JobStore(abc.ABC):
     """What producers and workers do with jobs."""
 
@@ -114,6 +118,14 @@ class JobStore(abc.ABC):
 
         The answer names the queues to look at, and may be empty. After each (re)connection it is
         all of them, since a wake-up may have been missed. Each loop may have one call at a time.
+        """
+
+    @abc.abstractmethod
+    async def recall(self) -> None:
+        """Wake all who wait for `RECALLED`: active jobs were cancelled or removed.
+
+        Their holders learn it at the next renewal at the latest, so nothing is raised where nobody
+        can be told.
         """
 
     @abc.abstractmethod

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from asyncmqd.backends.applying import apply
-from asyncmqd.backends.base import PAGE, Held, Lapsed, Outlook, Turn, Waited
+from asyncmqd.backends.base import PAGE, RECALLED, Held, Lapsed, Outlook, Turn, Waited
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.backends.memory.registry import InMemoryRegistry
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
@@ -267,6 +267,9 @@ class InMemoryBackend(InMemoryRegistry):
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._sleepers.here().wait(set(queues), timeout)
+
+    async def recall(self) -> None:
+        self._store.wake(RECALLED)
 
     async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         return await self._ears.here().heard.wait(waited, timeout)

@@ -26,6 +26,7 @@ class Ears:
         self._link = link
         self._timeout = timeout  # seconds that it may take to open all connections
         self.name = name  # of the channel
+        self.shared: tuple[str, ...] = ()  # channels of all, which are heard as well
         self._event = asyncio.Event()
         self._ears: dict[str, Ear] = {}  # by master
         self._distrusted = False  # whether the ears lead to the wrong server
@@ -96,7 +97,7 @@ class Ears:
     async def _open(self, masters: dict[str, Callable[[], AbstractConnection]]) -> None:
         for name, make in masters.items():
             ear = self._ears[name] = Ear(make(), lambda _, message: self._note(message))
-            await ear.open(self.name)
+            await ear.open(self.name, *self.shared)
         self.refusal = ""
 
     def _note(self, message: bytes | None) -> None:

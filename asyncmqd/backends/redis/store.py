@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
@@ -10,10 +11,12 @@ import msgspec
 
 from asyncmqd.backends.base import (
     PAGE,
+    RECALLED,
     Extender,
     Held,
     Lapsed,
     Outlook,
+    StoreError,
     Turn,
     Waited,
 )
@@ -23,6 +26,7 @@ from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.leases import Renewal
 from asyncmqd.backends.redis.registry import RedisRegistry
 from asyncmqd.backends.redis.scripts import Argument, call
+from asyncmqd.backends.redis.wakeups import channel_of_recalls
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.settle import Retention
@@ -100,6 +104,10 @@ class RedisBackend(RedisRegistry):
             return []
         renewal = Renewal(self._prefix, held, lease)
         return renewal.answers(await self._run(*renewal.commands))
+
+    async def recall(self) -> None:
+        with contextlib.suppress(StoreError):
+            await self._link.ask("PUBLISH", channel_of_recalls(self._prefix), RECALLED)
 
     def extender(self) -> Extender | None:
         return self._leases

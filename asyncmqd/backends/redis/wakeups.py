@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from asyncmqd.backends.base import StoreRefused
+from asyncmqd.backends.base import RECALLED, StoreRefused
 from asyncmqd.backends.redis.ears import Ears
 from asyncmqd.backends.redis.link import Link
+from asyncmqd.domain import clock
+
+
+def channel_of_recalls(prefix: str) -> str:
+    """All who run jobs listen there. It is one for all queues, for a recall is rare."""
+    return f"{prefix}:recalled"
 
 
 class Wakeups(Ears):
     """Hears which queues may have work; after each (re)connection all of them count as woken."""
 
     def __init__(
-        self, link: Link, name: str, queue_of: Callable[[bytes], str], timeout: float
+        self, link: Link, prefix: str, queue_of: Callable[[bytes], str], timeout: float
     ) -> None:
-        super().__init__(link, name, timeout)
+        super().__init__(link, f"{prefix}:wake:{clock.nonce()}", timeout)
         self._queue_of = queue_of
         self._woken: set[str] = set()
+        self.shared = (channel_of_recalls(prefix),)
 
     @property
     def channel(self) -> str:
@@ -51,6 +58,8 @@ class Wakeups(Ears):
         return woken
 
     def _note(self, message: bytes | None) -> None:
-        if message is not None:
+        if message == RECALLED.encode():
+            self._woken.add(RECALLED)
+        elif message is not None:
             self._woken.add(self._queue_of(message))
         self._event.set()

@@ -23,10 +23,9 @@ class Way:
         def queue_of(base: bytes) -> str:
             return base.decode()[len(prefix) + 2 : -2]
 
-        nonce = clock.nonce()
-        self.wakeups = Wakeups(self.link, f"{prefix}:wake:{nonce}", queue_of, address.timeout)
+        self.wakeups = Wakeups(self.link, prefix, queue_of, address.timeout)
         self.endings = Endings(
-            self.link, f"{prefix}:ended:{nonce}", (base, queue_of), address.timeout
+            self.link, f"{prefix}:ended:{clock.nonce()}", (base, queue_of), address.timeout
         )
         self._leases = leases
         self.link.on_distrust = self._distrust

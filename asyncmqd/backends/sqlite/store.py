@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 from asyncmqd.backends.base import (
     PAGE,
+    RECALLED,
     BaseBackend,
     Extender,
     Held,
@@ -36,7 +37,7 @@ from asyncmqd.backends.sqlite.release import refuse_old
 from asyncmqd.backends.sqlite.room import check_room
 from asyncmqd.backends.sqlite.threads import Patience, ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
-from asyncmqd.backends.sqlite.wakeups import Listener
+from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
@@ -231,6 +232,9 @@ class SQLiteBackend(BaseBackend):
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         look = self._living().file.look
         return await self._listeners.here().wait(queues, timeout, look)
+
+    async def recall(self) -> None:
+        ring(self._address.path, [RECALLED])
 
     async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         look = self._living().file.look

@@ -251,7 +251,7 @@ class ClaimLoop:
             self.declaring.note(reply)
             self._note_filling(len(reply.claims) == asked)
         brought = reply.claims
-        if brought and self._loop.time() - began > self._leases.duration / 2:
+        if brought and self._may_be_lost(began):
             brought = await self._still_held(brought)
         # Not before: starts that are counted while the store is asked make room for others.
         self._runs.start(brought, reserved)
@@ -288,8 +288,15 @@ class ClaimLoop:
             self._note(decide.SHORT)
             self.scanner.wake()  # what woke us may have been a delayed job
 
+    def _may_be_lost(self, began: float) -> bool:
+        """Whether the reply took so long (a stalled store, a stopped process) that leases may be
+        over, or jobs were taken from their holders while it was under way.
+        """
+        late = self._loop.time() - began > self._leases.duration / 2
+        return late or self._leases.recalled_at >= began
+
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
-        """The reply took so long (a stalled store, a stopped process) that leases may be over."""
+        """Those of the claims that nobody has taken from us."""
         try:
             kept = await self._leases.check(claims)
         except StoreError:

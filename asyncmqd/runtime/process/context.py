@@ -71,6 +71,7 @@ class ProcessContext:
         self.leases = Leases(
             backend, lease, hang_limit, observer, self.duties, self.isolation.end_turn
         )
+        self.wakeups.on_recall = self.leases.look
 
     async def __aenter__(self) -> Self:
         self.health.begin()

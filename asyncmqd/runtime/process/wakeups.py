@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from asyncmqd.backends.base import BaseBackend
+from collections.abc import Callable
+
+from asyncmqd.backends.base import RECALLED, BaseBackend
 from asyncmqd.runtime.duties import Duty, DutyGroup
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.workers import Workers
@@ -13,7 +15,8 @@ LONGEST_WAIT = 30.0  # seconds of one call to the store
 class Wakeups:
     """One connection waits for work for all queues of a process, so that an idle one costs nothing.
 
-    A wake-up that is lost is made good by the sweep of `Recovery`.
+    A wake-up that is lost is made good by the sweep of `Recovery`. `on_recall` is called when jobs
+    were taken from their holders, or may have been while nobody listened.
     """
 
     def __init__(
@@ -23,6 +26,7 @@ class Wakeups:
         self._workers = workers
         self._health = health
         self._duties = duties
+        self.on_recall: Callable[[], None] = lambda: None
         self._listening: Duty | None = None  # from the first worker on
         workers.on_register.append(self._listen_anew)
         health.on_recovery.append(self.wake_all)
@@ -69,6 +73,9 @@ class Wakeups:
         await self._health.persistently(self._listen)
 
     async def _listen(self) -> None:
-        woken = await self._backend.wait(set(self._workers.queues), LONGEST_WAIT)
-        for queue in sorted(woken):  # in the same order at each run of a simulated world
+        woken = await self._backend.wait({*self._workers.queues, RECALLED}, LONGEST_WAIT)
+        if RECALLED in woken:
+            self.on_recall()
+        # In the same order at each run of a simulated world.
+        for queue in sorted(woken - {RECALLED}):
             self.wake(queue)
