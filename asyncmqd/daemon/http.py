@@ -15,6 +15,7 @@ from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.stale_sockets import remove_stale
 from asyncmqd.daemon.status import Readiness, Status
 from asyncmqd.domain import clock
+from asyncmqd.runtime.duties import told
 from asyncmqd.web.pages import Pages
 from asyncmqd.web.server import Server
 
@@ -37,7 +38,7 @@ class Http:
         self._observer = serving.context.observer
         self._scraper = Scraper(serving, status)
         self._answers = SharedAnswers()
-        self._server = Server(Pages(keys, self, self._tell_refusal).answer)
+        self._server = Server(Pages(keys, self, self._tell_refusal).answer, self._tell_error)
         self._path: Path | None = None
         self._told = float("-inf")
 
@@ -45,7 +46,7 @@ class Http:
         """Listen. Raises CannotStart."""
         address = address_of(self._keys.listen or "")
         if address.path is not None:
-            remove_stale(address.path, "http.listen")
+            remove_stale(address.path, "[http] listen")
         listener = _bind(address)
         self._path = address.path
         await self._server.start(listener)
@@ -63,6 +64,9 @@ class Http:
         if clock.monotonic() - self._told >= _TELL_EVERY:
             self._told = clock.monotonic()
             self._observer.event("http.refused", error=reason, address=address)
+
+    def _tell_error(self, error: Exception) -> None:
+        self._observer.event("http.failed", error=told(error), exc_info=error)
 
     # ------------------------------------------------------------------ what is asked for
 

@@ -54,6 +54,7 @@ EVENT_LEVELS = {
     "loop.resumed": "warning",
     "log.dropped": "warning",
     "traces.failing": "warning",
+    "http.failed": "error",
     "http.refused": "warning",
 }
 """Events that are not of level info."""

@@ -45,10 +45,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Server:
-    """Answers by `handle`, which must not raise."""
+    """Answers by `handle`; if that raises, by status 500, and `on_error` hears of it."""
 
-    def __init__(self, handle: Handler) -> None:
+    def __init__(self, handle: Handler, on_error: Callable[[Exception], None]) -> None:
         self._handle = handle
+        self._on_error = on_error
         self._server: asyncio.Server | None = None
         self._clients: dict[asyncio.Task[None], _Client] = {}  # the oldest first
 
@@ -103,12 +104,19 @@ class Server:
             if request is None:
                 return
             client.is_answered = True
-            response = await self._handle(request)
+            response = await self._answer(request)
             await client.send(response, head_only=request.method == "HEAD")
             client.is_answered = False
             if not client.may_go_on():
                 return
             limit = IDLE_LIMIT
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._handle(request)
+        except Exception as error:  # noqa: BLE001 - the daemon goes on, whatever is asked of it
+            self._on_error(error)
+            return Response(500, b"an error of the daemon: its log has it\n")
 
 
 class _Client:

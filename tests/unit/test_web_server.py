@@ -16,14 +16,16 @@ from tests.eventually import eventually
 
 
 async def echo(request: Request) -> Response:
+    if request.path == "/breaks":
+        raise KeyError("breaks")
     if request.path == "/never":
         await asyncio.Event().wait()
     return Response(200, f"{request.method} {request.path}".encode())
 
 
 class Served:
-    def __init__(self, server: Server, port: int) -> None:
-        self.server, self.port = server, port
+    def __init__(self, server: Server, port: int, errors: list[Exception]) -> None:
+        self.server, self.port, self.errors = server, port, errors
         self.writers: list[asyncio.StreamWriter] = []
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -42,9 +44,10 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = Server(echo)
+    errors: list[Exception] = []
+    server = Server(echo, errors.append)
+    served = Served(server, listener.getsockname()[1], errors)
     await server.start(listener)
-    served = Served(server, listener.getsockname()[1])
     yield served
     await server.stop()
     for writer in served.writers:
@@ -65,6 +68,13 @@ async def test_head_has_no_body(served: Served) -> None:
     answer = await served.exchange(b"HEAD /a HTTP/1.1\r\n" + LAST)
     assert answer.endswith(b"\r\n\r\n")
     assert b"content-length: 7" in answer.lower()
+
+
+async def test_an_error_of_ours_is_an_answer_and_is_told(served: Served) -> None:
+    both = b"GET /breaks HTTP/1.1\r\nHost: a\r\n\r\nGET /a HTTP/1.1\r\n" + LAST
+    answer = await served.exchange(both)
+    assert [part in answer for part in (b" 500 ", b"KeyError", b"GET /a")] == [True, False, True]
+    assert [type(each) for each in served.errors] == [KeyError]
 
 
 @pytest.mark.parametrize(
