@@ -60,11 +60,12 @@ Key = Annotated[
     str | None, kind_option(KEY.kind, "Whose job it is: a customer, a tenant, an account.", "KEY")
 ]
 OnConflict = Annotated[
-    Literal["existing", "replace", "push"] | None,
+    Literal["existing", "replace", "push", "again"] | None,
     kind_option(
         ON_CONFLICT.kind,
         "If --unique is held by a job that never ran: existing (leave it), replace (it gets these"
-        " arguments and options), or push (that, and it runs --delay from now on).",
+        " arguments and options), push (that, and it runs --delay from now on), or again (replace,"
+        " and if it runs, one job waits until it has ended).",
         "WHAT",
     ),
 ]

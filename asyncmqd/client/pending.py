@@ -45,7 +45,8 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     unique_for: float | None = None  # seconds after the enqueue for which the name stays taken
     key: str | None = None  # whose job it is, up to 128 characters
     # What becomes of a job that holds the name: nothing ("existing"); "replace": if it was never
-    # claimed, it gets these arguments and options; "push": and is due at now plus the delay
+    # claimed, it gets these arguments and options; "push": and is due at now plus the delay;
+    # "again": as "replace", and if it was claimed, one job is blocked until it has ended
     on_conflict: OnConflict | None = None
     push_for: float | None = None  # seconds after the first enqueue, at most; None: ten delays
 

@@ -260,8 +260,8 @@ def task(
       `unique_for`: the name stays taken so long after the enqueue, in any case.
     - `key`: whose a job is, a customer or a tenant. A parameter's name: its value as text; a
       function of the arguments: the text that it returns; None means that the job has no key.
-    - `on_conflict`: an enqueue whose name is held changes nothing ("existing"), or gives a job that
-      never ran its arguments ("replace") and its delay from now on, up to `push_for` ("push").
+    - `on_conflict`: an enqueue whose name is held changes nothing ("existing"), gives one that
+      never ran its arguments ("replace") and delay ("push"), or one that runs another ("again").
 
     Seconds may also be text like "5m" or a timedelta. The queue's configuration decides
     about options that are not given. Partials and callable objects need `name=`. Raises ValueError

@@ -17,7 +17,7 @@ ExecutorKind = Literal["thread", "process"]
 UniqueRule = bool | str | Callable[..., str | None]
 UniqueWhile = Literal["live", "waiting"]
 KeyRule = str | Callable[..., str | None]
-OnConflict = Literal["existing", "replace", "push"]
+OnConflict = Literal["existing", "replace", "push", "again"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
 

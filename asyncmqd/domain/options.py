@@ -302,7 +302,7 @@ UNIQUE_WHILE = Option(
 )
 UNIQUE_FOR = Option("unique_for", period(), "0", "Its name stays taken so long after the enqueue.")
 ON_CONFLICT = Option(
-    "on_conflict", choice("existing", "replace", "push"), "existing", "What becomes of the holder."
+    "on_conflict", choice("existing", "replace", "push", "again"), "existing", "If a name is held."
 )
 PUSH_FOR = Option("push_for", period(), "ten delays", "Pushes end so long after the first one.")
 UNIQUE_TEXT = Option("unique", printable(_LONGEST_UNIQUE))

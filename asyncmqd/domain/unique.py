@@ -180,6 +180,12 @@ def is_replaceable(place: str, started: float | None) -> bool:
     return not state_of(place).terminal and started is None
 
 
+def gets_successor(place: str, started: float | None, on_conflict: OnConflict) -> bool:
+    """Whether a job that may not be replaced has another come after it, which may be."""
+    is_live = not state_of(place).terminal
+    return on_conflict == "again" and is_live and not is_replaceable(place, started)
+
+
 def pushed_to(now: float, delay: float, created: float, push_for: float) -> float | None:
     """When a delayed job becomes due that is pushed; all in the same unit.
 

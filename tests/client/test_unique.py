@@ -10,6 +10,7 @@ import pytest
 
 from asyncmqd import Job, NameTaken, NotSerialisable, Queue, State, Task, task
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.domain.settle import Policy, Succeeded, settle
 from asyncmqd.domain.tasks import REGISTRY
 
 
@@ -232,6 +233,22 @@ async def test_a_job_that_never_ran_gets_the_newest_arguments(store: InMemoryBac
     assert (third.id, third.existed, third.replaced) == (first.id, True, False)
 
 
+async def test_a_change_during_the_run_is_seen_by_a_run_after_it(store: InMemoryBackend) -> None:
+    sync = declared("customer", store, on_conflict="again")
+    first = await sync.enqueue(1, full=False)
+    [claim] = await store.claim("default", 1, 60.0, "w")
+    second = await sync.enqueue(1, full=False)
+    assert (second.existed, second.replaced, second.id != first.id) == (False, False, True)
+    third = await sync.enqueue(1, full=True)
+    assert (third.id, third.existed, third.replaced) == (second.id, True, True)
+    assert (await second.record()).waits_for == (first.id,)
+    change = settle(claim, Succeeded(b"1"), Policy(), 0.5)
+    assert await store.apply("default", [change]) == ["applied"]
+    record = await second.record()
+    found = Job.of(record, store)
+    assert (found.id, found.kwargs, record.state) == (second.id, {"full": True}, State.WAITING)
+
+
 async def test_a_push_moves_the_time_up_to_ten_delays(store: InMemoryBackend) -> None:
     sync = declared("customer", store, on_conflict="push").options(delay="1m")
     first = await sync.enqueue(1)
@@ -249,7 +266,7 @@ def test_what_a_push_cannot_mean_is_refused(store: InMemoryBackend) -> None:
     for options, message in (
         ({}, "on_conflict: expected a delay beside 'push', got none"),
         ({"delay": 60, "ttl": 600}, "ttl: expected more than the 600 s for which the job may be"),
-        ({"on_conflict": "again"}, "expected 'existing', 'replace' or 'push', got 'again'"),
+        ({"on_conflict": "more"}, "expected 'existing', 'replace', 'push' or 'again', got 'more'"),
         ({"delay": 60, "push_for": "long"}, "push_for: expected seconds"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -34,7 +34,14 @@ from tests.contract.model import (
     Turn,
     Unpark,
 )
-from tests.contract.names import NAMES, NAMES_FOR_A_TIME, NAMES_OF_WAITING, PUSHED, REPLACED
+from tests.contract.names import (
+    FOLLOWED,
+    NAMES,
+    NAMES_FOR_A_TIME,
+    NAMES_OF_WAITING,
+    PUSHED,
+    REPLACED,
+)
 
 IDS = ("a", "b", "c", "d", "e", "f", "g")
 TASKS = ("mod.f", "mod.g")
@@ -81,7 +88,9 @@ def _named(job: NewJob) -> NewJob:
         job,
         until_claimed=job.unique in NAMES_OF_WAITING,
         unique_for=FAR if job.unique in NAMES_FOR_A_TIME else 0.0,
-        on_conflict={REPLACED: "replace", PUSHED: "push"}.get(job.unique, "existing"),
+        on_conflict={REPLACED: "replace", PUSHED: "push", FOLLOWED: "again"}.get(
+            job.unique, "existing"
+        ),
         push_for=15 * FAR,
     )
 

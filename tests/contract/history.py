@@ -9,7 +9,7 @@ from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.domain.tally import Fired
 from tests.contract import model
-from tests.contract.names import NAMES
+from tests.contract.names import FOLLOWED, NAMES
 
 SETTLED = ("state", "result", "error", "failures", "crashes", "token", "worker", "payload")
 
@@ -121,7 +121,7 @@ class History:
         taken = set(old)
         held = {each.unique: each.id for each in old.values() if each.state not in TERMINAL}
         for job, (is_new, id, _) in zip(add.jobs, first, strict=True):
-            if job.unique not in ("", *NAMES):
+            if job.unique == FOLLOWED or job.unique not in ("", *NAMES):
                 taken.update([job.id] if is_new else [])
                 continue
             free = job.id not in taken and (not job.unique or job.unique not in held)
@@ -141,7 +141,8 @@ class History:
     def _check_names(new: dict[str, Record]) -> None:
         """One live job has a name, and each job of the name says which."""
         new = {id: each for id, each in new.items() if each.unique in NAMES}
-        live = [each for each in new.values() if each.state not in TERMINAL]
+        free = {*TERMINAL, State.BLOCKED}
+        live = [each for each in new.values() if each.state not in free]
         holders = {each.unique: each.id for each in live}
         assert len(holders) == len(live), "two live jobs of one name"
         for each in new.values():
@@ -207,7 +208,8 @@ class History:
                 and not (id in decided or id in pushed)
             ):
                 assert after.state is State.DELAYED, "promoted before it was due"
-            if id in decided and before.state is not after.state is State.DELAYED:
+            came_back = before.state is State.BLOCKED  # at a time of its own
+            if id in decided and not came_back and before.state is not after.state is State.DELAYED:
                 delays = {round(delay / model.FAR) for delay in decided[id]}
                 assert after.due in delays, "due at another time"
 

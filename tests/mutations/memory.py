@@ -70,7 +70,7 @@ MEMORY = mutations(
         _row("known.until > now or ", "", "unique"),
         _row(" or not row.until_claimed)", ")", "unique"),
         _row("(job.priority, row.order[1])", "(job.priority, self._queue.next())", "replace"),
-        _row('elif job.on_conflict == "push":', "else:", "replace"),
+        _row(' and job.on_conflict == "push":', ":", "replace"),
         _row("row.payload, row.priority = job.payload,", "row.priority =", "replace"),
         _registry("known.last >= instant", "known.last > instant", "schedules"),
         _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
@@ -83,8 +83,14 @@ MEMORY = mutations(
             "tests/unit/test_overlap.py",
         ),
         _row(
-            "        row.created = self._now\n        if row.rank", "        if row.rank", "blocked"
+            "        row.created = self._now\n        self._queue.inherit",
+            "        self._queue.inherit",
+            "blocked",
         ),
+        _row("        self._queue.inherit_name(row)\n", "", "successors"),
+        _row("if job.unique and not after:", "if job.unique:", "successors"),
+        _row("if self._queue.rows[id].unique == job.unique:", "if False:", "successors"),
+        _row("self.holder(row.unique, math.inf):", "self.holder(row.unique, 0.0):", "successors"),
         _row("        if row.rank > self._now:\n", "        if False:\n", "blocked"),
         _row("        self.edges.forget(row.id)\n        del", "        del", "blocked"),
         _row(

@@ -131,6 +131,12 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/domain/unique.py",
+        'on_conflict == "again" and is_live',
+        'on_conflict == "again"',
+        ("tests/contract/test_successors.py", "-k", "memory"),
+    ),
+    Mutation(
+        "asyncmqd/domain/unique.py",
         " and started is None",
         "",
         REPLACE,

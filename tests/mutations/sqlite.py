@@ -24,7 +24,7 @@ SQLITE = mutations(
         ("moves.py", "merged(new[holder], job)", "new[holder]", "replace"),
         ("moves.py", 'any(each.outcome != "existed"', "any(each.is_new", "replace"),
         ("rows.py", "            row.rank = job.priority\n", "            pass\n", "replace"),
-        ("rows.py", 'elif job.on_conflict == "push":', "else:", "replace"),
+        ("rows.py", ' and job.on_conflict == "push":', ":", "replace"),
         (
             "rows.py",
             "        if row.large_size:\n            self",
@@ -201,6 +201,11 @@ WHERE queue = :queue AND place = :place
             "\n    def has",
             "blocked",
         ),
+        ("rows.py", "            self.names.inherit(name, row.id)\n", "", "successors"),
+        ("rows.py", "            self.moved[row.id] = row\n", "", "successors"),
+        ("moves.py", " and job.id not in blocked]", "]", "successors"),
+        ("moves.py", "    if known is not None:\n", "    if False:\n", "successors"),
+        ("moves.py", "        if id in new and new", "        if False and new", "successors"),
         ("rows.py", "        self._loaded.update(found)\n", "", "blocked"),
         ("standing.py", "passed.last != found[0]", "False", "schedules"),
         (

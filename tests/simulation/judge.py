@@ -163,7 +163,7 @@ class Judge:
             right = self._right_addition(queue, job)
             check(each == right, "added as", each, "instead of", right, job)
             if each.is_new:
-                self._file(queue, job)
+                self._file(queue, job, self._holder(queue, job.unique))
             elif each.outcome == "replaced":
                 self._replace(self.history.lives[queue, each.id], job)
 
@@ -174,6 +174,13 @@ class Judge:
         if not holder:
             return Added(job.id, "new")
         life = self.history.lives.get((queue, holder))
+        if job.on_conflict == "again" and life and life.claimed and not life.state.terminal:
+            after = [
+                id
+                for (name, id), other in self.history.lives.items()
+                if (name, other.place, other.after) == (queue, BLOCKED, holder)
+            ]
+            return Added(after[0], "replaced") if after else Added(job.id, "new")
         keeps = life is None or life.state.terminal or life.claimed or job.on_conflict == "existing"
         return Added(holder, "existed" if keeps else "replaced")
 
@@ -222,7 +229,7 @@ class Judge:
         )
         self._place(life, place)
         self.history.live.add((queue, job.id))
-        if job.unique:
+        if job.unique and not after:
             self.history.names[queue, job.unique] = (job.id, until)
 
     def _saw_turn(
@@ -388,8 +395,10 @@ class Judge:
 
     def _unblock(self, queue: str, parent: str) -> None:
         """What waited for a job that has ended comes back in the same step."""
-        for (name, _), life in self.history.lives.items():
+        for (name, id), life in self.history.lives.items():
             if name == queue and life.place == BLOCKED and life.after == parent:
+                if life.unique:  # the holder is the one that has ended
+                    self.history.names[queue, life.unique] = (id, 0.0)
                 self._place(life, DELAYED if life.due > self.clock else WAITING)
                 self.edges["unblock"] += 1
 

@@ -286,6 +286,16 @@ def draw_unique_plan(seed: int) -> Plan:
     )
 
 
+def draw_followed_plan(seed: int) -> Plan:
+    """The same where a job of a name that runs has a successor instead."""
+    plan = draw_unique_plan(seed)
+    orders = [
+        replace(order, on_conflict="again") if order.on_conflict == "replace" else order
+        for order in plan.orders
+    ]
+    return replace(plan, orders=tuple(orders))
+
+
 def draw_held_plan(seed: int) -> Plan:
     """A schedule whose jobs must not overlap, while those that run them are lost or stand still."""
     rng = random.Random(f"held {seed}")

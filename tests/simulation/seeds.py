@@ -11,6 +11,7 @@ from tests.simulation.plan import (
     Plan,
     draw_capped_plan,
     draw_dense_plan,
+    draw_followed_plan,
     draw_held_plan,
     draw_jumping_plan,
     draw_keyed_plan,
@@ -26,6 +27,7 @@ POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
@@ -72,6 +74,11 @@ def play_unique(seed: int) -> Report:
 def play_keyed(seed: int) -> Report:
     """One world of jobs with keys. Raises AssertionError that tells how to play it again."""
     return _play(draw_keyed_plan(seed), "one_keyed_seed")
+
+
+def play_followed(seed: int) -> Report:
+    """One world of names whose jobs have successors. Raises AssertionError like the others."""
+    return _play(draw_followed_plan(seed), "one_followed_seed")
 
 
 def play_held(seed: int) -> Report:

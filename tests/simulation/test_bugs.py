@@ -39,6 +39,7 @@ from tests.scale import SCALE
 from tests.simulation.seeds import (
     play,
     play_dense,
+    play_followed,
     play_held,
     play_jumping,
     play_keyed,
@@ -316,6 +317,16 @@ def blocked_for_ever(patch: Patch) -> None:
     patch.setattr(Edges, "pay", lambda *_: [])
 
 
+def name_not_inherited(patch: Patch) -> None:
+    """A successor does not get the name of the job that it followed."""
+    patch.setattr(Queue, "inherit_name", lambda *_: None)
+
+
+def several_successors(patch: Patch) -> None:
+    """A job that runs has another successor for each new one of its name."""
+    patch.setattr(Edges, "children", lambda *_: [])
+
+
 # Each with the first world that catches it on that Python: what runs first differs between versions
 # of asyncio. `make faults` finds these worlds anew, and counts them all.
 SEEDS_OF = (3, 11)
@@ -343,6 +354,8 @@ BUGS = {
     name_forgotten_with_its_job: 0,
     replaced_without_the_payload: 0,
     claimed_and_replaced: 0,
+    name_not_inherited: 3,
+    several_successors: 0,
     job_of_a_schedule_not_held: 0,
     two_held_back: 0,
     blocked_for_ever: 0,
@@ -367,6 +380,8 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     replaced_without_the_payload: play_unique,
     claimed_and_replaced: play_unique,
     name_forgotten_with_its_job: play_unique,
+    name_not_inherited: play_followed,
+    several_successors: play_followed,
     job_of_a_schedule_not_held: play_held,
     two_held_back: play_held,
     blocked_for_ever: play_held,

@@ -14,6 +14,7 @@ from tests.simulation.seeds import (
     CAPPED,
     COUNT,
     DENSE,
+    FOLLOWED,
     HELD,
     JUMPING,
     KEYED,
@@ -24,6 +25,7 @@ from tests.simulation.seeds import (
     play,
     play_capped,
     play_dense,
+    play_followed,
     play_held,
     play_jumping,
     play_keyed,
@@ -124,6 +126,20 @@ def test_many_held_seeds(seen: Callable[[str], None]) -> None:
     held = sum(report.edges.get("hold", 0) for report in reports)
     assert held, "no job was held back in any of these worlds"
     seen(f"simulation of jobs held back: {summary(reports)}, {held} held back, 0 began too early")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_followed_seeds(seen: Callable[[str], None]) -> None:
+    """The newest arguments run, in one successor of the job that runs."""
+    reports = [play_followed(seed) for seed in range(FOLLOWED)]
+    followed = sum(report.edges.get("unblock", 0) for report in reports)
+    assert followed, "no job followed another in any of these worlds"
+    seen(f"simulation of successors: {summary(reports)}, {followed} followed another")
+
+
+def test_one_followed_seed() -> None:
+    """The world of successors of SEED in the environment, or the first."""
+    play_followed(int(os.environ.get("SEED", "0")))
 
 
 def test_one_held_seed() -> None:

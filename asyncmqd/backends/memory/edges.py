@@ -18,6 +18,9 @@ class Edges:
     def parents(self, child: str) -> tuple[str, ...]:
         return tuple(sorted(self._parents.get(child, ())))
 
+    def children(self, parent: str) -> list[str]:
+        return [*self._children.get(parent, ())]
+
     def add(self, child: str, parents: Collection[str]) -> None:
         self._parents[child] = set(parents)
         for parent in parents:

@@ -17,7 +17,7 @@ from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import KEYED, State, parked_place, state_of
-from asyncmqd.domain.unique import is_replaceable, pushed_to
+from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
 
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
@@ -133,6 +133,12 @@ class Queue:
             until = max(until, known.until)
         self.names[row.unique] = Name(row.id, until)
 
+    def inherit_name(self, row: Row) -> None:
+        """What it waited for has ended: its name is its own, if no live job has it."""
+        known = self.names.get(row.unique)
+        if row.unique and not self.holder(row.unique, math.inf):
+            self.names[row.unique] = Name(row.id, 0.0 if known is None else known.until)
+
     def delete(self, row: Row, now: float = math.inf) -> None:
         """Delete a job. Its unique name stays taken if it is for longer than `now`."""
         self.leave_ghost(row)
@@ -182,6 +188,10 @@ class Jobs:
             return Added(job.id, "existed")
         if job.unique and (holder := self._queue.holder(job.unique, self._now)):
             return self._met(holder, job)
+        self._file(job, after)
+        return Added(job.id, "new")
+
+    def _file(self, job: NewJob, after: Collection[str]) -> None:
         row = Row(
             id=job.id,
             payload=job.payload,
@@ -192,7 +202,7 @@ class Jobs:
             key=job.key,
         )
         self._queue.rows[job.id] = row
-        if job.unique:
+        if job.unique and not after:
             self._queue.take_name(row, self._now + job.unique_for if job.unique_for else 0.0)
         if after:
             self.move_in_time(row, State.BLOCKED, job.delay)
@@ -201,21 +211,34 @@ class Jobs:
             self.move_in_time(row, State.DELAYED, job.delay)
         else:
             self.move_to_tail(row)
-        return Added(job.id, "new")
 
     def _met(self, holder: str, job: NewJob) -> Added:
         """A new job whose name is held."""
         row = self._queue.rows.get(holder)
         if job.on_conflict == "existing" or row is None:
             return Added(holder, "existed")
+        if gets_successor(row.place, row.started, job.on_conflict):
+            return self._succeed(row, job)
         if not is_replaceable(row.place, row.started):
             return Added(holder, "existed")
-        row.payload, row.priority = job.payload, job.priority
-        if row.place != State.DELAYED:
-            self._queue.move(row, State.WAITING, (job.priority, row.order[1]))
-        elif job.on_conflict == "push":
-            self._push(row, pushed_to(self._now, job.delay, row.created, job.push_for))
+        self._replace(row, job)
         return Added(holder, "replaced")
+
+    def _succeed(self, holder: Row, job: NewJob) -> Added:
+        """A job that runs has one successor at most, which holds no name yet."""
+        for id in self._queue.edges.children(holder.id):
+            if self._queue.rows[id].unique == job.unique:
+                self._replace(self._queue.rows[id], job)
+                return Added(id, "replaced")
+        self._file(job, [holder.id])
+        return Added(job.id, "new")
+
+    def _replace(self, row: Row, job: NewJob) -> None:
+        row.payload, row.priority = job.payload, job.priority
+        if state_of(row.place) is State.WAITING:
+            self._queue.move(row, State.WAITING, (job.priority, row.order[1]))
+        elif row.place == State.DELAYED and job.on_conflict == "push":
+            self._push(row, pushed_to(self._now, job.delay, row.created, job.push_for))
 
     def _push(self, row: Row, due: float | None) -> None:
         if due is None:
@@ -236,6 +259,7 @@ class Jobs:
 
     def _unblock(self, row: Row) -> None:
         row.created = self._now
+        self._queue.inherit_name(row)
         if row.rank > self._now:
             self._queue.move(row, State.DELAYED, (row.rank, self._queue.next()))
         else:

@@ -1,4 +1,29 @@
 -- What the end of a job means for those that wait for it, and for one that was blocked itself.
+local came_back = {}  -- place and score of the jobs that are blocked no more, by id
+
+-- It waits for nothing any more.
+local function forget_parents(id)
+  for _, parent in ipairs(redis.call('SMEMBERS', base .. 'parents:' .. id)) do
+    redis.call('ZREM', base .. 'children:' .. parent, id)
+  end
+  redis.call('DEL', base .. 'parents:' .. id)
+end
+
+local function unblock(id)
+  local due = tonumber(redis.call('ZSCORE', base .. BLOCKED, id) or nil)
+  if not due then
+    return
+  end
+  redis.pcall('SETRANGE', base .. 'job:' .. id, 0, string.format('%016d', clock()))
+  inherit_name(id)
+  local place, score = DELAYED, due
+  if due <= clock() then
+    place, score = WAITING, tail(id)
+  end
+  leave(BLOCKED, id)
+  enter(place, score, id)
+  came_back[id] = {redis.call('ZSCORE', base .. 'keyed', id) and 'keyed' or place, score}
+end
 
 -- A job has ended, or is deleted: what waited for it alone comes back.
 local function pay(parent)

@@ -37,6 +37,14 @@ local function has_names()
   return redis.call('EXISTS', base .. 'named') == 1
 end
 
+-- What a job waited for has ended: its name is its own, if no live job has it.
+local function inherit_name(id)
+  local name = name_of(id)
+  if name and not holds(redis.call('HGET', base .. 'names', name) or '') then
+    redis.call('HSET', base .. 'names', name, id)
+  end
+end
+
 -- A job that comes back takes its name again, if no other holds it.
 local function retake_name(id)
   local name = name_of(id)

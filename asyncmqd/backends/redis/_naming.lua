@@ -12,10 +12,14 @@ local function forget_overdue_names()
   end
 end
 
--- Give a new job its name. `time`: for so many microseconds it is taken in any case.
-local function take_name(id, name, until_claimed, time)
-  redis.call('HSET', base .. 'names', name, id)
+-- Give a new job its name. `time`: for so many microseconds it is taken in any case. One that comes
+-- after its holder gets it later.
+local function take_name(id, name, until_claimed, time, after)
   redis.call('HSET', base .. 'named', id, until_claimed and name .. 'w' or name)
+  if after then
+    return
+  end
+  redis.call('HSET', base .. 'names', name, id)
   if time > 0 then
     forget_overdue_names()
     redis.call('ZADD', base .. 'reserved', clock() + time, name)

@@ -12,9 +12,8 @@ end
 
 -- Whether that was done. `at`: where the new job stands in ARGV, behind the waiting and the delayed place.
 local function replace(holder, mark, at, push, push_for)
-  local run = read_runs({holder})[1]
-  if not is_live(holder) or run and run[STARTED] > 0 then
-    return false -- who has been claimed keeps what the run has seen
+  if not is_live(holder) or not is_replaceable(holder) then
+    return false
   end
   local key, part = base .. 'job:' .. holder, base .. mark .. ARGV[at]
   local created, sent_ahead = redis.call('GETRANGE', key, 0, 15), mark ~= '' and ARGV[at + 3] == mark

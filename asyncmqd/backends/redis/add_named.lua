@@ -1,7 +1,7 @@
 -- Add jobs of a call in which some have unique names or keys, and wake one waiting instance: one job
 -- that has a name, unless a live job has it already, or a page of those that have none. One script for
 -- both keeps them in order if the server has to be taught it.
--- needs: _runs _laning _lanes _lines _lane_moves _keys _large _add _names _naming _wake _replace
+-- needs: _runs _laning _lanes _lines _lane_moves _keys _blocked _large _add _names _naming _wake _successors _replace
 -- KEYS: the base of the queue; the set of all queues, but not in a cluster, where it has another slot
 -- ARGV: name of the queue, mark of payloads that were sent ahead, the unique name or '', whether it is
 --       held until the claim only (0, 1), microseconds for which it is taken in any case, what becomes
@@ -12,6 +12,10 @@
 local mark, name, keys, id = ARGV[2], ARGV[3], ARGV[8], ARGV[11]
 local is_known = name ~= '' and redis.call('EXISTS', base .. 'job:' .. id) == 1
 local known = name ~= '' and (is_known and id or holder_of(name))
+local after
+if known and not is_known and ARGV[6] == 'again' and is_live(known) and not is_replaceable(known) then
+  after, known = known, successor_of(known, name)
+end
 if known then
   if not is_known and ARGV[6] ~= 'existing'
     and replace(known, mark, 11, ARGV[6] == 'push', tonumber(ARGV[7])) then
@@ -25,7 +29,7 @@ end
 if #KEYS == 3 then
   redis.call('SADD', KEYS[2], ARGV[1])
 end
-local answers = add(9, mark, keys ~= '' and cmsgpack.unpack(keys))
+local answers = add(9, mark, keys ~= '' and cmsgpack.unpack(keys), after)
 for _, answer in ipairs(answers) do
   if answer == 1 then
     wake()
@@ -33,7 +37,7 @@ for _, answer in ipairs(answers) do
   end
 end
 if name ~= '' then
-  take_name(id, name, ARGV[4] == '1', tonumber(ARGV[5]))
+  take_name(id, name, ARGV[4] == '1', tonumber(ARGV[5]), after)
   answers = {id, 1}
 end
 answers[#answers + 1] = unheard

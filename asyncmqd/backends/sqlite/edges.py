@@ -25,6 +25,11 @@ class Edges:
         self._tx.executemany(_SQL["add_edge"], rows)
         self.any = True
 
+    def successor(self, parent: str, name: str) -> str | None:
+        """The job of that unique name that waits for another, if there is one."""
+        found = self._tx.execute(_SQL["successor"], (self._queue, parent, name)).fetchone()
+        return found[0] if found else None
+
     def forget(self, children: Iterable[str]) -> None:
         """They wait for nothing any more."""
         self._tx.execute(_SQL["forget_edges"], (self._queue, array(children)))

@@ -8,7 +8,7 @@ works on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from asyncmqd.backends import applying
@@ -22,6 +22,7 @@ from asyncmqd.backends.sqlite.rows import (
     COUNTED,
     DELAYED,
     EXPIRY,
+    NOTHING,
     WAITING,
     Jobs,
     Row,
@@ -40,33 +41,44 @@ _ENDED = frozenset(map(str, TERMINAL))
 
 
 def add(
-    tx: Transaction, queue: str, jobs: Sequence[NewJob], after: Sequence[str] = ()
+    tx: Transaction,
+    queue: str,
+    jobs: Sequence[NewJob],
+    after: Mapping[str, Sequence[str]] = NOTHING,
 ) -> list[Added]:
-    """See `BaseBackend.add`. New jobs are blocked until all of `after` have ended."""
+    """See `BaseBackend.add`. Jobs in `after` are blocked until all that it names have ended."""
     known = known_ids(tx, queue, jobs)
     rows = Jobs(tx, queue)
     held = rows.names.holders(job.unique for job in jobs if job.unique)
     added: list[Added] = []
     new: dict[str, NewJob] = {}
+    blocked = dict(after)
     for job in jobs:
         if job.id in known:
             added.append(Added(job.id, "existed"))
         elif job.unique in held:
-            added.append(_met(rows, new, held[job.unique], job))
+            added.append(_met(rows, new, blocked, held[job.unique], job))
         else:
             added.append(Added(job.id, "new"))
-            known.add(job.id)
             new[job.id] = job
             if job.unique:
                 held[job.unique] = job.id
-    _file(tx, rows, list(new.values()), after)
+        if job.id in new:
+            known.add(job.id)
+    _file(tx, rows, list(new.values()), blocked)
     tx.forget_idle_lanes(queue)
     if any(each.outcome != "existed" for each in added):
         tx.woken.add(queue)
     return added
 
 
-def _met(rows: Jobs, new: dict[str, NewJob], holder: str, job: NewJob) -> Added:
+def _met(
+    rows: Jobs,
+    new: dict[str, NewJob],
+    blocked: dict[str, Sequence[str]],
+    holder: str,
+    job: NewJob,
+) -> Added:
     """A job whose name is held, perhaps by a new one of the same call."""
     if job.on_conflict == "existing":
         return Added(holder, "existed")
@@ -76,16 +88,40 @@ def _met(rows: Jobs, new: dict[str, NewJob], holder: str, job: NewJob) -> Added:
         new[holder] = merged(new[holder], job)
         return Added(holder, "replaced")
     row = rows.load([holder]).get(holder)
+    if row is not None and rows.gets_successor(row, job):
+        return _succeed(rows, new, blocked, holder, job)
     if row is None or not rows.replace(row, job):
         return Added(holder, "existed")
     return Added(holder, "replaced")
 
 
-def _file(tx: Transaction, rows: Jobs, jobs: Sequence[NewJob], after: Sequence[str]) -> None:
+def _succeed(
+    rows: Jobs,
+    new: dict[str, NewJob],
+    blocked: dict[str, Sequence[str]],
+    holder: str,
+    job: NewJob,
+) -> Added:
+    """A job that runs has one successor at most, which holds no name yet."""
+    for id in blocked:
+        if id in new and new[id].unique == job.unique:
+            new[id] = merged(new[id], job)
+            return Added(id, "replaced")
+    known = rows.edges.successor(holder, job.unique)
+    if known is not None:
+        rows.replace(rows.load([known])[known], job)
+        return Added(known, "replaced")
+    new[job.id], blocked[job.id] = job, [holder]
+    return Added(job.id, "new")
+
+
+def _file(
+    tx: Transaction, rows: Jobs, jobs: Sequence[NewJob], blocked: dict[str, Sequence[str]]
+) -> None:
     if not jobs:
         return
-    rows.add(jobs, after)
-    named = [job for job in jobs if job.unique]
+    rows.add(jobs, blocked)
+    named = [job for job in jobs if job.unique and job.id not in blocked]
     if any(job.unique_for for job in named):
         rows.names.forget_overdue()
     for job in named:

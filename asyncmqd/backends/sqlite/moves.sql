@@ -63,6 +63,17 @@ ON CONFLICT (queue, name) DO UPDATE SET
     id = excluded.id, since = excluded.since, until = excluded.until
 WHERE names.id <> excluded.id;
 
+-- name: inherit_name
+-- queue, name, id, now: it stays taken for as long as it was
+INSERT INTO names (queue, name, id, since, until) VALUES (?, ?, ?, ?, 0)
+ON CONFLICT (queue, name) DO UPDATE SET id = excluded.id;
+
+-- name: successor
+-- queue, id, unique name: of the jobs that wait for that one
+SELECT edges.child FROM edges CROSS JOIN jobs
+    ON jobs.queue = edges.queue AND jobs.id = edges.child
+WHERE edges.queue = ? AND edges.parent = ? AND jobs.unique_name = ?;
+
 -- name: forget_names
 -- JSON array of numbers of jobs, a date: names that are taken for longer stay
 DELETE FROM names WHERE until <= :time AND (queue, name, id) IN (

@@ -12,6 +12,7 @@ from asyncmqd.domain.states import State
 
 _SQL = queries.load("moves.sql")
 _ACTIVE = str(State.ACTIVE)
+_NEVER = 2**62  # a date after all others: then no name is taken for a time
 
 
 class Names:
@@ -41,6 +42,13 @@ class Names:
         view = self._view
         asked = {"names": wanted, "queue": self._queue, "time": view.time, "active": _ACTIVE}
         return dict(view.execute(_SQL["holders"], asked).fetchall())
+
+    def inherit(self, name: str, id: str) -> None:
+        """What a job waited for has ended: its name is its own, if no live job has it."""
+        asked = {"names": array([name]), "queue": self._queue, "active": _ACTIVE}
+        if not self._view.execute(_SQL["holders"], {**asked, "time": _NEVER}).fetchall():
+            values = self._queue, name, id, self._view.time
+            self._view.execute(_SQL["inherit_name"], values)
 
     def take(self, name: str, id: str, until: int = 0) -> None:
         """Nobody else holds it. `until` is a date: until then it is taken in any case."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 
 import msgspec
@@ -17,7 +17,7 @@ from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import KEYED, State
-from asyncmqd.domain.unique import is_replaceable, pushed_to
+from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
 
 _SQL = queries.load("moves.sql")
 
@@ -27,6 +27,7 @@ needs no other layout, since each row tells where its payload is."""
 
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
+NOTHING: Mapping[str, Sequence[str]] = {}
 _FOR_EVER = 2**62  # a rank that none exceeds
 
 # Plain text: the enumeration's members would pass through the adapters of sqlite3, row by row.
@@ -126,23 +127,23 @@ class Jobs:
         rows = self._tx.execute(_SQL["rows_kept"], (self._queue, line, begin, end, limit))
         return [Kept(*row) for row in rows.fetchall()]
 
-    def add(self, jobs: Sequence[NewJob], after: Sequence[str] = ()) -> None:
+    def add(self, jobs: Sequence[NewJob], after: Mapping[str, Sequence[str]] = NOTHING) -> None:
         """File new jobs. A large payload stands apart, where no move of its job copies it.
 
-        They are blocked until all of `after` have ended.
+        Those that are in `after` are blocked until all that it names have ended.
         """
         first = self._tx.next(len(jobs))
-        rows = [self._new(job, seq, blocked=bool(after)) for seq, job in enumerate(jobs, first)]
+        rows = [self._new(job, seq, job.id in after) for seq, job in enumerate(jobs, first)]
         for place, count in Counter(map(_place_of, rows)).items():
             self._tx.count(self._queue, str(place), count)
         self._tx.executemany(_SQL["insert"], rows)
         large = [(job.payload, self._queue, job.id) for job in jobs if len(job.payload) > LARGE]
         if large:
             self._tx.executemany(_SQL["insert_large"], large)
-        for job in jobs if after else ():
-            self.edges.add(job.id, after)
+        for id, parents in after.items():
+            self.edges.add(id, parents)
 
-    def _new(self, job: NewJob, seq: int, *, blocked: bool) -> tuple[object, ...]:
+    def _new(self, job: NewJob, seq: int, blocked: bool) -> tuple[object, ...]:
         place, rank = WAITING, job.priority
         if blocked or job.delay > 0:
             rank = self._tx.time + micros(max(job.delay, 0))
@@ -165,9 +166,9 @@ class Jobs:
             lanes.leave(row.key, row.priority)
             lanes.enter(row.key, job.priority)
         row.priority = job.priority
-        if row.place != DELAYED:
+        if row.place in {WAITING, KEYED}:
             row.rank = job.priority
-        elif job.on_conflict == "push":
+        elif row.place == DELAYED and job.on_conflict == "push":
             delay, most = micros(job.delay), micros(job.push_for)
             self._push(row, pushed_to(self._tx.time, delay, created, most))
         payload, large = _parts(job.payload)
@@ -179,6 +180,11 @@ class Jobs:
         if large:
             self._tx.execute(_SQL["insert_large"], (job.payload, self._queue, row.id))
         return True
+
+    def gets_successor(self, row: Row, job: NewJob) -> bool:
+        """See `domain.unique`."""
+        _, started = self._tx.execute(_SQL["dates"], (row.number,)).fetchone()
+        return gets_successor(row.place, started, job.on_conflict)
 
     def _push(self, row: Row, due: float | None) -> None:
         if due is None:
@@ -259,6 +265,7 @@ class Jobs:
 
     def settle_edges(self, row: Row) -> None:
         if self.edges.any:
+            self.moved[row.id] = row
             self.edges.forget([row.id])
             self._pay(row.id)
 
@@ -273,6 +280,10 @@ class Jobs:
 
     def _unblock(self, row: Row) -> None:
         row.created = self._tx.time
+        name = self.names.of(row.number)
+        if name is not None:
+            self.save_moved()  # what it waited for has ended by a change before this one
+            self.names.inherit(name, row.id)
         if row.rank > self._tx.time:
             self.move(row, DELAYED, row.rank, self._tx.next())
         else:

@@ -98,7 +98,7 @@ def fire(
     tx.execute(_SQL["fire"], {**one, "tally": msgspec.json.encode(tally)})
     if job is None:
         return Fired.SKIPPED
-    moves.add(tx, queue, [job], [*filter(None, [step.after])])
+    moves.add(tx, queue, [job], {job.id: [step.after]} if step.after else {})
     return Fired.YES
 
 
