@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncmqd.config.http import Address, address_of
 from asyncmqd.config.http import Http as Keys
 from asyncmqd.daemon.answers import SharedAnswers
+from asyncmqd.daemon.control import Commands, Refused
 from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.scrape import Scraper
 from asyncmqd.daemon.serving import Serving
@@ -16,7 +17,7 @@ from asyncmqd.daemon.stale_sockets import remove_stale
 from asyncmqd.daemon.status import Readiness, Status
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import told
-from asyncmqd.web.pages import Pages
+from asyncmqd.web.pages import CannotDo, Pages
 from asyncmqd.web.server import Server
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ _TELL_EVERY = 10.0  # seconds between two log lines about refused requests
 class Http:
     """Listens while it is started. The addresses are those of the keys at the start."""
 
-    def __init__(self, keys: Keys, serving: Serving, status: Status) -> None:
+    def __init__(self, keys: Keys, serving: Serving, status: Status, commands: Commands) -> None:
         self._keys = keys
         self._serving = serving
         self._status = status
+        self._commands = commands
         self._observer = serving.context.observer
         self._scraper = Scraper(serving, status)
         self._answers = SharedAnswers()
@@ -83,6 +85,21 @@ class Http:
         """See `Source`. All who ask at the same time share one answer."""
         text: bytes = await self._answers.get("metrics", self._scraper.text)
         return text
+
+    async def command(self, name: str, by: str) -> Any:
+        """See `Source`."""
+        try:
+            match name:
+                case "status":
+                    return await self._answers.get("status", self._commands.status)
+                case "plan":
+                    return await self._answers.get("plan", self._commands.plan)
+                case "reload":
+                    self._observer.event("http.operated", action=name, by=by)
+                    return await self._commands.reload()
+        except Refused as refusal:
+            raise CannotDo(str(refusal)) from None
+        return None
 
 
 def _bind(address: Address) -> socket.socket:

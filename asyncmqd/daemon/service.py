@@ -143,7 +143,7 @@ class Daemon:
         if keys.listen is not None:
             from asyncmqd.daemon.http import Http  # nobody else pays for it
 
-            self._http = Http(keys, self._serving, self._status)
+            self._http = Http(keys, self._serving, self._status, self)
             await self._http.start()
 
     def _check_start(self, start: asyncio.Task[None]) -> None:

@@ -7,11 +7,28 @@ import hmac
 import os
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from asyncmqd.config.http import Address, Http, Role, Token, address_of, read_tokens
 from asyncmqd.web.server import Request
 
 _SCHEME = "bearer "
+
+
+class Caller(NamedTuple):
+    """Who asks."""
+
+    name: str  # of the token
+    role: Role
+
+    @property
+    def operates(self) -> bool:
+        """Whether that one may change anything."""
+        return self.role == "operate"
+
+
+ANYBODY = Caller("", "read")
+"""Whoever reaches an address that asks for no token: nobody operates there."""
 
 
 class Access:
@@ -33,17 +50,17 @@ class Access:
         """Whether nobody needs a token to read."""
         return self._file is None
 
-    def role(self, request: Request) -> Role | None:
-        """What the one who asks may do; None: nothing."""
+    def caller(self, request: Request) -> Caller | None:
+        """Who asks, and what that one may do; None: nothing."""
         if self._file is None:
-            return "read"
+            return ANYBODY
         self._read_again()
         given = request.headers.get("authorization", "")
         if not given.lower().startswith(_SCHEME):
             return None
         digest = sha256(given[len(_SCHEME) :].strip().encode("latin-1", "replace")).hexdigest()
         found = [each for each in self._tokens if hmac.compare_digest(each.digest, digest)]
-        return found[0].role if found else None
+        return Caller(found[0].name, found[0].role) if found else None
 
     def _read_again(self) -> None:
         assert self._file is not None

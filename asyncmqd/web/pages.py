@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from asyncmqd.config.http import Http
 from asyncmqd.observe.exposition import CONTENT_TYPE
@@ -23,6 +25,21 @@ class Source(Protocol):
     async def metrics(self) -> bytes:
         """The metrics as text."""
 
+    async def command(self, name: str, by: str) -> Any:
+        """What the control socket answers to a command, as JSON values. Raises CannotDo.
+
+        `by` is the name of the one who asks.
+        """
+
+
+class CannotDo(Exception):
+    """The daemon will not do it; the message says why."""
+
+
+API = "/api/v1/"
+_READS = frozenset({"ping", "status", "plan"})
+_OPERATES = frozenset({"reload"})
+
 
 class Pages:
     """Answers requests. `tell` hears of each that is refused: the reason, and the address."""
@@ -38,40 +55,70 @@ class Pages:
         if not self._access.knows_host(request):
             host = request.headers.get("host", "")
             return self._refuse(request, 403, f"expected a host of allowed_hosts, got {host!r}")
-        if request.method not in {"GET", "HEAD"}:
-            return _text(405, "expected GET", ("Allow", "GET, HEAD"))
         if not request.path.startswith(self._prefix):
             return _text(404, f"expected a path below {self._prefix}")
-        match request.path.removeprefix(self._prefix):
+        path = request.path.removeprefix(self._prefix)
+        if path.startswith(API):
+            return await self._api(request, path.removeprefix(API))
+        if request.method not in {"GET", "HEAD"}:
+            return _text(405, "expected GET", ("Allow", "GET, HEAD"))
+        match path:
             case "/healthz":
                 return _text(200, "ok") if self._source.is_well() else _text(503, "no progress")
             case "/readyz":
                 return await self._readyz(request)
             case "/metrics":
                 return await self._metrics(request)
-        return _text(404, "expected /healthz, /readyz or /metrics")
+        return _text(404, f"expected /healthz, /readyz, /metrics or {API}...")
+
+    async def _api(self, request: Request, command: str) -> Response:
+        """The commands of the control socket: those that only read by GET, the others by POST."""
+        if command not in _READS | _OPERATES:
+            return _json(404, error=f"expected one of {', '.join(sorted(_READS | _OPERATES))}")
+        caller = self._access.caller(request)
+        if caller is None:
+            return self._unknown(request)
+        if command in _OPERATES and not caller.operates:
+            reason = f"{command}: expected a token of the role operate"
+            return self._refuse(request, 403, reason)
+        expected = {"POST"} if command in _OPERATES else {"GET", "HEAD"}
+        if request.method not in expected:
+            return _text(405, f"expected {min(expected)}", ("Allow", ", ".join(sorted(expected))))
+        try:
+            return _json(200, result=await self._source.command(command, caller.name))
+        except CannotDo as refusal:
+            return _json(409, error=str(refusal))
 
     async def _readyz(self, request: Request) -> Response:
         ready, cause = await self._source.readiness()
         said = cause or "ready"
         # Whoever may not read is told no names, but may see whether to send work here.
-        if self._access.role(request) is None:
+        if self._access.caller(request) is None:
             said = "ready" if ready else "not ready"
         return _text(200 if ready else 503, said)
 
     async def _metrics(self, request: Request) -> Response:
-        if self._access.role(request) is None:
-            reason = "expected the header Authorization: Bearer TOKEN"
-            if self._access.problem:
-                reason = f"token_file: {self._access.problem}"
-            return self._refuse(request, 401, reason, ("WWW-Authenticate", "Bearer"))
+        if self._access.caller(request) is None:
+            return self._unknown(request)
         return Response(200, await self._source.metrics(), CONTENT_TYPE)
+
+    def _unknown(self, request: Request) -> Response:
+        reason = "expected the header Authorization: Bearer TOKEN"
+        if self._access.problem:
+            reason = f"token_file: {self._access.problem}"
+        return self._refuse(request, 401, reason, ("WWW-Authenticate", "Bearer"))
 
     def _refuse(
         self, request: Request, status: int, reason: str, *headers: tuple[str, str]
     ) -> Response:
         self._tell(reason, self._access.client(request))
         return _text(status, reason, *headers)
+
+
+def _json(status: int, *, result: Any = None, error: str = "") -> Response:
+    """An answer in the form that the control socket has."""
+    reply = {"ok": True, "result": result} if not error else {"ok": False, "error": error}
+    return Response(status, msgspec.json.encode(reply) + b"\n", "application/json")
 
 
 def _text(status: int, text: str, *headers: tuple[str, str]) -> Response:

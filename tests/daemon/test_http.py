@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -39,7 +40,7 @@ class Client:
     def __init__(self, address: str | int, prefix: str = "") -> None:
         self.address, self.prefix = address, prefix
 
-    def get(self, path: str, **headers: str) -> Answer:
+    def get(self, path: str, method: str = "GET", **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", timeout=60)
         if isinstance(self.address, int):
             connection = http.client.HTTPConnection("127.0.0.1", self.address, timeout=60)
@@ -47,7 +48,7 @@ class Client:
             connection.sock = socket.socket(socket.AF_UNIX)
             connection.sock.connect(self.address)
         try:
-            connection.request("GET", self.prefix + path, headers=headers)
+            connection.request(method, self.prefix + path, headers=headers)
             response = connection.getresponse()
             return Answer(response.status, response.read().decode())
         finally:
@@ -220,6 +221,42 @@ def test_who_has_no_token_learns_nothing(daemon: Make, file: Store, place: Path)
     tokens.chmod(0o666)  # anybody could let himself in
     assert client.get("/metrics", Authorization="Bearer other").status == 401
     assert "secret" not in str(d.events)
+
+
+def test_commands_of_the_control_socket(daemon: Make, file: Store, place: Path) -> None:
+    port, tokens = free_port(), place / "tokens"
+    lines = (f"{role} {role} {sha256(role.encode()).hexdigest()}\n" for role in ("read", "operate"))
+    tokens.write_text("".join(lines))
+    keys = section(port, f'token_file = "{tokens}"')
+    d = daemon(file.url, keys + "[queues.mail]\n").start()
+    client = Client(port)
+    reads = {"Authorization": "Bearer read"}
+    status = json.loads(client.get("/api/v1/status", **reads).text)
+    assert (status["ok"], status["result"]["pid"]) == (True, d.pid)
+    assert json.loads(client.get("/api/v1/ping", **reads).text) == {"ok": True, "result": None}
+    assert client.get("/api/v1/status").status == 401
+    assert client.get("/api/v1/nothing", **reads).status == 404
+    d.configure(keys + "[queues.mail]\nconcurrency = 3\n")
+    plan = json.loads(client.get("/api/v1/plan", **reads).text)["result"]
+    assert plan["lines"] == ["~ queue mail: concurrency: 10 -> 3"]
+    assert client.get("/api/v1/reload", "POST", **reads).status == 403
+    operates = {"Authorization": "Bearer operate"}
+    assert client.get("/api/v1/reload", **operates).status == 405  # a link changes nothing
+    done = client.get("/api/v1/reload", "POST", **operates)
+    assert json.loads(done.text)["result"]["lines"] == plan["lines"]
+    assert d.wait_for("http.operated")["by"] == "operate"
+    d.configure("[queues.mail]\nconcurrency = -1\n")
+    refused = client.get("/api/v1/reload", "POST", **operates)
+    assert refused.status == 409
+    assert "queues.mail.concurrency: expected" in json.loads(refused.text)["error"]
+
+
+def test_nobody_operates_without_a_token_file(daemon: Make, file: Store) -> None:
+    port = free_port()
+    daemon(file.url, section(port) + "[queues.mail]\n").start()
+    client = Client(port)
+    assert client.get("/api/v1/status").status == 200
+    assert client.get("/api/v1/reload", "POST").status == 403
 
 
 def test_a_page_of_another_site_reads_nothing(daemon: Make, file: Store) -> None:
