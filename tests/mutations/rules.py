@@ -73,9 +73,9 @@ RULES = [
         DAEMON_SLOTS,
     ),
     Mutation(
-        "asyncmqd/runtime/claiming/loop.py",
-        "self.capacity.call_no_more()  # what it does not use during the pause is for others",
-        "pass",
+        "asyncmqd/runtime/claiming/decide.py",
+        "_MAY_HAVE_WORK = frozenset({LoopState.LOOKING, LoopState.WOKEN})",
+        "_MAY_HAVE_WORK = frozenset({LoopState.LOOKING, LoopState.WOKEN, LoopState.UNSURE})",
         DAEMON_SLOTS,
     ),
     Mutation(

@@ -231,11 +231,14 @@ async def test_a_queue_whose_store_does_not_answer_keeps_no_slot_from_others(ben
 
     bench.backend = store = Half(now=store_clock)
     async with daemon(bench, 12, heavy=100, light=1) as d:
-        store.down = True
+        await d.add("heavy", 1, 11)
         await d.add("heavy", 1_000, 20)
         await d.add("light", 1_000, 20)
+        await asyncio.sleep(0.5)
+        assert d.running == {"light": 1, "heavy": 11}
+        store.down = True
         await asyncio.sleep(2)
-        assert d.running == {"light": 11}
+        assert d.running == {"light": 11, "heavy": 0}, "heavy would have all, could it claim"
         store.down = False
         await asyncio.sleep(40)
         assert d.running == {"light": 11, "heavy": 1}

@@ -335,7 +335,6 @@ class ClaimLoop:
             self._unacknowledged.abandon(error)
             self._note(decide.GIVE_UP)
             return
-        self.capacity.call_no_more()  # what it does not use during the pause is for others
         await self._health.pause(self._failures)
         self._failures += 1
 
