@@ -13,6 +13,7 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import Expired, Policy, Retention, cancel, replay, run_now, settle
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tally import Fired, Tally
+from tests.contract.audit import audit
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     LONG,
@@ -170,6 +171,7 @@ async def test_a_blocked_job_that_ends_leaves_its_place_to_the_next_one(
         assert await backend.remove(QUEUE, ["child"]) == [True]
     else:
         assert await backend.purge(QUEUE, State.BLOCKED) == 1
+    await audit(backend, QUEUE)
     assert await fire(backend, (await tally(backend)).fired + 1, "next") is Fired.YES
     assert (await record(backend, "next")).waits_for == ("parent",)
     await apply(backend, succeeded(claim, b"1"))

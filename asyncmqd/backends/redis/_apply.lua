@@ -7,8 +7,8 @@ local function apply_all()
   local where, scores = locate(ids, places)
   for number, change in ipairs(changes) do
     local run, place, score = runs[number], where[number], scores[number]
-    if came_back[change.id] then -- by one before this
-      place, score = unpack(came_back[change.id])
+    if edges and edges.came_back[change.id] then -- by one before this
+      place, score = unpack(edges.came_back[change.id])
     end
     local answer = judge(change, run, place, score)
     if answer == 0 then
@@ -33,7 +33,7 @@ local function apply_all()
   if bytes ~= 0 then
     redis.call('INCRBY', base .. 'bytes', bytes)
   end
-  if moved and (ARGV[10] ~= 'none' or next(came_back)) then
+  if moved and (ARGV[10] ~= 'none' or edges and next(edges.came_back)) then
     wake(ARGV[10] == 'all')
   end
   tell(ended)

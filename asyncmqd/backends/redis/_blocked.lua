@@ -1,15 +1,5 @@
 -- Jobs that wait for others to end: `parents:<id>` has what a blocked job waits for, `children:<id>` what
 -- waits for a job, in the order in which it came. A blocked job stands in its line by its due time.
-local any_blocked
-
--- One command for all that end in a script, and for a queue that has none the only one.
-local function has_blocked()
-  if any_blocked == nil then
-    any_blocked = redis.call('EXISTS', base .. BLOCKED) == 1
-  end
-  return any_blocked
-end
-
 local function block(id, parent, due)
   enter(BLOCKED, due, id)
   redis.call('SADD', base .. 'parents:' .. id, parent)

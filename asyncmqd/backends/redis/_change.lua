@@ -39,8 +39,8 @@ local function apply(change, known, place)
   end
   if kind.kept >= -1 then
     keep(id, kind.kept, run, moment)
-    if has_blocked() then
-      settle_edges({id})
+    if edges then
+      edges.settle({id})
     end
   end
   if kind.rewrites or change.left or not known then

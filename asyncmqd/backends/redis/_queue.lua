@@ -36,13 +36,14 @@
 --   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]
 -- Keys that belong to no queue end otherwise, and have no neighbours in their slot.
-local lanes = false -- or a table, to which other parts add functions
-if base:sub(-1) == ':' and redis.call('EXISTS', base .. 'layout', base .. 'laned') > 0 then
+local lanes, edges = false, false -- or tables, to which other parts add functions
+if base:sub(-1) == ':'
+  and redis.call('EXISTS', base .. 'layout', base .. 'laned', base .. BLOCKED) > 0 then
   local found, laned = unpack(redis.call('MGET', base .. 'layout', base .. 'laned'))
   if found and found ~= LAYOUT then
     return redis.error_reply('LAYOUT ' .. found)
   end
-  lanes = laned and {}
+  lanes, edges = laned and {}, redis.call('EXISTS', base .. BLOCKED) == 1 and {}
 end
 
 -- Microseconds are whole numbers below 2^53: exact in Lua and as scores. Only never join them with
