@@ -17,7 +17,8 @@ from asyncmqd.domain.states import State
 from asyncmqd.observe.exposition import Sample, family, labels, of_counted
 from asyncmqd.observe.metrics import Counted, Sum
 
-SLICE = 200  # lines that are made in one turn of the loop
+SLICE = 16 * 1024  # characters that are made in one turn of the loop, or pauses in their place
+PAUSE = 100  # characters: what a place to rest counts for
 STORE_LIMIT = 1.0  # seconds that the store gets; then the text comes without what it knows
 
 
@@ -66,11 +67,13 @@ class Scraper:
 async def _in_slices(lines: Iterable[str]) -> bytes:
     made: list[bytes] = []
     slice: list[str] = []
-    for line in lines:
-        slice.append(line)
-        if len(slice) >= SLICE:
+    size = 0
+    for text in lines:
+        slice.append(text)
+        size += len(text) or PAUSE
+        if size >= SLICE:
             made.append("".join(slice).encode())
-            slice.clear()
+            slice, size = [], 0
             await asyncio.sleep(0)
     made.append("".join(slice).encode())
     return b"".join(made)

@@ -23,7 +23,7 @@ from asyncmqd.observe.metrics import (
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-_LE = (*(f'le="{bound}"' for bound in BOUNDS), 'le="+Inf"')
+_LE = (*(f'le="{bound}"}}' for bound in BOUNDS), 'le="+Inf"}')
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 Folded = dict[str, tuple[list[int], int]]  # buckets and the sum in microseconds, by the labels
@@ -50,16 +50,16 @@ def _head(name: str, kind: str, meaning: str) -> str:
 
 
 def histogram(name: str, meaning: str, series: Folded) -> Iterator[str]:
-    """The lines of one histogram: by its labels, the buckets and the sum in microseconds."""
+    """The lines of one histogram, all of one series as one text."""
     head = _head(name, "histogram", meaning)
     for written, (buckets, sum) in series.items():
-        yield head
-        head = ""
         rising = list(accumulate(buckets))
-        for le, count in zip(_LE, rising, strict=True):
-            yield f"{name}_bucket{{{written},{le}}} {count}\n"
-        yield f"{name}_sum{{{written}}} {sum / 1e6}\n"
-        yield f"{name}_count{{{written}}} {rising[-1]}\n"
+        begin = f"{name}_bucket{{{written},"
+        lines = [f"{begin}{le} {count}\n" for le, count in zip(_LE, rising, strict=True)]
+        lines.append(f"{name}_sum{{{written}}} {sum / 1e6}\n")
+        lines.append(f"{name}_count{{{written}}} {rising[-1]}\n")
+        yield head + "".join(lines)
+        head = ""
 
 
 # ---------------------------------------------------------------------- what was counted
