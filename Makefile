@@ -69,7 +69,7 @@ check: .venv/.test  ## Check format, lint rules, types, imports, sizes, names
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
-	MYPYPATH=examples $(BIN)/python -m mypy -p dropfolder -p nightly_report -p search_index
+	MYPYPATH=examples $(BIN)/python -m mypy -p dropfolder -p nightly_report -p search_index -p api_calls
 	$(BIN)/python -m tests.typed.check
 	$(BIN)/python -m tests.ratchets.check
 	$(BIN)/lint-imports

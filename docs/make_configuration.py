@@ -13,7 +13,7 @@ from asyncmqd.config.http import Http
 from asyncmqd.config.models import Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import Key, Table, keys_of
-from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
 PAGE = Path(__file__).with_name("configuration.md")
@@ -21,6 +21,7 @@ README = Path(__file__).parents[1] / "README.md"
 TABLES: dict[str, Table] = {
     "top": Settings,
     "queue": QueueOptions,
+    "key": KeyOptions,
     "repeatable": Repeatable,
     "otel": Otel,
     "http": Http,
@@ -28,6 +29,7 @@ TABLES: dict[str, Table] = {
 _DEFAULTS_IN_WORDS = {
     "control_socket": "see below",
     "repeatables": "none",
+    "keys": "none",
     "defaults": "none",
     "http": "none",
     "args": "`[]`",

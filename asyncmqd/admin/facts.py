@@ -9,7 +9,7 @@ import msgspec
 
 from asyncmqd.admin.jobs import find, job_view, only
 from asyncmqd.admin.queues import Names, check_known
-from asyncmqd.backends.base import PAGE, BaseBackend, Outlook, ScheduleRecord
+from asyncmqd.backends.base import PAGE, BaseBackend, KeyOutlook, Outlook, ScheduleRecord
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.serving import BEAT, Load, Serving, serving_of
 from asyncmqd.domain.slot_shares import slots_left
@@ -70,6 +70,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     schedules: tuple[ScheduleRecord, ...] = ()
     job: Record | None = None
     ahead: int | None = None  # jobs that run before it, if it waits; None: more than a page
+    of_key: KeyOutlook | None = None  # what the queue has of the job's key, if keys have limits
     takes_turns: bool = False  # whether these are those of its key alone, and others wait, too
 
     @property
@@ -183,6 +184,8 @@ async def _about(store: BaseBackend, job: Record) -> Facts:
     queue, processes = job.queue, await _processes(store)
     waits = job.place == State.WAITING
     ahead, takes_turns = await _ahead(store, job) if waits else (None, False)
+    outlook = (await store.outlook([queue]))[queue]
+    limited = bool(job.key) and outlook.limits is not None and outlook.limits.limits.of_keys
     return Facts(
         queue=queue,
         processes=processes,
@@ -192,7 +195,8 @@ async def _about(store: BaseBackend, job: Record) -> Facts:
         job=job,
         ahead=ahead,
         takes_turns=takes_turns,
-        outlook=(await store.outlook([queue]))[queue],
+        of_key=await store.outlook_of_key(queue, job.key) if limited else None,
+        outlook=outlook,
     )
 
 

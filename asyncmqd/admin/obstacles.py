@@ -14,6 +14,7 @@ from asyncmqd.admin.facts import SILENT, Facts, Process, task_of
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import PAGE
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.serving import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
 from asyncmqd.domain.shared_limits import Bucket, permits
 from asyncmqd.domain.text import counted
@@ -232,6 +233,48 @@ def _rated_everywhere(facts: Facts) -> Reason | None:
     )
 
 
+def _limited_key(facts: Facts) -> Reason | None:
+    """As many jobs of its key run, or have started, as the limits of the key let."""
+    declared, job, of_key = facts.outlook.limits, facts.job, facts.of_key
+    if declared is None or job is None or of_key is None:
+        return None
+    gate = KeyGate(declared, of_key, facts.outlook.now * 1e6)
+    if gate.allowed(job.key) != 0:
+        return None
+    limits, opens = gate.limits(job.key), gate.opens(job.key)
+    name = "key_concurrency"
+    state = f"{of_key.running} of {limits.concurrency} jobs of key {job.key} run in all daemons"
+    changes = "a job of this key ends, or"
+    if limits.concurrency is None or of_key.running < limits.concurrency:
+        name = "key_rate_limit"
+        said = f"{limits.rate_limit:g} in {limits.rate_interval:g} s"
+        state = f"the rate limit of {said} of key {job.key} is used up"
+        changes = "time passes, or"
+    if getattr(limits, name.removeprefix("key_")) == 0:
+        state, changes = f"no job of key {job.key} may start in any daemon", ""
+    return Reason(
+        name=name,
+        sentence=f"{behind(facts)}{state}: declared by {declared.by} at {rfc3339(declared.since)}.",
+        until=None if opens == NEVER else rfc3339(opens / 1e6),
+        changes=f"{changes} `{name}` is raised".strip(),
+        command=RELOAD,
+    )
+
+
+def _limited_keys(facts: Facts) -> Reason | None:
+    """Jobs of some keys wait for the limits of their keys; those of others run."""
+    declared, number = facts.outlook.limits, facts.outlook.closed_keys
+    if facts.job is not None or declared is None or not number:
+        return None
+    return Reason(
+        name="key_limits",
+        sentence=f"The limits of {counted(number, 'key')} let no more jobs of theirs start; jobs of"
+        f" other keys do: declared by {declared.by} at {rfc3339(declared.since)}.",
+        changes="jobs of these keys end, or time passes, or the limits of keys are raised",
+        command=f"asyncmq job list --queue {shlex.quote(facts.queue)} --state active",
+    )
+
+
 def _degraded(facts: Facts) -> Reason | None:
     said = [each.said.degraded for each in facts.claiming]
     if not all(said):
@@ -248,10 +291,12 @@ OF_PROCESSES: tuple[Judge, ...] = (_not_served, _silent, _held)
 OF_LIMITS: tuple[Judge, ...] = (
     _limited_everywhere,
     _rated_everywhere,
+    _limited_key,
     _busy,
     _daemon_busy,
     _rate_limited,
     _degraded,
+    _limited_keys,
 )
 
 

@@ -17,7 +17,7 @@ from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.pause import Pause
-from asyncmqd.domain.shared_limits import Bucket
+from asyncmqd.domain.shared_limits import Bucket, KeyLimits
 from asyncmqd.domain.states import State
 
 Names = Callable[[], Iterable[str]]
@@ -43,6 +43,9 @@ class LimitsView(msgspec.Struct, frozen=True, kw_only=True):
     burst: float | None  # starts at once after a quiet time
     allowed: int | None  # how many may start now
     opens: str | None  # when the next one may, if none may now and one ever will
+    each_key: KeyLimits | None  # what holds for each key; None: nothing
+    keys: dict[str, KeyLimits]  # what holds for single keys instead
+    closed_keys: int  # of which none may start now
     by: str  # the process that declared them
     since: str | None
 
@@ -195,6 +198,9 @@ def limits_view(outlook: Outlook, counts: Counts) -> LimitsView | None:
         burst=None if rate is None else rate.burst,
         allowed=bucket.allowed,
         opens=None if opens is None else rfc3339(outlook.now + opens),
+        each_key=limits.each_key,
+        keys=limits.keys,
+        closed_keys=outlook.closed_keys,
         by=declared.by,
         since=rfc3339(declared.since),
     )

@@ -16,7 +16,7 @@ import msgspec
 from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
 from asyncmqd.backends.contract.reading import Reading
 from asyncmqd.backends.contract.registry import Registry, ScheduleRecord, WorkerRecord
-from asyncmqd.backends.contract.upkeep import PAGE, Lapsed, Outlook, Upkeep
+from asyncmqd.backends.contract.upkeep import PAGE, KeyOutlook, Lapsed, Outlook, Upkeep
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "BaseBackend",
     "Extender",
     "Held",
+    "KeyOutlook",
     "Lapsed",
     "Migration",
     "Outlook",

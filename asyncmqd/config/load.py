@@ -21,7 +21,7 @@ from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.tables import Table, keys_of, read
 from asyncmqd.config.trust import directory_problem
 from asyncmqd.config.values import shown
-from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
 MOST_PROBLEMS = 1_000
@@ -220,4 +220,6 @@ def _table(path: Path) -> Table:
         return Otel
     if path[:1] == ("http",):
         return Http
+    if "keys" in path[-2:-1] and path[0] != path[-2]:
+        return KeyOptions
     return QueueOptions if path else Settings

@@ -24,6 +24,8 @@ _BESIDE_A_RATE = {
     "burst": "rate_limit",
     "global_burst": "global_rate_limit",
     "global_rate_interval": "global_rate_limit",
+    "key_burst": "key_rate_limit",
+    "key_rate_interval": "key_rate_limit",
 }
 _BATCH = "bsp_max_export_batch_size"
 _AN = {"burst": "a burst", "interval": "an interval"}
@@ -35,12 +37,9 @@ def omissions(data: dict[str, Any]) -> Iterator[Finding]:
         yield ("queues",), "expected at least one [queues.NAME] table, got none"
     defaults = _table(data.get("defaults"))
     for name, queue in _table(data.get("queues")).items():
-        for key, rate in _BESIDE_A_RATE.items():
-            value = _table(queue).get(key)
-            if value is not None and (defaults | _table(queue)).get(rate) is None:
-                what = key.removeprefix("global_").replace("rate_", "")
-                problem = f"expected a {rate} beside it, got {_AN[what]} of {shown(value)} alone"
-                yield ("queues", name, key), problem
+        yield from _alone(("queues", name), _table(queue), defaults)
+        for key, own in _table(_table(queue).get("keys")).items():
+            yield from _alone(("queues", name, "keys", key), _table(own), defaults | _table(queue))
     if data.get("max_concurrency") is None:
         yield from _weights_alone(data)
     for path, repeatable in _repeatables(data):
@@ -57,6 +56,31 @@ def _weights_alone(data: dict[str, Any]) -> Iterator[Finding]:
             yield ("queues", name, "weight"), f"{problem}, got a weight of {shown(weight)} alone"
 
 
+def _alone(path: Path, table: dict[str, Any], known: dict[str, Any]) -> Iterator[Finding]:
+    """What says something of a rate where there is none; `known` has what the table inherits."""
+    for key, rate in _BESIDE_A_RATE.items():
+        value = table.get(key)
+        if value is not None and (known | table).get(rate) is None:
+            what = key.removeprefix("global_").removeprefix("key_").replace("rate_", "")
+            problem = f"expected a {rate} beside it, got {_AN[what]} of {shown(value)} alone"
+            yield (*path, key), problem
+
+
+def _beyond_the_queue(data: dict[str, Any]) -> Iterator[Finding]:
+    """Limits of a key that let more jobs run than that of its queue."""
+    defaults = _table(data.get("defaults"))
+    for name, queue in _table(data.get("queues")).items():
+        most = (defaults | _table(queue)).get("global_concurrency")
+        tables: list[tuple[Path, dict[str, Any]]] = [(("queues", name), _table(queue))]
+        keys = _table(_table(queue).get("keys")).items()
+        tables += [(("queues", name, "keys", key), _table(own)) for key, own in keys]
+        for path, table in tables:
+            found = table.get("key_concurrency")
+            if isinstance(found, int) and isinstance(most, int) and found > most:
+                expected = f"expected no more than global_concurrency, which is {most}"
+                yield (*path, "key_concurrency"), f"{expected}, got {shown(found)}"
+
+
 def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     """What cannot be true together."""
     lease, hang_limit = _number(data, "lease"), _number(data, "hang_limit")
@@ -66,6 +90,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
         yield (key,), f"expected hang_limit above lease, got {got}"
     yield from _unguarded(data)
     yield from _oversized(data)
+    yield from _beyond_the_queue(data)
     yield from _conflicting(data)
     yield from _too_few_slots(data)
     yield from _unbatched(data)

@@ -36,7 +36,9 @@ def keys_of(table: Table) -> dict[str, Key]:
         field.name: Key(
             next(each for each in get_args(hints[field.name]) if isinstance(each, str)),
             _kind(hints[field.name]),
-            field.default,
+            field.default
+            if field.default_factory is msgspec.NODEFAULT
+            else field.default_factory(),
             field.required,
         )
         for field in msgspec.structs.fields(table)

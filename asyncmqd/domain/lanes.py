@@ -2,10 +2,10 @@
 
 Within a queue each priority is served by itself, the best one first. In it, the waiting jobs of one
 key are a lane, and those without a key are one lane beside them. Lanes are served by start-time
-fair queueing: each start costs its lane `SERVICE` of virtual time, and the lane whose turn has come
-is the one with the least tag. Virtual time is the tag of the lane that was served last. A lane that
-becomes active begins at the later of virtual time and its own last tag: who was away comes back
-without credit, and who ran dry a moment ago without a head start.
+fair queueing: each start costs its lane `SERVICE` of virtual time, divided by its weight, and the
+lane whose turn has come is the one with the least tag. Virtual time is the tag of the lane that was
+served last. A lane that becomes active begins at the later of virtual time and its own last tag:
+who was away comes back without credit, and who ran dry a moment ago without a head start.
 
 Redis tells this again in Lua (_lanes.lua).
 """
@@ -35,12 +35,16 @@ def start_tag(reached: int, tag: int | None) -> int:
 
 
 def take_turns(
-    reached: int, tags: Mapping[str, int], limit: int, waiting: Callable[[str], int]
+    reached: int,
+    tags: Mapping[str, int],
+    limit: int,
+    waiting: Callable[[str], int],
+    cost: Callable[[str], int],
 ) -> Turns:
     """Up to `limit` starts. `tags` has the active lanes; the `limit` least of them are enough.
 
-    `waiting` says how many jobs of a lane wait. Of lanes with the same tag the one comes first
-    whose key does.
+    `waiting` says how many jobs of a lane may start, `cost` by how much one sets it back. Of lanes
+    with the same tag the one comes first whose key does.
     """
     heap = [(tag, key) for key, tag in tags.items()]
     heapq.heapify(heap)
@@ -57,6 +61,6 @@ def take_turns(
         reached = max(reached, tag)
         left[key] -= 1
         served.append(key)
-        new[key] = tag + SERVICE
-        heapq.heapreplace(heap, (tag + SERVICE, key))
+        new[key] = tag + cost(key)
+        heapq.heapreplace(heap, (new[key], key))
     return Turns(served, new, reached)

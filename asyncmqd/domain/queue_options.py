@@ -16,6 +16,7 @@ import msgspec
 from asyncmqd.domain.keywords import ExecutorKind
 from asyncmqd.domain.options import (
     EXECUTOR,
+    KEY,
     LEAST_PERIOD,
     RETRIES,
     TIMEOUT,
@@ -28,7 +29,7 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Policy, Retention
-from asyncmqd.domain.shared_limits import SharedLimits
+from asyncmqd.domain.shared_limits import NO_KEY_LIMITS, KeyLimits, SharedLimits
 from asyncmqd.domain.tasks import TaskDef
 
 FIXED_KEYS = frozenset({"scanners"})
@@ -45,6 +46,34 @@ _DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 _SCANNER = matching(
     re.compile(f"{_DOTTED}:{_DOTTED}"), "module:function like 'myapp.scanners:inbox'"
 )
+
+
+_KEY_CONCURRENCY = whole(0, _MOST_ACTIVE, "jobs")
+_KEY_RATE = number(0, _MOST_STARTS, "starts")
+_KEY_BURST = number(1, _MOST_STARTS, "starts")
+
+
+class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One `[queues.NAME.keys."KEY"]`: what is other than for each key."""
+
+    key_concurrency: Annotated[
+        int | None, _KEY_CONCURRENCY, "As in the queue, for this key; unset: the queue's."
+    ] = None
+    key_rate_limit: Annotated[
+        float | None, _KEY_RATE, "As in the queue, for this key; unset: the queue's."
+    ] = None
+    key_rate_interval: Annotated[
+        float | None, period(LEAST_PERIOD), "As in the queue, for this key; unset: the queue's."
+    ] = None
+    key_burst: Annotated[
+        float | None, _KEY_BURST, "As in the queue, for this key; unset: the queue's."
+    ] = None
+    weight: Annotated[
+        float, number(0.01, 100, "turns"), "Turns that this key gets for one of another."
+    ] = 1.0
+
+
+_ALIKE = KeyOptions()
 
 
 class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +107,30 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         number(1, _MOST_STARTS, "starts"),
         "Job starts allowed at once after a quiet time in all daemons; unset: `global_rate_limit`.",
     ] = None
+    key_concurrency: Annotated[
+        int | None,
+        _KEY_CONCURRENCY,
+        "Jobs of each key that run at the same time in all daemons of the store; 0: none; unset: no"
+        " limit.",
+    ] = None
+    key_rate_limit: Annotated[
+        float | None,
+        _KEY_RATE,
+        "Starts of jobs of each key per `key_rate_interval` in all daemons of the store; 0: none;"
+        " unset: no limit.",
+    ] = None
+    key_rate_interval: Annotated[
+        float, period(LEAST_PERIOD), "The period in which `key_rate_limit` counts."
+    ] = 1.0
+    key_burst: Annotated[
+        float | None,
+        _KEY_BURST,
+        "Starts of jobs of a key allowed at once after a quiet time; unset: `key_rate_limit`.",
+    ] = None
+    keys: Annotated[
+        dict[Annotated[str, KEY.kind], KeyOptions],
+        'Single keys with limits of their own; each is a `[queues.NAME.keys."KEY"]` table.',
+    ] = {}
     rate_limit: Annotated[
         float | None,
         number(0, _MOST_STARTS, "starts"),
@@ -148,7 +201,28 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
             rate_limit=self.global_rate_limit,
             rate_interval=self.global_rate_interval if has_rate else 1.0,
             burst=self.global_burst if has_rate else None,
+            each_key=self._limits_of(_ALIKE),
+            keys={
+                key: self._limits_of(own) or KeyLimits() for key, own in sorted(self.keys.items())
+            },
         )
+
+    def _limits_of(self, own: KeyOptions) -> KeyLimits | None:
+        """Those of a key with these options; None: it has none."""
+        rate = self.key_rate_limit if own.key_rate_limit is None else own.key_rate_limit
+        burst = own.key_burst
+        if burst is None and own.key_rate_limit is None:
+            burst = self.key_burst
+        limits = KeyLimits(
+            concurrency=self.key_concurrency
+            if own.key_concurrency is None
+            else own.key_concurrency,
+            rate_limit=rate,
+            rate_interval=1.0 if rate is None else own.key_rate_interval or self.key_rate_interval,
+            burst=None if rate is None else burst,
+            weight=own.weight,
+        )
+        return None if limits == NO_KEY_LIMITS else limits
 
     @property
     def drain_limit(self) -> float:

@@ -7,8 +7,8 @@ import msgspec
 from asyncmqd.domain.rate import Rate
 
 
-class SharedLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The limits of a queue over all daemons. None is no limit, 0 lets nothing start."""
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Limits of what starts in all daemons together. None is no limit, 0 lets nothing start."""
 
     concurrency: int | None = None
     rate_limit: float | None = None  # starts in each `rate_interval`
@@ -22,6 +22,31 @@ class SharedLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
             return None
         burst = max(1.0, self.rate_limit if self.burst is None else self.burst)
         return Rate(starts=self.rate_limit, interval=self.rate_interval * 1e6, burst=burst)
+
+
+class KeyLimits(Limits, frozen=True, kw_only=True, omit_defaults=True):
+    """The limits of one key, and how many turns it gets for one of another."""
+
+    weight: float = 1.0
+
+
+NO_KEY_LIMITS = KeyLimits()
+
+
+class SharedLimits(Limits, frozen=True, kw_only=True, omit_defaults=True):
+    """The limits of a queue over all daemons, and those of each of its keys."""
+
+    each_key: KeyLimits | None = None
+    keys: dict[str, KeyLimits] = {}  # of single keys, complete: nothing of `each_key` is added
+
+    @property
+    def of_keys(self) -> bool:
+        """Whether there are limits or weights of keys."""
+        return self.each_key is not None or bool(self.keys)
+
+    def of_key(self, key: str) -> KeyLimits:
+        """Those of one key."""
+        return self.keys.get(key) or self.each_key or NO_KEY_LIMITS
 
 
 NO_LIMITS = SharedLimits()
@@ -68,10 +93,15 @@ def permits(declared: DeclaredLimits | None, running: int) -> int | None:
 
 
 class Bucket:
-    """The rate of a queue in one turn. Times are microseconds of the store's clock."""
+    """The rate of a queue, or of one key with `limits`, in one turn.
 
-    def __init__(self, declared: DeclaredLimits, arrival: float, now: float) -> None:
-        self.rate = rate = declared.limits.rate
+    Times are microseconds of the store's clock.
+    """
+
+    def __init__(
+        self, declared: DeclaredLimits, arrival: float, now: float, limits: Limits | None = None
+    ) -> None:
+        self.rate = rate = (limits or declared.limits).rate
         self.arrival = arrival if rate is None else rate.bounded(arrival, now)  # as `Rate` has it
         self.now = now
         self._since = declared.since * 1e6

@@ -20,7 +20,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.serving import Load, Serving
 from asyncmqd.domain.settle import run_now
-from asyncmqd.domain.shared_limits import SharedLimits
+from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
@@ -186,6 +186,24 @@ async def code_of_a_removed_job_may_run(store: BaseBackend) -> None:
     await store.remove("mail", ["first"])
 
 
+async def as_many_of_its_key_run_as_may(store: BaseBackend, **limits: Any) -> None:
+    each_key = KeyLimits(**limits or {"concurrency": 1})
+    await store.declare_limits("mail", SharedLimits(each_key=each_key), DAEMON)
+    await store.remove("mail", ["j"])
+    keyed = [msgspec.structs.replace(new(id), key="t7") for id in ("first", "second", "j")]
+    await store.add("mail", keyed)
+    await serve(store, Load(concurrency=5))
+    await store.claim("mail", 5, 60.0, f"{DAEMON}#1")
+
+
+async def none_of_its_key_may_run(store: BaseBackend) -> None:
+    await as_many_of_its_key_run_as_may(store, concurrency=0)
+
+
+async def as_many_of_its_key_started_as_may(store: BaseBackend) -> None:
+    await as_many_of_its_key_run_as_may(store, rate_limit=1, rate_interval=3_600.0)
+
+
 async def as_many_started_as_may_in_all_daemons(store: BaseBackend) -> None:
     limits = SharedLimits(rate_limit=10, rate_interval=3_600, burst=1)
     await store.declare_limits("mail", limits, DAEMON)
@@ -320,6 +338,27 @@ SCENES = [
         "global_concurrency",
         "global_concurrency",
         "0 of 1 jobs run in all daemons, and the code of 1 job that was taken away may still run",
+        "asyncmqd reload",
+    ),
+    Scene(
+        as_many_of_its_key_run_as_may,
+        "key_concurrency",
+        "key_limits",
+        "It waits behind 1 job: 1 of 1 jobs of key t7 run in all daemons: declared by",
+        "asyncmqd reload",
+    ),
+    Scene(
+        none_of_its_key_may_run,
+        "key_concurrency",
+        "key_limits",
+        "no job of key t7 may start in any daemon",
+        "asyncmqd reload",
+    ),
+    Scene(
+        as_many_of_its_key_started_as_may,
+        "key_rate_limit",
+        "key_limits",
+        "the rate limit of 1 in 3600 s of key t7 is used up: declared by",
         "asyncmqd reload",
     ),
     Scene(

@@ -44,7 +44,7 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
     levels = data.lanes._levels.items()
     assert lanes == {(p, key): len(each) for p, level in levels for key, each in level.jobs.items()}
     for _, level in levels:
-        assert sorted(level.active.ids()) == sorted(level.jobs)
+        assert set(level.active.ids()) == level.jobs.keys() - data.lanes.closed.keys()
         assert not set(level.idle.ids()) & set(level.jobs)
 
 
@@ -84,6 +84,15 @@ def _audit_lanes_of_sqlite(view: Snapshot, queue: str) -> None:
         "SELECT priority, lane, jobs FROM lanes WHERE queue = ? AND jobs", (queue,)
     )
     assert sorted(lanes.fetchall()) == sorted(counted.fetchall()), "a lane of another length"
+    shut = view.execute("SELECT lane FROM lanes WHERE queue = ? AND shut", (queue,))
+    closed = view.execute(
+        "SELECT lane FROM lanes JOIN closed_keys USING (queue)"
+        " WHERE queue = ? AND lane = job_key AND jobs",
+        (queue,),
+    )
+    assert set(shut.fetchall()) == set(closed.fetchall()), (
+        "a lane that is shut though its key is not closed, or not though it is"
+    )
 
 
 async def _audit_redis(store: RedisBackend, queue: str) -> None:
@@ -125,20 +134,30 @@ async def _audit_edges(store: RedisBackend, base: str, keys: list[bytes]) -> Non
 
 async def _audit_lanes_of_redis(store: RedisBackend, base: str) -> None:
     run = store._link.run
-    found, keys, levels = await run(
+    found, keys, levels, closed, held, active, ghosts = await run(
         ("ZRANGE", f"{base}keyed", 0, -1, "WITHSCORES"),
         ("HGETALL", f"{base}keys"),
         ("ZRANGE", f"{base}levels", 0, -1),
+        ("ZRANGE", f"{base}closed", 0, -1),
+        ("ZRANGE", f"{base}held", 0, -1),
+        ("ZRANGE", f"{base}active", 0, -1),
+        ("HGETALL", f"{base}ghost_keys"),
     )
     key_of = dict(zip(keys[::2], keys[1::2], strict=True))
+    haunted = zip(ghosts[::2], ghosts[1::2], strict=True)
+    haunting = {b"%s\0\0%s" % (key, ghost) for ghost, key in haunted}
+    holding = {b"%s\0%s" % (key_of[id], id) for id in active if id in key_of}
+    assert set(held) == holding | haunting, "other permits of keys than active jobs and ghosts"
     waiting = [(id, int(score) >> 44) for id, score in zip(found[::2], found[1::2], strict=True)]
     lanes = Counter((priority, key_of[id]) for id, priority in waiting)
-    assert {int(level) for level in levels} == {priority for priority, _ in lanes}
+    taking = {priority for priority, key in lanes if key not in closed}
+    assert {int(level) for level in levels} == taking
     for level in map(int, levels):
         ready, idle = await run(
             ("ZRANGE", f"{base}ready:{level}", 0, -1), ("ZRANGE", f"{base}idle:{level}", 0, -1)
         )
-        assert set(ready) == {key for priority, key in lanes if priority == level}
+        here = {key for priority, key in lanes if priority == level}
+        assert set(ready) == here - set(closed)
         assert not set(ready) & set(idle)
         sizes = await run(*(("ZCARD", f"{base}lane:{level}:".encode() + key) for key in ready))
         assert sizes == [lanes[level, key] for key in ready]
@@ -153,6 +172,8 @@ async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
     assert {key.removeprefix(left) for key in keys if key.startswith(left)} <= ids
     assert not any(key.startswith(f"{base}part:".encode()) for key in keys), "sent ahead in vain"
     await _audit_edges(store, base, keys)
-    keyed, laned = await store._link.run(("HKEYS", f"{base}keys"), ("EXISTS", f"{base}laned"))
+    keyed, ghosts, laned = await store._link.run(
+        ("HKEYS", f"{base}keys"), ("EXISTS", f"{base}ghost_keys"), ("EXISTS", f"{base}laned")
+    )
     assert set(keyed) <= ids, "a key without its job"
-    assert bool(keyed) == bool(laned), "lanes are looked for in vain, or not at all"
+    assert bool(keyed or ghosts) == bool(laned), "lanes are looked for in vain, or not at all"

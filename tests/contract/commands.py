@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.settle import Retention
-from asyncmqd.domain.shared_limits import SharedLimits
+from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
 from tests.contract.model import (
     FAR,
@@ -184,6 +184,14 @@ _PURGES = st.builds(
     _pages,
 )
 _NAMES = st.sampled_from(SCHEDULES)
+_LIMITS_OF_KEYS = (
+    None,
+    None,
+    KeyLimits(concurrency=1),
+    KeyLimits(concurrency=2, weight=2.5),
+    KeyLimits(rate_limit=0.001, rate_interval=FAR, burst=2.0),  # opens after the play
+    KeyLimits(concurrency=0, weight=0.3),
+)
 ADDS = st.builds(Add, st.lists(_jobs, min_size=1, max_size=5).map(_unlike))
 _REMOVES = st.builds(Remove, st.lists(_ids, max_size=2).map(tuple))
 _OF_SCHEDULES = _jobs.map(
@@ -214,6 +222,8 @@ _PLAIN = {
                 rate_limit=st.sampled_from([None, None, 0.001, 0.0]),  # opens after the play
                 rate_interval=st.just(FAR),
                 burst=st.sampled_from([3.0, 6.0, 1.0]),
+                each_key=st.sampled_from(_LIMITS_OF_KEYS),
+                keys=st.sampled_from([{}, {}, *({KEYS[0]: each} for each in _LIMITS_OF_KEYS[2:])]),
             ),
             st.sampled_from(["one", "two"]),
         ),

@@ -83,11 +83,23 @@ class History:
         free = 0 if before["counts"].paused else places[State.WAITING]
         if before["limits"] and (limit := before["limits"][0].concurrency) is not None:
             free = min(free, max(0, limit - before["counts"].active - before["ghosts"]))
-        if before["limits"] and before["limits"][0].rate is not None:
-            free = min(free, len(claims))  # how many it allows, the model knows
+        if before["limits"] and (before["limits"][0].rate or before["limits"][0].of_keys):
+            free = min(free, len(claims))  # how many they allow, the model knows
+        if before["limits"] and before["limits"][0].of_keys:
+            self._check_keys(before, after, [each[0] for each in claims])
+            return
         waiting = [each for each in before["jobs"][State.WAITING] if each.place == State.WAITING]
         self._check_order(waiting, [each[0] for each in claims])
         assert len(claims) == min(free, command.limit), "not all there were"
+
+    @staticmethod
+    def _check_keys(before: dict[str, Any], after: dict[str, Any], claimed: list[str]) -> None:
+        """No more jobs of a key run than may, and the first of each key come first."""
+        running = Counter(each.key for each in after["jobs"][State.ACTIVE])
+        jobs = {each.id: each for each in before["jobs"][State.WAITING]}
+        for key in {jobs[id].key for id in claimed} - {""}:
+            most = before["limits"][0].of_key(key).concurrency
+            assert most is None or running[key] <= most, "more jobs of a key run than may"
 
     @staticmethod
     def _check_order(waiting: list[Record], claimed: list[str]) -> None:

@@ -27,7 +27,9 @@ MEMORY = mutations(
             "return len(self.lines[State.ACTIVE])",
             "shared_limits",
         ),
-        _edit("if (freed and places != 0) or back:", "if back:", "shared_limits"),
+        _edit(
+            "if (freed and places != 0) or back or data.lanes.timed:", "if back:", "shared_limits"
+        ),
         _edit("            bucket.take(len(claims))\n", "", "shared_limits"),
         _edit("            bucket.empty()\n", "            pass\n", "shared_limits"),
         _edit("in_force(stored, told)", "stored or told", "shared_limits"),
@@ -63,7 +65,15 @@ MEMORY = mutations(
         ),
         _row("            self.bytes -= row.size\n", "", "retention"),
         _row("            key=job.key,\n", "", "keys"),
-        ("lanes.py", "        level.set_idle(key, tag[0] if tag else 0)\n", "", "lanes"),
+        ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
+        (
+            "lanes.py",
+            "            if key not in self.closed:\n",
+            "            if True:\n",
+            "key_limits",
+        ),
+        ("keys.py", "active + len(ends)", "active", "key_limits"),
+        ("keys.py", "opens <= due or gate.allowed(key) != 0", "opens <= due", "key_limits"),
         _row("if job.unique and (holder := ", "if False and (holder := ", "unique"),
         _row("(holds and self.is_live(known.id))", "holds", "unique"),
         _row("known.id == row.id and known.until <= now:", "known.until <= now:", "unique"),

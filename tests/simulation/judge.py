@@ -13,11 +13,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.rate import Rate
+from asyncmqd.domain.shared_limits import KeyLimits
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.tally import Fired, Passed
 from tests.simulation.turns import Lane, Turns
@@ -103,6 +106,7 @@ class Judge:
     every: float = 0.0  # seconds between the instants of the schedule, where no burst may be
     limit: int | None = None  # jobs of a queue that run in all processes together
     rate: Rate | None = None  # of their starts, with seconds for its interval
+    key_limits: KeyLimits | None = None  # of each key
     slow: bool = False  # messages may take long, or processes stand still
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
     pids: list[Any] = field(default_factory=list)  # the same, by their pids
@@ -248,24 +252,46 @@ class Judge:
         for claim in turn.claims:
             self._claimed(claim, worker, lease)
         if turn.claims:
-            self.turns.check(queue, self.levels(queue), check)
+            self.turns.check(queue, self.levels(queue), check, in_turn=self.key_limits is None)
+        if self.key_limits is not None:
+            self._check_keys(queue, changes, turn, self.key_limits)
         if turn.claims and self.limit is not None:
             self._check_limit(queue)
         if self.rate is not None:
-            self._check_rate(changes, turn)
+            self._note_rated(changes, turn)
+            self._check_rate(self.rate, list(self.history.rated.values()))
 
-    def _check_rate(self, changes: list[Change], turn: Turn) -> None:
-        """No window holds more claims than the rate says, without those that were handed back."""
-        assert self.rate is not None
+    def _check_keys(self, queue: str, changes: list[Change], turn: Turn, limits: KeyLimits) -> None:
+        """No key has more jobs that are active, or whose code may run, or claims in any window."""
+        history = self.history
+        self._note_rated(changes, turn)
+        history.ghosts = {each: due for each, due in history.ghosts.items() if due > self.clock}
+        key_of = {id: life.lane[2] for (_, id), life in history.lives.items()}
+        running = Counter(
+            life.lane[2] for life in history.lives.values() if life.place == ACTIVE
+        ) + Counter(key_of.get(id, "") for id, _ in history.ghosts)
+        for key in {key_of[claim.id] for claim in turn.claims} - {""}:
+            most = math.inf if limits.concurrency is None else limits.concurrency
+            check(running[key] <= most, running[key], "of key", key, "hold a permit of", most)
+            if limits.rate is not None:
+                moments = [at for (id, _), at in history.rated.items() if key_of.get(id) == key]
+                rate = msgspec.structs.replace(limits.rate, interval=limits.rate_interval)
+                self._check_rate(rate, moments)
+
+    def _note_rated(self, changes: list[Change], turn: Turn) -> None:
+        """Note what was claimed, without what was handed back unstarted."""
         moments = self.history.rated
         for change, answer in zip(changes, turn.answers, strict=True):
             if change.unstarted and answer == "applied":
                 moments.pop((change.id, change.token), None)
         moments.update(((claim.id, claim.token), self.clock) for claim in turn.claims)
-        latest = [each for each in moments.values() if each > self.clock - WINDOW]
+
+    def _check_rate(self, rate: Rate, moments: list[float]) -> None:
+        """No window holds more claims than the rate says."""
+        latest = [each for each in moments if each > self.clock - WINDOW]
         for begin in latest:
             number = sum(each >= begin for each in latest)
-            allowed = self.rate.burst + self.rate.starts * (self.clock - begin) / self.rate.interval
+            allowed = rate.burst + rate.starts * (self.clock - begin) / rate.interval
             check(number <= allowed + 1e-3, number, "claims in", self.clock - begin, "s")
 
     def _check_limit(self, queue: str) -> None:
@@ -290,10 +316,11 @@ class Judge:
         check(claim.failures == life.failures, "failures", life.failures, claim)
         check(claim.crashes == life.crashes, "crashes", life.crashes, claim)
         life.token, life.holder, life.claimed = claim.token, worker, self.world.now
-        best = min(lane[1] for lane in self.turns.waiting if lane[0] == claim.queue)
-        check(life.lane[1] == best, "claimed before priority", best, claim)
-        wrong = self.turns.serve(life.lane)
-        check(not wrong, wrong)
+        if self.key_limits is None:
+            best = min(lane[1] for lane in self.turns.waiting if lane[0] == claim.queue)
+            check(life.lane[1] == best, "claimed before priority", best, claim)
+            wrong = self.turns.serve(life.lane)
+            check(not wrong, wrong)
         self._place(life, ACTIVE)
         self._give(life, lease)
         self.edges["claim"] += 1

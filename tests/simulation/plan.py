@@ -12,6 +12,7 @@ from typing import Any
 
 from asyncmqd.domain.keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.rate import Rate
+from asyncmqd.domain.shared_limits import KeyLimits
 
 FAULTS = (
     "loss",  # requests and replies are lost
@@ -82,6 +83,7 @@ class Plan:
     slots: int | None = None  # jobs of all queues that run in one process
     shared_rate: Rate | None = None  # of their starts, with seconds for its interval
     held: float = 0.0  # seconds that jobs of the repeatable take, one at a time
+    key_limits: KeyLimits | None = None  # of each key
 
 
 def draw_plan(seed: int) -> Plan:
@@ -344,6 +346,15 @@ def draw_keyed_plan(seed: int) -> Plan:
         length=length,
         orders=tuple(sorted(orders, key=lambda order: order.at)),
     )
+
+
+def draw_plan_of_key_limits(seed: int) -> Plan:
+    """The same with limits of each key: no wake-up is lost, so that one that is forgotten shows."""
+    rng = random.Random(f"key limits {seed}")
+    concurrency, rate = rng.choice(((1, None), (2, None), (None, 4.0), (2, 4.0), (1, 1.5)))
+    burst = None if rate is None else rng.choice((1.0, 3.0))
+    limits = KeyLimits(concurrency=concurrency, rate_limit=rate, burst=burst)
+    return replace(draw_keyed_plan(seed), key_limits=limits, hosts=rng.choice((2, 3)))
 
 
 def _draw_order(rng: random.Random, queues: tuple[str, ...], length: float) -> Order:

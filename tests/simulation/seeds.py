@@ -17,6 +17,7 @@ from tests.simulation.plan import (
     draw_keyed_plan,
     draw_limited_plan,
     draw_plan,
+    draw_plan_of_key_limits,
     draw_poisoned_plan,
     draw_unique_plan,
 )
@@ -84,6 +85,11 @@ def play_followed(seed: int) -> Report:
 def play_held(seed: int) -> Report:
     """One world whose schedule holds jobs back. Raises AssertionError like the others."""
     return _play(draw_held_plan(seed), "one_held_seed")
+
+
+def play_key_limits(seed: int) -> Report:
+    """One world with limits of each key. Raises AssertionError like the others."""
+    return _play(draw_plan_of_key_limits(seed), "one_seed_of_key_limits")
 
 
 def _play(plan: Plan, test: str) -> Report:

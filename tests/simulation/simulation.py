@@ -82,6 +82,7 @@ class Simulation:
         self.judge.slow = bool(plan.faults & faults.SLOW)
         self.judge.limit = plan.limit
         self.judge.rate = plan.shared_rate
+        self.judge.key_limits = plan.key_limits
         self.judge.period = plan.every or 0.0
         if plan.every is not None and "jump" in plan.faults:
             self.judge.every = plan.every
@@ -179,7 +180,7 @@ class Simulation:
         if tick and plan.held:
             slow = {"task": "sleepy", "args": [plan.held], "overlap": "queue"}
             tick = msgspec.structs.replace(tick, name="tick", **slow)
-        rate = plan.shared_rate
+        rate, of_key = plan.shared_rate, plan.key_limits
         return {
             queue: QueueOptions(
                 concurrency=plan.concurrency,
@@ -188,6 +189,9 @@ class Simulation:
                 global_concurrency=plan.limit,
                 global_rate_limit=rate and rate.starts,
                 global_burst=rate and rate.burst,
+                key_concurrency=of_key and of_key.concurrency,
+                key_rate_limit=of_key and of_key.rate_limit,
+                key_burst=of_key and of_key.burst,
                 rate_limit=plan.rate if queue == plan.queues[-1] else None,
                 repeatables=(tick,) if tick and queue == "a" else (),
             )

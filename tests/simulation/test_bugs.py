@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from itertools import islice
@@ -14,10 +15,12 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, lanes, registry
 from asyncmqd.backends.memory import rows as memory_rows
 from asyncmqd.backends.memory.edges import Edges
+from asyncmqd.backends.memory.keys import QueueKeys
 from asyncmqd.backends.memory.lanes import Lanes, Level
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.job import Added, NewJob
+from asyncmqd.domain.key_limits import KeyGate
 from asyncmqd.domain.missed import Due
 from asyncmqd.domain.overlap import Step
 from asyncmqd.domain.schedule import next_instant
@@ -42,6 +45,7 @@ from tests.simulation.seeds import (
     play_followed,
     play_held,
     play_jumping,
+    play_key_limits,
     play_keyed,
     play_unique,
 )
@@ -272,7 +276,7 @@ def longest_lane_first(patch: Patch) -> None:
 
 def starts_of_keys_not_charged(patch: Patch) -> None:
     """A key that is served stays before all others."""
-    patch.setattr("asyncmqd.domain.lanes.SERVICE", 0)
+    patch.setattr(KeyGate, "cost", lambda *_: 0)
 
 
 def credit_of_who_was_away(patch: Patch) -> None:
@@ -327,6 +331,33 @@ def several_successors(patch: Patch) -> None:
     patch.setattr(Edges, "children", lambda *_: [])
 
 
+def key_closed_for_ever(patch: Patch) -> None:
+    """A key that was used up takes no turns any more."""
+    patch.setattr(Lanes, "reopen", lambda self, key: self.closed.pop(key))
+
+
+def running_jobs_of_a_key_forgotten(patch: Patch) -> None:
+    """A key has all its permits, whatever runs."""
+    patch.setattr(QueueKeys, "held", lambda *_: (0, math.inf))
+
+
+def ghosts_of_a_key_forgotten(patch: Patch) -> None:
+    """A job that was cancelled counts no more, though its code runs."""
+    held = QueueKeys.held
+
+    def held_by_the_active(self: Any, key: str) -> tuple[int, float]:
+        with patch.context() as context:
+            context.setattr(self._queue, "ghosts", {})
+            return held(self, key)
+
+    patch.setattr(QueueKeys, "held", held_by_the_active)
+
+
+def starts_of_a_key_not_counted(patch: Patch) -> None:
+    """A key has all its tokens, whatever has started."""
+    patch.setattr(KeyGate, "take", lambda *_: None)
+
+
 # Each with the first world that catches it on that Python: what runs first differs between versions
 # of asyncio. `make faults` finds these worlds anew, and counts them all.
 SEEDS_OF = (3, 11)
@@ -364,6 +395,10 @@ BUGS = {
     credit_of_who_was_away: 0,
     head_start_of_who_ran_dry: 5,
     lane_forgotten_by_who_comes_back: 0,
+    key_closed_for_ever: 0,
+    running_jobs_of_a_key_forgotten: 2,
+    ghosts_of_a_key_forgotten: 2,
+    starts_of_a_key_not_counted: 1,
 }
 
 # Those that want a moment which other worlds do not have, or hardly ever: the worlds that have it.
@@ -390,6 +425,10 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     credit_of_who_was_away: play_keyed,
     head_start_of_who_ran_dry: play_keyed,
     lane_forgotten_by_who_comes_back: play_keyed,
+    key_closed_for_ever: play_key_limits,
+    running_jobs_of_a_key_forgotten: play_key_limits,
+    ghosts_of_a_key_forgotten: play_key_limits,
+    starts_of_a_key_not_counted: play_key_limits,
 }
 
 

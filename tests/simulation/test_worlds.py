@@ -28,6 +28,7 @@ from tests.simulation.seeds import (
     play_followed,
     play_held,
     play_jumping,
+    play_key_limits,
     play_keyed,
     play_limited,
     play_poisoned,
@@ -145,6 +146,18 @@ def test_one_followed_seed() -> None:
 def test_one_held_seed() -> None:
     """The world of jobs held back of SEED in the environment, or the first."""
     play_held(int(os.environ.get("SEED", "0")))
+
+
+@pytest.mark.timeout(3_600)
+def test_many_seeds_of_key_limits(seen: Callable[[str], None]) -> None:
+    """No key has more than it may, and none waits while one of its jobs may run."""
+    reports = [play_key_limits(seed) for seed in range(KEYED)]
+    seen(f"simulation with limits of each key: {summary(reports)}, 0 rules broken")
+
+
+def test_one_seed_of_key_limits() -> None:
+    """The world of SEED in the environment with limits of each key, or the first."""
+    play_key_limits(int(os.environ.get("SEED", "0")))
 
 
 def test_one_keyed_seed() -> None:

@@ -11,7 +11,7 @@ from asyncmqd.config.load import load
 from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
-from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions
+from asyncmqd.domain.queue_options import FIXED_KEYS, KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -43,6 +43,7 @@ def test_the_tables_are_those_of_the_models():
     [
         ("Top-level keys", Settings),
         ("Keys of a queue", QueueOptions),
+        ("Keys of one key", KeyOptions),
         ("Keys of a repeatable", Repeatable),
         ("Keys of otel", Otel),
     ],

@@ -174,6 +174,23 @@ def test_otel_is_off_unless_there_is_a_table_and_becomes_variables(folder):
     }
 
 
+def test_limits_of_keys_that_cannot_be_are_named_with_their_line(folder):
+    queue = f"{SMALL}global_concurrency = 3\nkey_concurrency = 5\nkey_burst = 2\n"
+    keys = '[queues.mail.keys."t 7"]\nkey_concurency = 1\nweight = 0\nkey_rate_interval = "1m"\n'
+    path = folder.write(f"{queue}{keys}key_rate_limit = -1\n[queues.mail.keys.{'k' * 129}]\n")
+    line = queue.count("\n") + 1
+    errors = [str(each) for each in folder.errors()]
+    for expected in (
+        f"{path}:{line - 2}: queues.mail.key_concurrency: expected no more than global_",
+        f"{path}:{line - 1}: queues.mail.key_burst: expected a key_rate_limit beside it",
+        f"{path}:{line + 1}: queues.mail.keys.t 7.key_concurency: expected a known key (did",
+        f"{path}:{line + 2}: queues.mail.keys.t 7.weight: expected a number from 0.01 to 100",
+        f"{path}:{line + 4}: queues.mail.keys.t 7.key_rate_limit: expected a number",
+        f"{path}:{line + 5}: queues.mail.keys.{'k' * 20}",
+    ):
+        assert any(each.startswith(expected) for each in errors), (expected, errors)
+
+
 def test_keys_of_a_schedule_that_do_not_go_together_are_named_with_their_line(folder):
     schedule = f'{SMALL}[[queues.mail.repeatables]]\ntask = "a.b"\nevery = "5m"\n'
     folder.write(

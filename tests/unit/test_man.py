@@ -23,7 +23,7 @@ from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
 from asyncmqd.daemon.app import BAD_CONFIG, FAILED, OK
 from asyncmqd.daemon.signals import SIGNALS
-from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.observe.events import EVENT_LEVELS
 
@@ -110,6 +110,7 @@ def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) ->
     [
         ("KEYS AT THE TOP", Settings),
         ("KEYS OF A QUEUE", QueueOptions),
+        ("KEYS OF ONE KEY", KeyOptions),
         ("KEYS OF A REPEATABLE", Repeatable),
         ("KEYS OF OTEL", Otel),
     ],

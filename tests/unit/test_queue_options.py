@@ -23,12 +23,20 @@ from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.runners import run_worker
 from asyncmqd.runtime.worker import Worker
 
-SOMETHING = ("7", '"process"', '["a.b:inbox"]', '[{task = "a.b.nightly", every = "5m"}]')
+SOMETHING = (
+    "{a = {key_concurrency = 2}}",
+    "7",
+    '"process"',
+    '["a.b:inbox"]',
+    '[{task = "a.b.nightly", every = "5m"}]',
+)
 """Values of which one is right for each key, and not its default."""
 BESIDE = {
     "burst": "rate_limit",
     "global_burst": "global_rate_limit",
     "global_rate_interval": "global_rate_limit",
+    "key_burst": "key_rate_limit",
+    "key_rate_interval": "key_rate_limit",
 }
 """What a key cannot be without."""
 

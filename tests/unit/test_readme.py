@@ -14,7 +14,7 @@ README = (PROJECT / "README.md").read_text()
 
 def test_the_tables_of_keys_are_those_of_the_models():
     render = runpy.run_path(str(PROJECT / "docs" / "make_configuration.py"))["render"]
-    assert README.count("| key | unit | default | meaning |") == 3
+    assert README.count("| key | unit | default | meaning |") == 4
     assert render(README) == README, "run `make docs`"
 
 

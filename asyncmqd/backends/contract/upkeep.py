@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -28,6 +29,26 @@ class Outlook(msgspec.Struct, frozen=True):
     limits: DeclaredLimits | None = None  # those that hold over all daemons
     arrival: float = 0.0  # of the bucket of their rate, see `Rate`
     ghosts: int = 0  # jobs that were taken from their holders, whose permits are not free yet
+    closed_keys: int = 0  # of which jobs wait, or did, and none may start
+
+
+class KeyOutlook(msgspec.Struct, frozen=True):
+    """What a queue has of one key, for its limits; `key_limits.Keys` of this key alone."""
+
+    running: int  # active jobs, and those that were taken from their holders and keep a permit
+    gone: float = math.inf  # when the first of the latter keeps it no more: microseconds
+    full: float = 0.0  # the arrival of its bucket, see `Rate`
+
+    def held(self, _: str) -> tuple[int, float]:
+        """See `Keys`."""
+        return self.running, self.gone
+
+    def arrival(self, _: str) -> float:
+        """See `Keys`."""
+        return self.full
+
+    def keep_arrival(self, _: str, arrival: float) -> None:
+        """It tells, and keeps nothing."""
 
 
 class Lapsed(msgspec.Struct, frozen=True):
@@ -43,6 +64,10 @@ class Upkeep(abc.ABC):
     @abc.abstractmethod
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         """What the queues have in store, in one round trip."""
+
+    @abc.abstractmethod
+    async def outlook_of_key(self, queue: str, key: str) -> KeyOutlook:
+        """What the queue has of a key."""
 
     @abc.abstractmethod
     async def move_due(self, queue: str, page: int = PAGE) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from asyncmqd.backends.memory.line import Key, Line
+from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, start_tag, take_turns
+from asyncmqd.domain.shared_limits import least
 
 
 class Level:
@@ -31,11 +33,24 @@ class Level:
         while (first := self.idle.first()) and first[0][0] <= self.reached:
             self.idle.drop(first[1])
 
+    def activate(self, key: str) -> None:
+        """A lane that has jobs takes turns."""
+        self.active.put(key, (start_tag(self.reached, self.tag(key)), 0))
+        self.idle.drop(key)
+
+    def deactivate(self, key: str) -> None:
+        """A lane takes no turns any more."""
+        if (tag := self.active.key(key)) is not None:
+            self.active.drop(key)
+            self.set_idle(key, tag[0])
+
 
 class Lanes:
     """The lanes of all priorities."""
 
     def __init__(self) -> None:
+        self.closed: dict[str, float] = {}  # keys of which none may start, and when time opens them
+        self.timed = False  # time opens one that was closed: somebody who is idle is to know
         self._levels: dict[int, Level] = {}
         self._emptied: set[int] = set()
 
@@ -44,8 +59,8 @@ class Lanes:
         level = self._levels.setdefault(round(order[0]), Level())
         if key not in level.jobs:
             level.jobs[key] = Line()
-            level.active.put(key, (start_tag(level.reached, level.tag(key)), 0))
-            level.idle.drop(key)
+            if key not in self.closed:
+                level.activate(key)
         level.jobs[key].put(id, order)
 
     def drop(self, key: str, id: str, priority: int) -> None:
@@ -54,20 +69,36 @@ class Lanes:
         level.jobs[key].drop(id)
         if level.jobs[key]:
             return
-        tag = level.active.key(key)
-        level.active.drop(key)
+        level.deactivate(key)
         del level.jobs[key]
-        level.set_idle(key, tag[0] if tag else 0)
-        if not level.jobs:
+        if not level.active:
             self._emptied.add(priority)
 
-    def turns(self, limit: int, others: Line) -> Iterator[str]:
+    def close(self, key: str, opens: float) -> None:
+        """None of its jobs may start before time opens it, or a job of the key ends."""
+        self.closed[key] = opens
+        self.timed = self.timed or opens < NEVER
+        for priority, level in self._levels.items():
+            if level.active.key(key) is not None:
+                level.deactivate(key)
+                if not level.active:
+                    self._emptied.add(priority)
+
+    def reopen(self, key: str) -> None:
+        """It takes turns again, without credit."""
+        del self.closed[key]
+        for level in self._levels.values():
+            if key in level.jobs:
+                level.activate(key)
+
+    def turns(self, limit: int, others: Line, gate: KeyGate) -> Iterator[str]:
         """The ids of up to `limit` jobs whose turn it is. `others` are those without a key.
 
         Whoever gets one takes the job out of its line before the next.
         """
         while limit > 0:
-            keyed = min((each for each, level in self._levels.items() if level.jobs), default=None)
+            levels = (each for each, level in self._levels.items() if level.active)
+            keyed = min(levels, default=None)
             first = others.first()
             plain = None if first is None else round(first[0][0])
             if keyed is None or (plain is not None and plain < keyed):
@@ -76,22 +107,19 @@ class Lanes:
                 yield first[1]
                 limit -= 1
                 continue
-            for id in self._turns_of(self._levels[keyed], keyed, limit, others):
+            for id in self._turns_of(keyed, limit, others, gate):
                 yield id
                 limit -= 1
 
-    @staticmethod
-    def _turns_of(level: Level, priority: int, limit: int, others: Line) -> Iterator[str]:
+    def _turns_of(self, priority: int, limit: int, others: Line, gate: KeyGate) -> Iterator[str]:
+        level = self._levels[priority]
         plain = sum(key[0] == priority for key, _ in others.least(limit))
+        allowed = self._candidates(level, limit, gate)
         tags = {key: round(tag[0]) for tag, key in level.active.least(limit)}
         if plain:
             tags[NO_KEY] = start_tag(level.reached, level.tag(NO_KEY))
-        turns = take_turns(
-            level.reached,
-            tags,
-            limit,
-            lambda key: len(level.jobs[key]) if key else plain,
-        )
+            allowed[NO_KEY] = plain
+        turns = take_turns(level.reached, tags, limit, allowed.__getitem__, gate.cost)
         level.reached = turns.reached
         for key, tag in turns.tags.items():
             (level.active if key else level.idle).put(key, (tag, 0))
@@ -99,12 +127,28 @@ class Lanes:
             first = (level.jobs[key] if key else others).first()
             assert first is not None
             yield first[1]
+        for key in turns.tags:
+            gate.take(key, turns.keys.count(key))
+            if key and key in level.jobs and gate.allowed(key) == 0:
+                self.close(key, gate.opens(key))
         level.forget_outdated()
+
+    def _candidates(self, level: Level, limit: int, gate: KeyGate) -> dict[str, int]:
+        """Of the lanes whose turn is next, how many jobs may start. Used up ones are closed."""
+        allowed: dict[str, int] = {}
+        while unknown := [key for _, key in level.active.least(limit) if key not in allowed]:
+            for key in unknown:
+                allowed[key] = least(len(level.jobs[key]), gate.allowed(key)) or 0
+                if not allowed[key]:
+                    self.close(key, gate.opens(key))
+        return allowed
 
     def forget_idle(self, others: Line) -> None:
         """At the end of a verb: nobody is owed a turn where nothing waits any more."""
         for priority in self._emptied:
             level = self._levels.get(priority)
-            if level is not None and not level.jobs and not others:
-                del self._levels[priority]
+            if level is not None and not level.active and not others:
+                level.reached, level.idle = 0, Line()
+                if not level.jobs:
+                    del self._levels[priority]
         self._emptied.clear()

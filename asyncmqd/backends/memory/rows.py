@@ -72,6 +72,8 @@ class Queue:
         self.limits: DeclaredLimits | None = None
         self.arrival = 0.0  # of the bucket of the rate over all daemons
         self.ghosts: dict[tuple[str, int], float] = {}  # id and token, to the end of the lease
+        self.ghost_keys: dict[tuple[str, int], str] = {}  # the keys of these
+        self.arrivals: dict[str, float] = {}  # of the buckets of keys
         self.bytes = 0  # of all ended jobs
         self._count = 0
 
@@ -118,6 +120,10 @@ class Queue:
         """See `applying.Lines`."""
         if self.limits is not None and row.place == State.ACTIVE:
             self.ghosts[row.id, row.token] = row.rank
+            self.ghost_keys[row.id, row.token] = row.key
+            if row.key in self.lanes.closed:
+                opens = min(self.lanes.closed[row.key], row.rank * 1e6)
+                self.lanes.closed[row.key] = opens
 
     def holding(self, now: float) -> int:
         """How many hold a permit, where there are limits."""

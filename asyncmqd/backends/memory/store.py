@@ -11,8 +11,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 from asyncmqd.backends.applying import apply
-from asyncmqd.backends.base import PAGE, RECALLED, Held, Lapsed, Outlook, Turn, Waited
+from asyncmqd.backends.base import (
+    PAGE,
+    RECALLED,
+    Held,
+    KeyOutlook,
+    Lapsed,
+    Outlook,
+    Turn,
+    Waited,
+)
 from asyncmqd.backends.loops import PerLoop
+from asyncmqd.backends.memory.keys import QueueKeys, gate_of, reopen
 from asyncmqd.backends.memory.registry import InMemoryRegistry
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
 from asyncmqd.backends.memory.shared import Store
@@ -20,6 +30,7 @@ from asyncmqd.backends.memory.waking import Ear, Sleeper
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
+from asyncmqd.domain.key_limits import NEVER
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import (
     Bucket,
@@ -86,14 +97,16 @@ class InMemoryBackend(InMemoryRegistry):
             applied = [change for change, answer in pairs if answer == "applied"]
             unstarted = [change for change in applied if change.unstarted]
             self._hand_back(data, bucket, unstarted)
-            freed = held > data.holding(self._now())
+            reopened = reopen(data, gate_of(data, self._now()))
+            freed = held > data.holding(self._now()) or reopened
             claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
             data.forget_idle_lanes()
             places = permits(data.limits, data.holding(self._now()))
             opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
         back = any(change.path.target is State.WAITING for change in changes)
         back = back or len(data.edges) < blocked
-        if (freed and places != 0) or back:
+        if (freed and places != 0) or back or data.lanes.timed:
+            data.lanes.timed = False
             self._store.wake(queue)
         self._store.tell(queue, [change.id for change in applied if change.path.target.terminal])
         return Turn(answers, claims, data.limits, opens_in)
@@ -106,12 +119,15 @@ class InMemoryBackend(InMemoryRegistry):
         bucket = Bucket(queue.limits, queue.arrival, self._now() * 1e6)
         if queue.limits is not stored:
             bucket.empty()
+            queue.lanes.closed = dict.fromkeys(queue.lanes.closed, 0.0)  # to be judged anew
         return bucket
 
     def _hand_back(self, queue: Queue, bucket: Bucket | None, unstarted: list[Change]) -> None:
         for change in unstarted:
+            row = queue.rows[change.id]
             if bucket is not None:
-                bucket.hand_back((queue.rows[change.id].started or 0) * 1e6)
+                bucket.hand_back((row.started or 0) * 1e6)
+                gate_of(queue, self._now()).hand_back(row.key, (row.started or 0) * 1e6)
 
     def _claim_allowed(
         self, name: str, queue: Queue, bucket: Bucket | None, limit: int, lease: float, worker: str
@@ -129,7 +145,10 @@ class InMemoryBackend(InMemoryRegistry):
         if places == 0:
             soonest = min(queue.ghosts.values(), default=None)
             return None if soonest is None else soonest - self._now()
-        return bucket.opens_in if bucket is not None and bucket.allowed == 0 else None
+        if bucket is not None and bucket.allowed == 0:
+            return bucket.opens_in
+        opens = min(queue.lanes.closed.values(), default=NEVER)
+        return None if opens == NEVER else max(0.0, opens / 1e6 - self._now())
 
     async def declare_limits(
         self, queue: str, limits: SharedLimits, by: str
@@ -137,6 +156,7 @@ class InMemoryBackend(InMemoryRegistry):
         with self._store.lock:
             data = self._store.queues[queue]
             data.limits = declared(data.limits, limits, by, self._now())
+            data.lanes.closed = dict.fromkeys(data.lanes.closed, 0.0)  # to be judged anew
             if data.limits is not None:
                 data.arrival = Bucket(data.limits, data.arrival, self._now() * 1e6).arrival
         self._store.wake(queue)
@@ -146,7 +166,9 @@ class InMemoryBackend(InMemoryRegistry):
         self, name: str, queue: Queue, limit: int, lease: float, worker: str
     ) -> Iterator[Claim]:
         now = self._now()
-        for id in queue.lanes.turns(limit, queue.lines[State.WAITING]):
+        gate = gate_of(queue, now)
+        reopen(queue, gate, due=now * 1e6)
+        for id in queue.lanes.turns(limit, queue.lines[State.WAITING], gate):
             row = queue.rows[id]
             row.token += 1
             row.worker, row.started = worker, now
@@ -263,7 +285,13 @@ class InMemoryBackend(InMemoryRegistry):
             limits=queue.limits,
             ghosts=sum(end > self._now() for end in queue.ghosts.values()),
             arrival=queue.arrival,
+            closed_keys=len(queue.lanes.closed),
         )
+
+    async def outlook_of_key(self, queue: str, key: str) -> KeyOutlook:
+        with self._store.lock:
+            keys = QueueKeys(self._store.queues[queue], self._now())
+            return KeyOutlook(*keys.held(key), keys.arrival(key))
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._sleepers.here().wait(set(queues), timeout)

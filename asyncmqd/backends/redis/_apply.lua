@@ -19,6 +19,9 @@ local function apply_all()
       if change.kind.unstarted then
         unstarted = unstarted or {}
         unstarted[#unstarted + 1] = run[STARTED]
+        if lanes then
+          lanes.note_unstarted(change.id, run[STARTED])
+        end
       end
       apply(change, run, place)
       ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil

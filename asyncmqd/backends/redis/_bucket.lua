@@ -1,16 +1,19 @@
--- The bucket of the rate over all daemons, see domain/rate.py and `Bucket`; `lost`: what was taken is
--- not known. Called only where there are limits.
-local function bucket_of(declared, lost)
-  local bucket, starts, now = {}, declared.limits.rate_limit, clock()
+-- The bucket of the rate over all daemons, or of one key, see domain/rate.py and `Bucket`; `lost`: what
+-- was taken is not known. Called only where there are limits.
+local function bucket_of(declared, lost, key)
+  local limits = key and lanes.limits_of(key) or declared.limits
+  local bucket, starts, now = {}, limits.rate_limit, clock()
   if not starts then
     function bucket.allowed() return math.huge end
     function bucket.hand_back() end
     function bucket.take() end
     return bucket
   end
-  local gap = math.min((declared.limits.rate_interval or 1) * 1000000 / starts, 1e17)
-  local burst = math.max(1, declared.limits.burst or starts)
-  local empty, found = now + burst * gap, tonumber(redis.call('GET', base .. 'arrival')) or 0
+  local gap = math.min((limits.rate_interval or 1) * 1000000 / starts, 1e17)
+  local burst = math.max(1, limits.burst or starts)
+  local found = key and lanes.arrival(key) or not key and redis.call('GET', base .. 'arrival')
+  found = tonumber(found) or 0
+  local empty = now + burst * gap
   local arrival = lost and empty or math.min(found, empty)
 
   function bucket.allowed()
@@ -37,7 +40,9 @@ local function bucket_of(declared, lost)
     if starts > 0 and number > 0 then
       arrival = math.max(arrival, now) + number * gap
     end
-    if starts > 0 and arrival ~= found then
+    if starts > 0 and arrival ~= found and key then
+      redis.call('ZADD', base .. 'arrivals', string.format('%.17g', arrival), key)
+    elseif starts > 0 and arrival ~= found then
       redis.call('SET', base .. 'arrival', string.format('%.17g', arrival))
     end
   end

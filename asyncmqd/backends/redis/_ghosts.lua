@@ -3,9 +3,16 @@
 local function ghost(id, token, lease_end)
   local member = string.format('%d:%s', token, id)
   if not lease_end then
-    return redis.call('ZREM', base .. 'ghosts', member) == 1
+    local ended = redis.call('ZREM', base .. 'ghosts', member) == 1
+    if ended and lanes then
+      lanes.forget_ghosts({member})
+    end
+    return ended
   elseif redis.call('EXISTS', base .. 'limits') == 1 then
     redis.call('ZADD', base .. 'ghosts', lease_end, member)
+    if lanes then
+      lanes.haunt(id, member, lease_end)
+    end
     return true
   end
 end

@@ -10,8 +10,6 @@ end
 local function forget_keys(ids)
   if lanes then
     redis.call('HDEL', base .. 'keys', unpack(ids))
-    if redis.call('EXISTS', base .. 'keys') == 0 then
-      redis.call('DEL', base .. 'laned')
-    end
+    forget_laned()
   end
 end

@@ -13,13 +13,13 @@ if lanes then
     return popped
   end
 
-  -- Of the best priority.
+  -- Of the best priority; nil or false: nothing waits that may start.
   local function take_best(limit)
     local level = tonumber(redis.call('ZRANGE', base .. 'levels', 0, 0)[1])
     local first = redis.call('ZRANGE', base .. WAITING, 0, 0, 'WITHSCORES')[2]
     local plain = first and math.floor(first / lanes.PRIORITY)
     if not level or plain and plain < level then
-      return plain and lanes.pop_plain(plain, limit) or {}
+      return plain and lanes.pop_plain(plain, limit)
     end
     local behind = level == plain and lanes.behind(level)
     return take_level(level, limit, behind and redis.call('ZCOUNT', base .. WAITING, '-inf', behind) or 0)
@@ -30,7 +30,7 @@ if lanes then
     local all = {}
     while #all < 2 * limit do
       local found = take_best(limit - #all / 2)
-      if #found == 0 then
+      if not found then
         break
       end
       for at = 1, #found do

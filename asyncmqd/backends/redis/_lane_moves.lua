@@ -8,10 +8,10 @@ if lanes then
     local level = math.floor(score / lanes.PRIORITY)
     redis.call('ZADD', base .. 'keyed', score, id)
     redis.call('ZADD', lanes.of(key, level), score, id)
-    if not redis.call('ZSCORE', lanes.name('ready', level), key) then
-      redis.call('ZADD', lanes.name('ready', level), lanes.start_tag(key, level), key)
-      redis.call('ZREM', lanes.name('idle', level), key)
-      redis.call('ZADD', base .. 'levels', level, level)
+    if redis.call('ZSCORE', base .. 'closed', key) then
+      redis.call('SADD', base .. 'shut:' .. key, level)
+    elseif not redis.call('ZSCORE', lanes.name('ready', level), key) then
+      lanes.activate(key, level)
     end
   end
 
@@ -25,18 +25,20 @@ if lanes then
     end
   end
 
-  -- A job waits no more.
+  -- A job waits no more, or has no permit of its key any more.
   function leave(line, id)
+    local key = (line == 'keyed' or line == ACTIVE) and redis.call('HGET', base .. 'keys', id)
+    if key and line == ACTIVE then
+      lanes.let_go(key, id)
+    end
     if line ~= 'keyed' then
       return leave_line(line, id)
     end
-    local key = redis.call('HGET', base .. 'keys', id)
     local level = math.floor(redis.call('ZSCORE', base .. 'keyed', id) / lanes.PRIORITY)
     redis.call('ZREM', base .. 'keyed', id)
     redis.call('ZREM', lanes.of(key, level), id)
     if redis.call('EXISTS', lanes.of(key, level)) == 0 then
-      local tag = redis.call('ZSCORE', lanes.name('ready', level), key)
-      lanes.deactivate(key, level, tonumber(tag))
+      lanes.deactivate(key, level, redis.call('ZSCORE', lanes.name('ready', level), key))
     end
   end
 end

@@ -1,14 +1,21 @@
 -- Whose turn it is among the lanes of a priority: what domain/lanes.py decides, told again.
 if lanes then
-  local SERVICE = 1000
-
-  -- The lanes of a level whose turn is next, those without a key among them if `plain` of them wait.
-  local function candidates(level, limit, plain)
-    local ready, found = lanes.name('ready', level), {}
-    local tags = redis.call('ZRANGE', ready, 0, limit - 1, 'WITHSCORES')
+  -- The lanes of a level whose turn is next; keys that are used up are closed.
+  local function first_lanes(level, limit, known)
+    local found, closed = {}, false
+    local tags = redis.call('ZRANGE', lanes.name('ready', level), 0, limit - 1, 'WITHSCORES')
     for at = 1, #tags, 2 do
-      found[#found + 1] = {key = tags[at], tag = tonumber(tags[at + 1]), served = 0}
+      local key = tags[at]
+      known[key] = known[key] or lanes.allowed(key)
+      closed = lanes.close_unless_allowed(key, known[key]) or closed
+      found[#found + 1] = {key = key, tag = tonumber(tags[at + 1]), served = 0, allowed = known[key]}
     end
+    return closed and first_lanes(level, limit, known) or found
+  end
+
+  -- These, those without a key among them if `plain` of them wait.
+  local function candidates(level, limit, plain)
+    local found = first_lanes(level, limit, {})
     if plain > 0 then
       lanes.insert(found, {key = '', tag = lanes.start_tag('', level), served = 0, left = plain})
     end
@@ -21,12 +28,12 @@ if lanes then
     local reached = lanes.virtual_time(level)
     while #turns < limit and heap[1] do
       local lane = heap[1]
-      lane.left = lane.left or redis.call('ZCARD', lanes.of(lane.key, level))
+      lane.left = lane.left or math.min(lane.allowed, redis.call('ZCARD', lanes.of(lane.key, level)))
       if lane.left == lane.served then
         lanes.drop_first(heap)
       else
         reached = math.max(reached, lane.tag)
-        lane.served, lane.tag, turns[#turns + 1] = lane.served + 1, lane.tag + SERVICE, lane
+        lane.served, lane.tag, turns[#turns + 1] = lane.served + 1, lane.tag + lanes.cost(lane.key), lane
         lanes.sift(heap)
       end
     end

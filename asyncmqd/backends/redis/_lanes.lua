@@ -1,5 +1,5 @@
--- The lanes of waiting jobs that have a key: see domain/lanes.py. `lanes` has functions only where the
--- queue has keys, for a script makes all its functions anew at each call: others pay nothing.
+-- The lanes of waiting jobs that have a key, see domain/lanes.py. The table has functions only where the
+-- queue has keys, as a script makes all functions anew at each call.
 if lanes then
   local emptied = {}
   lanes.PRIORITY = 2 ^ 44
@@ -12,11 +12,6 @@ if lanes then
     return string.format('%slane:%d:%s', base, level, key)
   end
 
-  -- The score behind all jobs of a priority.
-  function lanes.behind(level)
-    return string.format('(%.0f', (level + 1) * lanes.PRIORITY)
-  end
-
   function lanes.virtual_time(level)
     return tonumber(redis.call('HGET', base .. 'reached', level) or 0)
   end
@@ -26,10 +21,17 @@ if lanes then
     return math.max(lanes.virtual_time(level), tonumber(tag or 0))
   end
 
-  -- A lane has no job left; `tag` is its last one.
+  -- A lane that has jobs takes turns.
+  function lanes.activate(key, level)
+    redis.call('ZADD', lanes.name('ready', level), lanes.start_tag(key, level), key)
+    redis.call('ZREM', lanes.name('idle', level), key)
+    redis.call('ZADD', base .. 'levels', level, level)
+  end
+
+  -- A lane takes no turns any more; `tag` is its last one, if it took some.
   function lanes.deactivate(key, level, tag)
     redis.call('ZREM', lanes.name('ready', level), key)
-    if tag > lanes.virtual_time(level) then
+    if tag and tonumber(tag) > lanes.virtual_time(level) then
       redis.call('ZADD', lanes.name('idle', level), tag, key)
     end
     if redis.call('EXISTS', lanes.name('ready', level)) == 0 then

@@ -13,7 +13,10 @@ local function limited(wake, note_waiter)
     if places > 0 and (is_open or full) then
       limits.open_gate()
       note_waiter(full, ARGV[6])
-      return false
+      if full and lanes and lanes.timed then
+        wake() -- one who learns when time opens a key
+      end
+      return not full and lanes and lanes.opens_in()
     end
     note_waiter(full, ARGV[6], true)
     if full or places > 0 then

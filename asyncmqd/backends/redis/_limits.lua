@@ -9,6 +9,7 @@ local function limits_of_all()
     local known, other = stored and cmsgpack.unpack(stored), told ~= '' and cmsgpack.unpack(told)
     if other and (not known or other.since > known.since) then
       redis.call('SET', base .. 'limits', told)
+      redis.call('ZUNIONSTORE', base .. 'closed', 1, base .. 'closed', 'WEIGHTS', 0) -- all are due
       return told, other
     end
     return stored, known
@@ -16,10 +17,13 @@ local function limits_of_all()
 
   -- How many more jobs may start.
   function limits.permits(declared, active)
+    if lanes then
+      lanes.forget_ended_ghosts()
+    end
+    redis.call('ZREMRANGEBYSCORE', base .. 'ghosts', '-inf', clock())
     if not declared.limits.concurrency then
       return math.huge
     end
-    redis.call('ZREMRANGEBYSCORE', base .. 'ghosts', '-inf', clock())
     local held = redis.call('ZCARD', base .. active) + redis.call('ZCARD', base .. 'ghosts')
     return math.max(0, declared.limits.concurrency - held)
   end
@@ -36,6 +40,9 @@ local function limits_of_all()
   -- By what a claim is judged: the limits in force, packed; the permits that are left; the bucket.
   function limits.now(stored, told, unstarted)
     local packed, declared = limits.in_force(stored, told)
+    if lanes and (lanes.judge_by(declared) or redis.call('EXISTS', base .. 'closed') == 1) then
+      lanes.open_due()
+    end
     local bucket = bucket_of(declared, packed ~= stored)
     bucket.hand_back(unstarted)
     return packed, limits.permits(declared, ARGV[2]), bucket

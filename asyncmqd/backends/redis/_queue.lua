@@ -24,6 +24,7 @@
 --   levels      sorted set of the priorities that have lanes with jobs
 --   ready:<priority>, idle:<priority>  sorted sets: the tags of lanes with jobs; of other lanes
 --   reached     hash: virtual time, by priority
+--   held, ghost_keys, arrivals, closed, shut:<key>  of limits of keys, see _closed_keys.lua
 --   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua

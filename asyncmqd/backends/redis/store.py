@@ -14,6 +14,7 @@ from asyncmqd.backends.base import (
     RECALLED,
     Extender,
     Held,
+    KeyOutlook,
     Lapsed,
     Outlook,
     StoreError,
@@ -29,6 +30,7 @@ from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.backends.redis.wakeups import channel_of_recalls
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
+from asyncmqd.domain.key_limits import NEVER
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import LIVE, TERMINAL, State, parked_place
@@ -158,6 +160,9 @@ class RedisBackend(RedisRegistry):
         rows = [(now, *row) for now, *rows in replies for row in rows]
         return {name: _outlook(*row) for name, row in zip(queues, rows, strict=True)}
 
+    async def outlook_of_key(self, queue: str, key: str) -> KeyOutlook:
+        return _outlook_of_key(*await self._one("key_outlook", queue, key))
+
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         await self._run()
         return await self._wakeups.wait(queues, timeout)
@@ -236,6 +241,7 @@ def _outlook(
     limits: bytes | None,
     ghosts: int,
     arrival: bytes,
+    closed_keys: int,
 ) -> Outlook:
     return Outlook(
         now=seconds(now),
@@ -247,6 +253,17 @@ def _outlook(
         limits=None if limits is None else encoding.limits(limits),
         ghosts=ghosts,
         arrival=float(arrival),
+        closed_keys=closed_keys,
+    )
+
+
+def _outlook_of_key(held: int, ends: Sequence[bytes], arrival: bytes, now: int) -> KeyOutlook:
+    ghosts = [float(each) for each in ends]
+    gone = sum(each <= now for each in ghosts)
+    return KeyOutlook(
+        running=held - gone,
+        gone=min((each for each in ghosts if each > now), default=NEVER),
+        full=float(arrival),
     )
 
 

@@ -8,17 +8,22 @@ from typing import Any, TypeVar
 import msgspec
 
 from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, Turns, start_tag, take_turns
+from asyncmqd.domain.shared_limits import least
 from asyncmqd.domain.states import KEYED, State
 
 _SQL = queries.load("moves.sql")
 _WAITING = str(State.WAITING)
+_NEVER = 2**62
 _Row = TypeVar("_Row")
 
 
 class _Lane(msgspec.Struct):
     jobs: int
     tag: int | None
+    shut: int = 0
 
 
 class Lanes:
@@ -30,12 +35,16 @@ class Lanes:
         self._lanes: dict[tuple[int, str], _Lane] = {}  # those that were touched
         self._reached: dict[int, int] = {}
         self._emptied: set[int] = set()
+        self._served: dict[str, int] = {}  # by the last turns
+        self.ended: set[str] = set()  # keys of which a job or a ghost gave its permit back
+        self.timed = False  # whether a key was closed that time opens
 
     def enter(self, key: str, priority: int) -> None:
         """A job waits."""
         lane = self._lane(priority, key)
         if not lane.jobs:
             lane.tag = start_tag(self._virtual_time(priority), lane.tag)
+            lane.shut = self._opens(key) is not None
         lane.jobs += 1
 
     def leave(self, key: str, priority: int, number: int = 1) -> None:
@@ -43,6 +52,7 @@ class Lanes:
         lane = self._lane(priority, key)
         lane.jobs -= number
         if not lane.jobs:
+            lane.shut = 0
             self._emptied.add(priority)
 
     def _lane(self, priority: int, key: str) -> _Lane:
@@ -60,8 +70,12 @@ class Lanes:
 
     def save(self) -> None:
         """Write what was touched."""
-        rows = [(self._queue, *at, lane.jobs, lane.tag) for at, lane in self._lanes.items()]
-        self._tx.executemany(_SQL["save_lane"], [row for row in rows if row[-1] is not None])
+        rows = [
+            (self._queue, *at, lane.jobs, lane.tag, lane.shut)
+            for at, lane in self._lanes.items()
+            if lane.tag is not None
+        ]
+        self._tx.executemany(_SQL["save_lane"], rows)
         for priority in {priority for priority, _ in self._lanes}:
             values = self._queue, priority, self._virtual_time(priority)
             self._tx.execute(_SQL["forget_outdated_lanes"], values)
@@ -69,32 +83,59 @@ class Lanes:
 
     # ------------------------------------------------------------------ claims
 
-    def turns(self, limit: int, jobs: Callable[[str, int, int], list[_Row]]) -> list[_Row]:
-        """Up to `limit` jobs whose turn it is, all of one priority; none if nothing waits.
+    def turns(
+        self, limit: int, jobs: Callable[[str, int, int], list[_Row]], gate: KeyGate
+    ) -> list[_Row] | None:
+        """Up to `limit` jobs whose turn it is, all of one priority; None if nothing may start.
 
         `jobs` brings so many of the first jobs of a key and priority.
         """
         self.save()
+        self._served = {}
         row = self._tx.execute(_SQL["first_level"], (self._queue,)).fetchone()
         (plain,) = self._tx.execute(_SQL["first_rank"], (self._queue, _WAITING)).fetchone()
         if row is None or (plain is not None and plain < row[0]):
-            return [] if plain is None else jobs(NO_KEY, plain, limit)
-        turns = self._turns(row[0], limit)
+            return None if plain is None else jobs(NO_KEY, plain, limit)
+        turns = self._turns(row[0], limit, gate)
         self._take(row[0], turns)
-        number = {key: turns.keys.count(key) for key in turns.tags}
+        self._served = number = {key: turns.keys.count(key) for key in turns.tags}
         found = {key: iter(jobs(key, row[0], number[key])) for key in number}
         return [next(found[key]) for key in turns.keys]
 
-    def _turns(self, priority: int, limit: int) -> Turns:
-        active = self._tx.execute(_SQL["active_lanes"], (self._queue, priority, limit)).fetchall()
-        tags = {lane: tag for lane, tag, _ in active}
-        waiting = {lane: jobs for lane, _, jobs in active}
+    def _turns(self, priority: int, limit: int, gate: KeyGate) -> Turns:
+        tags, waiting = self._candidates(priority, limit, gate)
         level = self._queue, _WAITING, priority, limit
         (waiting[NO_KEY],) = self._tx.execute(_SQL["number_of_level"], level).fetchone()
         reached = self._virtual_time(priority)
         if waiting[NO_KEY]:
             tags[NO_KEY] = start_tag(reached, self._lane(priority, NO_KEY).tag)
-        return take_turns(reached, tags, limit, waiting.__getitem__)
+        return take_turns(reached, tags, limit, waiting.__getitem__, gate.cost)
+
+    def _candidates(
+        self, priority: int, limit: int, gate: KeyGate
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """The tags of the lanes whose turn is next, and how many of their jobs may start.
+
+        Keys that are used up are closed.
+        """
+        waiting: dict[str, int] = {}
+        level = self._queue, priority, limit
+        active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
+        for lane, _, jobs in active:
+            waiting[lane] = least(jobs, gate.allowed(lane)) or 0
+            if not waiting[lane]:
+                self.close(lane, gate.opens(lane))
+        if all(waiting.values()):
+            return {lane: tag for lane, tag, _ in active}, waiting
+        self.save()
+        return self._candidates(priority, limit, gate)  # of the lanes that are left
+
+    def charge(self, gate: KeyGate) -> None:
+        """The jobs of the last turns are claimed: keys that are used up by them are closed."""
+        for key, number in self._served.items():
+            gate.take(key, number)
+            if key and gate.allowed(key) == 0 and self._priorities(key):
+                self.close(key, gate.opens(key))
 
     def _take(self, priority: int, turns: Turns) -> None:
         self._reached[priority] = turns.reached
@@ -116,9 +157,70 @@ class Lanes:
             level = self._queue, priority
             if not self._tx.execute(_SQL["active_lanes"], (*level, 1)).fetchone():
                 self._tx.execute(_SQL["forget_lanes"], level)
+                self._tx.execute(_SQL["forget_tags"], level)
                 self._tx.execute(_SQL["forget_level"], level)
                 self._reached.pop(priority, None)
         self._emptied.clear()
+
+    # ------------------------------------------------------------------ keys that are used up
+
+    def _opens(self, key: str) -> int | None:
+        """When time opens a key; None: it is not closed."""
+        row = self._tx.execute(_SQL["is_closed"], (self._queue, key)).fetchone()
+        return None if row is None else int(row[0])
+
+    def _priorities(self, key: str) -> list[int]:
+        """Of the lanes of a key that have jobs."""
+        self.save()
+        return [p for (p,) in self._tx.execute(_SQL["lanes_of_key"], (self._queue, key))]
+
+    def close(self, key: str, opens: float) -> None:
+        """None of its jobs may start before time opens it, or one of them ends."""
+        self._tx.execute(_SQL["close_key"], (self._queue, key, int(min(opens, _NEVER))))
+        self.timed = self.timed or opens < NEVER
+        for priority in self._priorities(key):
+            self._lane(priority, key).shut = 1
+            self._emptied.add(priority)
+
+    def reopen(self, key: str) -> None:
+        """It takes turns again, without credit."""
+        self._tx.execute(_SQL["open_key"], (self._queue, key))
+        for priority in self._priorities(key):
+            lane = self._lane(priority, key)
+            lane.shut, lane.tag = 0, start_tag(self._virtual_time(priority), lane.tag)
+
+    def reopen_due(self) -> None:
+        """Those that time has opened come back."""
+        due = self._tx.execute(_SQL["due_keys"], (self._queue, self._tx.time)).fetchall()
+        for (key,) in due:
+            self.reopen(key)
+
+    def reopen_ended(self, gate: KeyGate) -> bool:
+        """Those of which a job gave its permit back, if one may start; whether any was."""
+        closed = [key for key in self.ended if self._opens(key) is not None]
+        self.ended.clear()
+        allowed = [key for key in closed if gate.allowed(key) != 0]
+        for key in closed:
+            if key in allowed:
+                self.reopen(key)
+            else:
+                self.close(key, gate.opens(key))  # it may be sooner than was known
+        return bool(allowed)
+
+    def note_ghost(self, key: str, lease_end: int) -> None:
+        """A ghost of this key will be gone by then, in microseconds since the host booted."""
+        opens = self._opens(key)
+        until = self._tx.time + lease_end - self._tx.since_boot
+        if opens is not None and until < opens:
+            self.close(key, until)
+
+    @property
+    def opens_in(self) -> float | None:
+        """Seconds until time opens the next key, if any."""
+        (opens,) = self._tx.execute(_SQL["next_key"], (self._queue,)).fetchone()
+        if opens is None or opens >= _NEVER:
+            return None
+        return max(0.0, seconds(opens - self._tx.time))
 
 
 def place_of(key: str) -> str:

@@ -130,6 +130,40 @@ def _let_jobs_wait_for_others(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE UNIQUE INDEX parents ON edges (queue, child, parent)")
 
 
+def _limit_keys(connection: sqlite3.Connection) -> None:
+    """From 12 to 13: limits of each key; columns in the order in which SQLite checks them."""
+    for statement in (
+        "CREATE TABLE former AS SELECT queue, parent, seq, child FROM edges",
+        "DROP TABLE edges",
+        (
+            "CREATE TABLE edges (queue TEXT NOT NULL, parent TEXT NOT NULL, seq INTEGER NOT NULL,"
+            " child TEXT NOT NULL, PRIMARY KEY (queue, parent, seq)) WITHOUT ROWID"
+        ),
+        "INSERT INTO edges SELECT queue, parent, seq, child FROM former",
+        "DROP TABLE former",
+        "CREATE UNIQUE INDEX parents ON edges (queue, child, parent)",
+        "ALTER TABLE ghosts ADD COLUMN job_key TEXT",
+        "ALTER TABLE lanes ADD COLUMN shut INTEGER NOT NULL DEFAULT 0",
+        "DROP INDEX active_lanes",
+        (
+            "CREATE INDEX active_lanes ON lanes (queue, priority, tag, lane)"
+            " WHERE jobs > 0 AND shut = 0"
+        ),
+        "CREATE INDEX lanes_of_key ON lanes (queue, lane) WHERE jobs > 0",
+        (
+            "CREATE TABLE closed_keys (queue TEXT NOT NULL, job_key TEXT NOT NULL,"
+            " opens INTEGER NOT NULL, PRIMARY KEY (queue, job_key)) WITHOUT ROWID"
+        ),
+        "CREATE INDEX opening ON closed_keys (queue, opens)",
+        (
+            "CREATE TABLE buckets (queue TEXT NOT NULL, job_key TEXT NOT NULL,"
+            " arrival REAL NOT NULL, PRIMARY KEY (queue, job_key)) WITHOUT ROWID"
+        ),
+        "CREATE INDEX full_buckets ON buckets (queue, arrival)",
+    ):
+        connection.execute(statement)
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -142,6 +176,7 @@ STEPS: dict[int, Step] = {
     10: _note_keys,
     11: _let_keys_take_turns,
     12: _let_jobs_wait_for_others,
+    13: _limit_keys,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

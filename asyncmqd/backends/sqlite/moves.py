@@ -30,6 +30,7 @@ from asyncmqd.backends.sqlite.rows import (
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.key_limits import KeyGate
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, KEYED, TERMINAL, State, parked_place
 from asyncmqd.domain.unique import is_pushed, merged
@@ -156,13 +157,19 @@ def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer
 
 
 def claim(
-    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int, *, keyed: bool
+    tx: Transaction,
+    queue: str,
+    limit: int,
+    lease: float,
+    worker: str,
+    most: int,
+    gate: KeyGate | None,
 ) -> list[Claim]:
-    """The claims of a turn that the limits over all daemons allow; `keyed`: keys take turns."""
+    """The claims of a turn that the limits over all daemons allow; `gate`: keys take turns."""
     if limit <= 0:
         return []
-    if keyed or queue in tx.lanes:
-        return _claim_in_turns(tx, queue, limit, lease, worker, most)
+    if gate is not None:
+        return _claim_in_turns(tx, queue, limit, lease, worker, most, gate)
     wanted = {"queue": queue, "place": WAITING, "limit": limit, "most": most}
     rows = tx.execute(_SQL["next"], wanted).fetchall()
     tx.count(queue, WAITING, -len(rows))
@@ -170,7 +177,7 @@ def claim(
 
 
 def _claim_in_turns(
-    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int
+    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int, gate: KeyGate
 ) -> list[Claim]:
     """The same where keys take turns: a priority after the other."""
     lanes = tx.lanes_of(queue)
@@ -184,10 +191,11 @@ def _claim_in_turns(
         return rows
 
     while len(taken) < limit:
-        rows = lanes.turns(limit - len(taken), jobs)
-        if not rows:
+        rows = lanes.turns(limit - len(taken), jobs, gate)
+        if rows is None:
             break
         taken += _take(tx, queue, rows, lease, worker)
+        lanes.charge(gate)
     return taken
 
 

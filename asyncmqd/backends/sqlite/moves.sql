@@ -227,20 +227,72 @@ SELECT count(*) FROM (SELECT 1 FROM jobs WHERE queue = ? AND place = ? AND rank 
 
 -- name: lane
 -- queue, priority, lane
-SELECT jobs, tag FROM lanes WHERE queue = ? AND priority = ? AND lane = ?;
+SELECT jobs, tag, shut FROM lanes WHERE queue = ? AND priority = ? AND lane = ?;
 
 -- name: active_lanes
 -- queue, priority, limit: those whose turn is next
-SELECT lane, tag, jobs FROM lanes WHERE queue = ? AND priority = ? AND jobs > 0
+SELECT lane, tag, jobs FROM lanes WHERE queue = ? AND priority = ? AND jobs > 0 AND shut = 0
 ORDER BY tag, lane LIMIT ?;
 
 -- name: first_level
--- queue: the best priority of which a lane has jobs
-SELECT priority FROM lanes WHERE queue = ? AND jobs > 0 ORDER BY queue, priority LIMIT 1;
+-- queue: the best priority of which a lane takes turns
+SELECT priority FROM lanes WHERE queue = ? AND jobs > 0 AND shut = 0 ORDER BY queue, priority LIMIT 1;
 
 -- name: save_lane
--- queue, priority, lane, jobs, tag
-INSERT OR REPLACE INTO lanes (queue, priority, lane, jobs, tag) VALUES (?, ?, ?, ?, ?);
+-- queue, priority, lane, jobs, tag, shut
+INSERT OR REPLACE INTO lanes (queue, priority, lane, jobs, tag, shut) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: lanes_of_key
+-- queue, key
+SELECT priority FROM lanes WHERE queue = ? AND lane = ? AND jobs > 0;
+
+-- name: is_closed
+-- queue, key
+SELECT opens FROM closed_keys WHERE queue = ? AND job_key = ?;
+
+-- name: close_key
+-- queue, key, date
+INSERT OR REPLACE INTO closed_keys (queue, job_key, opens) VALUES (?, ?, ?);
+
+-- name: open_key
+-- queue, key
+DELETE FROM closed_keys WHERE queue = ? AND job_key = ?;
+
+-- name: due_keys
+-- queue, date: those that time has opened, a page
+SELECT job_key FROM closed_keys WHERE queue = ? AND opens <= ? ORDER BY opens LIMIT 1000;
+
+-- name: next_key
+-- queue
+SELECT min(opens) FROM closed_keys WHERE queue = ?;
+
+-- name: judge_keys_anew
+-- queue
+UPDATE closed_keys SET opens = 0 WHERE queue = ?;
+
+-- name: active_of_key
+-- queue, active place, key
+SELECT count(*) FROM jobs WHERE queue = ? AND place = ? AND job_key = ?;
+
+-- name: ghosts_of_key
+-- queue, key, since boot
+SELECT count(*), min(until) FROM ghosts WHERE queue = ? AND job_key = ? AND until > ?;
+
+-- name: ghost_key
+-- queue, id, token
+SELECT job_key FROM ghosts WHERE queue = ? AND id = ? AND token = ?;
+
+-- name: bucket
+-- queue, key
+SELECT arrival FROM buckets WHERE queue = ? AND job_key = ?;
+
+-- name: save_bucket
+-- queue, key, date
+INSERT OR REPLACE INTO buckets (queue, job_key, arrival) VALUES (?, ?, ?);
+
+-- name: forget_full_buckets
+-- queue, now
+DELETE FROM buckets WHERE queue = ? AND arrival <= ?;
 
 -- name: forget_outdated_lanes
 -- queue, priority, virtual time
@@ -256,7 +308,11 @@ INSERT OR REPLACE INTO levels (queue, priority, reached) VALUES (?, ?, ?);
 
 -- name: forget_lanes
 -- queue, priority
-DELETE FROM lanes WHERE queue = ? AND priority = ?;
+DELETE FROM lanes WHERE queue = ? AND priority = ? AND jobs = 0;
+
+-- name: forget_tags
+-- queue, priority
+UPDATE lanes SET tag = 0 WHERE queue = ? AND priority = ?;
 
 -- name: forget_level
 -- queue, priority
@@ -304,12 +360,12 @@ UPDATE limits SET arrival = ? WHERE queue = ?;
 
 -- name: claimed
 -- JSON array of ids, queue
-SELECT started FROM json_each(?) AS wanted
+SELECT started, job_key FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: leave_ghost
--- queue, id, token, end of the lease
-INSERT OR REPLACE INTO ghosts (queue, id, token, until) VALUES (?, ?, ?, ?);
+-- queue, id, token, end of the lease, key
+INSERT OR REPLACE INTO ghosts (queue, id, token, until, job_key) VALUES (?, ?, ?, ?, ?);
 
 -- name: end_ghost
 -- queue, id, token

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.backends.base import Lapsed, Outlook
+from asyncmqd.backends.base import KeyOutlook, Lapsed, Outlook
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.backends.sqlite.keys import QueueKeys
 from asyncmqd.backends.sqlite.moves import claim_of, parked, places
 from asyncmqd.backends.sqlite.names import Names
 from asyncmqd.backends.sqlite.queries import array
@@ -68,7 +69,19 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
         limits=limits,
         ghosts=ghosts(view, queue)[0],
         arrival=0.0 if limits is None else arrival(view, queue),
+        closed_keys=0 if limits is None else _closed_keys(view, queue),
     )
+
+
+def _closed_keys(view: Snapshot, queue: str) -> int:
+    (number,) = view.execute(_SQL["closed_keys"], (queue,)).fetchone()
+    return int(number)
+
+
+def outlook_of_key(view: Snapshot, queue: str, key: str) -> KeyOutlook:
+    """See `BaseBackend.outlook_of_key`."""
+    keys = QueueKeys(view, queue)
+    return KeyOutlook(*keys.held(key), keys.arrival(key))
 
 
 def _pause(view: Snapshot, queue: str) -> Pause | None:

@@ -70,3 +70,7 @@ SELECT CAST(since AS INTEGER), CAST(pauser AS TEXT), CAST(reason AS TEXT) FROM p
 
 -- name: queues
 SELECT queue FROM tallies WHERE jobs > 0 UNION SELECT queue FROM schedules ORDER BY queue;
+
+-- name: closed_keys
+-- queue
+SELECT count(*) FROM closed_keys WHERE queue = ?;

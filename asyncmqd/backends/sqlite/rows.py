@@ -309,10 +309,18 @@ class Jobs:
     def leave_ghost(self, row: Row) -> None:
         _, limits, _ = gate(self._tx, self._queue)
         if limits is not None:
-            self._tx.execute(_SQL["leave_ghost"], (self._queue, row.id, row.token, row.rank))
+            ghost = self._queue, row.id, row.token, row.rank, row.key
+            self._tx.execute(_SQL["leave_ghost"], ghost)
+            if row.key:
+                self._tx.lanes_of(self._queue).note_ghost(row.key, row.rank)
 
     def end_ghost(self, id: str, token: int) -> None:
+        found = self._tx.execute(_SQL["ghost_key"], (self._queue, id, token)).fetchone()
+        if found is None:
+            return
         self._tx.execute(_SQL["end_ghost"], (self._queue, id, token))
+        if found[0]:
+            self._tx.lanes_of(self._queue).ended.add(found[0])
 
     def revive(self, row: Row) -> None:
         row.created = self._tx.time
@@ -338,6 +346,8 @@ class Jobs:
         self._tx.count(self._queue, row.place, -1)
         if row.place == KEYED:
             self._tx.lanes_of(self._queue).leave(row.key, row.priority)
+        elif row.key and row.place == ACTIVE:
+            self._tx.lanes_of(self._queue).ended.add(row.key)
         if row.kept_in is not None:
             self._tx.count(self._queue, row.kept_in, -1, -row.size)
             row.kept_in = row.kept_until = None

@@ -1,4 +1,4 @@
--- The tables of a store, layout 12 (`user_version` of the file).
+-- The tables of a store, layout 13 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -74,12 +74,13 @@ CREATE TABLE names (
 -- Names that are or were taken for a time, by the end of that time.
 CREATE INDEX overdue ON names (queue, until) WHERE until > 0;
 
--- Blocked jobs, each with all that have to end before it may run.
+-- Blocked jobs, each with all that have to end before it may run. The columns of the primary key come
+-- first: else the integrity check of SQLite 3.40 takes the others for NULL.
 CREATE TABLE edges (
     queue  TEXT NOT NULL,
     parent TEXT NOT NULL,
-    child  TEXT NOT NULL,
     seq    INTEGER NOT NULL,       -- children of one parent come back in this order
+    child  TEXT NOT NULL,
     PRIMARY KEY (queue, parent, seq)
 ) WITHOUT ROWID;
 
@@ -115,6 +116,7 @@ CREATE TABLE ghosts (
     id    TEXT NOT NULL,
     token INTEGER NOT NULL,
     until INTEGER NOT NULL,        -- the end of the lease, in microseconds since the host booted
+    job_key TEXT,
     PRIMARY KEY (queue, id, token)
 ) WITHOUT ROWID;
 
@@ -126,12 +128,35 @@ CREATE TABLE lanes (
     lane     TEXT NOT NULL,        -- a key; '': the jobs without one, whose number is not noted
     jobs     INTEGER NOT NULL,
     tag      INTEGER NOT NULL,
+    shut     INTEGER NOT NULL DEFAULT 0,       -- whether it takes no turns: its key is closed
     PRIMARY KEY (queue, priority, lane)
 ) WITHOUT ROWID;
 
-CREATE INDEX active_lanes ON lanes (queue, priority, tag, lane) WHERE jobs > 0;
+CREATE INDEX active_lanes ON lanes (queue, priority, tag, lane) WHERE jobs > 0 AND shut = 0;
+
+CREATE INDEX lanes_of_key ON lanes (queue, lane) WHERE jobs > 0;
 
 CREATE INDEX idle_lanes ON lanes (queue, priority, tag) WHERE jobs = 0;
+
+-- Keys of which no job may start, by their limits.
+CREATE TABLE closed_keys (
+    queue   TEXT NOT NULL,
+    job_key TEXT NOT NULL,
+    opens   INTEGER NOT NULL,      -- a date: when time alone opens it
+    PRIMARY KEY (queue, job_key)
+) WITHOUT ROWID;
+
+CREATE INDEX opening ON closed_keys (queue, opens);
+
+-- The rates of keys.
+CREATE TABLE buckets (
+    queue   TEXT NOT NULL,
+    job_key TEXT NOT NULL,
+    arrival REAL NOT NULL,         -- when it would be full again
+    PRIMARY KEY (queue, job_key)
+) WITHOUT ROWID;
+
+CREATE INDEX full_buckets ON buckets (queue, arrival);
 
 -- How far virtual time is.
 CREATE TABLE levels (

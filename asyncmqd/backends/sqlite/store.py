@@ -16,6 +16,7 @@ from asyncmqd.backends.base import (
     BaseBackend,
     Extender,
     Held,
+    KeyOutlook,
     Lapsed,
     Migration,
     Outlook,
@@ -228,6 +229,9 @@ class SQLiteBackend(BaseBackend):
 
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         return await self._read(partial(reading.outlook, queues=queues))
+
+    async def outlook_of_key(self, queue: str, key: str) -> KeyOutlook:
+        return await self._read(partial(reading.outlook_of_key, queue=queue, key=key))
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         look = self._living().file.look

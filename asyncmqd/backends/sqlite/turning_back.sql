@@ -31,3 +31,9 @@ UPDATE workers SET started = min(started, :now), seen = min(seen, :now);
 
 -- name: limits
 UPDATE limits SET arrival = arrival - :by;
+
+-- name: buckets
+UPDATE buckets SET arrival = arrival - :by;
+
+-- name: closed_keys
+UPDATE closed_keys SET opens = opens - :by;

@@ -9,6 +9,7 @@ import msgspec
 from asyncmqd.backends.base import Turn
 from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.backends.sqlite.keys import gate_of_keys
 from asyncmqd.backends.sqlite.queries import as_json
 from asyncmqd.backends.sqlite.rows import ACTIVE, WAITING
 from asyncmqd.backends.sqlite.transaction import Transaction, arrival, gate, ghosts
@@ -43,7 +44,9 @@ def turn(
     if limits is None:
         answers = moves.apply(tx, queue, changes)
         number = 0 if paused else limit
-        claims = moves.claim(tx, queue, number, lease, worker, most, keyed=keyed)
+        in_turns = keyed or queue in tx.lanes
+        keys = gate_of_keys(tx, queue, None) if in_turns else None
+        claims = moves.claim(tx, queue, number, lease, worker, most, keys)
         tx.forget_idle_lanes(queue)
         return Turn(answers, claims)
     if limits is not stored:
@@ -53,7 +56,10 @@ def turn(
         limited.bucket.empty()
     answers, freed = limited.apply(changes)
     number = 0 if paused else limited.allowed(limit)
-    claims = moves.claim(tx, queue, number, lease, worker, most, keyed=keyed)
+    if keyed and number > 0:
+        tx.lanes_of(queue).reopen_due()
+    keys = limited.keys if keyed or queue in tx.lanes else None
+    claims = moves.claim(tx, queue, number, lease, worker, most, keys)
     tx.forget_idle_lanes(queue)
     opens_in = limited.note_claims(len(claims), limit, freed)
     return Turn(answers, claims, limits, opens_in)
@@ -69,6 +75,7 @@ class _Limited:
         has_rate = limits.limits.rate is not None
         self._arrival = arrival(tx, queue) if has_rate else 0.0
         self.bucket = Bucket(limits, self._arrival, tx.time)
+        self.keys = gate_of_keys(tx, queue, limits)
 
     def apply(self, changes: Sequence[Change]) -> tuple[list[Answer], bool]:
         """Apply changes; whether they let more jobs start."""
@@ -78,9 +85,12 @@ class _Limited:
         ids = [each.id for each, answer in pairs if each.unstarted and answer == "applied"]
         if ids:
             found = self._tx.execute(_SQL["claimed"], (as_json(ids), self._queue))
-            for (claimed,) in found.fetchall():
+            for claimed, key in found.fetchall():
                 self.bucket.hand_back(claimed or 0)
-        return answers, self._held < before
+                self.keys.hand_back(key or "", claimed or 0)
+        lanes = self._tx.lanes.get(self._queue)
+        reopened = lanes is not None and lanes.reopen_ended(self.keys)
+        return answers, self._held < before or reopened
 
     def allowed(self, wanted: int) -> int:
         """How many of these may start."""
@@ -97,12 +107,17 @@ class _Limited:
         places = self._places
         if freed and places != 0 and _any_waiting(self._tx, self._queue):
             self._tx.woken.add(self._queue)
+        lanes = self._tx.lanes.get(self._queue)
+        if lanes is not None and lanes.timed:
+            self._tx.woken.add(self._queue)  # somebody is to know when that key opens
         if number >= wanted:
             return None
         if places == 0:
             _, until = ghosts(self._tx, self._queue)
             return None if until is None else seconds(until - self._tx.since_boot)
-        return self.bucket.opens_in if self.bucket.allowed == 0 else None
+        if self.bucket.allowed == 0:
+            return self.bucket.opens_in
+        return lanes.opens_in if lanes is not None else None
 
     @property
     def _places(self) -> int | None:
@@ -128,6 +143,7 @@ def declare_limits(
 
 
 def _keep(tx: Transaction, queue: str, limits: DeclaredLimits) -> None:
+    tx.execute(_SQL["judge_keys_anew"], (queue,))
     tx.execute(_SQL["declare_limits"], (queue, msgspec.json.encode(limits)))
 
 

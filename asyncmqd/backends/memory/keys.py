@@ -1,0 +1,47 @@
+"""What a queue in memory knows of its keys, for the limits of each."""
+
+from __future__ import annotations
+
+from asyncmqd.backends.memory.rows import Queue
+from asyncmqd.domain.key_limits import NEVER, KeyGate
+from asyncmqd.domain.states import State
+
+
+class QueueKeys:
+    """`key_limits.Keys` in memory."""
+
+    def __init__(self, queue: Queue, now: float) -> None:
+        self._queue = queue
+        self._now = now
+
+    def held(self, key: str) -> tuple[int, float]:
+        queue = self._queue
+        active = sum(queue.rows[id].key == key for id in queue.lines[State.ACTIVE].ids())
+        ends = [
+            end
+            for each, end in queue.ghosts.items()
+            if end > self._now and queue.ghost_keys[each] == key
+        ]
+        return active + len(ends), min(ends, default=NEVER) * 1e6
+
+    def arrival(self, key: str) -> float:
+        return self._queue.arrivals.get(key, 0.0)
+
+    def keep_arrival(self, key: str, arrival: float) -> None:
+        self._queue.arrivals[key] = arrival
+
+
+def gate_of(queue: Queue, now: float) -> KeyGate:
+    """What the limits of keys let start at that moment."""
+    return KeyGate(queue.limits, QueueKeys(queue, now), now * 1e6)
+
+
+def reopen(queue: Queue, gate: KeyGate, *, due: float = 0.0) -> bool:
+    """Bring back the keys that may start again, by an end of a job or by time; whether any was."""
+    closed = queue.lanes.closed
+    keys = [key for key, opens in closed.items() if opens <= due or gate.allowed(key) != 0]
+    for key in keys:
+        queue.lanes.reopen(key)
+    for key in closed:
+        closed[key] = gate.opens(key)  # it may be sooner than was known
+    return bool(keys)

@@ -1,0 +1,45 @@
+-- Keys of which no job may start, and when time opens them: their lanes take no turns.
+--   closed      sorted set of these keys: when time alone opens them
+--   shut:<key>  set of the priorities in which one has lanes
+--   held        sorted set by name, of what has a permit: `<key>\0<id>` of a job, `<key>\0\0<ghost>`
+--   ghost_keys  hash: the key of each of these ghosts
+--   arrivals    sorted set of keys: when the bucket of one would be full again
+if lanes then
+  lanes.timed = false -- whether one was closed that time opens
+
+  function lanes.close(key, opens)
+    redis.call('ZADD', base .. 'closed', opens == math.huge and '+inf' or string.format('%.0f', opens), key)
+    lanes.timed = lanes.timed or opens < math.huge
+    for _, level in ipairs(redis.call('ZRANGE', base .. 'levels', 0, -1)) do
+      local tag = redis.call('ZSCORE', lanes.name('ready', level), key)
+      if tag then
+        lanes.deactivate(key, tonumber(level), tag)
+        redis.call('SADD', base .. 'shut:' .. key, level)
+      end
+    end
+  end
+
+  function lanes.reopen(key)
+    redis.call('ZREM', base .. 'closed', key)
+    for _, level in ipairs(redis.call('SMEMBERS', base .. 'shut:' .. key)) do
+      if redis.call('EXISTS', lanes.of(key, level)) == 1 then
+        lanes.activate(key, tonumber(level))
+      end
+    end
+    redis.call('DEL', base .. 'shut:' .. key)
+  end
+
+  -- Those that time has opened come back.
+  function lanes.open_due()
+    local due = redis.call('ZRANGEBYSCORE', base .. 'closed', '-inf', clock(), 'LIMIT', 0, 1000)
+    for _, key in ipairs(due) do
+      lanes.reopen(key)
+    end
+  end
+
+  -- In how many microseconds time opens the next one; false: never.
+  function lanes.opens_in()
+    local first = tonumber(redis.call('ZRANGE', base .. 'closed', 0, 0, 'WITHSCORES')[2] or math.huge)
+    return first < math.huge and math.max(0, first - clock())
+  end
+end

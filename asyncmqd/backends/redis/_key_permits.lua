@@ -1,0 +1,54 @@
+-- The permits of keys: which jobs of each key are active, and which of its ghosts keep one.
+if lanes then
+  local touched, unstarted = {}, {}
+
+  function lanes.hold(key, ids) -- that are active now
+    local members = {}
+    for _, id in ipairs(ids) do
+      members[#members + 1], members[#members + 2] = 0, key .. '\0' .. id
+    end
+    redis.call('ZADD', base .. 'held', unpack(members))
+  end
+
+  function lanes.let_go(key, id)
+    redis.call('ZREM', base .. 'held', key .. '\0' .. id)
+    touched[key] = true
+  end
+
+  -- It did not even start, though it was claimed at that moment.
+  function lanes.note_unstarted(id, claimed)
+    unstarted[#unstarted + 1] = {redis.call('HGET', base .. 'keys', id), claimed}
+  end
+
+  -- A claim was taken from its holder, until the end of its lease.
+  function lanes.haunt(id, ghost, lease_end)
+    local key = redis.call('HGET', base .. 'keys', id)
+    if key then
+      redis.call('HSET', base .. 'ghost_keys', ghost, key)
+      redis.call('ZADD', base .. 'held', 0, key .. '\0\0' .. ghost)
+      redis.call('ZADD', base .. 'closed', 'XX', 'LT', lease_end, key)
+    end
+  end
+
+  function lanes.forget_ghosts(ghosts)
+    for _, ghost in ipairs(ghosts) do
+      local key = redis.call('HGET', base .. 'ghost_keys', ghost)
+      if key then
+        redis.call('HDEL', base .. 'ghost_keys', ghost)
+        lanes.let_go(key, '\0' .. ghost)
+      end
+    end
+    if #ghosts > 0 then
+      forget_laned()
+    end
+  end
+
+  function lanes.forget_ended_ghosts()
+    lanes.forget_ghosts(redis.call('ZRANGEBYSCORE', base .. 'ghosts', '-inf', clock()))
+  end
+
+  -- Keys whose jobs have ended, or did not start, come back if one may start; whether any did.
+  function lanes.judge_touched()
+    return lanes.judge(touched, unstarted)
+  end
+end

@@ -1,0 +1,39 @@
+"""What the file knows of the keys of a queue, for the limits of each."""
+
+from __future__ import annotations
+
+from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite.rows import ACTIVE
+from asyncmqd.backends.sqlite.transaction import Snapshot
+from asyncmqd.domain.key_limits import NEVER, KeyGate
+from asyncmqd.domain.shared_limits import DeclaredLimits
+
+_SQL = queries.load("moves.sql")
+
+
+class QueueKeys:
+    """`key_limits.Keys` in SQLite."""
+
+    def __init__(self, tx: Snapshot, queue: str) -> None:
+        self._tx = tx
+        self._queue = queue
+
+    def held(self, key: str) -> tuple[int, float]:
+        (active,) = self._tx.execute(_SQL["active_of_key"], (self._queue, ACTIVE, key)).fetchone()
+        wanted = self._queue, key, self._tx.since_boot
+        ghosts, until = self._tx.execute(_SQL["ghosts_of_key"], wanted).fetchone()
+        gone = NEVER if until is None else self._tx.time + until - self._tx.since_boot
+        return active + ghosts, gone
+
+    def arrival(self, key: str) -> float:
+        row = self._tx.execute(_SQL["bucket"], (self._queue, key)).fetchone()
+        return 0.0 if row is None else row[0]
+
+    def keep_arrival(self, key: str, arrival: float) -> None:
+        self._tx.execute(_SQL["forget_full_buckets"], (self._queue, self._tx.time))
+        self._tx.execute(_SQL["save_bucket"], (self._queue, key, arrival))
+
+
+def gate_of_keys(tx: Snapshot, queue: str, declared: DeclaredLimits | None) -> KeyGate:
+    """What the limits of keys let start at this moment."""
+    return KeyGate(declared, QueueKeys(tx, queue), tx.time)

@@ -1,0 +1,91 @@
+"""`KeyGate`: what the limits of each key let start in one turn of a queue.
+
+A key that is used up leaves what a claim looks at, until the end of one of its jobs or the time
+brings it back. Redis tells this again in Lua (_key_gate.lua).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from asyncmqd.domain.lanes import SERVICE
+from asyncmqd.domain.shared_limits import (
+    NO_KEY_LIMITS,
+    Bucket,
+    DeclaredLimits,
+    KeyLimits,
+    least,
+)
+
+NEVER = math.inf
+
+
+class Keys(Protocol):
+    """What a store knows of the keys of a queue. Times are microseconds of its clock."""
+
+    def held(self, key: str) -> tuple[int, float]:
+        """How many jobs of a key hold a permit; when the first ghost of these is gone, or never."""
+
+    def arrival(self, key: str) -> float:
+        """When the bucket of a key would be full again, see `Rate`."""
+
+    def keep_arrival(self, key: str, arrival: float) -> None:
+        """Keep that."""
+
+
+class KeyGate:
+    """The limits of keys in one turn, at one moment: microseconds of the store's clock."""
+
+    def __init__(self, declared: DeclaredLimits | None, keys: Keys, now: float) -> None:
+        self._declared = declared
+        self._keys = keys
+        self._now = now
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no key has limits at all."""
+        return self._declared is None or not self._declared.limits.of_keys
+
+    def limits(self, key: str) -> KeyLimits:
+        """Those of a key; jobs without one are not bound."""
+        return self._declared.limits.of_key(key) if self._declared and key else NO_KEY_LIMITS
+
+    def cost(self, key: str) -> int:
+        """By how much a start sets a key back."""
+        return max(1, math.floor(SERVICE / self.limits(key).weight + 0.5))
+
+    def allowed(self, key: str) -> int | None:
+        """How many jobs of a key may start; None is no limit."""
+        return None if self.is_open else least(self._permits(key), self._bucket(key).allowed)
+
+    def opens(self, key: str) -> float:
+        """When time alone lets one start of which none may now."""
+        if self._permits(key) == 0:
+            return self._keys.held(key)[1]
+        opens_in = self._bucket(key).opens_in
+        return NEVER if opens_in is None else self._now + opens_in * 1e6
+
+    def take(self, key: str, number: int) -> None:
+        """So many jobs of a key were claimed."""
+        if self.limits(key).rate is not None:
+            bucket = self._bucket(key)
+            bucket.take(number)
+            self._keys.keep_arrival(key, bucket.arrival)
+
+    def hand_back(self, key: str, claimed: float) -> None:
+        """A job of a key, claimed at that moment, did not start."""
+        if self.limits(key).rate is not None:
+            bucket = self._bucket(key)
+            bucket.hand_back(claimed)
+            self._keys.keep_arrival(key, bucket.arrival)
+
+    def _permits(self, key: str) -> int | None:
+        most = self.limits(key).concurrency
+        return None if most is None else max(0, most - self._keys.held(key)[0])
+
+    def _bucket(self, key: str) -> Bucket:
+        assert self._declared is not None
+        limits = self.limits(key)
+        arrival = 0.0 if limits.rate is None else self._keys.arrival(key)
+        return Bucket(self._declared, arrival, self._now, limits)
