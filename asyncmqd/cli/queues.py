@@ -94,7 +94,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
             ("workers", len(view.workers) or NOBODY),
             ("running", f"{view.running} of {view.concurrency}"),
             *(("slots of daemon", daemon_slots_told(each)) for each in view.daemon_slots),
-            *limits_fields(None if view.limits is None else msgspec.structs.asdict(view.limits)),
+            *limits_fields(None if view.limits is None else msgspec.to_builtins(view.limits)),
         ]
     )
     if view.schedules:

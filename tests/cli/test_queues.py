@@ -17,7 +17,7 @@ from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.serving import Load, Serving
-from asyncmqd.domain.shared_limits import SharedLimits
+from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
 
@@ -96,6 +96,21 @@ def test_show_tells_the_limits_over_all_daemons(asyncmq: Operator, in_store: InS
     shown = asyncmq("queue", "show", "mail").out
     assert re.search(r"running in all daemons +no limit", shown)
     assert re.search(r"starts in all daemons +none", shown)
+
+
+@pytest.mark.usefixtures("queues")
+def test_show_tells_the_limits_of_keys(asyncmq: Operator, in_store: InStore) -> None:
+    each_key = KeyLimits(concurrency=2, rate_limit=600.0, rate_interval=60.0, burst=10.0)
+    limits = SharedLimits(each_key=each_key, keys={"t7": KeyLimits(concurrency=0, weight=2.0)})
+    in_store(lambda store: store.declare_limits("mail", limits, "web1/a"))
+    in_store(lambda store: store.add("mail", [msgspec.structs.replace(new("k"), key="t7")]))
+    in_store(lambda store: store.claim("mail", 5, 60.0, "host/one"))
+    shown = asyncmq("queue", "show", "mail").out
+    assert re.search(r"limits of each key +2 running; 600 in 60 s, 10 at once\n", shown)
+    assert re.search(r"limits of key t7 +0 running; weight 2\n", shown)
+    assert re.search(r"keys that are used up +1\n", shown)
+    found = asyncmq("queue", "show", "mail", "--json").json["limits"]
+    assert (found["each_key"]["concurrency"], found["closed_keys"]) == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["E mails", "{mail}", "a\nb"])

@@ -26,7 +26,6 @@ FORKED = {
         "control",
         "duties",
         "forks",
-        "job_logs",
         "http",
         "life",
         "log",

@@ -66,12 +66,6 @@ MEMORY = mutations(
         _row("            self.bytes -= row.size\n", "", "retention"),
         _row("            key=job.key,\n", "", "keys"),
         ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
-        (
-            "lanes.py",
-            "            if key not in self.closed:\n",
-            "            if True:\n",
-            "key_limits",
-        ),
         ("keys.py", "active + len(ends)", "active", "key_limits"),
         ("keys.py", "opens <= due or gate.allowed(key) != 0", "opens <= due", "key_limits"),
         _row("if job.unique and (holder := ", "if False and (holder := ", "unique"),
