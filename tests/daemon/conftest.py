@@ -26,6 +26,7 @@ FORKED = {
         "control",
         "duties",
         "forks",
+        "job_logs",
         "http",
         "life",
         "log",

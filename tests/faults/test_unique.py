@@ -9,6 +9,7 @@ import pytest
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.pending import CallOptions, add_one, pending
+from asyncmqd.domain.keywords import OnConflict
 from tests.faults.conftest import Scene
 from tests.faults.forked import ended, fork
 from tests.faults.ledger import QUEUE, note
@@ -34,11 +35,12 @@ async def change(url: str, notes: str, name: str, count: int) -> None:
     backend = open_backend(url)
     try:
         for number in range(count):
-            options = CallOptions(
-                unique=name, delay=0.02, on_conflict=("replace", "push")[number % 2]
-            )
+            what: OnConflict = ("replace", "push", "again")[number % 3]
+            options = CallOptions(unique=name, delay=0.02, on_conflict=what)
             job = await add_one(backend, QUEUE, pending("tell", [f"{name}{number}"], {}, options))
-            if job.replaced or not job.existed:
+            accepted = job.replaced or not job.existed
+            assert accepted or what != "again", "arguments were lost"
+            if accepted:
                 note(notes, "accepted", [f"{job.id} {name}{number}"])
     finally:
         await backend.close()
@@ -85,7 +87,9 @@ def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
     figure(f"{len(new) + len(found)} enqueues, {len(new)} jobs, {killed} kills; most live: {most}")
 
 
-@pytest.mark.row("U02", "kill -9 of daemons while jobs that wait get newer arguments")
+@pytest.mark.row(
+    "U02", "kill -9 of daemons while jobs get newer arguments, or successors that have them"
+)
 def test_a_run_has_the_newest_arguments_that_were_accepted(scene: Scene, figure):
     each, kills = scaled((150, 2), (2_000, 20))
     daemons = [scene.daemon(name, top="lease = 1").start() for name in "ab"]

@@ -7,6 +7,7 @@ from tests.mutations.memory import MEMORY
 from tests.mutations.redis import REDIS
 from tests.mutations.rules import RULES
 from tests.mutations.sqlite import SQLITE
+from tests.mutations.telling import TELLING
 
 STORES = {"memory": MEMORY, "sqlite": SQLITE, "redis": REDIS}
-ALL = [mutation for found in (*STORES.values(), APPLYING, RULES) for mutation in found]
+ALL = [mutation for found in (*STORES.values(), APPLYING, RULES, TELLING) for mutation in found]

@@ -17,6 +17,7 @@ from asyncmqd.client.pending import Outgoing
 from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.job import Claim, Failure, JobSpec
 from asyncmqd.observe import journal
+from asyncmqd.runtime.execution.failures import failure_of
 from asyncmqd.runtime.tracing import TRACES
 
 # Of the provider that there is when it makes a span: the application's, or ours if it has none.
@@ -52,8 +53,13 @@ def enqueuing(outgoing: Outgoing) -> Iterator[None]:
         attributes["asyncmqd.job.task"] = jobs[0].spec.task
     else:
         attributes["messaging.batch.message_count"] = len(jobs)
-    name, kind = f"enqueue {outgoing.queue}", SpanKind.PRODUCER
-    with _tracer.start_as_current_span(name, kind=kind, attributes=attributes) as span:
+    with _tracer.start_as_current_span(
+        f"enqueue {outgoing.queue}",
+        kind=SpanKind.PRODUCER,
+        attributes=attributes,
+        record_exception=False,  # the SDK raises what the text of an error raises
+        set_status_on_exception=False,
+    ) as span:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         for job in jobs if carrier else ():
@@ -61,7 +67,7 @@ def enqueuing(outgoing: Outgoing) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            span.set_attribute("error.type", type_name(type(error)))
+            record_failure(span, type_name(type(error)), failure_of(error))
             raise
 
 

@@ -1,0 +1,52 @@
+"""Bugs in what is told of runs: their spans, and the last lines of those that failed."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation
+
+SPANS = ("tests/client/test_traces.py",)
+TAIL = ("tests/unit/test_log_tail.py",)
+JOB_LOGS = ("tests/daemon/test_job_logs.py",)
+
+TELLING = [
+    Mutation(
+        "asyncmqd/runtime/tracing/spans.py",
+        "[Link(producer)] if producer.is_valid else [],",
+        "[],",
+        SPANS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/tracing/spans.py",
+        "    context = Context()\n    for name",
+        "    context = None\n    for name",
+        SPANS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/tracing/spans.py",
+        'attributes["asyncmqd.job.attempt"] = claim.attempt',
+        'attributes["asyncmqd.job.attempt"] = 1',
+        SPANS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/tracing/execution.py",
+        "        token = attach(context)\n",
+        "        token = attach({})\n",
+        SPANS,
+    ),
+    Mutation("asyncmqd/observe/tail.py", "deque(maxlen=LINES)", "deque()", TAIL),
+    Mutation(
+        "asyncmqd/observe/tail.py", "            if left < 0:\n", "            if False:\n", TAIL
+    ),
+    Mutation(
+        "asyncmqd/runtime/execution/processes.py",
+        "            job.keep([event])\n",
+        "            pass\n",
+        (*JOB_LOGS, "-k", "killed"),
+    ),
+    Mutation(
+        "asyncmqd/runtime/execution/rules.py",
+        "return change if run.tail is None or not change.error else",
+        "return change if True else",
+        (*JOB_LOGS, "-k", "each_attempt"),
+    ),
+]
