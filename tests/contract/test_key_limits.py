@@ -240,6 +240,18 @@ async def test_a_key_comes_back_the_moment_its_bucket_opens(backend: BaseBackend
     assert await backend.now() - begin >= 0.1 - 0.001
 
 
+async def test_a_bucket_that_is_full_again_leaves_nothing_behind(backend: BaseBackend) -> None:
+    await limit(backend, rate_limit=1_000, burst=1)
+    await add(backend, "a1", "b1")
+    assert ids(await take(backend)) == ["a1", "b1"]
+    begin = await backend.now()
+    while await backend.now() < begin + 0.01:
+        await backend.wait([QUEUE], 0.01)
+    await add(backend, "c1")
+    assert ids(await take(backend)) == ["c1"]
+    assert [(await backend.outlook_of_key(QUEUE, key)).full for key in "ab"] == [0.0, 0.0]
+
+
 async def test_a_claim_that_is_handed_back_unstarted_returns_the_token_of_its_key(
     backend: BaseBackend,
 ) -> None:

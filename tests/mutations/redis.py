@@ -251,12 +251,6 @@ REDIS = mutations(
         ("_key_judging.lua", "      lanes.bucket(key).take(number)\n", "", "key_limits"),
         ("_key_judging.lua", "        bucket.hand_back({each[2]})\n", "", "key_limits"),
         (
-            "_lane_moves.lua",
-            "    if redis.call('ZSCORE', base .. 'closed', key) then",
-            "    if false then",
-            "key_limits model",
-        ),
-        (
             "_closed_keys.lua",
             "        redis.call('SADD', base .. 'shut:' .. key, level)\n",
             "",

@@ -16,7 +16,6 @@ SQLITE = mutations(
             "lanes",
         ),
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
-        ("lanes.py", "lane.shut = self._opens(key) is not None", "lane.shut = 0", "model"),
         ("lanes.py", "            self._lane(priority, key).shut = 1\n", "", "key_limits"),
         ("lanes.py", "            gate.take(key, number)\n", "", "key_limits"),
         (

@@ -28,6 +28,8 @@ class QueueKeys:
         return self._queue.arrivals.get(key, 0.0)
 
     def keep_arrival(self, key: str, arrival: float) -> None:
+        known, now = self._queue.arrivals, self._now * 1e6
+        self._queue.arrivals = {each: when for each, when in known.items() if when > now}
         self._queue.arrivals[key] = arrival
 
 

@@ -29,8 +29,9 @@ if lanes then
     redis.call('DEL', base .. 'shut:' .. key)
   end
 
-  -- Those that time has opened come back.
+  -- Those that time has opened come back. A bucket that is full again says nothing.
   function lanes.open_due()
+    redis.call('ZREMRANGEBYSCORE', base .. 'arrivals', '-inf', clock())
     local due = redis.call('ZRANGEBYSCORE', base .. 'closed', '-inf', clock(), 'LIMIT', 0, 1000)
     for _, key in ipairs(due) do
       lanes.reopen(key)
