@@ -23,7 +23,69 @@ SHARES = ("tests/unit/test_slot_shares.py",)
 
 DAEMON_SLOTS = ("tests/runtime/test_daemon_slots.py",)
 
+CAUSES = ("tests/daemon/test_causes.py", "-k", "order")
+
+RECALLS = ("tests/contract/test_recalling.py", "-k", "memory")
+
+METRICS = ("tests/unit/test_metrics.py",)
+
+WEB = ("tests/unit/test_web_server.py",)
+
 RULES = [
+    Mutation(
+        "asyncmqd/admin/causes.py",
+        "return sorted([*_of_itself(own), *of_queues], key=_rank)",
+        "return [*_of_itself(own), *of_queues]",
+        CAUSES,
+    ),
+    Mutation(
+        "asyncmqd/admin/causes.py",
+        "if record.paused or not record.seen:",
+        "if not record.seen:",
+        ("tests/cli/test_why.py", "-k", "nobody_fires"),
+    ),
+    Mutation(
+        "asyncmqd/admin/causes.py",
+        "if others > len(failed):",
+        "if others < 0:",
+        ("tests/cli/test_why.py", "-k", "succeed_again"),
+    ),
+    Mutation(
+        "asyncmqd/client/job.py",
+        'if edge == "cancel" and record.state is State.ACTIVE:',
+        'if edge == "cancel" and record.state is State.WAITING:',
+        RECALLS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/loop.py",
+        "return late or self._leases.recalled_at >= began",
+        "return late",
+        RECALLS,
+    ),
+    Mutation(
+        "asyncmqd/observe/metrics.py",
+        'known = bool(task) and edge != "park"',
+        "known = True",
+        METRICS,
+    ),
+    Mutation(
+        "asyncmqd/observe/metrics.py",
+        "if not claim.failures:",
+        "if True:",
+        METRICS,
+    ),
+    Mutation(
+        "asyncmqd/web/access.py",
+        "if not self._is_proxy(address) or not hop.strip():",
+        "if not hop.strip():",
+        WEB,
+    ),
+    Mutation(
+        "asyncmqd/web/server.py",
+        "if task is not newest and not client.is_answered and not task.cancelling():",
+        "if task is not newest and client.is_answered and not task.cancelling():",
+        WEB,
+    ),
     Mutation(
         "asyncmqd/domain/slot_shares.py",
         "return max(min(1, free), free - idle) if keeps else free - idle",
