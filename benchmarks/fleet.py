@@ -24,7 +24,7 @@ from programs.marks import QUEUE
 from stores import Redis
 
 from asyncmqd import Queue
-from asyncmqd.client.pending import NO_OPTIONS, PendingJob, pending
+from asyncmqd.client.pending import NO_OPTIONS, CallOptions, PendingJob, pending
 
 LIMIT = 120.0  # seconds that anything may take
 LOOK = 0.005
@@ -95,6 +95,26 @@ async def _enqueue_paced(url: str) -> None:
     queue = Queue(QUEUE, url)
     for _ in range(MET):
         await queue.add("stamp", time.monotonic_ns())
+        await asyncio.sleep(PAUSE)
+    await queue.backend.close()
+
+
+def new_keys(url: str, place: Path) -> list[float]:
+    """Milliseconds from the enqueue of the first job of a new key to its start, each in turn, while
+    a daemon works on the backlogs of others.
+    """
+    place.mkdir()
+    with _daemons(url, place, 1, [QUEUE], slots=10):
+        time.sleep(REST)
+        asyncio.run(_enqueue_new_keys(url))
+        return [each / 1e6 for each in _samples(place, MET)]
+
+
+async def _enqueue_new_keys(url: str) -> None:
+    queue = Queue(QUEUE, url)
+    for number in range(MET):
+        options = CallOptions(key=f"new-{number}")
+        await queue.add_bulk([pending("stamp", [time.monotonic_ns()], {}, options)])
         await asyncio.sleep(PAUSE)
     await queue.backend.close()
 

@@ -82,6 +82,17 @@ def between(
     return figure
 
 
+def across(work: str, other: str, theirs: Peer) -> Figure:
+    """Our rate at one work divided by theirs at another."""
+
+    def figure(results: Results) -> tuple[float, str] | None:
+        mine = results.median(work, OURS.name, "rate")
+        rival = results.median(other, theirs.name, "rate")
+        return (mine / rival, theirs.name) if mine and rival else None
+
+    return figure
+
+
 GOALS = (
     Goal("drain / BullMQ", ratio("drain", OURS, BULLMQ), 1.5, True),
     Goal("drain / best pure-Python peer", best("drain", OURS, PURE_PYTHON), 4, True),
@@ -110,6 +121,16 @@ GOALS = (
         False,
     ),
     Goal("drain, requests a job", value("drain", OURS, "reads_per_job"), 0.05, False),
+    *(
+        Goal(
+            f"drain with 1,000 keys / without, {each.store}",
+            between(("keys", "rate"), ("drain", "rate"), divided=True, ours=each),
+            0.65,
+            True,
+        )
+        for each in (OURS, OURS_SQLITE)
+    ),
+    Goal("drain with 1,000 keys / BullMQ without groups", across("keys", "drain", BULLMQ), 2, True),
     *(
         Goal(
             f"drain with limits over all daemons / without, {each.store}",

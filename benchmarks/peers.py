@@ -57,10 +57,11 @@ class Peer:
 
 def _own(name: str, **rest: Any) -> Peer:
     left: tuple[tuple[str, ...], ...] = tuple(
-        ("ZCARD", f"asyncmq:{{$queue}}:{place}") for place in ("waiting", "active", "delayed")
+        ("ZCARD", f"asyncmq:{{$queue}}:{place}")
+        for place in ("waiting", "keyed", "active", "delayed")
     )
     if rest.get("store") == "sqlite":
-        places = "('waiting', 'active', 'delayed')"
+        places = "('waiting', 'waiting#keyed', 'active', 'delayed')"
         left = ((f"SELECT count(*) FROM jobs WHERE place IN {places}",),)
     return Peer(name, "own", "run_asyncmqd.py", left, core="asyncio", **rest)
 

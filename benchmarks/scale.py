@@ -10,37 +10,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
 import statistics
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+import claiming
 import drawing
 import fleet
 import plan
-from servers import KINDS, USUAL, RedisServer
+import sheet
+from servers import KINDS, USUAL
 from stores import Redis
 
 from asyncmqd import Queue
-from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
-from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.job import NewJob
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 BACKLOGS = (1_000, 10_000, 100_000, 1_000_000)
 QUEUES = (1, 10, 100, 1_000)
 DAEMONS = (1, 2, 4, 8, 16)
-AT_ONCE = 10  # jobs of one claim
-ROUNDS = 1_000
-LEASE = 600.0  # seconds
-PAYLOAD = b"x" * 100
-
-Rows = list[tuple[str, ...]]
 
 
 def main() -> None:
@@ -49,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="scale") as place:
         text = "\n\n".join(
             [
-                _machine(wanted),
+                sheet.machine(wanted),
                 _backlogs(wanted, Path(place)),
                 _queues(wanted, Path(place)),
                 _daemons(wanted, Path(place)),
@@ -58,8 +48,7 @@ def main() -> None:
         )
     print(text)
     if wanted.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
+        sheet.replace(PAGE, text)
 
 
 def _arguments() -> argparse.Namespace:
@@ -68,17 +57,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="a tenth of everything: to try it")
     parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
     return parser.parse_args()
-
-
-def _machine(wanted: argparse.Namespace) -> str:
-    load = f"load {os.getloadavg()[0]:.1f} at the start"
-    facts = {
-        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
-        "command": " ".join(["python", "benchmarks/scale.py", *sys.argv[1:]]),
-        "machine": f"{os.cpu_count()} cores, Linux {platform.release()}, {load}",
-        "server": f"{wanted.server}, without persistence",
-    }
-    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
 
 
 def _scaled(wanted: argparse.Namespace, values: tuple[int, ...]) -> tuple[int, ...]:
@@ -91,23 +69,27 @@ def _scaled(wanted: argparse.Namespace, values: tuple[int, ...]) -> tuple[int, .
 def _backlogs(wanted: argparse.Namespace, place: Path) -> str:
     """Claims at every size of the backlog, in turn: all of them meet the same weather."""
     sizes = _scaled(wanted, BACKLOGS)
-    with _server(wanted, place / "backlog") as server:
+    with claiming.server(wanted, place / "backlog") as server:
         samples = {
             "Redis": asyncio.run(_claims(server.tcp_url, sizes)),
             "SQLite": asyncio.run(_claims(f"sqlite://{place}/jobs.db", sizes)),
         }
-    rows: Rows = [("jobs waiting", *(f"{store}: {p}" for store in samples for p in ("p50", "p99")))]
+    rows: sheet.Rows = [
+        ("jobs waiting", *(f"{store}: {p}" for store in samples for p in ("p50", "p99")))
+    ]
     medians: dict[str, list[float]] = {store: [] for store in samples}
     for at, size in enumerate(sizes):
         cells = [f"{size:,}"]
         for store, found in samples.items():
-            middle, late = _quantile(found[at], 0.5), _quantile(found[at], 0.99)
+            middle, late = sheet.quantile(found[at], 0.5), sheet.quantile(found[at], 0.99)
             medians[store].append(middle)
             cells += [f"{middle:.2f} ms", f"{late:.2f} ms"]
         rows.append(tuple(cells))
     name = drawing.lines("backlog", "jobs waiting", "ms for a claim of 10, median", sizes, medians)
-    title = f"### A claim of {AT_ONCE} jobs, by the backlog ({ROUNDS:,} claims each)"
-    return "\n\n".join([title, _table(rows), name])
+    title = (
+        f"### A claim of {claiming.AT_ONCE} jobs, by the backlog ({claiming.ROUNDS:,} claims each)"
+    )
+    return "\n\n".join([title, sheet.table(rows), name])
 
 
 async def _claims(url: str, sizes: tuple[int, ...]) -> list[list[float]]:
@@ -119,28 +101,16 @@ async def _claims(url: str, sizes: tuple[int, ...]) -> list[list[float]]:
             await backend.add(name, _jobs(1_000))
     samples: list[list[float]] = [[] for _ in sizes]
     held: dict[str, list[Change]] = {name: [] for name in names}
-    for _ in range(ROUNDS):
+    for _ in range(claiming.ROUNDS):
         for name, found in zip(names, samples, strict=True):
-            found.append(await _claim(backend, name, held))
+            found.append(await claiming.claim(backend, name, held))
+            await backend.add(name, _jobs(claiming.AT_ONCE))
     await backend.close()
     return samples
 
 
-async def _claim(backend: BaseBackend, name: str, held: dict[str, list[Change]]) -> float:
-    began = time.perf_counter()
-    turn = await backend.turn(name, held[name], AT_ONCE, LEASE, "claiming")
-    took = (time.perf_counter() - began) * 1e3
-    held[name] = [_succeeded(claim) for claim in turn.claims]
-    await backend.add(name, _jobs(AT_ONCE))
-    return took
-
-
 def _jobs(count: int) -> list[NewJob]:
-    return [NewJob(id=clock.new_id(), payload=PAYLOAD) for _ in range(count)]
-
-
-def _succeeded(claim: Claim) -> Change:
-    return Change(queue=claim.queue, id=claim.id, edge="succeed", token=claim.token)
+    return [NewJob(id=clock.new_id(), payload=claiming.PAYLOAD) for _ in range(count)]
 
 
 # ---------------------------------------------------------------------- queues
@@ -148,10 +118,10 @@ def _succeeded(claim: Claim) -> Change:
 
 def _queues(wanted: argparse.Namespace, place: Path) -> str:
     """An idle daemon with ever more queues."""
-    rows: Rows = [("queues", "start to ready", "CPU", "requests to Redis", "resident memory")]
+    rows: sheet.Rows = [("queues", "start to ready", "CPU", "requests to Redis", "resident memory")]
     cpu: dict[str, list[float]] = {"CPU ms a second": []}
     sizes = _scaled(wanted, QUEUES)
-    with _server(wanted, place / "queues") as server, server.client() as client:
+    with claiming.server(wanted, place / "queues") as server, server.client() as client:
         for size in sizes:
             server.flush()
             idle = fleet.idle(server.tcp_url, place / f"queues-{size}", size, Redis(client))
@@ -166,7 +136,7 @@ def _queues(wanted: argparse.Namespace, place: Path) -> str:
                 )
             )
     name = drawing.lines("queues", "queues, all idle", "ms of CPU a second", sizes, cpu)
-    return "\n\n".join(["### An idle daemon, by the number of its queues", _table(rows), name])
+    return "\n\n".join(["### An idle daemon, by the number of its queues", sheet.table(rows), name])
 
 
 # ---------------------------------------------------------------------- daemons
@@ -174,10 +144,12 @@ def _queues(wanted: argparse.Namespace, place: Path) -> str:
 
 def _daemons(wanted: argparse.Namespace, place: Path) -> str:
     """One job after the other meets ever more idle daemons: does one wake, or do all?"""
-    rows: Rows = [("idle daemons", "p50", "p99", "requests a job", "CPU of all daemons a job")]
+    rows: sheet.Rows = [
+        ("idle daemons", "p50", "p99", "requests a job", "CPU of all daemons a job")
+    ]
     used: dict[str, list[float]] = {"requests to Redis a job": []}
     sizes = _scaled(wanted, DAEMONS)
-    with _server(wanted, place / "daemons") as server, server.client() as client:
+    with claiming.server(wanted, place / "daemons") as server, server.client() as client:
         for size in sizes:
             server.flush()
             met = fleet.meet(server.tcp_url, place / f"daemons-{size}", size, Redis(client))
@@ -194,7 +166,7 @@ def _daemons(wanted: argparse.Namespace, place: Path) -> str:
     name = drawing.lines(
         "daemons", "idle daemons on one queue", "requests to Redis a job", sizes, used
     )
-    return "\n\n".join(["### One job, and ever more idle daemons", _table(rows), name])
+    return "\n\n".join(["### One job, and ever more idle daemons", sheet.table(rows), name])
 
 
 # ---------------------------------------------------------------------- one job
@@ -204,24 +176,10 @@ def _unit_costs(wanted: argparse.Namespace, place: Path) -> plan.Costs:
     """What one no-op job takes on its whole way, when there is much to do."""
     runs = []
     for run in range(1 if wanted.short else 5):
-        with _server(wanted, place / f"unit-{run}") as server, server.client() as client:
+        with claiming.server(wanted, place / f"unit-{run}") as server, server.client() as client:
             runs.append(fleet.unit_costs(server.tcp_url, place / f"daemon-{run}", client))
     names = plan.Costs.__struct_fields__
     return plan.Costs(**{n: statistics.median(getattr(run, n) for run in runs) for n in names})
-
-
-def _server(wanted: argparse.Namespace, place: Path) -> RedisServer:
-    place.mkdir()
-    return RedisServer(wanted.server, place, tcp=True)
-
-
-def _quantile(samples: list[float], share: float) -> float:
-    return sorted(samples)[int(len(samples) * share)]
-
-
-def _table(rows: Rows) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "-:|" * len(rows[0]), *lines[1:]])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import marks
 TOGETHER = 100  # enqueue calls in flight
 PAUSE = 0.012  # seconds between jobs for an idle worker
 EARLIEST, LATEST = 1.0, 2.0  # seconds by which jobs are delayed
+KEYS = 1_000
 UNTIL_DUE = 2.0  # seconds at least, in which jobs are enqueued that are all due at one moment
 
 
@@ -27,6 +28,7 @@ class Order(NamedTuple):
     queue: str = marks.QUEUE
     level: int | None = None  # 0 is the most urgent of marks.LEVELS; None: no priority is given
     delay: float = 0.0  # seconds
+    key: str | None = None  # whose job it is, where keys take turns
 
 
 class Peer(Protocol):
@@ -76,6 +78,8 @@ def _orders(shape: str, count: int) -> list[Order]:
     if shape == "queues":
         names = marks.QUEUES
         return [Order("noop", queue=names[number % len(names)]) for number in range(count)]
+    if shape == "keyed":
+        return [Order("noop", key=f"k{number % KEYS}") for number in range(count)]
     if shape == "flaky":
         return [Order("flaky", (number,)) for number in range(count)]
     return [Order(shape)] * count

@@ -71,6 +71,8 @@ async def main() -> None:
                 called = TASKS[order.task]
                 if order.level is not None:
                     called = called.options(priority=PRIORITIES[order.level])
+                if order.key is not None:
+                    called = called.options(key=order.key)
                 batches.setdefault(order.queue, []).append(called.job(*order.args))
             for name, batch in batches.items():
                 await self.queues[name].add_bulk(batch)
