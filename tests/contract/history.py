@@ -257,5 +257,5 @@ def takes_back(command: model.Command, name: str, last: int) -> bool:
         case model.EditSchedule() as edit:
             return edit.name == name
         case model.Declare() as declare:
-            return declare.name == name and last > 0
+            return declare.name == name and last >= 0  # each is an hour ahead, or more
     return False
