@@ -57,7 +57,7 @@ def dies() -> None:
     os._exit(7)
 
 
-@task(name="late", executor="process", timeout=3)
+@task(name="late", executor="process", timeout=5)
 def late() -> None:
     print("begun")
     time.sleep(600)
