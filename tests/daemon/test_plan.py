@@ -73,7 +73,7 @@ def test_jobs_that_would_stay_behind_are_counted_by_plan_reload_and_log(daemon, 
     )
     assert d.cli("plan").stdout.splitlines() == ["- queue mail: drain and stop", warning]
     planned = plan_of(d)
-    assert planned["jobs_left"] == {"mail": {"waiting": 3, "delayed": 0, "active": 2}}
+    assert planned["jobs_left"] == {"mail": {"waiting": 3, "delayed": 0, "blocked": 0, "active": 2}}
     assert planned["warnings"] == [warning]
     done = d.cli("reload")
     assert done.stdout.splitlines() == [
