@@ -285,6 +285,7 @@ _ORDER = {
             "schedule_late",
             "schedule_unreadable",
             "reload_refused",
+            "key_limits",  # which do what they are for
         )
     )
 }

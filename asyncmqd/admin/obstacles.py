@@ -268,10 +268,10 @@ def _limited_keys(facts: Facts) -> Reason | None:
         return None
     return Reason(
         name="key_limits",
-        sentence=f"The limits of {counted(number, 'key')} let no more jobs of theirs start; jobs of"
-        f" other keys do: declared by {declared.by} at {rfc3339(declared.since)}.",
+        sentence=f"The limits of {counted(number, 'key')} let no more jobs of theirs start now:"
+        f" declared by {declared.by} at {rfc3339(declared.since)}.",
         changes="jobs of these keys end, or time passes, or the limits of keys are raised",
-        command=f"asyncmq job list --queue {shlex.quote(facts.queue)} --state active",
+        command=f"asyncmq queue show {shlex.quote(facts.queue)}",
     )
 
 

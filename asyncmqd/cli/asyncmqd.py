@@ -273,8 +273,10 @@ def _duration(seconds: float) -> str:
 
 
 def _chosen(context: typer.Context, config: Path | None) -> Path:
-    """The file named after the command, or before it, or the usual one."""
-    return config or context.obj or DEFAULT_CONFIG
+    """The file named after the command, or before it, or by the environment, or the usual one."""
+    source = context.get_parameter_source("config")
+    named_here = config if source is not None and source.name == "COMMANDLINE" else None
+    return named_here or context.obj or config or DEFAULT_CONFIG
 
 
 def _ask(context: typer.Context, config: Path | None, command: CommandName) -> Reply:

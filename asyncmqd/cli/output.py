@@ -55,6 +55,8 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
 def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
     return "-" if value is None or value == "" else clean(str(value))
 
 

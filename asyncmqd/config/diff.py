@@ -14,7 +14,7 @@ from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
 from asyncmqd.config.values import Secret
-from asyncmqd.domain.queue_options import FIXED_KEYS
+from asyncmqd.domain.queue_options import FIXED_KEYS, KeyOptions
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.urls import redacted
 
@@ -209,16 +209,28 @@ def _plain(value: Any) -> Any:
         return redacted(value.text)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return _plain_table(value)
+
+
+def _plain_table(value: Any) -> Any:
+    """The same of what is a table in the file."""
     if isinstance(value, Repeatable):
         fields: dict[str, Any] = msgspec.to_builtins(value)
         return fields | dict.fromkeys(_ARGUMENTS & fields.keys(), _HIDDEN)
     if isinstance(value, Otel):
-        named = {key: getattr(value, key) for key in keys_of(Otel)}
-        fields = {key: _plain(each) for key, each in named.items() if each is not None}
+        fields = _set_keys({key: getattr(value, key) for key in keys_of(Otel)})
         return fields | dict.fromkeys(_SECRETS & fields.keys(), _HIDDEN)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+    if isinstance(value, KeyOptions):
+        return _set_keys(msgspec.structs.asdict(value))
     return value
+
+
+def _set_keys(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: _plain(each) for key, each in values.items() if each is not None}
 
 
 def _words(value: Any) -> str:
@@ -228,5 +240,7 @@ def _words(value: Any) -> str:
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {each}" for key, each in value.items())
+        words = ((key, _words(each)) for key, each in value.items())
+        tables = any(isinstance(each, dict) for each in value.values())
+        return ", ".join(f"{key} ({each})" if tables else f"{key} {each}" for key, each in words)
     return str(value)

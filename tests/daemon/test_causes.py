@@ -27,13 +27,14 @@ async def breaks():
 def first_line(d: Daemon, name: str) -> str:
     """What `asyncmqd status` prints first, once the worst cause has this name."""
 
-    def is_worst() -> bool:
+    def told() -> str | None:
         found = d.ask("status")["causes"]
-        return bool(found) and found[0]["name"] == name
+        if not found or found[0]["name"] != name:
+            return None
+        printed = d.cli("status").stdout.splitlines()[0]  # a job may be tried at this moment
+        return printed if printed.startswith("! ") else None
 
-    until(is_worst)
-    printed = d.cli("status").stdout.splitlines()[0]
-    return re.sub(r"\d{4}-\S+?Z", "TIME", printed)
+    return re.sub(r"\d{4}-\S+?Z", "TIME", until(told) or "")
 
 
 def reason(store: Store, queue: str = "mail") -> str:

@@ -127,6 +127,8 @@ def test_the_config_may_stand_before_or_after_or_in_the_environment(daemon):
         (["--config", str(d.config), "check"], {}),
         (["check", "--config", str(d.config)], {}),
         (["check"], {"ASYNCMQD_CONFIG": str(d.config)}),
+        (["--config", str(d.config), "check"], {"ASYNCMQD_CONFIG": "/no/such/file"}),
+        (["check", "--config", str(d.config)], {"ASYNCMQD_CONFIG": "/no/such/file"}),
     ):
         done = subprocess.run(
             command + arguments, env=d.environ | environ, capture_output=True, text=True

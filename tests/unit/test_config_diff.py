@@ -8,7 +8,7 @@ from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import read
 from asyncmqd.config.values import Secret
-from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 
 
 def settings(queues=None, **keys):
@@ -150,6 +150,15 @@ def test_traces_are_told_without_their_keys():
     told = f"! otel: unset -> {told}, exporter_otlp_headers ***"
     assert line == f"{told} (needs a restart of the daemon)"
     assert "s3cret" not in f"{plan.to_dict()}"
+
+
+def test_what_single_keys_may_is_told_in_words():
+    def one(**options: object):
+        return settings({"mail": QueueOptions(keys={"7": KeyOptions(**options)})})
+
+    plan = diff(one(key_concurrency=2), one(key_concurrency=3, weight=2.0))
+    told = "keys: 7 (key_concurrency 2, weight 1.0) -> 7 (key_concurrency 3, weight 2.0)"
+    assert plan.lines() == [f"~ queue mail: {told}"]
 
 
 def test_a_queue_alone_has_the_built_in_values():
