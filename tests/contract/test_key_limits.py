@@ -301,3 +301,13 @@ async def test_a_key_of_a_greater_weight_gets_more_turns(backend: BaseBackend, b
     while len(served) < 36:
         served += ids(await take(backend, min(batch, 36 - len(served))))
     assert Counter(id[0] for id in served) == {"a": 24, "b": 8, "c": 4}
+
+
+async def test_thousands_of_keys_may_be_used_up_at_once(backend: BaseBackend) -> None:
+    jobs = [job(f"j{number}", key=f"k{number}") for number in range(3_000)]
+    await backend.add(QUEUE, [*jobs, job("of nobody")])
+    await limit(backend, concurrency=0)
+    assert ids(await take(backend, 1)) == ["of nobody"]
+    assert await take(backend, 1) == []
+    await limit(backend)
+    assert len(await take(backend, 10)) == 10

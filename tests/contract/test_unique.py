@@ -211,6 +211,15 @@ async def test_a_replay_takes_a_free_name_again(backend: BaseBackend) -> None:
     assert await add(backend, "b") == Added("a", "existed")
 
 
+async def test_a_replay_takes_its_name_also_where_no_name_is_left(backend: BaseBackend) -> None:
+    await add(backend, "a")
+    await has_ended(backend)
+    await add(backend, "b")
+    assert await backend.remove(QUEUE, ["b"]) == [True]
+    assert await apply(backend, replay(await record(backend, "a"))) == ["applied"]
+    assert await add(backend, "c") == Added("a", "existed")
+
+
 async def test_a_replay_is_refused_while_another_holds_the_name(backend: BaseBackend) -> None:
     await add(backend, "a")
     await has_ended(backend)

@@ -1,21 +1,25 @@
 -- Whose turn it is among the lanes of a priority: what domain/lanes.py decides, told again.
 if lanes then
   -- The lanes of a level whose turn is next; keys that are used up are closed.
-  local function first_lanes(level, limit, known)
-    local found, closed = {}, false
-    local tags = redis.call('ZRANGE', lanes.name('ready', level), 0, limit - 1, 'WITHSCORES')
-    for at = 1, #tags, 2 do
-      local key = tags[at]
-      known[key] = known[key] or lanes.allowed(key)
-      closed = lanes.close_unless_allowed(key, known[key]) or closed
-      found[#found + 1] = {key = key, tag = tonumber(tags[at + 1]), served = 0, allowed = known[key]}
-    end
-    return closed and first_lanes(level, limit, known) or found
+  local function first_lanes(level, limit)
+    local number, known, found, closed = limit, {}, {}, false
+    repeat
+      found, closed = {}, false
+      local tags = redis.call('ZRANGE', lanes.name('ready', level), 0, number - 1, 'WITHSCORES')
+      for at = 1, #tags, 2 do
+        local key = tags[at]
+        known[key] = known[key] or lanes.allowed(key)
+        closed = lanes.close_unless_allowed(key, known[key]) or closed
+        found[#found + 1] = {key = key, tag = tonumber(tags[at + 1]), served = 0, allowed = known[key]}
+      end
+      number = 2 * number -- of those that are left: a reload may have used up thousands at once
+    until not closed
+    return found
   end
 
   -- These, those without a key among them if `plain` of them wait.
   local function candidates(level, limit, plain)
-    local found = first_lanes(level, limit, {})
+    local found = first_lanes(level, limit)
     if plain > 0 then
       lanes.insert(found, {key = '', tag = lanes.start_tag('', level), served = 0, left = plain})
     end

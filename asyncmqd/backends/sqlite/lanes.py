@@ -118,17 +118,18 @@ class Lanes:
 
         Keys that are used up are closed.
         """
-        waiting: dict[str, int] = {}
-        level = self._queue, priority, limit
-        active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
-        for lane, _, jobs in active:
-            waiting[lane] = least(jobs, gate.allowed(lane)) or 0
-            if not waiting[lane]:
+        number = limit
+        while True:
+            level = self._queue, priority, number
+            active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
+            waiting = {lane: least(jobs, gate.allowed(lane)) or 0 for lane, _, jobs in active}
+            used_up = [lane for lane, jobs in waiting.items() if not jobs]
+            if not used_up:
+                return {lane: tag for lane, tag, _ in active}, waiting
+            for lane in used_up:
                 self.close(lane, gate.opens(lane))
-        if all(waiting.values()):
-            return {lane: tag for lane, tag, _ in active}, waiting
-        self.save()
-        return self._candidates(priority, limit, gate)  # of the lanes that are left
+            self.save()
+            number *= 2  # of the lanes that are left: a reload may have used up thousands at once
 
     def charge(self, gate: KeyGate) -> None:
         """The jobs of the last turns are claimed: keys that are used up by them are closed."""

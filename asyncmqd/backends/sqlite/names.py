@@ -27,9 +27,7 @@ class Names:
         return self._view.execute(_SQL["any_name"]).fetchone() is not None
 
     def of(self, number: int) -> str | None:
-        """The name of a job."""
-        if not self._any:
-            return None
+        """The name of a job, which may have lost it to another that is gone by now."""
         name: str | None
         (name,) = self._view.execute(_SQL["unique_name"], (number,)).fetchone()
         return name
