@@ -4,8 +4,9 @@ Within a queue each priority is served by itself, the best one first. In it, the
 key are a lane, and those without a key are one lane beside them. Lanes are served by start-time
 fair queueing: each start costs its lane `SERVICE` of virtual time, divided by its weight, and the
 lane whose turn has come is the one with the least tag. Virtual time is the tag of the lane that was
-served last. A lane that becomes active begins at the later of virtual time and its own last tag:
-who was away comes back without credit, and who ran dry a moment ago without a head start.
+served last. A lane that becomes active begins a tenth of a start after virtual time, or at its own
+last tag if that is later: who was away comes back without credit, who ran dry a moment ago without
+a head start, and new keys without end do not keep those waiting that came before them.
 
 Redis tells this again in Lua (_lanes.lua).
 """
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 SERVICE = 1_000  # of virtual time: what one start costs. Whole, so that all stores count alike
+BEHIND = SERVICE // 10  # by so much a lane begins after those that wait already
 NO_KEY = ""  # the lane of the jobs without a key
 
 
@@ -31,7 +33,8 @@ class Turns(msgspec.Struct, frozen=True):
 
 def start_tag(reached: int, tag: int | None) -> int:
     """The tag of a lane that becomes active, from its last one if that is known."""
-    return reached if tag is None else max(reached, tag)
+    begin = reached + BEHIND
+    return begin if tag is None else max(begin, tag)
 
 
 def take_turns(

@@ -208,3 +208,12 @@ async def test_a_waiting_job_of_a_key_has_not_ended(backend: BaseBackend) -> Non
     named = (await backend.wait_ended({QUEUE: ["a1", "-1"]}, 0.01)).get(QUEUE, set())
     assert ("a1" in named) == ("-1" in named)
     assert await backend.wait_ended({QUEUE: ["a1", "-1"]}, 0.01) == {}
+
+
+async def test_new_keys_without_end_keep_nobody_waiting(backend: BaseBackend) -> None:
+    await backend.add(QUEUE, [job("last", key="z"), job("plain"), job("other")])
+    claimed = []
+    for number in range(60):
+        await backend.add(QUEUE, [job(f"new{number}", key=f"host{number:02}")])
+        claimed += ids(await take(backend, 1))
+    assert {"last", "plain", "other"} <= set(claimed[:40])

@@ -211,13 +211,13 @@ REDIS = mutations(
         ("_keys.lua", "    redis.call('HDEL', base .. 'keys', unpack(ids))\n", "", "keys"),
         (
             "_lanes.lua",
-            "math.max(lanes.virtual_time(level), tonumber(tag or 0))",
+            "math.max(lanes.virtual_time(level) + lanes.BEHIND, tonumber(tag or 0))",
             "lanes.virtual_time(level)",
             "lanes",
         ),
         (
             "_lanes.lua",
-            "math.max(lanes.virtual_time(level), tonumber(tag or 0))",
+            "math.max(lanes.virtual_time(level) + lanes.BEHIND, tonumber(tag or 0))",
             "tonumber(tag or 0)",
             "lanes",
         ),

@@ -393,7 +393,7 @@ BUGS = {
     longest_lane_first: 0,
     starts_of_keys_not_charged: 0,
     credit_of_who_was_away: 0,
-    head_start_of_who_ran_dry: 5,
+    head_start_of_who_ran_dry: 6,
     lane_forgotten_by_who_comes_back: 0,
     key_closed_for_ever: 0,
     running_jobs_of_a_key_forgotten: 2,

@@ -2,7 +2,7 @@
 -- queue has keys, as a script makes all functions anew at each call.
 if lanes then
   local emptied = {}
-  lanes.PRIORITY = 2 ^ 44
+  lanes.PRIORITY, lanes.BEHIND = 2 ^ 44, 100
 
   function lanes.name(kind, level)
     return string.format('%s%s:%d', base, kind, level)
@@ -18,7 +18,7 @@ if lanes then
 
   function lanes.start_tag(key, level)
     local tag = redis.call('ZSCORE', lanes.name('idle', level), key)
-    return math.max(lanes.virtual_time(level), tonumber(tag or 0))
+    return math.max(lanes.virtual_time(level) + lanes.BEHIND, tonumber(tag or 0))
   end
 
   -- A lane that has jobs takes turns.
