@@ -35,7 +35,7 @@ def test_a_daemon_indexes_what_was_edited_last(tmp_path: Path) -> None:
     )
     daemon.start()
     try:
-        until(lambda: index.exists() and json.loads(index.read_text()) == {"tea": ["green"]})
+        until(lambda: index.exists() and index.read_text() == json.dumps({"tea": ["green"]}))
     finally:
         daemon.kill()
 
