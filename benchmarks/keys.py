@@ -18,7 +18,6 @@ import claiming
 import fleet
 import sheet
 from programs.marks import QUEUE
-from servers import KINDS, USUAL
 
 from asyncmqd import Queue
 from asyncmqd.client.pending import CallOptions, PendingJob, pending
@@ -36,22 +35,14 @@ AT_ONCE = 1_000  # jobs of one call that adds
 
 def main() -> None:
     """Measure, print, write."""
-    wanted = _arguments()
+    wanted = sheet.arguments(str(__doc__), PAGE, "a hundredth of all jobs: to try it")
     with tempfile.TemporaryDirectory(prefix="keys") as place:
-        text = "\n\n".join(
-            [sheet.machine(wanted), _costs(wanted, Path(place)), _turns(wanted, Path(place))]
-        )
-    print(text)
-    if wanted.write:
-        sheet.replace(PAGE, text)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--server", choices=KINDS, default=USUAL, help=f"default {USUAL}")
-    parser.add_argument("--short", action="store_true", help="a hundredth of all jobs: to try it")
-    parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
-    return parser.parse_args()
+        sections = [
+            sheet.machine(wanted),
+            _costs(wanted, Path(place)),
+            _turns(wanted, Path(place)),
+        ]
+    sheet.tell(wanted, PAGE, sections)
 
 
 # ---------------------------------------------------------------------- claims

@@ -19,7 +19,6 @@ import drawing
 import fleet
 import plan
 import sheet
-from servers import KINDS, USUAL
 from stores import Redis
 
 from asyncmqd import Queue
@@ -35,28 +34,16 @@ DAEMONS = (1, 2, 4, 8, 16)
 
 def main() -> None:
     """Measure, print, write."""
-    wanted = _arguments()
+    wanted = sheet.arguments(str(__doc__), PAGE)
     with tempfile.TemporaryDirectory(prefix="scale") as place:
-        text = "\n\n".join(
-            [
-                sheet.machine(wanted),
-                _backlogs(wanted, Path(place)),
-                _queues(wanted, Path(place)),
-                _daemons(wanted, Path(place)),
-                plan.report(_unit_costs(wanted, Path(place))),
-            ]
-        )
-    print(text)
-    if wanted.write:
-        sheet.replace(PAGE, text)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--server", choices=KINDS, default=USUAL, help=f"default {USUAL}")
-    parser.add_argument("--short", action="store_true", help="a tenth of everything: to try it")
-    parser.add_argument("--write", action="store_true", help=f"replace the tables of {PAGE.name}")
-    return parser.parse_args()
+        sections = [
+            sheet.machine(wanted),
+            _backlogs(wanted, Path(place)),
+            _queues(wanted, Path(place)),
+            _daemons(wanted, Path(place)),
+            plan.report(_unit_costs(wanted, Path(place))),
+        ]
+    sheet.tell(wanted, PAGE, sections)
 
 
 def _scaled(wanted: argparse.Namespace, values: tuple[int, ...]) -> tuple[int, ...]:

@@ -7,11 +7,34 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from servers import KINDS, USUAL
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 Rows = list[tuple[str, ...]]
+
+
+def arguments(
+    document: str, page: Path, short: str = "a tenth of everything: to try it"
+) -> argparse.Namespace:
+    """What the command line says; `document` is that of the program, `short` what --short does."""
+    parser = argparse.ArgumentParser(description=document.split("\n", maxsplit=1)[0])
+    parser.add_argument("--server", choices=KINDS, default=USUAL, help=f"default {USUAL}")
+    parser.add_argument("--short", action="store_true", help=short)
+    parser.add_argument("--write", action="store_true", help=f"replace the tables of {page.name}")
+    return parser.parse_args()
+
+
+def tell(wanted: argparse.Namespace, page: Path, sections: Sequence[str]) -> None:
+    """Print the sections; if that is wanted, put them on the page."""
+    text = "\n\n".join(sections)
+    print(text)
+    if wanted.write:
+        before, _, rest = page.read_text().partition(BEGIN)
+        page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
 
 
 def machine(wanted: argparse.Namespace) -> str:
@@ -35,9 +58,3 @@ def table(rows: Rows) -> str:
     """In Markdown; the first row is the head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "-:|" * len(rows[0]), *lines[1:]])
-
-
-def replace(page: Path, text: str) -> None:
-    """Put it in the place of what was measured before."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")

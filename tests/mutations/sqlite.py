@@ -180,21 +180,9 @@ SQLITE = mutations(
         ),
         ("rows.py", " + self.large_size", "", "large_payloads"),
         (
-            "moves.sql",
-            """\
-    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
-WHERE queue = :queue AND place = :place
-""",
-            """\
-    ELSE CAST(jobs.payload AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
-WHERE queue = :queue AND place = :place
-""",
+            "parts.sql",
+            "    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,\n",
+            "    ELSE CAST(jobs.payload AS BLOB) END,\n",
             "large_payloads",
         ),
         (

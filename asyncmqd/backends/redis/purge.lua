@@ -1,5 +1,5 @@
 -- Delete a page of the jobs in a place, the first ones first.
--- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _tell _wake _ghosts _names _keys _edges _delete
+-- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _tell _wake _ghosts _names _keys _edges _delete _deleted
 -- KEYS: the base of the queue
 -- ARGV: place, page, whether it is an ended one (0, 1), whether parked jobs follow (0, 1), active place
 -- returns: how many were deleted
@@ -11,13 +11,5 @@ for _, place in ipairs(ARGV[4] == '1' and with_waiting({ARGV[1]}) or {ARGV[1]}) 
   end
 end
 delete(found, where, ARGV[3] == '1' and {[ARGV[1]] = true} or {}, ARGV[5])
-if edges then
-  edges.settle(found)
-end
-if lanes then
-  lanes.forget_idle()
-end
-if edges and next(edges.came_back) then
-  wake()
-end
+free_others(found)
 return #found

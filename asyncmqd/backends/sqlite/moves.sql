@@ -185,35 +185,22 @@ DELETE FROM large_payloads WHERE job IN (SELECT value FROM json_each(?));
 
 -- name: next
 -- `place` is the waiting one, `most` the bytes of a payload: a longer one is not loaded
--- `iif` spares jobs with small payloads the search for one that stands apart.
-SELECT number, id, token,
-    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
-    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT number, {claim}
+FROM jobs {payloads}
 WHERE queue = :queue AND place = :place
 ORDER BY rank, seq LIMIT :limit;
 
 -- name: next_of_level
 -- The same of one priority, `rank`.
-SELECT number, id, token,
-    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
-    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT number, {claim}
+FROM jobs {payloads}
 WHERE queue = :queue AND place = :place AND rank = :rank
 ORDER BY seq LIMIT :limit;
 
 -- name: next_of_lane
 -- The same of one priority and key.
-SELECT number, id, token,
-    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
-    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT number, {claim}
+FROM jobs {payloads}
 WHERE queue = :queue AND place = :place AND job_key = :key AND rank = :rank
 ORDER BY seq LIMIT :limit;
 

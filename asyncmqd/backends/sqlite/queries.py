@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import msgspec
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_PART = re.compile(r"\{(\w+)\}")
 
 
 def read(file: str) -> str:
@@ -18,9 +20,20 @@ def read(file: str) -> str:
 
 
 def load(file: str) -> dict[str, str]:
-    """The statements of a file whose blocks begin with `-- name: NAME`."""
-    _, *parts = _NAME.split(read(file))
-    return {name: block.strip() for name, block in zip(parts[::2], parts[1::2], strict=True)}
+    """The statements of a file whose blocks begin with `-- name: NAME`.
+
+    `{NAME}` in them is what parts.sql has of this name.
+    """
+    parts = _blocks("parts.sql")
+    return {
+        name: _PART.sub(lambda found: parts[found[1]], text) for name, text in _blocks(file).items()
+    }
+
+
+@cache
+def _blocks(file: str) -> dict[str, str]:
+    _, *found = _NAME.split(read(file))
+    return {name: block.strip() for name, block in zip(found[::2], found[1::2], strict=True)}
 
 
 def array(ids: Iterable[str]) -> str:

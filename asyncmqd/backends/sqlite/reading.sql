@@ -1,27 +1,16 @@
 -- Statements that only read. Parameters are listed in their order, or named where one stands twice.
--- Casts cost nothing; what a hand put into the file as text or a number would otherwise come out as
--- that, and hide all other rows.
--- `apart` is a payload that does not stand in its job's row: see `next` in moves.sql.
 
 -- name: lapsed
 -- `place` is the active one, `most` the bytes of a payload: a longer one is not loaded
-SELECT id, token,
-    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
-    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created, worker
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT {claim}, worker
+FROM jobs {payloads}
 WHERE queue = :queue AND place = :place AND rank <= :since_boot
 ORDER BY rank, seq LIMIT :page;
 
 -- name: held
 -- `place` is the active one, `worker` the beginning of a name, `most` the bytes of a payload
-SELECT id, token,
-    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
-    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
-    coalesce(length(apart.payload), length(jobs.payload)),
-    failures, crashes, solo, created, worker
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT {claim}, worker
+FROM jobs {payloads}
 WHERE queue = :queue AND place = :place
     AND substr(worker, 1, length(:worker)) = :worker
 ORDER BY rank, seq;
@@ -32,13 +21,10 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 
 -- name: records
 -- JSON array of ids, queue
-SELECT jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
-    failures, crashes, solo, created, started, worker,
-    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
+SELECT {record}
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
-LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL);
+{payloads};
 
 -- name: parents
 -- queue, JSON array of ids
@@ -46,21 +32,15 @@ SELECT child, parent FROM edges WHERE queue = ? AND child IN (SELECT value FROM 
 
 -- name: page
 -- queue, place, limit, offset
-SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
-    failures, crashes, solo, created, started, worker,
-    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT {record}
+FROM jobs {payloads}
 WHERE queue = ? AND place = ?
 ORDER BY rank, seq LIMIT ? OFFSET ?;
 
 -- name: page_backwards
 -- queue, place, limit, offset
-SELECT id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
-    failures, crashes, solo, created, started, worker,
-    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
-FROM jobs LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+SELECT {record}
+FROM jobs {payloads}
 WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
 

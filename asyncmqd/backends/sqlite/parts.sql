@@ -1,0 +1,20 @@
+-- What several statements have in common: `{NAME}` in them stands for the block of that name.
+-- Casts cost nothing; what a hand put into the file as text or a number would otherwise come out as
+-- that, and hide all other rows.
+
+-- name: claim
+id, token,
+    CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
+    coalesce(length(apart.payload), length(jobs.payload)),
+    failures, crashes, solo, created
+
+-- name: record
+jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
+    failures, crashes, solo, created, started, worker,
+    CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
+    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
+
+-- name: payloads
+-- Those that stand apart from the rows of their jobs. `iif` spares small ones the search for one.
+LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
