@@ -84,6 +84,7 @@ def test_the_slots_are_busy(daemon: Make, file: Store) -> None:
 
 def test_nobody_knows_the_task(daemon: Make, file: Store) -> None:
     d = daemon(file.url, "[queues.mail]\n").start()
+    until(lambda: file.do(lambda store: store.workers()))  # by its heartbeat it tells what it knows
     file.add("mail", "marks", ["a"])
     assert first_line(d, "parked") == (
         "! mail: Parked for task marks: no worker there knows its task (did you mean mark?)."
