@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asyncmqd.admin import why
 from asyncmqd.admin.causes import Cause, Own, of_daemon
+from asyncmqd.domain.serving import serving_of
 from tests.daemon.harness import Daemon, Notified, Store, until
 from tests.servers import RedisServer
 
@@ -35,6 +36,12 @@ def first_line(d: Daemon, name: str) -> str:
         return printed if printed.startswith("! ") else None
 
     return re.sub(r"\d{4}-\S+?Z", "TIME", until(told) or "")
+
+
+def serves(store: Store, queue: str) -> bool:
+    """Whether a living daemon has told that it serves the queue."""
+    living = store.do(lambda backend: backend.workers())
+    return any(serving_of(each.info).serves(queue) for each in living)
 
 
 def reason(store: Store, queue: str = "mail") -> str:
@@ -84,7 +91,7 @@ def test_the_slots_are_busy(daemon: Make, file: Store) -> None:
 
 def test_nobody_knows_the_task(daemon: Make, file: Store) -> None:
     d = daemon(file.url, "[queues.mail]\n").start()
-    until(lambda: file.do(lambda store: store.workers()))  # by its heartbeat it tells what it knows
+    until(lambda: serves(file, "mail"))  # by a heartbeat, which tells what it knows, too
     file.add("mail", "marks", ["a"])
     assert first_line(d, "parked") == (
         "! mail: Parked for task marks: no worker there knows its task (did you mean mark?)."
