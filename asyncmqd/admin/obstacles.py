@@ -310,14 +310,14 @@ def lost(facts: Facts, jobs: Sequence[Record]) -> Reason | None:
     gone = [each for each in jobs if _is_lost(facts, each)]
     if not gone:
         return None
-    first = min(gone, key=lambda each: each.due or 0.0)
-    holder, ends = facts.holder(first), rfc3339(first.due)
+    soonest = min(gone, key=lambda each: each.due or 0.0)
+    holder, ends = facts.holder(soonest), rfc3339(soonest.due)
     what = "it renews the lease no more" if holder else "it is not among the living processes"
     return Reason(
         name="worker_lost",
-        sentence=f"Worker {first.worker} of job {first.id} is lost: {what}."
+        sentence=f"Worker {soonest.worker} of job {soonest.id} is lost: {what}."
         f" The lease ends at {ends}.",
-        since=rfc3339((first.due or 0.0) - holder.said.lease) if holder else None,
+        since=rfc3339((soonest.due or 0.0) - holder.said.lease) if holder else None,
         until=ends,
         changes="another worker takes the job when the lease has ended"
         + ("" if facts.heard else "; but no living process serves the queue"),

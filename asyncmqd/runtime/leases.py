@@ -100,14 +100,18 @@ class Leases:
     async def _look(self) -> None:
         while self._look_again:
             self._look_again = False
-            runs = list(self._runs.values())
-            if not runs:
-                return
-            try:
-                kept = await self._backend.extend([run.held for run in runs], self.duration)
-            except StoreError:
-                return  # the next renewal says it
-            self._judge(runs, kept)
+            await self._extend_all()
+
+    async def _extend_all(self) -> None:
+        """Renew all leases, and stop the runs whose claims were taken."""
+        runs = list(self._runs.values())
+        if not runs:
+            return
+        try:
+            kept = await self._backend.extend([run.held for run in runs], self.duration)
+        except StoreError:
+            return  # the claim loop notices an outage too, and logs it once
+        self._judge(runs, kept)
 
     # ------------------------------------------------------------------ the tick
 
@@ -138,14 +142,7 @@ class Leases:
         while True:
             await asyncio.sleep(self._pause(loop.time() - began))
             began = loop.time()
-            runs = list(self._runs.values())
-            if not runs:
-                continue
-            try:
-                kept = await self._backend.extend([run.held for run in runs], self.duration)
-            except StoreError:
-                continue  # the claim loop notices an outage too, and logs it once
-            self._judge(runs, kept)
+            await self._extend_all()
 
     def _renew_in_thread(self, extend: Extender, stopped: threading.Event) -> None:
         assert self._loop is not None
