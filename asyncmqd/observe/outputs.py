@@ -44,12 +44,12 @@ def _shown(line: str) -> str:
 
 def log_printed(stream: str, lines: Iterable[str], job: HasFields | None = None) -> None:
     """Log what was printed to a stream, but for blank lines."""
-    shown = [_whole(line) for line in lines if line.strip()]
+    shown = [whole(line) for line in lines if line.strip()]
     if shown:
         log_lines(_LEVELS[stream], shown, {"stream": stream}, job)
 
 
-def _whole(line: str) -> str:
+def whole(line: str) -> str:
     """Text that was decoded in parts, with `surrogateescape`: a cut may have split a character."""
     if line.isascii():
         return line

@@ -8,27 +8,35 @@ import os
 import select
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from asyncmqd.observe import log
 from asyncmqd.observe.log import HasFields, running_job
-from asyncmqd.observe.outputs import Output, cut, log_printed, take_all
+from asyncmqd.observe.outputs import Output, cut, log_printed, take_all, whole
+
+# Is given the stream, what a line of it has by now, and its job.
+Begun = Callable[[str, str, HasFields], object]
 
 _captured: list[PrintedLines] = []
 _before: list[Any] = []  # the streams that were there before
 
 
-def capture_prints(*, descriptor: bool = False, pipes: bool = False) -> None:
+def capture_prints(
+    *, descriptor: bool = False, pipes: bool = False, begun: Begun | None = None
+) -> None:
     """Turn what this process prints from now on into log events.
 
     With `descriptor` also what goes to descriptor 1 by itself, of programs and of libraries in C;
     descriptor 2 stays as it is, for the last words of a process that crashes. With `pipes` the
-    streams have a descriptor of its own for each job that asks for one.
+    streams have a descriptor of its own for each job that asks for one. `begun` is told what a
+    job has flushed of a line that is not whole: the process may end before it is.
     """
     if descriptor and sys.__stdout__ is not None:
         _capture_descriptor(1)
     _before[:] = [sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__]
-    out, errors = PrintedLines("stdout", 1, pipes=pipes), PrintedLines("stderr", 2, pipes=pipes)
+    out = PrintedLines("stdout", 1, pipes=pipes, begun=begun)
+    errors = PrintedLines("stderr", 2, pipes=pipes, begun=begun)
     _captured[:] = [out, errors]
     _use(out, errors, out, errors)
 
@@ -106,7 +114,9 @@ class PrintedLines(io.TextIOBase):
     write_through = True
     mode = "w"
 
-    def __init__(self, stream: str, number: int, *, pipes: bool = False) -> None:
+    def __init__(
+        self, stream: str, number: int, *, pipes: bool = False, begun: Begun | None = None
+    ) -> None:
         self.name = f"<{stream}>"
         self.buffer = _PrintedBytes(self)
         self._stream = stream
@@ -115,6 +125,7 @@ class PrintedLines(io.TextIOBase):
         self.unfinished: dict[HasFields | int, str] = {}  # lines
         self.pipes = _JobPipes(stream, number)
         self._gives_pipes = pipes
+        self._begun = begun
         self._forked = False
 
     def writable(self) -> bool:
@@ -127,6 +138,8 @@ class PrintedLines(io.TextIOBase):
         lines, rest = cut(self.unfinished.pop(printer, "") + text)
         if rest:
             self.unfinished[printer] = rest
+            if self._begun is not None and self._stream == "stderr":  # which has no buffer
+                self.flush()
         if lines:
             log_printed(self._stream, lines)
         return len(text)
@@ -136,6 +149,10 @@ class PrintedLines(io.TextIOBase):
         if self._forked:
             self.end_line()
             log.finish()
+        elif self._begun is not None:
+            job = running_job.get()
+            if job is not None and job in self.unfinished:
+                self._begun(self._stream, whole(self.unfinished[job]), job)
 
     def fileno(self) -> int:
         """A descriptor to print to: where it can be, one for the present job."""

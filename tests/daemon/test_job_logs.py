@@ -65,13 +65,29 @@ def test_what_a_run_logged_or_printed_is_with_its_failure(daemon, store, top):
 def test_also_of_a_run_that_was_killed_and_of_none_that_was_silent(daemon, file):
     d = started(daemon, file)
     failed(d, file, "process")  # so that a child is there
-    for task, last in (("late", "begun"), ("late_in_loop", "begun"), ("dies", "last words")):
+    assert texts(failed(d, file, "late")) == ["begun", "within a line"]
+    for task, last in (("late_in_loop", "begun"), ("dies", "last words")):
         assert texts(failed(d, file, task)) == [last], task
     assert failed(d, file, "silent").log == ()
     assert b'"log"' not in file.get("mail", "silent").error
     file.add("mail", "succeeds", ["succeeds"])
     until(lambda: file.get("mail", "succeeds").state.terminal)
     assert file.get("mail", "succeeds").error == b""
+    assert d.stop() == 0
+
+
+def test_a_line_without_an_end_is_not_lost_with_its_child(daemon, store):
+    """`print("row 2: ", end="", flush=True)` says best what the child died of."""
+    d = started(daemon, store)
+    failed(d, store, "process")  # so that a child is there
+    failure = failed(d, store, "dies_within_a_line")
+    assert [(event["stream"], event["event"]) for event in failure.log] == [
+        ("stdout", "row 1: done"),
+        ("stderr", "no café"),
+        ("stderr", "\\ud800 odd"),
+        ("stdout", "row 2: read, "),
+    ]
+    d.wait_for("row 2: read, ", job_id="dies_within_a_line")
     assert d.stop() == 0
 
 

@@ -44,6 +44,12 @@ TELLING = [
         (*JOB_LOGS, "-k", "killed"),
     ),
     Mutation(
+        "asyncmqd/runtime/execution/processes.py",
+        'self._begun.pop(event.get("stream", ""), None)  # it is whole\n',
+        "pass\n",
+        (*JOB_LOGS, "-k", "without_an_end"),
+    ),
+    Mutation(
         "asyncmqd/runtime/execution/rules.py",
         "return change if run.tail is None or not change.error else",
         "return change if True else",

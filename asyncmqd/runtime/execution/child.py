@@ -32,7 +32,7 @@ from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions, is_awaitable
 from asyncmqd.observe.application import take_structlog_if_used
 from asyncmqd.observe.forked import ForkedLines
 from asyncmqd.observe.lines import json_line
-from asyncmqd.observe.log import log_line, log_to
+from asyncmqd.observe.log import HasFields, log_line, log_to
 from asyncmqd.observe.prints import capture_prints, end_prints
 from asyncmqd.runtime.execution.around import JobRun
 from asyncmqd.runtime.execution.failures import cancellation, failure_of, forget
@@ -66,6 +66,11 @@ class _Line:
     def send(self, reply: Reply) -> None:
         if not self._is_fork:
             self._write(msgspec.json.encode(reply))
+
+    def begun(self, stream: str, text: str, job: HasFields) -> None:
+        """Say what a line of the job has by now."""
+        text = text.encode("utf-8", "backslashreplace").decode()  # JSON has no lone surrogates
+        self.send(Reply(begun=(stream, text), job=dict(job.fields)))
 
     def write(self, *lines: bytes) -> None:
         """See `Writer`; each is a frame without its length."""
@@ -145,7 +150,7 @@ def _prepare(line: _Line) -> None:
     hello = msgspec.json.decode(line.receive(), type=Hello)
     sys.path[:] = hello.path
     log_to(line, _frame, hello.log_level)
-    capture_prints()
+    capture_prints(begun=line.begun)
     try:
         if hello.traces:  # outside of all that the application puts round a run
             from asyncmqd.runtime.tracing.in_child import trace_calls

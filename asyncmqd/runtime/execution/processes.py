@@ -28,7 +28,7 @@ from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.retry import Reject, Retry
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.log import least_level, pass_on
-from asyncmqd.observe.outputs import Output
+from asyncmqd.observe.outputs import Output, log_printed
 from asyncmqd.runtime.claiming.brake import CannotBegin
 from asyncmqd.runtime.execution.child_end import ChildEnd
 from asyncmqd.runtime.execution.spawn import command, end_group, exit_name
@@ -101,6 +101,7 @@ class Reply(msgspec.Struct, omit_defaults=True):
     after: float | None = None  # of a Retry
     progress: msgspec.Raw = msgspec.Raw(b"")
     log: msgspec.Raw = msgspec.Raw(b"")  # an event, as a line of JSON
+    begun: tuple[str, str] | None = None  # a stream, and what its present line has by now
     job: dict[str, Any] = {}  # the fields of its job, if it is known
 
 
@@ -209,6 +210,7 @@ class _Child:
         self._reader = reader
         self._writer = writer
         self._outputs = outputs  # what is printed past Python's streams, there and by programs
+        self._begun: dict[str, str] = {}  # by stream: what the job has printed of a line
         self._end = ChildEnd(process)
         # No job's, though one had the child started: others follow, and one that cancels all its
         # tasks must not have it.
@@ -275,10 +277,15 @@ class _Child:
                 context.labels,
             )
         )
+        self._begun.clear()
         for output in self._outputs:
             output.job = context
         try:
             return await self._receive(context)
+        except BaseException:  # the child is dead, or is killed: no line of it becomes whole
+            for stream, text in self._begun.items():
+                log_printed(stream, [text], context)
+            raise
         finally:
             for output in self._outputs:
                 output.take()
@@ -293,6 +300,9 @@ class _Child:
         while not (reply := await self._receive_frame()).done:
             if reply.log:
                 self._log_event(msgspec.json.decode(reply.log), reply.job, job)
+            if reply.begun and job is not None and reply.job.get("job_id") == job.id:
+                stream, text = reply.begun
+                self._begun[stream] = text
             if reply.progress and job is not None:
                 job.progress(msgspec.json.decode(reply.progress))
         return reply
@@ -303,6 +313,7 @@ class _Child:
         """A line is the present job's, unless it names another: a thread may have outlived its."""
         if job is not None and named.get("job_id", job.id) == job.id:
             job.keep([event])
+            self._begun.pop(event.get("stream", ""), None)  # it is whole
         pass_on([event], named or ({} if job is None else job.fields))
 
     async def _receive_frame(self) -> Reply:

@@ -57,9 +57,24 @@ def dies() -> None:
     os._exit(7)
 
 
+@task(name="dies_within_a_line", executor="process")
+def dies_within_a_line() -> None:
+    print("row 1: ", end="", flush=True)
+    print("done")
+    print("row 2: ", end="", flush=True)
+    print("read, ", end="", flush=True)
+    first, second = "é".encode()[:1], "é".encode()[1:]
+    sys.stderr.buffer.write(b"no caf" + first)
+    sys.stderr.buffer.write(second + b"\n")
+    sys.stderr.write("\ud800 ")
+    sys.stderr.write("odd\n")
+    os._exit(7)
+
+
 @task(name="late", executor="process", timeout=5)
 def late() -> None:
     print("begun")
+    sys.stderr.write("within a line")
     time.sleep(600)
 
 
