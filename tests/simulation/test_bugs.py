@@ -363,7 +363,7 @@ def starts_of_a_key_not_counted(patch: Patch) -> None:
 SEEDS_OF = (3, 11)
 BUGS = {
     state_instead_of_token: 37,
-    release_without_token: 43,
+    release_without_token: 193,
     recovery_without_lease: 1,
     neighbours_taken_back: 2,
     instants_without_asking: 2,

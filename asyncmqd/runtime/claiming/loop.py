@@ -283,6 +283,7 @@ class ClaimLoop:
     def _note_filling(self, full: bool) -> None:
         if full:
             self._note(decide.FULL_BESIDE if self._overlap else decide.FULL)
+            self._wakeup.set()  # the other poll asks while these jobs run, not when they have ended
             self.scanner.look_soon()  # nobody wakes us while we are full
         else:
             self._note(decide.SHORT)
