@@ -14,7 +14,7 @@ import abc
 import msgspec
 
 from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
-from asyncmqd.backends.contract.reading import Reading
+from asyncmqd.backends.contract.reading import SEARCH_PAGE, Reading
 from asyncmqd.backends.contract.registry import Registry, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.contract.upkeep import PAGE, KeyOutlook, Lapsed, Outlook, Upkeep
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
@@ -22,6 +22,7 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 __all__ = [
     "PAGE",
     "RECALLED",
+    "SEARCH_PAGE",
     "BaseBackend",
     "Extender",
     "Held",

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from asyncmqd.cli.errors import FAILED, Misuse
-from asyncmqd.cli.options import AsJson, QueueOption, StateOption, Yes, group
+from asyncmqd.cli.options import (
+    AsJson,
+    QueueOption,
+    StateOption,
+    Yes,
+    group,
+    seconds_option,
+)
 from asyncmqd.cli.output import (
     complain,
     confirm,
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
     from asyncmqd.admin.jobs import JobView
     from asyncmqd.admin.moving import Verb
     from asyncmqd.backends.base import BaseBackend
+    from asyncmqd.domain.selection import Selection
 
 _PAST = {"retry": "retried", "cancel": "cancelled", "remove": "removed"}
 _DOING = {"retry": "retrying", "cancel": "cancelling", "remove": "removing"}
@@ -47,6 +56,23 @@ def _job_id(text: str) -> str:
 Ids = Annotated[
     list[str] | None, typer.Argument(parser=_job_id, metavar="ID", help="The ids of the jobs.")
 ]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", metavar="NAME", help="Only jobs of this task.")
+]
+KeyOption = Annotated[
+    str | None, typer.Option("--key", metavar="KEY", help="Only jobs that have this key.")
+]
+ErrorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--error",
+        metavar="TEXT",
+        help="Only jobs whose last error has this text in its type or message.",
+    ),
+]
+OlderThan = Annotated[
+    float | None, seconds_option("Only jobs that were enqueued longer ago than this.")
+]
 Everything = Annotated[
     bool, typer.Option("--all", help="All jobs of --queue that are in --state now.")
 ]
@@ -64,15 +90,42 @@ def list_jobs(
         int, typer.Option(metavar="N", min=1, max=10_000, help="How many jobs to list at most.")
     ] = 50,
     offset: Annotated[int, typer.Option(metavar="N", min=0, help="How many jobs to skip.")] = 0,
+    task: TaskOption = None,
+    key: KeyOption = None,
+    error: ErrorOption = None,
+    older_than: OlderThan = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Go on where a search has stopped.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs by queue and state.
+    """List jobs by queue and state, and search them.
 
-    Those that run next come first, and of those that ended the newest.
+    Those that run next come first, and of those that ended the newest. A search by --task,
+    --key, --error or --older-than looks at a part of the jobs, and tells how to go on.
     """
-    from asyncmqd.admin import jobs
+    from asyncmqd.domain.selection import Selection
 
+    selection = Selection(task=task, key=key, error=error, older_than=older_than)
     states = tuple(State) if state is None else (state,)
+    if after is None and selection == Selection():
+        _list_page(context, queue, states, offset, limit, as_json=as_json)
+    elif offset:
+        raise Misuse("--offset: expected --after to go on with a search")
+    else:
+        _search(context, selection, queue, states, after, limit, as_json=as_json)
+
+
+def _list_page(
+    context: typer.Context,
+    queue: str | None,
+    states: Sequence[State],
+    offset: int,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    from asyncmqd.admin import jobs
 
     async def work(store: BaseBackend) -> list[JobView]:
         page = await jobs.page(store, queue, states, offset, limit)
@@ -84,10 +137,38 @@ def list_jobs(
     if as_json:
         show_json(page)
     else:
-        keyed = any(job.key for job in page)
-        key = ("KEY",) if keyed else ()
-        headings = ("ID", "QUEUE", "TASK", "STATE", "ATTEMPT", "CREATED", *key, "ERROR")
-        show_table(headings, [_row(job, keyed=keyed) for job in page])
+        _show_jobs(page)
+
+
+def _search(
+    context: typer.Context,
+    selection: Selection,
+    queue: str | None,
+    states: Sequence[State],
+    after: str | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    from asyncmqd.admin import searching
+
+    async def work(store: BaseBackend) -> searching.Found:
+        return await searching.search(store, selection, queue, states, after, limit)
+
+    found = with_store(context, work, queue)
+    if as_json:
+        show_json(found)
+        return
+    _show_jobs(found.jobs)
+    go_on = "" if found.after is None else f": go on with --after {found.after}"
+    complain(f"searched {found.searched:,} of {found.of:,} jobs{go_on}")
+
+
+def _show_jobs(page: Sequence[JobView]) -> None:
+    keyed = any(job.key for job in page)
+    key = ("KEY",) if keyed else ()
+    headings = ("ID", "QUEUE", "TASK", "STATE", "ATTEMPT", "CREATED", *key, "ERROR")
+    show_table(headings, [_row(job, keyed=keyed) for job in page])
 
 
 def _row(job: JobView, *, keyed: bool) -> tuple[object, ...]:

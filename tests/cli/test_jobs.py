@@ -39,6 +39,68 @@ def jobs(in_store: InStore) -> None:
     in_store(fill)
 
 
+@pytest.fixture
+def many(in_store: InStore) -> None:
+    """Twelve jobs of two tasks in two queues; every third has failed."""
+
+    async def fill(store: BaseBackend) -> None:
+        for queue in ("mail", "reports"):
+            tasks = ("shop.add", "shop.add", "shop.sum")
+            await store.add(
+                queue, [new(f"{queue}{n}", tasks[n % 3], key=f"k{n % 2}") for n in range(6)]
+            )
+            claims = await store.claim(queue, 2, 60.0, "host/one")
+            failures = [Failure("OSError", text) for text in ("timed out", "refused")]
+            pairs = zip(claims, failures, strict=True)
+            await store.apply(queue, [settle(c, Refused(f), Policy(), 0.5) for c, f in pairs])
+
+    in_store(fill)
+
+
+@pytest.mark.usefixtures("many")
+def test_jobs_are_searched_by_all_that_an_operator_knows(asyncmq: Operator) -> None:
+    def found(*options: str) -> list[str]:
+        answer = asyncmq("job", "list", "--json", *options).json
+        assert (answer["searched"], answer["after"]) == (answer["of"], None)
+        return [job["id"] for job in answer["jobs"]]
+
+    assert found("--task", "shop.sum", "-q", "mail") == ["mail2", "mail5"]
+    assert found("--task", "shop.sum", "--key", "k1") == ["mail5", "reports5"]
+    assert found("--error", "OSError: time") == ["mail0", "reports0"]
+    assert found("--error", "refused", "-s", "failed", "-q", "reports") == ["reports1"]
+    assert found("--older-than", "1h") == []
+    assert len(found("--older-than", "0")) == 12
+
+
+@pytest.mark.usefixtures("many")
+def test_a_search_goes_on_from_its_cursor(asyncmq: Operator) -> None:
+    whole = [job["id"] for job in asyncmq("job", "list", "--json").json]
+    seen: list[str] = []
+    options: tuple[str, ...] = ("--key", "k0")
+    while True:
+        answer = asyncmq("job", "list", "--limit", "1", "--json", *options).json
+        seen += [job["id"] for job in answer["jobs"]]
+        if answer["after"] is None:
+            break
+        options = ("--key", "k0", "--after", answer["after"])
+    assert seen == [id for id in whole if int(id[-1]) % 2 == 0]
+    told = asyncmq("job", "list", "--limit", "1", "--key", "k0")
+    assert [row[0] for row in told.rows] == seen[:1]
+    assert "of 12 jobs: go on with --after " in told.err
+
+
+@pytest.mark.usefixtures("many")
+@pytest.mark.parametrize("cursor", ["x", "####", "WzFd"])
+def test_a_cursor_that_is_none_is_refused(asyncmq: Operator, cursor: str) -> None:
+    answer = asyncmq("job", "list", "--after", cursor)
+    assert (answer.code, answer.out) == (1, "")
+    assert (
+        f"after: expected a cursor that a search of this store gave, got '{cursor}'" in answer.err
+    )
+    answer = asyncmq("job", "list", "--after", "x", "--offset", "3")
+    assert (answer.code, answer.out) == (2, "")
+
+
 LOG: tuple[dict[str, Any], ...] = (
     {"timestamp": "2026-11-29T12:00:00.5Z", "level": "info", "event": "red \x1b[31m", "order": 17},
     {

@@ -6,7 +6,10 @@ import abc
 from collections.abc import Sequence
 
 from asyncmqd.domain.job import Counts, Record
+from asyncmqd.domain.selection import Mark, Searched, Sought
 from asyncmqd.domain.states import State
+
+SEARCH_PAGE = 2_000  # jobs that one call of `search` looks at, at most
 
 
 class Reading(abc.ABC):
@@ -27,6 +30,26 @@ class Reading(abc.ABC):
     @abc.abstractmethod
     async def queues(self) -> list[str]:
         """Every queue that ever had a job or a schedule and was not purged empty, sorted."""
+
+    @abc.abstractmethod
+    async def search(
+        self,
+        queue: str,
+        state: State,
+        sought: Sought,
+        after: Mark | None = None,
+        most: int = 100,
+        page: int = SEARCH_PAGE,
+        *,
+        newest_first: bool = False,
+    ) -> Searched:
+        """Look at the jobs in `state` behind `after`, one after the other, for what is sought.
+
+        It stops after `page` jobs, or when it has found `most`. The order is that in which jobs
+        run, or have ended; `newest_first` turns round that of an ended state. What comes to a
+        place behind `after` in the meantime is seen. Raises ValueError for a mark that is none of
+        this store.
+        """
 
     # last, because its name hides the builtin that the annotations above mean
     @abc.abstractmethod

@@ -35,6 +35,10 @@ class Line:
     def ids(self) -> list[str]:
         return sorted(self._keys, key=lambda id: (self._keys[id], id))
 
+    def items(self) -> list[tuple[str, Key]]:
+        """All ids with their keys, in no order."""
+        return [*self._keys.items()]
+
     def key(self, id: str) -> Key | None:
         """Its key, if it stands here."""
         return self._keys.get(id)

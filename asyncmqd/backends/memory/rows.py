@@ -15,6 +15,7 @@ from asyncmqd.backends.memory.lanes import Lanes
 from asyncmqd.backends.memory.line import Key, Line
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.selection import HEAD, Mark, Sought
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import KEYED, State, parked_place, state_of
 from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
@@ -49,6 +50,16 @@ class Row(msgspec.Struct, kw_only=True):
     @property
     def size(self) -> int:
         return len(self.payload) + len(self.result) + len(self.error)
+
+
+def has(row: Row, sought: Sought) -> bool:
+    """Whether a job has what is sought."""
+    return (
+        sought.head in row.payload[:HEAD]
+        and sought.key in {"", row.key}
+        and sought.error in row.error
+        and (sought.created_until is None or row.created <= sought.created_until)
+    )
 
 
 class Name(NamedTuple):
@@ -170,12 +181,31 @@ class Queue:
         prefix = parked_place("")
         return (place for place, line in self.lines.items() if line and place.startswith(prefix))
 
-    def ids_in(self, state: State) -> list[str]:
-        """All ids of a state in order, those that have a key behind others, parked ones last."""
-        places = [str(state)]
+    def places(self, state: State) -> list[str]:
+        """Those of a state in order, that of jobs with keys behind others, parked ones last."""
         if state is State.WAITING:
-            places += [KEYED, *sorted(self.parked_places())]
-        return [id for place in places for id in self.lines[place].ids()]
+            return [state, KEYED, *sorted(self.parked_places())]
+        return [state]
+
+    def ids_in(self, state: State) -> list[str]:
+        """All ids of a state in order."""
+        return [id for place in self.places(state) for id in self.lines[place].ids()]
+
+    def marks(
+        self, state: State, after: Mark | None, *, newest_first: bool
+    ) -> list[tuple[str, Mark]]:
+        """The ids of a state behind a mark, each with its own. The names of places are in order."""
+        found = sorted(
+            ((place, *key), id)
+            for place in self.places(state)
+            for id, key in self.lines[place].items()
+        )
+        if newest_first:
+            found.reverse()
+        if after is not None:
+            past = after.place, after.rank, float(after.tie)
+            found = [each for each in found if (each[0] < past if newest_first else each[0] > past)]
+        return [(id, Mark(place, rank, str(seq))) for (place, rank, seq), id in found]
 
 
 class Jobs:

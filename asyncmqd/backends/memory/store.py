@@ -23,13 +23,13 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.backends.memory.keys import QueueKeys, gate_of, reopen
-from asyncmqd.backends.memory.registry import InMemoryRegistry
+from asyncmqd.backends.memory.reading import InMemoryReading
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.backends.memory.waking import Ear, Sleeper
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
+from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.key_limits import NEVER
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import (
@@ -41,12 +41,12 @@ from asyncmqd.domain.shared_limits import (
     least,
     permits,
 )
-from asyncmqd.domain.states import EDGES, KEYED, State, parked_place, state_of
+from asyncmqd.domain.states import EDGES, KEYED, State, parked_place
 
 _stores: defaultdict[str, Store] = defaultdict(Store)
 
 
-class InMemoryBackend(InMemoryRegistry):
+class InMemoryBackend(InMemoryReading):
     """A store in memory. Without a URL its jobs belong to this instance alone.
 
     `now` is the store's clock; tests pass a virtual one.
@@ -229,10 +229,6 @@ class InMemoryBackend(InMemoryRegistry):
             rows = self._rows(queue, State.ACTIVE)
             return [self._claim_of(queue, row) for row in rows if row.worker.startswith(worker)]
 
-    def _rows(self, queue: str, state: State) -> list[Row]:
-        data = self._store.queues[queue]
-        return [data.rows[id] for id in data.ids_in(state)]
-
     async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         with self._store.lock:
             data = self._store.queues[queue]
@@ -302,57 +298,7 @@ class InMemoryBackend(InMemoryRegistry):
     async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         return await self._ears.here().heard.wait(waited, timeout)
 
-    # ------------------------------------------------------------------ reading
-
-    async def now(self) -> float:
-        return self._now()
-
-    async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
-        with self._store.lock:
-            rows = self._store.queues[queue].rows
-            return [self._record(queue, rows[id]) if id in rows else None for id in ids]
-
-    def _record(self, queue: str, row: Row) -> Record:
-        state = state_of(row.place)
-        return Record(
-            queue=queue,
-            id=row.id,
-            place=State.WAITING if row.place == KEYED else row.place,
-            payload=row.payload,
-            priority=row.priority,
-            token=row.token,
-            failures=row.failures,
-            crashes=row.crashes,
-            solo=row.solo,
-            created=row.created,
-            due=row.rank if state in {State.DELAYED, State.ACTIVE} else None,
-            started=row.started,
-            finished=row.rank if state.terminal else None,
-            worker=row.worker,
-            error=row.error,
-            result=row.result,
-            progress=row.progress,
-            unique=row.unique,
-            key=row.key,
-            holder=self._store.queues[queue].holder(row.unique, self._now()),
-            waits_for=self._store.queues[queue].edges.parents(row.id),
-        )
-
-    async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
-        with self._store.lock:
-            return {name: self._counts(self._store.queues[name]) for name in queues}
-
-    def _counts(self, queue: Queue) -> Counts:
-        parked = sum(len(queue.lines[place]) for place in queue.parked_places())
-        sizes = {str(state): len(queue.lines[state]) for state in State}
-        sizes["waiting"] += parked + len(queue.lines[KEYED])
-        return Counts(**sizes, parked=parked, paused=queue.pause is not None)
-
-    async def queues(self) -> list[str]:
-        with self._store.lock:
-            return sorted(
-                name for name, queue in self._store.queues.items() if queue.rows or queue.schedules
-            )
+    # ------------------------------------------------------------------ deletion
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
         with self._store.lock:
@@ -383,15 +329,6 @@ class InMemoryBackend(InMemoryRegistry):
             self._store.wake(queue)
         self._store.tell(queue, [row.id for row in rows])
         return len(rows)
-
-    async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = 100
-    ) -> list[Record]:
-        with self._store.lock:
-            rows = self._rows(queue, state)
-            if state.terminal:
-                rows.reverse()
-            return [self._record(queue, row) for row in rows[offset : offset + limit]]
 
 
 def forget(urls: Iterable[str]) -> None:

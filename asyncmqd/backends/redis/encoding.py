@@ -12,6 +12,7 @@ from asyncmqd.backends.redis.scripts import Argument
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.selection import Mark
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
 from asyncmqd.domain.tally import REASONS, Tally
@@ -244,6 +245,11 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         key=key.decode(),
         waits_for=tuple(sorted(parent.decode() for parent in parents)),
     )
+
+
+def mark(place: bytes, score: bytes, id: bytes) -> Mark:
+    """From search.lua."""
+    return Mark(place.decode(), float(score), id.decode())
 
 
 def schedule(queue: str, row: Sequence[Any]) -> ScheduleRecord:

@@ -12,6 +12,7 @@ import msgspec
 from asyncmqd.backends.base import (
     PAGE,
     RECALLED,
+    SEARCH_PAGE,
     Extender,
     Held,
     KeyOutlook,
@@ -31,6 +32,7 @@ from asyncmqd.backends.redis.wakeups import channel_of_recalls
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.key_limits import NEVER
+from asyncmqd.domain.selection import HEAD, Mark, Searched, Sought
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import LIVE, TERMINAL, State, parked_place
@@ -216,6 +218,37 @@ class RedisBackend(RedisRegistry):
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:
         flags = int(state.terminal), int(state is State.WAITING)
         return int(await self._one("purge", queue, state, min(page, PAGE), *flags, State.ACTIVE))
+
+    async def search(
+        self,
+        queue: str,
+        state: State,
+        sought: Sought,
+        after: Mark | None = None,
+        most: int = 100,
+        page: int = SEARCH_PAGE,
+        *,
+        newest_first: bool = False,
+    ) -> Searched:
+        flags = int(state is State.WAITING), int(newest_first)
+        begin = ("", "", "") if after is None else (after.place, repr(after.rank), after.tie)
+        until = sought.created_until
+        wanted = (
+            sought.head,
+            HEAD,
+            sought.key,
+            sought.error,
+            "" if until is None else micros(until),
+        )
+        reply = await self._one(
+            "search", queue, state, *flags, *begin, min(page, SEARCH_PAGE), most, *wanted
+        )
+        looked, rows, *mark = reply
+        return Searched(
+            [encoding.record(queue, row) for row in rows],
+            looked,
+            encoding.mark(*mark) if mark else None,
+        )
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100

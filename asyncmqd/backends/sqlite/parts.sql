@@ -18,3 +18,10 @@ jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), prior
 -- name: payloads
 -- Those that stand apart from the rows of their jobs. `iif` spares small ones the search for one.
 LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
+
+-- name: sought
+-- What `Sought` says; an empty value, or NULL, is for all jobs.
+(:key = '' OR job_key = :key)
+    AND (:created IS NULL OR created <= :created)
+    AND (:head = x'' OR instr(substr(CAST(coalesce(apart.payload, jobs.payload) AS BLOB), 1, :bytes), :head))
+    AND (:error = x'' OR instr(CAST(error AS BLOB), :error))

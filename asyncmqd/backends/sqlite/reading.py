@@ -102,7 +102,7 @@ def get(view: Snapshot, queue: str, ids: Sequence[str]) -> list[Record | None]:
     """See `BaseBackend.get`."""
     wanted = msgspec.json.encode(ids).decode()
     rows = view.execute(_SQL["records"], (wanted, queue))
-    found = _with_others(view, queue, [_record(view, queue, row) for row in rows])
+    found = with_others(view, queue, [record_of(view, queue, row) for row in rows])
     records = {record.id: record for record in found}
     return [records.get(id) for id in ids]
 
@@ -114,12 +114,12 @@ def page(view: Snapshot, queue: str, state: State, offset: int, limit: int) -> l
     records: list[Record] = []
     for place in places(lines, state):
         rows = view.execute(query, (queue, place, limit - len(records), offset))
-        records += (_record(view, queue, row) for row in rows)
+        records += (record_of(view, queue, row) for row in rows)
         offset = max(0, offset - lines.get(place, (0, 0))[0])
-    return _with_others(view, queue, records)
+    return with_others(view, queue, records)
 
 
-def _with_others(view: Snapshot, queue: str, records: list[Record]) -> list[Record]:
+def with_others(view: Snapshot, queue: str, records: list[Record]) -> list[Record]:
     """Each with the jobs that keep it: the holder of its name, and those that it waits for."""
     records = _with_holders(view, queue, records)
     blocked = [each.id for each in records if each.state is State.BLOCKED]
@@ -141,7 +141,8 @@ def _with_holders(view: Snapshot, queue: str, records: list[Record]) -> list[Rec
     return [msgspec.structs.replace(each, holder=holders.get(each.unique, "")) for each in records]
 
 
-def _record(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
+def record_of(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
+    """A record from the columns of `record`."""
     id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
         row
     )

@@ -44,6 +44,32 @@ FROM jobs {payloads}
 WHERE queue = ? AND place = ?
 ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
 
+-- name: ahead
+-- The ranks of a page of jobs behind a mark, from the index alone.
+SELECT rank, seq FROM jobs
+WHERE queue = :queue AND place = :place AND (rank, seq) > (:rank, :seq)
+ORDER BY rank, seq LIMIT :page;
+
+-- name: ahead_backwards
+SELECT rank, seq FROM jobs
+WHERE queue = :queue AND place = :place AND (rank, seq) < (:rank, :seq)
+ORDER BY rank DESC, seq DESC LIMIT :page;
+
+-- name: search
+-- The jobs behind a mark, up to a last one, that have what is sought.
+SELECT seq, {record}
+FROM jobs {payloads}
+WHERE queue = :queue AND place = :place
+    AND (rank, seq) > (:rank, :seq) AND (rank, seq) <= (:last_rank, :last_seq) AND {sought}
+ORDER BY rank, seq LIMIT :most;
+
+-- name: search_backwards
+SELECT seq, {record}
+FROM jobs {payloads}
+WHERE queue = :queue AND place = :place
+    AND (rank, seq) < (:rank, :seq) AND (rank, seq) >= (:last_rank, :last_seq) AND {sought}
+ORDER BY rank DESC, seq DESC LIMIT :most;
+
 -- name: pause
 -- queue
 SELECT CAST(since AS INTEGER), CAST(pauser AS TEXT), CAST(reason AS TEXT) FROM paused WHERE queue = ?;

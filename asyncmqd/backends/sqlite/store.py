@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from asyncmqd.backends.base import (
     PAGE,
     RECALLED,
+    SEARCH_PAGE,
     BaseBackend,
     Extender,
     Held,
@@ -36,6 +37,7 @@ from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
 from asyncmqd.backends.sqlite.release import refuse_old
 from asyncmqd.backends.sqlite.room import check_room
+from asyncmqd.backends.sqlite.searching import search
 from asyncmqd.backends.sqlite.threads import Patience, ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
@@ -43,6 +45,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.selection import Mark, Searched, Sought
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
@@ -315,6 +318,21 @@ class SQLiteBackend(BaseBackend):
 
     async def workers(self) -> list[WorkerRecord]:
         return await self._read(standing.workers)
+
+    async def search(
+        self,
+        queue: str,
+        state: State,
+        sought: Sought,
+        after: Mark | None = None,
+        most: int = 100,
+        page: int = SEARCH_PAGE,
+        *,
+        newest_first: bool = False,
+    ) -> Searched:
+        return await self._read(
+            lambda view: search(view, queue, state, sought, after, most, page, newest_first)
+        )
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100
