@@ -10,6 +10,7 @@ from pathlib import Path
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
+from asyncmqd.backends.forked import keep_for_ever
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.options import TIMEOUT, Seconds
@@ -60,6 +61,8 @@ def connect_within(url: str, payload_limit: int) -> None:
 def _after_fork() -> None:
     """A forked child has neither the threads nor the event loops of its parent's instances."""
     global _default  # noqa: PLW0603 - the same
+    for instance in (*_instances.values(), _default):
+        keep_for_ever(instance)
     _instances.clear()
     if isinstance(_default, BaseBackend) and not isinstance(_default, InMemoryBackend):
         _default = _default.secret_url, _default.payload_limit

@@ -188,6 +188,7 @@ class Daemon:
         code = self.process.wait(limit)
         for reader in self._readers:
             reader.join(limit)
+            assert not reader.is_alive(), "a process that it has started lives on with its output"
         return code
 
     def stop(self) -> int:

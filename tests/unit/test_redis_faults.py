@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
 from asyncmqd.backends.redis import RedisBackend, leases
+from asyncmqd.backends.redis.address import parse as address_of
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
 from asyncmqd.domain.states import State
@@ -59,6 +64,50 @@ async def test_a_forked_child_lets_go_of_the_connection_that_renews(server, stor
         before = client.info("stats")["total_connections_received"]
         assert extend(held, LEASE) == [True]
         assert client.info("stats")["total_connections_received"] == before
+
+
+@contextmanager
+def _in_use_by_a_thread(lock: Any) -> Iterator[None]:
+    taken, done = threading.Event(), threading.Event()
+
+    def use() -> None:
+        with lock:
+            taken.set()
+            done.wait()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    taken.wait()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _ends(pid: int) -> bool:
+    """Whether a child ends by itself."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        ended = bool(select.select([descriptor], [], [], 20)[0])
+    finally:
+        os.close(descriptor)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return ended
+
+
+@pytest.mark.parametrize("scheme", ["redis", "redis+sentinel"])
+async def test_a_fork_while_a_thread_uses_the_connection_that_renews(server, scheme):
+    """A daemon that starts a program waits for its fork, and so for what a fork waits for."""
+    address = address_of(server.url if scheme == "redis" else f"{scheme}://127.0.0.1:1/name")
+    extend = leases.LeaseClient(address)
+    extend._client = leases._client(address)
+    with _in_use_by_a_thread(extend._client.connection_pool._lock):
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        assert _ends(pid)
 
 
 @pytest.mark.parametrize("kind", KINDS)

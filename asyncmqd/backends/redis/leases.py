@@ -17,6 +17,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from asyncmqd.backends.base import Held
+from asyncmqd.backends.forked import keep_for_ever
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.connect import SENTINEL_TIMEOUT
 from asyncmqd.backends.redis.encoding import held_args, micros, pages
@@ -94,6 +95,7 @@ class LeaseClient:
     def abandon(self) -> None:
         """In a forked child: the connections are the parent's, which goes on using them."""
         client, self._client = self._client, None
+        keep_for_ever(client)  # its `__del__` waits for locks, which its thread may have held
         for connection in _connections(client):
             line = connection._sock  # noqa: SLF001 - `disconnect` may wait for locks
             if line is not None:

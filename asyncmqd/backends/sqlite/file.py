@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.backends.forked import keep_for_ever
 from asyncmqd.backends.sqlite import creation, queries
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import DAMAGED, damaged
-from asyncmqd.backends.sqlite.forks import Identity, keep_for_ever, refuse_inherited
+from asyncmqd.backends.sqlite.forks import Identity, refuse_inherited
 from asyncmqd.backends.sqlite.room import log_limit, log_size
 from asyncmqd.backends.sqlite.transaction import save_clock
 from asyncmqd.domain import os_threads

@@ -10,9 +10,7 @@ that it cannot use it. See docs/decisions/sqlite-forks.md.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -57,11 +55,6 @@ def _open_files() -> Iterable[Identity]:
         with contextlib.suppress(OSError):  # that of the listing itself
             found = os.stat(_DESCRIPTORS / name)
             yield found.st_dev, found.st_ino
-
-
-def keep_for_ever(connection: sqlite3.Connection) -> None:
-    """Have Python never close it, not even at its end: closing acts on locks and removes files."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 class Pauses:
