@@ -103,13 +103,19 @@ def check(
     """
     from asyncmqd.config.errors import ConfigErrors
     from asyncmqd.config.load import load
+    from asyncmqd.daemon.advice import on_host
     from asyncmqd.daemon.application import Application
+    from asyncmqd.daemon.traces import missing
 
     path = _chosen(context, config)
     try:
         settings = load(path, os.environ)
         application = Application(path, os.environ)
         _check_store(application, settings)
+        if problems := missing(settings.otel, os.environ, settings.python_path):
+            raise application.refusal(settings, problems)
+        for warning in application.refusal(settings, on_host(settings)).errors:
+            print(f"warning: {warning}", file=sys.stderr)
         if import_:
             application.extend_path(settings)
             application.load(settings)

@@ -15,6 +15,7 @@ from asyncmqd.cli.options import (
     StateOption,
     Yes,
     group,
+    kind_option,
     seconds_option,
 )
 from asyncmqd.cli.output import (
@@ -29,7 +30,7 @@ from asyncmqd.cli.output import (
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.names import did_you_mean
-from asyncmqd.domain.options import ID
+from asyncmqd.domain.options import ID, whole
 from asyncmqd.domain.states import State
 from asyncmqd.domain.text import clean, counted
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _PAST = {"retry": "retried", "cancel": "cancelled", "remove": "removed"}
 _DOING = {"retry": "retrying", "cancel": "cancelling", "remove": "removing"}
 _ERROR_WIDTH = 200  # characters of an error in a list; `job show` has all of it
+_MOST_JOBS = 10**12  # to skip: more than any store has
 
 app = group("Look at jobs, and retry, cancel or remove them.")
 
@@ -87,9 +89,9 @@ def list_jobs(
     queue: QueueOption = None,
     state: StateOption = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", min=1, max=10_000, help="How many jobs to list at most.")
+        int, kind_option(whole(1, 10_000), "How many jobs to list, from 1 to 10000.", "N")
     ] = 50,
-    offset: Annotated[int, typer.Option(metavar="N", min=0, help="How many jobs to skip.")] = 0,
+    offset: Annotated[int, kind_option(whole(0, _MOST_JOBS), "How many jobs to skip.", "N")] = 0,
     task: TaskOption = None,
     key: KeyOption = None,
     error: ErrorOption = None,
@@ -217,7 +219,7 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Wait for further lines, until the job ends.")
     ] = False,
     lines: Annotated[
-        int, typer.Option(metavar="N", min=1, max=100_000, help="How many lines at most, the last.")
+        int, kind_option(whole(1, 100_000), "How many of the last lines, from 1 to 100000.", "N")
     ] = 1_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any
 
 import typer
@@ -20,19 +21,19 @@ def kind_option(kind: Kind, help: str, metavar: str, *names: str) -> Any:
 
     def parse(value: Any) -> Any:  # a default comes here, too, and is no text
         try:
-            return kind.check(_whole_number(value) if metavar == "N" else value)
+            return kind.check(_as_number(value) if metavar == "N" else value)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
     return typer.Option(*names, parser=parse, metavar=metavar, help=help)
 
 
-def _whole_number(value: Any) -> Any:
+def _as_number(value: Any) -> Any:
     """The number that a text means; what means none is left for `kind` to refuse."""
-    try:
-        return int(value)
-    except ValueError:
-        return value
+    for read in (int, float):
+        with contextlib.suppress(ValueError):
+            return read(value)
+    return value
 
 
 def seconds_option(help: str, kind: Kind = DELAY.kind) -> Any:

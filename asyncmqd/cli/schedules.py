@@ -10,8 +10,9 @@ import typer
 
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
-from asyncmqd.cli.output import confirm, say, show_json, show_table
+from asyncmqd.cli.output import complain, confirm, say, show_json, show_table
 from asyncmqd.cli.target import with_store
+from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.options import moment, whole
 from asyncmqd.domain.text import counted
 
@@ -43,7 +44,14 @@ def list_schedules(context: typer.Context, queue: OneQueue = None, as_json: AsJs
     """
     from asyncmqd.admin import schedules
 
-    found = with_store(context, lambda store: schedules.list_schedules(store, queue), queue)
+    async def work(store: BaseBackend) -> list[ScheduleView]:
+        found = await schedules.list_schedules(store, queue)
+        if queue is not None and not found:
+            others = [each for each in await store.queues() if each != queue]
+            complain(f"queue {queue}: it has no schedules{did_you_mean(queue, others)}")
+        return found
+
+    found = with_store(context, work, queue)
     if as_json:
         show_json(found)
     else:

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from asyncmqd.cli.options import AsJson, QueueArgument, group, seconds_option
+from asyncmqd.cli.options import AsJson, QueueArgument, group, kind_option, seconds_option
 from asyncmqd.cli.output import show_json, show_table
 from asyncmqd.cli.target import target_of, with_store
-from asyncmqd.domain.options import EVERY
+from asyncmqd.domain.options import EVERY, number, whole
 
 if TYPE_CHECKING:
     from asyncmqd.admin.workers import WorkerView
     from asyncmqd.backends.base import BaseBackend
 
-Concurrency = Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Jobs at once.")]
+Concurrency = Annotated[int, kind_option(whole(1, 10_000), "Jobs at once, from 1 to 10000.", "N")]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(metavar="MODULE", help="A module with tasks; may be given several times."),
 ]
 RateLimit = Annotated[
     float | None,
-    typer.Option(metavar="N", min=0, max=1e6, help="Job starts per --rate-interval; 0: none."),
+    kind_option(number(0, 1_000_000), "Job starts per --rate-interval; 0: none.", "N"),
 ]
 RateInterval = Annotated[
     float, seconds_option("The period in which --rate-limit counts.", EVERY.kind)

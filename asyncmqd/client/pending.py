@@ -134,6 +134,8 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     queue: str
     jobs: list[PendingJob]  # `job.spec` has id, task, args, kwargs; `job.headers` may be added to
+    # What the caller gets for them, in their order; empty until they are enqueued
+    enqueued: list[Job[Any]] = []
 
     def check(self) -> None:
         """Raise TypeError for a header that is no text: no worker could read the job."""
@@ -201,7 +203,8 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
         outgoing = Outgoing(queue, jobs)
         async with AROUND_ENQUEUE.inside(outgoing, "plain", "async"):
             outgoing.check()
-            return await _add_all(backend, queue, jobs)
+            outgoing.enqueued.extend(enqueued := await _add_all(backend, queue, jobs))
+            return enqueued
     return await _add_all(backend, queue, jobs)
 
 
@@ -249,4 +252,6 @@ async def _add_outgoing(backend: BaseBackend, outgoing: Outgoing, *kinds: Kind) 
     """Inside of what the application has put round an enqueue, as far as it is of these kinds."""
     async with AROUND_ENQUEUE.inside(outgoing, *kinds):
         outgoing.check()
-        return await _add_one(backend, outgoing.queue, outgoing.jobs[0])
+        job = await _add_one(backend, outgoing.queue, outgoing.jobs[0])
+        outgoing.enqueued.append(job)
+        return job

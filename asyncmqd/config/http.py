@@ -20,6 +20,7 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _NAME = re.compile(r"[!-~]{1,64}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _TOKENS_LIMIT = 1024 * 1024  # bytes of the file
+_EXPECTED = "expected a name, a role (read or operate) and a SHA-256 in 64 hexadecimal digits"
 
 Role = Literal["read", "operate"]
 
@@ -135,9 +136,12 @@ def read_tokens(path: Path) -> list[Token]:
     if problem:
         raise ValueError(problem)
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1)]
-    return [
+    tokens = [
         _token(number, words) for number, words in lines if words and not words[0].startswith("#")
     ]
+    if not tokens:  # nobody could get in, which nobody means
+        raise ValueError(f"{_EXPECTED}, got no line")
+    return tokens
 
 
 def _kind_problem(found: os.stat_result) -> str | None:
@@ -145,14 +149,13 @@ def _kind_problem(found: os.stat_result) -> str | None:
 
 
 def _token(number: int, words: list[str]) -> Token:
-    expected = "expected a name, a role (read or operate) and a SHA-256 in 64 hexadecimal digits"
     if len(words) != 3:
-        raise ValueError(f"{expected}, got {len(words)} words in line {number}")
+        raise ValueError(f"{_EXPECTED}, got {len(words)} words in line {number}")
     name, role, digest = words
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{expected}, got the name {shown(name)} in line {number}")
+        raise ValueError(f"{_EXPECTED}, got the name {shown(name)} in line {number}")
     if role not in {"read", "operate"}:
-        raise ValueError(f"{expected}, got the role {shown(role)} in line {number}")
+        raise ValueError(f"{_EXPECTED}, got the role {shown(role)} in line {number}")
     if not _HASH.fullmatch(digest.lower()):
-        raise ValueError(f"{expected}, got {len(digest)} other characters in line {number}")
+        raise ValueError(f"{_EXPECTED}, got {len(digest)} other characters in line {number}")
     return Token(name, "operate" if role == "operate" else "read", digest.lower())

@@ -113,7 +113,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
 def _too_few_slots(data: dict[str, Any]) -> Iterator[Finding]:
     """A limit of the daemon that leaves no slot for a queue, or for a process."""
     slots = _whole(data, "max_concurrency")
-    if slots is None:
+    if slots is None or slots < 1:  # which is told as a wrong value
         return
     queues, processes = len(_table(data.get("queues"))), _whole(data, "processes") or 1
     if slots < queues:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from asyncmqd.client.tasks import Task
 from asyncmqd.config.errors import Path
+from asyncmqd.config.http import address_of
 from asyncmqd.config.models import Settings
 from asyncmqd.daemon.application import Problems
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
@@ -27,6 +28,16 @@ def on_all(settings: Settings) -> Problems:
     for found in on_schedules(settings):
         problems |= found
     return problems
+
+
+def on_host(settings: Settings) -> Problems:
+    """What a start needs, and may still come before it; the daemon then says it with an error."""
+    path = address_of(settings.http.listen).path if settings.http.listen else None
+    # The daemon makes the directory of its control socket, and systemd that of the unit.
+    if path is None or path.parent == settings.control_socket.parent or path.parent.is_dir():
+        return {}
+    problem = f"expected a directory for the socket before the start, got {path.parent}: none there"
+    return {("http", "listen"): problem}
 
 
 def on_modules(settings: Settings, registry: Registry = REGISTRY) -> Problems:

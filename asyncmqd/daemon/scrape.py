@@ -45,7 +45,7 @@ class Scraper:
         parts = [
             _of_daemon(self._status, report, gauges is not None),
             _of_processes(self._serving.processes(), counted, whole),
-            _of_queues(report.queues),
+            _of_queues(report.queues, shared=report.max_concurrency is not None),
             _of_store(gauges or {}),
             of_counted(whole),
         ]
@@ -98,6 +98,9 @@ def _of_daemon(status: Status, report: Report, answers: bool) -> Iterator[str]:
     yield from family("asyncmqd_log_lines_dropped_total", "counter", meaning, dropped)
     meaning = "Plain functions that were told to end and did not."
     yield from _one("stuck_functions", meaning, report.stuck_functions)
+    if report.max_concurrency is not None:
+        meaning = "Jobs of all queues that this daemon may run at once: max_concurrency."
+        yield from _one("slots", meaning, report.max_concurrency)
 
 
 def _one(name: str, meaning: str, value: float) -> Iterator[str]:
@@ -130,7 +133,9 @@ def _process(number: int) -> str:
 # ---------------------------------------------------------------------- queues
 
 
-def _of_queues(queues: Mapping[str, QueueReport]) -> Iterator[str]:
+def _of_queues(queues: Mapping[str, QueueReport], *, shared: bool) -> Iterator[str]:
+    """With `shared`, all queues together have a limit of slots."""
+
     def gauge(name: str, meaning: str, field: str) -> Iterator[str]:
         samples = [(labels(queue=each), int(getattr(queues[each], field))) for each in queues]
         return family(f"asyncmqd_queue_{name}", "gauge", meaning, samples)
@@ -142,6 +147,8 @@ def _of_queues(queues: Mapping[str, QueueReport]) -> Iterator[str]:
     held = [(labels(queue=each), int(bool(queues[each].held_back))) for each in queues]
     meaning = "1: the host gives no more threads or processes."
     yield from family("asyncmqd_queue_held_back", "gauge", meaning, held)
+    if shared:
+        yield from gauge("waits_for_slot", "1: it has jobs, and no slot of the daemon is free.", "waits")
     restarts = [(labels(queue=each), queues[each].restarts) for each in queues]
     name, meaning = "asyncmqd_queue_worker_restarts_total", "Workers that crashed."
     yield from family(name, "counter", meaning, restarts)
@@ -204,6 +211,13 @@ def _of_limits(gauges: Mapping[str, Gauges]) -> Iterator[str]:
     ]
     meaning = "Jobs that hold a permit of the limit over all daemons."
     yield from family("asyncmqd_global_limit_used", "gauge", meaning, used)
+    closed = [
+        (labels(queue=queue), view.closed_keys)
+        for queue, view in views.items()
+        if view is not None and (view.each_key is not None or view.keys)
+    ]
+    meaning = "Keys of which no job may start now, because of their limits."
+    yield from family("asyncmqd_queue_closed_keys", "gauge", meaning, closed)
 
 
 def _allowed(queue: str, view: LimitsView) -> Iterator[Sample]:

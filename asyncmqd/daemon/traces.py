@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.config.otel import Otel
 
 _TABLE: KeyPath = ("otel",)
+_PACKAGES = (
+    "opentelemetry.trace",
+    "opentelemetry.sdk.trace",
+    "opentelemetry.exporter.otlp.proto.http",
+)
 
 
 def declare(otel: Otel | None, environ: Mapping[str, str]) -> Mapping[KeyPath, str]:
@@ -24,11 +32,31 @@ def declare(otel: Otel | None, environ: Mapping[str, str]) -> Mapping[KeyPath, s
     try:
         from asyncmqd.runtime.tracing import export, spans
     except ImportError as error:
-        problem = f"expected the packages of asyncmqd[otel], which are not installed, got {error}"
-        return {_TABLE: problem}
+        return _not_installed(f"{error}")
     assert export
     spans.trace_jobs()
     return {}
+
+
+def missing(
+    otel: Otel | None, environ: Mapping[str, str], python_path: Iterable[Path]
+) -> Mapping[KeyPath, str]:
+    """What `declare` is going to say of packages, by a look at directories: nothing is imported."""
+    if otel is None or _is_off(otel, environ):
+        return {}
+    path = [*map(str, python_path), *sys.path]
+    found = PathFinder.find_spec("opentelemetry", path)
+    homes = [os.path.dirname(each) for each in (found and found.submodule_search_locations) or ()]
+    absent = [
+        name
+        for name in _PACKAGES
+        if not any(os.path.isdir(os.path.join(home, *name.split("."))) for home in homes)
+    ]
+    return _not_installed(f"no {', '.join(absent)}") if absent else {}
+
+
+def _not_installed(got: str) -> Mapping[KeyPath, str]:
+    return {_TABLE: f"expected the packages of asyncmqd[otel], which are not installed, got {got}"}
 
 
 def export(otel: Otel | None, environ: Mapping[str, str]) -> Mapping[KeyPath, str]:

@@ -20,8 +20,8 @@ def key_of(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str 
     if isinstance(declared, str):
         source, value = f"parameter {declared!r}", task.argument(declared, args, kwargs)
     else:
-        source, value = "its function", declared(*args, **kwargs)
-    text = _text(value)
+        source, value = "its function", task.ask("key", declared, args, kwargs)
+    text = _text(value, task)
     if text is None:
         return None
     try:
@@ -30,10 +30,10 @@ def key_of(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str 
         raise ValueError(f"task {task.name}: key: {source}: {error}") from None
 
 
-def _text(value: Any) -> Any:
+def _text(value: Any, task: TaskDef) -> Any:
     """The value as JSON has it, as text; an array or an object stays what it is."""
     if value is None or type(value) is str:
         return value
-    data = encode(value, "key")
+    data = encode(value, f"task {task.name}: key")
     plain = decode(data)
     return data.decode() if isinstance(plain, bool | int | float) else plain

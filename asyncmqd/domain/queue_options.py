@@ -69,7 +69,9 @@ class KeyOptions(msgspec.Struct, frozen=True, kw_only=True):
         float | None, _KEY_BURST, "As in the queue, for this key; unset: the queue's."
     ] = None
     weight: Annotated[
-        float, number(0.01, 100, "turns"), "Turns that this key gets for one of another."
+        float,
+        number(0.01, 100, "turns"),
+        "Turns that this key gets for one of another, from 0.01 to 100.",
     ] = 1.0
 
 
@@ -86,7 +88,7 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         int,
         whole(1, 1_000),
         "Its part of `max_concurrency`: a queue of weight 3 has three times the slots of one of"
-        " weight 1.",
+        " weight 1. From 1 to 1000.",
     ] = 1
     global_concurrency: Annotated[
         int | None,

@@ -90,12 +90,17 @@ class TaskDef:
         self._named = {p.name for p in parameters if p.kind in _BY_NAME}
         self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
         self._more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
-        self._check_parameter("unique", options.unique)
-        self._check_parameter("key", options.key)
+        self._check_rule("unique", options.unique)
+        self._check_rule("key", options.key)
         _refuse_alone(self.name, options)
         self._declared = Declared(function, self.name, _needed(self._signature))
 
-    def _check_parameter(self, option: str, rule: UniqueRule | KeyRule | None) -> None:
+    def _check_rule(self, option: str, rule: UniqueRule | KeyRule | None) -> None:
+        if callable(rule) and is_async(rule):
+            raise ValueError(
+                f"task {self.name}: {option}: expected a plain function, which is called at each"
+                f" enqueue, got the async one {identity(rule)[1]}"
+            )
         parameters = self._signature.parameters
         if isinstance(rule, str) and rule not in parameters:
             known = ", ".join(parameters) or "none"
@@ -154,6 +159,20 @@ class TaskDef:
         default = self._signature.parameters[name].default
         none_given = None if default is inspect.Parameter.empty else default
         return self.bound(args, kwargs).get(name, none_given)
+
+    def ask(
+        self,
+        option: str,
+        rule: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """What a function that the task declares returns for a call; its errors say whose it is."""
+        try:
+            return rule(*args, **kwargs)
+        except Exception as error:
+            error.add_note(f"raised by the function that task {self.name} has as its {option}")
+            raise
 
     def check_options(
         self, args: Sequence[Any], kwargs: dict[str, Any], options: Iterable[str]

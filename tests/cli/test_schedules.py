@@ -51,6 +51,13 @@ def schedules(in_store: InStore) -> None:
 
 
 @pytest.mark.usefixtures("schedules")
+def test_a_queue_without_schedules_is_told(asyncmq: Operator) -> None:
+    told = asyncmq("schedule", "list", "report")
+    assert (told.code, len(told.out.splitlines())) == (0, 1)
+    assert "queue report: it has no schedules (did you mean reports?)" in told.err
+
+
+@pytest.mark.usefixtures("schedules")
 def test_list_names_the_next_instants(asyncmq: Operator, in_store: InStore) -> None:
     now = in_store(lambda store: store.now())
     found = {each["name"]: each for each in asyncmq("schedule", "list", "--json").json}

@@ -100,8 +100,27 @@ async def test_a_bad_value_is_refused_at_enqueue(store: InMemoryBackend, value: 
 
 
 async def test_a_value_that_json_cannot_carry_is_refused(store: InMemoryBackend) -> None:
-    with pytest.raises(NotSerialisable, match=r"^key: a value of type object"):
+    with pytest.raises(NotSerialisable, match=r"^task key.sync: key: a value of type object"):
         await declared(lambda tenant: object(), store).enqueue(1)
+
+
+async def refuse(tenant: Any) -> str:
+    raise LookupError("no such tenant")
+
+
+@pytest.mark.parametrize("option", ["key", "unique"])
+async def test_an_error_of_a_function_says_which_task_has_it(option: str) -> None:
+    @task(name=f"key.by_{option}", **{option: lambda tenant: {}[tenant]})
+    async def by_function(tenant: str) -> None: ...
+
+    with app(), pytest.raises(KeyError) as caught:
+        await by_function.enqueue("t7")
+    assert caught.value.__notes__ == [
+        f"raised by the function that task key.by_{option} has as its {option}"
+    ]
+    expected = f"^task key.late: {option}: expected a plain function, .*, got the async one refuse$"
+    with pytest.raises(ValueError, match=expected):
+        task(name="key.late", **{option: refuse})(refuse)
 
 
 def test_an_unknown_parameter_is_refused_at_import(store: InMemoryBackend) -> None:

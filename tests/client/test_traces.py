@@ -136,6 +136,20 @@ async def test_errors_are_recorded_as_bounded_and_as_safe_as_those_of_jobs(trace
     assert second.status.status_code is StatusCode.UNSET
 
 
+@pytest.mark.parametrize("on_conflict", ["existing", "replace"])
+async def test_the_span_of_an_enqueue_that_found_a_job_has_the_id_of_that_one(
+    traced: Traced, on_conflict: str
+) -> None:
+    unique = plain.options(unique="one", on_conflict=on_conflict)
+    with testing.app():
+        first = await unique.enqueue()
+        second = await unique.enqueue()
+    assert (second.id, second.replaced) == (first.id, on_conflict == "replace")
+    told = ("messaging.message.id", "asyncmqd.job.existed")
+    found = [[span.attributes.get(name) for name in told] for span in traced.spans]
+    assert found == [[first.id, None], [first.id, True]]
+
+
 async def test_an_enqueue_of_nothing_is_no_span(traced: Traced) -> None:
     with testing.app():
         await Queue("mail").add_bulk([])

@@ -314,7 +314,10 @@ class Store:
     ) -> list[str]:
         """Enqueue a job for each id, due in `delay` seconds."""
         specs = [JobSpec(id=each, task=task, args=list(args), key=key) for each in ids]
-        jobs = [NewJob(id=spec.id, payload=encode_spec(spec), delay=delay) for spec in specs]
+        jobs = [
+            NewJob(id=spec.id, payload=encode_spec(spec), delay=delay, key=key or "")
+            for spec in specs
+        ]
         added = self.do(lambda backend: backend.add(queue, jobs))
         assert all(added)
         return [job.id for job in jobs]

@@ -73,13 +73,17 @@ def section(listen: str | int, *more: str) -> str:
 def test_what_a_daemon_says_of_itself(daemon: Make, store: Store) -> None:
     port = free_port()
     queues = (
-        "[queues.mail]\nconcurrency = 2\nglobal_concurrency = 3\n[queues.web]\nrate_limit = 7\n"
+        "[queues.mail]\nconcurrency = 2\nglobal_concurrency = 3\nkey_concurrency = 0\n"
+        "[queues.web]\nrate_limit = 7\n"
     )
-    d = daemon(store.url, section(port) + queues).start()
+    d = daemon(store.url, section(port) + queues, top="max_concurrency = 5\n").start()
     client = Client(port)
     assert client.get("/healthz") == (200, "ok\n")
     assert client.get("/readyz") == (200, "ready\n")
     assert client.get("/nothing").status == 404
+    store.add("mail", "mark", ["held back"], key="customer")
+    closed = "asyncmqd_queue_closed_keys"
+    until(lambda: client.metrics().get((closed, "mail")) == 1)
     store.add("mail", "mark", ["a", "b", "c"])
     until(lambda: store.counts("mail").completed == 3)
     store.do(lambda backend: backend.pause("mail", True, by="ann", reason="provider is down"))
@@ -88,12 +92,15 @@ def test_what_a_daemon_says_of_itself(daemon: Make, store: Store) -> None:
     until(lambda: client.metrics().get(ran) == 3)  # a moment after the store has it
     found = client.metrics()
     assert found["asyncmqd_job_run_seconds_count", "mail", "mark"] == 3
-    assert found["asyncmqd_queue_jobs", "mail", "waiting"] == 1
+    assert found["asyncmqd_queue_jobs", "mail", "waiting"] == 2
     assert found["asyncmqd_queue_paused", "mail"] == 1
     assert found["asyncmqd_queue_oldest_waiting_seconds", "mail"] > 0
     assert found["asyncmqd_queue_slots", "mail"] == 2
     assert found["asyncmqd_limit", "rate_limit", "web"] == 7
     assert found["asyncmqd_global_limit", "global_concurrency", "mail"] == 3
+    assert found["asyncmqd_slots",] == 5
+    assert found["asyncmqd_queue_waits_for_slot", "web"] == 0
+    assert (closed, "web") not in found
     assert found["asyncmqd_store_up",] == found["asyncmqd_ready",] == 1
     assert ("asyncmqd_loop_lag_seconds", "1") in found
     until(lambda: "paused" in client.get("/readyz").text)
@@ -108,8 +115,9 @@ def test_one_scrape_is_the_sum_of_all_processes_also_after_a_death(
     daemon: Make, file: Store
 ) -> None:
     port = free_port()
-    queues = "[queues.mail]\nrate_limit = 1000\nglobal_concurrency = 50\n"
-    d = daemon(file.url, section(port) + queues, top="processes = 2\n").start()
+    queues = "[queues.mail]\nrate_limit = 1000\nglobal_concurrency = 50\nkey_concurrency = 5\n"
+    top = "processes = 2\nmax_concurrency = 20\n"
+    d = daemon(file.url, section(port) + queues, top=top).start()
     client = Client(port)
     ran = ("asyncmqd_jobs_total", "completed", "mail", "mark")
 
@@ -259,6 +267,16 @@ def test_nobody_operates_without_a_token_file(daemon: Make, file: Store) -> None
     assert client.get("/api/v1/reload", "POST").status == 403
 
 
+def test_a_directory_that_is_not_there_is_told_before_a_start(daemon: Make, place: Path) -> None:
+    d = daemon("memory://", section(f"unix:{place}/nosuch/http.sock") + "[queues.mail]\n")
+    checked = d.cli("check")
+    assert checked.returncode == 0  # it may still be made
+    problem = "http.listen: expected a directory for the socket before the start, got"
+    assert f"{problem} {place}/nosuch: none there" in checked.stderr
+    d.configure(section(f"unix:{d.control}.http") + "[queues.mail]\n")
+    assert d.cli("check").stderr == ""
+
+
 def test_a_page_of_another_site_reads_nothing(daemon: Make, file: Store) -> None:
     port = free_port()
     keys = section(port, 'allowed_hosts = ["queues.example.org"]')
@@ -318,6 +336,9 @@ def test_a_spoilt_line_of_tokens_is_told_without_its_hash(tmp_path: Path) -> Non
         load(path, {})
     assert "got 4 other characters in line 1" in str(caught.value)
     assert "12ab" not in str(caught.value)
+    tokens.write_text("# nobody yet\n\n")
+    with pytest.raises(ConfigErrors, match=r"http.token_file: .*tokens: expected a name.* no line"):
+        load(path, {})
 
 
 def test_who_has_no_http_imports_nothing_of_it() -> None:

@@ -112,5 +112,8 @@ def test_values_that_contradict_each_other_are_named(daemon: Any, file: Any) -> 
         f"{d.config}:7: queues.a.weight: expected max_concurrency beside it, above the first"
         " [table], got a weight of 3 alone\n"
     )
+    d.configure("[queues.a]\n", cap(0))
+    problem = "max_concurrency: expected a whole number from 1 to 1000000, got 0"
+    assert d.cli("check").stderr == f"{d.config}:5: {problem}\n"
     d.configure("[queues.a]\nweight = 0\n", cap(2))
     assert "queues.a.weight: expected a whole number from 1 to 1000, got 0" in d.cli("check").stderr

@@ -321,8 +321,10 @@ def test_without_the_packages_the_start_says_what_to_install(daemon, file):
     d: Daemon = daemon(file.url, "[otel]\n" + QUEUES, tasks=("traced",))
     (d.place / "opentelemetry").mkdir()
     (d.place / "opentelemetry" / "__init__.py").touch()
+    checked = d.cli("check")
     d.start(ready=False)
-    assert d.wait() == 78
+    assert (d.wait(), checked.returncode) == (78, 78)
     line = d.config.read_text().splitlines().index("[otel]") + 1
     expected = "expected the packages of asyncmqd[otel], which are not installed"
     assert f"{d.config}:{line}: otel: {expected}" in d.stderr
+    assert f"{d.config}:{line}: otel: {expected}, got no opentelemetry.trace" in checked.stderr

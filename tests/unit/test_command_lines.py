@@ -57,6 +57,11 @@ def test_what_nobody_names_is_not_built() -> None:
         (["nosuch"], "No such command 'nosuch'."),
         (["jo"], "No such command 'jo'. Did you mean 'job'?"),
         (["job", "sho"], "No such command 'sho'. Did you mean 'show'?"),
+        (["job", "logs", "x", "--lines", "0"], "'--lines': expected a whole number from 1 to"),
+        (
+            ["worker", "start", "q", "--rate-limit", "-0.5"],
+            "'--rate-limit': expected a number from 0 to 1000000, got -0.5",
+        ),
         (["job"], "Usage: asyncmq job [OPTIONS] COMMAND [ARGS]..."),
         ([], "Usage: asyncmq [OPTIONS] COMMAND [ARGS]..."),
     ],

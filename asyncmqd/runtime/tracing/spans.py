@@ -69,6 +69,9 @@ def enqueuing(outgoing: Outgoing) -> Iterator[None]:
         except Exception as error:
             record_failure(span, type_name(type(error)), failure_of(error))
             raise
+        if len(outgoing.enqueued) == 1 and outgoing.enqueued[0].existed:
+            span.set_attribute("messaging.message.id", outgoing.enqueued[0].id)
+            span.set_attribute("asyncmqd.job.existed", True)
 
 
 def start_run(claim: Claim, spec: JobSpec) -> tuple[Span, Context]:
