@@ -148,7 +148,9 @@ def _of_queues(queues: Mapping[str, QueueReport], *, shared: bool) -> Iterator[s
     meaning = "1: the host gives no more threads or processes."
     yield from family("asyncmqd_queue_held_back", "gauge", meaning, held)
     if shared:
-        yield from gauge("waits_for_slot", "1: it has jobs, and no slot of the daemon is free.", "waits")
+        yield from gauge(
+            "waits_for_slot", "1: it has jobs, and no slot of the daemon is free.", "waits"
+        )
     restarts = [(labels(queue=each), queues[each].restarts) for each in queues]
     name, meaning = "asyncmqd_queue_worker_restarts_total", "Workers that crashed."
     yield from family(name, "counter", meaning, restarts)

@@ -199,6 +199,7 @@ def test_plain_tasks_run_in_the_caller_s_thread(app: testing.App):
 
 
 def test_a_plain_task_that_overstays_ends_before_the_next_begins(app: testing.App):
+    held.transaction = "open"
     overstays.enqueue_sync()
     in_which_thread.enqueue_sync()
     first, second = app.run_dry_sync("testing")
