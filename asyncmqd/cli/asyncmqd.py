@@ -103,24 +103,18 @@ def check(
     """
     from asyncmqd.config.errors import ConfigErrors
     from asyncmqd.config.load import load
-    from asyncmqd.daemon.advice import on_host
     from asyncmqd.daemon.application import Application
-    from asyncmqd.daemon.traces import missing
 
     path = _chosen(context, config)
     try:
         settings = load(path, os.environ)
         application = Application(path, os.environ)
-        _check_store(application, settings)
-        if problems := missing(settings.otel, os.environ, settings.python_path):
-            raise application.refusal(settings, problems)
-        for warning in application.refusal(settings, on_host(settings)).errors:
-            print(f"warning: {warning}", file=sys.stderr)
+        _check_host(application, settings)
         if import_:
             application.extend_path(settings)
             application.load(settings)
-            for warning in _warnings(application, settings):
-                print(f"warning: {warning}", file=sys.stderr)
+        for warning in _warnings(application, settings, imported=import_):
+            print(f"warning: {warning}", file=sys.stderr)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         raise typer.Exit(BAD_CONFIG) from None
@@ -132,21 +126,30 @@ def check(
         say(line)
 
 
-def _check_store(application: Application, settings: Settings) -> None:
-    """See that this host can use such a store. Nothing is contacted. Raises ConfigErrors."""
+def _check_host(application: Application, settings: Settings) -> None:
+    """See that this host can use such a store, and has what `[otel]` needs. Nothing is contacted.
+
+    Raises ConfigErrors.
+    """
     from asyncmqd.backends.factory import open_backend
+    from asyncmqd.daemon.traces import missing
 
     try:
         open_backend(settings.backend_url)
     except ValueError as error:
         raise application.refusal(settings, {("backend",): str(error)}) from None
+    if problems := missing(settings.otel, os.environ, settings.python_path):
+        raise application.refusal(settings, problems)
 
 
-def _warnings(application: Application, settings: Settings) -> Iterator[ConfigError]:
-    """What a daemon would warn of at start, by file and line."""
-    from asyncmqd.daemon.advice import on_all
+def _warnings(
+    application: Application, settings: Settings, *, imported: bool
+) -> Iterator[ConfigError]:
+    """What may keep a daemon from starting, and what it would warn of, by file and line."""
+    from asyncmqd.daemon.advice import on_all, on_host
 
-    yield from application.refusal(settings, on_all(settings)).errors
+    problems = {**on_host(settings), **(on_all(settings) if imported else {})}
+    yield from application.refusal(settings, problems).errors
 
 
 def _foreseen(settings: Settings) -> Iterator[str]:
