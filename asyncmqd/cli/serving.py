@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NoReturn
 
@@ -45,12 +46,24 @@ def serve(
     set_up_log()
     capture_prints(descriptor=True, pipes=True)
     try:
-        import_tasks(tasks)
+        with _traced(target.file):
+            import_tasks(tasks)
         code = _until_signal(work, queue)
     except BaseException:
         release_prints()  # it is told on standard error
         raise
     leave(code)
+
+
+def _traced(file: Path | None) -> AbstractContextManager[None]:
+    """What is round the import of the application: traces, if the configuration has `[otel]`."""
+    from asyncmqd.config.backend import has_traces
+
+    if file is None or not has_traces(file):
+        return contextlib.nullcontext()
+    from asyncmqd.cli.traced import traced
+
+    return traced(file)
 
 
 def import_tasks(modules: Sequence[str]) -> None:

@@ -36,21 +36,29 @@ class Target(msgspec.Struct, frozen=True):
         from asyncmqd.client.connection import CONFIG_FILE
         from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
-        environ = os.environ
         if self.backend is not None:
             return self.backend, DEFAULT_PAYLOAD_LIMIT
-        if self.config is not None:
-            return _keys_in(self.config)
-        if url := environ.get("ASYNCMQD_BACKEND"):
+        if (file := self.file) is not None:
+            return _keys_in(file)
+        if url := os.environ.get("ASYNCMQD_BACKEND"):
             return url, DEFAULT_PAYLOAD_LIMIT
-        if file := environ.get("ASYNCMQD_CONFIG"):
-            return _keys_in(Path(file))
-        if CONFIG_FILE.exists():
-            return _keys_in(CONFIG_FILE)
         raise Misconfigured(
             "no store is configured: expected --backend URL, --config FILE, ASYNCMQD_BACKEND,"
             f" ASYNCMQD_CONFIG or {CONFIG_FILE}, got none of them"
         )
+
+    @property
+    def file(self) -> Path | None:
+        """The configuration file that is meant; None if only a URL names the store."""
+        from asyncmqd.client.connection import CONFIG_FILE
+
+        if self.config is not None:
+            return self.config
+        if self.backend is not None or os.environ.get("ASYNCMQD_BACKEND"):
+            return None
+        if named := os.environ.get("ASYNCMQD_CONFIG"):
+            return Path(named)
+        return CONFIG_FILE if CONFIG_FILE.exists() else None
 
     @property
     def config_file(self) -> Path:

@@ -36,6 +36,11 @@ def store_in(path: Path) -> StoreKeys:
     return StoreKeys(url if isinstance(url, str) else None, limit)
 
 
+def has_traces(path: Path) -> bool:
+    """Whether a file and its drop-ins have `[otel]`."""
+    return "otel" in merged(read_files(path))
+
+
 def queues_in(path: Path) -> list[str]:
     """The queues that a file and its drop-ins name; what cannot be read names none."""
     queues = merged(read_files(path)).get("queues")

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path as FilePath
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from pydantic_core import ErrorDetails, ValidationError
 
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotted
@@ -60,6 +61,29 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
         raise ConfigErrors([*errors, *_beyond(found, len(layers), str(path))])
     _found_sound.keep(sources, settings)
     return settings
+
+
+class _OtelAlone(msgspec.Struct, frozen=True):
+    otel: Annotated[Otel | None, "As in `Settings`."] = None
+
+
+def load_otel(path: FilePath) -> Otel | None:
+    """`[otel]` of a file and its drop-ins, for a program that needs nothing else of them.
+
+    Raises ConfigErrors with every problem of that table.
+    """
+    layers = list(read_files(path))
+    table = {key: value for key, value in merged(layers).items() if key == "otel"}
+    if not table:
+        return None
+    try:
+        otel = read(_OtelAlone, table).otel
+    except ValidationError as error:
+        findings = error.errors(include_url=False)
+        raise ConfigErrors(_located(findings, layers, table, partial=False)) from None
+    if wrong := [_locate(layers, *each) for each in contradictions(table)]:
+        raise ConfigErrors(wrong)
+    return otel
 
 
 def _beyond(found: Iterator[ConfigError], order: int, source: str) -> Iterator[ConfigError]:

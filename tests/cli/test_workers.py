@@ -14,6 +14,7 @@ import pytest
 from asyncmqd.backends.factory import open_backend
 from tests.cli.conftest import Operator, ServingWorker
 from tests.eventually import eventually
+from tests.otlp import collecting
 from tests.scale import scaled
 from tests.servers import USUAL, free_port
 
@@ -62,6 +63,32 @@ def test_the_drain_ends_and_hands_back(asyncmq: Operator, worker: Starter) -> No
     assert serving.end(signal.SIGTERM) == 0
     job = asyncmq("job", "show", id, "--json").json
     assert (job["state"], job["attempt"]) == ("waiting", 1)
+
+
+@ONE_STORE
+def test_the_otel_of_the_configuration_is_that_of_the_worker(
+    run: Operator,
+    spawn: Callable[..., subprocess.Popen[str]],
+    store_url: str,
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "queues.toml"
+    start = ("--config", str(file), "worker", "start", "mail", "--tasks", "shop")
+    with collecting() as collector:
+        table = f'[otel]\nexporter_otlp_endpoint = "{collector.url}"\nservice_name = "shop"\n'
+        file.write_text(f'backend = "{store_url}"\n{table}')
+        serving = ServingWorker(spawn(*start, "--log-format", "json"))
+        serving.wait_for("queue.started")
+        enqueue = ("enqueue", "shop.length", "-q", "mail", "--args", '["abc"]', "--wait")
+        id = run("--config", str(file), *enqueue).out.splitlines()[0]
+        assert serving.end(signal.SIGTERM) == 0  # it sends them before
+        (span,) = collector.spans
+    assert (span.name, span.attributes["messaging.message.id"]) == ("run mail", id)
+    assert span.resource["service.name"] == "shop"
+    file.write_text(f'backend = "{store_url}"\n[otel]\nservice_nam = "shop"\n')
+    out, err = spawn(*start).communicate()
+    assert out == ""
+    assert f"{file}:3: otel.service_nam: expected a known key (did you mean service_name?)" in err
 
 
 @ONE_STORE
