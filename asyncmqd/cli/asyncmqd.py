@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from asyncmqd.cli import streams
 from asyncmqd.cli.building import command_line
@@ -44,7 +45,24 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_OTHER_WAYS = {
+    "start": "`asyncmqd run` runs a daemon from here, `systemctl start asyncmqd` that of the unit.",
+    "stop": "A daemon lets running jobs finish and ends at SIGTERM: `systemctl stop asyncmqd`, or"
+    " `kill PID` with the pid that `asyncmqd status` shows.",
+    "restart": "`systemctl restart asyncmqd` does it. A daemon without systemd ends at SIGTERM, and"
+    " `asyncmqd run` runs another; for a new configuration `asyncmqd reload` is enough.",
+}
+"""What does what other daemons have a command for."""
+
+
+class _Commands(TyperGroup):
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in _OTHER_WAYS:
+            ctx.fail(f"No such command '{args[0]}'. {_OTHER_WAYS[args[0]]}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=_Commands, add_completion=False, pretty_exceptions_enable=False)
 
 
 def main() -> None:

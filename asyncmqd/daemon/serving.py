@@ -23,11 +23,13 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.metrics import Counted, Metrics
 from asyncmqd.observe.prints import leave_dead_stderr
+from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.execution.stacks import stack_of
 from asyncmqd.runtime.process.context import ProcessContext
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
+ADVICE_LIMIT = 2.0  # seconds that whoever asked for a reload waits for advice on it
 LOOK_EVERY = 1.0  # seconds between looks for what hangs, and at the status line
 ADVISED = 200  # schedules that are looked at in one turn of the loop
 IMPORT_LIMIT = 20.0  # seconds for new scanners; whoever asked for the reload waits for a minute
@@ -55,8 +57,8 @@ class Serving(Protocol):
     def apply(self, settings: Settings) -> None:
         """Serve like this from now on; it was prepared. Nothing waits in here."""
 
-    async def applied(self) -> None:
-        """Wait until everybody has what was last applied."""
+    async def applied(self) -> list[str]:
+        """Wait until everybody has what was last applied; what is new that is probably wrong."""
 
     async def drain(self) -> None:
         """Begin to drain all queues; returns when no jobs are claimed any more."""
@@ -128,6 +130,8 @@ class OwnProcess:
         self._advises = advises  # one process tells what all of them would find
         self._advised: set[str] = set()
         self._advised_on: Settings | None = None
+        self._advising: Duty | None = None
+        self._news: list[str] = []  # of the advice on what was last applied
         self._entered = False
         self._stuck: set[str] = set()
         context.overstays.on_more = self._count_overstays
@@ -156,6 +160,7 @@ class OwnProcess:
         for warning in warnings:
             if self._advises and warning not in self._advised:
                 self._advised.add(warning)
+                self._news.append(warning)
                 self.context.observer.event("daemon.warning", warning=warning)
 
     async def _advise_on_schedules(self, settings: Settings) -> None:
@@ -183,12 +188,16 @@ class OwnProcess:
         # Of what is claimed and what jobs enqueue, be it more or less than before.
         self.context.backend.payload_limit = settings.payload_limit
         if settings is not self._advised_on:
+            self._news.clear()
             advise = partial(self._advise_on_schedules, settings)
-            self.context.duties.begin("advice on schedules", advise, vital=False)
+            self._advising = self.context.duties.begin("advice on schedules", advise, vital=False)
         self.supervisor.apply(*self._share(settings), declares=declares)
 
-    async def applied(self) -> None:
-        """Nothing to wait for."""
+    async def applied(self) -> list[str]:
+        """See `Serving`. Thousands of schedules are looked at for `ADVICE_LIMIT` at most."""
+        if self._advising is not None:
+            await asyncio.wait([self._advising.ended], timeout=ADVICE_LIMIT)
+        return list(self._news)
 
     async def drain(self) -> None:
         """See `Serving`."""

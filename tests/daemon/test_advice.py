@@ -111,5 +111,23 @@ def test_a_reload_says_what_is_new(daemon, file: Store, place) -> None:
     d.start()
     assert not _advice(d)
     d.configure("[queues.mial]\n" + QUEUES)
-    assert d.cli("reload").returncode == 0
+    answer = d.ask("reload")
+    _says_what_is_wrong_with_the_schedules(answer["warnings"])
+    assert answer["lines"][-3:] == [f"! {warning}" for warning in answer["warnings"]]
     until(lambda: len(_advice(d)) == 3)
+    assert d.ask("reload")["warnings"] == [], "it was told"
+
+
+def test_a_reload_of_child_processes_says_it_too(daemon, file: Store, place) -> None:
+    two = "processes = 2\n"
+    d = daemon(file.url, "[queues.mail]\n[queues.mial]\n", tasks=_application(place)[:2], top=two)
+    d.start()
+    d.configure("[queues.mial]\n" + QUEUES, two)
+    _says_what_is_wrong_with_the_schedules(d.ask("reload")["warnings"])
+
+
+def _says_what_is_wrong_with_the_schedules(warnings: list[str]) -> None:
+    expected = ("a task that a module", "arguments that fit", "arguments that fit")
+    for number, (warning, what) in enumerate(zip(warnings, expected, strict=True), 1):
+        assert warning.startswith(f"queues.mail.repeatables[{number}]")
+        assert f"expected {what}" in warning

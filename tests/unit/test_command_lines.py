@@ -73,3 +73,18 @@ def test_what_is_said_of_names_that_are_none(words: list[str], expected: str) ->
     )
     assert done.returncode == 2
     assert expected in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("stop", "ends at SIGTERM: `systemctl stop asyncmqd`, or `kill PID`"),
+        ("start", "`asyncmqd run` runs a daemon from here, `systemctl start asyncmqd` that of"),
+        ("restart", "`systemctl restart asyncmqd` does it."),
+    ],
+)
+def test_what_systemd_does_is_said(word: str, expected: str) -> None:
+    line = command_line(asyncmqd.app)
+    with pytest.raises(Exception, match=f"No such command '{word}'. ") as caught:
+        line.main([word], standalone_mode=False)
+    assert expected in str(caught.value)

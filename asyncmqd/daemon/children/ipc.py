@@ -47,6 +47,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     id: int = 0
     error: str = ""
     problems: list[tuple[KeyPath, str]] = []  # with the configuration, by the path of the key
+    warnings: list[str] = []  # of "apply": what is new that is probably wrong
     report: Report | None = None
     counted: Counted | None = None
 

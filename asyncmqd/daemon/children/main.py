@@ -235,6 +235,7 @@ class Child:
 
     async def _obey(self, order: Order) -> None:
         problems: Problems = {}
+        warnings: list[str] = []
         error = ""
         match order.name:
             case "serve":
@@ -244,6 +245,7 @@ class Child:
                 problems = await self._own.import_scanners(unpacked(bytes(order.settings)))
             case "apply":
                 problems = await self._apply(unpacked(bytes(order.settings)))
+                warnings = [] if problems else await self._own.applied()
             case "dump":
                 self._own.dump()
             case "stop":
@@ -257,7 +259,7 @@ class Child:
             case "report":
                 pass
         report = self._own.report()
-        self._tell(Answer(order.id, error, list(problems.items()), report))
+        self._tell(Answer(order.id, error, list(problems.items()), warnings, report))
 
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""

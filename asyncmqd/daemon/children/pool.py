@@ -130,9 +130,12 @@ class ChildPool:
         told = (each.apply(settings, data) for each in self._supervisors)
         self._applying = [each for each in told if each is not None]
 
-    async def applied(self) -> None:
+    async def applied(self) -> list[str]:
         """See `Serving`. One that hangs is not waited for."""
         await _wait(self._applying, APPLY_LIMIT)
+        done = [each for each in self._applying if each.done() and not each.cancelled()]
+        answers = [each.result() for each in done if not each.exception()]
+        return [warning for answer in answers for warning in answer.warnings]
 
     async def drain(self) -> None:
         """See `Serving`. One that hangs is not waited for."""

@@ -23,6 +23,7 @@ from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duty, told
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
+MOST_ADVICE = 20  # lines of an answer
 
 _Answer = asyncio.Future[dict[str, Any]]
 
@@ -145,7 +146,7 @@ class Reloader:
             outcome = await self._outcome()
             try:
                 if not isinstance(outcome, Refused):
-                    await self._serving.applied()
+                    _advise(outcome, await self._serving.applied())
             finally:  # when a stop cuts that short, too: it was applied
                 _settle(asking, outcome)
         finally:  # systemd waits for the end of the reload, whatever that is, and for ever
@@ -190,6 +191,15 @@ class Reloader:
         self._configuration.refusal = f"reload refused: {errors[0]}"
         self._observer.event("daemon.reload_refused", error=errors[0], errors=errors)
         return Refused("\n".join(errors))
+
+
+def _advise(outcome: dict[str, Any], found: list[str]) -> None:
+    """Add to an answer what is probably wrong; the log has all of it."""
+    listed = found[:MOST_ADVICE]
+    if len(found) > MOST_ADVICE:
+        listed.append(f"and {len(found) - MOST_ADVICE} more, which are in the log")
+    outcome["warnings"] = [*outcome["warnings"], *listed]
+    outcome["lines"] = [*outcome["lines"], *(f"! {each}" for each in listed)]
 
 
 def _stopping() -> Refused:
