@@ -5,10 +5,13 @@ It may set up both as it likes, before or after: nothing of ours depends on it.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
-from collections.abc import Mapping
-from functools import partialmethod
+from collections.abc import Callable, Mapping
+from functools import partial, partialmethod
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any, Protocol
 
 _OF_RECORDS = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"}
@@ -58,8 +61,39 @@ def _processors() -> list[Any]:
 
 
 def take_structlog(log_line: LogLine) -> None:
-    """Have structlog log by `log_line`, as far as nobody sets it up otherwise."""
-    # It takes 100 ms to import with rich beside it: producers, who never log, do without.
+    """Have structlog log by `log_line`, as far as nobody sets it up otherwise: now, or once it is
+    imported.
+    """
+    # To import it, and rich with it, takes a fifth of a start, and many applications use neither.
+    if "structlog" in sys.modules:
+        _configure(log_line)
+    else:
+        sys.meta_path.insert(0, _AtImport("structlog", lambda: _configure(log_line)))
+
+
+class _AtImport:
+    """Finds a module as Python would, and calls `then` as soon as it is imported."""
+
+    def __init__(self, module: str, then: Callable[[], None]) -> None:
+        self._module = module
+        self._then = then
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        """What a finder of Python's is asked."""
+        if name != self._module or self not in sys.meta_path:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = partial(self._execute, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+    def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+        execute(module)
+        self._then()
+
+
+def _configure(log_line: LogLine) -> None:
     import structlog
 
     structlog.configure(
@@ -69,13 +103,6 @@ def take_structlog(log_line: LogLine) -> None:
         logger_factory=lambda *_: _Logger(log_line),
         cache_logger_on_first_use=False,
     )
-
-
-def take_structlog_if_used(log_line: LogLine) -> None:
-    """The same, where what was imported uses it and has not set it up."""
-    structlog = sys.modules.get("structlog")
-    if structlog is not None and not structlog.is_configured():
-        take_structlog(log_line)
 
 
 def logger_to(log_line: LogLine) -> Any:

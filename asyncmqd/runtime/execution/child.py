@@ -29,7 +29,7 @@ from asyncmqd.domain.codec import NotSerialisable, encode_result
 from asyncmqd.domain.retry import DEFAULT_BACKOFF, Reject
 from asyncmqd.domain.settle import Policy, pause_before_retry
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions, is_awaitable
-from asyncmqd.observe.application import take_structlog_if_used
+from asyncmqd.observe.application import take_structlog
 from asyncmqd.observe.forked import ForkedLines
 from asyncmqd.observe.lines import json_line
 from asyncmqd.observe.log import HasFields, log_line, log_to
@@ -150,6 +150,7 @@ def _prepare(line: _Line) -> None:
     hello = msgspec.json.decode(line.receive(), type=Hello)
     sys.path[:] = hello.path
     log_to(line, _frame, hello.log_level)
+    take_structlog(log_line)
     capture_prints(begun=line.begun)
     try:
         if hello.traces:  # outside of all that the application puts round a run
@@ -158,7 +159,6 @@ def _prepare(line: _Line) -> None:
             trace_calls()
         for module in hello.modules:
             importlib.import_module(module)
-            take_structlog_if_used(log_line)  # to import it costs more than all else here
         if hello.main is not None:
             runpy.run_path(hello.main, run_name="__asyncmqd_main__")
         if hello.exports:
