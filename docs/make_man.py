@@ -17,14 +17,14 @@ import roff
 import typer
 
 from asyncmqd import __version__
-from asyncmqd.cli import asyncmq, asyncmqd
+from asyncmqd.cli import asyncmq, daemon
 from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.tables import Key, Table, keys_of
 from asyncmqd.domain.queue_options import FIXED_KEYS
 
 PAGES = Path(__file__).with_name("man")
 MANUALS = {"1": "User commands", "5": "File formats", "8": "System administration"}
-APPS = {"asyncmqd": asyncmqd.app, "asyncmq": asyncmq.app}
+APPS = {"asyncmqd": daemon.app, "asyncmq": asyncmq.app}
 
 
 def page(source: Path) -> str:

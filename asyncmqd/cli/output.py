@@ -1,6 +1,6 @@
 """What commands print: tables for people, aligned text for pipes, JSON for programs.
 
-rich is imported only where a terminal is there to profit from it.
+rich is imported only where a terminal is there to profit from it, and typer where it asks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-import typer
 
 from asyncmqd.cli.errors import CommandError, Misuse
 from asyncmqd.domain.text import clean, clean_lines
@@ -115,6 +114,8 @@ def confirm(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise Misuse("expected --yes, since there is no terminal to ask on")
+    import typer
+
     if not typer.confirm(clean(question), err=True):
         raise CommandError("nothing was done")
 

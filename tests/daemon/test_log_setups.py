@@ -60,3 +60,39 @@ def _judge(setup: str, job: str, events: list[dict[str, Any]]) -> None:
         assert [e for e in events if e["event"] == "by print" and e["stream"] == "stdout"]
     lines = [str(e) for e in events if e.get("job_id") == job and e["task"] == job]
     assert {each: sum(each in line for line in lines) for each in said} == said
+
+
+LATE = """
+import sys
+from asyncmqd import task
+
+HEAVY = ("structlog", "rich", "typer", "pydantic")
+
+def say():
+    import structlog
+    structlog.get_logger().warning("said late", color="red")
+    return HEAVY_BEFORE
+
+@task(name="here")
+async def here():
+    return say()
+
+@task(name="child", executor="process")
+def child():
+    return say()
+
+HEAVY_BEFORE = [each for each in HEAVY if each in sys.modules]
+"""
+
+
+@pytest.mark.parametrize("task", ["here", "child"])
+def test_structlog_is_imported_late_or_never_and_leads_into_our_log(
+    daemon, file: Store, task: str
+) -> None:
+    """What no part of the application imports is not paid for by a start."""
+    d = daemon(file.url, "[queues.mail]\n", tasks=["late"], command=COMMAND)
+    (d.place / "late.py").write_text(LATE)
+    run_each(d, file, "mail", [task])
+    (line,) = d.all("said late")
+    assert (line["job_id"], line["level"], line["color"]) == (task, "warning", "red")
+    assert file.get("mail", task).result == b"[]"

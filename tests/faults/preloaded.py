@@ -11,7 +11,7 @@ import structlog
 import uvloop
 
 import asyncmqd
-from asyncmqd.cli import asyncmqd as command_line
+from asyncmqd.cli import building, daemon
 from tests.faults import forked, ledger
 
 __all__ = ["forked", "ledger", "structlog", "uvloop"]
@@ -19,7 +19,7 @@ __all__ = ["forked", "ledger", "structlog", "uvloop"]
 for module in pkgutil.walk_packages(asyncmqd.__path__, "asyncmqd."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-command_line.command_line = functools.cache(command_line.command_line)
-command_line.command_line(command_line.app).commands["run"]  # what each would build for itself
+building.command_line = functools.cache(building.command_line)
+building.command_line(daemon.app).commands["check"]  # what each would build for itself
 gc.collect()
 gc.freeze()  # a daemon collects garbage at its start, and need not walk through what it shares

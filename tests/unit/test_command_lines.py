@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import typer
 
-from asyncmqd.cli import asyncmq, asyncmqd
+from asyncmqd.cli import asyncmq, asyncmqd, commands, daemon
 from asyncmqd.cli.building import command_line
 
-APPS = {"asyncmq": asyncmq.app, "asyncmqd": asyncmqd.app}
+APPS = {"asyncmq": asyncmq.app, "asyncmqd": daemon.app}
 
 
 def described(command: Any, path: tuple[str, ...], parent: Any = None) -> Iterator[tuple[Any, ...]]:
@@ -84,7 +84,75 @@ def test_what_is_said_of_names_that_are_none(words: list[str], expected: str) ->
     ],
 )
 def test_what_systemd_does_is_said(word: str, expected: str) -> None:
-    line = command_line(asyncmqd.app)
+    line = command_line(daemon.app)
     with pytest.raises(Exception, match=f"No such command '{word}'. ") as caught:
         line.main([word], standalone_mode=False)
     assert expected in str(caught.value)
+
+
+TOLD = {"ASYNCMQD_CONFIG": "/told.toml"}
+PLAIN = (
+    "",
+    "run",
+    "--config a.toml",
+    "--config=a.toml",
+    "run --config a.toml",
+    "--config a.toml reload",
+    "--config a.toml reload --config=b.toml",
+    "--config a.toml --config c.toml status --json",
+    "reload --config a.toml --config b.toml --json --json",
+    "status",
+    "plan --json --config a.toml",
+    "--config run plan",
+    "--config a.toml run --config run",
+)
+
+
+@pytest.mark.parametrize("environ", [{}, TOLD, {"ASYNCMQD_CONFIG": ""}], ids=["", "told", "empty"])
+@pytest.mark.parametrize("line", PLAIN)
+def test_what_goes_without_typer_means_the_same(
+    line: str, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASYNCMQD_CONFIG", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    called: list[tuple[Any, ...]] = []
+
+    def noting(name: str) -> Any:
+        return lambda config, **flags: called.append((name, config, flags))
+
+    for name in ("run", "plan", "reload", "status"):
+        monkeypatch.setattr(commands, name, noting(name))
+    plain = asyncmqd.plain(line.split(), environ)
+    assert plain is not None
+    plain()
+    command_line(daemon.app).main(line.split(), prog_name="asyncmqd", standalone_mode=False)
+    assert called[0] == called[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--help",
+        "run --help",
+        "--version",
+        "check",
+        "nosuch",
+        "run reload",
+        "run --json",
+        "--json status",
+        "--config",
+        "--config=",
+        "status --config",
+        "status --config --json",
+        "--conf a.toml",
+        "status extra",
+        "-- status",
+    ],
+)
+def test_all_else_is_for_typer(line: str) -> None:
+    assert asyncmqd.plain(line.split(), {}) is None
+
+
+def test_so_is_what_a_shell_asks() -> None:
+    assert asyncmqd.plain([], {"_ASYNCMQD_COMPLETE": "complete_bash"}) is None
