@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import typer
 
-from asyncmqd.cli import asyncmq, asyncmqd
+from asyncmqd.cli import asyncmq, daemon
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
@@ -78,7 +78,7 @@ def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("page", "app"), [("asyncmqd.8", asyncmqd.app), ("asyncmq.1", asyncmq.app)]
+    ("page", "app"), [("asyncmqd.8", daemon.app), ("asyncmq.1", asyncmq.app)]
 )
 def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) -> None:
     whole = section(page, "COMMANDS")
