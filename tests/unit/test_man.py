@@ -77,9 +77,7 @@ def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield from leaves(child, f"{path} {name}")
 
 
-@pytest.mark.parametrize(
-    ("page", "app"), [("asyncmqd.8", daemon.app), ("asyncmq.1", asyncmq.app)]
-)
+@pytest.mark.parametrize(("page", "app"), [("asyncmqd.8", daemon.app), ("asyncmq.1", asyncmq.app)])
 def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) -> None:
     whole = section(page, "COMMANDS")
     name = page.partition(".")[0]
