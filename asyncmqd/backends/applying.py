@@ -1,7 +1,7 @@
-"""How a decision of the domain changes a row: judged, then placed. The one telling in Python.
+"""How a decision of the domain changes a row: judged, then placed.
 
-Stores whose rows are moved by Python share it, each with `Lines` of its own; Redis tells it again
-in Lua (turn.lua). The contract suite holds both together.
+No other place in Python does it. Stores whose rows are moved by Python share it, each with `Lines`
+of its own. Redis does it again in Lua (turn.lua). The contract suite holds both together.
 """
 
 from __future__ import annotations

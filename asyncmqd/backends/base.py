@@ -1,6 +1,6 @@
 """The contract of a store: its errors, and the four faces joined (contract/).
 
-A store holds no opinion. It applies what `domain` decided, if the job is still where the decision
+A store decides nothing. It applies what `domain` decided, if the job is still where the decision
 found it; its clock is the only one that judges leases and due times. One contract suite
 (tests/contract) holds all stores together.
 
@@ -112,7 +112,7 @@ class BaseBackend(JobStore, Upkeep, Reading, Registry):
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """Let go of threads, and of what the running loop has; it may be used again afterwards."""
+        """Free threads, and what the running loop has; it may be used again afterwards."""
 
     async def warnings(self) -> list[str]:
         """What an administrator should know about the store's set-up; empty if all is well."""
@@ -121,6 +121,6 @@ class BaseBackend(JobStore, Upkeep, Reading, Registry):
     async def durability_warning(self) -> str:
         """Why jobs that the store has are not safe in it now; empty if they are.
 
-        Asked again and again, for a server's set-up may change. Raises StoreError.
+        Asked again and again, because a server's set-up may change. Raises StoreError.
         """
         return ""

@@ -1,4 +1,4 @@
-"""What all URLs of stores say alike: how long a call may take."""
+"""What all URLs of stores have in common: how long a call may take."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class OfLoop(Protocol):
     """Something that must not outlive its event loop."""
 
     async def close(self) -> None:
-        """Let go of all that it holds."""
+        """Free all that it holds."""
 
     def abandon(self) -> None:
         """The same once the loop is closed, and can do nothing any more."""

@@ -79,7 +79,7 @@ def _show_rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")
-    for row in rows:  # as Text, for a task may be called [red]
+    for row in rows:  # as Text, because a task may be called [red]
         table.add_row(*(Text(cell, style=_style(cell)) for cell in row))
     Console().print(table)
 

@@ -107,7 +107,7 @@ def configured_scan_interval(queue: str) -> float:
 
 
 def _keys_in(path: Path) -> tuple[str | None, int]:
-    # Imported here, for whoever names the store himself reads no configuration.
+    # Imported here: who names the store in code reads no configuration.
     from asyncmqd.config.backend import store_in
     from asyncmqd.config.errors import ConfigErrors
 

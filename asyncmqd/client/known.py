@@ -19,7 +19,7 @@ _told: set[str] = set()  # names that were looked at: once is enough, and it tak
 def known_task(name: str, stacklevel: int = 4) -> TaskDef | None:
     """The task of that name; None if this process has none.
 
-    That is no error, for a daemon with other code may have it. But a name that differs in a letter
+    That is no error: a daemon with other code may have it. But a name that differs in a letter
     or two from one that is known is warned of. Raises TypeError for what is no name.
     """
     if not isinstance(name, str):
@@ -45,7 +45,7 @@ def _given(value: Any) -> str:
 def warn_of_main(task: str, backend: BaseBackend) -> None:
     """Warn of a task that is named after the program that is run: no daemon has it by this name.
 
-    Not where this process runs jobs itself, for it has the name.
+    Not where this process runs jobs itself: it has the name.
     """
     if (
         isinstance(backend, InMemoryBackend)

@@ -50,7 +50,7 @@ def read_variables(
     """One layer for each ASYNCMQD_ variable, so that an error can name it; empty ones are not set.
 
     A variable for a whole table comes before those for keys in it. `queues` are the configured
-    ones: a nested name has to mean one of them, for a misspelt one would add a queue.
+    ones: a nested name has to mean one of them, because a misspelt one would add a queue.
     """
     names = [name for name, value in environ.items() if name.startswith(PREFIX) and value]
     known = set(queues)

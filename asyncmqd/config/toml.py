@@ -241,7 +241,7 @@ class _Broken:
                 return got
         statement = "\n".join(self._lines[self._start - 1 : self._line])
         if "://" in statement or "backend" in statement:
-            return "text that is not shown, for it may hold a password"
+            return "text that is not shown, because it may hold a password"
         if self._message == "never closed":
             return f"{self._lines[self._end].strip()[:40]!r}"
         rest = self._lines[self._line - 1][self._column - 1 :].strip()

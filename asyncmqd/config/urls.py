@@ -63,7 +63,7 @@ def _check_server(scheme: str, url: str) -> None:
         raise ValueError(f"expected one host, got {len(hosts)}")
     path = parts.path.strip("/")
     if scheme == "redis+cluster" and path:
-        raise ValueError("expected no database, for a cluster has but one, got a path")
+        raise ValueError("expected no database, because a cluster has only one, got a path")
     if scheme == "redis+sentinel":
         service, _, path = path.partition("/")
         if not service:

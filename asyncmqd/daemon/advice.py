@@ -71,7 +71,7 @@ def _what(module: ModuleType) -> str:
 
 
 def on_schedules(settings: Settings, registry: Registry = REGISTRY) -> Iterator[Problems]:
-    """Of each schedule, why its jobs would not run here; one at a time, for there may be many."""
+    """Of each schedule, why its jobs would not run here; one at a time: there may be many."""
     for queue, options in settings.queues.items():
         for index, schedule in enumerate(options.repeatables):
             path = ("queues", queue, "repeatables", index)

@@ -93,7 +93,7 @@ class QueueSupervisor:
             self.worker.share_slots(slots)
 
     def stop(self) -> None:
-        """Drain, and end. From now on no schedule fires, for nobody here would run the job."""
+        """Drain, and end. From now on no schedule fires, because nobody here would run the job."""
         self._wanted = False
         self.begin()  # if it has not: it ends at once
         self._change.set()

@@ -1,4 +1,4 @@
-"""What an application has put round each run of a job and round each enqueue.
+"""What an application has put around each run of a job and around each enqueue.
 
 Each is a generator function that yields once, plain or async: what stands before its `yield` runs
 first, what stands after it last, as in a context manager. They are entered in the order in which
@@ -44,7 +44,7 @@ class Chain:
         return bool(self._declared)
 
     def declare(self, function: Function) -> Function:
-        """Put it inside of those that are there; in its old place if its module is imported anew.
+        """Put it inside of those that are there; in its old place if its module is imported again.
 
         Raises TypeError for what is no generator function.
         """

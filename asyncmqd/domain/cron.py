@@ -88,7 +88,7 @@ def _comes(expression: str) -> bool:
 
 
 def _croniter(expression: str, start: datetime) -> croniter:
-    from croniter import croniter  # a seventh of a start, which only cron expressions pay
+    from croniter import croniter  # a seventh of the time of a start, only with cron expressions
 
     return croniter(
         expression,

@@ -15,9 +15,9 @@ _CORRECTION = 3 * 3_600.0  # seconds: a clock that is set by more is corrected, 
 def cron_instants(expression: str, zone: ZoneInfo, after: float) -> Iterator[float]:
     """The instants of a cron after `after`, by the rules of Debian's cron for clock changes.
 
-    Fixed times fire once on each local day: at the gap's end when spring swallows them, at the
+    Fixed times fire once on each local day: at the gap's end when spring leaves them out, at the
     first of both when autumn repeats them. Wildcards (`*` at the beginning of the minute or the
-    hour) mean real time: nothing for what spring swallows, and both for what autumn repeats. So
+    hour) mean real time: nothing for what spring leaves out, and both for what autumn repeats. So
     does everything where the clock is set by more than three hours: that is a correction.
     """
     cron = read(expression)

@@ -5,8 +5,8 @@ key are a lane, and those without a key are one lane beside them. Lanes are serv
 fair queueing: each start costs its lane `SERVICE` of virtual time, divided by its weight, and the
 lane whose turn has come is the one with the least tag. Virtual time is the tag of the lane that was
 served last. A lane that becomes active begins a tenth of a start after virtual time, or at its own
-last tag if that is later: who was away comes back without credit, who ran dry a moment ago without
-a head start, and new keys without end do not keep those waiting that came before them.
+last tag if that is later: a lane that had no jobs comes back without credit, one that was empty for
+a moment gains nothing, and new keys without end do not keep those waiting that came before them.
 
 Redis tells this again in Lua (_lanes.lua).
 """

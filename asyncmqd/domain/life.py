@@ -3,7 +3,7 @@
 Two hosts may have one machine id, one host name and one path of the control socket: cloned
 machines, containers with a fixed host name. To each of them the other looks like its own former
 self. So a claim is taken back at once only where its holder's death is proven; everywhere else its
-lease decides, as between strangers.
+lease decides, as between unrelated processes.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def check_cron(expression: str) -> str:
     """The expression, with single blanks. Raises ValueError with the reason if it cannot be kept.
 
     Five fields (minute first), six (second first) or a word such as @daily. `R` (random) is
-    refused: it would be drawn anew in every daemon.
+    refused: every daemon would have another one.
     """
     if not isinstance(expression, str):
         raise ValueError(f"expected a cron expression, got {type(expression).__name__}")
@@ -350,7 +350,7 @@ def latest_instants(repeatable: Repeatable, after: float, now: float, most: int)
         last = _number(repeatable.every, now)
         first = max(_number(repeatable.every, after), last - most) + 1
         return [_multiple(repeatable.every, number) for number in range(first, last + 1)]
-    back = _LOOK_BACK  # so that a long downtime is not walked through
+    back = _LOOK_BACK  # so that not every instant of a long downtime is looked at
     while True:
         start = max(after, now - back)
         found = deque(takewhile(lambda each: each <= now, instants(repeatable, start)), most)

@@ -67,7 +67,7 @@ _decoder = msgspec.json.Decoder(Serving)
 
 
 def serving_of(info: bytes) -> Serving:
-    """What a heartbeat says; a spoilt one says nothing, and hides no others."""
+    """What a heartbeat says; a corrupted one says nothing, and hides no others."""
     try:
         return _decoder.decode(info)
     except (ValueError, RecursionError):

@@ -85,7 +85,7 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def identity(function: Callable[..., Any]) -> tuple[str, str]:
-    """By which a function is known again after its module was imported anew."""
+    """By which a function is known again after its module was imported again."""
     kind = type(function)
     module = getattr(function, "__module__", None) or kind.__module__
     return module, getattr(function, "__qualname__", None) or kind.__qualname__
@@ -101,7 +101,7 @@ class Declared(Protocol):
 
 
 def is_same(known: Declared, other: Declared) -> bool:
-    """Whether it is the same function, or the same one by name after its module was imported anew.
+    """Whether it is the same function, or the same one by name after its module was imported again.
 
     In one run of a module's body two functions of one name are two, as those of a factory are.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# To the last @, for a password may hold any character, @ and / among them.
+# To the last @, because a password may hold any character, @ and / among them.
 _USERINFO = re.compile(r"://.*@", re.DOTALL)
 _SECRET_OPTION = re.compile(
     r"([?&][^=&]*(?:user|pass|secret|token|auth)[^=&]*=)[^&]*", re.IGNORECASE

@@ -46,7 +46,7 @@ class Duty:
         self._on_crash = on_crash
         self._loop = asyncio.get_running_loop()
         beginner = asyncio.current_task()
-        # Weakly, or it would live as long as we.
+        # Weakly, or it would stay as long as we do.
         self._beginner = None if beginner is None else weakref.ref(beginner)
         self._crashed_at = -STEADY  # loop time
         self._anew = False
@@ -56,7 +56,7 @@ class Duty:
         self._begin()
 
     def renew(self) -> None:
-        """Cut the present round short, and begin again at once."""
+        """End the present round early, and begin again at once."""
         if self._rest is not None:
             self._begin()
         elif self._task is not None:

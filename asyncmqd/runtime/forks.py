@@ -1,7 +1,7 @@
 """What a child is that the code of a job forks: a process of the application, and nothing of ours.
 
 It is a copy of us, with our handlers of signals, our connections, our event loop and the lock of
-the instance. Here it lets go of all of them before any other code runs in it.
+the instance. Here it gives up all of them before any other code runs in it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RESTORED = {  # as they are in a Python that has just begun
 
 _signals: frozenset[signal.Signals] = frozenset()
 _descriptors: set[int] = set()
-_stand_ins: list[int] = []  # for what a child lets go of, and for the loop's epoll
+_stand_ins: list[int] = []  # for what a child gives up, and for the loop's epoll
 _loop: asyncio.AbstractEventLoop | None = None
 _wakeup = -1  # the descriptor by which signals wake that loop
 _thread = threading.local()  # what a thread that forks has to know after it
@@ -142,7 +142,9 @@ def _leave_signals() -> None:
         signal.signal(number, _RESTORED.get(number, signal.SIG_DFL))
     wakeup = signal.set_wakeup_fd(-1)  # or the loop would take the child's signals for its own
     _let_go({wakeup, _wakeup} - {-1})
-    if signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:  # libuv has set another in secret
+    if (
+        signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL
+    ):  # libuv has set another, and does not say so
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
@@ -188,7 +190,7 @@ def _let_go(descriptors: Iterable[int]) -> None:
 
 
 def _leave_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Let go of all that the loop watches; and what comes back to it in here has ended."""
+    """Give up all that the loop watches; and what comes back to it in here has ended."""
     selector = _selector_of(loop)
     _let_go(_watched(selector))
     os.dup2(_stand_ins[1], selector, inheritable=False)

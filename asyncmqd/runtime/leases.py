@@ -29,8 +29,8 @@ class Leases:
     """The claims that this process holds, each for `duration` seconds from its last renewal.
 
     Renewal stops once the loop has been stuck for longer than `hang_limit` seconds: a process that
-    does nothing any more must not keep its jobs from the others. `on_drop` is called with each run
-    whose claim is over.
+    does nothing any more must not keep its jobs away from the others. `on_drop` is called with each
+    run whose claim is over.
     """
 
     def __init__(

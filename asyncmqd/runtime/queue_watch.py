@@ -54,7 +54,7 @@ class Watch:
         self.claiming = False
         if self._scanning is not None:
             await asyncio.wait([self._scanning.end()])
-        with contextlib.suppress(StoreError):  # then others look by themselves, by and by
+        with contextlib.suppress(StoreError):  # then others look by themselves, some time later
             await self._wakeups.retire(self.queue)
         self._workers.unregister(self)
 

@@ -68,7 +68,7 @@ class Scheduler:
         self._timetable = context.timetable
         self._id = context.presence.id
         self.busy_since: float | None = None  # loop time at which the present pass began
-        self.fresh = True  # declared anew: differing specs in the store are replaced
+        self.fresh = True  # declared again: differing specs in the store are replaced
         self.declared_at = -math.inf  # loop time
         self.looked_at = -math.inf  # loop time of the last look at the store
         self.look_at = -math.inf  # and of the next
@@ -81,7 +81,7 @@ class Scheduler:
         self.declare(repeatables)
 
     def declare(self, repeatables: Sequence[Repeatable]) -> None:
-        """Have these schedules from now on; one that is left out lives on if others have it.
+        """Have these schedules from now on; one that is left out goes on if others have it.
 
         The store is told the task's own priority and ttl where a schedule has none: who enqueues
         its jobs there, as `schedule run` does, need not know the task.
@@ -140,7 +140,7 @@ class Scheduler:
     # ------------------------------------------------------------------ what the store has
 
     async def take(self, records: Sequence[ScheduleRecord]) -> dict[str, bytes]:
-        """Go by these from now on; the specs that have to be restored, since theirs is spoilt."""
+        """Go by these from now on; the specs to be restored, because those there are corrupted."""
         found = {record.name: record for record in records if record.name in self.specs}
         broken = {}
         for name, record in found.items():
@@ -161,7 +161,7 @@ class Scheduler:
     def _keep(self, record: ScheduleRecord) -> bool:
         """Go by a record; whether it can be used or left alone.
 
-        What somebody spoilt is replaced by what our file says. What is sound, but means nothing on
+        A corrupted spec is replaced by what our file says. What is sound, but means nothing on
         this host, is told once and fires elsewhere.
         """
         entry = self._entries.get(record.name)

@@ -85,8 +85,8 @@ class Worker:
         try:
             await self._run_loops()
         except asyncio.CancelledError as error:
-            # The task would keep it, and its traceback all of this: a circle that is there until
-            # the collector comes by, which in a daemon is hours later.
+            # The task would keep it, and its traceback all of this: a cycle that is there until
+            # the garbage collector runs, which in a daemon is hours later.
             raise error.with_traceback(None) from None
         finally:
             self.context.workers.unregister(self)
@@ -100,13 +100,13 @@ class Worker:
             *map(self._begin_custom, self._scanners),
         ]
         try:
-            # In this very task, for it is the one whose cancellation means to drain.
+            # In this very task: its cancellation means to drain.
             await self._claims.run()
         finally:
             await asyncio.wait([duty.end() for duty in duties])
 
     def _begin_custom(self, scanner: CustomScanner) -> Duty:
-        """One that fails runs again, for ever: the application may mend what ails it."""
+        """One that fails runs again, for ever: the application may repair its cause."""
         name = _name_of(scanner)
         return self.context.duties.begin(
             f"{name} of {self.queue}",

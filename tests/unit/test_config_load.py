@@ -290,7 +290,7 @@ def test_a_broken_file_does_not_make_others_seem_incomplete(folder):
     assert folder.errors() == [
         (
             f"{folder.main}:1: toml: expected '=' after the key,"
-            " got text that is not shown, for it may hold a password"
+            " got text that is not shown, because it may hold a password"
         )
     ]
 

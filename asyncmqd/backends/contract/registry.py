@@ -30,7 +30,7 @@ class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> float:
-        """No instant up to this one fires any more: an altered schedule begins anew."""
+        """No instant up to this one fires any more: a changed schedule begins again."""
         return max(self.last, self.declared)
 
 

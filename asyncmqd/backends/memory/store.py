@@ -119,7 +119,7 @@ class InMemoryBackend(InMemoryReading):
         bucket = Bucket(queue.limits, queue.arrival, self._now() * 1e6)
         if queue.limits is not stored:
             bucket.empty()
-            queue.lanes.closed = dict.fromkeys(queue.lanes.closed, 0.0)  # to be judged anew
+            queue.lanes.closed = dict.fromkeys(queue.lanes.closed, 0.0)  # to be judged again
         return bucket
 
     def _hand_back(self, queue: Queue, bucket: Bucket | None, unstarted: list[Change]) -> None:
@@ -156,7 +156,7 @@ class InMemoryBackend(InMemoryReading):
         with self._store.lock:
             data = self._store.queues[queue]
             data.limits = declared(data.limits, limits, by, self._now())
-            data.lanes.closed = dict.fromkeys(data.lanes.closed, 0.0)  # to be judged anew
+            data.lanes.closed = dict.fromkeys(data.lanes.closed, 0.0)  # to be judged again
             if data.limits is not None:
                 data.arrival = Bucket(data.limits, data.arrival, self._now() * 1e6).arrival
         self._store.wake(queue)

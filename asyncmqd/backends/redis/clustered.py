@@ -77,13 +77,13 @@ class Clustered(Link):
             self._give_up(self._client)
 
     def _give_up(self, client: ClusterClient) -> None:
-        """Learn anew who the masters are, from the nodes of the URL."""
+        """Ask the nodes of the URL again who the masters are."""
         if client.given_up:
             return
         client.given_up = True
         if self._client is client:
             self._client = None
-        # In a task, for whoever found it out may be cancelled before it is done.
+        # In a task, because the caller that found it out may be cancelled before it is done.
         task = begin(client.aclose())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -101,8 +101,8 @@ class Clustered(Link):
 
 
 class ClusterClient(RedisCluster):
-    """One that cannot come back to life, with connections that nobody closes, by a call that was
-    under way when it was given up.
+    """One that cannot start again after it was given up: a call that was under way would make
+    connections that nobody closes.
     """
 
     given_up = False

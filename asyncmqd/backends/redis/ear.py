@@ -18,7 +18,7 @@ async def connect(connection: AbstractConnection) -> None:
 
 
 def cut(connection: AbstractConnection) -> None:
-    """Close the socket behind the back of its event loop, which is closed and cannot."""
+    """Close the socket without its event loop, which is closed and cannot do it."""
     writer = connection._writer  # noqa: SLF001 - it has no other way to its socket
     connection._reader = connection._writer = None  # noqa: SLF001
     # uvloop has closed its sockets by itself, and shows something else.

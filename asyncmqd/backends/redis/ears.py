@@ -52,7 +52,7 @@ class Ears:
             ear.abandon()
 
     def distrust(self) -> None:
-        """The server turned out to be dead or the wrong one: listen anew."""
+        """The server turned out to be dead or the wrong one: listen again."""
         self._distrusted = True
         self._event.set()
 

@@ -121,6 +121,6 @@ class Endings(Ears):
         await super().end()
 
     def _leave(self) -> None:
-        """Nobody has waited for long. Who tells of an end next finds nobody, and strikes us out."""
+        """Nobody has waited for long. Who tells of the next end finds nobody, and forgets us."""
         self._leaving = None
         self._closing = begin(self.end())

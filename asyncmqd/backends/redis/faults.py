@@ -46,7 +46,7 @@ def says_elsewhere(error: object) -> bool:
 
 
 def turns_away(error: object) -> bool:
-    """Whether a server has refused a connection, for it has as many as it may, and done nothing.
+    """Whether a server has refused a connection because it has as many as it may, and done nothing.
 
     redis-py takes that for a connection that broke. It says nothing of those that are there.
     """

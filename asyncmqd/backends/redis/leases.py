@@ -69,7 +69,7 @@ class LeaseClient:
         _all.add(self)
 
     def distrust(self) -> None:
-        """From any thread: look anew for the master before the next call."""
+        """From any thread: look for the master again before the next call."""
         self._distrusted = True
 
     def __call__(self, held: Sequence[Held], lease: float) -> list[bool]:
@@ -82,12 +82,12 @@ class LeaseClient:
         try:
             return renewal.answers(self._run(renewal.commands))
         except FAULTS as error:
-            self.close()  # a new client looks anew for the master
+            self.close()  # a new client looks for the master again
             told = to_store_error(self._address, error)
             raise told from told.__cause__
 
     def close(self) -> None:
-        """Let go of the connections; the client may be used again."""
+        """Close the connections; the client may be used again."""
         client, self._client, self._distrusted = self._client, None, False
         if client is not None:
             client.close()
@@ -149,7 +149,8 @@ def _connections(client: Any) -> Iterator[Any]:
 
 def _client(address: Address) -> Redis | RedisCluster:
     # redis-py's greeting (CLIENT SETINFO) is left on: over TLS its replies flush out the session
-    # tickets, which the pool would otherwise take for stray data and refuse the connection.
+    # tickets. Otherwise the pool would take these for data of another call, and refuse the
+    # connection.
     options: dict[str, Any] = {
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),

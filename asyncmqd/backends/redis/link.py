@@ -45,7 +45,7 @@ class Trip:
 class Link(abc.ABC):
     """A bounded set of connections to a store. It connects at its first use."""
 
-    clustered = False  # whether the keys of two queues may live on two nodes
+    clustered = False  # whether the keys of two queues may be on two nodes
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -120,7 +120,7 @@ class Link(abc.ABC):
         unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if not unknown:
             return
-        # Replicas confirmed what came before those scripts: wait for them anew.
+        # Replicas confirmed what came before those scripts: wait for them again.
         unknown += [at for at, command in enumerate(commands) if made(command)[0] == WAIT]
         again = await self._send(trip, [teach(made(commands[at])) for at in unknown])
         for at, reply in zip(unknown, again, strict=True):
@@ -138,7 +138,7 @@ class Link(abc.ABC):
     async def look(self) -> None:
         """See whether the server that it is connected to is still the one to write to.
 
-        Raises StoreError if not; the next call looks anew for the one that is.
+        Raises StoreError if not; the next call looks for the one that is.
         """
 
     @abc.abstractmethod

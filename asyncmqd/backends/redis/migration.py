@@ -26,7 +26,7 @@ STEPS: dict[int, Step] = {}
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 
 A step works in pages, so that it never holds up the server, and may run again over what it has
-done: whoever was killed half-way is followed by somebody who begins anew.
+done: if a process is killed half-way, the next one begins again.
 """
 
 LOCK_TTL = 60_000  # milliseconds; renewed before each queue
@@ -103,7 +103,7 @@ async def _bases(link: Link, prefix: str) -> list[str]:
 
 
 async def _fence(link: Link, prefix: str) -> None:
-    """Shut out clients of older releases, before anything is changed."""
+    """Refuse clients of older releases, before anything is changed."""
     fences: list[Command] = [
         ("SET", f"{b}layout", scripts.LAYOUT) for b in await _bases(link, prefix)
     ]

@@ -12,7 +12,7 @@ from asyncmqd.domain import clock
 
 
 def channel_of_recalls(prefix: str) -> str:
-    """All who run jobs listen there. It is one for all queues, for a recall is rare."""
+    """All who run jobs listen there. It is one for all queues, because a recall is rare."""
     return f"{prefix}:recalled"
 
 

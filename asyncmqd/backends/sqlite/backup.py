@@ -79,7 +79,7 @@ def _copy(
             progress(total - remaining, total)
 
     with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as copy:
-        # Without a snapshot to copy from, each commit of others would begin the copy anew.
+        # Without a snapshot to copy from, the copy would begin again at each commit of others.
         source.execute("BEGIN")
         source.execute("SELECT count(*) FROM store").fetchone()
         source.backup(copy, pages=_PAGES, progress=report, sleep=0)

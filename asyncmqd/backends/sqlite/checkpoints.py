@@ -2,7 +2,7 @@
 
 SQLite does it by itself after a commit, while others go on committing. Before 3.51.3 that can
 damage the file: a second checkpoint, after one that was complete, does not notice that a commit has
-begun the log anew meanwhile (https://sqlite.org/wal.html#walresetbug). Under the write lock no
+begun the log again meanwhile (https://sqlite.org/wal.html#walresetbug). Under the write lock no
 commit can come between. The last connection of all checkpoints as it closes; SQLite has the file
 locked then.
 """
@@ -20,7 +20,7 @@ _HELD = 8  # times its limit that the log has when somebody must be reading an o
 class Checkpoints:
     """When the writer of one process brings the log in.
 
-    A log that was begun anew is cut to its limit (`journal_size_limit`). So its length alone tells
+    A log that begins again is cut to its limit (`journal_size_limit`). So its length alone tells
     every process whether it is due.
     """
 
@@ -38,7 +38,7 @@ class Checkpoints:
             self._checkpoint(connection)
 
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
-        """On a connection of its own, for SQLite refuses it inside of a transaction."""
+        """On a connection of its own: SQLite refuses it inside of a transaction."""
         with contextlib.suppress(sqlite3.Error):  # busy, or a full disk: after a later commit
             connection.execute("BEGIN IMMEDIATE")
             with contextlib.closing(self._file.connect()) as other:

@@ -6,11 +6,12 @@ the same time from it. Only who writes moves the distance:
 
 - The wall clock is ahead: the store's time jumps to it.
 - It is behind (somebody set it back): the store's time goes on at half speed until the wall clock
-  has caught up. Standing still would hold up every delay; full speed would never heal.
-- It is behind still after ten minutes: it had been ahead by more than such a pause heals, and the
-  store's time goes back to it, with all dates that came from the time ahead (turning_back.py). Not
-  at once, for the wall clock may be wrong for a moment, or until a host without a battery has asked
-  the network.
+  has caught up. If it stood still, every delay would be late; at full speed the difference would
+  stay.
+- It is behind still after ten minutes: it had been ahead by more than such a pause corrects, and
+  the store's time goes back to it, with all dates that came from the time ahead
+  (turning_back.py). Not at once: the wall clock may be wrong for a moment, or until a host without
+  a battery has asked the network.
 - The host has booted: the time begins at the later of the wall clock and the last time kept.
 
 All numbers are whole microseconds, so that computing a date twice gives the same date.

@@ -1,4 +1,4 @@
-"""Whether the file is to blame for a value that cannot be."""
+"""Whether a value that cannot be comes from a corrupted file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def damage(connection: sqlite3.Connection) -> str | None:
     """What is wrong inside the file; None if nothing is.
 
     Reads all of it: to be asked when something has gone wrong that a sound file cannot explain. A
-    check at each start would hold up a large store for minutes, and still miss what comes later.
+    check at each start would take minutes for a large store, and miss what is corrupted later.
     """
     try:
         (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()

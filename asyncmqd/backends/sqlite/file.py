@@ -151,7 +151,7 @@ class DatabaseFile:
     def open(self) -> sqlite3.Connection:
         """A connection to a checked file of our layout; `close` closes it.
 
-        A file that was there once is not made anew: whoever moved it away will want it back.
+        A file that was there once is not made again: who moved it away will want it back.
         Raises StoreError, StoreRefused and sqlite3.Error.
         """
         connection = self.open_any()
@@ -248,7 +248,7 @@ class DatabaseFile:
             connection.execute(setting)
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         self.log_limit = log_size(log_limit(self.path))
-        # Bytes that the log is cut to when it is begun anew: a longer one is due to be brought in.
+        # Bytes that the log is cut to when it begins again: a longer one is due for a checkpoint.
         connection.execute(f"PRAGMA journal_size_limit = {self.log_limit}")
         is_new = self._is_new(connection)  # asked before anything is written: it may be foreign
         connection.execute("PRAGMA journal_mode = WAL")

@@ -62,7 +62,7 @@ class Life:
 
 
 def _nothing(_: object) -> None:
-    """A farewell asks for nothing."""
+    """The last request asks for nothing."""
 
 
 # ------------------------------------------------------------------ those of this process

@@ -2,7 +2,7 @@
 
 Decisions are made on rows in memory, as in the store in memory, and each row is written once:
 reading all rows of a batch by one statement and writing them by another costs a third of two
-statements a job. It also lets go of Python's lock once, not at each row, so that the event loop
+statements a job. It also releases Python's lock once, not at each row, so that the event loop
 works on meanwhile.
 """
 

@@ -34,7 +34,7 @@ def check_room(path: Path, size: int) -> None:
         found = os.statvfs(path)
         log = os.stat(f"{path}-wal").st_size
     except OSError:
-        return  # whoever opens the file will say what is the matter with it
+        return  # whoever opens the file will say what is wrong with it
     if not found.f_blocks:
         return  # a file system that does not tell
     free, reserve = found.f_bavail * found.f_frsize, _reserve(found)

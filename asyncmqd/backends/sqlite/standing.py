@@ -108,7 +108,7 @@ def _state(tx: Transaction, queue: str, id: str) -> State | None:
 
 
 def _tally(stored: bytes) -> Tally:
-    """What is spoilt counts from nothing: no instant may wait for it."""
+    """What is corrupted counts from 0: no instant may wait for it."""
     try:
         return msgspec.json.decode(stored, type=Tally)
     except msgspec.MsgspecError:

@@ -21,7 +21,7 @@ def turn_back(execute: Any, before: int, now: int) -> None:
     """Go from the time `before` to `now`, both in microseconds.
 
     A delay keeps what was left of it, an ended job what was left of its keeping, and schedules fire
-    from now on: none waits for the time that never came.
+    from now on: none waits for the time that was never reached.
     """
     values = {
         "by": before - now,

@@ -74,7 +74,7 @@ def socket_in(fd: int, name: str) -> int | None:
 
 
 def open_to_group(fd: int, name: str) -> None:
-    """Have all who may write the database knock at the socket of that name.
+    """Let all who may write the database send to the socket of that name.
 
     By descriptor: by its name, a link that was put in its place would open another file to them.
     """

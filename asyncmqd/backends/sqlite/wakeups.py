@@ -3,7 +3,7 @@
 Who waits for jobs binds a datagram socket in the directory `<database>-wake`; who commits something
 that makes a job claimable sends the queue's name to every socket there. Those whose name begins
 with `ended-` wait for results instead, and are sent the ids of jobs that ended (`endings.py`). A
-datagram cannot tear, cannot block its sender, and nobody has to be running for it.
+datagram arrives whole, cannot block its sender, and nobody has to be running for it.
 
 Sockets are addressed through /proc/self/fd, because the path of a socket may have no more than 107
 bytes.
@@ -99,7 +99,7 @@ def ring(database: Path, queues: Iterable[str], ended: Mapping[str, Sequence[str
         if not queues and _nobody_hears_ends(_listed(database)):
             return
     with contextlib.suppress(OSError), opened(database) as directory:
-        # Listed anew each time: while sockets come and go, the time of the last change is too
+        # Listed again each time: while sockets come and go, the time of the last change is too
         # coarse to tell that a listing is still true.
         names = os.listdir(directory)
         if names:
@@ -121,7 +121,7 @@ def _send(sender: socket.socket, directory: int, name: str, messages: Sequence[b
     with contextlib.suppress(OSError):  # it has just been closed
         fd = socket_in(directory, name)
         if fd is None:
-            return  # no sleeper put it there
+            return  # no process that waits for jobs made it
         try:
             for message in messages:
                 sender.sendto(message, f"/proc/self/fd/{fd}")

@@ -18,8 +18,8 @@ class Brake:
     """Lets as many jobs run as there were when one could not begin, and twice as many after each
     pause, until all slots are in use again or the next one cannot begin.
 
-    `running` are the jobs that run; `wakeup` is rung when more may be claimed. It knows nothing of
-    the claim loop that has it: a circle would be there until the collector comes by.
+    `running` are the jobs that run; `wakeup` is set when more may be claimed. It has no
+    reference to its claim loop: in a cycle both would stay until the garbage collector runs.
     """
 
     def __init__(

@@ -103,7 +103,7 @@ class Unacknowledged:
                 run.progress = None  # unless there is newer by now
 
     def abandon(self, error: Exception) -> None:
-        """The store is gone, and so is our time. Leases will bring the jobs back."""
+        """The store does not answer, and our time is over. Leases will bring the jobs back."""
         if self.ended:
             self._observer.event(
                 "queue.acks_lost", queue=self.queue, jobs=len(self.ended), error=str(error)

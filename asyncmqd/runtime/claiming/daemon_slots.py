@@ -117,9 +117,9 @@ class CappedSlots(OwnSlots):
 class CappedCapacity(Capacity):
     """Slots and tokens of a worker whose process shares its slots.
 
-    What has wanted a slot goes on to want it while a claim is under way: who comes meanwhile would
-    else get what this one is about to ask for. It asks for twice as many as the last claim brought,
-    and one: what it asks for in vain nobody else can have until the reply is there.
+    What has wanted a slot goes on to want it while a claim is under way: otherwise another would
+    get what this one is about to ask for. It asks for twice as many as the last claim brought,
+    and one: what it asks for and does not get nobody else can have until the reply is there.
     """
 
     slots: CappedSlots

@@ -213,7 +213,7 @@ EFFECTS = {
     Do.SETTLE: "one round trip settles what has ended",
     Do.RECONCILE: "ask which claims a lost reply brought, and start or release them",
     Do.DECLARE: "tell the store which limits hold over all daemons",
-    Do.HAND_OVER: "have another process woken, for there is no capacity here",
+    Do.HAND_OVER: "have another process woken, because there is no capacity here",
     Do.UNSUBSCRIBE: "have others woken from now on",
     Do.SLEEP: "until there is news",
     Do.AWAIT_CAPACITY: "the same, or until a slot or a token comes free",

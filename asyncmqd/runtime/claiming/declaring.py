@@ -92,7 +92,7 @@ class Declaring:
         return SPREAD if rate is None else min(SPREAD, rate.gap / 1e6 / 20)
 
     def close(self) -> None:
-        """The loop has ended, and is not to be held by this until the collector comes."""
+        """The loop has ended: have it freed now, and not when the garbage collector runs."""
         self.call_no_more()
         self._wake = _nobody
 

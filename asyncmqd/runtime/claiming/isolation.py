@@ -132,7 +132,7 @@ class Isolation:
 async def _mark(run: Run, backend: BaseBackend) -> None:
     mark = mark_alone(run.claim)
     # From now on the store may have the mark, even if no reply tells so: whoever hands the job
-    # back has to take it off, or a crash in which it was not alone would convict it.
+    # back has to take it off, or a crash in which it was not alone would make it poison.
     run.claim = msgspec.structs.replace(run.claim, solo=True)
     (answer,) = await backend.apply(run.claim.queue, [mark])
     if answer != "applied":

@@ -2,7 +2,7 @@
 
 While it is under way, finished jobs gather; so at low load a batch is one job at once, and at high
 load batches grow by themselves. Two such polls may overlap, so that neither Python nor the store
-waits for the other. The loop is never cancelled, for a reply that is thrown away holds jobs that
+waits for the other. The loop is never cancelled: a reply that is thrown away holds jobs that
 nobody would run: it is told to drain instead (docs/decisions/claim-loop-drains.md).
 
 What to do next is decided in decide.py. Here it is done.

@@ -80,7 +80,7 @@ class Runs:
 
     def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
         former = self.running.get(claim.id)
-        if former is not None:  # we had lost it without noticing, and claimed it anew
+        if former is not None:  # we had lost it without noticing, and claimed it again
             former.stop("lost")
             self._leases.explain(former)
         run = Run(claim, self._loop.time())

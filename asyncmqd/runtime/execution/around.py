@@ -1,4 +1,4 @@
-"""A run inside of what the application has put round it (`@around_run`)."""
+"""A run inside of what the application has put around it (`@around_run`)."""
 
 from __future__ import annotations
 

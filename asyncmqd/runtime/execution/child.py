@@ -153,7 +153,7 @@ def _prepare(line: _Line) -> None:
     take_structlog(log_line)
     capture_prints(begun=line.begun)
     try:
-        if hello.traces:  # outside of all that the application puts round a run
+        if hello.traces:  # outside of all that the application puts around a run
             from asyncmqd.runtime.tracing.in_child import trace_calls
 
             trace_calls()

@@ -155,7 +155,7 @@ class Execution:
             failpoint("ran")
             if timer is not None:
                 timer.cancel()
-        if run.stop_reason in {"lost", "timeout", "exited"}:  # it swallowed the cancellation
+        if run.stop_reason in {"lost", "timeout", "exited"}:  # it ignored the cancellation
             return self.stopped(run)
         if isinstance(value, Thrown):
             return self._raised(run, value.error)
@@ -254,7 +254,7 @@ class Execution:
         return Raised(error, Failure("JobTimeout", str(error)))
 
     async def close(self) -> None:
-        """Let go of threads and child processes."""
+        """Free threads and child processes."""
         self.threads.close()
         await self.processes.close()
 

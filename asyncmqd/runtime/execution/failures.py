@@ -65,7 +65,7 @@ def _text(error: BaseException) -> str:
 
 
 def forget(error: BaseException) -> None:
-    """Let go of the frames that the error went through, and so of all that they hold.
+    """Free the frames that the error went through, and so all that they hold.
 
     Frames and errors often hold each other (a task group's do, before Python 3.13), and such a
     circle is there until the collector comes by: with a megabyte each, that is too late.

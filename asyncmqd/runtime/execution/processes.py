@@ -222,7 +222,7 @@ class _Child:
         return not self._end.came and not self._reader.at_eof()
 
     async def _watch(self) -> None:
-        """End the line with the process: what it started may hold the socket, and live on."""
+        """End the line with the process: what it started may hold the socket, and go on."""
         line = self._writer.get_extra_info("socket").fileno()
         try:
             await self._end.wait()
@@ -323,7 +323,7 @@ class _Child:
                 raise ChildCrashed(f"a child process sent a frame of {size} bytes")
             return msgspec.json.decode(await self._reader.readexactly(size), type=Reply)
         except (asyncio.IncompleteReadError, ConnectionError):
-            with contextlib.suppress(TimeoutError):  # it may have closed the line, and live on
+            with contextlib.suppress(TimeoutError):  # it may have closed the line, and go on
                 async with asyncio.timeout(LAST_WORDS):
                     await self._end.wait()
             await self.kill()

@@ -48,8 +48,8 @@ def die_with(parent: int) -> None:
 def end_group(child: int) -> None:
     """Kill what the jobs of a child have started and what is still in its process group.
 
-    The workers of a pool, for one, wait for ever for a parent that was killed. To be called before
-    the child ends or right after it: later, another process may have its number.
+    The workers of a pool, for example, wait for ever for a parent that was killed. To be called
+    before the child ends or right after it: later, another process may have its number.
     """
     with contextlib.suppress(OSError):  # nobody is left, or it had not come to its first line
         os.killpg(child, signal.SIGKILL)

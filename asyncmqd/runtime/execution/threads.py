@@ -32,9 +32,9 @@ class Thrown(NamedTuple):
 class Threads:
     """Daemon threads, one for each plain function that runs now; idle ones are used again.
 
-    There is no queue before them, for a job is only claimed when its worker has a free slot. A
-    `ThreadPoolExecutor` would do neither of two things: replace a thread whose function overstays
-    its time, and let the process exit while such a function still runs.
+    There is no queue before them, because a job is only claimed when its worker has a free slot. A
+    `ThreadPoolExecutor` would do neither of two things: replace a thread whose function is stuck
+    beyond its time, and let the process exit while such a function still runs.
     """
 
     def __init__(self, overstays: Overstays) -> None:

@@ -31,8 +31,8 @@ from asyncmqd.runtime.timetable import Timetable
 class ProcessContext:
     """What the workers of one process share on one store. Use it as an async context manager.
 
-    `instance` names what survives a restart (a daemon's host and socket); None means a process
-    that nobody will come back for. `lease` is how long a claim holds without renewal, and
+    `instance` names what survives a restart (a daemon's host and socket); None means a process that
+    will not be started again. `lease` is how long a claim holds without renewal, and
     `hang_limit` how long the loop may be stuck before renewal stops; both in seconds. `life` is
     what its heartbeat tells of this very process. `start_of` and `family` are those of `Identity`.
     """

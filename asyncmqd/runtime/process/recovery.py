@@ -1,4 +1,4 @@
-"""`Recovery`: what dead processes held comes back, and what a lost wake-up hid is found."""
+"""`Recovery`: jobs of dead processes come back, and jobs whose wake-up was lost are found."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Recovery:
         """Find what a lost wake-up could hide: of all queues slowly, of some more often.
 
         Those are the queues that other processes serve as well: they are looked at before a claim
-        that one of them has just made can lapse, for nobody here was woken for it. One of them may
-        also have been woken for a job and do nothing: it is stopped, or a job blocks its loop.
+        that one of them has just made can lapse, because nobody here was woken for it. One of them
+        may also have been woken for a job and do nothing: it is stopped, or a job blocks its loop.
         """
         before_lapse = min(SLOW, self._presence.lease * (1 - 1 / RENEWALS))
         pause = min(LOOK, before_lapse)

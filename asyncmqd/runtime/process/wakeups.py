@@ -15,7 +15,7 @@ LONGEST_WAIT = 30.0  # seconds of one call to the store
 class Wakeups:
     """One connection waits for work for all queues of a process, so that an idle one costs nothing.
 
-    A wake-up that is lost is made good by the sweep of `Recovery`. `on_recall` is called when jobs
+    If a wake-up is lost, the sweep of `Recovery` finds the jobs. `on_recall` is called when jobs
     were taken from their holders, or may have been while nobody listened.
     """
 

@@ -1,4 +1,4 @@
-"""What is traced in this process. Whoever turns it on imports OpenTelemetry; this does not."""
+"""What is traced in this process. Who turns it on imports OpenTelemetry; this does not."""
 
 from __future__ import annotations
 

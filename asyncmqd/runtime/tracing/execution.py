@@ -23,7 +23,7 @@ from asyncmqd.runtime.tracing.spans import (
 
 
 class TracedExecution(Execution):
-    """Outside of all that is round a run: what a function there does is within the span, too."""
+    """Outside of all that is around a run: what a function there does is in the span, too."""
 
     async def _call_in_time(self, run: Run) -> Outcome | None:
         assert run.spec is not None
@@ -54,7 +54,7 @@ def _end_as(span: Span, outcome: Outcome | None) -> None:
             name = "returned"
         case Raised(error, failure):
             name = "raised"
-            is_told = getattr(error, "failure", None) is failure  # by a child, in words alone
+            is_told = getattr(error, "failure", None) is failure  # by a child process, as text only
             record_failure(span, failure.type if is_told else type_name(type(error)), failure)
         case Refused(failure):
             name = "refused"

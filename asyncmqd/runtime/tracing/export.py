@@ -115,7 +115,7 @@ class LinkBased(Sampler):
 class ToldExporter(SpanExporter):
     """The SDK's exporter: one for each process, and one line when it begins to fail, or ends to.
 
-    A forked child has the connection of its parent. Two that write into one tear their requests.
+    A forked child has the connection of its parent. If both write into it, their requests mix.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """In a child process of an executor: the call of a task, within the span of the run.
 
 That span is the daemon's, which tells also of a run whose process was killed. This one lets the
-task's own code set attributes, and shows what the way to the child took.
+task's own code set attributes, and shows how long the way to the child took.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _tracer = trace.get_tracer("asyncmqd")
 
 
 def trace_calls() -> None:
-    """To be called before the application declares what is round a run."""
+    """To be called before the application declares what is around a run."""
     AROUND_ENQUEUE.declare(enqueuing)
     AROUND_RUN.declare(calling)
 
 
 def calling(run: JobRun) -> Iterator[None]:
-    """Round the call of a task."""
+    """Around the call of a task."""
     context = propagate.extract(run.headers, Context())  # the span of the run, and the baggage
     span = _tracer.start_span(run.job.task, context)
     token = attach(trace.set_span_in_context(span, context))

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry: one round each enqueue, and one round each run, linked to the former.
+"""Spans of OpenTelemetry: one around each enqueue, and one around each run, linked to the former.
 
 Names are those of the semantic conventions for messaging, which are still in development; what is
 ours alone begins with `asyncmqd.`. Whose provider makes them does not matter here.
@@ -42,7 +42,7 @@ def trace_jobs(tracer_provider: TracerProvider | None = None) -> None:
 
 
 def enqueuing(outgoing: Outgoing) -> Iterator[None]:
-    """Round an enqueue: one span, however many jobs it is for, and each job knows it."""
+    """Around an enqueue: one span, however many jobs it is for, and each job knows it."""
     jobs = outgoing.jobs
     if not jobs:
         yield
@@ -57,7 +57,7 @@ def enqueuing(outgoing: Outgoing) -> Iterator[None]:
         f"enqueue {outgoing.queue}",
         kind=SpanKind.PRODUCER,
         attributes=attributes,
-        record_exception=False,  # the SDK raises what the text of an error raises
+        record_exception=False,  # if the text of an error raises, the SDK raises that
         set_status_on_exception=False,
     ) as span:
         carrier: dict[str, str] = {}
