@@ -16,12 +16,14 @@ from asyncmqd.cli.building import command_line
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
+from asyncmqd.cli.history import history
 from asyncmqd.cli.options import group
 from asyncmqd.cli.output import complain
 from asyncmqd.cli.target import Target
 
 app = group()
 app.command()(enqueue)
+app.command()(history)
 app.add_typer(jobs.app, name="job")
 app.add_typer(queues.app, name="queue")
 app.add_typer(schedules.app, name="schedule")

@@ -76,7 +76,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
     """
     from asyncmqd.admin import queues
 
-    named = _named(context)
+    named = configured(context)
     view = with_store(context, lambda store: queues.show(store, queue, named), queue)
     if as_json:
         show_json(view)
@@ -116,7 +116,7 @@ def why(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) -> 
     """
     from asyncmqd.admin import why
 
-    names = _named(context)
+    names = configured(context)
     reason = with_store(context, lambda store: why.queue(store, queue, names), queue)
     show_reason(reason, as_json=as_json)
 
@@ -137,7 +137,7 @@ def pause(
     from asyncmqd.admin import queues
     from asyncmqd.client.users import system_user
 
-    names = (lambda: [queue]) if new else _named(context)
+    names = (lambda: [queue]) if new else configured(context)
     by = system_user()  # before root becomes the owner of the store
     with_store(context, lambda store: queues.pause(store, queue, names, by, reason or ""), queue)
     say(f"{queue} paused")
@@ -148,7 +148,7 @@ def resume(context: typer.Context, queue: StoredQueue) -> None:
     """Let workers claim jobs of a queue again."""
     from asyncmqd.admin import queues
 
-    names = _named(context)
+    names = configured(context)
     with_store(context, lambda store: queues.resume(store, queue, names), queue)
     say(f"{queue} resumed")
 
@@ -163,7 +163,7 @@ def purge(
     """Delete all jobs in one state."""
     from asyncmqd.admin import queues
 
-    names = _named(context)
+    names = configured(context)
 
     async def work(store: BaseBackend) -> int:
         total = await queues.count(store, queue, state, names)
@@ -174,7 +174,7 @@ def purge(
     print(f"{counted(with_store(context, work, queue), 'job')} removed")
 
 
-def _named(context: typer.Context) -> Names:
+def configured(context: typer.Context) -> Names:
     """What reads the names of the queues that the configuration has."""
     config = target_of(context).config_file
 

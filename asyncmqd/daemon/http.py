@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+from asyncmqd.admin import history
+from asyncmqd.admin.errors import NotFound
+from asyncmqd.backends.base import StoreError
 from asyncmqd.config.http import Address, address_of
 from asyncmqd.config.http import Http as Keys
 from asyncmqd.daemon.answers import SharedAnswers
@@ -17,7 +21,7 @@ from asyncmqd.daemon.stale_sockets import remove_stale
 from asyncmqd.daemon.status import Readiness, Status
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import told
-from asyncmqd.web.pages import CannotDo, Pages
+from asyncmqd.web.pages import CannotDo, NotThere, Pages
 from asyncmqd.web.server import Server
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 FRESH = 2.0  # seconds for which an answer of the store is told to all who ask
 LOOK_LIMIT = 0.5  # seconds that the store gets: who asks for /readyz often waits for one second
+STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for
 _BACKLOG = 128
 _TELL_EVERY = 10.0  # seconds between two log lines about refused requests
 
@@ -85,6 +90,23 @@ class Http:
         """See `Source`. All who ask at the same time share one answer."""
         text: bytes = await self._answers.get("metrics", self._scraper.text)
         return text
+
+    async def history(self, queue: str, hours: int) -> Any:
+        """See `Source`."""
+        try:
+            async with asyncio.timeout(STORE_LIMIT):
+                store = self._serving.context.backend
+                found = await history.of_queue(store, queue, hours, self._queues)
+        except TimeoutError:
+            raise CannotDo(f"the store has not answered within {STORE_LIMIT:g} s") from None
+        except StoreError as error:
+            raise CannotDo(f"store: {error}") from None
+        except NotFound as error:
+            raise NotThere(str(error)) from None
+        return found
+
+    def _queues(self) -> list[str]:
+        return [*self._serving.report().queues]
 
     async def command(self, name: str, by: str) -> Any:
         """See `Source`."""

@@ -1,8 +1,7 @@
-"""`Listener`: what the observer can tell, and the two that always listen: log lines and totals."""
+"""`Listener`: what the observer can tell, and the one that logs it."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,18 +34,6 @@ class Listener:
 
     def changes(self, applied: Sequence[Applied]) -> None:
         """A store has applied these changes."""
-
-
-class Totals(Listener):
-    """Counts the changes since the start of the process."""
-
-    def __init__(self) -> None:
-        self.by_edge: Counter[tuple[str, str]] = Counter()  # by queue and edge
-
-    def changes(self, applied: Sequence[Applied]) -> None:
-        """See `Listener`."""
-        for change, claim, _, _ in applied:
-            self.by_edge[claim.queue, change.edge] += 1
 
 
 class LogLines(Listener):

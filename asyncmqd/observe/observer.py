@@ -10,7 +10,8 @@ from typing import Any
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Listener, LogLines, Totals, job_fields
+from asyncmqd.observe.listeners import Applied, Listener, LogLines, job_fields
+from asyncmqd.observe.totals import Totals
 
 
 class Observer:
@@ -19,6 +20,7 @@ class Observer:
     def __init__(self, listeners: Sequence[Listener] = (LogLines(),)) -> None:
         totals = Totals()
         self.totals = totals.by_edge
+        self.take = totals.take
         all = (*listeners, totals)
         self._event = _heard(all, "event")
         self._started = _heard(all, "started")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import parse_qs, unquote
 
 import msgspec
 
 from asyncmqd.config.http import Http
+from asyncmqd.domain.history import KEPT
+from asyncmqd.domain.options import whole
 from asyncmqd.observe.exposition import CONTENT_TYPE
 from asyncmqd.web.access import Access
 from asyncmqd.web.server import Request, Response
@@ -25,6 +29,9 @@ class Source(Protocol):
     async def metrics(self) -> bytes:
         """The metrics as text."""
 
+    async def history(self, queue: str, hours: int) -> Any:
+        """The last hours of a queue, as JSON values. Raises NotThere and CannotDo."""
+
     async def command(self, name: str, by: str) -> Any:
         """What the control socket answers to a command, as JSON values. Raises CannotDo.
 
@@ -36,7 +43,13 @@ class CannotDo(Exception):
     """The daemon will not do it; the message says why."""
 
 
+class NotThere(CannotDo):
+    """Nobody knows what is asked for."""
+
+
 API = "/api/v1/"
+_HISTORY = re.compile("queues/([^/]+)/history")
+HOURS = whole(1, KEPT // 60)
 _READS = frozenset({"ping", "status", "plan"})
 _OPERATES = frozenset({"reload"})
 
@@ -73,8 +86,10 @@ class Pages:
 
     async def _api(self, request: Request, command: str) -> Response:
         """The commands of the control socket: those that only read by GET, the others by POST."""
-        if command not in _READS | _OPERATES:
-            return _json(404, error=f"expected one of {', '.join(sorted(_READS | _OPERATES))}")
+        history = _HISTORY.fullmatch(command)
+        if history is None and command not in _READS | _OPERATES:
+            known = ", ".join(sorted({*_READS, *_OPERATES, "queues/NAME/history"}))
+            return _json(404, error=f"expected one of {known}")
         caller = self._access.caller(request)
         if caller is None:
             return self._unknown(request)
@@ -85,9 +100,14 @@ class Pages:
         if request.method not in expected:
             return _text(405, f"expected {min(expected)}", ("Allow", ", ".join(sorted(expected))))
         try:
+            if history is not None:
+                queue, hours = unquote(history[1]), _hours(request.query)
+                return _json(200, result=await self._source.history(queue, hours))
             return _json(200, result=await self._source.command(command, caller.name))
+        except ValueError as error:
+            return _json(400, error=str(error))
         except CannotDo as refusal:
-            return _json(409, error=str(refusal))
+            return _json(404 if isinstance(refusal, NotThere) else 409, error=str(refusal))
 
     async def _readyz(self, request: Request) -> Response:
         ready, cause = await self._source.readiness()
@@ -113,6 +133,15 @@ class Pages:
     ) -> Response:
         self._tell(reason, self._access.client(request))
         return _text(status, reason, *headers)
+
+
+def _hours(query: str) -> int:
+    """`hours=N` of a query. Raises ValueError."""
+    [text] = parse_qs(query).get("hours", ["1"])[-1:]
+    try:
+        return int(HOURS.check(int(text) if text.isdecimal() else text))
+    except ValueError as error:
+        raise ValueError(f"hours: {error}") from None
 
 
 def _json(status: int, *, result: Any = None, error: str = "") -> Response:

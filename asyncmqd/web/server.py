@@ -30,6 +30,7 @@ class Request(NamedTuple):
     path: str
     headers: dict[str, str]  # by names in small letters; of several of one name, the last
     peer: str  # the address of the other end; empty: a Unix socket
+    query: str = ""  # what stands behind the question mark
 
 
 class Response(NamedTuple):
@@ -156,8 +157,8 @@ class _Client:
 
     def _request(self, event: h11.Request) -> Request:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
-        target = event.target.decode("latin-1").partition("?")[0]
-        return Request(event.method.decode("latin-1"), target, headers, self._peer)
+        path, _, query = event.target.decode("latin-1").partition("?")
+        return Request(event.method.decode("latin-1"), path, headers, self._peer, query)
 
     async def send(self, response: Response, *, head_only: bool = False) -> None:
         """Send an answer, and wait until the client takes it."""

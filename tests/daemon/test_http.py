@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
+from asyncmqd.domain.history import Period, minute_of
 from tests.daemon.harness import Daemon, Store, until
 from tests.servers import RedisServer, free_port
 
@@ -257,6 +258,24 @@ def test_commands_of_the_control_socket(daemon: Make, file: Store, place: Path) 
     refused = client.get("/api/v1/reload", "POST", **operates)
     assert refused.status == 409
     assert "queues.mail.concurrency: expected" in json.loads(refused.text)["error"]
+
+
+def test_history_over_http(daemon: Make, file: Store) -> None:
+    port = free_port()
+    daemon(file.url, section(port) + "[queues.mail]\n").start()
+    client = Client(port)
+    minute = minute_of(file.do(lambda backend: backend.now()))
+    counted = Period(minute, [0, 3], [], [36, 3], [40, 3])
+    file.do(lambda backend: backend.note({"mail": counted}, over=False))
+    found = json.loads(client.get("/api/v1/queues/ma%69l/history?hours=2").text)
+    [stretch] = found["result"]["stretches"]
+    assert (stretch["started"], stretch["minutes"], stretch["run"]["number"]) == (3, 5, 3)
+    assert json.loads(client.get("/api/v1/queues/mail/history").text)["ok"]
+    for path, status in (("mail/history?hours=x", 400), ("mail/history?hours=49", 400)):
+        answer = client.get(f"/api/v1/queues/{path}")
+        assert (answer.status, "hours: expected" in answer.text) == (status, True)
+    assert client.get("/api/v1/queues/nobody/history").status == 404
+    assert client.get("/api/v1/queues/mail/history", "POST").status == 405
 
 
 def test_nobody_operates_without_a_token_file(daemon: Make, file: Store) -> None:

@@ -109,7 +109,7 @@ class SteppedWhile(Stepped):
         self.looks += 1
         if self.looks == 2:
             self.ahead -= YEAR
-            await self.context.health.ask_time()
+            await self.context.health.ask_time(self.context.backend.now)
         return await super().list(queue, state, offset, limit)
 
 

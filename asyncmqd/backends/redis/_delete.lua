@@ -38,6 +38,7 @@ local function delete(ids, where, ended, active, pruned)
     end
   end
   write_lines()
+  note_passed(ids, where, ended)
   forget_names(ids, pruned)
   redis.call('DEL', unpack(keys))
   redis.call('HDEL', base .. 'runs', unpack(ids))

@@ -10,6 +10,7 @@ import msgspec
 from asyncmqd.backends.base import PAGE, Held, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.redis.scripts import Argument
 from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.selection import Mark
@@ -41,6 +42,7 @@ class _Run(msgspec.Struct, array_like=True):
 _NO_RUN = _Run()
 _NAMELESS: tuple[Any, ...] = (b"", b"", b"", ())  # unique name, its holder, key, parents
 _run = msgspec.msgpack.Decoder(_Run).decode
+_period = msgspec.msgpack.Decoder(Period).decode
 _pause = msgspec.json.Decoder(Pause).decode
 
 
@@ -322,3 +324,13 @@ def workers(reply: Sequence[Any]) -> list[WorkerRecord]:
         for id, value in sorted(zip(rest[::2], rest[1::2], strict=True))
         if int(value[32:48]) > now
     ]
+
+
+def period_arg(period: Period) -> bytes:
+    """Of note.lua: what a process has counted, or nothing."""
+    return msgspec.msgpack.encode(period) if period else b""
+
+
+def periods(packed: Sequence[bytes]) -> list[Period]:
+    """A list that note.lua keeps."""
+    return [_period(each) for each in packed]

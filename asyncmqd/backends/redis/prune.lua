@@ -1,6 +1,6 @@
 -- Delete ended jobs beyond the limits: those whose time is up, the oldest of too many counted ones,
 -- and, while the rest is too big, the oldest counted ones and then those with the least time left.
--- needs: _runs _lines _tell _names _laned _keys _delete
+-- needs: _runs _lines _tell _names _laned _keys _passed _delete
 -- KEYS: the base of the queue
 -- ARGV: page, how many counted ones may stay, how many bytes may stay, then the ended places
 -- returns: how many were deleted

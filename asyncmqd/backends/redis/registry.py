@@ -1,4 +1,4 @@
-"""Pauses, schedules and living processes of the store in Redis."""
+"""Pauses, schedules, living processes and the past of the store in Redis."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from asyncmqd.backends.redis import encoding
 from asyncmqd.backends.redis.encoding import micros, seconds
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.backends.redis.server import RedisServer
+from asyncmqd.domain import history as past
+from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.states import TERMINAL, State
@@ -21,7 +23,7 @@ from asyncmqd.domain.tally import REASONS, Fired, Passed
 
 
 class RedisRegistry(RedisServer):
-    """The face of the registry; `store.RedisBackend` has the others."""
+    """The faces of the registry and of history; `store.RedisBackend` has the others."""
 
     async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
         await self._one("pause", queue, int(paused), encoding.pause_note(by, reason))
@@ -99,3 +101,31 @@ class RedisRegistry(RedisServer):
     async def workers(self) -> list[WorkerRecord]:
         [reply] = await self._run(call("workers", [self._workers]))
         return encoding.workers(reply)
+
+    # ------------------------------------------------------------------ history
+
+    async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
+        if not periods:
+            return await self.now()
+        calls = [
+            self._call("note", queue, each.minute, encoding.period_arg(each), int(over), *_RULES)
+            for queue, each in periods.items()
+        ]
+        return seconds((await self._run(*calls))[0])
+
+    async def history(self, queue: str) -> History:
+        base = self._base(queue)
+        lists = (("LRANGE", f"{base}{each}", 0, -1) for each in ("minutes", "half_hours"))
+        now, minutes, half_hours = await self._run(call("now", [f"{base}now"]), *lists)
+        return History(seconds(now), encoding.periods(minutes), encoding.periods(half_hours))
+
+
+# Of note.lua: what history is kept for how long, and which of its counts are what.
+_RULES: tuple[Argument, ...] = (
+    past.MINUTES_KEPT,
+    past.HALF_HOUR,
+    past.KEPT,
+    past.PRIORITIES,
+    *past.ENDED,
+    *(past.COUNTS.index(each) + 1 for each in ("added", *past.ENDED)),
+)

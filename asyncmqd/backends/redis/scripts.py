@@ -43,7 +43,7 @@ def _sha(name: str) -> str:
 
 def _constants() -> str:
     """What every script knows."""
-    states = State.WAITING, State.DELAYED, State.BLOCKED, State.ACTIVE
+    states = State.WAITING, State.DELAYED, State.BLOCKED, State.ACTIVE, State.FAILED
     names = ", ".join(("LAYOUT", *(each.name for each in states)))
     values = ", ".join(f"'{each}'" for each in (LAYOUT, *states))
     return f"local {names} = {values}"

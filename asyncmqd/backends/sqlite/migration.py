@@ -164,6 +164,22 @@ def _limit_keys(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _keep_a_past(connection: sqlite3.Connection) -> None:
+    """From 13 to 14: queues have a past."""
+    connection.execute(
+        "CREATE TABLE passed (queue TEXT NOT NULL, place TEXT NOT NULL, jobs INTEGER NOT NULL,"
+        " PRIMARY KEY (queue, place)) WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE TABLE noted (queue TEXT PRIMARY KEY, totals BLOB NOT NULL) WITHOUT ROWID"
+    )
+    connection.execute(
+        "CREATE TABLE periods (length INTEGER NOT NULL, minute INTEGER NOT NULL,"
+        " queue TEXT NOT NULL, period BLOB NOT NULL, PRIMARY KEY (length, minute, queue))"
+        " WITHOUT ROWID"
+    )
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -177,6 +193,7 @@ STEPS: dict[int, Step] = {
     11: _let_keys_take_turns,
     12: _let_jobs_wait_for_others,
     13: _limit_keys,
+    14: _keep_a_past,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

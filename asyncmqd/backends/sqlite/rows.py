@@ -13,8 +13,10 @@ from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros
 from asyncmqd.backends.sqlite.edges import Edges
 from asyncmqd.backends.sqlite.names import Names
+from asyncmqd.backends.sqlite.past import note_passed
 from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
+from asyncmqd.domain.history import DELETED
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import KEYED, State
 from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
@@ -245,6 +247,8 @@ class Jobs:
     def _delete(self, rows: Sequence[Row | Kept]) -> int:
         if rows:
             self._tx.execute(_SQL["delete"], (as_json([row.number for row in rows]),))
+            passed = Counter(row.place for row in rows)
+            note_passed(self._tx, self._queue, {**passed, DELETED: len(rows)})
         large = [row.number for row in rows if row.large_size]
         if large:
             self._tx.execute(_SQL["delete_large"], (as_json(large),))
@@ -323,6 +327,7 @@ class Jobs:
             self._tx.lanes_of(self._queue).ended.add(found[0])
 
     def revive(self, row: Row) -> None:
+        note_passed(self._tx, self._queue, {row.place: 1})
         row.created = self._tx.time
         self.retake_name(row)
 

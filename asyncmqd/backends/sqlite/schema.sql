@@ -1,4 +1,4 @@
--- The tables of a store, layout 13 (`user_version` of the file).
+-- The tables of a store, layout 14 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -187,4 +187,27 @@ CREATE TABLE workers (
     started INTEGER NOT NULL,
     seen    INTEGER NOT NULL,
     until   INTEGER NOT NULL       -- microseconds since the host booted
+) WITHOUT ROWID;
+
+-- Of the past, see domain/history.py: jobs that have left an ended place for good, or are deleted.
+CREATE TABLE passed (
+    queue TEXT NOT NULL,
+    place TEXT NOT NULL,
+    jobs  INTEGER NOT NULL,
+    PRIMARY KEY (queue, place)
+) WITHOUT ROWID;
+
+-- What became of all jobs that a queue ever had, as it was noted last: a `Totals`, as msgpack.
+CREATE TABLE noted (
+    queue  TEXT PRIMARY KEY,
+    totals BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- All queues of a minute lie together: who notes a minute of many writes few pages.
+CREATE TABLE periods (
+    length INTEGER NOT NULL,       -- how many minutes it has
+    minute INTEGER NOT NULL,       -- the first of them
+    queue  TEXT NOT NULL,
+    period BLOB NOT NULL,          -- a `Period`, as msgpack
+    PRIMARY KEY (length, minute, queue)
 ) WITHOUT ROWID;

@@ -27,7 +27,7 @@ from asyncmqd.backends.base import (
     WorkerRecord,
 )
 from asyncmqd.backends.loops import PerLoop
-from asyncmqd.backends.sqlite import address, moves, reading, standing, turns
+from asyncmqd.backends.sqlite import address, moves, past, reading, standing, turns
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
@@ -43,6 +43,7 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
+from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.selection import Mark, Searched, Sought
@@ -333,6 +334,14 @@ class SQLiteBackend(BaseBackend):
         return await self._read(
             lambda view: search(view, queue, state, sought, after, most, page, newest_first)
         )
+
+    # ------------------------------------------------------------------ history
+
+    async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
+        return await self._write(partial(past.note, periods=periods, over=over))
+
+    async def history(self, queue: str) -> History:
+        return await self._read(partial(past.history, queue=queue))
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100

@@ -19,6 +19,7 @@ from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.process.health import Health
+from asyncmqd.runtime.process.minutes import Minutes
 from asyncmqd.runtime.process.workers import Workers
 
 BEAT_TTL = 3 * BEAT
@@ -61,6 +62,7 @@ class Presence:
         self._backend = backend
         self._workers = workers
         self._health = health
+        self._minutes = Minutes(backend, workers, observer)
         self._duties = duties
         self._registry = registry
         self._observer = observer
@@ -112,10 +114,15 @@ class Presence:
         """
         await self._backend.beat(self.id, self._info(), max(BEAT_TTL, self.lease + BEAT))
 
+    async def tell_rest(self) -> None:
+        """Tell the store what was counted since the last minute. Raises StoreError."""
+        await self._minutes.tell_rest()
+
     async def leave(self) -> None:
-        """Say that this process ends. If that fails, its record runs out by itself."""
+        """Tell the last, and say that this process ends. If that fails, its record runs out."""
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_LEAVING):
+                await self.tell_rest()
                 await self._backend.leave(self.id)
 
     async def _beat_for_ever(self) -> None:
@@ -125,7 +132,7 @@ class Presence:
         await asyncio.sleep(_GATHER)  # the workers of a start or a reload come one by one
         self._beat_now.clear()
         await self.announce()
-        await self._health.ask_time()
+        await self._health.ask_time(self._minutes.now)
         self._health.answered()
         if await self._health.look_at_durability():
             await self.announce()

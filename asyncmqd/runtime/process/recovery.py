@@ -64,6 +64,8 @@ class Recovery:
             recovered += await self.recover(queue, claims, Crashed(reason), Policy())
         for each in sorted(dead):
             await self._backend.leave(each)  # nobody is to count on its slots any more
+        if recovered:  # a process that runs no jobs tells of nothing else
+            await self._presence.tell_rest()
         return recovered
 
     async def recover(

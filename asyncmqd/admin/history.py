@@ -1,0 +1,133 @@
+"""The past of queues, as operators see it: numbers of each stretch of time, and quantiles."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import msgspec
+
+from asyncmqd.admin.queues import Names, check_known, list_queues
+from asyncmqd.admin.times import rfc3339
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.history import (
+    HALF_HOUR,
+    KEPT,
+    LEVELS,
+    MINUTE,
+    Count,
+    Histogram,
+    History,
+    Period,
+    in_stretch,
+    joined,
+    minute_of,
+    quantile,
+)
+
+_STRETCHES = ((1, 1), (2, 5), (24, HALF_HOUR), (KEPT // 60, 60))
+"""Up to so many hours are told in stretches of so many minutes: in sixty lines at most."""
+
+
+class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Durations in seconds; each may be wrong by an eighth. None: there were none."""
+
+    number: int
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Levels(msgspec.Struct, frozen=True, kw_only=True):
+    """How full a queue was at the end of a minute; of several minutes the highest numbers."""
+
+    waiting: int
+    delayed: int
+    active: int
+    failed: int
+    oldest: int  # for how many seconds the oldest of those that run next had waited
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a queue in a stretch of time."""
+
+    begin: str
+    minutes: int
+    added: int
+    started: int
+    completed: int
+    failed: int
+    retried: int
+    expired: int
+    cancelled: int
+    recovered: int
+    levels: Levels | None  # None: no daemon served the queue
+    wait: Quantiles  # from the enqueue of a job to the start of its first attempt
+    run: Quantiles  # of each run that ended
+
+
+class QueueHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """Stretches without anything to tell are left out."""
+
+    queue: str
+    stretches: list[Stretch]
+
+
+async def of_queue(
+    store: BaseBackend, queue: str, hours: int, elsewhere: Names = tuple
+) -> QueueHistory:
+    """The last hours of a queue. Raises NotFound if nobody knows it."""
+    history = await store.history(queue)
+    if not history.periods:
+        await check_known(store, queue, elsewhere)
+    length = next(minutes for most, minutes in _STRETCHES if hours <= most)
+    found: dict[int, tuple[int, Period]] = {}
+    for minutes, period in _last(history, hours):
+        minutes = max(minutes, length)
+        part = in_stretch(period, minutes)
+        known = found.get(part.minute)
+        found[part.minute] = minutes, part if known is None else joined(known[1], part)
+    return QueueHistory(queue=queue, stretches=[_stretch(*each) for each in found.values()])
+
+
+async def of_all(store: BaseBackend, hours: int) -> list[QueueHistory]:
+    """The last hours of all queues that have jobs, schedules or workers, each as one stretch."""
+    found = []
+    for queue in await list_queues(store):
+        history = await store.history(queue.name)
+        begin = Period(minute_of(history.now) - 60 * hours)
+        whole = reduce(joined, (period for _, period in _last(history, hours)), begin)
+        stretch = _stretch(60 * hours, msgspec.structs.replace(whole, minute=begin.minute))
+        found.append(QueueHistory(queue=queue.name, stretches=[stretch]))
+    return found
+
+
+def _last(history: History, hours: int) -> list[tuple[int, Period]]:
+    """The periods of the last hours, the first perhaps with some minutes before them."""
+    begin = minute_of(history.now) - 60 * hours
+    return [(minutes, each) for minutes, each in history.periods if each.minute + minutes > begin]
+
+
+def _stretch(minutes: int, period: Period) -> Stretch:
+    counts: dict[Count, int] = period.by_name
+    return Stretch(
+        begin=rfc3339(period.minute * MINUTE) or "",
+        minutes=minutes,
+        **counts,
+        levels=Levels(**dict(zip(LEVELS, period.levels, strict=True))) if period.levels else None,
+        wait=_quantiles(period.waits),
+        run=_quantiles(period.runs),
+    )
+
+
+def _quantiles(durations: Histogram) -> Quantiles:
+    return Quantiles(
+        number=sum(durations[1::2]),
+        p50=_rounded(quantile(durations, 0.5)),
+        p95=_rounded(quantile(durations, 0.95)),
+        p99=_rounded(quantile(durations, 0.99)),
+    )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    """To as many digits as it may be trusted, and one more."""
+    return None if seconds is None else float(f"{seconds:.3g}")
