@@ -16,7 +16,7 @@ django.setup()
 
 @around_run
 def database(run: JobRun) -> Iterator[None]:
-    """As Django does round a request."""
+    """As Django does around a request."""
     close_old_connections()
     try:
         yield
