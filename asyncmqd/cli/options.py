@@ -30,6 +30,8 @@ def kind_option(kind: Kind, help: str, metavar: str, *names: str) -> Any:
 
 def _as_number(value: Any) -> Any:
     """The number that a text means; what means none is left for `kind` to refuse."""
+    if not isinstance(value, str):
+        return value
     for read in (int, float):
         with contextlib.suppress(ValueError):
             return read(value)

@@ -20,7 +20,7 @@ def key_of(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str 
     if isinstance(declared, str):
         source, value = f"parameter {declared!r}", task.argument(declared, args, kwargs)
     else:
-        source, value = "its function", task.ask("key", declared, args, kwargs)
+        source, value = "its function", task.call_rule("key", declared, args, kwargs)
     text = _text(value, task)
     if text is None:
         return None

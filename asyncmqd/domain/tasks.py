@@ -160,7 +160,7 @@ class TaskDef:
         none_given = None if default is inspect.Parameter.empty else default
         return self.bound(args, kwargs).get(name, none_given)
 
-    def ask(
+    def call_rule(
         self,
         option: str,
         rule: Callable[..., Any],

@@ -149,7 +149,7 @@ def _declared(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> U
         if value is None:
             return None
         return _name(f"{declared}={shown(value)}", "parameter", task.name, declared, value)
-    text = task.ask("unique", declared, args, kwargs)
+    text = task.call_rule("unique", declared, args, kwargs)
     if text is None:
         return None
     try:

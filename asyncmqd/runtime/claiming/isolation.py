@@ -53,7 +53,7 @@ class Isolation:
         self._inside.add(run)
 
     def leave(self, run: Run) -> None:
-        """Its code runs no more, or only in a thread that overstays."""
+        """Its code runs no more, or only in a thread that is stuck."""
         self._inside.discard(run)
         self._left.set()
 

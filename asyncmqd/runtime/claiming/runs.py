@@ -121,7 +121,7 @@ class Runs:
 
     def _end(self, run: Run, outcome: Outcome | None) -> None:
         """A run has ended: decide, and leave the change for the next round trip."""
-        if run.ended:  # it overstayed its stop, and was settled without
+        if run.ended:  # it was stuck beyond its stop, and was settled without
             return
         run.end()
         run.duration = self._loop.time() - run.started
