@@ -34,7 +34,7 @@ class Heard:
         self._event.set()
 
     def take(self, waited: Waited) -> dict[str, set[str]]:
-        """Those of the waited ones that are to be looked at."""
+        """The jobs among the waited ones that are to be looked at."""
         found = {}
         for queue, ids in waited.items():
             heard = self._ids.get(queue, ())

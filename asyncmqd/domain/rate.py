@@ -11,7 +11,7 @@ import math
 import msgspec
 
 _EPSILON = 1e-9  # starts: what rounding may have taken from a whole one
-_LONGEST = 1e17  # microseconds: a date so far away can still be written
+_LONGEST = 1e17  # microseconds: a date that far away can still be written
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):

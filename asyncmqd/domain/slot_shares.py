@@ -107,7 +107,7 @@ class SlotShares:
         return slots_left(self.cap, self.held, self._idle - keeps, keeps=keeps)
 
     def _assured(self, share: Share) -> int:
-        """What it may hold whoever else wants slots, and does not come for them.
+        """What it may hold even if others want slots and do not take them.
 
         All shares have so many, and one each, at the same time.
         """
@@ -148,7 +148,7 @@ def slots_left(cap: int, held: int, idle: int, *, keeps: bool) -> int:
     """The free slots of so many, without those that are kept for `idle` other queues.
 
     `keeps` says that one of the free slots is kept for this queue. After a reload more may be kept
-    than there are: then who holds none takes what is free.
+    than there are: then a queue that holds none takes what is free.
     """
     free = cap - held
     return max(min(1, free), free - idle) if keeps else free - idle

@@ -49,7 +49,7 @@ class Edge(msgspec.Struct, frozen=True):
     target: State
     rank: Rank
     meaning: str
-    revives: bool  # it leads out of an ended state: the job's age then counts from now
+    revives: bool  # it leads out of an ended state: the job's age counts from then on
     returns: bool  # it leads from a run back to waiting or delayed
     place: str  # the target as plain text
 

@@ -26,7 +26,7 @@ class Fired(IntEnum):
 
 
 class Passed(msgspec.Struct, frozen=True):
-    """Instants that enqueue nothing, counted from what the store is believed to have."""
+    """Instants that enqueue nothing, counted from what the store had at the last look."""
 
     last: float  # `ScheduleRecord.last` from which they were counted
     counts: Mapping[Reason, int]

@@ -91,7 +91,7 @@ class Leases:
         return await self._backend.extend(held, self.duration)
 
     def look(self) -> None:
-        """Some claims, of whomever, were taken from their holders: see now whether ours were."""
+        """Claims, perhaps of others, were taken from their holders: see now whether ours were."""
         self.recalled_at = asyncio.get_running_loop().time()
         self._look_again = True
         if self._looking is None or self._looking.done():

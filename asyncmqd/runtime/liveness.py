@@ -1,4 +1,4 @@
-"""What this process is to `domain.life`, and which others there are, as /proc tells."""
+"""What identifies this process for `domain.life`, and which other processes /proc shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Process 1 of a container has a duty of its own: what is left without a parent is its child.
+"""Process 1 of a container has a duty of its own: a process that loses its parent is its child.
 
 The daemon does not do it itself: whoever waits for every child takes the exit codes of those that
 asyncio, subprocess and multiprocessing wait for. So process 1 forks, and does nothing else.

@@ -82,7 +82,7 @@ class Watch:
 
     @property
     def has_room(self) -> bool:
-        """Whether it would begin a job at once that it got now."""
+        """Whether it would begin a job at once if it got one now."""
         return self.claiming and not self.running
 
     @property

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REFRESH = 30.0  # seconds between looks at what the store and other daemons say
 SEEN = 240.0  # seconds between saying that a living daemon declares them
-SLOW = 0.1  # seconds: a reply that took longer tells the store's clock too badly to be kept
+SLOW = 0.1  # seconds: after a longer reply the store's clock is not known well enough to be kept
 PAGE = 50  # queues in one call: the loop must be free again soon
 TOGETHER = 16  # queues that fire at the same time
 STEPS = 16  # schedules that are worked on in one turn of the loop: half a millisecond for each

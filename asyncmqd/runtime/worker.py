@@ -184,7 +184,7 @@ class Worker:
             limiter.change(options.rate_limit, options.rate_interval, options.burst)
 
     def share_slots(self, daemon_slots: DaemonSlots | None) -> None:
-        """Hold no more slots than is this queue's turn of these; None: only its own count."""
+        """Hold no more slots than the process has for this queue; None: only its own count."""
         former, brake = self._claims.capacity, self._claims.brake
         if daemon_slots is self._daemon_slots or not isinstance(former.slots, OwnSlots):
             return
@@ -275,7 +275,7 @@ class Worker:
 
     @property
     def has_room(self) -> bool:
-        """Whether it would begin a job at once that it got now."""
+        """Whether it would begin a job at once if it got one now."""
         return self._claims.has_room
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 
 class Edges:
-    """A job that waits for several is freed by the last of them. To pay twice does nothing."""
+    """A job that waits for several is free when the last of them has ended."""
 
     def __init__(self) -> None:
         self._parents: dict[str, set[str]] = {}  # of each blocked job
@@ -34,7 +34,7 @@ class Edges:
                 del self._children[parent]
 
     def pay(self, parent: str) -> list[str]:
-        """A job has ended, or is deleted: those that are free by it."""
+        """A job has ended, or is deleted: the jobs that are free now. Twice does nothing."""
         free = []
         for child in self._children.pop(parent, {}):
             self._parents[child].discard(parent)

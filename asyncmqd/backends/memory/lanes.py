@@ -50,7 +50,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self.closed: dict[str, float] = {}  # keys of which none may start, and when time opens them
-        self.timed = False  # time opens one that was closed: somebody who is idle is to know
+        self.timed = False  # time opens one that was closed: an idle process has to know
         self._levels: dict[int, Level] = {}
         self._emptied: set[int] = set()
 
@@ -144,7 +144,7 @@ class Lanes:
         return allowed
 
     def forget_idle(self, others: Line) -> None:
-        """At the end of a verb: nobody is owed a turn where nothing waits any more."""
+        """At the end of a verb: where no job waits any more, the turns of lanes are forgotten."""
         for priority in self._emptied:
             level = self._levels.get(priority)
             if level is not None and not level.active and not others:

@@ -53,7 +53,7 @@ class Adding:
         before: list[Command | Late] = []
         calls: list[Command | Late] = []
         for page in self._pages:
-            # Of each for itself: a job that is not added leaves its payload to no other of its id.
+            # For each job alone: no other job of its id gets the payload of one that is not added.
             mark, parts = large.sent_ahead(self._base, page)
             before += parts
             calls.append(partial(self._call, page, mark, queues))

@@ -64,7 +64,7 @@ class Ears:
             alive = {name for name, ear in self._ears.items() if ear.hears}
             if alive == masters.keys() and not self._distrusted:
                 return False
-            if self._ears:  # one broke, and what broke it may have hit the others too
+            if self._ears:  # one broke, and its cause may have broken the others as well
                 self._link.distrust()
                 masters = await self._link.masters()
             await self.close()
@@ -75,7 +75,7 @@ class Ears:
             await self.close()
             if isinstance(error, FAULTS):
                 if not turns_away(error):
-                    self._link.distrust()  # it may have named a master that is none any more
+                    self._link.distrust()  # it may have named a master that is no longer one
                 told = self._link.error(error)
                 raise told from told.__cause__
             raise

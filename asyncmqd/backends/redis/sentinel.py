@@ -26,8 +26,8 @@ _PAUSE = 1.0  # seconds until a sentinel that is gone is tried again
 
 
 class Discovery(Sentinel):
-    """Asks one sentinel after the other. redis-py's own way names neither who failed nor why in
-    words, and learns of a promotion only when it is complete.
+    """Asks one sentinel after the other. redis-py itself names neither the sentinel that failed nor
+    the reason, and learns of a promotion only when it is complete.
     """
 
     async def discover_master(self, service_name: str) -> tuple[str, int]:

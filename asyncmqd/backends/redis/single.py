@@ -61,8 +61,8 @@ class Single(Link):
         return replies
 
     async def look(self) -> None:
-        # On any other but a master a write is refused even if it has nothing to write; and to ask
-        # for its role would take one more permission.
+        # Any server but a master refuses a write even if it has nothing to write. To ask for its
+        # role would take one more permission.
         key = f"{self._address.prefix}:layout"
         [reply] = await self._travel(Trip(), [("SETNX", key, scripts.LAYOUT)])
         if says_elsewhere(reply):

@@ -1,4 +1,4 @@
-"""Bringing the log into the database file, by nobody but who holds the write lock.
+"""The log is brought into the database file only by who holds the write lock.
 
 SQLite does it by itself after a commit, while others go on committing. Before 3.51.3 that can
 damage the file: a second checkpoint, after one that was complete, does not notice that a commit has

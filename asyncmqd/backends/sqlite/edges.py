@@ -35,7 +35,7 @@ class Edges:
         self._tx.execute(_SQL["forget_edges"], (self._queue, array(children)))
 
     def pay(self, parent: str) -> list[str]:
-        """A job has ended, or is deleted: those that are free by it."""
+        """A job has ended, or is deleted: the jobs that are free now."""
         paid = self._tx.execute(_SQL["children"], (self._queue, parent)).fetchall()
         if not paid:
             return []

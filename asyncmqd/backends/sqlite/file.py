@@ -78,7 +78,7 @@ class DatabaseFile:
         self._held: Files | None = None  # the files that these have open
 
     def look(self) -> None:
-        """See that the files in use are still at their paths, to be written. Raises StoreError."""
+        """See that the files in use are still at their paths, before a write. Raises StoreError."""
         if not self._seen:
             return
         self.confirm()

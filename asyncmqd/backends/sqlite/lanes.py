@@ -149,7 +149,7 @@ class Lanes:
         self.save()
 
     def forget_idle(self) -> None:
-        """At the end of a verb: nobody is owed a turn where nothing waits any more."""
+        """At the end of a verb: where no job waits any more, the turns of lanes are forgotten."""
         if not self._emptied:
             return
         self.save()

@@ -1,4 +1,4 @@
-"""What a store in use holds on to: two threads of one process, whoever uses it there.
+"""What a store in use has: two threads in a process, for all that use it there.
 
 All instances of a process on one file share them, whatever their event loops and threads: then a
 process has one set of connections, and an instance costs next to nothing.

@@ -1,4 +1,4 @@
-"""Room on the disk that new jobs leave to those that are there.
+"""Space on the disk that new jobs leave for the jobs that are there.
 
 A disk that is full to the last byte takes no claim, no result and no deletion either, since each of
 them is written to the log before anything else: then nothing could ever make room again.

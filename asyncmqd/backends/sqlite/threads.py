@@ -74,7 +74,7 @@ class Request:
 
 
 class Patience:
-    """Gives up the requests of one event loop that have waited for so long: one timer for all."""
+    """Ends the wait of requests of one event loop after their time: one timer for all."""
 
     def __init__(self, path: Path, limit: float) -> None:
         self._path = path

@@ -109,7 +109,7 @@ class _Limited:
             self._tx.woken.add(self._queue)
         lanes = self._tx.lanes.get(self._queue)
         if lanes is not None and lanes.timed:
-            self._tx.woken.add(self._queue)  # somebody is to know when that key opens
+            self._tx.woken.add(self._queue)  # a process has to know when that key opens
         if number >= wanted:
             return None
         if places == 0:

@@ -51,9 +51,9 @@ class Capacity:
             reserved.limiter.refund(unused)
 
     def call_when_available(self, callback: Callable[[], None]) -> None:
-        """Call when a slot or a token that is missing now may be there; once, if at all.
+        """Call once when a slot or a token that is missing now may be free.
 
-        No call that was asked for before comes.
+        A call that was asked for before is dropped.
         """
         if self._alarm is not None:
             self._forget_alarm()
@@ -63,7 +63,7 @@ class Capacity:
             self._alarm = asyncio.get_running_loop().call_later(pause, callback)
 
     def call_no_more(self) -> None:
-        """Forget the call: it would keep all that it knows alive until then."""
+        """Forget the call: it would keep everything that it refers to in memory until then."""
         if self._alarm is not None:
             self._forget_alarm()
 

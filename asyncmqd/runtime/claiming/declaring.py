@@ -87,7 +87,7 @@ class Declaring:
 
     @property
     def _spread(self) -> float:
-        """In so many seconds come all who wait for one moment. A fast rate would lose by more."""
+        """All who wait for one moment come within so many seconds: more would slow a fast rate."""
         rate = None if self.known is None else self.known.limits.rate
         return SPREAD if rate is None else min(SPREAD, rate.gap / 1e6 / 20)
 

@@ -30,7 +30,7 @@ class Isolation:
     """
 
     def __init__(self, overstays: Overstays, on_end: Callable[[], None]) -> None:
-        self.candidate: Run | None = None  # whose turn it is, of all candidates here
+        self.candidate: Run | None = None  # the candidate of this process whose turn it is
         self.active = False  # nothing but the candidate may begin
         self._overstays = overstays
         self._on_end = on_end

@@ -118,7 +118,7 @@ class ClaimLoop:
 
     @property
     def has_room(self) -> bool:
-        """Whether it would begin a job at once that it got now."""
+        """Whether it would begin a job at once if it got one now."""
         return self.claiming and self._view().capacity > 0
 
     @property
@@ -146,7 +146,7 @@ class ClaimLoop:
         self._wakeup.set()
 
     def change_capacity(self, capacity: Capacity) -> None:
-        """Use this one from now on, in which the slots that are taken are taken, too."""
+        """Use this one from now on; slots that are taken are taken in it as well."""
         self.capacity.close()
         self.capacity = self._runs.capacity = capacity
         self._wakeup.set()
@@ -297,7 +297,7 @@ class ClaimLoop:
         return late or self._leases.recalled_at >= began
 
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
-        """Those of the claims that nobody has taken from us."""
+        """The claims that nobody has taken from us."""
         try:
             kept = await self._leases.check(claims)
         except StoreError:

@@ -68,7 +68,7 @@ class _Line:
             self._write(msgspec.json.encode(reply))
 
     def begun(self, stream: str, text: str, job: HasFields) -> None:
-        """Say what a line of the job has by now."""
+        """Tell the parent what an unfinished line of the job has so far."""
         text = text.encode("utf-8", "backslashreplace").decode()  # JSON has no lone surrogates
         self.send(Reply(begun=(stream, text), job=dict(job.fields)))
 

@@ -1,4 +1,4 @@
-"""How the end of a child process is heard of, whatever the code of jobs does to SIGCHLD."""
+"""How the end of a child process is noticed, whatever the code of jobs does to SIGCHLD."""
 
 from __future__ import annotations
 

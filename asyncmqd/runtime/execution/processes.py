@@ -218,7 +218,7 @@ class _Child:
 
     @property
     def alive(self) -> bool:
-        """Whether nothing tells yet of its end."""
+        """Whether nothing says yet that it has ended."""
         return not self._end.came and not self._reader.at_eof()
 
     async def _watch(self) -> None:

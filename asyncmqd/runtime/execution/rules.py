@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
-    """`settle` by the rules of the run's task; rules that raise are told of, and done without.
+    """`settle` by the rules of the run's task; rules that raise are logged and ignored.
 
     An error is kept with the last lines that the run logged.
     """

@@ -57,7 +57,7 @@ class Run:
         self.policy = _NO_POLICY
         self.progress: bytes | None = None  # reported, not stored yet
         self.stop_reason: StopReason | None = None
-        self.error: BaseException | None = None  # what its code called to an end with
+        self.error: BaseException | None = None  # by which its code ended the run
         self.begun = False  # its task has made its first step
         self.ended = False  # it was handed over: what its task does from now on counts no more
         self.tail: LogTail | None = None  # of what its code logs and prints; None: of nothing

@@ -131,10 +131,10 @@ class Health:
     # ------------------------------------------------------------------ the store's clock
 
     def note_reply(self, now: float, asked: float) -> None:
-        """The store told its time, at a question of that loop time.
+        """The store told its time; `asked` is the loop time of the question.
 
-        A stall that counted as no outage is one for the leases: their holders could not renew them
-        meanwhile. And a clock that jumps may end leases whose holders live.
+        A stall may be too short for an outage and too long for leases: their holders could not
+        renew them meanwhile. And if the clock jumps, leases of living holders may end.
         """
         answered = asyncio.get_running_loop().time()
         jump = self._clock.note(now, asked, answered)
@@ -145,7 +145,7 @@ class Health:
             _call(self.on_jump)
 
     def doubt_leases(self) -> None:
-        """Leases may have ended though their holders live: these get one renewal to say so."""
+        """Leases of living holders may have ended: these get the time of one renewal to say so."""
         self._recovered_at = asyncio.get_running_loop().time()
 
     async def ask_time(self, ask: Callable[[], Awaitable[float]]) -> None:

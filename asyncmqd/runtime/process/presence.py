@@ -1,4 +1,4 @@
-"""`Presence`: a process says that it lives, and knows which others do: former selves, twins."""
+"""`Presence`: a process says that it lives, and knows which others live: former selves, twins."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class Presence:
                 self._warn_of_twin(record)
 
     def shared(self, queues: AbstractSet[str]) -> AbstractSet[str]:
-        """Those of the queues in which others, by the last look, may leave their jobs to us."""
+        """The queues of which other processes may leave jobs to us, by the last look."""
         shared: AbstractSet[str] = set()
         for record in self._others:
             if len(shared) == len(queues):
@@ -191,7 +191,7 @@ class Presence:
         return shared
 
     async def longest_lease(self) -> float:
-        """The longest of what this process and all that are listed claim for. Raises StoreError.
+        """The longest time for which this process and all that are listed claim. Raises StoreError.
 
         Nobody who claimed before this call is left out. The scanners of all queues ask together.
         """

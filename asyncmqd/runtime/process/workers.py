@@ -31,7 +31,7 @@ class WorkerHandle(Protocol):
 
     @property
     def has_room(self) -> bool:
-        """Whether it would begin a job at once that it got now."""
+        """Whether it would begin a job at once if it got one now."""
 
     @property
     def last_tidied(self) -> float:

@@ -1,4 +1,4 @@
-"""The way of spans to a collector, by OTLP over HTTP, as OTEL_* variables say.
+"""Spans are sent to a collector by OTLP over HTTP, as OTEL_* variables say.
 
 Of a process whose application has a provider of its own, nothing is sent by us.
 """
@@ -149,7 +149,7 @@ class ToldExporter(SpanExporter):
 
 
 class _Reason(logging.Filter):
-    """Keeps the first that the SDK's exporter says of a batch; it would say it all of each."""
+    """Keeps the first message of the SDK's exporter for a batch, which would log all of them."""
 
     text = ""
 
