@@ -13,6 +13,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.waits import serving
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.job import JobSpec, Record
+from asyncmqd.domain.overlap import job_of_ghost
 from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
@@ -152,7 +153,7 @@ def job_view(record: Record) -> JobView:
         log=[*failure.log] if failure and failure.log else None,
         holder=record.holder or None,
         key=record.key or None,
-        waits_for=record.waits_for or None,
+        waits_for=tuple(job_of_ghost(each) or each for each in record.waits_for) or None,
     )
 
 

@@ -14,6 +14,7 @@ from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import PayloadTooLarge
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.overlap import job_of_ghost
 from asyncmqd.domain.schedule import (
     FORGOTTEN,
     Repeatable,
@@ -56,6 +57,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     fired: str | None  # the latest that enqueued a job; None: none, or an older release fired it
     job: str | None  # the id of that job
     outcome: str | None  # its state; "gone": it is not kept any more
+    waits_for: str | None  # while that one is blocked: the job that has to end first
+    replaced: int  # how many jobs were cancelled since a later instant had come
     skipped: dict[str, int]  # how many instants enqueued nothing, by reason
     skipped_last: str | None  # when some were last skipped
     skipped_for: str | None  # and for which reason
@@ -208,6 +211,8 @@ def schedule_view(record: ScheduleRecord, now: float, job: Record | None = None)
         fired=rfc3339(tally.fired or None),
         job=tally.job or None,
         outcome=state_of(job.place) if job is not None else "gone" if tally.job else None,
+        waits_for=_waits_for(job),
+        replaced=tally.replaced,
         skipped=tally.counts,
         skipped_last=rfc3339(tally.skipped or None),
         skipped_for=tally.reason or None,
@@ -219,6 +224,13 @@ def schedule_view(record: ScheduleRecord, now: float, job: Record | None = None)
         seen=rfc3339(record.seen or None),
         problem=problem,
     )
+
+
+def _waits_for(job: Record | None) -> str | None:
+    if job is None or not job.waits_for:
+        return None
+    first = job.waits_for[0]
+    return job_of_ghost(first) or first
 
 
 def _silence(record: ScheduleRecord, spec: Repeatable, now: float) -> str | None:

@@ -29,6 +29,7 @@ from asyncmqd.admin.queues import Names
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.overlap import job_of_ghost
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, is_poison_candidate, isolation_time
 from asyncmqd.domain.states import State
 from asyncmqd.domain.text import counted
@@ -152,12 +153,25 @@ def _blocked(facts: Facts) -> Reason | None:
     if job is None or not job.waits_for:
         return None
     first, *others = job.waits_for
+    if (replaced := job_of_ghost(first)) is not None:
+        return _replacing(job, replaced)
     and_others = f" and {counted(len(others), 'other')}" if others else ""
     return Reason(
         name="blocked",
         sentence=f"It waits until job {first}{and_others} has ended.",
         changes=f"job {first} ends",
         command=f"asyncmq job why {shlex.quote(first)} --queue {shlex.quote(job.queue)}",
+    )
+
+
+def _replacing(job: Record, replaced: str) -> Reason:
+    return Reason(
+        name="replacing",
+        sentence=f"It waits until the code of job {replaced} has ended, which was cancelled:"
+        " a later instant of their schedule had come.",
+        changes=f"the worker of job {replaced} says that its code has ended, or was lost and its"
+        " lease ends",
+        command=f"asyncmq job show {shlex.quote(replaced)} --queue {shlex.quote(job.queue)}",
     )
 
 

@@ -69,7 +69,8 @@ def show_schedules(schedules: Sequence[ScheduleView]) -> None:
 
 def _when(schedule: ScheduleView) -> str:
     why = schedule.why and f"last skipped, {schedule.why}"
-    return ": ".join(filter(None, (_instants(schedule), schedule.problem or why)))
+    held = schedule.waits_for and f"waits for the end of {schedule.waits_for}"
+    return ": ".join(filter(None, (_instants(schedule), schedule.problem or held or why)))
 
 
 def _instants(schedule: ScheduleView) -> str:

@@ -12,7 +12,7 @@ from asyncmqd.domain.options import Moment, Seconds
 from asyncmqd.domain.retry import Backoff
 
 Missed = Literal["skip", "once", "all"]
-Overlap = Literal["allow", "skip", "queue"]
+Overlap = Literal["allow", "skip", "queue", "replace"]
 ExecutorKind = Literal["thread", "process"]
 UniqueRule = bool | str | Callable[..., str | None]
 UniqueWhile = Literal["live", "waiting"]

@@ -324,7 +324,7 @@ END = Option("end", moment(), "none", "No instant after it fires.")
 JITTER = Option("jitter", period(), "0", "How much later than its instant a job may become due.")
 OVERLAP = Option(
     "overlap",
-    choice("allow", "skip", "queue"),
+    choice("allow", "skip", "queue", "replace"),
     "allow",
     "Whether a job may begin beside the last one.",
 )

@@ -164,7 +164,8 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Overlap,
         OVERLAP.kind,
         "What an instant does while the last job of the schedule has not ended: it enqueues "
-        "another, nothing, or one that waits until the last has ended (`allow`, `skip`, `queue`).",
+        "another, nothing, one that waits until the last has ended, or one in the place of the "
+        "last, which is cancelled (`allow`, `skip`, `queue`, `replace`).",
     ] = "allow"
     enabled: Annotated[bool, ENABLED.kind, "`false`: the schedule does not fire."] = True
     start: Annotated[str | None, START.kind, "No instant before this moment fires."] = None

@@ -273,6 +273,20 @@ def cancel(record: Record, retention: Retention | None = None) -> Change:
     return _command(record, "cancel", keep=keep)
 
 
+def supersede(queue: str, id: str, token: int, by: str, keep: float) -> Change:
+    """Cancel a live job of a schedule, since a later instant has come, whose job is `by`."""
+    why = Failure("Replaced", f"a later instant of its schedule has come, with job {by}")
+    return Change(
+        queue=queue,
+        id=id,
+        edge="cancel",
+        token=token,
+        outside=True,
+        error=encode_failure(why),
+        keep=max(keep, HELD),
+    )
+
+
 def replay(record: Record) -> Change:
     """Run an ended job again, with fresh attempts. Its last error stays readable."""
     fresh = _command(record, "replay", failures=0, crashes=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,6 +23,7 @@ class Fired(IntEnum):
     NO = 0
     SKIPPED = 1  # the instant is done, and enqueued nothing
     YES = 2
+    REPLACED = 3  # it enqueued its job, and cancelled the last one
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -37,7 +38,8 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
 
     fired: float = 0.0  # the latest instant that enqueued a job; 0: none yet
     job: str = ""  # the id of that job
-    before: str = ""  # and of the one that it had to wait for, if it was held back
+    before: str = ""  # and of the one, or the name of the ghost, that it had to wait for
+    replaced: int = 0  # how many jobs were cancelled since a later instant had come
     skipped: float = 0.0  # the instant at which some were skipped last; 0: never
     reason: str = ""  # and why
     counts: dict[str, int] = {}  # instants that enqueued nothing, by reason
@@ -47,13 +49,22 @@ class Tally(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.after(instant, None, {**counts, "overlap": 1})
 
     def after(
-        self, instant: float, job: str | None, counts: Mapping[Reason, int], before: str = ""
+        self,
+        instant: float,
+        job: str | None,
+        counts: Mapping[Reason, int],
+        before: str = "",
+        replaced: int = 0,
     ) -> Tally:
         """The tally once `instant` has enqueued `job`, or nothing, and `counts` were skipped.
 
-        The job is held back until the one called `before` has ended, if there is one.
+        The job is held back until what is called `before` has ended, if there is one. It came in
+        the place of so many.
         """
-        fired = {} if job is None else {"fired": instant, "job": job, "before": before}
+        fired: dict[str, Any] = {}
+        if job is not None:
+            fired = {"fired": instant, "job": job, "before": before}
+            fired["replaced"] = self.replaced + replaced
         if not counts:
             return msgspec.structs.replace(self, **fired)
         known = self.counts

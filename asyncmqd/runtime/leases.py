@@ -49,6 +49,7 @@ class Leases:
         self._duties = duties
         self._on_drop = on_drop
         self._runs: dict[tuple[str, str], Run] = {}
+        self._lost: dict[Run, None] = {}  # whose claims were taken, and whose code goes on
         self._explaining: set[asyncio.Task[None]] = set()
         self.recalled_at = -1e9  # loop time of the last `look`
         self._look_again = False
@@ -80,6 +81,14 @@ class Leases:
             del self._runs[key]
         self._on_drop(run)
 
+    def let_go(self, run: Run) -> None:
+        """The code of a run has ended whose claim was lost."""
+        self._lost.pop(run, None)
+
+    def is_lost(self, run: Run) -> bool:
+        """Whether its claim was taken, and its code has not ended yet, as far as we know."""
+        return run in self._lost
+
     def holds(self, claim: Claim) -> bool:
         """Whether this process holds this very claim."""
         run = self._runs.get((claim.queue, claim.id))
@@ -104,7 +113,7 @@ class Leases:
 
     async def _extend_all(self) -> None:
         """Renew all leases, and stop the runs whose claims were taken."""
-        runs = list(self._runs.values())
+        runs = self._all()
         if not runs:
             return
         try:
@@ -119,7 +128,11 @@ class Leases:
         """What to extend now: all, unless the loop hangs."""
         if clock.monotonic() - self._pulse > self._hang_limit:
             return []
-        return list(self._runs.values())
+        return self._all()
+
+    def _all(self) -> list[Run]:
+        """Those that are held, and those that a later job may have to wait for."""
+        return [*self._runs.values(), *self._lost]
 
     def _pause(self, took: float) -> float:
         """Seconds until the next try, after one that took so long.
@@ -172,10 +185,15 @@ class Leases:
             if not is_kept and not run.ended and self._runs.get((run.claim.queue, run.id)) is run
         ]
         for run in lost:
-            run.stop("lost")
-            self.explain(run)
+            self.lose(run)
 
     # ------------------------------------------------------------------ lost claims
+
+    def lose(self, run: Run) -> None:
+        """Its claim was taken: have it stop. Until its code has ended others may have to wait."""
+        self._lost[run] = None
+        run.stop("lost")
+        self.explain(run)
 
     def explain(self, run: Run) -> None:
         """Log why a claim is not ours any more: once, and when the store has said it."""

@@ -99,6 +99,7 @@ class Scanner:
         if self._bounded != self._jumps:
             await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
+        moved += await self._end_awaited(outlook)
         if known := self._registry.known(outlook.parked_tasks):
             moved += await self._unpark(known)
         if moved:
@@ -113,7 +114,8 @@ class Scanner:
         """Seconds from the outlook until the next look."""
         if self._more_to_tidy:
             return LEAST_NAP
-        moments = [m for m in (outlook.next_due, outlook.next_lapse) if m is not None]
+        known = (outlook.next_due, outlook.next_lapse, outlook.next_ghost)
+        moments = [moment for moment in known if moment is not None]
         if not moments:
             return TIDY_EVERY if self._count_ended() > self._ended else _NEVER
         soonest = min(moments) - outlook.now
@@ -174,6 +176,21 @@ class Scanner:
             total += recovered
             more = page.more and recovered > 0
         return total
+
+    async def _end_awaited(self, outlook: Outlook) -> int:
+        """Bring back what waited for code whose holder was lost before it could say that it ended.
+
+        A lease that was given in a future that is none any more ends with the longest there is.
+        """
+        end, now, own = outlook.next_ghost, outlook.now, self._leases.duration
+        if end is None or not self._health.may_recover:
+            return 0
+        if now < end and not outlasts(end, now, own):  # nor the longest there is
+            return 0
+        longest = await self._presence.longest_lease()
+        if now < end and not outlasts(end, now, longest):
+            return 0
+        return await self._backend.end_awaited(self.queue, longest)
 
     async def _bound_leases(self, outlook: Outlook) -> None:
         """Have no lease end later than one that is given now, if it was given in the future.

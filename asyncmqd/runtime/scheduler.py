@@ -28,6 +28,7 @@ from asyncmqd.domain.schedule import (
     job_of,
     next_instant,
 )
+from asyncmqd.domain.settle import ORPHAN_RETENTION
 from asyncmqd.domain.tally import Fired, Passed, Reason
 from asyncmqd.domain.tasks import TaskOptions
 
@@ -58,7 +59,11 @@ class Scheduler:
     """Declares the repeatables of a queue and fires them."""
 
     def __init__(
-        self, queue: str, context: ProcessContext, repeatables: Sequence[Repeatable]
+        self,
+        queue: str,
+        context: ProcessContext,
+        repeatables: Sequence[Repeatable],
+        keep: float = ORPHAN_RETENTION,
     ) -> None:
         self.queue = queue
         self._backend = context.backend
@@ -67,6 +72,7 @@ class Scheduler:
         self._wakeups = context.wakeups
         self._timetable = context.timetable
         self._id = context.presence.id
+        self._kept = keep  # seconds for which jobs are kept that were replaced
         self.busy_since: float | None = None  # loop time at which the present pass began
         self.fresh = True  # declared again: differing specs in the store are replaced
         self.declared_at = -math.inf  # loop time
@@ -78,14 +84,15 @@ class Scheduler:
         self._entries: dict[str, _Entry] = {}
         self.unreadable: dict[str, str] = {}  # schedules that mean nothing here, and why
         self._overruled: dict[str, bytes] = {}  # what counts in the place of ours, by name
-        self.declare(repeatables)
+        self.declare(repeatables, keep)
 
-    def declare(self, repeatables: Sequence[Repeatable]) -> None:
+    def declare(self, repeatables: Sequence[Repeatable], keep: float) -> None:
         """Have these schedules from now on; one that is left out goes on if others have it.
 
         The store is told the task's own priority and ttl where a schedule has none: who enqueues
         its jobs there, as `schedule run` does, need not know the task.
         """
+        self._kept = keep
         specs = {each.key: _encoder.encode(self._with_own(each)) for each in repeatables}
         if specs != self.specs:
             self.withdrawn = (self.withdrawn | self.specs.keys()) - specs.keys()
@@ -252,13 +259,13 @@ class Scheduler:
         passed: Passed | None,
         now: float,
     ) -> Fired:
-        overlap = entry.repeatable.overlap
+        how = entry.repeatable.overlap, self._kept
         failpoint("firing")
-        fired = await self._backend.fire(self.queue, name, instant, job, passed, overlap)
+        fired = await self._backend.fire(self.queue, name, instant, job, passed, *how)
         if not fired and job is not None and await self._is_due(name, instant):
             # The store's clock was set back, and its hour comes again: the id has been used.
             job = self._job(entry.repeatable, instant, f".{clock.nonce()}")
-            fired = await self._backend.fire(self.queue, name, instant, job, passed, overlap)
+            fired = await self._backend.fire(self.queue, name, instant, job, passed, *how)
         failpoint("fired")
         entry.record = msgspec.structs.replace(entry.record, last=instant)
         if fired:
@@ -272,8 +279,11 @@ class Scheduler:
                 job_id=None if job is None else job.id,
                 late_ms=round((now - instant) * 1000, 1),
                 **({"skipped": counts} if counts else {}),
+                **({"replaced": True} if fired is Fired.REPLACED else {}),
             )
             self._wakeups.wake(self.queue)
+        if fired is Fired.REPLACED:
+            await self._backend.recall()  # the last job may be running
         return fired
 
     async def _is_due(self, name: str, instant: float) -> bool:

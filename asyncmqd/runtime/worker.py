@@ -57,7 +57,9 @@ class Worker:
         self._scanners = scanners
         self._execution = (TRACES.execution or Execution)(options, context)
         self._scanner = Scanner(queue, context, options)
-        self._scheduler = Scheduler(queue, context, options.repeatables)
+        self._scheduler = Scheduler(
+            queue, context, options.repeatables, options.retention.keep_failed
+        )
         self._claims = ClaimLoop(
             queue,
             context,
@@ -172,7 +174,7 @@ class Worker:
         if isinstance(slots := self._claims.capacity.slots, OwnSlots):
             slots.resize(options.concurrency)
         self._claims.brake.slots = options.concurrency
-        self._scheduler.declare(options.repeatables)
+        self._scheduler.declare(options.repeatables, options.retention.keep_failed)
         self._scanner.wake()
         self._claims.ring()
 

@@ -184,6 +184,25 @@ def test_list_tells_what_became_of_the_last_job_and_why_an_instant_did_not_fire(
     assert "every 30 s: last skipped, it was missed for longer" in asyncmq("schedule", "list").out
 
 
+def test_list_tells_of_a_job_that_waits_for_the_one_that_it_replaced(
+    asyncmq: Operator, in_store: InStore
+) -> None:
+    async def replace(store: BaseBackend) -> None:
+        tick = msgspec.json.encode(Repeatable(task="tick", every=30.0, overlap="replace"))
+        start = await store.declare("mail", {"tick": tick}, fresh=True)
+        await store.fire("mail", "tick", start + 1, new("old"), None, "replace")
+        await store.claim("mail", 1, 60.0, "web1/a#1")
+        await store.fire("mail", "tick", start + 2, new("new"), None, "replace")
+
+    in_store(replace)
+    [tick] = asyncmq("schedule", "list", "--json").json
+    assert (tick["job"], tick["outcome"], tick["waits_for"]) == ("new", "blocked", "old")
+    assert tick["replaced"] == 1
+    assert "every 30 s: waits for the end of old" in asyncmq("schedule", "list").out
+    assert asyncmq("job", "show", "new", "--json").json["waits_for"] == ["old"]
+    assert "Replaced: a later instant" in asyncmq("job", "show", "old").out
+
+
 def declare(in_store: InStore, queue: str, **fields: Any) -> None:
     schedule = Repeatable(task="shop.report", name="nightly", **fields)
     spec = {"nightly": msgspec.json.encode(schedule)}

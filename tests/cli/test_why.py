@@ -104,6 +104,15 @@ async def waits_for_another(store: BaseBackend) -> None:
     await store.pause("mail", True, by="ann", reason="provider is down")
 
 
+async def has_replaced_another(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    await store.declare("mail", {"nightly": b"{}"}, True)
+    instant = await store.now() + 60.0
+    await store.fire("mail", "nightly", instant, new("first"), None, "replace")
+    await claim(store)
+    await store.fire("mail", "nightly", instant + 1, new("j"), None, "replace")
+
+
 async def paused_by_somebody(store: BaseBackend) -> None:
     await store.pause("mail", True, by="ann", reason="provider is down")
 
@@ -281,6 +290,13 @@ SCENES = [
         "paused",
         "It waits until job first has ended.",
         "asyncmq job why first --queue mail",
+    ),
+    Scene(
+        has_replaced_another,
+        "replacing",
+        "no_daemon",
+        "It waits until the code of job first has ended, which was cancelled: a later instant",
+        "asyncmq job show first --queue mail",
     ),
     Scene(pause_as_older_release, "paused", "paused", "Queue mail is paused.", "asyncmq queue re"),
     Scene(put_off, "not_due", "not_due", "It is not due until", "asyncmq job retry j"),

@@ -40,6 +40,8 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
     assert data.edges._parents.keys() == blocked
     edges = {(parent, child) for child, known in data.edges._parents.items() for parent in known}
     assert edges == {(parent, id) for parent, ids in data.edges._children.items() for id in ids}
+    ghosts = {parent for parent, _ in edges if " " in parent}
+    assert ghosts <= data.edges.awaited.keys(), "a job that waits for ever"
     lanes = Counter((row.priority, row.key) for row in data.rows.values() if row.place == KEYED)
     levels = data.lanes._levels.items()
     assert lanes == {(p, key): len(each) for p, level in levels for key, each in level.jobs.items()}
@@ -70,6 +72,9 @@ def _audit_sqlite(view: Snapshot, queue: str) -> None:
     found = "SELECT id FROM jobs WHERE queue = ? AND place = ? ORDER BY id"
     children = view.execute(stray, (queue,)).fetchall()
     assert children == view.execute(found, (queue, State.BLOCKED)).fetchall()
+    ghosts = "SELECT parent FROM edges WHERE queue = :queue AND instr(parent, ' ') > 0"
+    lost = f"{ghosts} EXCEPT SELECT ghost FROM awaited WHERE queue = :queue"
+    assert not view.execute(lost, {"queue": queue}).fetchall(), "a job that waits for ever"
     apart = view.execute("SELECT job, length(payload) FROM large_payloads").fetchall()
     large = view.execute("SELECT number, large FROM jobs WHERE large").fetchall()
     assert sorted(apart) == sorted(large), "a large payload without its job, or a job without its"
@@ -130,6 +135,9 @@ async def _audit_edges(store: RedisBackend, base: str, keys: list[bytes]) -> Non
         [found] = await run(("ZRANGE", key, 0, -1))
         back |= {(key.removeprefix(children), child) for child in found}
     assert edges == back
+    [awaited] = await run(("ZRANGE", f"{base}awaited", 0, -1))
+    ghosts = {parent for parent, _ in edges if b" " in parent}
+    assert ghosts <= set(awaited), "a job that waits for ever"
 
 
 async def _audit_lanes_of_redis(store: RedisBackend, base: str) -> None:

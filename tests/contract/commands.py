@@ -21,6 +21,7 @@ from tests.contract.model import (
     Declare,
     DeclareLimits,
     EditSchedule,
+    EndAwaited,
     Extend,
     Fire,
     LookForClaims,
@@ -202,12 +203,13 @@ _FIRES = st.builds(
     _NAMES,
     st.integers(0, 9),
     st.none() | _OF_SCHEDULES,
-    st.sampled_from(["allow", "skip", "queue", "queue", "queue"]),
+    st.sampled_from(["allow", "skip", "queue", "queue", "queue", "replace", "replace", "replace"]),
 )
 _PLAIN = {
     "add": ADDS,
     "upkeep": st.one_of(
         st.builds(MoveDue, _pages),
+        st.builds(EndAwaited, st.sampled_from([2 * FAR, 4 * FAR])),
         st.builds(LookForClaims, st.sampled_from(["", "host/", *WORKERS])),
         st.builds(Unpark, st.lists(_tasks, min_size=1, max_size=2, unique=True).map(tuple)),
         _PRUNES,

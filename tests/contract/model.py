@@ -94,6 +94,15 @@ class MoveDue(msgspec.Struct, frozen=True):
         return await side.backend.move_due(side.queue, self.page)
 
 
+class EndAwaited(msgspec.Struct, frozen=True):
+    """Bring back what waited for ghosts whose leases have ended."""
+
+    longest: float
+
+    async def play(self, side: Side) -> Any:
+        return await side.backend.end_awaited(side.queue, self.longest)
+
+
 class LookForClaims(msgspec.Struct, frozen=True):
     """Lapsed claims, and those of a worker."""
 
@@ -222,6 +231,7 @@ Command = (
     | Turn
     | Extend
     | MoveDue
+    | EndAwaited
     | LookForClaims
     | Unpark
     | Prune
@@ -290,12 +300,14 @@ async def snapshot(side: Side) -> dict[str, Any]:
         "ghosts": outlook.ghosts,
         "next_due": _rough(outlook.next_due, now),
         "next_lapse": _rough(outlook.next_lapse, now),
+        "next_ghost": _rough(outlook.next_ghost, now),
         "schedules": [
             (
                 each.name,
                 (each.spec, each.by, each.former, each.former_by),
                 each.paused,
                 _instant(each.last, side),
+                (each.tally.job, each.tally.before, each.tally.replaced),
             )
             for each in await backend.schedules(queue)
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from asyncmqd.runtime import scheduler, timetable
 from asyncmqd.runtime.liveness import own_life
 from asyncmqd.runtime.runners import as_repeatables
 from asyncmqd.runtime.worker import Worker
+from tests.eventually import LIMIT, eventually
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import EPOCH, store_clock, virtual
 
@@ -310,6 +312,66 @@ async def test_the_next_job_begins_when_the_last_one_ends_and_one_is_held_back(
         [record] = await bench.backend.schedules("q")
     assert begun == [60, 160, 260]  # of the instants 60, 120 and 180
     assert record.tally.counts == {"overlap": 1}  # 240
+
+
+@virtual
+async def test_the_newest_instant_wins_and_waits_for_the_end_of_the_last_one(
+    bench: Bench,
+) -> None:
+    said: list[tuple[str, int]] = []
+    clear_up = iter((5, 40, 5, 5, 5))  # seconds; the second is longer than two leases
+
+    async def report() -> None:
+        loop = asyncio.get_running_loop()
+        said.append(("begins", round(loop.time())))
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(next(clear_up))
+            said.append(("ends", round(loop.time())))
+
+    bench.task(report)
+    schedule = (Repeatable(task="report", every=30.0, overlap="replace"),)
+    async with bench.worker(repeatables=schedule):
+        await asyncio.sleep(140)
+        [record] = await bench.backend.schedules("q")
+        told = [*said]
+    # The job of 90 had not begun when that of 120 came in its place.
+    assert told == [("begins", 30), ("ends", 65), ("begins", 65), ("ends", 130), ("begins", 130)]
+    assert record.tally.replaced == 3
+
+
+async def test_a_plain_function_that_goes_on_is_waited_for_longer_than_its_lease(
+    bench: Bench,
+) -> None:
+    lease, go_on = 0.3, threading.Event()
+    running: list[int] = []
+
+    def report() -> None:
+        running.append(running[-1] + 1 if running else 1)
+        go_on.wait(LIMIT)
+        running.append(running[-1] - 1)
+
+    async def has_replaced(number: int) -> bool:
+        found = await backend.schedules("q")
+        return bool(found) and found[0].tally.replaced >= number
+
+    async def has_begun(number: int) -> bool:
+        return running.count(1) >= number
+
+    bench.task(report)
+    backend = bench.backend = InMemoryBackend()
+    schedule = (Repeatable(task="report", every=0.1, overlap="replace"),)
+    try:
+        async with bench.worker(bench.context(lease=lease), repeatables=schedule):
+            await eventually(lambda: has_replaced(10))  # a second
+            assert running == [1]
+            assert (await backend.counts(["q"]))["q"].blocked == 1
+            go_on.set()
+            await eventually(lambda: has_begun(2))
+    finally:
+        go_on.set()
+    assert set(running) == {0, 1}, "none ran beside another"
 
 
 @virtual

@@ -19,6 +19,7 @@ from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.shared_limits import KeyLimits
 from asyncmqd.domain.states import State, state_of
@@ -63,7 +64,7 @@ class Life:
     payload: bytes = b""
     created: float = 0.0  # by the store's clock
     lane: Lane = ("", 0, "")  # in which it waits, if it does
-    after: str = ""  # blocked: the job that has to end first
+    after: str = ""  # blocked: the job that has to end first, or the ghost
 
     @property
     def state(self) -> State:
@@ -84,6 +85,8 @@ class History:
     scheduled: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     # Claims that were taken away while their code ran, by id and token: the ends of their leases.
     ghosts: dict[tuple[str, int], float] = field(default_factory=dict)
+    # Of those the ones that jobs have to wait for, by name.
+    awaited: dict[str, float] = field(default_factory=dict)
     # By queue and unique name: the job that took it last, and until when it is taken in any case.
     names: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
     # When each claim was made that was not handed back unstarted, by id and token.
@@ -120,6 +123,8 @@ class Judge:
     convicts: set[str] = field(default_factory=set)  # failed because of crashes
     starts: list[tuple[str, str, float]] = field(default_factory=list)  # process, queue, loop time
     declared: dict[tuple[str, str], float] = field(default_factory=dict)
+    alone: bool = False  # all jobs are of one schedule, and none may run beside another
+    replaced: set[str] = field(default_factory=set)  # cancelled, since a later instant has come
     edges: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     fires: dict[tuple[str, str], list[tuple[float, float]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -338,6 +343,7 @@ class Judge:
         check(answer == self._right_answer(life, change), "answered", answer, change, life)
         if answer != "applied":
             self.history.ghosts.pop((change.id, change.token), None)
+            self._end_awaited(change.queue, ghost_name(change.id, change.token))
         elif life is not None and life.place == ACTIVE and change.edge == "cancel":
             self.history.ghosts[change.id, change.token] = life.due
         if life is None or answer != "applied":
@@ -434,6 +440,9 @@ class Judge:
             life = self.history.lives.get((each.queue, each.id))
             right = life is not None and life.place == ACTIVE and life.token == each.token
             check(is_kept is right, "extended:", is_kept, each, life)
+            ghost = ghost_name(each.id, each.token)
+            if not is_kept and ghost in self.history.awaited:
+                self.history.awaited[ghost] = self.clock + lease
             if is_kept and life is not None:
                 self._give(life, lease)
 
@@ -454,6 +463,22 @@ class Judge:
         check(certain <= moved <= possible, "promoted", moved, "of", certain, "to", possible)
         for life in sorted(delayed, key=lambda life: life.due)[:moved]:
             self._place(life, WAITING)
+
+    def _saw_end_awaited(self, _: Any, queue: str, longest: float, ended: int) -> None:
+        awaited = self.history.awaited
+        for ghost, end in awaited.items():
+            awaited[ghost] = min(end, self.clock + longest)
+        lapsed = [ghost for ghost, end in awaited.items() if end <= self.clock]
+        check(ended == len(lapsed), "brought back for", ended, "ghosts instead of", lapsed)
+        for ghost in lapsed:
+            self._end_awaited(queue, ghost)
+            self.edges["lapsed ghost"] += 1
+
+    def _end_awaited(self, queue: str, ghost: str) -> None:
+        """The code of a job that was replaced has ended, as far as its store knows."""
+        if self.history.awaited.pop(ghost, None) is not None:
+            self._unblock(queue, ghost)
+            self.edges["end of a ghost"] += 1
 
     def _saw_expired(self, _: Any, queue: str, page: Lapsed) -> None:
         for claim in page.claims:
@@ -499,6 +524,7 @@ class Judge:
         job: NewJob | None,
         passed: Passed | None,
         overlap: Overlap,
+        _keep: float,
         fired: Fired,
     ) -> None:
         if not fired:
@@ -530,6 +556,9 @@ class Judge:
         """Whether the instant enqueued what it should."""
         lives = self.history.lives
         last = self.history.scheduled.get((queue, name), ("", ""))
+        if overlap == "replace":
+            self._check_replacing(queue, name, job, fired)
+            return
         live = [id for id in last if (queue, id) in self.history.live]
         held = bool(live) and lives[queue, live[0]].place == BLOCKED
         skips = overlap != "allow" and bool(live) and (overlap == "skip" or held)
@@ -541,6 +570,46 @@ class Judge:
         self._file(queue, job, after)
         self.history.scheduled[queue, name] = job.id, after
         self.edges["hold"] += bool(after)
+
+    def _check_replacing(self, queue: str, name: str, job: NewJob | None, fired: Fired) -> None:
+        """The newest instant wins, and waits until the code of the one before has ended."""
+        history = self.history
+        last, after = history.scheduled.get((queue, name), ("", ""))
+        is_live = (queue, last) in history.live
+        right = Fired.SKIPPED if job is None else Fired.REPLACED if is_live else Fired.YES
+        check(fired is right, "fired", fired, "and not", right, "in the place of", last)
+        if job is None:
+            return
+        after = after if after in history.awaited else ""
+        if is_live:
+            life = history.lives[queue, last]
+            if life.place == ACTIVE:
+                check(not after, "ran though the code of another did:", last, after)
+                after = ghost_name(last, life.token)
+                history.awaited[after] = history.ghosts[last, life.token] = life.due
+            life.token += 1
+            self._place(life, State.CANCELLED)
+            history.live.discard((queue, last))
+            self.replaced.add(last)
+        self._file(queue, job, after)
+        history.scheduled[queue, name] = job.id, after
+        self.edges["replace of a job"] += is_live
+        self.edges["hold"] += bool(after)
+
+    def check_alone(self, owner: Any, id: str) -> str:
+        """What is wrong if the job of a schedule begins now; empty if nothing is.
+
+        No other one runs, but where its holder could not renew its lease.
+        """
+        if not self.alone or self.slow or self.relaxed:
+            return ""
+        lives = {key[1]: life for key, life in self.history.lives.items()}
+        for process in self.processes.values():
+            for other in (each for each in +process.executing if process.living and each != id):
+                failures = [at for at in process.store.failures if at >= lives[other].claimed]
+                if not failures:
+                    return f"{id} begins at {owner.name} beside {other} at {process.name}"
+        return ""
 
     def _check_passed(
         self, last: float, instant: float, fires: bool, passed: Passed | None

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asyncmqd.domain.keywords import OnConflict, UniqueWhile
+from asyncmqd.domain.keywords import OnConflict, Overlap, UniqueWhile
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.shared_limits import KeyLimits
 
@@ -83,6 +83,7 @@ class Plan:
     slots: int | None = None  # jobs of all queues that run in one process
     shared_rate: Rate | None = None  # of their starts, with seconds for its interval
     held: float = 0.0  # seconds that jobs of the repeatable take, one at a time
+    overlap: Overlap = "queue"  # how it keeps them apart
     key_limits: KeyLimits | None = None  # of each key
 
 
@@ -313,6 +314,25 @@ def draw_held_plan(seed: int) -> Plan:
         held=rng.choice((0.3, 0.45)),
         faults=frozenset({"kill", *rng.sample(others, 2)}),
         length=length,
+        orders=(),
+    )
+
+
+def draw_replaced_plan(seed: int) -> Plan:
+    """A schedule whose jobs are replaced by later ones, and do not all stop when they are told."""
+    rng = random.Random(f"replaced {seed}")
+    others = ("loss", "pause", "cut", "stop", "outage", "deaf")
+    return Plan(
+        seed=seed,
+        hosts=3,
+        queues=("a",),
+        concurrency=3,
+        rate=None,
+        every=0.5,
+        held=1.4,
+        overlap="replace",
+        faults=frozenset({"kill", *rng.sample(others, rng.choice((0, 1, 2)))}),
+        length=rng.uniform(6, 10),
         orders=(),
     )
 

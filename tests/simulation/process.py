@@ -172,6 +172,7 @@ class Process:
         assert self.context is not None
         found: dict[str, Any] = {
             "leases": self.context.leases._runs,
+            "lost": self.context.leases._lost,
             "candidate": self.context.isolation.candidate,
             "inside": self.context.isolation._inside,
             "explaining": self.context.leases._explaining,

@@ -19,6 +19,7 @@ from tests.simulation.plan import (
     draw_plan,
     draw_plan_of_key_limits,
     draw_poisoned_plan,
+    draw_replaced_plan,
     draw_unique_plan,
 )
 from tests.simulation.simulation import Report, Simulation
@@ -30,6 +31,7 @@ JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
+REPLACED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
 CAPPED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
@@ -85,6 +87,11 @@ def play_followed(seed: int) -> Report:
 def play_held(seed: int) -> Report:
     """One world whose schedule holds jobs back. Raises AssertionError like the others."""
     return _play(draw_held_plan(seed), "one_held_seed")
+
+
+def play_replaced(seed: int) -> Report:
+    """One world whose schedule replaces its jobs. Raises AssertionError like the others."""
+    return _play(draw_replaced_plan(seed), "one_replaced_seed")
 
 
 def play_key_limits(seed: int) -> Report:

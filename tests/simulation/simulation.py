@@ -84,6 +84,7 @@ class Simulation:
         self.judge.rate = plan.shared_rate
         self.judge.key_limits = plan.key_limits
         self.judge.period = plan.every or 0.0
+        self.judge.alone = plan.overlap == "replace"
         if plan.every is not None and "jump" in plan.faults:
             self.judge.every = plan.every
         self.server = Server(self.world, self.judge)
@@ -178,7 +179,8 @@ class Simulation:
         plan = self.plan
         tick = Repeatable(task="tick", every=plan.every) if plan.every else None
         if tick and plan.held:
-            slow = {"task": "sleepy", "args": [plan.held], "overlap": "queue"}
+            task = "lingering" if plan.overlap == "replace" else "sleepy"
+            slow = {"task": task, "args": [plan.held], "overlap": plan.overlap}
             tick = msgspec.structs.replace(tick, name="tick", **slow)
         rate, of_key = plan.shared_rate, plan.key_limits
         return {
@@ -262,7 +264,8 @@ class Simulation:
         return self._is_done() and not any(process.residue for process in self.processes)
 
     def _check_idle(self) -> None:
-        idle = self.world.run(self._is_idle, IDLE)
+        # Where later jobs replace others, and these go on for a while, few moments are idle.
+        idle = self.world.run(self._is_idle, 10 * IDLE if self.judge.alone else IDLE)
         check(idle, "still held:", [process.residue for process in self.processes])
 
     def _check_crashes(self) -> None:

@@ -39,6 +39,7 @@ class Tasks:
         self._add(self.parent, {"completed"}, retries=20)
         self._add(self.poison, {"failed"})
         self._add(self.tick, {"completed"})
+        self._add(self.lingering, {"completed"})
 
     def _add(self, task: Callable[..., Awaitable[Any]], fates: set[str], **options: Any) -> None:
         name = task.__name__
@@ -48,6 +49,8 @@ class Tasks:
             job, loop = current_job(), SimLoop.running()
             self.judge.runs[job.id] += 1
             self.judge.starts.append((loop.owner.name, job.queue, loop.time()))
+            if wrong := self.judge.check_alone(loop.owner, job.id):
+                loop.errors.append(wrong)
             loop.owner.begin(job.id)
             try:
                 return await task(*args)
@@ -69,6 +72,16 @@ class Tasks:
 
     async def sleepy(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def lingering(self, most: float) -> None:
+        """Takes a while, and some of its runs as long when they are told to stop."""
+        rng = SimLoop.running().owner.world.rng
+        seconds, deaf = rng.choice((0.1, 0.3, most)), rng.choice((0.0, 0.0, most, 4 * most))
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            await asyncio.sleep(deaf)
+            raise
 
     async def slow(self) -> None:
         """Takes longer than a lease."""

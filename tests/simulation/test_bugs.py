@@ -35,6 +35,8 @@ from asyncmqd.runtime.claiming.decide import RECONCILE
 from asyncmqd.runtime.claiming.isolation import Isolation
 from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
+from asyncmqd.runtime.claiming.runs import Runs
+from asyncmqd.runtime.leases import Leases
 from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
@@ -47,6 +49,7 @@ from tests.simulation.seeds import (
     play_jumping,
     play_key_limits,
     play_keyed,
+    play_replaced,
     play_unique,
 )
 from tests.simulation.simulation import Report
@@ -316,6 +319,41 @@ def two_held_back(patch: Patch) -> None:
     patch.setattr(registry, "at_overlap", hold)
 
 
+def replaced_beside_its_code(patch: Patch) -> None:
+    """The end of a job that is replaced is taken for the end of its code."""
+    supersede = Jobs.supersede
+
+    def forget(self: Any, id: str, by: str, keep: float) -> str:
+        supersede(self, id, by, keep)
+        return ""
+
+    patch.setattr(Jobs, "supersede", forget)
+
+
+def code_that_goes_on_forgotten(patch: Patch) -> None:
+    """Nobody says that code goes on which was told to stop."""
+    patch.setattr(Leases, "_all", lambda self: [*self._runs.values()])
+
+
+def end_of_code_told_too_early(patch: Patch) -> None:
+    """A run that overstays its stop has ended, as far as is told."""
+    end = Runs._end
+
+    def tell(self: Any, run: Any, outcome: Any, goes_on: bool = False) -> None:
+        end(self, run, outcome)
+
+    patch.setattr(Runs, "_end", tell)
+
+
+def ghosts_of_the_dead_awaited(patch: Patch) -> None:
+    """A job waits for code whose process is dead, however long ago its lease ended."""
+
+    async def end_none(*_: Any) -> int:
+        return 0
+
+    patch.setattr(Scanner, "_end_awaited", end_none)
+
+
 def blocked_for_ever(patch: Patch) -> None:
     """The end of a job frees none."""
     patch.setattr(Edges, "pay", lambda *_: [])
@@ -390,6 +428,10 @@ BUGS = {
     job_of_a_schedule_not_held: 0,
     two_held_back: 0,
     blocked_for_ever: 0,
+    replaced_beside_its_code: 0,
+    code_that_goes_on_forgotten: 6,
+    end_of_code_told_too_early: 1,
+    ghosts_of_the_dead_awaited: 6,
     longest_lane_first: 0,
     starts_of_keys_not_charged: 0,
     credit_of_who_was_away: 0,
@@ -420,6 +462,10 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     job_of_a_schedule_not_held: play_held,
     two_held_back: play_held,
     blocked_for_ever: play_held,
+    replaced_beside_its_code: play_replaced,
+    code_that_goes_on_forgotten: play_replaced,
+    end_of_code_told_too_early: play_replaced,
+    ghosts_of_the_dead_awaited: play_replaced,
     longest_lane_first: play_keyed,
     starts_of_keys_not_charged: play_keyed,
     credit_of_who_was_away: play_keyed,

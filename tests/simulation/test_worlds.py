@@ -20,6 +20,7 @@ from tests.simulation.seeds import (
     KEYED,
     LIMITED,
     POISONED,
+    REPLACED,
     SHARES,
     UNIQUE,
     play,
@@ -32,6 +33,7 @@ from tests.simulation.seeds import (
     play_keyed,
     play_limited,
     play_poisoned,
+    play_replaced,
     play_unique,
     regressions,
     summary,
@@ -136,6 +138,24 @@ def test_many_followed_seeds(seen: Callable[[str], None]) -> None:
     followed = sum(report.edges.get("unblock", 0) for report in reports)
     assert followed, "no job followed another in any of these worlds"
     seen(f"simulation of successors: {summary(reports)}, {followed} followed another")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_replaced_seeds(seen: Callable[[str], None]) -> None:
+    """The newest job of a schedule runs, and not before the code of the last one has ended."""
+    reports = [play_replaced(seed) for seed in range(REPLACED)]
+    edges = {name: sum(each.edges.get(name, 0) for each in reports) for name in _OF_REPLACED}
+    assert all(edges.values()), edges
+    told = ", ".join(f"{number} {name}" for name, number in edges.items())
+    seen(f"simulation of jobs replaced: {summary(reports)}, {told}, 0 ran beside another")
+
+
+_OF_REPLACED = ("replace of a job", "hold", "end of a ghost", "lapsed ghost")
+
+
+def test_one_replaced_seed() -> None:
+    """The world of jobs replaced of SEED in the environment, or the first."""
+    play_replaced(int(os.environ.get("SEED", "0")))
 
 
 def test_one_followed_seed() -> None:

@@ -6,11 +6,12 @@ import pytest
 
 from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.domain.keywords import Overlap
-from asyncmqd.domain.overlap import Step, at_overlap
+from asyncmqd.domain.overlap import Step, at_overlap, ghost_name, job_of_ghost
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tally import Tally
 
 LAST, BEFORE = "last", "before"
+GHOST = ghost_name("gone", 3)
 START, SKIP = Step("start"), Step("skip")
 
 
@@ -29,6 +30,13 @@ START, SKIP = Step("start"), Step("skip")
         ("queue", State.CANCELLED, State.ACTIVE, Step("hold", BEFORE)),
         ("queue", None, State.DELAYED, Step("hold", BEFORE)),
         ("queue", None, State.CANCELLED, START),
+        ("replace", None, None, START),
+        ("replace", State.COMPLETED, State.CANCELLED, START),
+        ("replace", State.ACTIVE, None, Step("start", "", (LAST,))),
+        ("replace", State.WAITING, State.COMPLETED, Step("start", "", (LAST,))),
+        ("replace", State.BLOCKED, State.ACTIVE, Step("start", "", (LAST, BEFORE))),
+        ("replace", State.ACTIVE, State.ACTIVE, Step("start", "", (LAST,))),  # it was run again
+        ("replace", State.FAILED, State.DELAYED, Step("start", "", (BEFORE,))),
     ],
 )
 def test_an_instant_goes_by_the_jobs_that_are_live(
@@ -36,6 +44,30 @@ def test_an_instant_goes_by_the_jobs_that_are_live(
 ) -> None:
     states = {LAST: last, BEFORE: before}
     assert at_overlap(overlap, Tally(job=LAST, before=BEFORE), states.get) == right
+
+
+@pytest.mark.parametrize(
+    ("overlap", "last", "ghost", "right"),
+    [
+        ("replace", State.BLOCKED, State.ACTIVE, Step("hold", GHOST, (LAST,))),
+        ("replace", State.BLOCKED, None, Step("start", "", (LAST,))),
+        ("replace", State.CANCELLED, State.ACTIVE, Step("hold", GHOST)),
+        ("queue", None, State.ACTIVE, Step("hold", GHOST)),
+        ("skip", None, State.ACTIVE, SKIP),
+        ("allow", None, State.ACTIVE, START),
+    ],
+)
+def test_an_instant_waits_for_code_that_goes_on(
+    overlap: Overlap, last: State | None, ghost: State | None, right: Step
+) -> None:
+    states = {LAST: last, GHOST: ghost}
+    assert at_overlap(overlap, Tally(job=LAST, before=GHOST), states.get) == right
+
+
+@pytest.mark.parametrize("id", ["a", "7", "report@1700000000000"])
+def test_a_ghost_is_told_from_a_job(id: str) -> None:
+    assert job_of_ghost(ghost_name(id, 12)) == id
+    assert job_of_ghost(id) is None
 
 
 def test_a_schedule_without_a_job_starts() -> None:

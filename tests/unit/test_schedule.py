@@ -328,7 +328,7 @@ def test_jitter_is_the_same_for_all_who_ask_and_differs_by_schedule_and_instant(
         ({"every": 60, "end": "9999-12-31T23:59:59Z"}, "end: expected a date and time"),
         (
             {"every": 60, "overlap": "wait"},
-            "overlap: expected 'allow', 'skip' or 'queue', got 'wait'",
+            "overlap: expected 'allow', 'skip', 'queue' or 'replace', got 'wait'",
         ),
         ({"every": 60, "enabled": 1}, "enabled: expected true or false, got 1"),
     ],

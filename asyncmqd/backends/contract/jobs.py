@@ -102,7 +102,8 @@ class JobStore(abc.ABC):
         """Hold these claims for `lease` seconds from now.
 
         For each: whether this token still holds it. False means that the claim is lost: the job
-        was cancelled, removed, or taken over after its lease had ended.
+        was cancelled, removed, or taken over after its lease had ended. If another job has to wait
+        until its code has ended, it waits for as long.
         """
 
     def extender(self) -> Extender | None:

@@ -10,6 +10,7 @@ import msgspec
 
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.settle import ORPHAN_RETENTION
 from asyncmqd.domain.tally import Fired, Passed, Tally
 
 
@@ -95,13 +96,18 @@ class Registry(abc.ABC):
         job: NewJob | None,
         passed: Passed | None = None,
         overlap: Overlap = "allow",
+        keep: float = ORPHAN_RETENTION,
     ) -> Fired:
         """Add the job of an instant, once for ever; None marks the instant as skipped.
 
         `passed` are instants that are skipped with it: they are counted. `overlap` says what the
         instant does while the last job that the schedule added is live: it is skipped and counted
         as overlap ("skip"), or its job is blocked until that one has ended ("queue"); it is
-        skipped all the same if the last one is blocked, too.
+        skipped all the same if the last one is blocked, too. Or the last one is cancelled
+        ("replace"), and kept for `keep` seconds; if it was active, the job is blocked until the
+        holder of that claim sends a change with its token, or the lease has ended, which may be
+        extended until then (see `end_awaited`). The answer is REPLACED then; whoever fires it has
+        the holder told, by `recall`.
 
         NO, and nothing is changed, if that instant or a later one was fired, `passed` was counted
         from another instant than the last, the schedule is paused or gone, or the queue has a job

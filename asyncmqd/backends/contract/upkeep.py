@@ -30,6 +30,7 @@ class Outlook(msgspec.Struct, frozen=True):
     arrival: float = 0.0  # of the bucket of their rate, see `Rate`
     ghosts: int = 0  # jobs that were taken from their holders, whose permits are not free yet
     closed_keys: int = 0  # of which jobs wait, or did, and none may start
+    next_ghost: float | None = None  # the first lease's end of those that jobs have to wait for
 
 
 class KeyOutlook(msgspec.Struct, frozen=True):
@@ -74,6 +75,14 @@ class Upkeep(abc.ABC):
         """Promote delayed jobs whose time has come, earliest first; how many were moved.
 
         They queue behind the waiting jobs of their priority. One waiting worker is woken.
+        """
+
+    @abc.abstractmethod
+    async def end_awaited(self, queue: str, longest: float) -> int:
+        """Bring back the jobs that waited for ghosts whose leases have ended; how many there were.
+
+        No other of these leases ends later than `longest` seconds from now, from now on. One
+        waiting worker is woken.
         """
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""Which blocked jobs wait for which others."""
+"""Which blocked jobs wait for which others, and for which ghosts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class Edges:
     def __init__(self) -> None:
         self._parents: dict[str, set[str]] = {}  # of each blocked job
         self._children: dict[str, dict[str, None]] = {}  # in the order in which they came
+        self.awaited: dict[str, float] = {}  # ghosts, to the ends of their leases
 
     def __len__(self) -> int:
         return len(self._parents)

@@ -9,14 +9,15 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.memory.history import Noting
-from asyncmqd.backends.memory.rows import Jobs
+from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.domain import clock
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
-from asyncmqd.domain.overlap import at_overlap
+from asyncmqd.domain.overlap import Step, at_overlap
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.settle import ORPHAN_RETENTION
 from asyncmqd.domain.store_clock import believed
 from asyncmqd.domain.tally import Fired, Passed
 
@@ -88,6 +89,7 @@ class InMemoryRegistry(BaseBackend):
         job: NewJob | None,
         passed: Passed | None = None,
         overlap: Overlap = "allow",
+        keep: float = ORPHAN_RETENTION,
     ) -> Fired:
         with self._store.lock:
             data = self._store.queues[queue]
@@ -99,18 +101,31 @@ class InMemoryRegistry(BaseBackend):
             if job is not None and job.id in data.rows:
                 return Fired.NO
             counts = {} if passed is None else passed.counts
-            step = at_overlap(overlap, known.tally, data.state)
-            if step.what == "skip" and job is not None:
+            step = Step("skip")
+            if job is not None:
+                step = at_overlap(overlap, known.tally, data.state_of_parent)
+            if job is None:
+                tally = known.tally.after(instant, None, counts)
+            elif step.what == "skip":
                 job, tally = None, known.tally.overlapped(instant, counts)
             else:
-                tally = known.tally.after(
-                    instant, None if job is None else job.id, counts, step.after
-                )
+                after = self._enqueue(data, job, step, keep)
+                tally = known.tally.after(instant, job.id, counts, after, len(step.cancels))
             data.schedules[name] = msgspec.structs.replace(known, last=instant, tally=tally)
-            if job is not None:
-                Jobs(data, self._now()).add(job, [*filter(None, [step.after])])
         self._store.wake(queue)
-        return Fired.SKIPPED if job is None else Fired.YES
+        self._store.tell(queue, step.cancels)
+        if job is None:
+            return Fired.SKIPPED
+        return Fired.REPLACED if step.cancels else Fired.YES
+
+    def _enqueue(self, data: Queue, job: NewJob, step: Step, keep: float) -> str:
+        """Add the job of an instant; what it has to wait for."""
+        jobs, after = Jobs(data, self._now()), step.after
+        for id in step.cancels:
+            after = jobs.supersede(id, job.id, keep) or after
+        jobs.add(job, [after] if after else [])
+        data.forget_idle_lanes()
+        return after
 
     async def edit_schedule(
         self,

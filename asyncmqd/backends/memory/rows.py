@@ -9,14 +9,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from asyncmqd.backends.applying import apply
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.backends.memory.lanes import Lanes
 from asyncmqd.backends.memory.line import Key, Line
 from asyncmqd.domain.history import DELETED, Period, Totals
 from asyncmqd.domain.job import Added, NewJob
+from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.selection import HEAD, Mark, Sought
+from asyncmqd.domain.settle import supersede
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import KEYED, State, parked_place, state_of
 from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
@@ -124,6 +127,10 @@ class Queue:
         """Of the job of that id, if there is one."""
         row = self.rows.get(id)
         return None if row is None else state_of(row.place)
+
+    def state_of_parent(self, name: str) -> State | None:
+        """The same of what a blocked job may wait for, which may be a ghost."""
+        return State.ACTIVE if name in self.edges.awaited else self.state(name)
 
     def is_live(self, id: str) -> bool:
         """Whether the queue has a job of that id which has not ended."""
@@ -329,6 +336,23 @@ class Jobs:
 
     def end_ghost(self, id: str, token: int) -> None:
         self._queue.ghosts.pop((id, token), None)
+        self.end_awaited([ghost_name(id, token)])
+
+    def end_awaited(self, ghosts: Iterable[str]) -> int:
+        """Their code has ended, as far as anybody waits for it; how many there were."""
+        awaited = self._queue.edges.awaited
+        found = [each for each in ghosts if awaited.pop(each, None) is not None]
+        self.pay(found)
+        return len(found)
+
+    def supersede(self, id: str, by: str, keep: float) -> str:
+        """Cancel a job of a schedule for a later one; the name of its ghost if it was active."""
+        row = self._queue.rows[id]
+        ghost = ghost_name(id, row.token) if row.place == State.ACTIVE else ""
+        if ghost:
+            self._queue.edges.awaited[ghost] = row.rank
+        apply(self, row, supersede("", id, row.token, by, keep))
+        return ghost
 
     def revive(self, row: Row) -> None:
         self._queue.past.passed[row.place] += 1

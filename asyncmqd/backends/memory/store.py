@@ -31,6 +31,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.key_limits import NEVER
+from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import (
     Bucket,
@@ -200,6 +201,9 @@ class InMemoryBackend(InMemoryReading):
         queue = self._store.queues[held.queue]
         row = queue.rows.get(held.id)
         if row is None or row.token != held.token or row.place != State.ACTIVE:
+            ghost = ghost_name(held.id, held.token)
+            if ghost in queue.edges.awaited:
+                queue.edges.awaited[ghost] = self._now() + lease
             return False
         Jobs(queue, self._now()).move_in_time(row, row.place, lease)
         return True
@@ -217,6 +221,18 @@ class InMemoryBackend(InMemoryReading):
         if moved:
             self._store.wake(queue)
         return moved
+
+    async def end_awaited(self, queue: str, longest: float) -> int:
+        with self._store.lock:
+            data, now = self._store.queues[queue], self._now()
+            awaited = data.edges.awaited
+            for ghost, end in awaited.items():
+                awaited[ghost] = min(end, now + longest)
+            lapsed = sorted((end, ghost) for ghost, end in awaited.items() if end <= now)
+            ended = Jobs(data, now).end_awaited(ghost for _, ghost in lapsed)
+        if ended:
+            self._store.wake(queue)
+        return ended
 
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
         with self._store.lock:
@@ -282,6 +298,7 @@ class InMemoryBackend(InMemoryReading):
             ghosts=sum(end > self._now() for end in queue.ghosts.values()),
             arrival=queue.arrival,
             closed_keys=len(queue.lanes.closed),
+            next_ghost=min(queue.edges.awaited.values(), default=None),
         )
 
     async def outlook_of_key(self, queue: str, key: str) -> KeyOutlook:

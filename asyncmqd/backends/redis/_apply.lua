@@ -26,6 +26,9 @@ local function apply_all()
       apply(change, run, place)
       ended[#ended + 1] = change.kind.kept >= -1 and change.id or nil
     end
+    if answer > 0 and edges then
+      edges.end_ghost(string.format('%d %s', change.token, change.id))
+    end
     freed = answer > 0 and ghost(change.id, change.token) or freed
     answers[number] = answer
   end
@@ -36,7 +39,7 @@ local function apply_all()
   if bytes ~= 0 then
     redis.call('INCRBY', base .. 'bytes', bytes)
   end
-  if moved and (ARGV[10] ~= 'none' or edges and next(edges.came_back)) then
+  if moved and ARGV[10] ~= 'none' or edges and next(edges.came_back) then
     wake(ARGV[10] == 'all')
   end
   tell(ended)

@@ -26,7 +26,7 @@ if edges then
   end
 
   -- A job has ended, or is deleted: what waited for it alone comes back.
-  local function pay(parent)
+  function edges.pay(parent)
     local children = redis.call('ZRANGE', base .. 'children:' .. parent, 0, -1)
     if #children == 0 then return end
     redis.call('DEL', base .. 'children:' .. parent)
@@ -46,7 +46,7 @@ if edges then
       forget_parents(id)
     end
     for _, id in ipairs(ids) do
-      pay(id)
+      edges.pay(id)
     end
   end
 end

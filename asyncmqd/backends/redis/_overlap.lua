@@ -2,7 +2,7 @@
 
 -- `from` and `to`: where the places of ended jobs stand in ARGV.
 local function is_live(id, from, to)
-  if not id or redis.call('EXISTS', base .. 'job:' .. id) == 0 then
+  if redis.call('EXISTS', base .. 'job:' .. id) == 0 then
     return false
   end
   for at = from, to do
@@ -13,14 +13,27 @@ local function is_live(id, from, to)
   return true
 end
 
--- Whether the instant is skipped, and the id of the job that its own has to wait for, if there is one:
--- see domain/overlap.py.
+-- Whether the instant is skipped; else the id of the job, or the ghost, that its own has to wait for, if
+-- there is one, and the ids of those that are cancelled first: see domain/overlap.py.
 local function at_overlap(overlap, last, before, from, to)
-  local live = is_live(last, from, to) and last or is_live(before, from, to) and before
-  if overlap == 'allow' or not live then
-    return false
-  elseif overlap == 'skip' or redis.call('ZSCORE', base .. BLOCKED, live) then
-    return true
+  local cancels = {}
+  if overlap == 'allow' then
+    return false, nil, cancels
   end
-  return false, live
+  for _, id in ipairs({last or '', before or ''}) do
+    local ghost = redis.call('ZSCORE', base .. 'awaited', id)
+    if ghost or is_live(id, from, to) then
+      local is_held = redis.call('ZSCORE', base .. BLOCKED, id)
+      if overlap == 'skip' or overlap == 'queue' and is_held then
+        return true
+      elseif overlap == 'queue' or ghost then
+        return false, id, cancels
+      end
+      cancels[#cancels + 1] = id
+      if not is_held then
+        break
+      end
+    end
+  end
+  return false, nil, cancels
 end

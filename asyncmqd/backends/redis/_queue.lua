@@ -15,8 +15,9 @@
 --               it is held until the job is claimed, and no longer
 --   names       hash: the id of the job that took a name last, by the digest
 --   reserved    sorted set of the names that are taken for a time, by its end
---   parents:<id>  set of the jobs that a blocked one waits for
---   children:<id>  sorted set of the blocked jobs that wait for this one, first come first
+--   parents:<id>  set of the jobs, or ghosts, that a blocked one waits for; children:<id>  sorted set of
+--               the blocked jobs that wait for this one, first come first
+--   awaited     sorted set of the ghosts that jobs have to wait for, by the end of their leases
 --   keys        hash: the key of each job that has one, by id
 --   laned       exists if there are any: else no script looks for lanes
 --   keyed       sorted set: the place of waiting jobs that have a key, ordered as `waiting`
@@ -25,7 +26,7 @@
 --   ready:<priority>, idle:<priority>  sorted sets: the tags of lanes with jobs; of other lanes
 --   reached     hash: virtual time, by priority
 --   held, ghost_keys, arrivals, closed, shut:<key>  of limits of keys, see _closed_keys.lua
---   bytes, seq  the size of all ended jobs; the last number drawn for a waiting job
+--   bytes, seq, layout  the size of all ended jobs; the last number drawn for a waiting job; see migration.py
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua
 --   limits      what limits of all daemons were declared, packed, see _limits.lua
@@ -34,17 +35,16 @@
 --   hearers     set of the channels of processes that wait for jobs to end
 --   paused      string: when it was paused (16 digits, microseconds), JSON of by whom and why; or 1
 --   schedules, schedule:<name>, and of the past, see note.lua: passed, totals, minutes, half_hours
---   layout      its layout, if it was migrated, see migration.py
 local base = KEYS[1]
 -- Keys that belong to no queue end otherwise, and have no neighbours in their slot.
 local lanes, edges = false, false -- or tables, to which other parts add functions
 if base:sub(-1) == ':'
-  and redis.call('EXISTS', base .. 'layout', base .. 'laned', base .. BLOCKED) > 0 then
+  and redis.call('EXISTS', base .. 'layout', base .. 'laned', base .. BLOCKED, base .. 'awaited') > 0 then
   local found, laned = unpack(redis.call('MGET', base .. 'layout', base .. 'laned'))
   if found and found ~= LAYOUT then
     return redis.error_reply('LAYOUT ' .. found)
   end
-  lanes, edges = laned and {}, redis.call('EXISTS', base .. BLOCKED) == 1 and {}
+  lanes, edges = laned and {}, redis.call('EXISTS', base .. BLOCKED, base .. 'awaited') > 0 and {}
 end
 
 -- Microseconds are whole numbers below 2^53: exact in Lua and as scores. Only never join them with

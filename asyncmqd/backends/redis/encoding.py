@@ -301,9 +301,10 @@ def judged(packed: bytes, opens_in: int | None = None) -> tuple[DeclaredLimits, 
 
 def _tally(*row: Any) -> Tally:
     """A field that no instant has written yet is left out."""
-    fired, job, before, skipped, reason, *counts = row
+    fired, job, before, replaced, skipped, reason, *counts = row
     known = {"fired": fired and float(fired), "job": job and job.decode()}
     known["before"] = before and before.decode()
+    known["replaced"] = replaced and int(replaced)
     known |= {"skipped": skipped and float(skipped), "reason": reason and reason.decode()}
     counted: dict[str, int] = {
         each: int(count) for each, count in zip(REASONS, counts, strict=True) if count

@@ -1,11 +1,12 @@
 -- Add the job of an instant of a schedule, once for ever, and wake one waiting instance.
--- needs: _lines _blocked _overlap _large _add _wake
+-- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _wake _tell _names _judge _write _edges _change _ghosts _blocked _overlap _supersede _large _add
 -- KEYS: the base of the queue
 -- ARGV: name, instant (seconds), the last instant that others were counted from (may be empty),
---       what it does while the last job of the schedule is live (allow, skip, queue), how many
---       places follow, the places of ended jobs, how many reasons follow, of each: reason and how many instants were skipped for it;
+--       what it does while the last job of the schedule is live (allow, skip, queue, replace), the place of
+--       cancelled jobs, how long one is kept that is replaced (microseconds) and its error, how many places
+--       follow, those of ended jobs, how many reasons follow, of each: its name, how many instants it skips;
 --       then nothing (the instant is skipped), or a job, see _add.lua
--- returns: 2, or 1 if the instant is skipped, or 0 if it or a later one was fired, another one was
+-- returns: 2, or 3 if the last job was cancelled, or 1 if the instant is skipped, or 0 if it or a later one was fired, another one was
 --          the last, the schedule is paused or gone, or the queue has a job of that id
 local key, instant, counted = base .. 'schedule:' .. ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HMGET', key, 'last', 'paused', 'job', 'before')
@@ -15,7 +16,7 @@ end
 if counted ~= '' and tonumber(counted) ~= tonumber(known[1]) then
   return 0
 end
-local reasons = 6 + ARGV[5]
+local reasons = 9 + ARGV[8]
 local job = reasons + 1 + 2 * ARGV[reasons]
 if ARGV[job] and redis.call('EXISTS', base .. 'job:' .. ARGV[job + 2]) == 1 then
   return 0
@@ -33,10 +34,14 @@ end
 if not ARGV[job] then
   return 1
 end
-local skipped, before = at_overlap(ARGV[4], known[3], known[4], 6, reasons - 1)
+local skipped, before, cancels = at_overlap(ARGV[4], known[3], known[4], 9, reasons - 1)
 if skipped then
   count('overlap', 1)
   return 1
+end
+if #cancels > 0 then
+  before = supersede(cancels, ARGV[5], ARGV[6], ARGV[7], before)
+  redis.call('HINCRBY', key, 'replaced', #cancels)
 end
 redis.call('HSET', key, 'fired', instant, 'job', ARGV[job + 2])
 if before then
@@ -45,5 +50,6 @@ elseif known[4] then
   redis.call('HDEL', key, 'before')
 end
 add(job, '', nil, before)
+if lanes then lanes.forget_idle() end
 wake()
-return 2
+return #cancels > 0 and 3 or 2

@@ -17,6 +17,7 @@ from asyncmqd.domain import history as past
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.settle import ORPHAN_RETENTION, supersede
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import REASONS, Fired, Passed
@@ -65,12 +66,14 @@ class RedisRegistry(RedisServer):
         job: NewJob | None,
         passed: Passed | None = None,
         overlap: Overlap = "allow",
+        keep: float = ORPHAN_RETENTION,
     ) -> Fired:
         counts: Mapping[Any, int] = {} if passed is None else passed.counts
         counted = "" if passed is None else repr(float(passed.last))
         flat = (argument for each in counts.items() for argument in each)
         ended = [] if overlap == "allow" else sorted(TERMINAL)
-        head = (name, repr(float(instant)), counted, overlap)
+        head: tuple[Argument, ...] = (name, repr(float(instant)), counted, overlap)
+        head += _cancel_args(queue, job, keep) if overlap == "replace" else ("", 0, "")
         args: tuple[Argument, ...] = (*head, len(ended), *ended)
         args += (len(counts), *flat)
         if job is not None:
@@ -129,3 +132,9 @@ _RULES: tuple[Argument, ...] = (
     *past.ENDED,
     *(past.COUNTS.index(each) + 1 for each in ("added", *past.ENDED)),
 )
+
+
+def _cancel_args(queue: str, job: NewJob | None, keep: float) -> tuple[Argument, ...]:
+    """Of fire.lua: how jobs are cancelled for another."""
+    change = supersede(queue, "", 0, "" if job is None else job.id, keep)
+    return change.target, micros(change.keep or 0.0), change.error or b""

@@ -3,10 +3,10 @@
 -- KEYS: the base of the queue
 -- ARGV: the reasons for which instants are skipped
 -- returns: of each: name, spec, declared, seen, last, paused (false or 1), by, former, former_by,
---          fired, job, before, skipped, reason, then how many were skipped for each reason of ARGV
+--          fired, job, before, replaced, skipped, reason, then how many were skipped for each reason of ARGV
 --          (false each, if that is not known)
 local fields = {'spec', 'declared', 'seen', 'last', 'paused', 'by', 'former', 'former_by',
-  'fired', 'job', 'before', 'skipped', 'reason'}
+  'fired', 'job', 'before', 'replaced', 'skipped', 'reason'}
 for _, reason in ipairs(ARGV) do
   fields[#fields + 1] = 'n:' .. reason
 end

@@ -122,6 +122,9 @@ class RedisBackend(RedisRegistry):
         moved = await self._one("move_due", queue, State.DELAYED, State.WAITING, min(page, PAGE))
         return int(moved)
 
+    async def end_awaited(self, queue: str, longest: float) -> int:
+        return int(await self._one("end_awaited", queue, micros(longest)))
+
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
         page = min(page, PAGE)
         now, rows, *_ = await self._one(
@@ -275,6 +278,7 @@ def _outlook(
     ghosts: int,
     arrival: bytes,
     closed_keys: int,
+    ghost: bytes | None,
 ) -> Outlook:
     return Outlook(
         now=seconds(now),
@@ -287,6 +291,7 @@ def _outlook(
         ghosts=ghosts,
         arrival=float(arrival),
         closed_keys=closed_keys,
+        next_ghost=None if ghost is None else seconds(ghost),
     )
 
 

@@ -12,6 +12,7 @@ _TABLES = (
     "paused",
     "limits",
     "ghosts",
+    "awaited",
     "schedules",
     "workers",
 )

@@ -1,4 +1,4 @@
-"""Which blocked jobs of a queue wait for which others, in one transaction."""
+"""Which blocked jobs of a queue wait for which others and ghosts, in one transaction."""
 
 from __future__ import annotations
 
@@ -44,3 +44,12 @@ class Edges:
         still = self._tx.execute(_SQL["still_blocked"], (self._queue, array(children)))
         blocked = {child for (child,) in still}
         return [child for child in children if child not in blocked]
+
+    def await_ghost(self, ghost: str, end: int) -> None:
+        """Until the end of this lease, jobs may have to wait for it."""
+        self._tx.execute(_SQL["await_ghost"], (self._queue, ghost, end))
+
+    def end_ghosts(self, ghosts: Iterable[str]) -> list[str]:
+        """Their code has ended; those of them for which jobs may have waited."""
+        query = _SQL["end_awaited"]
+        return [each for each in ghosts if self._tx.execute(query, (self._queue, each)).rowcount]

@@ -180,6 +180,14 @@ def _keep_a_past(connection: sqlite3.Connection) -> None:
     )
 
 
+def _let_jobs_wait_for_ghosts(connection: sqlite3.Connection) -> None:
+    """From 14 to 15: jobs may wait until the code of a cancelled one has ended."""
+    connection.execute(
+        "CREATE TABLE awaited (queue TEXT NOT NULL, ghost TEXT NOT NULL, until INTEGER NOT NULL,"
+        " PRIMARY KEY (queue, ghost)) WITHOUT ROWID"
+    )
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -194,6 +202,7 @@ STEPS: dict[int, Step] = {
     12: _let_jobs_wait_for_others,
     13: _limit_keys,
     14: _keep_a_past,
+    15: _let_jobs_wait_for_ghosts,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

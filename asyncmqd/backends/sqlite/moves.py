@@ -28,9 +28,11 @@ from asyncmqd.backends.sqlite.rows import (
     Row,
 )
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
+from asyncmqd.domain import settle
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.key_limits import KeyGate
+from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, KEYED, TERMINAL, State, parked_place
 from asyncmqd.domain.unique import is_pushed, merged
@@ -239,13 +241,17 @@ def extend(tx: Transaction, held: Sequence[Held], lease: float) -> list[bool]:
         queue: Jobs(tx, queue).load(each.id for each in held if each.queue == queue)
         for queue in {each.queue for each in held}
     }
-    answers, numbers = [], []
+    answers, numbers, ghosts = [], [], []
     for each in held:
         row = rows[each.queue].get(each.id)
         holds = row is not None and row.token == each.token and row.place == ACTIVE
         answers.append(holds)
         if row is not None and holds:
             numbers.append(row.number)
+        else:
+            ghosts.append((end, each.queue, ghost_name(each.id, each.token)))
+    if ghosts:
+        tx.executemany(_SQL["extend_awaited"], ghosts)
     if numbers:
         tx.execute(_SQL["extend"], (end, tx.next(len(numbers)), as_json(numbers)))
     return answers
@@ -261,6 +267,27 @@ def move_due(tx: Transaction, queue: str, page: int) -> int:
     for row in rows:
         jobs.move_to_tail(row)
     return _bring_back(tx, jobs, queue, rows)
+
+
+def end_awaited(tx: Transaction, queue: str, longest: float) -> int:
+    """See `BaseBackend.end_awaited`."""
+    tx.execute(_SQL["bound_awaited"], (tx.since_boot + micros(longest), queue))
+    lapsed = tx.execute(_SQL["lapsed_ghosts"], (queue, tx.since_boot)).fetchall()
+    jobs = Jobs(tx, queue)
+    ended = jobs.end_awaited(ghost for _, ghost in sorted(lapsed))
+    jobs.save_moved()
+    return ended
+
+
+def supersede(tx: Transaction, queue: str, id: str, by: str, keep: float) -> str:
+    """Cancel a job of a schedule for a later one; the name of its ghost if it was active."""
+    jobs = Jobs(tx, queue)
+    row = jobs.load([id])[id]
+    ghost = ghost_name(id, row.token) if row.place == ACTIVE else ""
+    if ghost:
+        jobs.edges.await_ghost(ghost, row.rank)
+    apply(tx, queue, [settle.supersede(queue, id, row.token, by, keep)])
+    return ghost
 
 
 def unpark(tx: Transaction, queue: str, tasks: Collection[str], page: int) -> int:

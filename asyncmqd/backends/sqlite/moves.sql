@@ -23,6 +23,9 @@ WHERE queue IN (SELECT queue FROM tallies WHERE line = :place AND jobs > 0) AND 
 -- name: end_ghosts
 DELETE FROM ghosts;
 
+-- name: end_awaited_leases
+UPDATE awaited SET until = 0;
+
 -- name: forget_workers
 DELETE FROM workers;
 
@@ -129,6 +132,26 @@ DELETE FROM edges WHERE queue = ? AND parent = ?;
 -- queue, JSON array of ids
 SELECT DISTINCT child FROM edges
 WHERE queue = ? AND child IN (SELECT value FROM json_each(?));
+
+-- name: await_ghost
+-- queue, ghost, end of the lease
+INSERT OR REPLACE INTO awaited (queue, ghost, until) VALUES (?, ?, ?);
+
+-- name: extend_awaited
+-- end of the lease, queue, ghost
+UPDATE awaited SET until = ? WHERE queue = ? AND ghost = ?;
+
+-- name: bound_awaited
+-- the latest end of a lease, queue
+UPDATE awaited SET until = min(until, ?) WHERE queue = ?;
+
+-- name: lapsed_ghosts
+-- queue, since boot
+SELECT until, ghost FROM awaited WHERE queue = ? AND until <= ?;
+
+-- name: end_awaited
+-- queue, ghost
+DELETE FROM awaited WHERE queue = ? AND ghost = ?;
 
 -- name: insert_large
 -- payload, queue, id

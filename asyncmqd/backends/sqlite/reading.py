@@ -70,7 +70,13 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
         ghosts=ghosts(view, queue)[0],
         arrival=0.0 if limits is None else arrival(view, queue),
         closed_keys=0 if limits is None else _closed_keys(view, queue),
+        next_ghost=_next_ghost(view, queue),
     )
+
+
+def _next_ghost(view: Snapshot, queue: str) -> float | None:
+    (until,) = view.execute(_SQL["next_ghost"], (queue,)).fetchone()
+    return None if until is None else seconds(view.date_of_lease(until))
 
 
 def _closed_keys(view: Snapshot, queue: str) -> int:

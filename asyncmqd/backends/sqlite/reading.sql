@@ -77,6 +77,10 @@ SELECT CAST(since AS INTEGER), CAST(pauser AS TEXT), CAST(reason AS TEXT) FROM p
 -- name: queues
 SELECT queue FROM tallies WHERE jobs > 0 UNION SELECT queue FROM schedules ORDER BY queue;
 
+-- name: next_ghost
+-- queue
+SELECT min(until) FROM awaited WHERE queue = ?;
+
 -- name: closed_keys
 -- queue
 SELECT count(*) FROM closed_keys WHERE queue = ?;

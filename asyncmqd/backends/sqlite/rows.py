@@ -18,6 +18,7 @@ from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.domain.history import DELETED
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.states import KEYED, State
 from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
 
@@ -319,12 +320,20 @@ class Jobs:
                 self._tx.lanes_of(self._queue).note_ghost(row.key, row.rank)
 
     def end_ghost(self, id: str, token: int) -> None:
+        self.end_awaited([ghost_name(id, token)])
         found = self._tx.execute(_SQL["ghost_key"], (self._queue, id, token)).fetchone()
         if found is None:
             return
         self._tx.execute(_SQL["end_ghost"], (self._queue, id, token))
         if found[0]:
             self._tx.lanes_of(self._queue).ended.add(found[0])
+
+    def end_awaited(self, ghosts: Iterable[str]) -> int:
+        """The code of these has ended: what waited for it alone comes back; how many there were."""
+        ended = self.edges.end_ghosts(ghosts)
+        for ghost in ended:
+            self._pay(ghost)
+        return len(ended)
 
     def revive(self, row: Row) -> None:
         note_passed(self._tx, self._queue, {row.place: 1})

@@ -1,4 +1,4 @@
--- The tables of a store, layout 14 (`user_version` of the file).
+-- The tables of a store, layout 15 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -118,6 +118,14 @@ CREATE TABLE ghosts (
     until INTEGER NOT NULL,        -- the end of the lease, in microseconds since the host booted
     job_key TEXT,
     PRIMARY KEY (queue, id, token)
+) WITHOUT ROWID;
+
+-- Ghosts that blocked jobs wait for, or were made to; each is a parent in `edges`.
+CREATE TABLE awaited (
+    queue TEXT NOT NULL,
+    ghost TEXT NOT NULL,           -- token and id
+    until INTEGER NOT NULL,        -- the end of the lease, in microseconds since the host booted
+    PRIMARY KEY (queue, ghost)
 ) WITHOUT ROWID;
 
 -- The lanes of waiting jobs that take turns, see domain/lanes.py: those that have jobs, and others

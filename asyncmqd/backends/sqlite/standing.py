@@ -14,7 +14,7 @@ from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
-from asyncmqd.domain.overlap import at_overlap
+from asyncmqd.domain.overlap import Step, at_overlap
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import Fired, Passed, Tally
@@ -80,6 +80,7 @@ def fire(
     job: NewJob | None,
     passed: Passed | None,
     overlap: Overlap,
+    keep: float,
 ) -> Fired:
     """See `BaseBackend.fire`."""
     if job is not None and moves.known_ids(tx, queue, [job]):
@@ -90,20 +91,36 @@ def fire(
         return Fired.NO
     counts = {} if passed is None else passed.counts
     known = _tally(found[1])
-    step = at_overlap(overlap, known, partial(_state, tx, queue))
-    if step.what == "skip" and job is not None:
+    step = Step("skip")
+    if job is not None:
+        step = at_overlap(overlap, known, partial(_state, tx, queue))
+    if job is None:
+        tally = known.after(float(instant), None, counts)
+    elif step.what == "skip":
         job, tally = None, known.overlapped(float(instant), counts)
     else:
-        tally = known.after(float(instant), None if job is None else job.id, counts, step.after)
+        after = _enqueue(tx, queue, job, step, keep)
+        tally = known.after(float(instant), job.id, counts, after, len(step.cancels))
     tx.execute(_SQL["fire"], {**one, "tally": msgspec.json.encode(tally)})
     if job is None:
         return Fired.SKIPPED
-    moves.add(tx, queue, [job], {job.id: [step.after]} if step.after else {})
-    return Fired.YES
+    return Fired.REPLACED if step.cancels else Fired.YES
 
 
-def _state(tx: Transaction, queue: str, id: str) -> State | None:
-    found = tx.execute(_SQL["place"], (queue, id)).fetchone()
+def _enqueue(tx: Transaction, queue: str, job: NewJob, step: Step, keep: float) -> str:
+    """Add the job of an instant; what it has to wait for."""
+    after = step.after
+    for id in step.cancels:
+        after = moves.supersede(tx, queue, id, job.id, keep) or after
+    moves.add(tx, queue, [job], {job.id: [after]} if after else {})
+    return after
+
+
+def _state(tx: Transaction, queue: str, name: str) -> State | None:
+    """Of a job, or of a ghost that jobs have to wait for."""
+    if tx.execute(_SQL["is_awaited"], (queue, name)).fetchone():
+        return State.ACTIVE
+    found = tx.execute(_SQL["place"], (queue, name)).fetchone()
     return None if found is None else state_of(found[0])
 
 

@@ -38,6 +38,10 @@ WHERE queue = :queue AND name = :name AND last < :instant AND NOT paused;
 -- queue, id of a job
 SELECT place FROM jobs WHERE queue = ? AND id = ?;
 
+-- name: is_awaited
+-- queue, ghost
+SELECT 1 FROM awaited WHERE queue = ? AND ghost = ?;
+
 -- name: fire
 UPDATE schedules SET last = :instant, tally = :tally WHERE queue = :queue AND name = :name;
 

@@ -47,7 +47,7 @@ from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.selection import Mark, Searched, Sought
-from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.settle import ORPHAN_RETENTION, Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tally import Fired, Passed
@@ -214,6 +214,9 @@ class SQLiteBackend(BaseBackend):
     async def move_due(self, queue: str, page: int = PAGE) -> int:
         return await self._write(partial(moves.move_due, queue=queue, page=page))
 
+    async def end_awaited(self, queue: str, longest: float) -> int:
+        return await self._write(partial(moves.end_awaited, queue=queue, longest=longest))
+
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
         return await self._read(
             partial(reading.expired, queue=queue, page=page, most=self.payload_limit)
@@ -295,9 +298,10 @@ class SQLiteBackend(BaseBackend):
         job: NewJob | None,
         passed: Passed | None = None,
         overlap: Overlap = "allow",
+        keep: float = ORPHAN_RETENTION,
     ) -> Fired:
         return await self._write(
-            lambda tx: standing.fire(tx, queue, name, instant, job, passed, overlap)
+            lambda tx: standing.fire(tx, queue, name, instant, job, passed, overlap, keep)
         )
 
     async def edit_schedule(

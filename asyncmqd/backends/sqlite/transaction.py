@@ -73,6 +73,7 @@ class Transaction(Snapshot):
         if self.anchor.boot != known.boot:
             self.execute(_SQL["end_leases"], {"place": str(State.ACTIVE)})
             self.execute(_SQL["end_ghosts"])
+            self.execute(_SQL["end_awaited_leases"])
             self.execute(_SQL["forget_workers"])
         if not self.anchor.goes_on_from(known):  # who only reads is to know it too
             save_clock(self.execute, self.anchor, self.sequence)

@@ -297,11 +297,17 @@ class ClaimLoop:
         return late or self._leases.recalled_at >= began
 
     async def _still_held(self, claims: list[Claim]) -> list[Claim]:
-        """The claims that nobody has taken from us."""
+        """The claims that nobody has taken from us.
+
+        The others are handed back all the same: somebody may wait for the end of their code.
+        """
         try:
             kept = await self._leases.check(claims)
         except StoreError:
             return claims  # not known: their tokens are checked in any case
+        for claim, is_kept in zip(claims, kept, strict=True):
+            if not is_kept:
+                self._runs.release(claim)
         return [*itertools.compress(claims, kept)]
 
     async def _reconcile(self) -> None:

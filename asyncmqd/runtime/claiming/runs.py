@@ -48,6 +48,7 @@ class Runs:
         self._health = context.health
         self._isolation = context.isolation
         self._leases = context.leases
+        self._going_on = context.overstays
         self._observer = context.observer
         self._execution = execution
         self._scanner = scanner
@@ -81,8 +82,7 @@ class Runs:
     def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
         former = self.running.get(claim.id)
         if former is not None:  # we had lost it without noticing, and claimed it again
-            former.stop("lost")
-            self._leases.explain(former)
+            self._leases.lose(former)
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
         run.on_progress = self._unacknowledged.report
@@ -99,10 +99,7 @@ class Runs:
         if not self._isolation.admits(run):
             self._end(run, Released())
             return
-        outcome = await self._execution.execute(run)
-        if outcome is None and self._declaring.known is not None:
-            outcome = Released()  # changes nothing, but frees the permit of a job that was lost
-        self._end(run, outcome)
+        self._end(run, await self._execution.execute(run))
 
     async def _run_candidate(self, run: Run) -> None:
         """A job that was running at two crashes has to wait for its turn to run alone."""
@@ -116,12 +113,16 @@ class Runs:
         except StoreError:
             self._end(run, Released(CANDIDATE_PAUSE))
         except ClaimLost:
-            self._leases.explain(run)
+            self._leases.lose(run)
             self._end(run, None)
 
-    def _end(self, run: Run, outcome: Outcome | None) -> None:
-        """A run has ended: decide, and leave the change for the next round trip."""
+    def _end(self, run: Run, outcome: Outcome | None, goes_on: bool = False) -> None:
+        """A run has ended: decide, and leave the change for the next round trip.
+
+        Without an outcome its claim was lost. Its code may go on.
+        """
         if run.ended:  # it was stuck beyond its stop, and was settled without
+            self._confirm(run)
             return
         run.end()
         run.duration = self._loop.time() - run.started
@@ -133,7 +134,25 @@ class Runs:
             change = decide(run, outcome, self._observer)
             if change.edge in {"retry", "snooze"}:
                 self._scanner.expect(change.delay)
+            self._leases.let_go(run)
             self._leave_change(run, change)
+        elif not goes_on:
+            self._confirm(run)
+        self._wakeup.set()
+
+    def _confirm(self, run: Run) -> None:
+        """Say that the code of a run has ended whose claim was lost, once it has.
+
+        This changes nothing of the job. It frees a permit, and a job that has to wait for this.
+        """
+        if not self._leases.is_lost(run):
+            return
+        if self._going_on.goes_on(run):
+            self._going_on.then(run, self._confirm)
+            return
+        self._leases.let_go(run)
+        run.progress = None
+        self._leave_change(run, settle(run.claim, Released(), run.policy, 0.0))
         self._wakeup.set()
 
     def _leave_change(self, run: Run, change: Change) -> None:
@@ -149,4 +168,4 @@ class Runs:
         if run.begun:
             reason = run.stop_reason or ""
             self._observer.about(run.claim, run.task_name, "job.stuck", reason)
-        self._end(run, self._execution.stopped(run))
+        self._end(run, self._execution.stopped(run), goes_on=run.begun)

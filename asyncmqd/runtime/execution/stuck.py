@@ -23,6 +23,7 @@ class Overstays:
         self.on_more: Callable[[int], None] = lambda _: None  # told how many there are now
         self._observer = observer
         self._timers: dict[Run, asyncio.TimerHandle] = {}
+        self._then: dict[Run, Callable[[Run], None]] = {}
 
     def __len__(self) -> int:
         return len(self._timers)
@@ -34,12 +35,23 @@ class Overstays:
 
     def end(self, run: Run) -> None:
         """The function has returned after all."""
-        timer = self._timers.pop(run, None)
+        timer, then = self._timers.pop(run, None), self._then.pop(run, None)
         if timer is not None:
             timer.cancel()
+        if then is not None:
+            then(run)
+
+    def goes_on(self, run: Run) -> bool:
+        """Whether its function has not returned, though the run has ended."""
+        return run in self._timers
+
+    def then(self, run: Run, action: Callable[[Run], None]) -> None:
+        """Do this once its function has returned."""
+        self._then[run] = action
 
     def close(self) -> None:
         """Say no more of any."""
+        self._then.clear()
         for run in list(self._timers):
             self.end(run)
 
