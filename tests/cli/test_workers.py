@@ -43,7 +43,14 @@ def test_list_of_nobody(asyncmq: Operator) -> None:
     assert asyncmq("worker", "list", "--json").json == []
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("store_url", "signum"),
+    scaled(
+        [(USUAL, signal.SIGTERM), ("sqlite", signal.SIGINT)],
+        [(url, signum) for url in ("sqlite", USUAL) for signum in (signal.SIGTERM, signal.SIGINT)],
+    ),
+    indirect=["store_url"],
+)
 def test_a_signal_lets_running_jobs_finish(
     asyncmq: Operator, worker: Starter, signum: signal.Signals
 ) -> None:
@@ -56,6 +63,7 @@ def test_a_signal_lets_running_jobs_finish(
     assert asyncmq("worker", "list", "--json").json == []
 
 
+@ONE_STORE
 def test_the_drain_ends_and_hands_back(asyncmq: Operator, worker: Starter) -> None:
     serving = worker("--drain-timeout", "20ms")
     id = asyncmq("enqueue", "shop.sleep", "-q", "mail", "--args", "[600]").out.strip()

@@ -14,9 +14,14 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.memory import forget
-from tests.servers import KINDS, PASSWORD, USER, RedisServer, documented_user
+from tests.scale import scaled
+from tests.servers import KINDS, PASSWORD, USER, USUAL, RedisServer, documented_user
 
 STORES = ("memory", "sqlite", *KINDS)
+# In `make test` two servers: the oldest, and the one that most people have. What the suite begins
+# and ends with, and the random commands, have all of them; so has `make test-full`.
+USUALLY = scaled(("memory", "sqlite", "redis6", USUAL), STORES)
+ON_ALL_STORES = pytest.mark.parametrize("store_url", STORES, indirect=True)
 
 Opener = Callable[[], Awaitable[BaseBackend]]
 
@@ -37,7 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         each.kill()
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=USUALLY)
 def store_url(
     request: pytest.FixtureRequest, tmp_path: Path, server: Callable[[str], RedisServer]
 ) -> Iterator[str]:

@@ -6,8 +6,10 @@ import asyncio
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
-from tests.contract.conftest import Opener
+from tests.contract.conftest import ON_ALL_STORES, Opener
 from tests.contract.jobs import QUEUE, apply, fill, ids, names, record, succeeded, take
+
+pytestmark = ON_ALL_STORES
 
 
 async def test_a_store_connects_at_its_first_use(store_url: str) -> None:

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from tests.contract.commands import ADDS, commands
+from tests.contract.conftest import ON_ALL_STORES
 from tests.contract.model import Add
 from tests.contract.play import Play
 from tests.scale import SCALE
@@ -20,6 +21,7 @@ from tests.scale import SCALE
 PLAYS = 10  # on each store in the short form: every step is compared three times over
 
 
+@ON_ALL_STORES
 @pytest.mark.timeout(600)  # a failure is shrunk for up to five minutes before it is told
 def test_a_store_behaves_like_the_model(store_url: str) -> None:
     store = open_backend(store_url)

@@ -12,9 +12,17 @@ import pytest
 
 from tests.daemon.harness import Daemon, Store
 from tests.faults.forked import ForkedDaemon
+from tests.scale import scaled
 from tests.servers import RedisServer
 
 STORES = ("sqlite", "valkey9")
+
+
+def mostly_on(kind: str) -> pytest.MarkDecorator:
+    """Not on all stores in `make test`, for what is the same on each; `make test-full` has all."""
+    return pytest.mark.parametrize("store", scaled((kind,), STORES), indirect=True)
+
+
 # Tests of what a daemon does once it runs: how Python comes to run it is tested by the others.
 FORKED = {
     f"tests.daemon.test_{name}"

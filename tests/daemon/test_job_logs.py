@@ -14,7 +14,10 @@ from asyncmqd.domain.job import Failure
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.observe.tail import FIELDS as MOST_FIELDS
 from asyncmqd.observe.tail import LINES, SIZE_LIMIT, VALUE_LIMIT
+from tests.daemon.conftest import STORES, mostly_on
+from tests.daemon.family import TWO
 from tests.daemon.harness import Daemon, Store, until
+from tests.scale import scaled
 
 QUEUES = "[queues.mail]\n"
 ASYNCMQ = Path(sys.executable).with_name("asyncmq")
@@ -41,7 +44,14 @@ def texts(failure: Failure) -> list[str]:
     return [event["event"] for event in failure.log]
 
 
-@pytest.mark.parametrize("top", ["", "processes = 2\n"], ids=["one process", "two"])
+@pytest.mark.parametrize(
+    ("store", "top"),
+    scaled(
+        [("valkey9", ""), ("sqlite", TWO)],
+        [(store, top) for store in STORES for top in ("", TWO)],
+    ),
+    indirect=["store"],
+)
 def test_what_a_run_logged_or_printed_is_with_its_failure(daemon, store, top):
     d = started(daemon, store, top=top)
     for task in ("loop", "thread", "process"):
@@ -76,6 +86,7 @@ def test_also_of_a_run_that_was_killed_and_of_none_that_was_silent(daemon, file)
     assert d.stop() == 0
 
 
+@mostly_on("sqlite")
 def test_a_line_without_an_end_is_not_lost_with_its_child(daemon, store):
     """`print("row 2: ", end="", flush=True)` says best what the child died of."""
     d = started(daemon, store)

@@ -11,6 +11,7 @@ from asyncmqd.admin.obstacles import Reason
 from tests.daemon.family import TWO
 from tests.daemon.harness import Store, until
 from tests.daemon.test_shared_limits import most_at_once
+from tests.scale import scaled
 
 BOTH = '[queues.mail]\nweight = 3\n[queues.web]\nexecutor = "{}"\n'
 
@@ -58,7 +59,7 @@ def test_no_more_jobs_run_than_the_daemon_may_and_a_reload_changes_that(
     assert d.ask("status")["max_concurrency"] is None
 
 
-@pytest.mark.parametrize("kind", ["file", "server"])
+@pytest.mark.parametrize("kind", scaled(["file"], ["file", "server"]))
 def test_the_slots_are_dealt_to_the_processes(
     request: pytest.FixtureRequest, daemon: Any, place: Any, kind: str
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.daemon.conftest import STORES, mostly_on
 from tests.daemon.family import (
     LONG_LEASES,
     MAIL,
@@ -24,6 +25,7 @@ from tests.daemon.family import (
     runners,
 )
 from tests.daemon.harness import PATIENT, Daemon, Store, until
+from tests.scale import scaled
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
@@ -42,6 +44,7 @@ def most_at_once(d: Daemon) -> int:
 # ---------------------------------------------------------------------- at work
 
 
+@mostly_on("valkey9")
 def test_children_drain_a_queue_within_its_limits(daemon, store):
     d = daemon(store.url, "[queues.mail]\nconcurrency = 5\n", top=THREE).start()
     ids = store.add("mail", "nap", [f"{n}" for n in range(100)], 0.02)
@@ -90,6 +93,7 @@ def test_a_rate_limit_is_one_for_all_children(daemon, file):
     assert len(d.lines()) == 6
 
 
+@mostly_on("sqlite")
 def test_a_schedule_fires_once(daemon, store):
     queues = '[queues.mail]\n[[queues.mail.repeatables]]\ntask = "mark"\nevery = 1\n'
     d = daemon(store.url, queues, top=THREE).start()
@@ -201,6 +205,7 @@ def test_a_child_that_does_not_end_is_killed_after_the_deadline(daemon, file, mo
     assert file.get("mail", "stuck").state == "waiting", "its job came back at once"
 
 
+@mostly_on("sqlite")
 def test_no_child_outlives_its_killed_parent(daemon, store):
     d = daemon(store.url, MAIL, top=TWO + LONG_LEASES).start()
     ids = store.add("mail", "hold", [f"{n}" for n in range(8)])
@@ -217,7 +222,14 @@ def test_no_child_outlives_its_killed_parent(daemon, store):
     assert d.tally() == dict.fromkeys(ids, 1)
 
 
-@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (1, 2), (2, 1)])
+@pytest.mark.parametrize(
+    ("store", "before", "after"),
+    scaled(
+        [("sqlite", 3, 2), ("sqlite", 1, 2), ("valkey9", 2, 3), ("valkey9", 2, 1)],
+        [(store, *change) for store in STORES for change in ((3, 2), (2, 3), (1, 2), (2, 1))],
+    ),
+    indirect=["store"],
+)
 def test_another_number_of_processes_takes_back_all_claims(daemon, store, before, after):
     d = daemon(store.url, MAIL, top=f"processes = {before}\n{LONG_LEASES}").start()
     ids = store.add("mail", "hold", [f"{n}" for n in range(10)])

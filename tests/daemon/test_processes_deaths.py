@@ -9,12 +9,14 @@ import time
 import pytest
 
 from asyncmqd.domain.shared_limits import SharedLimits
+from tests.daemon.conftest import mostly_on
 from tests.daemon.family import LONG_LEASES, MAIL, TWO, children_of, gone, runners
 from tests.daemon.harness import LIMIT, Notified, until
 
 pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
 
+@mostly_on("valkey9")
 def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
     d = daemon(store.url, MAIL, top=TWO + LONG_LEASES).start()
     store.add("mail", "hold", [f"{n}" for n in range(10)])
@@ -39,6 +41,7 @@ def test_a_killed_child_gives_its_jobs_back_and_comes_back(daemon, store):
     assert d.stop() == 0
 
 
+@mostly_on("sqlite")
 def test_a_poison_job_kills_children_three_times_and_never_the_daemon(daemon, store):
     d = daemon(store.url, MAIL, top=TWO).start()
     store.add("mail", "hold", ["innocent"])
@@ -166,6 +169,7 @@ def test_so_it_is_at_the_start_of_the_daemon(daemon, file, place):
     assert "exit code 3 while it was started\n" in d.stderr
 
 
+@mostly_on("sqlite")
 def test_children_keep_to_one_limit_and_a_new_one_leaves_a_newer_limit_as_it_is(daemon, store):
     limited = MAIL + "global_concurrency = 3\n"
     d = daemon(store.url, limited, top=TWO).start()

@@ -10,6 +10,7 @@ import pytest
 from asyncmqd.admin import queues, why
 from asyncmqd.domain.states import State
 from tests.daemon.harness import Store, until
+from tests.scale import scaled
 
 SHORT_LEASES = "lease = 2\nhang_limit = 4\n"
 
@@ -32,7 +33,7 @@ def most_at_once(place: Path) -> int:
     return most
 
 
-@pytest.mark.parametrize("kind", ["file", "server"])
+@pytest.mark.parametrize("kind", scaled(["server"], ["file", "server"]))
 def test_two_daemons_run_no_more_than_the_limit_also_when_one_is_killed(
     request: pytest.FixtureRequest, daemon: Any, place: Path, kind: str
 ) -> None:
@@ -74,7 +75,7 @@ def test_a_reload_of_one_daemon_counts_for_all(daemon: Any, file: Any, place: Pa
     until(lambda: len(one.lines()) == 8)
 
 
-@pytest.mark.parametrize("kind", ["file", "server"])
+@pytest.mark.parametrize("kind", scaled(["file"], ["file", "server"]))
 def test_two_daemons_start_no_more_jobs_than_the_rate_says(
     request: pytest.FixtureRequest, daemon: Any, kind: str
 ) -> None:

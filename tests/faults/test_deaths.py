@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from tests.daemon.conftest import mostly_on
 from tests.daemon.harness import Store, until
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon
@@ -139,6 +140,7 @@ def test_blocked_loop(scene: Scene, figure):
 
 
 @pytest.mark.row("F69", "jobs that take longer than the lease, more than there are slots")
+@mostly_on("valkey9")
 def test_more_jobs_than_slots(scene: Scene, figure):
     """Only what has a slot is claimed, so that nothing lapses while it waits in a process."""
     daemons = [
@@ -158,6 +160,7 @@ def test_more_jobs_than_slots(scene: Scene, figure):
 
 
 @pytest.mark.row("F36", "a poison job beside innocent ones")
+@mostly_on("sqlite")
 def test_poison(scene: Scene, figure):
     """It kills its process in each run, until nobody runs it any more."""
     innocents, slots = scaled(40, 500), scaled(4, 20)

@@ -9,6 +9,7 @@ import pytest
 
 from asyncmqd.admin.jobs import page
 from asyncmqd.backends.base import ScheduleRecord
+from tests.daemon.conftest import mostly_on
 from tests.daemon.harness import until
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon
@@ -31,6 +32,7 @@ SKEWED = "import time\nfrom asyncmqd.domain import clock\nclock.wall = lambda: t
 @pytest.mark.row(
     "S01", "kill -9 of daemons, and outages of all, under each policy for missed instants"
 )
+@mostly_on("valkey9")  # whose daemons believe in different clocks
 def test_each_policy_gives_the_instants_that_it_names(scene: Scene, figure) -> None:
     (scene.place / "skewed.py").write_text(SKEWED)
     skewed = {"tasks": ["skewed", "ledger"]} if scene.server else {}

@@ -10,6 +10,7 @@ import pytest
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.pending import CallOptions, add_one, pending
 from asyncmqd.domain.keywords import OnConflict
+from tests.daemon.conftest import mostly_on
 from tests.faults.conftest import Scene
 from tests.faults.forked import ended, fork
 from tests.faults.ledger import QUEUE, note
@@ -53,6 +54,7 @@ def told(notes: Path, word: str) -> list[str]:
 
 
 @pytest.mark.row("U01", "kill -9 of daemons while many processes enqueue one unique name")
+@mostly_on("valkey9")
 def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
     producers, each, kills = scaled((3, 200, 2), (8, 1_250, 20))
     daemons = [scene.daemon(name, top="lease = 1").start() for name in "ab"]
@@ -90,6 +92,7 @@ def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
 @pytest.mark.row(
     "U02", "kill -9 of daemons while jobs get newer arguments, or successors that have them"
 )
+@mostly_on("sqlite")
 def test_a_run_has_the_newest_arguments_that_were_accepted(scene: Scene, figure):
     each, kills = scaled((150, 2), (2_000, 20))
     daemons = [scene.daemon(name, top="lease = 1").start() for name in "ab"]

@@ -24,8 +24,8 @@ from tests.simulation.plan import (
 )
 from tests.simulation.simulation import Report, Simulation
 
-COUNT = {"short": 240, "full": 5_000, "soak": 100_000}[SCALE]
-POISONED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
+COUNT = {"short": 160, "full": 5_000, "soak": 100_000}[SCALE]
+POISONED = {"short": 16, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
@@ -33,7 +33,8 @@ FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 REPLACED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
-LIMITED = {"short": 40, "full": 1_000, "soak": 5_000}[SCALE]
+KEY_LIMITS = {"short": 3, "full": 1_000, "soak": 5_000}[SCALE]  # long worlds
+LIMITED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
 CAPPED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 SHARES = {"short": 4, "full": 8, "soak": 100}[SCALE]  # tests among which they are divided
 REGRESSIONS = Path(__file__).with_name("regressions.txt")

@@ -17,6 +17,7 @@ from tests.simulation.seeds import (
     FOLLOWED,
     HELD,
     JUMPING,
+    KEY_LIMITS,
     KEYED,
     LIMITED,
     POISONED,
@@ -171,7 +172,7 @@ def test_one_held_seed() -> None:
 @pytest.mark.timeout(3_600)
 def test_many_seeds_of_key_limits(seen: Callable[[str], None]) -> None:
     """No key has more than it may, and none waits while one of its jobs may run."""
-    reports = [play_key_limits(seed) for seed in range(KEYED)]
+    reports = [play_key_limits(seed) for seed in range(KEY_LIMITS)]
     seen(f"simulation with limits of each key: {summary(reports)}, 0 rules broken")
 
 

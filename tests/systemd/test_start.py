@@ -92,10 +92,8 @@ def test_a_hup_at_any_moment_of_the_start_does_not_kill_it(service, seen):
         while daemon.show("ActiveState")["ActiveState"] == "activating":
             os.kill(pid, signal.SIGHUP)
             sent += 1
-        assert daemon.show("ActiveState", "NRestarts") == {
-            "ActiveState": "active",
-            "NRestarts": "0",
-        }
+        daemon.wait_for_state("active")  # the last HUP may have begun a reload
+        assert daemon.show("NRestarts") == {"NRestarts": "0"}
         assert daemon.host_pid == pid
         daemon.stop()
     seen(f"check 1: {sent} HUPs during {STARTS} starts, from the first moment on: none killed it")
