@@ -127,6 +127,9 @@ class Box:
         self._pid = int(children.split()[0])
         if Path(f"/proc/{self._pid}/comm").read_text().strip() != "systemd":
             return False
+        if not self.path("/run/systemd/private").exists():  # by which it is asked
+            return False
+        self.run("systemctl", "is-system-running", "--wait", check=False, limit=BOOT_LIMIT)
         return self.run("systemctl", "is-active", "basic.target", check=False).returncode == 0
 
     def __exit__(self, *_: object) -> None:

@@ -94,7 +94,6 @@ def box(tree: Path, place: Path) -> Iterator[Box]:
     with bare_box(place / "box", shown) as booted:
         booted.run("systemd-sysusers")
         booted.run("systemd-tmpfiles", "--create", "asyncmqd.conf")
-        booted.systemctl("daemon-reload")
         yield booted
 
 
