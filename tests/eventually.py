@@ -9,16 +9,22 @@ from typing import TypeVar
 Answer = TypeVar("Answer")
 
 LIMIT = 60.0  # seconds; against a hang only: a machine under load is slow, and no failure
-PAUSE = 0.002  # seconds between two looks
+PAUSE = 0.002  # seconds between two looks, at least
 
 
 async def eventually(look: Callable[[], Awaitable[Answer]], limit: float = LIMIT) -> Answer:
-    """Look again and again until the answer is true; that answer. Fails after `limit` seconds."""
+    """Look again and again until the answer is true; that answer. Fails after `limit` seconds.
+
+    A look takes at most a third of the time, and leaves the rest to what is waited for.
+    """
     answer = None
+    time = asyncio.get_running_loop().time
+    began = time()
     try:
         async with asyncio.timeout(limit):
-            while not (answer := await look()):  # noqa: ASYNC110 - no event tells of a store
-                await asyncio.sleep(PAUSE)
+            while not (answer := await look()):
+                await asyncio.sleep(max(PAUSE, 2 * (time() - began)))
+                began = time()
     except TimeoutError:
         raise AssertionError(f"not within {limit} s; the last answer was {answer!r}") from None
     return answer

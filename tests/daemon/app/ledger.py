@@ -23,6 +23,7 @@ from asyncmqd import current_job, task
 
 LEDGER = Path(os.environ["LEDGER"])
 GATE = Path(os.environ["GATE"])
+LOOK = 0.03  # seconds between two looks at it: dozens of jobs may hold
 
 
 def note(word: str) -> None:
@@ -55,7 +56,7 @@ async def hold() -> str:
     """Run until the gate opens."""
     note("began")
     while not GATE.exists():  # noqa: ASYNC110, ASYNC240 - it is opened by another process
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(LOOK)
     note("ran")
     return "held"
 
@@ -65,7 +66,7 @@ def hold_thread() -> None:
     """The same in a thread, which nobody can cancel."""
     note("began")
     while not GATE.exists():
-        time.sleep(0.01)
+        time.sleep(LOOK)
     note("ran")
 
 
@@ -74,7 +75,7 @@ async def block() -> None:
     """The same, and the loop stands still meanwhile."""
     note("began")
     while not GATE.exists():  # noqa: ASYNC240
-        time.sleep(0.01)  # noqa: ASYNC251
+        time.sleep(LOOK)  # noqa: ASYNC251
     note("ran")
 
 
@@ -100,7 +101,7 @@ def hold_child() -> None:
     """Hold in a child process."""
     note("began")
     while not GATE.exists():
-        time.sleep(0.01)
+        time.sleep(LOOK)
     note("ran")
 
 
