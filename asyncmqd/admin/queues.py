@@ -12,7 +12,7 @@ from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.schedules import ScheduleView, of_queue
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.admin.workers import WorkerView, list_workers
-from asyncmqd.backends.base import PAGE, BaseBackend, Outlook
+from asyncmqd.backends.base import BaseBackend, Outlook
 from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.names import did_you_mean
@@ -225,30 +225,6 @@ async def resume(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> No
     """Let workers claim again. Raises NotFound."""
     await check_known(store, queue, elsewhere)
     await store.pause(queue, paused=False)
-
-
-async def count(store: BaseBackend, queue: str, state: State, elsewhere: Names = tuple) -> int:
-    """How many jobs are in this state. Raises NotFound if nobody knows the queue."""
-    await check_known(store, queue, elsewhere)
-    counted: int = getattr((await store.counts([queue]))[queue], state)
-    return counted
-
-
-async def purge(
-    store: BaseBackend, queue: str, state: State, most: int, advance: Callable[[int], None]
-) -> int:
-    """Delete jobs in one state, oldest first; how many. `advance` hears of each page's size.
-
-    Not more than `most`, which is what `count` gave: a producer that keeps adding would keep us
-    here for ever.
-    """
-    deleted = 0
-    while deleted < most and (page := await store.purge(queue, state, min(PAGE, most - deleted))):
-        deleted += page
-        advance(page)
-    if deleted and state is State.ACTIVE:
-        await store.recall()
-    return deleted
 
 
 async def check_known(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:

@@ -1,4 +1,4 @@
-"""The contract of a store: its errors, and the five faces joined (contract/).
+"""The contract of a store: its errors, and the six faces joined (contract/).
 
 A store decides nothing. It applies what `domain` decided, if the job is still where the decision
 found it; its clock is the only one that judges leases and due times. One contract suite
@@ -15,6 +15,7 @@ import msgspec
 
 from asyncmqd.backends.contract.history import HistoryStore
 from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
+from asyncmqd.backends.contract.operations import OperationRecord, Operations, is_whole
 from asyncmqd.backends.contract.reading import SEARCH_PAGE, Reading
 from asyncmqd.backends.contract.registry import Registry, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.contract.upkeep import PAGE, KeyOutlook, Lapsed, Outlook, Upkeep
@@ -30,6 +31,7 @@ __all__ = [
     "KeyOutlook",
     "Lapsed",
     "Migration",
+    "OperationRecord",
     "Outlook",
     "ScheduleRecord",
     "StoreError",
@@ -39,6 +41,7 @@ __all__ = [
     "Turn",
     "Waited",
     "WorkerRecord",
+    "is_whole",
 ]
 
 
@@ -68,7 +71,7 @@ class Migration(msgspec.Struct, frozen=True):
     backup: str | None = None  # the file that holds the store as it was
 
 
-class BaseBackend(JobStore, Upkeep, Reading, Registry, HistoryStore):
+class BaseBackend(JobStore, Upkeep, Reading, Registry, HistoryStore, Operations):
     """A store of jobs.
 
     Every verb takes and returns many, is atomic for each job, and raises StoreError when the store

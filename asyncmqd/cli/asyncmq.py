@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from asyncmqd.admin.errors import AdminError
-from asyncmqd.cli import jobs, queues, schedules, store, streams, workers
+from asyncmqd.cli import jobs, operations, queues, schedules, store, streams, workers
 from asyncmqd.cli.building import command_line
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
@@ -26,6 +26,7 @@ app.command()(enqueue)
 app.command()(history)
 app.add_typer(jobs.app, name="job")
 app.add_typer(queues.app, name="queue")
+app.add_typer(operations.app, name="operation")
 app.add_typer(schedules.app, name="schedule")
 app.add_typer(workers.app, name="worker")
 app.add_typer(store.app, name="store")

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asyncmqd.cli import moving
 from asyncmqd.cli.errors import FAILED, Misuse
+from asyncmqd.cli.job_options import (
+    ErrorOption,
+    Filters,
+    KeyOption,
+    OlderThan,
+    TaskOption,
+    job_id,
+)
 from asyncmqd.cli.options import (
     AsJson,
     QueueOption,
     StateOption,
-    Yes,
     group,
     kind_option,
-    seconds_option,
 )
 from asyncmqd.cli.output import (
     complain,
-    confirm,
-    progress,
     show_fields,
     show_json,
     show_table,
@@ -30,54 +35,18 @@ from asyncmqd.cli.output import (
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.names import did_you_mean
-from asyncmqd.domain.options import ID, whole
+from asyncmqd.domain.options import whole
 from asyncmqd.domain.states import State
-from asyncmqd.domain.text import clean, counted
+from asyncmqd.domain.text import clean
 
 if TYPE_CHECKING:
     from asyncmqd.admin.jobs import JobView
-    from asyncmqd.admin.moving import Verb
     from asyncmqd.backends.base import BaseBackend
-    from asyncmqd.domain.selection import Selection
 
-_PAST = {"retry": "retried", "cancel": "cancelled", "remove": "removed"}
-_DOING = {"retry": "retrying", "cancel": "cancelling", "remove": "removing"}
 _ERROR_WIDTH = 200  # characters of an error in a list; `job show` has all of it
 _MOST_JOBS = 10**12  # to skip: more than any store has
 
 app = group("Look at jobs, and retry, cancel or remove them.")
-
-
-def _job_id(text: str) -> str:
-    try:
-        return str(ID.kind.check(text))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-Ids = Annotated[
-    list[str] | None, typer.Argument(parser=_job_id, metavar="ID", help="The ids of the jobs.")
-]
-TaskOption = Annotated[
-    str | None, typer.Option("--task", metavar="NAME", help="Only jobs of this task.")
-]
-KeyOption = Annotated[
-    str | None, typer.Option("--key", metavar="KEY", help="Only jobs that have this key.")
-]
-ErrorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--error",
-        metavar="TEXT",
-        help="Only jobs whose last error has this text in its type or message.",
-    ),
-]
-OlderThan = Annotated[
-    float | None, seconds_option("Only jobs that were enqueued longer ago than this.")
-]
-Everything = Annotated[
-    bool, typer.Option("--all", help="All jobs of --queue that are in --state now.")
-]
 
 
 # ---------------------------------------------------------------------- looking
@@ -106,16 +75,14 @@ def list_jobs(
     Those that run next come first, and of those that ended the newest. A search by --task,
     --key, --error or --older-than looks at a part of the jobs, and tells how to go on.
     """
-    from asyncmqd.domain.selection import Selection
-
-    selection = Selection(task=task, key=key, error=error, older_than=older_than)
+    filters = Filters(task, key, error, older_than)
     states = tuple(State) if state is None else (state,)
-    if after is None and selection == Selection():
+    if after is None and not any(each is not None for each in filters):
         _list_page(context, queue, states, offset, limit, as_json=as_json)
     elif offset:
         raise Misuse("--offset: expected --after to go on with a search")
     else:
-        _search(context, selection, queue, states, after, limit, as_json=as_json)
+        _search(context, filters, queue, states, after, limit, as_json=as_json)
 
 
 def _list_page(
@@ -144,7 +111,7 @@ def _list_page(
 
 def _search(
     context: typer.Context,
-    selection: Selection,
+    filters: Filters,
     queue: str | None,
     states: Sequence[State],
     after: str | None,
@@ -155,7 +122,7 @@ def _search(
     from asyncmqd.admin import searching
 
     async def work(store: BaseBackend) -> searching.Found:
-        return await searching.search(store, selection, queue, states, after, limit)
+        return await searching.search(store, filters.selection, queue, states, after, limit)
 
     found = with_store(context, work, queue)
     if as_json:
@@ -187,7 +154,7 @@ def _reason(job: JobView) -> str | None:
 @app.command()
 def show(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID", help="The job's id.")],
+    id: Annotated[str, typer.Argument(parser=job_id, metavar="ID", help="The job's id.")],
     queue: QueueOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -213,7 +180,7 @@ def show(
 @app.command()
 def logs(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID", help="The job's id.")],
+    id: Annotated[str, typer.Argument(parser=job_id, metavar="ID", help="The job's id.")],
     queue: QueueOption = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Wait for further lines, until the job ends.")
@@ -235,7 +202,7 @@ def logs(
 @app.command()
 def why(
     context: typer.Context,
-    id: Annotated[str, typer.Argument(parser=_job_id, metavar="ID", help="The job's id.")],
+    id: Annotated[str, typer.Argument(parser=job_id, metavar="ID", help="The job's id.")],
     queue: QueueOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -251,102 +218,5 @@ def why(
         raise typer.Exit(FAILED)
 
 
-# ---------------------------------------------------------------------- moving
-
-
-@app.command()
-def retry(
-    context: typer.Context,
-    ids: Ids = None,
-    queue: QueueOption = None,
-    state: StateOption = None,
-    everything: Everything = False,
-) -> None:
-    """Run ended jobs again, and delayed jobs now.
-
-    Ended jobs get fresh attempts.
-    """
-    _command(context, "retry", ids, queue, state, everything=everything, yes=True)
-
-
-@app.command()
-def cancel(
-    context: typer.Context,
-    ids: Ids = None,
-    queue: QueueOption = None,
-    state: StateOption = None,
-    everything: Everything = False,
-    yes: Yes = False,
-) -> None:
-    """Cancel jobs, running or not."""
-    _command(context, "cancel", ids, queue, state, everything=everything, yes=yes)
-
-
-@app.command()
-def remove(
-    context: typer.Context,
-    ids: Ids = None,
-    queue: QueueOption = None,
-    state: StateOption = None,
-    everything: Everything = False,
-    yes: Yes = False,
-) -> None:
-    """Delete jobs, whatever their state.
-
-    A run of one is cancelled.
-    """
-    _command(context, "remove", ids, queue, state, everything=everything, yes=yes)
-
-
-def _command(
-    context: typer.Context,
-    verb: Verb,
-    ids: list[str] | None,
-    queue: str | None,
-    state: State | None,
-    *,
-    everything: bool,
-    yes: bool,
-) -> None:
-    if everything:
-        if ids or queue is None or state is None:
-            raise Misuse("--all: expected --queue and --state, and no ids, beside it")
-        _move_all(context, verb, queue, state, yes=yes)
-    elif not ids or state is not None:
-        raise Misuse("expected ids, or --all with --queue and --state")
-    else:
-        _move_some(context, verb, list(dict.fromkeys(ids)), queue)
-
-
-def _move_some(context: typer.Context, verb: Verb, ids: list[str], queue: str | None) -> None:
-    """Move each job that can be; exit 1 if one could not."""
-    from asyncmqd.admin import moving
-
-    outcomes = with_store(context, lambda store: moving.move(store, verb, ids, queue), queue)
-    for id in ids:
-        problem = outcomes[id]
-        if problem is None:
-            print(f"{id} {_PAST[verb]}")
-        else:
-            complain(problem)
-    if any(outcomes.values()):
-        raise typer.Exit(FAILED)
-
-
-def _move_all(context: typer.Context, verb: Verb, queue: str, state: State, *, yes: bool) -> None:
-    from asyncmqd.admin import moving
-
-    async def work(store: BaseBackend) -> moving.Moved:
-        ids = await moving.ids_in(store, queue, state)
-        confirm(f"{verb} {counted(len(ids), f'{state} job')} of queue {queue}?", yes=yes or not ids)
-        with progress(_DOING[verb], len(ids)) as advance:
-            return await moving.move_all(store, verb, ids, queue, advance)
-
-    result = with_store(context, work, queue)
-    print(f"{counted(result.moved, 'job')} {_PAST[verb]}")
-    for reason in result.reasons:
-        complain(reason)
-    if more := result.left - len(result.reasons):
-        complain(f"{counted(more, 'job')} more could not be {_PAST[verb]}")
-    if result.left and not result.moved:
-        raise typer.Exit(FAILED)
+for _command in (moving.retry, moving.cancel, moving.remove, moving.run_now):
+    app.command()(_command)

@@ -10,17 +10,15 @@ import typer
 
 from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
-from asyncmqd.cli.output import confirm, progress, say, show_fields, show_json, show_table
+from asyncmqd.cli.output import say, show_fields, show_json, show_table
 from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.schedules import show_schedules
 from asyncmqd.cli.target import target_of, with_store
 from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.states import State
-from asyncmqd.domain.text import counted
 
 if TYPE_CHECKING:
     from asyncmqd.admin.queues import DaemonSlotsView, ListedQueue, Names, PauseView
-    from asyncmqd.backends.base import BaseBackend
 
 NOBODY = "nobody serves it"
 
@@ -159,19 +157,18 @@ def purge(
     queue: StoredQueue,
     state: Annotated[State, typer.Option("--state", "-s", help="Which jobs to delete.")],
     yes: Yes = False,
+    reason: Annotated[
+        str | None, kind_option(REASON, "Why, for whoever looks at the operation.", "TEXT")
+    ] = None,
 ) -> None:
     """Delete all jobs in one state."""
-    from asyncmqd.admin import queues
+    from asyncmqd.cli.carrying import operate
+    from asyncmqd.domain.operation import Order
 
-    names = configured(context)
+    def order(by: str) -> Order:
+        return Order(verb="remove", states=(state,), by=by, reason=reason or "")
 
-    async def work(store: BaseBackend) -> int:
-        total = await queues.count(store, queue, state, names)
-        confirm(f"remove {counted(total, f'{state} job')} of queue {queue}?", yes=yes or not total)
-        with progress("removing", total) as advance:
-            return await queues.purge(store, queue, state, total, advance)
-
-    print(f"{counted(with_store(context, work, queue), 'job')} removed")
+    operate(context, queue, order, yes=yes, elsewhere=configured(context))
 
 
 def configured(context: typer.Context) -> Names:

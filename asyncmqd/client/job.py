@@ -17,6 +17,7 @@ from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, replay, run_now
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
+from asyncmqd.domain.unique import name_taken
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -45,7 +46,7 @@ class NameTaken(Exception):
 
     def __init__(self, id: str, holder: str) -> None:
         self.id, self.holder = id, holder
-        super().__init__(f"job {id}: its unique name is held by job {holder}")
+        super().__init__(name_taken(id, holder))
 
     def __reduce__(self) -> Any:
         return type(self), (self.id, self.holder), self.__dict__

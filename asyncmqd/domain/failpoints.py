@@ -26,6 +26,8 @@ Step = Literal[
     "promoted",
     "firing",  # an instant of a schedule has come, and is about to be claimed
     "fired",
+    "operating",  # a step of an operator's operation on many jobs is about to be sent
+    "operated",
 ]
 
 STEPS: tuple[Step, ...] = get_args(Step)

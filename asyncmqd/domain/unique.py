@@ -25,6 +25,11 @@ _PUSHES = 10  # delays after the first enqueue, to which a job is pushed at most
 _encoder = msgspec.json.Encoder(enc_hook=written, order="deterministic")
 
 
+def name_taken(id: str, holder: str) -> str:
+    """Why a job cannot run again now."""
+    return f"job {id}: its unique name is held by job {holder}"
+
+
 class UniqueName(msgspec.Struct, frozen=True, gc=False):
     """The name of one job."""
 

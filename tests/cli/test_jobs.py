@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from asyncmqd.backends.base import PAGE, BaseBackend
+from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.client import operations
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Failure, JobSpec, NewJob
 from asyncmqd.domain.settle import Policy, Refused, Succeeded, Unknown, settle
@@ -323,8 +326,6 @@ def test_bulk_retry_takes_every_job_of_the_state_and_no_other(
 def test_a_job_that_fails_again_meanwhile_is_not_retried_twice(
     asyncmq: Operator, in_store: InStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from asyncmqd.admin import moving
-
     async def fail_all(store: BaseBackend) -> None:
         for claim in await store.claim("mail", 100, 60.0, "host/one"):
             change = settle(claim, Refused(Failure("E", "boom")), Policy(), 0.5)
@@ -334,16 +335,20 @@ def test_a_job_that_fails_again_meanwhile_is_not_retried_twice(
         await store.add("mail", [new(f"f{number}") for number in range(20)])
         await fail_all(store)
 
-    real_move = moving.move_page
+    def failing(store: type[BaseBackend]) -> Any:
+        real_advance = store.advance
 
-    async def move_and_fail(store: BaseBackend, *arguments: Any) -> Any:
-        outcomes = await real_move(store, *arguments)
-        await fail_all(store)
-        return outcomes
+        async def advance(self: BaseBackend, *arguments: Any, **more: Any) -> Any:
+            answers = await real_advance(self, *arguments, **more)
+            await fail_all(self)
+            return answers
+
+        return advance
 
     in_store(fill)
-    monkeypatch.setattr(moving, "move_page", move_and_fail)
-    monkeypatch.setattr(moving, "PAGE", 5)
+    monkeypatch.setattr(operations, "STEP", 5)
+    for store in (SQLiteBackend, RedisBackend):
+        monkeypatch.setattr(store, "advance", failing(store))
     answer = asyncmq("job", "retry", "--queue", "mail", "--state", "failed", "--all")
     assert answer.out == "20 jobs retried\n"
 

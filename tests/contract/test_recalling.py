@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncmqd.admin import moving, queues
+from asyncmqd.admin import moving
 from asyncmqd.backends.base import RECALLED, BaseBackend, StoreRefused
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.client.job import Job
+from asyncmqd.client.operations import begin, carry_on
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.operation import Order
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
@@ -82,7 +84,8 @@ async def remove_by_application(store: BaseBackend) -> None:
 
 
 async def purge(store: BaseBackend) -> None:
-    assert await queues.purge(store, QUEUE, State.ACTIVE, 1, lambda _: None) == 1
+    order = Order(verb="remove", states=(State.ACTIVE,))
+    assert await carry_on(store, await begin(store, QUEUE, order, "ann"))
 
 
 WAYS = [cancel_by_id, remove_by_id, cancel_by_application, remove_by_application, purge]

@@ -28,10 +28,11 @@ RENEWING = ("renewing", "renewed")
 PROMOTING = ("promoting", "promoted")
 FIRING = ("firing", "fired")
 ADDING = {"adding": 0, "added": 1}
+OPERATING = ("operating", "operated")  # test_operations.py
 
 
 def test_each_step_has_its_test():
-    tested = {*RUNS, *TAKING_BACK, *RENEWING, *PROMOTING, *FIRING, *ADDING}
+    tested = {*RUNS, *TAKING_BACK, *RENEWING, *PROMOTING, *FIRING, *ADDING, *OPERATING}
     assert tested == set(STEPS)
 
 

@@ -195,7 +195,7 @@ REDIS = mutations(
             "ARGV[10] ~= 'none'",
             "blocked",
         ),
-        ("remove.lua", "free_others(found)\n", "", "blocked"),
+        ("_remove.lua", "  free_others(found)\n", "", "blocked"),
         ("purge.lua", "free_others(found)\n", "", "blocked"),
         ("fire.lua", "tonumber(counted) ~= tonumber(known[1])", "false", "schedules"),
         ("_lines.lua", "return priority * 2 ^ 44 + ", "return ", "delays administration"),

@@ -310,9 +310,9 @@ class Flaky(InMemoryBackend):
         self._check()
         return await super().extend(held, lease)
 
-    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+    async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
         self._check()
-        await super().beat(worker, info, ttl)
+        return await super().beat(worker, info, ttl)
 
 
 @virtual

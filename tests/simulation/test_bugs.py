@@ -423,7 +423,7 @@ BUGS = {
     name_forgotten_with_its_job: 0,
     replaced_without_the_payload: 0,
     claimed_and_replaced: 0,
-    name_not_inherited: 6,
+    name_not_inherited: 3,
     several_successors: 0,
     job_of_a_schedule_not_held: 0,
     two_held_back: 0,

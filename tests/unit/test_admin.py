@@ -13,7 +13,6 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.domain.states import State
 from tests.cli.test_jobs import new
 
 NOON = "2026-11-24T12:00:00+00:00"
@@ -39,7 +38,6 @@ async def filled() -> BaseBackend:
         (lambda s: jobs.show(s, "a"), AdminError),  # which of two?
         (lambda s: queues.show(s, "mial"), NotFound),
         (lambda s: queues.pause(s, "mial"), NotFound),
-        (lambda s: queues.count(s, "mial", State.FAILED), NotFound),
         (lambda s: schedules.run(s, "mail", "nosuch"), NotFound),
         (lambda s: schedules.run(s, "mail", "spoilt"), AdminError),
         (lambda s: schedules.preview(s, "nosuch"), NotFound),

@@ -31,7 +31,7 @@ PROJECT = Path(__file__).parents[2]
 MAN = PROJECT / "docs/man"
 PAGES = ["asyncmqd.8", "asyncmq.1", "queues.toml.5"]
 EVENT = re.compile(
-    r"(daemon|duty|queue|job|process|schedule|scanner|loop|log|store|traces|http)\.[a-z_]+"
+    r"(daemon|duty|operation|queue|job|process|schedule|scanner|loop|log|store|traces|http)\.[a-z_]+"
 )
 
 

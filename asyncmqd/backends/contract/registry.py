@@ -128,8 +128,11 @@ class Registry(abc.ABC):
         """
 
     @abc.abstractmethod
-    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
-        """Register this process, or say that it lives: it is listed for `ttl` seconds."""
+    async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
+        """Register this process, or say that it lives: it is listed for `ttl` seconds.
+
+        The answer names the queues that may have operations under way.
+        """
 
     @abc.abstractmethod
     async def leave(self, worker: str) -> None:

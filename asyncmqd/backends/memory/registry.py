@@ -148,7 +148,7 @@ class InMemoryRegistry(BaseBackend):
 
     # ------------------------------------------------------------------ workers
 
-    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
+    async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
         with self._store.lock:
             now = self._now()
             known = self._store.workers.get(worker)
@@ -156,6 +156,11 @@ class InMemoryRegistry(BaseBackend):
             record = WorkerRecord(id=worker, info=info, started=started, seen=now)
             self._store.workers[worker] = (record, now + ttl)
             self._drop_silent(now)
+            return sorted(
+                name
+                for name, queue in self._store.queues.items()
+                if any(each.ended is None for each in queue.operations.values())
+            )
 
     def _drop_silent(self, now: float) -> None:
         workers = self._store.workers

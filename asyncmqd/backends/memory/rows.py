@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from asyncmqd.backends.applying import apply
-from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.backends.base import OperationRecord, ScheduleRecord
 from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.backends.memory.lanes import Lanes
 from asyncmqd.backends.memory.line import Key, Line
@@ -94,6 +94,7 @@ class Queue:
         self.lanes = Lanes()  # of the waiting jobs that have a key
         self.schedules: dict[str, ScheduleRecord] = {}
         self.pause: Pause | None = None
+        self.operations: dict[str, OperationRecord] = {}
         self.limits: DeclaredLimits | None = None
         self.arrival = 0.0  # of the bucket of the rate over all daemons
         self.ghosts: dict[tuple[str, int], float] = {}  # id and token, to the end of the lease

@@ -23,7 +23,7 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.backends.memory.keys import QueueKeys, gate_of, reopen
-from asyncmqd.backends.memory.reading import InMemoryReading
+from asyncmqd.backends.memory.operations import InMemoryOperations
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.backends.memory.waking import Ear, Sleeper
@@ -47,7 +47,7 @@ from asyncmqd.domain.states import EDGES, KEYED, State, parked_place
 _stores: defaultdict[str, Store] = defaultdict(Store)
 
 
-class InMemoryBackend(InMemoryReading):
+class InMemoryBackend(InMemoryOperations):
     """A store in memory. Without a URL its jobs belong to this instance alone.
 
     `now` is the store's clock; tests pass a virtual one.

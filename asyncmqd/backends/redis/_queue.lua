@@ -34,7 +34,7 @@
 --   ghosts      sorted set of claims that keep a permit, by the end of their leases, see _limits.lua
 --   hearers     set of the channels of processes that wait for jobs to end
 --   paused      string: when it was paused (16 digits, microseconds), JSON of by whom and why; or 1
---   schedules, schedule:<name>, and of the past, see note.lua: passed, totals, minutes, half_hours
+--   schedules, schedule:<name>, and of the past, see note.lua: passed, totals, minutes, half_hours; operations, see _operations.lua
 local base = KEYS[1]
 -- Keys that belong to no queue end otherwise, and have no neighbours in their slot.
 local lanes, edges = false, false -- or tables, to which other parts add functions

@@ -95,8 +95,14 @@ class RedisRegistry(RedisServer):
     def _workers(self) -> str:
         return f"{self._prefix}:workers"
 
-    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
-        await self._run(call("beat", [self._workers], [worker, micros(ttl), info]))
+    @property
+    def _operating(self) -> str:
+        return f"{self._prefix}:operating"
+
+    async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
+        beat = call("beat", [self._workers], [worker, micros(ttl), info])
+        _, queues = await self._run(beat, ("HKEYS", self._operating))
+        return sorted(queue.decode() for queue in queues)
 
     async def leave(self, worker: str) -> None:
         await self._run(("HDEL", self._workers, worker))

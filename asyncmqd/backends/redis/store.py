@@ -26,7 +26,7 @@ from asyncmqd.backends.redis import encoding
 from asyncmqd.backends.redis.adding import Adding
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.leases import Renewal
-from asyncmqd.backends.redis.registry import RedisRegistry
+from asyncmqd.backends.redis.operations import RedisOperations
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.backends.redis.wakeups import channel_of_recalls
 from asyncmqd.domain.change import Answer, Change
@@ -41,7 +41,7 @@ _ENDED = sorted(map(str, TERMINAL))
 _PLACES = [*_ENDED, *sorted(map(str, LIVE))]  # all but those of parked jobs
 
 
-class RedisBackend(RedisRegistry):
+class RedisBackend(RedisOperations):
     """A store in Redis 6.2 or newer, or Valkey; see `address.parse` for the URLs.
 
     `url` is shown without its password.
@@ -215,7 +215,7 @@ class RedisBackend(RedisRegistry):
         ]
 
     async def remove(self, queue: str, ids: Sequence[str]) -> list[bool]:
-        places: list[Argument] = [State.ACTIVE, State.WAITING, len(_ENDED), len(_PLACES), *_PLACES]
+        places: list[Argument] = [State.ACTIVE, len(_ENDED), len(_PLACES), *_PLACES]
         return [answer == 1 for answer in await self._by_page("remove", queue, ids, *places)]
 
     async def purge(self, queue: str, state: State, page: int = PAGE) -> int:

@@ -188,6 +188,18 @@ def _let_jobs_wait_for_ghosts(connection: sqlite3.Connection) -> None:
     )
 
 
+def _keep_operations(connection: sqlite3.Connection) -> None:
+    """From 15 to 16: what operators do to many jobs."""
+    connection.execute(
+        "CREATE TABLE operations (queue TEXT NOT NULL, id TEXT NOT NULL, orders BLOB NOT NULL,"
+        " progress BLOB NOT NULL DEFAULT x'', moved INTEGER NOT NULL DEFAULT 0,"
+        " begun INTEGER NOT NULL, token INTEGER NOT NULL, carrier TEXT NOT NULL,"
+        " until INTEGER NOT NULL, ended INTEGER, outcome TEXT NOT NULL DEFAULT '',"
+        " ended_by TEXT NOT NULL DEFAULT '', PRIMARY KEY (queue, id)) WITHOUT ROWID"
+    )
+    connection.execute("CREATE INDEX under_way ON operations (queue) WHERE ended IS NULL")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -203,6 +215,7 @@ STEPS: dict[int, Step] = {
     13: _limit_keys,
     14: _keep_a_past,
     15: _let_jobs_wait_for_ghosts,
+    16: _keep_operations,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

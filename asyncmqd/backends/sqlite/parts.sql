@@ -25,3 +25,6 @@ LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
     AND (:created IS NULL OR created <= :created)
     AND (:head = x'' OR instr(substr(CAST(coalesce(apart.payload, jobs.payload) AS BLOB), 1, :bytes), :head))
     AND (:error = x'' OR instr(CAST(error AS BLOB), :error))
+
+-- name: operation
+id, CAST(orders AS BLOB), CAST(progress AS BLOB), moved, begun, token, carrier, until, ended, outcome, ended_by

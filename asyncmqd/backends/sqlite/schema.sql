@@ -1,4 +1,4 @@
--- The tables of a store, layout 15 (`user_version` of the file).
+-- The tables of a store, layout 16 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -188,6 +188,25 @@ CREATE TABLE schedules (
     tally    BLOB NOT NULL DEFAULT '{}',       -- of its instants, as JSON
     PRIMARY KEY (queue, name)
 ) WITHOUT ROWID;
+
+-- What operators do to many jobs.
+CREATE TABLE operations (
+    queue    TEXT NOT NULL,
+    id       TEXT NOT NULL,
+    orders   BLOB NOT NULL,        -- an `Order`, as JSON
+    progress BLOB NOT NULL DEFAULT x'',        -- a `Progress`, as JSON
+    moved    INTEGER NOT NULL DEFAULT 0,       -- jobs
+    begun    INTEGER NOT NULL,
+    token    INTEGER NOT NULL,     -- of its last carrier
+    carrier  TEXT NOT NULL,
+    until    INTEGER NOT NULL,     -- a date: until then no other may carry it
+    ended    INTEGER,
+    outcome  TEXT NOT NULL DEFAULT '',
+    ended_by TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (queue, id)
+) WITHOUT ROWID;
+
+CREATE INDEX under_way ON operations (queue) WHERE ended IS NULL;
 
 CREATE TABLE workers (
     id      TEXT PRIMARY KEY,

@@ -11,6 +11,7 @@ import msgspec
 from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
 from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
+from asyncmqd.backends.sqlite.operations import operating
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
@@ -157,11 +158,12 @@ def _pass_over(tx: Transaction, queue: str, name: str, passed: int) -> None:
         tx.execute(_SQL["pass_over"], (now, msgspec.json.encode(tally), queue, name))
 
 
-def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> None:
+def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> list[str]:
     """See `BaseBackend.beat`."""
     until = tx.since_boot + micros(ttl)
     tx.execute(_SQL["beat"], {"id": worker, "info": info, "time": tx.time, "until": until})
     tx.execute(_SQL["drop_silent"], (tx.since_boot,))
+    return operating(tx)
 
 
 def leave(tx: Transaction, worker: str) -> None:

@@ -20,6 +20,7 @@ from asyncmqd.backends.base import (
     KeyOutlook,
     Lapsed,
     Migration,
+    OperationRecord,
     Outlook,
     ScheduleRecord,
     Turn,
@@ -27,7 +28,7 @@ from asyncmqd.backends.base import (
     WorkerRecord,
 )
 from asyncmqd.backends.loops import PerLoop
-from asyncmqd.backends.sqlite import address, moves, past, reading, standing, turns
+from asyncmqd.backends.sqlite import address, moves, operations, past, reading, standing, turns
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
@@ -42,7 +43,7 @@ from asyncmqd.backends.sqlite.threads import Patience, ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from asyncmqd.domain import clock
-from asyncmqd.domain.change import Change
+from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.keywords import Overlap
@@ -313,10 +314,47 @@ class SQLiteBackend(BaseBackend):
     ) -> bool:
         return await self._write(lambda tx: standing.edit_schedule(tx, queue, name, action, passed))
 
+    # ------------------------------------------------------------------ operations
+
+    async def begin_operation(
+        self, queue: str, id: str, order: bytes, carrier: str = "", lease: float = 0.0
+    ) -> OperationRecord:
+        work = partial(operations.begin, queue=queue, id=id, order=order, carrier=carrier)
+        return await self._write(partial(work, lease=lease))
+
+    async def operations(self, queues: Sequence[str] | None) -> list[OperationRecord]:
+        return await self._read(partial(operations.operations, queues=queues))
+
+    async def carry(
+        self, queue: str, id: str, carrier: str, lease: float, former: str = ""
+    ) -> OperationRecord | None:
+        return await self._write(lambda tx: operations.carry(tx, queue, id, carrier, lease, former))
+
+    async def advance(
+        self,
+        queue: str,
+        id: str,
+        token: int,
+        lease: float,
+        *,
+        changes: Sequence[Change] = (),
+        removed: Sequence[str] = (),
+        progress: bytes | None = None,
+        ends: bool = False,
+    ) -> list[Answer] | None:
+        return await self._write(
+            lambda tx: operations.advance(
+                tx, queue, id, token, lease, changes, removed, progress, ends
+            )
+        )
+
+    async def cancel_operation(self, queue: str, id: str, by: str) -> bool:
+        return await self._write(partial(operations.cancel, queue=queue, id=id, by=by))
+
     # ------------------------------------------------------------------ workers
 
-    async def beat(self, worker: str, info: bytes, ttl: float) -> None:
-        await self._write(partial(standing.beat, worker=worker, info=info, ttl=ttl))
+    async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
+        return await self._write(partial(standing.beat, worker=worker, info=info, ttl=ttl))
 
     async def leave(self, worker: str) -> None:
         await self._write(partial(standing.leave, worker=worker))

@@ -21,6 +21,7 @@ from asyncmqd.runtime.execution.stuck import Overstays
 from asyncmqd.runtime.leases import Leases
 from asyncmqd.runtime.liveness import own_life, start_of
 from asyncmqd.runtime.process.health import Health
+from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.presence import Identity, Presence
 from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.process.wakeups import Wakeups
@@ -72,6 +73,8 @@ class ProcessContext:
             backend, lease, hang_limit, observer, self.duties, self.isolation.end_turn
         )
         self.wakeups.on_recall = self.leases.look
+        self.operations = Operations(backend, self.presence, self._group, observer)
+        self.presence.on_operations = self.operations.look
 
     async def __aenter__(self) -> Self:
         self.health.begin()

@@ -72,6 +72,8 @@ class Presence:
         self._first_seen: dict[str, float] = {}  # by the store's clock
         self._twins: set[str] = set()  # those that were warned of
         self._asking_leases: asyncio.Task[float] | None = None  # not sent yet
+        # Called with the queues that may have operations under way, if there are any.
+        self.on_operations: Callable[[list[str]], None] = lambda _: None
         workers.on_register.append(self.beat_soon)
         health.on_failure.append(self.beat_soon)
 
@@ -112,7 +114,9 @@ class Presence:
 
         The record outlives the leases of whoever dies. Raises StoreError.
         """
-        await self._backend.beat(self.id, self._info(), max(BEAT_TTL, self.lease + BEAT))
+        ttl = max(BEAT_TTL, self.lease + BEAT)
+        if operating := await self._backend.beat(self.id, self._info(), ttl):
+            self.on_operations(operating)
 
     async def tell_rest(self) -> None:
         """Tell the store what was counted since the last minute. Raises StoreError."""
