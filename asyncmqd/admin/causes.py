@@ -10,7 +10,7 @@ import math
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from asyncmqd.admin.obstacles import (
     OF_PROCESSES,
     RELOAD,
     RESTART,
+    START,
     Judge,
     Reason,
     first,
@@ -187,13 +188,42 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
 
 def of_queues(queues: Sequence[Facts]) -> list[Cause]:
     """All that is wrong with the queues of a daemon, the worst first, for `of_daemon`."""
+    return _of_queues(
+        queues, lambda facts, name: name not in _KNOWN_BETTER and _is_unusual(facts, name)
+    )
+
+
+def of_store(queues: Sequence[Facts]) -> list[Cause]:
+    """The same for one who knows of daemons only what they told the store."""
+    found = _of_queues(
+        queues,
+        lambda facts, name: _has_work(facts) if name in _KNOWN_BETTER else _is_unusual(facts, name),
+    )
+    nobody = not any(facts.processes for facts in queues)
+    if nobody and not any(each.name == "no_daemon" for each in found):
+        changes = "a daemon with this store in its configuration starts"
+        sentence = "No living daemon uses this store."
+        found.append(Cause(name="no_daemon", sentence=sentence, changes=changes, command=START))
+    return sorted(found, key=_rank)
+
+
+def _of_queues(queues: Sequence[Facts], tells: Callable[[Facts, str], bool]) -> list[Cause]:
     found = [
         (_rank(reason), -facts.waits, Cause(**msgspec.structs.asdict(reason), queue=facts.queue))
         for facts in queues
         for reason in of_queue(facts)
-        if reason.name not in _KNOWN_BETTER and (reason.name in _AT_ONCE or facts.waits >= LATE)
+        if tells(facts, reason.name)
     ]
     return [cause for *_, cause in sorted(found, key=lambda each: each[:2])]
+
+
+def _is_unusual(facts: Facts, name: str) -> bool:
+    return name in _AT_ONCE or facts.waits >= LATE
+
+
+def _has_work(facts: Facts) -> bool:
+    counts = facts.counts
+    return bool(counts.waiting or counts.delayed or counts.blocked or counts.active)
 
 
 def of_daemon(own: Own, of_queues: Sequence[Cause] = ()) -> list[Cause]:
@@ -270,6 +300,9 @@ _ORDER = {
             "restarting",
             "draining",
             "starting",
+            "stopping",
+            "no_daemon",
+            "daemons_silent",
             "stuck",
             "crashed",
             "process_down",

@@ -29,26 +29,26 @@ class Gauges(msgspec.Struct, frozen=True):
 async def of_queues(store: BaseBackend, queues: Sequence[str]) -> dict[str, Gauges]:
     """The gauges of these queues. Raises StoreError."""
     counts, outlooks = await store.counts(queues), await store.outlook(queues)
-    heads = await _heads(store, [q for q in queues if counts[q].waiting > counts[q].parked])
+    oldest = await heads(store, [q for q in queues if counts[q].waiting > counts[q].parked])
     late = await _late(await store.schedules(*queues), {q: outlooks[q].now for q in queues})
     return {
         queue: Gauges(
             counts[queue],
             outlooks[queue],
-            waited(heads[queue], outlooks[queue].now) if queue in heads else 0.0,
+            waited(oldest[queue], outlooks[queue].now) if queue in oldest else 0.0,
             late.get(queue, 0.0),
         )
         for queue in queues
     }
 
 
-async def _heads(store: BaseBackend, queues: Sequence[str]) -> dict[str, Record]:
+async def heads(store: BaseBackend, queues: Sequence[str]) -> dict[str, Record]:
     """The job that runs next of each queue that has one."""
-    heads: dict[str, Record] = {}
+    found: dict[str, Record] = {}
     for some in _groups(queues):
         pages = await asyncio.gather(*(store.list(each, State.WAITING, 0, 1) for each in some))
-        heads.update({queue: page[0] for queue, page in zip(some, pages, strict=True) if page})
-    return heads
+        found.update({queue: page[0] for queue, page in zip(some, pages, strict=True) if page})
+    return found
 
 
 def _groups(queues: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -20,9 +20,11 @@ from asyncmqd.cli.history import history
 from asyncmqd.cli.options import group
 from asyncmqd.cli.output import complain
 from asyncmqd.cli.target import Target
+from asyncmqd.cli.top.command import top
 
 app = group()
 app.command()(enqueue)
+app.command()(top)
 app.command()(history)
 app.add_typer(jobs.app, name="job")
 app.add_typer(queues.app, name="queue")

@@ -14,6 +14,7 @@ import typer
 from asyncmqd.admin.backfill import Backfill, PastInstant
 from asyncmqd.admin.jobs import ExplainedJob, JobView, job_view
 from asyncmqd.admin.obstacles import Reason
+from asyncmqd.admin.overview import DaemonLine, JobLine, Overview, QueueLine
 from asyncmqd.admin.queues import ListedQueue, NextJob, PauseView, QueueCounts, QueueView
 from asyncmqd.admin.schedules import Foreseen, Preview, ScheduleView, schedule_view
 from asyncmqd.admin.store import StoreView
@@ -80,6 +81,7 @@ def test_no_option_is_invented(name: str) -> None:
         ("asyncmq schedule backfill", [Backfill, PastInstant]),
         ("asyncmq worker list", [WorkerView, Load]),
         ("asyncmq store info", [StoreView]),
+        ("asyncmq top", [Overview, QueueLine, DaemonLine, JobLine]),
     ],
 )
 def test_every_json_key_is_documented(name: str, views: list[type]) -> None:
