@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from operator import add
 from typing import Literal
 
 from asyncmqd.observe.metrics import (
     BOUNDS,
-    BUCKETS,
     OUTCOMES,
     RUN,
     RUNS,
-    UNTIMED,
     WAIT,
     WAITS,
     Cell,
+    Key,
     Sum,
 )
 
@@ -26,10 +26,12 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LE = (*(f'le="{bound}"}}' for bound in BOUNDS), 'le="+Inf"}')
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
-Folded = dict[str, tuple[list[int], int]]  # buckets and the sum in microseconds, by the labels
+_KEPT = 4_000  # texts without their values: a scrape of 200 queues has about 2,000
+
 Sample = tuple[str, float]  # labels, as they are written between the braces, and a value
 
 
+@lru_cache(maxsize=_KEPT)
 def labels(**values: str) -> str:
     """Labels as they are written between the braces."""
     return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in values.items())
@@ -49,17 +51,26 @@ def _head(name: str, kind: str, meaning: str) -> str:
     return f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
 
 
-def histogram(name: str, meaning: str, series: Folded) -> Iterator[str]:
-    """The lines of one histogram, all of one series as one text."""
+def histogram(
+    name: str, meaning: str, series: Iterable[tuple[str, Sequence[int], int]]
+) -> Iterator[str]:
+    """The lines of one histogram, all of one series as one text.
+
+    Each has its labels, how many durations each bucket has, and the sum in microseconds.
+    """
     head = _head(name, "histogram", meaning)
-    for written, (buckets, sum) in series.items():
-        rising = list(accumulate(buckets))
-        begin = f"{name}_bucket{{{written},"
-        lines = [f"{begin}{le} {count}\n" for le, count in zip(_LE, rising, strict=True)]
-        lines.append(f"{name}_sum{{{written}}} {sum / 1e6}\n")
-        lines.append(f"{name}_count{{{written}}} {rising[-1]}\n")
-        yield head + "".join(lines)
+    for written, buckets, sum in series:
+        rising = (*accumulate(buckets),)
+        yield head + _lines(name, written) % (*rising, sum / 1e6, rising[-1])
         head = ""
+
+
+@lru_cache(maxsize=_KEPT)
+def _lines(name: str, written: str) -> str:
+    """The lines of one series without their values: to make them anew is most of a scrape."""
+    begin = f"{name}_bucket{{{written},".replace("%", "%%")
+    ends = (f"{name}_{part}{{{written}}}".replace("%", "%%") for part in ("sum", "count"))
+    return "".join([*(f"{begin}{le} %d\n" for le in _LE), *map("{} %s\n".format, ends)])
 
 
 # ---------------------------------------------------------------------- what was counted
@@ -67,22 +78,19 @@ def histogram(name: str, meaning: str, series: Folded) -> Iterator[str]:
 
 def of_counted(counted: Sum) -> Iterator[str]:
     """The lines of what all processes have counted together; some are empty, as places to rest."""
-    yield from family(
-        "asyncmqd_jobs_total",
-        "counter",
-        "Runs that ended, by what they came to.",
-        _outcomes(counted),
-    )
-    runs: Folded = {}
-    waits: Folded = {}
-    for (queue, task, _), cell in counted.cells.items():
-        _fold(runs, labels(queue=queue, task=task), cell, RUN, RUNS)
-        _fold(waits, labels(queue=queue), cell, WAIT, WAITS)
+    cells: list[tuple[Key, Cell]] = []
+    waits: dict[str, tuple[Cell, int]] = {}  # by queue: buckets, and the sum
+    for key, cell in counted.cells:
+        cells.append((key, cell))
+        _add_waits(waits, key, cell)
         yield ""
+    yield from _of_outcomes(cells)
+    runs = ((labels(queue=q, task=t), each[RUNS:WAITS], each[RUN]) for (q, t), each in cells)
     yield from histogram("asyncmqd_job_run_seconds", "How long runs took.", runs)
     meaning = "From the enqueue of a job to the start of its first attempt, a delay included."
-    yield from histogram("asyncmqd_job_wait_seconds", meaning, waits)
-    ran = {queue for queue, _, _ in counted.cells}
+    queues = ((labels(queue=queue), *each) for queue, each in waits.items())
+    yield from histogram("asyncmqd_job_wait_seconds", meaning, queues)
+    ran = {queue for (queue, _), _ in cells}
     for event, name, meaning in _EVENTS:
         counts = counted.events.get(event, Counter())
         samples = [(labels(queue=queue), counts[queue]) for queue in sorted(ran | counts.keys())]
@@ -96,17 +104,29 @@ _EVENTS = (
 )
 
 
-def _outcomes(counted: Sum) -> Iterator[Sample]:
-    for (queue, task, edge), cell in counted.cells.items():
-        if edge in OUTCOMES:
-            number = cell[UNTIMED] + sum(cell[RUNS : RUNS + BUCKETS])
-            yield labels(queue=queue, task=task, outcome=OUTCOMES[edge]), number
+def _of_outcomes(cells: Iterable[tuple[Key, Cell]]) -> Iterator[str]:
+    name = "asyncmqd_jobs_total"
+    head = _head(name, "counter", "Runs that ended, by what they came to.")
+    for key, cell in cells:
+        begins = _outcomes(name, *key)
+        yield head + "".join(
+            f"{begin} {number}\n" for begin, number in zip(begins, cell, strict=False) if number
+        )
+        head = ""
 
 
-def _fold(folded: Folded, written: str, cell: Cell, total: int, first: int) -> None:
-    """Add the histogram of one edge to that of these labels."""
-    buckets, spent = cell[first : first + BUCKETS], cell[total]
-    before = folded.get(written)
-    folded[written] = (
-        (buckets, spent) if before is None else ([*map(add, before[0], buckets)], before[1] + spent)
-    )
+@lru_cache(maxsize=_KEPT)
+def _outcomes(name: str, queue: str, task: str) -> list[str]:
+    """The lines of a queue and task without their values."""
+    every = OUTCOMES.values()
+    return [f"{name}{{{labels(queue=queue, task=task, outcome=each)}}}" for each in every]
+
+
+def _add_waits(found: dict[str, tuple[Cell, int]], key: Key, cell: Cell) -> None:
+    """Add how long the jobs of a task waited to what is found of their queue."""
+    queue, _ = key
+    buckets, spent = cell[WAITS:], cell[WAIT]
+    if queue in found:
+        before, sum = found[queue]
+        buckets, spent = [*map(add, before, buckets)], sum + spent
+    found[queue] = buckets, spent

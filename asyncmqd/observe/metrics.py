@@ -1,33 +1,22 @@
 """Numbers of all runs of a process: plain integers on the way of a job, read at a scrape.
 
-A cell counts the changes of one queue, task and edge: how many, their run and waiting times in
-microseconds, and two histograms. It is one list, so that cells of several processes are added up
-by one `map`, and a job pays for one look-up and a few additions.
+A cell counts the runs of one queue and task: what they came to, their run and waiting times in
+microseconds, and two histograms. It is one list, so that a job pays for one look-up and a few
+additions. On the way to another process all cells are one run of bytes, eight for each number:
+read as one long integer, those of several processes are added up by one addition.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from operator import add
+from struct import Struct
 from typing import Any
 
 import msgspec
 
+from asyncmqd.domain.states import EDGES
 from asyncmqd.observe.listeners import Applied, Listener
-
-# Bounds are powers of four: 2^10 us is about a millisecond, 2^36 us about 19 hours.
-BOUNDS = tuple(2**exponent / 1e6 for exponent in range(10, 37, 2))  # seconds
-BUCKETS = len(BOUNDS) + 1  # the last one has no bound
-# Places in a cell. Runs without a duration were never begun, and are counted alone.
-UNTIMED, RUN, WAIT, RUNS, WAITS = 0, 1, 2, 3, 3 + BUCKETS
-_SLICE = 300  # cells that are added up in one turn of the loop
-_SIZE = WAITS + BUCKETS
-# The place of a number of microseconds by its bits: one look-up for each run.
-_RUN_AT, _WAIT_AT = (
-    tuple(first + min(max(0, (bits - 9) // 2), BUCKETS - 1) for bits in range(64))
-    for first in (RUNS, WAITS)
-)
 
 OUTCOMES = {
     "succeed": "completed",
@@ -42,15 +31,33 @@ OUTCOMES = {
 }
 """The edges that are counted, and the outcome that each is told as."""
 
-Key = tuple[str, str, str]  # queue, task, edge
-Cell = list[int]
+# Bounds are powers of four: 2^10 us is about a millisecond, 2^36 us about 19 hours.
+BOUNDS = tuple(2**exponent / 1e6 for exponent in range(10, 37, 2))  # seconds
+BUCKETS = len(BOUNDS) + 1  # the last one has no bound
+# Places in a cell: the outcomes in their order, all else that ended a run, then durations.
+_ELSE = len(OUTCOMES)
+RUN, WAIT, RUNS, WAITS = _ELSE + 1, _ELSE + 2, _ELSE + 3, _ELSE + 3 + BUCKETS
+_SIZE = WAITS + BUCKETS
+_LAYOUT = Struct(f"<{_SIZE}q")  # no number ever comes to 2^63: it would take 290,000 years
+_BYTES = _LAYOUT.size
+_PLACES = dict.fromkeys(EDGES, _ELSE) | {edge: place for place, edge in enumerate(OUTCOMES)}
+# The place of a number of microseconds by its bits: one look-up for each run.
+_RUN_AT, _WAIT_AT = (
+    tuple(first + min(max(0, (bits - 9) // 2), BUCKETS - 1) for bits in range(64))
+    for first in (RUNS, WAITS)
+)
+_SLICE = 300  # cells that are added up in one turn of the loop
+
+Key = tuple[str, str]  # queue, task
+Cell = Sequence[int]
 OTHER = "other"  # the task of a job whose task is not known here
 
 
 class Counted(msgspec.Struct):
     """What one process has counted since its start, on its way to another process."""
 
-    cells: list[tuple[str, str, str, Cell]] = []
+    keys: list[Key] = []
+    cells: bytes = b""  # of these keys, in their order
     events: dict[str, dict[str, int]] = {}  # by event and queue
     answered: int = 0  # calls to the store
     unanswered: int = 0  # those that failed
@@ -61,7 +68,8 @@ class Sum:
     """What several processes have counted together."""
 
     def __init__(self) -> None:
-        self.cells: dict[Key, Cell] = {}
+        self._places: dict[Key, int] = {}
+        self._slices: list[int] = []  # of so many cells each: all numbers of them as one
         self.events: dict[str, Counter[str]] = {}
         self.answered = 0
         self.unanswered = 0
@@ -72,38 +80,67 @@ class Sum:
             pass
 
     def adding(self, part: Counted) -> Iterator[None]:
-        """One process more, in slices, between which others may have their turn.
-
-        Its cells may become those of the sum.
-        """
-        cells = self.cells
-        for number, (queue, task, edge, cell) in enumerate(part.cells, 1):
-            key = queue, task, edge
-            known = cells.get(key)
-            cells[key] = cell if known is None else [*map(add, known, cell)]
-            if number % _SLICE == 0:
-                yield
+        """One process more, in slices, between which others may have their turn."""
+        cells = self._in_order(part)
+        for number, begin in enumerate(range(0, len(cells), _SLICE * _BYTES)):
+            added = int.from_bytes(cells[begin : begin + _SLICE * _BYTES], "little")
+            if number == len(self._slices):
+                self._slices.append(0)
+            self._slices[number] += added
+            yield
         for event, queues in part.events.items():
             self.events.setdefault(event, Counter()).update(queues)
         self.answered += part.answered
         self.unanswered += part.unanswered
         yield
 
+    def _in_order(self, part: Counted) -> bytes:
+        """The cells of a process in the order in which we have them."""
+        places = self._places
+        if [*places] == part.keys:
+            return part.cells
+        ordered = [_NONE] * len(places)
+        for at, key in enumerate(part.keys):
+            cell = part.cells[at * _BYTES : (at + 1) * _BYTES]
+            if (place := places.setdefault(key, len(places))) == len(ordered):
+                ordered.append(cell)
+            else:
+                ordered[place] = cell
+        return b"".join(ordered)
+
+    @property
+    def cells(self) -> Iterator[tuple[Key, Cell]]:
+        """All cells by their keys."""
+        keys = iter(self._places)
+        for packed in self._packed():
+            for cell in _LAYOUT.iter_unpack(packed):
+                yield next(keys), cell
+
+    def _packed(self) -> Iterator[bytes]:
+        left = len(self._places)
+        for added in self._slices:
+            yield added.to_bytes(min(left, _SLICE) * _BYTES, "little")
+            left -= _SLICE
+
     def counted(self) -> Counted:
         """The sum so far, as one process would tell it."""
         return Counted(
-            [(*key, cell) for key, cell in self.cells.items()],
+            [*self._places],
+            b"".join(self._packed()),
             {event: dict(queues) for event, queues in self.events.items()},
             self.answered,
             self.unanswered,
         )
 
 
+_NONE = bytes(_BYTES)
+
+
 class Metrics(Listener):
     """Counts for /metrics. There is one only where somebody may ask."""
 
     def __init__(self) -> None:
-        self._cells: dict[Key, Cell] = {}
+        self._cells: dict[Key, list[int]] = {}
         self._events: dict[str, Counter[str]] = {
             "job.lease_lost": Counter(),
             "job.cancelled": Counter(),
@@ -114,26 +151,27 @@ class Metrics(Listener):
         """See `Listener`."""
         cells = self._cells
         for change, claim, task, duration in applied:
-            key = claim.queue, task, change.edge
-            cell = cells.get(key)
-            if cell is None:
-                cell = self._new(key)
-            if duration is None:
-                cell[UNTIMED] += 1
+            try:
+                cell = cells[claim.queue, task]
+            except KeyError:
+                cell = self._new(claim.queue, task, change.edge)
+            cell[_PLACES[change.edge]] += 1
+            if duration is None:  # of a run that was never begun
                 continue
             spent = int(duration * 1e6)
             cell[RUN] += spent
             cell[_RUN_AT[spent.bit_length()]] += 1
             if not claim.failures:
                 waited = int(claim.age * 1e6)
+                if waited < 0:  # the store's clock was set back
+                    waited = 0
                 cell[WAIT] += waited
                 cell[_WAIT_AT[waited.bit_length()]] += 1
 
-    def _new(self, key: Key) -> Cell:
+    def _new(self, queue: str, task: str, edge: str) -> list[int]:
         """A cell for a key that has none; tasks that this process does not know share one."""
-        queue, task, edge = key
         known = bool(task) and edge != "park"
-        return self._cells.setdefault((queue, task if known else OTHER, edge), [0] * _SIZE)
+        return self._cells.setdefault((queue, task if known else OTHER), [0] * _SIZE)
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         """See `Listener`."""
@@ -144,6 +182,7 @@ class Metrics(Listener):
     def counted(self) -> Counted:
         """All that was counted so far."""
         return Counted(
-            [(*key, list(cell)) for key, cell in self._cells.items()],
+            [*self._cells],
+            b"".join([_LAYOUT.pack(*cell) for cell in self._cells.values()]),
             {event: dict(queues) for event, queues in self._events.items()},
         )

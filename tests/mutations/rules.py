@@ -27,6 +27,7 @@ CAUSES = ("tests/daemon/test_causes.py", "-k", "order")
 
 RECALLS = ("tests/contract/test_recalling.py", "-k", "memory")
 
+HISTORY = ("tests/unit/test_history.py", "tests/runtime/test_minutes.py")
 METRICS = ("tests/unit/test_metrics.py",)
 
 WEB = ("tests/unit/test_web_server.py",)
@@ -66,6 +67,30 @@ RULES = [
         "asyncmqd/observe/metrics.py",
         'known = bool(task) and edge != "park"',
         "known = True",
+        METRICS,
+    ),
+    Mutation(
+        "asyncmqd/observe/totals.py",
+        "self._taken[key] = number",
+        "self._taken[key] = 0",
+        HISTORY,
+    ),
+    Mutation(
+        "asyncmqd/domain/history.py",
+        "return before.minute >= minute",
+        "return False",
+        ("tests/contract/test_history.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/minutes.py",
+        "over=False)",
+        "over=True)",
+        HISTORY,
+    ),
+    Mutation(
+        "asyncmqd/observe/metrics.py",
+        "if [*places] == part.keys:",
+        "if len(places) == len(part.keys):",
         METRICS,
     ),
     Mutation(

@@ -1,4 +1,7 @@
-"""What the daemon and its child processes say to each other: frames like the control socket's."""
+"""What the daemon and its child processes say to each other: frames like the control socket's.
+
+What children answer is msgpack, not JSON: what they have counted is a hundred kilobytes of bytes.
+"""
 
 from __future__ import annotations
 
@@ -72,3 +75,12 @@ def _receive(line: socket.socket, size: int) -> bytes:
             raise EOFError("the other end is gone")
         data += part
     return bytes(data)
+
+
+def pack_answer(answer: Answer) -> bytes:
+    """The answer as a frame."""
+    data = msgspec.msgpack.encode(answer)
+    return HEADER.pack(len(data)) + data
+
+
+unpack_answer = msgspec.msgpack.Decoder(Answer).decode

@@ -25,11 +25,18 @@ from asyncmqd.config.models import Settings
 from asyncmqd.config.transfer import unpacked
 from asyncmqd.daemon import traces
 from asyncmqd.daemon.application import Application, Problems, told
-from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, read_frame, receive_frame
+from asyncmqd.daemon.children.ipc import (
+    IN_ORDER,
+    Answer,
+    Hello,
+    Order,
+    pack_answer,
+    read_frame,
+    receive_frame,
+)
 from asyncmqd.daemon.children.limit_split import share_of, slots_of
 from asyncmqd.daemon.guarded_loop import run_loop
 from asyncmqd.daemon.hang_monitor import LoopMonitor
-from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store import reach_store
@@ -70,7 +77,7 @@ def _serve(line: socket.socket) -> int:
     application.extend_path(settings)
     scanners, problems = application.attempt(settings)
     problems = problems or traces.export(settings.otel, os.environ)
-    line.sendall(pack(Answer(problems=list(problems.items()))))
+    line.sendall(pack_answer(Answer(problems=list(problems.items()))))
     lines = ChildLogLines(hello.number)
     metrics = Metrics() if settings.http.listen else None
     observer = Observer([lines, metrics] if metrics else [lines])
@@ -181,7 +188,7 @@ class Child:
         if writer is None or writer.is_closing():
             return
         counted = self._own.count() if self._own.metrics is not None else None
-        writer.write(pack(Answer(report=self._own.last_report(), counted=counted)))
+        writer.write(pack_answer(Answer(report=self._own.last_report(), counted=counted)))
         writer.close()
         with contextlib.suppress(TimeoutError, OSError):  # the parent hangs, or is gone
             async with asyncio.timeout(CLOSE_LIMIT):
@@ -229,7 +236,7 @@ class Child:
 
     def _tell(self, answer: Answer) -> None:
         if self._writer is not None:
-            self._writer.write(pack(answer))
+            self._writer.write(pack_answer(answer))
 
     # ------------------------------------------------------------------ orders
 

@@ -177,6 +177,7 @@ class ChildPool:
         ended = Sum()
         for each in self._supervisors:
             ended.add(each.past_counted.counted())
+            await asyncio.sleep(0)
         live = {each.number: each.child.counted for each in self._supervisors if each.child}
         return {0: ended.counted(), **live}
 

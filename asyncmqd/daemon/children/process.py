@@ -14,7 +14,15 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.daemon.children.ipc import IN_ORDER, Answer, Hello, Order, OrderName, read_frame
+from asyncmqd.daemon.children.ipc import (
+    IN_ORDER,
+    Answer,
+    Hello,
+    Order,
+    OrderName,
+    read_frame,
+    unpack_answer,
+)
 from asyncmqd.daemon.children.log_forwarding import LogForwarder
 from asyncmqd.daemon.protocol import pack
 from asyncmqd.daemon.report import Report
@@ -118,10 +126,9 @@ class ChildProcess:
         return answer
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        decoder = msgspec.json.Decoder(Answer)
         try:
             while True:
-                self._take(decoder.decode(await read_frame(reader)))
+                self._take(unpack_answer(await read_frame(reader)))
         except (EOFError, OSError):
             return
         except BaseException:  # an error of ours, too: nobody would hear it any more
