@@ -44,6 +44,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     schedule: str | None
     instant: str | None  # of the schedule
     unique: str | None  # its unique name
+    unique_while: str | None  # how long it holds that name
+    on_conflict: str | None  # what its enqueue asked for if the name was held
     holder: str | None  # the live job that has this name now
     key: str | None  # whose it is
     waits_for: tuple[str, ...] | None  # of a blocked job: those that have to end first
@@ -151,6 +153,8 @@ def job_view(record: Record) -> JobView:
         result=_value(record.result),
         error=Error(failure.type, failure.message, failure.traceback) if failure else None,
         log=[*failure.log] if failure and failure.log else None,
+        unique_while=(spec.unique_while or "live") if spec and spec.unique else None,
+        on_conflict=(spec.on_conflict or "existing") if spec and spec.unique else None,
         holder=record.holder or None,
         key=record.key or None,
         waits_for=tuple(job_of_ghost(each) or each for each in record.waits_for) or None,

@@ -123,7 +123,12 @@ class Blank(msgspec.Struct, frozen=True):
             if spec.key is None:
                 spec = replace(spec, key=key_of(task, args, kwargs))
         if unique is not None:
-            spec = replace(spec, unique=unique.name.label)
+            spec = replace(
+                spec,
+                unique=unique.name.label,
+                unique_while="waiting" if unique.until_claimed else None,
+                on_conflict=None if unique.on_conflict == "existing" else unique.on_conflict,
+            )
             if unique.on_conflict == "push":
                 _check_push(spec, unique)
         return PendingJob(options.queue, spec, self.delay, unique)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from asyncmqd.domain.keywords import OnConflict
+from asyncmqd.domain.keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.states import State, state_of
 
@@ -30,6 +30,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     schedule: str | None = None  # the repeatable that enqueued it
     instant: Annotated[datetime, msgspec.Meta(tz=True)] | None = None  # of that repeatable, in UTC
     unique: str | None = None  # its name, for people; stores compare `NewJob.unique`
+    unique_while: UniqueWhile | None = None  # for people, too; None: "live"
+    on_conflict: OnConflict | None = None  # and what its enqueue asked for; None: "existing"
     key: str | None = None  # whose it is, for its run; stores keep `NewJob.key`
     headers: dict[str, str] | None = None  # from what is round an enqueue
 

@@ -246,11 +246,31 @@ class TaskDef:
 
 
 def _refuse_alone(name: str, options: TaskOptions) -> None:
-    """Raise ValueError for an option that says something of a name, where there is no name."""
+    """Raise ValueError for an option that says something of a name, where there is no name, or says
+    nothing beside another.
+    """
     if options.unique is None:
         for option in ("unique_for", "unique_while", "on_conflict", "push_for"):
             if getattr(options, option) != getattr(UNKNOWN, option):
                 raise ValueError(f"task {name}: {option}: {ALONE}")
+    elif options.unique:  # else each call says what it wants
+        try:
+            refuse_together(options.on_conflict, options.unique_while, options.push_for)
+        except ValueError as error:
+            raise ValueError(f"task {name}: {error}") from None
+
+
+def refuse_together(
+    on_conflict: OnConflict, unique_while: UniqueWhile, push_for: float | None
+) -> None:
+    """Raise ValueError for what says nothing together."""
+    if push_for is not None and on_conflict != "push":
+        raise ValueError(f"push_for: expected on_conflict 'push' beside it, got {on_conflict!r}")
+    if on_conflict == "again" and unique_while == "waiting":
+        raise ValueError(
+            "on_conflict: expected 'replace' beside unique_while 'waiting', since a job that runs"
+            " has no name then that another could come after, got 'again'"
+        )
 
 
 def is_awaitable(value: Any) -> bool:

@@ -16,7 +16,7 @@ from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import ALONE, UNIQUE_TEXT, shown
 from asyncmqd.domain.states import state_of
-from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions
+from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions, refuse_together
 
 _OF_NAMES = ("unique_for", "unique_while", "on_conflict", "push_for")  # options
 _LONGEST_LABEL = 200  # characters
@@ -127,13 +127,17 @@ def _refuse_alone(asked: Asked) -> None:
 
 def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:
     on_conflict = asked.on_conflict or declared.on_conflict
+    until = asked.unique_while or declared.unique_while
     delay = asked.delay or 0.0
+    push_for = declared.push_for if asked.push_for is None else asked.push_for
+    refuse_together(on_conflict, until, asked.push_for)
     if on_conflict == "push" and not delay:
         raise ValueError("on_conflict: expected a delay beside 'push', got none")
-    push_for = declared.push_for if asked.push_for is None else asked.push_for
+    if on_conflict == "push" and push_for is not None and push_for < delay:
+        raise ValueError(f"push_for: expected at least the delay of {delay:g} s, got {push_for:g}")
     return Unique(
         name,
-        (asked.unique_while or declared.unique_while) == "waiting",
+        until == "waiting",
         declared.unique_for if asked.unique_for is None else asked.unique_for,
         on_conflict,
         _PUSHES * delay if push_for is None else push_for,

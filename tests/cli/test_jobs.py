@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.client import operations
+from asyncmqd.client.pending import CallOptions, add_one, pending
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Failure, JobSpec, NewJob
 from asyncmqd.domain.settle import Policy, Refused, Succeeded, Unknown, settle
@@ -393,3 +395,19 @@ def test_an_unknown_state_lists_the_known_ones(run: Operator) -> None:
     assert answer.code == 2
     for each in State:
         assert f"'{each}'" in answer.err
+
+
+def test_show_tells_how_a_job_is_unique(asyncmq: Operator, in_store: InStore) -> None:
+    options = CallOptions(job_id="j", unique="one", unique_while="waiting", on_conflict="replace")
+    in_store(lambda store: add_one(store, "mail", pending("shop.add", [1], {}, options)))
+    plain = pending("shop.add", [1], {}, CallOptions(job_id="plain"))
+    in_store(lambda store: add_one(store, "mail", plain))
+    shown = asyncmq("job", "show", "j", "--json").json
+    assert (shown["unique"], shown["unique_while"], shown["on_conflict"]) == (
+        "one",
+        "waiting",
+        "replace",
+    )
+    shown = asyncmq("job", "show", "plain", "--json").json
+    assert (shown["unique"], shown["unique_while"], shown["on_conflict"]) == (None, None, None)
+    assert re.search(r"on_conflict +replace", asyncmq("job", "show", "j").out)

@@ -257,7 +257,7 @@ async def test_a_push_moves_the_time_up_to_ten_delays(store: InMemoryBackend) ->
     assert record.due == pytest.approx(record.created + 3_600, abs=60)
     await sync.options(delay="5s").enqueue(1)
     assert (await first.record()).due == pytest.approx(record.created + 5, abs=4)
-    await sync.options(delay="1h", push_for="5m").enqueue(1)
+    await sync.options(delay="5m", push_for="5m").enqueue(1)
     assert (await first.record()).due == pytest.approx(record.created + 300)
 
 
@@ -268,8 +268,23 @@ def test_what_a_push_cannot_mean_is_refused(store: InMemoryBackend) -> None:
         ({"delay": 60, "ttl": 600}, "ttl: expected more than the 600 s for which the job may be"),
         ({"on_conflict": "more"}, "expected 'existing', 'replace', 'push' or 'again', got 'more'"),
         ({"delay": 60, "push_for": "long"}, "push_for: expected seconds"),
+        ({"delay": 60, "push_for": 59}, "push_for: expected at least the delay of 60 s, got 59"),
+        (
+            {"on_conflict": "replace", "push_for": 60},
+            "push_for: expected on_conflict 'push' beside it, got 'replace'",
+        ),
+        (
+            {"on_conflict": "again", "unique_while": "waiting"},
+            "on_conflict: expected 'replace' beside unique_while 'waiting'",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             sync.options(**options).job(1)
+    for declaration, message in (
+        ({"push_for": 60}, "push_for: expected on_conflict 'push' beside it, got 'existing'"),
+        ({"on_conflict": "again", "unique_while": "waiting"}, "expected 'replace' beside"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            declared("customer", store, **declaration)
     assert sync.options(delay=60, ttl=601).job(1)
     assert sync.options(unique=False).job(1)
