@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -425,6 +426,15 @@ async def test_each_reason(
     assert scene.told in _timeless(reason.sentence)
     assert (reason.command or "").startswith(scene.command or "")
     seen(f"why, {scene.prepare.__name__:24} {scene.job:14} {_timeless(reason.sentence)}")
+
+
+def test_each_reason_that_is_documented_has_a_scene() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
+    table = page.partition("| reason | of a job,")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    documented = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    made = {name for scene in SCENES for name in (scene.job, scene.queue)}
+    assert made - {"working"} == documented
 
 
 def _timeless(sentence: str) -> str:
