@@ -39,6 +39,7 @@ class Order:
     delay: float = 0.0
     batch: int = BATCH
     pause: float = 0.0  # seconds between two batches
+    key: str | None = None  # of all of them
 
 
 def note(path: str, word: str, ids: Sequence[str]) -> None:
@@ -67,7 +68,7 @@ async def produce(order: Order) -> None:
 
 
 async def _add(order: Order, backend: BaseBackend, ids: Sequence[str]) -> bool:
-    options = [CallOptions(job_id=each, delay=order.delay) for each in ids]
+    options = [CallOptions(job_id=each, delay=order.delay, key=order.key) for each in ids]
     jobs = [pending(order.task, order.args, {}, each) for each in options]
     try:
         await add_all(backend, QUEUE, jobs)

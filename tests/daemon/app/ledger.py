@@ -46,6 +46,27 @@ async def nap(seconds: float) -> None:
     note("ran")
 
 
+@task(name="linger")
+async def linger(seconds: float, after: float) -> None:
+    """Take a while, and some more when it is told to stop."""
+    note("began")
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        await asyncio.sleep(after)
+        raise
+    finally:
+        note("left")
+
+
+@task(name="linger_thread")
+def linger_thread(seconds: float) -> None:
+    """The same in a thread, which nobody can cancel."""
+    note("began")
+    time.sleep(seconds)
+    note("left")
+
+
 @task(name="tell")
 async def tell(word: str) -> None:
     note(word)
