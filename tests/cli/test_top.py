@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from asyncmqd.admin import operations
 from asyncmqd.admin.overview import Looks, Wanted
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.cli.top.live import Sight, done
@@ -224,6 +225,8 @@ def test_what_is_done_by_keyboard(in_store: InStore) -> None:
         counts = await store.counts(["mail", "paused"])
         assert (counts["mail"].paused, counts["paused"].paused) == (True, False)
         assert (counts["mail"].waiting, counts["mail"].cancelled) == (3, 1)
+        noted = await operations.list_operations(store, "mail")
+        assert {(each.verb, each.by) for each in noted} == {("retry", "ann"), ("cancel", "ann")}
         pause = (await store.outlook(["mail"]))["mail"].pause
         assert pause is not None
         assert (pause.by, pause.reason) == ("ann", "late")

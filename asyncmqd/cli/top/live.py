@@ -189,7 +189,7 @@ async def done(store: BaseBackend, act: Act, by: str) -> str | None:
     elif act.verb == "resume":
         await queues.resume(store, act.queue)
     else:
-        return (await moving.move(store, act.verb, [act.id], act.queue))[act.id]
+        return (await moving.move(store, act.verb, [act.id], act.queue, by))[act.id]
     return None
 
 
