@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from asyncmqd.admin.causes import overdue
-from asyncmqd.admin.facts import waited
 from asyncmqd.backends.base import BaseBackend, Outlook, ScheduleRecord
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.states import State
@@ -22,20 +21,20 @@ class Gauges(msgspec.Struct, frozen=True):
 
     counts: Counts
     outlook: Outlook
-    oldest: float = 0.0  # seconds for which the job that runs next has waited
+    oldest: float = 0.0  # seconds for which the oldest of those that run next has waited
     overdue: float = 0.0  # seconds since an instant that no daemon has fired
 
 
 async def of_queues(store: BaseBackend, queues: Sequence[str]) -> dict[str, Gauges]:
     """The gauges of these queues. Raises StoreError."""
     counts, outlooks = await store.counts(queues), await store.outlook(queues)
-    oldest = await heads(store, [q for q in queues if counts[q].waiting > counts[q].parked])
+    oldest = await store.oldest([q for q in queues if counts[q].waiting > counts[q].parked])
     late = await _late(await store.schedules(*queues), {q: outlooks[q].now for q in queues})
     return {
         queue: Gauges(
             counts[queue],
             outlooks[queue],
-            waited(oldest[queue], outlooks[queue].now) if queue in oldest else 0.0,
+            max(0.0, oldest.get(queue, 0.0)),
             late.get(queue, 0.0),
         )
         for queue in queues

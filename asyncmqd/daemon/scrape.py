@@ -189,7 +189,7 @@ def _of_store(gauges: Mapping[str, Gauges]) -> Iterator[str]:
     )
     yield from gauge(
         "queue_oldest_waiting_seconds",
-        "For how long the job that runs next has waited.",
+        "For how long the oldest has waited of the jobs that run next in their priority.",
         ((labels(queue=queue), round(each.oldest, 3)) for queue, each in gauges.items()),
     )
     yield from gauge(

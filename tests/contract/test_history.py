@@ -152,6 +152,26 @@ async def test_the_oldest_of_all_priorities_counts(backend: BaseBackend) -> None
     await note(backend, 100)
     [found] = await minutes(backend)
     assert found.levels[4] >= 1
+    await fill(backend, "new", queue="web")
+    ages = await backend.oldest([QUEUE, "web", "nobody"])
+    assert 0.6 <= ages[QUEUE] < 60
+    assert ages["web"] < ages[QUEUE]
+    assert ages["nobody"] == 0
+    await backend.purge(QUEUE, State.WAITING)
+    assert await backend.oldest([QUEUE]) == {QUEUE: 0}
+    assert await backend.oldest([]) == {}
+
+
+async def test_the_oldest_of_jobs_with_keys_counts_and_a_parked_one_does_not(
+    backend: BaseBackend,
+) -> None:
+    await apply(backend, parked(await take_one(backend, "strange"), "mod.f"))
+    assert await backend.oldest([QUEUE]) == {QUEUE: 0}
+    await backend.add(QUEUE, [job("k", key="t7")])
+    start = await backend.now()
+    while await backend.now() < start + 0.05:
+        pass
+    assert (await backend.oldest([QUEUE]))[QUEUE] >= 0.05
 
 
 async def test_older_minutes_are_joined_to_half_hours(backend: BaseBackend) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from asyncmqd.domain.history import History, Period
 
@@ -24,3 +24,10 @@ class HistoryStore(abc.ABC):
     @abc.abstractmethod
     async def history(self, queue: str) -> History:
         """All that is kept of a queue."""
+
+    @abc.abstractmethod
+    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
+        """For how many seconds the oldest has waited of the jobs that run next in their priority.
+
+        It counts from the enqueue, a delay included; 0 if no job waits, or only parked ones.
+        """

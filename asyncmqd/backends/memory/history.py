@@ -45,10 +45,10 @@ class Noting:
         now = totals(minute, places, past.passed)
         counts = counts_since(past.totals, now)
         past.totals = now
-        return Period(minute, counts, levels(places, places[State.WAITING], self._oldest()))
+        return Period(minute, counts, levels(places, places[State.WAITING], self.oldest()))
 
-    def _oldest(self) -> float:
-        """For how long the oldest has waited of those that run next in their priority."""
+    def oldest(self) -> float:
+        """See `HistoryStore.oldest`."""
         heads: dict[tuple[str, float], Row] = {}
         for place in (State.WAITING, KEYED):
             for id in self._queue.lines[place].ids():

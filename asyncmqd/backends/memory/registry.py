@@ -188,3 +188,8 @@ class InMemoryRegistry(BaseBackend):
     async def history(self, queue: str) -> History:
         with self._store.lock:
             return Noting(self._store.queues[queue], self._now()).history()
+
+    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
+        with self._store.lock:
+            now = self._now()
+            return {queue: Noting(self._store.queues[queue], now).oldest() for queue in queues}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 from asyncmqd.backends.base import (
@@ -127,6 +128,13 @@ class RedisRegistry(RedisServer):
         lists = (("LRANGE", f"{base}{each}", 0, -1) for each in ("minutes", "half_hours"))
         now, minutes, half_hours = await self._run(call("now", [f"{base}now"]), *lists)
         return History(seconds(now), encoding.periods(minutes), encoding.periods(half_hours))
+
+    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
+        if not queues:
+            return {}
+        calls = (call("oldest", slot, [past.PRIORITIES]) for slot in self._slots(queues))
+        ages = chain.from_iterable(await self._run(*calls))
+        return dict(zip(queues, map(seconds, ages), strict=True))
 
 
 # Of note.lua: what history is kept for how long, and which of its counts are what.

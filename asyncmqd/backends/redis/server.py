@@ -56,6 +56,11 @@ class RedisServer(BaseBackend):
     def _base(self, queue: str) -> str:
         return f"{self._prefix}:{{{queue}}}:"
 
+    def _slots(self, queues: Sequence[str]) -> list[list[str]]:
+        """The bases of queues, those together that one script may look at."""
+        bases = [self._base(queue) for queue in queues]
+        return [[base] for base in bases] if self._clustered else [bases]
+
     def _call(self, name: str, queue: str, *args: Argument) -> Command:
         return call(name, [self._base(queue)], args)
 

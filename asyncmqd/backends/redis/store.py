@@ -158,10 +158,8 @@ class RedisBackend(RedisOperations):
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         if not queues:
             return {}
-        bases = [self._base(queue) for queue in queues]
-        slots = [[base] for base in bases] if self._clustered else [bases]
         args = (State.WAITING, State.DELAYED, State.ACTIVE)
-        replies = await self._run(*(call("outlook", slot, args) for slot in slots))
+        replies = await self._run(*(call("outlook", slot, args) for slot in self._slots(queues)))
         rows = [(now, *row) for now, *rows in replies for row in rows]
         return {name: _outlook(*row) for name, row in zip(queues, rows, strict=True)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -56,24 +56,28 @@ def _look(tx: Transaction, queue: str, minute: int) -> Period | None:
             places[state_of(line)] += jobs
     now = totals(minute, places, dict(tx.execute(_SQL["passed"], (queue,)).fetchall()))
     counts = counts_since(before, now)
-    period = Period(minute, counts, levels(places, places[State.WAITING], _oldest(tx, queue)))
+    period = Period(minute, counts, levels(places, places[State.WAITING], _oldest_of(tx, queue)))
     if period:
         tx.execute(_SQL["save_totals"], (queue, _encode(now)))
     return period
 
 
-def _oldest(tx: Transaction, queue: str) -> float:
-    """For how long the oldest has waited of those that run next in their priority, in seconds."""
-    oldest = tx.time
+def oldest(view: Snapshot, queues: Sequence[str]) -> dict[str, float]:
+    """See `HistoryStore.oldest`."""
+    return {queue: _oldest_of(view, queue) for queue in queues}
+
+
+def _oldest_of(view: Snapshot, queue: str) -> float:
+    oldest = view.time
     for place in (str(State.WAITING), KEYED):
         rank = -1
         for _ in range(PRIORITIES):
-            head = tx.execute(_SQL["head"], (queue, place, rank)).fetchone()
+            head = view.execute(_SQL["head"], (queue, place, rank)).fetchone()
             if head is None:
                 break
             rank, created = head
             oldest = min(oldest, created)
-    return seconds(tx.time - oldest)
+    return seconds(view.time - oldest)
 
 
 def _put(tx: Transaction, length: int, queue: str, period: Period) -> None:

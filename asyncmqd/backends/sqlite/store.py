@@ -385,6 +385,9 @@ class SQLiteBackend(BaseBackend):
     async def history(self, queue: str) -> History:
         return await self._read(partial(past.history, queue=queue))
 
+    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
+        return await self._read(partial(past.oldest, queues=queues))
+
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100
     ) -> list[Record]:
