@@ -63,7 +63,7 @@ class Totals(Listener):
                 self._taken[key] = number
         for queue, number in started.items():
             counts[queue][_STARTED] = number
-        for queue in {*counts, *runs}:
+        for queue in dict.fromkeys((*counts, *runs)):  # not a set: a seed names one world
             yield (
                 queue,
                 Period(minute, counts[queue], [], histogram(waits[queue]), histogram(runs[queue])),

@@ -147,7 +147,7 @@ def test_a_job_that_never_ran_takes_the_newest_arguments(asyncmq: Operator) -> N
         (["--delay", "-1"], "'--delay'"),
         (["--timeout", "4000d"], "at most ten years), got '4000d'"),
         (["--priority", "256"], "'--priority': expected a whole number from 0 to 255, got 256"),
-        (["--priority", "1.5"], "'--priority': expected a whole number from 0 to 255, got '1.5'"),
+        (["--priority", "1.5"], "'--priority': expected a whole number from 0 to 255, got 1.5"),
         (["--retries", "-1"], "'--retries'"),
         (["--retries", "1000000000000"], "expected a whole number from 0 to 1000000, got 1000"),
         (["--delay", "5m", "--ttl", "60"], "--ttl: expected more than the delay of 300 s"),

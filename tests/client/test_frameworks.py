@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from fastapi import BackgroundTasks, Depends, FastAPI
-from fastapi.testclient import TestClient
 
 from asyncmqd import Queue, Task, connect, task
 from asyncmqd.backends import BaseBackend, InMemoryBackend
@@ -66,29 +64,18 @@ def test_a_task_is_one_where_its_function_is() -> None:
 
 @pytest.mark.parametrize("call", ENQUEUE.values(), ids=ENQUEUE)
 def test_a_background_task_of_fastapi_enqueues(call: Callable[..., Any]) -> None:
-    app = FastAPI()
+    from tests.client.behind_fastapi import in_background
 
-    @app.get("/")
-    async def order(background: BackgroundTasks) -> None:
-        background.add_task(call, 7)
-
-    with TestClient(app) as client:
+    with in_background(call) as client:
         assert client.get("/").status_code == 200
     counts = asyncio.run(queue.counts())
     assert counts.waiting + counts.delayed == 1
 
 
 def test_a_task_is_what_fastapi_calls_and_awaits() -> None:
-    app = FastAPI()
-    app.get("/note")(note)
-    app.get("/plain")(plain)
+    from tests.client.behind_fastapi import in_all_places
 
-    @app.get("/depends")
-    async def depends(background: BackgroundTasks, given: int = Depends(note)) -> int:
-        background.add_task(note, 9)
-        return given
-
-    with TestClient(app) as client:
+    with in_all_places(note, plain) as client:
         given = [client.get(f"/{name}?number=3").json() for name in ("note", "plain", "depends")]
     assert given == [3, 3, 3]
     assert ran == [3, 3, 9]

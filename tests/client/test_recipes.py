@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import create_engine, text
 
 from asyncmqd import State, current_job, task, testing
 from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
@@ -66,6 +65,8 @@ def _fail() -> None:
 
 @pytest.fixture
 def database(tmp_path: Path) -> str:
+    from sqlalchemy import create_engine, text  # imported by those who need it: it is large
+
     url = f"sqlite:///{tmp_path}/rows.db"
     with (engine := create_engine(url)).begin() as connection:
         connection.execute(text("CREATE TABLE rows (name TEXT)"))
@@ -74,6 +75,8 @@ def database(tmp_path: Path) -> str:
 
 
 def _rows(url: str) -> list[str]:
+    from sqlalchemy import create_engine, text
+
     with (engine := create_engine(url)).connect() as connection:
         rows = list(connection.execute(text("SELECT name FROM rows")).scalars())
     engine.dispose()
@@ -84,6 +87,8 @@ def _rows(url: str) -> list[str]:
 def test_a_session_is_committed_or_rolled_back(
     recipe: Recipe, app: testing.App, database: str, job: Any
 ) -> None:
+    from sqlalchemy import text
+
     module = recipe("around.md", "SQLAlchemy", DATABASE=database)
 
     def insert(name: str) -> None:
@@ -109,6 +114,8 @@ def test_a_session_is_committed_or_rolled_back(
 def test_a_scoped_session_is_not_left_to_the_next_job(
     recipe: Recipe, app: testing.App, database: str
 ) -> None:
+    from sqlalchemy import text
+
     module = recipe("around.md", "SQLAlchemy", 1, DATABASE=database)
 
     def insert_and_fail() -> None:
