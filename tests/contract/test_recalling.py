@@ -18,6 +18,7 @@ from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.operation import Order
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.observer import Observer
@@ -147,14 +148,20 @@ async def test_a_claim_that_is_cancelled_on_its_way_is_not_run(
         await eventually(listens)
         before = context.leases.recalled_at
         monkeypatch.setattr(store, "turn", slow_turn)
+        monkeypatch.setattr(context.leases, "duration", 10 * LIMIT)
+        await other.declare_limits(QUEUE, SharedLimits(concurrency=1), "x")
         await add(other)
 
         async def is_over() -> bool:
             [record] = await other.get(QUEUE, ["j"])
             return record is not None and record.state is State.CANCELLED
 
+        async def is_free() -> bool:
+            return (await other.outlook([QUEUE]))[QUEUE].ghosts == 0
+
         await eventually(is_over)
         await eventually_idle(context)
+        await eventually(is_free)  # its holder says that no code of it runs
     assert not run.began.is_set()
 
 
