@@ -13,6 +13,8 @@ from asyncmqd.admin.schedules import ScheduleView, of_queue
 from asyncmqd.admin.times import rfc3339
 from asyncmqd.admin.workers import WorkerView, list_workers
 from asyncmqd.backends.base import BaseBackend, Outlook
+from asyncmqd.client.operations import last_resumed
+from asyncmqd.client.operations import pause as note_pause
 from asyncmqd.client.waits import served_queues
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.names import did_you_mean
@@ -100,6 +102,7 @@ class QueueView(QueueCounts, frozen=True, kw_only=True):
     next_due: str | None
     next_lease_end: str | None
     parked_tasks: tuple[str, ...]
+    resumed: PauseView | None  # who resumed it last, while it is not paused
     limits: LimitsView | None  # that hold over all daemons; None: none were ever declared
     concurrency: int  # of all workers together
     running: int
@@ -141,6 +144,7 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
         next_due=rfc3339(outlook.next_due),
         next_lease_end=rfc3339(outlook.next_lapse),
         parked_tasks=outlook.parked_tasks,
+        resumed=None if outlook.pause else pause_view(await _last_resumed(store, queue)),
         limits=limits_view(outlook, counts),
         concurrency=sum(worker.queues[queue].concurrency for worker in serving),
         running=sum(worker.queues[queue].running for worker in serving),
@@ -148,6 +152,10 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
         daemon_slots=[*filter(None, (_daemon_slots(worker, queue) for worker in serving))],
         schedules=await of_queue(store, queue),
     )
+
+
+async def _last_resumed(store: BaseBackend, queue: str) -> Pause | None:
+    return last_resumed(await store.operations([queue]))
 
 
 def _daemon_slots(worker: WorkerView, queue: str) -> DaemonSlotsView | None:
@@ -218,13 +226,15 @@ async def pause(
     The store keeps who paused it last, when and why.
     """
     await check_known(store, queue, elsewhere)
-    await store.pause(queue, paused=True, by=by, reason=reason)
+    await note_pause(store, queue, paused=True, by=by, reason=reason)
 
 
-async def resume(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:
-    """Let workers claim again. Raises NotFound."""
+async def resume(
+    store: BaseBackend, queue: str, elsewhere: Names = tuple, by: str = "", reason: str = ""
+) -> None:
+    """Let workers claim again. Raises NotFound. The store keeps who did it, when and why."""
     await check_known(store, queue, elsewhere)
-    await store.pause(queue, paused=False)
+    await note_pause(store, queue, paused=False, by=by, reason=reason)
 
 
 async def check_known(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncmqd.admin.queues import DaemonSlotsView, ListedQueue, Names, PauseView
 
 NOBODY = "nobody serves it"
+Reason = Annotated[str | None, kind_option(REASON, "Why, for whoever looks at the queue.", "TEXT")]
 
 app = group("Look at queues, and pause, resume or purge them.")
 
@@ -86,6 +87,7 @@ def show(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) ->
             *((str(state), getattr(view, state)) for state in State),
             ("parked", view.parked),
             ("paused", f"yes {told(view.pause)}".strip() if view.pause else False),
+            *([("resumed", told(view.resumed))] if view.resumed else []),
             ("next to run", head and f"{head.id} {head.task}, {head.age} s old"),
             ("next due", view.next_due),
             ("next lease end", view.next_lease_end),
@@ -123,9 +125,7 @@ def why(context: typer.Context, queue: StoredQueue, as_json: AsJson = False) -> 
 def pause(
     context: typer.Context,
     queue: QueueArgument,
-    reason: Annotated[
-        str | None, kind_option(REASON, "Why, for whoever looks at the queue.", "TEXT")
-    ] = None,
+    reason: Reason = None,
     new: Annotated[bool, typer.Option("--new", help="Also a queue that nobody knows yet.")] = False,
 ) -> None:
     """Stop all workers from claiming jobs of a queue.
@@ -142,12 +142,17 @@ def pause(
 
 
 @app.command()
-def resume(context: typer.Context, queue: StoredQueue) -> None:
-    """Let workers claim jobs of a queue again."""
+def resume(context: typer.Context, queue: StoredQueue, reason: Reason = None) -> None:
+    """Let workers claim jobs of a queue again.
+
+    The store keeps who did this, when and why.
+    """
     from asyncmqd.admin import queues
+    from asyncmqd.client.users import system_user
 
     names = configured(context)
-    with_store(context, lambda store: queues.resume(store, queue, names), queue)
+    by = system_user()  # before root becomes the owner of the store
+    with_store(context, lambda store: queues.resume(store, queue, names, by, reason or ""), queue)
     say(f"{queue} resumed")
 
 
@@ -157,9 +162,7 @@ def purge(
     queue: StoredQueue,
     state: Annotated[State, typer.Option("--state", "-s", help="Which jobs to delete.")],
     yes: Yes = False,
-    reason: Annotated[
-        str | None, kind_option(REASON, "Why, for whoever looks at the operation.", "TEXT")
-    ] = None,
+    reason: Reason = None,
 ) -> None:
     """Delete all jobs in one state."""
     from asyncmqd.cli.carrying import operate

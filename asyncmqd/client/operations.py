@@ -18,6 +18,7 @@ from asyncmqd.domain.operation import (
     order_of,
     progress_of,
 )
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.states import State
 from asyncmqd.domain.unique import name_taken
 
@@ -36,6 +37,28 @@ async def begin(
     total = sum(getattr(counts, state) for state in order.states)
     order = msgspec.structs.replace(order, total=total)
     return await store.begin_operation(queue, clock.nonce(), encode(order), carrier, lease)
+
+
+async def pause(
+    store: BaseBackend, queue: str, paused: bool, by: str = "", reason: str = ""
+) -> None:
+    """Pause or resume a queue, and note it among the operations. Raises StoreError.
+
+    It is noted first, so that whoever sees the change can see who made it.
+    """
+    order = Order(verb="pause" if paused else "resume", by=by, reason=reason)
+    record = await store.begin_operation(queue, clock.nonce(), encode(order), by or "?", LEASE)
+    await store.pause(queue, paused, by=by, reason=reason)
+    await store.advance(queue, record.id, record.token, LEASE, ends=True)
+
+
+def last_resumed(records: Iterable[OperationRecord]) -> Pause | None:
+    """Who resumed a queue last, when and why, by its operations, the newest first."""
+    for record in records:
+        order = order_of(record.order)
+        if order is not None and order.verb == "resume":
+            return Pause(since=record.begun, by=order.by, reason=order.reason)
+    return None
 
 
 async def carry_on(

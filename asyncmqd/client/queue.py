@@ -11,6 +11,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import NotConfigured
 from asyncmqd.client.job import Job
 from asyncmqd.client.known import known_task
+from asyncmqd.client.operations import pause
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     PendingJob,
@@ -263,11 +264,11 @@ class Queue(OfStore):
             reason = REASON.check(reason)
         except ValueError as error:
             raise ValueError(f"reason: {error}") from None
-        await self.backend.pause(self.name, paused=True, by=system_user(), reason=reason)
+        await pause(self.backend, self.name, paused=True, by=system_user(), reason=reason)
 
     async def resume(self) -> None:
         """Let daemons claim jobs of this queue again."""
-        await self.backend.pause(self.name, paused=False)
+        await pause(self.backend, self.name, paused=False, by=system_user())
 
     async def purge(self, state: State | str = State.WAITING) -> int:
         """Delete all jobs in a state and return how many there were."""

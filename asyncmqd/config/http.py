@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 
 from asyncmqd.config.trust import file_problem
-from asyncmqd.config.values import SOCKET, Kind, shown
+from asyncmqd.config.values import SOCKET, Kind, of, shown
+from asyncmqd.domain import options
 
 _LOCAL_NAMES = {"localhost", "localhost."}
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
@@ -105,6 +106,11 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
         _FILE,
         "Lines of name, role (`read` or `operate`) and the SHA-256 of a token.",
     ] = None
+    hide_arguments: Annotated[
+        bool,
+        of(options.flag()),
+        "Whether arguments, results, progress and log lines of jobs are left out.",
+    ] = False
     allowed_hosts: Annotated[
         tuple[Annotated[str, _HOSTS], ...],
         "Names in the `Host` header that are answered, beside that of `listen` and `localhost`.",

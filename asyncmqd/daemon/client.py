@@ -11,13 +11,14 @@ import struct
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from asyncmqd.config.files import read_files
 from asyncmqd.config.sockets import usual_control_socket
 from asyncmqd.daemon.peers import peer_of
-from asyncmqd.daemon.protocol import HEADER, REPLY_LIMIT, CommandName, Reply, Request, pack
+from asyncmqd.daemon.protocol import HEADER, REPLY_LIMIT, Reply, Request, pack
 
 _TIME = struct.Struct("ll")  # seconds and microseconds, as the kernel takes them
 _ROOT = 0
@@ -28,7 +29,9 @@ class NoDaemon(Exception):
     """There is no daemon to ask, or it does not answer; the message says which and where."""
 
 
-def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMIT) -> Reply:
+def ask(
+    control_socket: Path, command: str, timeout: float = ANSWER_LIMIT, **arguments: Any
+) -> Reply:
     """The daemon's reply. `timeout` is in seconds. Raises NoDaemon."""
     with socket.socket(socket.AF_UNIX) as line:
         # Not yet by settimeout: that makes connect give up at once where others queue before us.
@@ -38,7 +41,7 @@ def ask(control_socket: Path, command: CommandName, timeout: float = ANSWER_LIMI
             line.settimeout(timeout)
             _see_who_serves(line, control_socket)
             with contextlib.suppress(BrokenPipeError):  # refused before it was asked: it says why
-                line.sendall(pack(Request(command)))
+                line.sendall(pack(Request(command, arguments)))
             return _receive(line)
         except (TimeoutError, BlockingIOError):
             raise NoDaemon(

@@ -11,10 +11,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from asyncmqd.client.users import name_of
 from asyncmqd.daemon.answers import SharedAnswers
 from asyncmqd.daemon.instance_lock import CannotStart, prepare
 from asyncmqd.daemon.peers import Peer, Peers
-from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
+from asyncmqd.daemon.protocol import COMMANDS, HEADER, OPERATE, REQUEST_LIMIT, Reply, Request, pack
 from asyncmqd.daemon.stale_sockets import remove_stale
 
 MOST_CLIENTS = 32  # of one user: nobody can keep root from asking by asking for ever
@@ -22,7 +23,11 @@ ASK_LIMIT = 5.0  # seconds that a client has for its request, and for taking the
 
 
 class Refused(Exception):
-    """The daemon will not do it; the message says why."""
+    """The daemon will not do it; the message says why. `status` is that of an answer over HTTP."""
+
+    def __init__(self, message: str, status: int = 409) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Commands(Protocol):
@@ -36,6 +41,11 @@ class Commands(Protocol):
 
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
+
+    async def verb(
+        self, name: str, arguments: dict[str, Any], by: str, *, typed: bool = True
+    ) -> Any:
+        """Do what the store is asked for by name: see `admin.verbs`. Raises Refused."""
 
 
 class _Client:
@@ -190,7 +200,10 @@ class Control:
         return False
 
     async def _answer(self, request: Request, peer: Peer) -> Reply:
-        if request.command in OPERATE and not peer.operates:
+        operates = _operates(request.command)
+        if operates is None:
+            return Reply(ok=False, error=f"expected a command, got {request.command[:80]!r}")
+        if operates and not peer.operates:
             who = "root or the daemon's user; its group if control_group is 'operate'"
             error = f"user {peer.user} may not ask for {request.command}: expected {who}"
             return Reply(ok=False, error=error)
@@ -204,6 +217,10 @@ class Control:
                     return Reply(ok=True, result=await self._shared("plan"))
                 case "reload":
                     return Reply(ok=True, result=await self._commands.reload())
+                case name:
+                    by = name_of(peer.user)
+                    done = await self._commands.verb(name, request.arguments, by)
+                    return Reply(ok=True, result=done)
         except Refused as refusal:
             return Reply(ok=False, error=str(refusal))
 
@@ -211,6 +228,15 @@ class Control:
         work = self._commands.status if command == "status" else self._commands.plan
         answer: dict[str, Any] = await self._answers.get(command, work)
         return answer
+
+
+def _operates(command: str) -> bool | None:
+    """Whether a command changes something; None: there is none of this name."""
+    if command in COMMANDS:
+        return command in OPERATE
+    from asyncmqd.daemon.verbs import operates  # nobody else pays for it
+
+    return operates(command)
 
 
 async def _receive(reader: asyncio.StreamReader) -> Request | Reply | None:

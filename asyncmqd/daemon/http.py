@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from asyncmqd.admin import history
-from asyncmqd.admin.errors import NotFound
-from asyncmqd.backends.base import StoreError
+from asyncmqd.admin.verbs import VERBS
 from asyncmqd.config.http import Address, address_of
 from asyncmqd.config.http import Http as Keys
 from asyncmqd.daemon.answers import SharedAnswers
@@ -19,9 +16,12 @@ from asyncmqd.daemon.scrape import Scraper
 from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.stale_sockets import remove_stale
 from asyncmqd.daemon.status import Readiness, Status
+from asyncmqd.daemon.verbs import operates
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import told
-from asyncmqd.web.pages import CannotDo, NotThere, Pages
+from asyncmqd.web.api import CannotDo, hidden
+from asyncmqd.web.openapi import DAEMON, document
+from asyncmqd.web.pages import Pages
 from asyncmqd.web.server import Server
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FRESH = 2.0  # seconds for which an answer of the store is told to all who ask
 LOOK_LIMIT = 0.5  # seconds that the store gets: who asks for /readyz often waits for one second
-STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for
 _BACKLOG = 128
 _TELL_EVERY = 10.0  # seconds between two log lines about refused requests
 
@@ -91,36 +90,39 @@ class Http:
         text: bytes = await self._answers.get("metrics", self._scraper.text)
         return text
 
-    async def history(self, queue: str, hours: int) -> Any:
+    def operates(self, name: str) -> bool | None:
+        """See `Source`."""
+        if name in DAEMON:
+            return DAEMON[name][1]
+        return operates(name)
+
+    def names(self) -> list[str]:
+        """See `Source`."""
+        return [*DAEMON, *VERBS]
+
+    def document(self) -> dict[str, Any]:
+        """See `Source`."""
+        return document(self._keys.prefix or "")
+
+    async def command(self, name: str, arguments: dict[str, Any], *, typed: bool, by: str) -> Any:
         """See `Source`."""
         try:
-            async with asyncio.timeout(STORE_LIMIT):
-                store = self._serving.context.backend
-                found = await history.of_queue(store, queue, hours, self._queues)
-        except TimeoutError:
-            raise CannotDo(f"the store has not answered within {STORE_LIMIT:g} s") from None
-        except StoreError as error:
-            raise CannotDo(f"store: {error}") from None
-        except NotFound as error:
-            raise NotThere(str(error)) from None
-        return found
-
-    def _queues(self) -> list[str]:
-        return [*self._serving.report().queues]
-
-    async def command(self, name: str, by: str) -> Any:
-        """See `Source`."""
-        try:
-            match name:
-                case "status":
-                    return await self._answers.get("status", self._commands.status)
-                case "plan":
-                    return await self._answers.get("plan", self._commands.plan)
-                case "reload":
-                    self._observer.event("http.operated", action=name, by=by)
-                    return await self._commands.reload()
+            if name not in DAEMON:
+                found = await self._commands.verb(name, arguments, by, typed=typed)
+                return hidden(name, found) if self._keys.hide_arguments else found
+            return await self._of_daemon(name, by)
         except Refused as refusal:
-            raise CannotDo(str(refusal)) from None
+            raise CannotDo(str(refusal), refusal.status) from None
+
+    async def _of_daemon(self, name: str, by: str) -> Any:
+        match name:
+            case "status":
+                return await self._answers.get("status", self._commands.status)
+            case "plan":
+                return await self._answers.get("plan", self._commands.plan)
+            case "reload":
+                self._observer.event("http.operated", action=name, by=by)
+                return await self._commands.reload()
         return None
 
 

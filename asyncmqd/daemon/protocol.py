@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -12,6 +12,8 @@ REQUEST_LIMIT = 64 * 1024  # bytes
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes
 
 CommandName = Literal["ping", "status", "plan", "reload"]
+COMMANDS: frozenset[str] = frozenset(get_args(CommandName))
+"""What the daemon itself answers; the verbs of the store come beside it, see `admin.verbs`."""
 OPERATE: frozenset[CommandName] = frozenset({"reload"})
 """Commands that change something. The others read."""
 
@@ -19,7 +21,8 @@ OPERATE: frozenset[CommandName] = frozenset({"reload"})
 class Request(msgspec.Struct, forbid_unknown_fields=True):
     """One question to the daemon."""
 
-    command: CommandName
+    command: str
+    arguments: dict[str, Any] = {}  # of a verb of the store
 
 
 class Reply(msgspec.Struct, omit_defaults=True):

@@ -233,6 +233,15 @@ class Daemon:
         preview = await self._previewer.of(plan)
         return {"plan": preview.values, "lines": preview.lines}
 
+    async def verb(
+        self, name: str, arguments: dict[str, Any], by: str, *, typed: bool = True
+    ) -> Any:
+        """What the store is asked for by name. Raises Refused."""
+        from asyncmqd.daemon.verbs import Verbs  # nobody else pays for it
+
+        verbs = Verbs(self._serving.context, lambda: self._configuration.settings.queues)
+        return await verbs.do(name, arguments, by, typed=typed)
+
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
         if self._status.phase == "starting":  # the answer would come when the store does, if ever

@@ -15,6 +15,8 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.unique import name_taken
 
 Verb = Literal["retry", "cancel", "remove", "run_now"]
+Pausing = Literal["pause", "resume"]
+"""What is noted as an operation, too, though it moves no job."""
 Outcome = Literal["", "done", "cancelled"]
 """How an operation has ended; empty: it has not."""
 
@@ -27,7 +29,7 @@ _EXACT = 0.001  # seconds: the ends of one call are put apart by microseconds
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is done to which jobs of a queue, and who ordered it."""
 
-    verb: Verb
+    verb: Verb | Pausing
     states: tuple[State, ...] = ()
     selection: Selection = Selection()
     ids: int = 0  # it is about so many jobs that were named, and not about states
@@ -56,8 +58,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def words(self) -> str:
         """What it is about, for people."""
-        if self.ids:
-            return f"{self.ids} named"
+        if not self.states:
+            return f"{self.ids} named" if self.ids else "the queue"
         states = " and ".join(map(str, self.states))
         return ", ".join(filter(None, (states, self.selection.words)))
 
@@ -117,7 +119,7 @@ def gone(id: str) -> str:
     return f"job {id}: it is gone"
 
 
-def decide(verb: Verb, id: str, record: Record | None) -> Change | str:
+def decide(verb: str, id: str, record: Record | None) -> Change | str:
     """What becomes of the job, or why nothing does. To remove one is no change of its state."""
     if record is None:
         return gone(id)

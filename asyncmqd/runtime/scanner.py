@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from asyncmqd.backends.base import PAGE, Held, Outlook
+from asyncmqd.client.operations import last_resumed
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.pause import Pause
@@ -95,7 +96,7 @@ class Scanner:
         """Do what is due now; the loop time at which something may be due again."""
         outlook = await self._outlook()
         seen = self._loop.time()
-        self._note_pause(outlook.pause)
+        await self._note_pause(outlook.pause)
         if self._bounded != self._jumps:
             await self._bound_leases(outlook)
         moved = await self._promote(outlook) + await self._recover(outlook)
@@ -122,18 +123,23 @@ class Scanner:
         # What is past and still there has to wait for others (see Health.may_recover).
         return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
 
-    def _note_pause(self, pause: Pause | None) -> None:
+    async def _note_pause(self, pause: Pause | None) -> None:
         """One line for each call that pauses the queue; one, with the same fields, for its end."""
         was, self._pause = self._pause, pause
         known = pause or was
-        if known is not None and pause != was:
-            self._observer.event(
-                "queue.paused" if pause else "queue.resumed",
-                queue=self.queue,
-                paused_by=known.by or None,
-                reason=known.reason or None,
-                paused_at=known.since,
-            )
+        if known is None or pause == was:
+            return
+        fields = {
+            "paused_by": known.by or None,
+            "reason": known.reason or None,
+            "paused_at": known.since,
+        }
+        if pause:
+            self._observer.event("queue.paused", queue=self.queue, **fields)
+        else:
+            ended = last_resumed(await self._backend.operations([self.queue]))
+            by = ended and ended.by
+            self._observer.event("queue.resumed", queue=self.queue, **fields, resumed_by=by or None)
 
     async def _outlook(self) -> Outlook:
         asked, health = self._loop.time(), self._health

@@ -62,6 +62,17 @@ class Access:
         found = [each for each in self._tokens if hmac.compare_digest(each.digest, digest)]
         return Caller(found[0].name, found[0].role) if found else None
 
+    def problem_with(self, request: Request) -> str:
+        """Why `caller` knows nobody, in words that help who asks."""
+        if self.problem:
+            return f"token_file: {self.problem}"
+        given = request.headers.get("authorization", "")
+        if not given:
+            return "expected the header Authorization: Bearer TOKEN, got none"
+        if not given.lower().startswith(_SCHEME):
+            return f"expected the header Authorization: Bearer TOKEN, got {given.split()[0]!r}"
+        return "expected a token of token_file, got another one"
+
     def _read_again(self) -> None:
         assert self._file is not None
         stamp: tuple[int, ...] = ()

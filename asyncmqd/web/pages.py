@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote
+from typing import Protocol
 
 import msgspec
 
 from asyncmqd.config.http import Http
-from asyncmqd.domain.history import KEPT
-from asyncmqd.domain.options import whole
 from asyncmqd.observe.exposition import CONTENT_TYPE
+from asyncmqd.web import api
 from asyncmqd.web.access import Access
+from asyncmqd.web.api import CannotDo
 from asyncmqd.web.server import Request, Response
 
 
-class Source(Protocol):
+class Source(api.Source, Protocol):
     """Who knows the answers."""
 
     def is_well(self) -> bool:
@@ -28,30 +26,6 @@ class Source(Protocol):
 
     async def metrics(self) -> bytes:
         """The metrics as text."""
-
-    async def history(self, queue: str, hours: int) -> Any:
-        """The last hours of a queue, as JSON values. Raises NotThere and CannotDo."""
-
-    async def command(self, name: str, by: str) -> Any:
-        """What the control socket answers to a command, as JSON values. Raises CannotDo.
-
-        `by` is the name of the one who asks.
-        """
-
-
-class CannotDo(Exception):
-    """The daemon will not do it; the message says why."""
-
-
-class NotThere(CannotDo):
-    """Nobody knows what is asked for."""
-
-
-API = "/api/v1/"
-_HISTORY = re.compile("queues/([^/]+)/history")
-HOURS = whole(1, KEPT // 60)
-_READS = frozenset({"ping", "status", "plan"})
-_OPERATES = frozenset({"reload"})
 
 
 class Pages:
@@ -65,14 +39,16 @@ class Pages:
 
     async def answer(self, request: Request) -> Response:
         """The response."""
+        path = request.path.removeprefix(self._prefix)
+        is_api = request.path.startswith(self._prefix) and path.startswith(api.PREFIX)
         if not self._access.knows_host(request):
             host = request.headers.get("host", "")
-            return self._refuse(request, 403, f"expected a host of allowed_hosts, got {host!r}")
+            reason = f"expected a host of allowed_hosts, got {host!r}"
+            return self._refuse(request, 403, reason, as_json=is_api)
         if not request.path.startswith(self._prefix):
             return _text(404, f"expected a path below {self._prefix}")
-        path = request.path.removeprefix(self._prefix)
-        if path.startswith(API):
-            return await self._api(request, path.removeprefix(API))
+        if is_api:
+            return await self._api(request, path.removeprefix(api.PREFIX))
         if request.method not in {"GET", "HEAD"}:
             return _text(405, "expected GET", ("Allow", "GET, HEAD"))
         match path:
@@ -82,32 +58,35 @@ class Pages:
                 return await self._readyz(request)
             case "/metrics":
                 return await self._metrics(request)
-        return _text(404, f"expected /healthz, /readyz, /metrics or {API}...")
+        return _text(404, f"expected /healthz, /readyz, /metrics or {api.PREFIX}...")
 
     async def _api(self, request: Request, command: str) -> Response:
-        """The commands of the control socket: those that only read by GET, the others by POST."""
-        history = _HISTORY.fullmatch(command)
-        if history is None and command not in _READS | _OPERATES:
-            known = ", ".join(sorted({*_READS, *_OPERATES, "queues/NAME/history"}))
-            return _json(404, error=f"expected one of {known}")
+        """What only reads by GET, the rest by POST, with a token of the role operate."""
+        request, command = api.routed(request, command)
         caller = self._access.caller(request)
         if caller is None:
-            return self._unknown(request)
-        if command in _OPERATES and not caller.operates:
+            return self._unknown(request, as_json=True)
+        operates = False if command == api.DOCUMENT else self._source.operates(command)
+        if operates is None:
+            names = ", ".join([*self._source.names(), api.DOCUMENT])
+            return api.answer(404, error=f"expected one of {names}")
+        if operates and not caller.operates:
             reason = f"{command}: expected a token of the role operate"
-            return self._refuse(request, 403, reason)
-        expected = {"POST"} if command in _OPERATES else {"GET", "HEAD"}
+            return self._refuse(request, 403, reason, as_json=True)
+        expected = ("POST",) if operates else ("GET", "HEAD")
         if request.method not in expected:
-            return _text(405, f"expected {min(expected)}", ("Allow", ", ".join(sorted(expected))))
+            allow = (("Allow", ", ".join(expected)),)
+            return api.answer(405, error=f"{command}: expected {expected[0]}", headers=allow)
+        if command == api.DOCUMENT:
+            document = msgspec.json.encode(self._source.document())
+            return Response(200, document, "application/json")
         try:
-            if history is not None:
-                queue, hours = unquote(history[1]), _hours(request.query)
-                return _json(200, result=await self._source.history(queue, hours))
-            return _json(200, result=await self._source.command(command, caller.name))
-        except ValueError as error:
-            return _json(400, error=str(error))
+            arguments, typed = api.arguments_of(request)
+            name = caller.name
+            result = await self._source.command(command, arguments, typed=typed, by=name)
         except CannotDo as refusal:
-            return _json(404 if isinstance(refusal, NotThere) else 409, error=str(refusal))
+            return api.answer(refusal.status, error=str(refusal))
+        return api.answer(200, result=result)
 
     async def _readyz(self, request: Request) -> Response:
         ready, cause = await self._source.readiness()
@@ -122,32 +101,23 @@ class Pages:
             return self._unknown(request)
         return Response(200, await self._source.metrics(), CONTENT_TYPE)
 
-    def _unknown(self, request: Request) -> Response:
-        reason = "expected the header Authorization: Bearer TOKEN"
-        if self._access.problem:
-            reason = f"token_file: {self._access.problem}"
-        return self._refuse(request, 401, reason, ("WWW-Authenticate", "Bearer"))
+    def _unknown(self, request: Request, *, as_json: bool = False) -> Response:
+        reason = self._access.problem_with(request)
+        bearer = ("WWW-Authenticate", "Bearer")
+        return self._refuse(request, 401, reason, bearer, as_json=as_json)
 
     def _refuse(
-        self, request: Request, status: int, reason: str, *headers: tuple[str, str]
+        self,
+        request: Request,
+        status: int,
+        reason: str,
+        *headers: tuple[str, str],
+        as_json: bool = False,
     ) -> Response:
         self._tell(reason, self._access.client(request))
+        if as_json:
+            return api.answer(status, error=reason, headers=headers)
         return _text(status, reason, *headers)
-
-
-def _hours(query: str) -> int:
-    """`hours=N` of a query. Raises ValueError."""
-    [text] = parse_qs(query).get("hours", ["1"])[-1:]
-    try:
-        return int(HOURS.check(int(text) if text.isdecimal() else text))
-    except ValueError as error:
-        raise ValueError(f"hours: {error}") from None
-
-
-def _json(status: int, *, result: Any = None, error: str = "") -> Response:
-    """An answer in the form that the control socket has."""
-    reply = {"ok": True, "result": result} if not error else {"ok": False, "error": error}
-    return Response(status, msgspec.json.encode(reply) + b"\n", "application/json")
 
 
 def _text(status: int, text: str, *headers: tuple[str, str]) -> Response:

@@ -31,6 +31,7 @@ class Request(NamedTuple):
     headers: dict[str, str]  # by names in small letters; of several of one name, the last
     peer: str  # the address of the other end; empty: a Unix socket
     query: str = ""  # what stands behind the question mark
+    body: bytes = b""
 
 
 class Response(NamedTuple):
@@ -133,7 +134,7 @@ class _Client:
 
     async def receive(self) -> Request | None:
         """The next request; None: there is none. Raises h11.RemoteProtocolError."""
-        request, size = None, 0
+        request, body = None, bytearray()
         while True:
             event = self._connection.next_event()
             if event is h11.NEED_DATA:
@@ -141,11 +142,11 @@ class _Client:
             elif isinstance(event, h11.Request):
                 request = self._request(event)
             elif isinstance(event, h11.Data):
-                size += len(event.data)
-                if size > BODY_LIMIT:
+                body += event.data
+                if len(body) > BODY_LIMIT:
                     raise h11.RemoteProtocolError("the body is too long", error_status_hint=413)
             elif isinstance(event, h11.EndOfMessage):
-                return request
+                return request and request._replace(body=bytes(body))
             else:  # it closed the connection
                 return None
 

@@ -240,9 +240,9 @@ class Daemon:
         assert came, f"no {count} x {event} {fields} in {self.events} {self.stderr}"
         return self.all(event, **fields)[count - 1]
 
-    def ask(self, command: Any) -> Any:
+    def ask(self, command: Any, **arguments: Any) -> Any:
         """The result of a command over the control socket."""
-        reply = ask(self.control, command)
+        reply = ask(self.control, command, **arguments)
         assert reply.ok, reply.error
         return reply.result
 

@@ -23,6 +23,7 @@ from asyncmqd.admin import why
 from asyncmqd.backends import InMemoryBackend, StoreError
 from asyncmqd.backends.base import Turn
 from asyncmqd.client.connection import configured_scan_interval
+from asyncmqd.client.operations import pause
 from asyncmqd.client.queue import Queue
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
@@ -136,13 +137,14 @@ async def test_an_idle_worker_tells_at_once_who_paused_its_queue_and_why(bench: 
         await asyncio.sleep(1)
         await bench.backend.pause("q", True, by="bob")
         await asyncio.sleep(1)
-        await bench.backend.pause("q", False)
+        await pause(bench.backend, "q", False, by="carl")
         await asyncio.sleep(1)
     told = [(name, fields) for name, fields in bench.observer.events if name.startswith("queue.")]
     now = told[0][1]["paused_at"]
     first = {"queue": "q", "paused_by": "ann", "reason": "moving", "paused_at": now}
     second = {"queue": "q", "paused_by": "bob", "reason": None, "paused_at": now + 1}
-    assert told == [("queue.paused", first), ("queue.paused", second), ("queue.resumed", second)]
+    ended = {**second, "resumed_by": "carl"}
+    assert told == [("queue.paused", first), ("queue.paused", second), ("queue.resumed", ended)]
 
 
 @virtual

@@ -1,0 +1,71 @@
+"""The verbs of the store as a daemon serves them: at the control socket, and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from asyncmqd.admin.errors import AdminError, NotFound
+from asyncmqd.admin.verbs import VERBS, Asked
+from asyncmqd.backends.base import StoreError
+from asyncmqd.daemon.control import Refused
+from asyncmqd.runtime.process.context import ProcessContext
+
+STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for
+
+
+class Verbs:
+    """Does what is asked. `configured` names the queues of the configuration."""
+
+    def __init__(self, context: ProcessContext, configured: Callable[[], Iterable[str]]) -> None:
+        self._context = context
+        self._configured = configured
+
+    async def do(self, name: str, arguments: dict[str, Any], by: str, *, typed: bool = True) -> Any:
+        """The answer of a verb, as JSON values. Raises Refused.
+
+        Without `typed` all arguments are text. What operates is logged, whatever becomes of it.
+        """
+        verb = VERBS[name]
+        try:
+            asked = msgspec.convert(arguments, verb.takes, strict=typed)
+        except msgspec.ValidationError as error:
+            raise Refused(f"{name}: {error}", 400) from None
+        if verb.operates:
+            self._log(name, asked, by)
+        context = self._context
+        store = Asked(
+            context.backend, by, lambda queue: context.operations.look([queue]), self._configured
+        )
+        try:
+            async with asyncio.timeout(STORE_LIMIT):
+                return msgspec.to_builtins(await verb.run(store, asked))
+        except NotFound as error:
+            raise Refused(str(error), 404) from None
+        except AdminError as error:
+            raise Refused(str(error)) from None
+        except TimeoutError:
+            late = f"the store has not answered within {STORE_LIMIT:g} s"
+            raise Refused(f"{late}: it may do it yet" if verb.operates else late, 503) from None
+        except StoreError as error:
+            raise Refused(f"store: {error}", 503) from None
+
+    def _log(self, name: str, asked: Any, by: str) -> None:
+        shown = {key: getattr(asked, key, None) for key in ("queue", "state", "task", "reason")}
+        ids = getattr(asked, "ids", None)
+        self._context.observer.event(
+            "daemon.operated",
+            action=name,
+            by=by,
+            **{key: value and str(value) for key, value in shown.items()},
+            jobs=len(ids) if ids else None,
+        )
+
+
+def operates(name: str) -> bool | None:
+    """Whether the verb changes something; None: there is no such verb."""
+    verb = VERBS.get(name)
+    return None if verb is None else verb.operates

@@ -1,0 +1,87 @@
+"""/api/v1: the commands of the control socket and the verbs of the store, as JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from asyncmqd.web.server import Request, Response
+
+PREFIX = "/api/v1/"
+DOCUMENT = "openapi.json"
+_OF_APPLICATIONS = ("args", "kwargs", "result", "progress", "log")  # of jobs
+_HISTORY = re.compile("queues/([^/&]+)/history")
+
+
+class CannotDo(Exception):
+    """The daemon will not do it; the message says why. `status` is that of the answer."""
+
+    def __init__(self, message: str, status: int = 409) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Source(Protocol):
+    """Who carries out commands."""
+
+    def operates(self, name: str) -> bool | None:
+        """Whether the command changes something; None: there is none of this name."""
+
+    def names(self) -> list[str]:
+        """All commands."""
+
+    def document(self) -> dict[str, Any]:
+        """What the commands take and give, as OpenAPI 3.1."""
+
+    async def command(self, name: str, arguments: dict[str, Any], *, typed: bool, by: str) -> Any:
+        """The answer, as JSON values. Raises CannotDo.
+
+        Without `typed` all values are text. `by` is the name of the one who asks.
+        """
+
+
+def routed(request: Request, command: str) -> tuple[Request, str]:
+    """The request and its command; `queues/NAME/history` is another way to write one."""
+    found = _HISTORY.fullmatch(command)
+    if found is None:
+        return request, command
+    return request._replace(query=f"{request.query}&queue={found[1]}".lstrip("&")), "history"
+
+
+def arguments_of(request: Request) -> tuple[dict[str, Any], bool]:
+    """The arguments, and whether they have types. Raises CannotDo."""
+    if request.method in {"GET", "HEAD"}:
+        try:
+            pairs = parse_qsl(request.query, keep_blank_values=True, errors="strict")
+        except ValueError as error:
+            raise CannotDo(f"the query: {error}", 400) from None
+        return dict(pairs), False
+    try:
+        found = msgspec.json.decode(request.body) if request.body.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise CannotDo(f"expected a JSON object, got {error}", 400) from None
+    if not isinstance(found, dict):
+        raise CannotDo(f"expected a JSON object, got {type(found).__name__}", 400)
+    if key := request.headers.get("idempotency-key"):
+        found.setdefault("idempotency_key", key)
+    return found, True
+
+
+def hidden(name: str, found: Any) -> Any:
+    """An answer without what is of the application in jobs."""
+    jobs = [found] if name == "job" else found["jobs"] if name == "jobs" else ()
+    for job in jobs:
+        job.update(dict.fromkeys(_OF_APPLICATIONS))
+    return found
+
+
+def answer(
+    status: int, *, result: Any = None, error: str = "", headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """An answer in the form that the control socket has."""
+    reply = {"ok": True, "result": result} if not error else {"ok": False, "error": error}
+    body = msgspec.json.encode(reply) + b"\n"
+    return Response(status, body, "application/json", headers)
