@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from asyncmqd.admin.causes import overdue
 from asyncmqd.backends.base import BaseBackend, Outlook, ScheduleRecord
-from asyncmqd.domain.job import Counts, Record
-from asyncmqd.domain.states import State
+from asyncmqd.domain.job import Counts
 
-_TOGETHER = 20  # queues that are asked for at the same time
 _SCHEDULES = 50  # of which the next instant is counted in one turn of the loop
 
 
@@ -39,20 +37,6 @@ async def of_queues(store: BaseBackend, queues: Sequence[str]) -> dict[str, Gaug
         )
         for queue in queues
     }
-
-
-async def heads(store: BaseBackend, queues: Sequence[str]) -> dict[str, Record]:
-    """The job that runs next of each queue that has one."""
-    found: dict[str, Record] = {}
-    for some in _groups(queues):
-        pages = await asyncio.gather(*(store.list(each, State.WAITING, 0, 1) for each in some))
-        found.update({queue: page[0] for queue, page in zip(some, pages, strict=True) if page})
-    return found
-
-
-def _groups(queues: Sequence[str]) -> Iterator[Sequence[str]]:
-    for begin in range(0, len(queues), _TOGETHER):
-        yield queues[begin : begin + _TOGETHER]
 
 
 async def _late(records: Sequence[ScheduleRecord], now: dict[str, float]) -> dict[str, float]:

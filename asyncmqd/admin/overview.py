@@ -1,8 +1,7 @@
 """A store at a glance: what is wrong, its queues and daemons, and some of its jobs.
 
 For whoever looks again and again, as `asyncmq top` does: each look reads counts, and of a bounded
-number of queues the job that is the next, one that has ended, and a page of jobs. What is wrong is
-asked less often.
+number of queues one job that has ended, and a page of jobs. What is wrong is asked less often.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from asyncmqd.admin import causes, facts, gauges
+from asyncmqd.admin import causes, facts
 from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.facts import waited
 from asyncmqd.admin.jobs import job_view
@@ -44,7 +43,8 @@ class QueueLine(msgspec.Struct, frozen=True, kw_only=True):
     slots: int  # of all daemons together, by their last heartbeats
     failed: int
     daemons: int  # how many serve it
-    oldest: float | None  # seconds for which the job that runs next has waited; None: not known
+    # Seconds for which the oldest has waited of the jobs that run next; None: no job is to run.
+    oldest: float | None
     rate: float | None  # jobs completed in a second, lately; None: not known
     pause: PauseView | None
 
@@ -115,7 +115,7 @@ class Looks:
         names = sorted({*await store.queues(), *_served(processes)})
         counts = await store.counts(names)
         await self._judge(names, anyway=judge)
-        heads = await gauges.heads(store, _fullest(counts, "waiting", but="parked"))
+        oldest = await store.oldest([q for q in names if counts[q].waiting > counts[q].parked])
         jobs = await self._jobs(wanted, counts)
         await self._measure(counts)
         outlooks = await store.outlook(names)
@@ -125,7 +125,7 @@ class Looks:
             now=rfc3339(now),
             causes=self._causes,
             queues=[
-                self._queue(name, counts[name], outlooks[name], heads.get(name), processes)
+                self._queue(name, counts[name], outlooks[name], oldest.get(name), processes)
                 for name in names
             ],
             daemons=[_daemon(each, now) for each in processes],
@@ -151,9 +151,10 @@ class Looks:
         """See when jobs have ended in queues in which something has happened since."""
         moved = [
             name
-            for name in _fullest(counts, "completed")
-            if counts[name].active or counts[name] != self._counts.get(name)
-        ]
+            for name in sorted(counts, key=lambda each: counts[each].completed, reverse=True)
+            if counts[name].completed
+            and (counts[name].active or counts[name] != self._counts.get(name))
+        ][:LOOKED_AT]
         rates = [self._rates.setdefault(name, _Rate()) for name in moved]
         await asyncio.gather(
             *(
@@ -168,7 +169,7 @@ class Looks:
         name: str,
         counts: Counts,
         outlook: Outlook,
-        head: Record | None,
+        oldest: float | None,
         processes: Sequence[WorkerRecord],
     ) -> QueueLine:
         loads = [
@@ -187,7 +188,7 @@ class Looks:
             slots=sum(load.concurrency for load in loads),
             failed=counts.failed,
             daemons=len(loads),
-            oldest=None if head is None else round(waited(head, outlook.now), 1),
+            oldest=None if oldest is None else round(max(0.0, oldest), 1),
             rate=None if rate is None else rate.at(outlook.now),
             pause=pause_view(outlook.pause),
         )
@@ -218,16 +219,6 @@ class _Rate:
 def _served(processes: Sequence[WorkerRecord]) -> Iterator[str]:
     for each in processes:
         yield from serving_of(each.info).queues or ()
-
-
-def _fullest(counts: Mapping[str, Counts], state: str, but: str = "") -> list[str]:
-    """The queues with most jobs in a state, `but` for a part of them."""
-
-    def size(name: str) -> int:
-        number: int = getattr(counts[name], state)
-        return number - (getattr(counts[name], but) if but else 0)
-
-    return sorted((name for name in counts if size(name) > 0), key=size, reverse=True)[:LOOKED_AT]
 
 
 def _sizes(wanted: Wanted, counts: Mapping[str, Counts]) -> dict[str, int]:

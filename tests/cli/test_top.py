@@ -146,9 +146,9 @@ def test_what_it_costs_does_not_grow_with_the_queues(in_store: InStore) -> None:
         assert len(looks._causes) == 60 + 20  # nobody serves them; of 20 the jobs were looked at
         first, counting.calls = counting.calls.total(), Counter()
         await looks.look(Wanted())
-        assert counting.calls["list"] == 60  # of 20 queues: the next job, one that ended, a page
-        assert counting.calls.total() == 64
-        assert first <= 64 + 3 + 4 * 20 + 10
+        assert counting.calls["list"] == 40  # of 20 queues: one job that ended, a page
+        assert counting.calls.total() == 45
+        assert first <= 45 + 5 + 4 * 20
 
     in_store(look)
 
