@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.faults.ledger import QUEUE, note
 from tests.scale import scaled
 
 NAME = "the only one"
+
+LOOK = 0.01  # seconds between two looks, which leave the processor to whom they look at
 
 
 async def insist(url: str, notes: str, count: int) -> None:
@@ -70,6 +73,7 @@ def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
             killed += 1
         if all(maker.exitcode is not None for maker in makers):
             break
+        time.sleep(LOOK)
     assert [ended(maker, 60) for maker in makers] == [0] * producers
     scene.until_quiet()
     last = fork(insist, scene.store.url, str(scene.notes), 1)
@@ -106,6 +110,7 @@ def test_a_run_has_the_newest_arguments_that_were_accepted(scene: Scene, figure)
             killed += 1
         if all(maker.exitcode is not None for maker in makers):
             break
+        time.sleep(LOOK)
     assert [ended(maker, 60) for maker in makers] == [0] * len(makers)
     scene.until_quiet()
     lines = [line.split() for line in scene.notes.read_text().splitlines()]

@@ -16,7 +16,7 @@ from tests.scale import scaled
 from tests.systemd.conftest import REDIS
 from tests.systemd.service import Service
 
-PENDING = 1_000  # jobs that run or wait at each restart
+PENDING = scaled(400, 1_000)  # jobs that run or wait at each restart
 SLOTS = 100
 RESTARTS, KILLS = scaled(3, 50), scaled(4, 10)  # at four kills there are candidates, too
 STORES = ["sqlite", "redis"]
