@@ -224,7 +224,7 @@ class Simulation:
                 unique_while=order.unique_while,
                 unique_for=order.unique_for,
                 on_conflict=order.on_conflict,
-                push_for=3.0,
+                push_for=3.0 if order.on_conflict == "push" else None,
                 key=order.key or None,
             )
             for _ in range(order.count)
