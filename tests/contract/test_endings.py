@@ -106,6 +106,13 @@ async def purge(backend: BaseBackend) -> Action:
     return lambda other: other.purge(QUEUE, State.DELAYED)
 
 
+async def replace(backend: BaseBackend) -> Action:
+    await backend.declare(QUEUE, {"nightly": b"{}"}, True)
+    instant = await backend.now() + 3_600
+    await backend.fire(QUEUE, "nightly", instant, job("a"), None, "replace")
+    return lambda other: other.fire(QUEUE, "nightly", instant + 1, job("b"), None, "replace")
+
+
 ENDS = [
     end,
     fail,
@@ -115,6 +122,7 @@ ENDS = [
     remove,
     remove_a_running_one,
     purge,
+    replace,
 ]
 
 

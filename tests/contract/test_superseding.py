@@ -268,16 +268,6 @@ async def test_who_waits_is_woken(backend: BaseBackend, schedule: Schedule, way:
     assert waiting.result() == {QUEUE}
 
 
-async def test_who_waits_for_the_result_is_told(backend: BaseBackend, schedule: Schedule) -> None:
-    await schedule.fire("old")
-    while await backend.wait_ended({QUEUE: ["old"]}, 0.01):
-        pass  # all that had ended before
-    await schedule.fire("new")
-    async with asyncio.timeout(LIMIT):
-        while "old" not in (await backend.wait_ended({QUEUE: ["old"]}, LIMIT)).get(QUEUE, set()):
-            pass
-
-
 async def test_daemons_that_fire_at_once_leave_one_job_live(
     backend: BaseBackend, open_store: Opener, schedule: Schedule
 ) -> None:

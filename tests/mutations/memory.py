@@ -80,7 +80,7 @@ MEMORY = mutations(
         _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
         _registry("or known.paused ", "", "schedules"),
         _registry('elif step.what == "skip":', "elif False:", "schedules"),
-        _registry("self._store.tell(queue, step.cancels)", "pass", "superseding"),
+        _registry("self._store.tell(queue, step.cancels)", "pass", "endings"),
         _registry("jobs.supersede(id, job.id, keep) or after", "after", "superseding"),
         _row("        self.end_awaited([ghost_name(id, token)])\n", "", "superseding"),
         _row("        self.pay(found)\n", "", "superseding"),

@@ -170,7 +170,7 @@ REDIS = mutations(
         ("_overlap.lua", "      if not is_held then\n", "      if true then\n", "superseding"),
         ("_supersede.lua", "    if place == ACTIVE then\n", "    if false then\n", "superseding"),
         ("_supersede.lua", "    ghost(id, run[TOKEN], scores[1])\n", "", "superseding"),
-        ("_supersede.lua", "  tell(ids)\n", "", "superseding"),
+        ("_supersede.lua", "  tell(ids)\n", "", "endings"),
         ("_supersede.lua", "redis.call('INCRBY', base .. 'bytes', bytes)", "", "superseding"),
         ("_awaited.lua", "      edges.pay(name)\n", "", "superseding"),
         (
