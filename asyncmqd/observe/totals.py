@@ -12,6 +12,8 @@ from asyncmqd.observe.listeners import Applied, Listener
 
 _COUNTED = {"retry": COUNTS.index("retried"), "recover": COUNTS.index("recovered")}
 _STARTED = COUNTS.index("started")
+_AGAIN = -1  # the bucket of starts that are not first attempts: nobody asks how long those waited
+_EXACT = 7  # microseconds, and buckets: up to this one they are the same
 
 _Buckets = defaultdict[str, defaultdict[int, int]]  # by queue and bucket
 _buckets = partial(_Buckets, partial(defaultdict, int))
@@ -23,21 +25,20 @@ class Totals(Listener):
     def __init__(self) -> None:
         self.by_edge: Counter[tuple[str, str]] = Counter()  # by queue and edge
         self._taken: dict[tuple[str, str], int] = {}  # the same as it was
-        self._started: defaultdict[str, int] = defaultdict(int)
         self._waits, self._runs = _buckets(), _buckets()
 
     # `history.bucket_of` is written out in both: a call would cost as much as all the rest.
 
     def started(self, claim: Claim, task: str) -> None:  # noqa: ARG002 - as all listeners have it
         """See `Listener`."""
-        queue = claim.queue
-        self._started[queue] += 1
-        if not claim.failures:
-            waited = int(claim.age * 1e6)
-            shift = waited.bit_length() - 3
-            if waited < 0:  # the store's clock was set back
-                waited = shift = 0
-            self._waits[queue][(shift << 2) + (waited >> shift) if shift > 0 else waited] += 1
+        if claim.failures:
+            bucket = _AGAIN
+        elif (bucket := int(claim.age * 1e6)) > _EXACT:
+            shift = bucket.bit_length() - 3
+            bucket = (shift << 2) + (bucket >> shift)
+        elif bucket < 0:  # the store's clock was set back
+            bucket = 0
+        self._waits[claim.queue][bucket] += 1
 
     def changes(self, applied: Sequence[Applied]) -> None:
         """See `Listener`."""
@@ -46,13 +47,14 @@ class Totals(Listener):
             queue = claim.queue
             by_edge[queue, change.edge] += 1
             if duration is not None:
-                spent = int(duration * 1e6)
-                shift = spent.bit_length() - 3
-                runs[queue][(shift << 2) + (spent >> shift) if shift > 0 else spent] += 1
+                bucket = int(duration * 1e6)
+                if bucket > _EXACT:
+                    shift = bucket.bit_length() - 3
+                    bucket = (shift << 2) + (bucket >> shift)
+                runs[queue][bucket] += 1
 
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:
         """What was counted since it was last taken, by queue. Nobody gets it a second time."""
-        started, self._started = self._started, defaultdict(int)
         waits, self._waits = self._waits, _buckets()
         runs, self._runs = self._runs, _buckets()
         counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(COUNTS))
@@ -61,8 +63,9 @@ class Totals(Listener):
             if edge in _COUNTED and (new := number - self._taken.get(key, 0)):
                 counts[queue][_COUNTED[edge]] = new
                 self._taken[key] = number
-        for queue, number in started.items():
-            counts[queue][_STARTED] = number
+        for queue, buckets in waits.items():
+            counts[queue][_STARTED] = sum(buckets.values())
+            buckets.pop(_AGAIN, None)
         for queue in dict.fromkeys((*counts, *runs)):  # not a set: a seed names one world
             yield (
                 queue,

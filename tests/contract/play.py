@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import LIVE, TERMINAL, State
 from tests.contract.audit import audit
@@ -48,6 +49,17 @@ class Play:
         await self._hear_of_ends(got)
         self._check(command, got)
         self._history.check(command, reply, got)
+
+    async def end(self) -> None:
+        """What both stores tell of the whole play, whatever became of the jobs since."""
+        expected, got = await self._past(self._model), await self._past(self._store)
+        assert got == expected
+
+    @staticmethod
+    async def _past(side: Side) -> list[tuple[list[int], list[int]]]:
+        await side.backend.note({side.queue: Period(1)}, over=True)
+        minutes = (await side.backend.history(side.queue)).minutes
+        return [(each.counts, each.levels[:4]) for each in minutes]
 
     async def _hear_of_ends(self, snapshot: dict[str, Any]) -> None:
         """Whoever waits for results is told of all that had not ended before the command."""

@@ -51,3 +51,6 @@ class _Machine(RuleBasedStateMachine):
     def step(self, data: st.DataObject) -> None:
         command = data.draw(commands(self._play.jobs))
         self._runner.run(self._play.step(command))
+
+    def teardown(self) -> None:
+        self._runner.run(self._play.end())
