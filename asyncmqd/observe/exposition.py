@@ -26,6 +26,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _LE = (*(f'le="{bound}"}}' for bound in BOUNDS), 'le="+Inf"}')
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
+_LABELS = "\0"  # stands for the labels of a series
 _KEPT = 4_000  # texts without their values: a scrape of 200 queues has about 2,000
 
 Sample = tuple[str, float]  # labels, as they are written between the braces, and a value
@@ -58,19 +59,19 @@ def histogram(
 
     Each has its labels, how many durations each bucket has, and the sum in microseconds.
     """
-    head = _head(name, "histogram", meaning)
+    head, lines = _head(name, "histogram", meaning), _lines(name)
     for written, buckets, sum in series:
         rising = (*accumulate(buckets),)
-        yield head + _lines(name, written) % (*rising, sum / 1e6, rising[-1])
+        values = (*rising, sum / 1e6, rising[-1])
+        yield head + lines.replace(_LABELS, written.replace("%", "%%")) % values
         head = ""
 
 
-@lru_cache(maxsize=_KEPT)
-def _lines(name: str, written: str) -> str:
-    """The lines of one series without their values: to make them anew is most of a scrape."""
-    begin = f"{name}_bucket{{{written},".replace("%", "%%")
-    ends = (f"{name}_{part}{{{written}}}".replace("%", "%%") for part in ("sum", "count"))
-    return "".join([*(f"{begin}{le} %d\n" for le in _LE), *map("{} %s\n".format, ends)])
+@lru_cache
+def _lines(name: str) -> str:
+    """The lines of one series, without its labels and values."""
+    bounds = (f"{name}_bucket{{{_LABELS},{le} %d\n" for le in _LE)
+    return "".join([*bounds, f"{name}_sum{{{_LABELS}}} %s\n{name}_count{{{_LABELS}}} %d\n"])
 
 
 # ---------------------------------------------------------------------- what was counted
@@ -118,8 +119,8 @@ def _of_outcomes(cells: Iterable[tuple[Key, Cell]]) -> Iterator[str]:
 @lru_cache(maxsize=_KEPT)
 def _outcomes(name: str, queue: str, task: str) -> list[str]:
     """The lines of a queue and task without their values."""
-    every = OUTCOMES.values()
-    return [f"{name}{{{labels(queue=queue, task=task, outcome=each)}}}" for each in every]
+    whose = labels(queue=queue, task=task)
+    return [f'{name}{{{whose},outcome="{each}"}}' for each in OUTCOMES.values()]
 
 
 def _add_waits(found: dict[str, tuple[Cell, int]], key: Key, cell: Cell) -> None:
