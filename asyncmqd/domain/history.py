@@ -167,9 +167,9 @@ def totals(minute: int, places: Mapping[str, int], passed: Mapping[str, int]) ->
     return Totals(minute, sum(places.values()) + passed.get(DELETED, 0), ended)
 
 
-def is_noted(before: Totals | None, minute: int) -> bool:
+def is_noted(before: Totals | None, minute: int, now: float) -> bool:
     """Whether somebody has noted already how full a queue was at the end of that minute."""
-    if before is None or is_of_the_future(before.minute, minute):
+    if before is None or is_of_the_future(before.minute, now):
         return False
     return before.minute >= minute
 
@@ -206,29 +206,29 @@ def minute_of(now: float) -> int:
     return int(now // MINUTE)
 
 
-def is_of_the_future(noted: int, minute: int) -> bool:
-    """Whether a period that was noted before `minute` was is by a clock that was set back since."""
-    return noted > minute + HALF_HOUR
+def is_of_the_future(minute: int, now: float) -> bool:
+    """Whether a minute was noted by a clock that was set back since, by the store's time."""
+    return minute > minute_of(now) + HALF_HOUR
 
 
-def put(periods: list[Period], period: Period) -> None:
-    """Join a period to those that are kept, which are in order.
+def put(periods: list[Period], period: Period, now: float) -> None:
+    """Join a period to those that are kept, which are in order; forget those of the future.
 
-    Much later ones are of a future that is none any more: the store's clock was set back.
+    Not by the time of the period: who was stopped for an hour may come with an old one.
     """
     later: list[Period] = []
     while periods and periods[-1].minute > period.minute:
         after = periods.pop()
-        if not is_of_the_future(after.minute, period.minute):
+        if not is_of_the_future(after.minute, now):
             later.append(after)
     if periods and periods[-1].minute == period.minute:
         period = joined(periods.pop(), period)
     periods += [period, *reversed(later)]
 
 
-def roll_up(minutes: list[Period], half_hours: list[Period], minute: int) -> None:
+def roll_up(minutes: list[Period], half_hours: list[Period], minute: int, now: float) -> None:
     """Join what is too old to stand alone to half hours, and forget what is too old."""
     while minutes and minutes[0].minute <= minute - MINUTES_KEPT:
-        put(half_hours, in_stretch(minutes.pop(0), HALF_HOUR))
+        put(half_hours, in_stretch(minutes.pop(0), HALF_HOUR), now)
     while half_hours and half_hours[0].minute <= minute - KEPT:
         half_hours.pop(0)

@@ -215,12 +215,28 @@ async def test_a_future_that_is_none_any_more_is_forgotten(backend: BaseBackend)
 async def test_a_clock_that_was_set_back_does_not_keep_a_queue_from_telling(
     backend: BaseBackend,
 ) -> None:
+    now = minute_of(await backend.now())
     await fill(backend, "a")
-    await note(backend, 100_000)
+    await note(backend, now + 1_000)
     await fill(backend, "b")
-    await note(backend, 100)
+    await note(backend, now)
     [found] = await minutes(backend)
-    assert (found.minute, found.counts[0], found.levels[0]) == (100, 1, 2)
+    assert (found.minute, found.counts[0], found.levels[0]) == (now, 1, 2)
+
+
+async def test_who_comes_with_an_old_minute_takes_nothing_away(backend: BaseBackend) -> None:
+    """Its host slept for an hour, while other daemons went on."""
+    await fill(backend, "a")
+    for minute in (1_000, 1_060, 1_061):
+        await note(backend, minute, period(started=1))
+    await note(backend, 1_001, period(started=1))
+    found = [(each.minute, each.counts[:2], each.levels[:1]) for each in await minutes(backend)]
+    assert found == [
+        (1_000, [1, 1], [1]),
+        (1_001, [0, 1], []),
+        (1_060, [0, 1], [1]),
+        (1_061, [0, 1], [1]),
+    ]
 
 
 async def test_queues_have_pasts_of_their_own(backend: BaseBackend) -> None:

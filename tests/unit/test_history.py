@@ -28,6 +28,7 @@ from asyncmqd.domain.history import (
 from asyncmqd.domain.job import Claim
 from asyncmqd.observe.totals import Totals
 
+NOW = 6e9  # seconds: long after all minutes of these tests
 WEEK = 7 * 86_400 * 10**6  # microseconds
 
 durations = st.lists(st.integers(0, WEEK), max_size=30)
@@ -82,7 +83,7 @@ def test_a_quantile_is_wrong_by_an_eighth_at_most(micros: list[int], part: float
 def test_periods_are_in_order_however_they_come(order: list[int]) -> None:
     kept: list[Period] = []
     for minute in order:
-        put(kept, Period(minute, [1]))
+        put(kept, Period(minute, [1]), NOW)
     assert [(each.minute, each.counts) for each in kept] == [
         (minute, [1 + (minute in {100, 103})]) for minute in range(100, 106)
     ]
@@ -96,8 +97,8 @@ def test_nothing_is_lost_where_minutes_are_joined(parts: list[Period], ahead: in
     minutes: list[Period] = []
     half_hours: list[Period] = []
     for each in sorted(parts, key=lambda each: each.minute):
-        put(minutes, each)
-        roll_up(minutes, half_hours, each.minute + ahead)
+        put(minutes, each, NOW)
+        roll_up(minutes, half_hours, each.minute + ahead, NOW)
     expected = reduce(joined, parts, Period(0))
     assert reduce(joined, [*minutes, *half_hours], Period(0)) == expected
     assert all(each.minute % HALF_HOUR == 0 for each in half_hours)
@@ -105,7 +106,7 @@ def test_nothing_is_lost_where_minutes_are_joined(parts: list[Period], ahead: in
 
 def test_what_is_too_old_is_forgotten() -> None:
     minutes, half_hours = [Period(10_000, [1])], [Period(30 * n, [1]) for n in range(300)]
-    roll_up(minutes, half_hours, 10_000)
+    roll_up(minutes, half_hours, 10_000, NOW)
     assert [each.minute for each in minutes] == [10_000]
     assert half_hours[0].minute == (10_000 - KEPT) // 30 * 30 + 30
 

@@ -30,11 +30,11 @@ class Noting:
     def note(self, period: Period, *, over: bool) -> None:
         """See `HistoryStore.note`."""
         past = self._queue.past
-        if over and not is_noted(past.totals, period.minute):
+        if over and not is_noted(past.totals, period.minute, self._now):
             period = joined(period, self._look(period.minute))
         if period:
-            put(past.minutes, period)
-        roll_up(past.minutes, past.half_hours, period.minute)
+            put(past.minutes, period, self._now)
+        roll_up(past.minutes, past.half_hours, period.minute, self._now)
 
     def _look(self, minute: int) -> Period:
         """What the queue itself tells of the minute that is over."""

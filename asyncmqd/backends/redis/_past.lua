@@ -7,10 +7,10 @@ local function read_packed(command, key)
 end
 
 -- Join a period to those of a list; see `history.put`.
-local function put(key, period, future)
+local function put(key, period, latest)
   local last, later = read_packed('RPOP', key), {}
   while last and last[MINUTE] > period[MINUTE] do
-    if last[MINUTE] <= period[MINUTE] + future then
+    if last[MINUTE] <= latest then
       table.insert(later, 1, cmsgpack.pack(last))
     end
     last = read_packed('RPOP', key)

@@ -9,20 +9,13 @@
 -- noted last, see `count_totals`.
 local minute, now = tonumber(ARGV[1]), clock()
 local alone, half_hour, kept, priorities = unpack(ARGV, 4, 7)
+local latest = math.floor(now / 6e7) + half_hour -- what is later was noted before the clock was set back
 local ended, numbers = {unpack(ARGV, 8, 11)}, {unpack(ARGV, 12)}
-
-local function is_any(values)
-  for _, value in ipairs(values) do
-    if value > 0 then
-      return true
-    end
-  end
-end
 
 -- What the queue itself tells of the minute; nothing if somebody has had it tell already.
 local function look()
   local before = read_packed('GET', base .. 'totals') or {0}
-  if before[1] >= minute and before[1] <= minute + half_hour then
+  if before[1] >= minute and before[1] <= latest then
     return
   end
   local places = sizes(ended)
@@ -31,7 +24,7 @@ local function look()
   local age = now - oldest('keyed', oldest(WAITING, now, priorities), priorities)
   local levels = {
     places[WAITING], places[DELAYED], places[ACTIVE], places[FAILED], math.floor(age / 1e6 + 0.5)}
-  if is_any(counts) or is_any(levels) then
+  if math.max(unpack(counts)) > 0 or math.max(unpack(levels)) > 0 then
     redis.call('SET', base .. 'totals', cmsgpack.pack(totals))
     return {minute, counts, levels, {}, {}}
   end
@@ -43,10 +36,10 @@ if seen then
   period = period and join(period, seen) or seen
 end
 if period then
-  put(base .. 'minutes', period, half_hour)
+  put(base .. 'minutes', period, latest)
   take_old(base .. 'minutes', minute - alone, function(old)
     old[MINUTE] = old[MINUTE] - old[MINUTE] % half_hour
-    put(base .. 'half_hours', old, half_hour)
+    put(base .. 'half_hours', old, latest)
   end)
   take_old(base .. 'half_hours', minute - kept, function() end)
   redis.call('EXPIRE', base .. 'minutes', kept * 60)

@@ -23,6 +23,7 @@ from asyncmqd.domain.history import (
     is_noted,
     joined,
     levels,
+    minute_of,
     totals,
 )
 from asyncmqd.domain.states import KEYED, State, state_of
@@ -48,7 +49,7 @@ def _look(tx: Transaction, queue: str, minute: int) -> Period | None:
     """What the queue itself tells of the minute that is over; None: somebody has had it tell."""
     found = tx.execute(_SQL["totals"], (queue,)).fetchone()
     before = None if found is None else _totals(found[0])
-    if is_noted(before, minute):
+    if is_noted(before, minute, seconds(tx.time)):
         return None
     places: Counter[str] = Counter()
     for line, (jobs, _) in tx.tallies(queue).items():
@@ -89,7 +90,7 @@ def _put(tx: Transaction, length: int, queue: str, period: Period) -> None:
 
 def _roll_up(tx: Transaction, minute: int) -> None:
     """Join what is too old to stand alone to half hours, of all queues."""
-    alone, future = minute - MINUTES_KEPT, minute + HALF_HOUR
+    alone, future = minute - MINUTES_KEPT, minute_of(seconds(tx.time)) + HALF_HOUR
     old = tx.execute(_SQL["old_periods"], (alone,)).fetchall()
     for queue, packed in old:
         _put(tx, HALF_HOUR, queue, in_stretch(_period(packed), HALF_HOUR))
