@@ -82,6 +82,12 @@ RULES = [
         ("tests/contract/test_history.py",),
     ),
     Mutation(
+        "asyncmqd/domain/history.py",
+        "if not is_of_the_future(after.minute, now):",
+        "if after.minute <= period.minute + HALF_HOUR:",
+        ("tests/contract/test_history.py", "-k", "memory"),
+    ),
+    Mutation(
         "asyncmqd/runtime/process/minutes.py",
         "over=False)",
         "over=True)",
