@@ -64,7 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     processes: tuple[Process, ...]
     active: tuple[Record, ...] = ()  # those of the queue that run, up to `LISTED` of them
     sharing: Mapping[str, Sequence[Record]] = {}  # the same of all queues that share its slots
-    head: Record | None = None  # the job that runs next
+    head: Record | None = None  # the job that runs next; beside a `job`: of those of its key
     ended: tuple[Record, ...] = ()  # the newest that completed or failed, up to `SAMPLE` of each
     delayed: tuple[Record, ...] = ()  # the first `SAMPLE` of them
     schedules: tuple[ScheduleRecord, ...] = ()
@@ -85,6 +85,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         A job that was delayed by its producer counts from its enqueue on.
         """
         return 0.0 if self.head is None else waited(self.head, self.now)
+
+    @property
+    def next_cost(self) -> int:
+        """Tokens that the job takes that runs next."""
+        return 1 if self.head is None else self.head.cost
 
     @property
     def serving(self) -> tuple[Process, ...]:
@@ -183,7 +188,7 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
 async def _about(store: BaseBackend, job: Record) -> Facts:
     queue, processes = job.queue, await _processes(store)
     waits = job.place == State.WAITING
-    ahead, takes_turns = await _ahead(store, job) if waits else (None, False)
+    ahead, takes_turns, head = await _ahead(store, job) if waits else (None, False, None)
     outlook = (await store.outlook([queue]))[queue]
     limited = bool(job.key) and outlook.limits is not None and outlook.limits.limits.of_keys
     return Facts(
@@ -193,6 +198,7 @@ async def _about(store: BaseBackend, job: Record) -> Facts:
         active=tuple(await store.list(queue, State.ACTIVE, 0, LISTED)),
         sharing=await _sharing(store, processes),
         job=job,
+        head=head,
         ahead=ahead,
         takes_turns=takes_turns,
         of_key=await store.outlook_of_key(queue, job.key) if limited else None,
@@ -219,9 +225,11 @@ async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str
     }
 
 
-async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool]:
-    """How many jobs of its key are before it, and whether other keys take turns with it."""
+async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool, Record | None]:
+    """How many jobs of its key are before it, whether other keys take turns, the first of them."""
     waiting = await store.list(job.queue, State.WAITING, 0, PAGE)
     page = [each for each in waiting if each.place == State.WAITING]
-    alike = [each.id for each in page if each.key == job.key]
-    return alike.index(job.id) if job.id in alike else None, len(alike) < len(page)
+    alike = [each for each in page if each.key == job.key]
+    ids = [each.id for each in alike]
+    ahead = ids.index(job.id) if job.id in ids else None
+    return ahead, len(alike) < len(page), alike[0] if alike else None

@@ -48,6 +48,7 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True):
     on_conflict: str | None  # what its enqueue asked for if the name was held
     holder: str | None  # the live job that has this name now
     key: str | None  # whose it is
+    cost: int  # tokens that each start takes of every rate limit
     waits_for: tuple[str, ...] | None  # of a blocked job: those that have to end first
     attempt: int  # that runs now, would run next, or was the last
     crashes: int
@@ -157,6 +158,7 @@ def job_view(record: Record) -> JobView:
         on_conflict=(spec.on_conflict or "existing") if spec and spec.unique else None,
         holder=record.holder or None,
         key=record.key or None,
+        cost=record.cost,
         waits_for=tuple(job_of_ghost(each) or each for each in record.waits_for) or None,
     )
 

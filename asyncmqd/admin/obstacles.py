@@ -215,12 +215,12 @@ def _rated_everywhere(facts: Facts) -> Reason | None:
     declared, outlook = facts.outlook.limits, facts.outlook
     if declared is None:
         return None
-    bucket = Bucket(declared, outlook.arrival, outlook.now * 1e6)
-    if bucket.allowed != 0:
+    bucket = Bucket(declared, outlook.filling, outlook.now * 1e6)
+    if bucket.pay(facts.next_cost):
         return None
     limits, opens = declared.limits, bucket.opens_in
     said = f"{limits.rate_limit:g} in {limits.rate_interval:g} s"
-    what = "is used up" if opens is not None else "starts no job"
+    what = _used_up(facts, bucket.allowed) if opens is not None else "starts no job"
     return Reason(
         name="global_rate_limit",
         sentence=f"{behind(facts)}the rate limit of {said} over all daemons {what}: declared by"
@@ -233,22 +233,29 @@ def _rated_everywhere(facts: Facts) -> Reason | None:
     )
 
 
+def _used_up(facts: Facts, tokens: int | None) -> str:
+    """What keeps a rate from starting the next job."""
+    if facts.next_cost == 1:
+        return "is used up"
+    return f"has {tokens} of the {facts.next_cost} tokens that the next job costs"
+
+
 def _limited_key(facts: Facts) -> Reason | None:
     """As many jobs of its key run, or have started, as the limits of the key let."""
     declared, job, of_key = facts.outlook.limits, facts.job, facts.of_key
     if declared is None or job is None or of_key is None:
         return None
     gate = KeyGate(declared, of_key, facts.outlook.now * 1e6)
-    if gate.allowed(job.key) != 0:
+    if gate.allowed(job.key) != 0 and gate.covers(job.key, (facts.next_cost,)):
         return None
-    limits, opens = gate.limits(job.key), gate.opens(job.key)
+    limits, opens = gate.limits(job.key), gate.opens(job.key, facts.next_cost)
     name = "key_concurrency"
     state = f"{of_key.running} of {limits.concurrency} jobs of key {job.key} run in all daemons"
     changes = "a job of this key ends, or"
     if limits.concurrency is None or of_key.running < limits.concurrency:
         name = "key_rate_limit"
         said = f"{limits.rate_limit:g} in {limits.rate_interval:g} s"
-        state = f"the rate limit of {said} of key {job.key} is used up"
+        state = f"the rate limit of {said} of key {job.key} {_used_up(facts, gate.tokens(job.key))}"
         changes = "time passes, or"
     if getattr(limits, name.removeprefix("key_")) == 0:
         state, changes = f"no job of key {job.key} may start in any daemon", ""

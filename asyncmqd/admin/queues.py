@@ -194,7 +194,7 @@ def limits_view(outlook: Outlook, counts: Counts) -> LimitsView | None:
     declared = outlook.limits
     if declared is None:
         return None
-    bucket = Bucket(declared, outlook.arrival, outlook.now * 1e6)
+    bucket = Bucket(declared, outlook.filling, outlook.now * 1e6)
     limits, rate = declared.limits, bucket.rate
     opens = None if bucket.allowed != 0 else bucket.opens_in
     return LimitsView(

@@ -183,7 +183,11 @@ def _unknown(queue: str, name: str) -> NotFound:
 
 def _job_of(spec: Repeatable, instant: datetime) -> PendingJob:
     options = CallOptions(
-        priority=spec.priority, retries=spec.retries, timeout=spec.timeout, ttl=spec.ttl
+        priority=spec.priority,
+        retries=spec.retries,
+        timeout=spec.timeout,
+        ttl=spec.ttl,
+        cost=spec.cost,
     )
     job = pending(spec.task, spec.args, spec.kwargs, options)
     scheduled = msgspec.structs.replace(job.spec, schedule=spec.key, instant=instant)

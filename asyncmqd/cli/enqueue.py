@@ -11,6 +11,7 @@ from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
 from asyncmqd.cli.target import with_store
 from asyncmqd.domain.options import (
+    COST,
     ID,
     KEY,
     ON_CONFLICT,
@@ -59,6 +60,9 @@ UniqueFor = Annotated[
 Key = Annotated[
     str | None, kind_option(KEY.kind, "Whose job it is: a customer, a tenant, an account.", "KEY")
 ]
+Cost = Annotated[
+    int | None, kind_option(COST.kind, "Tokens that it takes of every rate limit; usually 1.", "N")
+]
 OnConflict = Annotated[
     Literal["existing", "replace", "push", "again"] | None,
     kind_option(
@@ -95,6 +99,7 @@ def enqueue(
     unique_while: UniqueWhile = None,
     unique_for: UniqueFor = None,
     key: Key = None,
+    cost: Cost = None,
     on_conflict: OnConflict = None,
     push_for: PushFor = None,
     retries: Retries = None,
@@ -104,9 +109,7 @@ def enqueue(
     wait_timeout: WaitTimeout = None,
 ) -> None:
     """Enqueue a job and print its id. If no worker there knows the task, it waits for one."""
-    from asyncmqd.client.pending import CallOptions
-
-    options = CallOptions(
+    options = _options(
         delay=delay,
         job_id=id,
         priority=priority,
@@ -117,11 +120,18 @@ def enqueue(
         unique_while=unique_while,
         unique_for=unique_for,
         key=key,
+        cost=cost,
         on_conflict=on_conflict,
         push_for=push_for,
     )
     job = _pending(_task(task), _array(args), _object(kwargs), options)
     _send(context, queue, job, wait=wait, timeout=wait_timeout)
+
+
+def _options(**asked: Any) -> CallOptions:
+    from asyncmqd.client.pending import CallOptions
+
+    return CallOptions(**asked)
 
 
 def _send(

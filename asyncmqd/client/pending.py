@@ -38,6 +38,7 @@ class CallOptions(msgspec.Struct, frozen=True, kw_only=True):
     retries: int | None = None  # runs after the first
     timeout: float | None = None  # seconds for one run; 0 means no limit
     ttl: float | None = None  # seconds after which it is not started any more; 0: never
+    cost: int | None = None  # tokens that a start of it takes of every rate limit
     # A name that one live job of the queue has at most; True: task and arguments; False: no name
     unique: bool | str | None = None
     # How long a job holds its name: "live" until it ends, "waiting" until it is claimed
@@ -77,10 +78,15 @@ class PendingJob(msgspec.Struct, frozen=True):
     def new(self, payload_limit: int) -> NewJob:
         """Encoded for a store that takes so many bytes. Raises NotSerialisable, PayloadTooLarge."""
         spec, payload = self.spec, encode_spec(self.spec, payload_limit)
-        key = spec.key or ""
+        key, cost = spec.key or "", spec.cost or 1
         if self.unique is None:
             return NewJob(
-                id=spec.id, payload=payload, priority=spec.priority, delay=self.delay, key=key
+                id=spec.id,
+                payload=payload,
+                priority=spec.priority,
+                delay=self.delay,
+                key=key,
+                cost=cost,
             )
         return NewJob(
             id=spec.id,
@@ -91,6 +97,7 @@ class PendingJob(msgspec.Struct, frozen=True):
             until_claimed=self.unique.until_claimed,
             unique_for=self.unique.seconds,
             key=key,
+            cost=cost,
             on_conflict=self.unique.on_conflict,
             push_for=self.unique.push_for,
         )
@@ -170,6 +177,7 @@ def blank(task: TaskDef | str, options: CallOptions) -> Blank:
         timeout=options.timeout,
         ttl=declared.ttl if options.ttl is None else options.ttl,
         key=options.key,
+        cost=_cost(declared.cost if options.cost is None else options.cost),
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(
@@ -178,6 +186,11 @@ def blank(task: TaskDef | str, options: CallOptions) -> Blank:
         )
     has_key = options.key is None and declared.key is not None
     return Blank(task, options, spec, delay, not (has_key or is_unique(options, declared)))
+
+
+def _cost(tokens: int) -> int | None:
+    """As a payload has it: nothing of what most jobs cost."""
+    return None if tokens == 1 else tokens
 
 
 def _check_push(spec: JobSpec, unique: Unique) -> None:

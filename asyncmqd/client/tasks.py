@@ -252,7 +252,7 @@ def task(
       several of them.
     - `timeout`: seconds for one run. `ttl`: a job that did not start in these seconds expires.
     - `priority`: 0 to 255, lower numbers run first (default 5).
-    - `executor`: for plain functions, "thread" or "process".
+    - `executor`: for plain functions, "thread" or "process". `cost`: tokens of every rate (1).
     - `unique`: of its jobs that are alike, one at most is live. True: those of the same arguments;
       a parameter's name: those of the same value; a function of the arguments: those of the same
       text. An enqueue while one is live returns that one; None means that the job is not unique.

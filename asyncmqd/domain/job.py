@@ -33,6 +33,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     unique_while: UniqueWhile | None = None  # for people, too; None: "live"
     on_conflict: OnConflict | None = None  # and what its enqueue asked for; None: "existing"
     key: str | None = None  # whose it is, for its run; stores keep `NewJob.key`
+    cost: int | None = None  # tokens of every rate limit; stores keep `NewJob.cost`
     headers: dict[str, str] | None = None  # from what is round an enqueue
 
 
@@ -47,6 +48,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
     unique_for: float = 0.0  # seconds from now on for which the name is taken in any case
     key: str = ""  # whose it is; empty: nobody's
+    cost: int = 1  # tokens that its start takes of every rate limit
     on_conflict: OnConflict = "existing"  # what becomes of the holder of its name
     push_for: float = 0.0  # seconds after the holder's enqueue to which it is pushed at most
 
@@ -114,6 +116,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     # have ended, or be gone.
     holder: str = ""
     key: str = ""  # whose it is
+    cost: int = 1  # tokens that each start takes of every rate limit
     waits_for: tuple[str, ...] = ()  # of a blocked job: those that have to end first
 
     @property

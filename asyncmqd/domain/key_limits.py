@@ -7,9 +7,11 @@ brings it back. Redis tells this again in Lua (_key_gate.lua).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 from asyncmqd.domain.lanes import SERVICE
+from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.shared_limits import (
     NO_KEY_LIMITS,
     Bucket,
@@ -27,10 +29,10 @@ class Keys(Protocol):
     def held(self, key: str) -> tuple[int, float]:
         """How many jobs of a key hold a permit; when the first ghost of these is gone, or never."""
 
-    def arrival(self, key: str) -> float:
-        """When the bucket of a key would be full again, see `Rate`."""
+    def filling(self, key: str) -> Filling:
+        """What is kept of the bucket of a key."""
 
-    def keep_arrival(self, key: str, arrival: float) -> None:
+    def keep_filling(self, key: str, filling: Filling) -> None:
         """Keep that."""
 
 
@@ -51,7 +53,7 @@ class KeyGate:
         """Those of a key; jobs without one are not bound."""
         return self._declared.limits.of_key(key) if self._declared and key else NO_KEY_LIMITS
 
-    def cost(self, key: str) -> int:
+    def step(self, key: str) -> int:
         """By how much a start sets a key back."""
         return max(1, math.floor(SERVICE / self.limits(key).weight + 0.5))
 
@@ -59,26 +61,40 @@ class KeyGate:
         """How many jobs of a key may start; None is no limit."""
         return None if self.is_open else least(self._permits(key), self._bucket(key).allowed)
 
-    def opens(self, key: str) -> float:
-        """When time alone lets one start of which none may now."""
+    def tokens(self, key: str) -> int | None:
+        """How many there are; None is no limit."""
+        return self._bucket(key).allowed
+
+    def has_rate(self, key: str) -> bool:
+        """Whether jobs of a key take tokens."""
+        return self.limits(key).rate is not None
+
+    def covers(self, key: str, costs: Sequence[int]) -> int:
+        """How many jobs of a key with these costs its rate lets start, one after the other."""
+        covered = self._bucket(key).covers(costs) if self.has_rate(key) else None
+        return len(costs) if covered is None else covered
+
+    def opens(self, key: str, cost: int = 1) -> float:
+        """When time alone lets one start that costs so much, of which none may now."""
         if self._permits(key) == 0:
             return self._keys.held(key)[1]
-        opens_in = self._bucket(key).opens_in
-        return NEVER if opens_in is None else self._now + opens_in * 1e6
+        bucket = self._bucket(key)
+        bucket.pay(cost)  # refused
+        return NEVER if bucket.opens_in is None else self._now + bucket.opens_in * 1e6
 
-    def take(self, key: str, number: int) -> None:
-        """So many jobs of a key were claimed."""
-        if self.limits(key).rate is not None:
+    def take(self, key: str, tokens: int) -> None:
+        """Jobs of a key were claimed that cost so many."""
+        if self.has_rate(key):
             bucket = self._bucket(key)
-            bucket.take(number)
-            self._keys.keep_arrival(key, bucket.arrival)
+            bucket.take(tokens)
+            self._keys.keep_filling(key, bucket.filling)
 
-    def hand_back(self, key: str, claimed: float) -> None:
+    def hand_back(self, key: str, claimed: float, cost: int) -> None:
         """A job of a key, claimed at that moment, did not start."""
-        if self.limits(key).rate is not None:
+        if self.has_rate(key):
             bucket = self._bucket(key)
-            bucket.hand_back(claimed)
-            self._keys.keep_arrival(key, bucket.arrival)
+            bucket.hand_back(claimed, cost)
+            self._keys.keep_filling(key, bucket.filling)
 
     def _permits(self, key: str) -> int | None:
         most = self.limits(key).concurrency
@@ -87,5 +103,5 @@ class KeyGate:
     def _bucket(self, key: str) -> Bucket:
         assert self._declared is not None
         limits = self.limits(key)
-        arrival = 0.0 if limits.rate is None else self._keys.arrival(key)
-        return Bucket(self._declared, arrival, self._now, limits)
+        filling = FULL if limits.rate is None else self._keys.filling(key)
+        return Bucket(self._declared, filling, self._now, limits)

@@ -28,6 +28,7 @@ class StoredKeywords(TypedDict, total=False):
     retries: int | None
     timeout: Seconds | None
     ttl: Seconds | None
+    cost: int | None
 
 
 class RepeatableKeywords(StoredKeywords, total=False):

@@ -42,12 +42,14 @@ def take_turns(
     tags: Mapping[str, int],
     limit: int,
     waiting: Callable[[str], int],
-    cost: Callable[[str], int],
+    step: Callable[[str], int],
+    pays: Callable[[str], bool],
 ) -> Turns:
     """Up to `limit` starts. `tags` has the active lanes; the `limit` least of them are enough.
 
-    `waiting` says how many jobs of a lane may start, `cost` by how much one sets it back. Of lanes
-    with the same tag the one comes first whose key does.
+    `waiting` says how many jobs of a lane may start, `step` by how much one sets it back, and
+    `pays` whether the queue's rate lets its next one start: none goes ahead of one that has to
+    wait for that. Of lanes with the same tag the one comes first whose key does.
     """
     heap = [(tag, key) for key, tag in tags.items()]
     heapq.heapify(heap)
@@ -61,9 +63,11 @@ def take_turns(
         if not left[key]:
             heapq.heappop(heap)
             continue
+        if not pays(key):
+            break
         reached = max(reached, tag)
         left[key] -= 1
         served.append(key)
-        new[key] = tag + cost(key)
+        new[key] = tag + step(key)
         heapq.heapreplace(heap, (new[key], key))
     return Turns(served, new, reached)

@@ -288,9 +288,7 @@ RETRIES = Option(
 TIMEOUT = Option(
     "timeout", period(), "the task's, then the queue's", "The time limit of a run; 0: none."
 )
-TTL = Option(
-    "ttl", period(), "the task's", "A job that did not start in this time expires; 0: never."
-)
+TTL = Option("ttl", period(), "the task's", "Not started in this time, it expires; 0: never.")
 UNIQUE = Option(
     "unique",
     unique_name(),
@@ -314,6 +312,7 @@ UNIQUE_BY = Option(
 )
 KEY = Option("key", printable(_LONGEST_KEY), "the task's", "Whose job it is: a customer's, say.")
 KEY_BY = Option("key", rule(str), "none", "What gives a job of the task its key.")
+COST = Option("cost", whole(1, 1_000_000, "tokens"), "the task's, or 1", "Tokens of every rate.")
 EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
 MISSED = Option(
     "missed", choice("skip", "once", "all"), "once", "What fires of instants that were missed."
@@ -351,7 +350,7 @@ def table_of(*options: Option) -> Table:
     return {option.name: option for option in options}
 
 
-STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)
+STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL, COST)
 """What a schedule may say of its jobs. It travels in the payload."""
 IN_PAYLOAD = STORED | table_of(KEY)
 """What a payload has, and a worker checks."""

@@ -25,6 +25,7 @@ from asyncmqd.domain.keywords import Missed, Overlap
 from asyncmqd.domain.options import (
     ARGS,
     CATCH_UP,
+    COST,
     DEFAULT_PRIORITY,
     ENABLED,
     END,
@@ -151,6 +152,11 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         TTL.kind,
         "A job that did not start in this time expires. Unset: the task's ttl.",
     ] = None
+    cost: Annotated[
+        int | None,
+        COST.kind,
+        "Tokens that a start of each job takes of every rate limit. Unset: the task's cost.",
+    ] = None
     missed: Annotated[
         Missed,
         MISSED.kind,
@@ -248,10 +254,18 @@ def check_size(repeatable: Repeatable, payload_limit: int) -> Repeatable:
 
 
 def job_of(
-    repeatable: Repeatable, instant: float, priority: int | None = None, ttl: float | None = None
+    repeatable: Repeatable,
+    instant: float,
+    priority: int | None = None,
+    ttl: float | None = None,
+    cost: int | None = None,
 ) -> JobSpec:
-    """The job of an instant. `priority` and `ttl` are the task's own, if the schedule has none."""
+    """The job of an instant.
+
+    `priority`, `ttl` and `cost` are the task's own, for what the schedule does not say.
+    """
     own = DEFAULT_PRIORITY if priority is None else priority
+    tokens = cost if repeatable.cost is None else repeatable.cost
     return JobSpec(
         id=_job_id(repeatable.key, instant),
         task=repeatable.task,
@@ -261,6 +275,7 @@ def job_of(
         retries=repeatable.retries,
         timeout=repeatable.timeout,
         ttl=ttl if repeatable.ttl is None else repeatable.ttl,
+        cost=None if tokens == 1 else tokens,
         schedule=repeatable.key,
         instant=datetime.fromtimestamp(instant, UTC),
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from asyncmqd.domain.rate import Rate
+from asyncmqd.domain.rate import Filling, Rate
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Limits of what starts in all daemons together. None is no limit, 0 lets nothing start."""
 
     concurrency: int | None = None
-    rate_limit: float | None = None  # starts in each `rate_interval`
+    rate_limit: float | None = None  # tokens of each `rate_interval`; a start takes its job's cost
     rate_interval: float = 1.0  # seconds
-    burst: float | None = None  # starts at once; None: `rate_limit`, at least 1
+    burst: float | None = None  # tokens at once; None: `rate_limit`, at least 1
 
     @property
     def rate(self) -> Rate | None:
@@ -99,41 +101,82 @@ class Bucket:
     """
 
     def __init__(
-        self, declared: DeclaredLimits, arrival: float, now: float, limits: Limits | None = None
+        self, declared: DeclaredLimits, filling: Filling, now: float, limits: Limits | None = None
     ) -> None:
         self.rate = rate = (limits or declared.limits).rate
-        self.arrival = arrival if rate is None else rate.bounded(arrival, now)  # as `Rate` has it
         self.now = now
+        self._found = filling
         self._since = declared.since * 1e6
+        self._arrival, owes_since = filling
+        owes = owes_since > 0 and self._since <= owes_since <= now
+        if rate is not None and not owes:
+            self._arrival = rate.bounded(self._arrival, now)
+        self._taken = 0
+        self._refused = 1  # what the job costs that was refused
+
+    @property
+    def filling(self) -> Filling:
+        """What is to be kept of it."""
+        if self.rate is None:
+            return self._found
+        arrival = self.rate.after(self._arrival, self.now, self._taken)
+        if arrival <= self.rate.emptied(self.now):
+            return Filling(arrival)
+        return Filling(arrival, self.now if self._taken else self._found.owes_since)
 
     @property
     def allowed(self) -> int | None:
-        """How many jobs may start; None is no limit."""
-        return None if self.rate is None else self.rate.allowed(self.arrival, self.now)
+        """How many jobs may start that cost one token; None is no limit."""
+        if self.rate is None:
+            return None
+        return self.rate.allowed(self._arrival, self.now, self._taken)
 
     @property
     def opens_in(self) -> float | None:
-        """Seconds until one may start; None: never, or at any time."""
-        found = None if self.rate is None else self.rate.opens_in(self.arrival, self.now)
+        """Seconds until one may start; None: never, or at any time.
+
+        If the next job was refused for what it costs, it is that one.
+        """
+        if self.rate is None:
+            return None
+        found = self.rate.opens_in(self.filling.arrival, self.now, self._refused)
         return None if found is None else found / 1e6
 
-    def take(self, number: int) -> None:
-        """So many jobs were claimed."""
-        if self.rate is not None:
-            self.arrival = self.rate.after(self.arrival, self.now, number)
+    @property
+    def is_open(self) -> bool:
+        """Whether one may start, and none was refused."""
+        return self.allowed != 0 and self._refused == 1
 
-    def hand_back(self, claimed: float) -> None:
+    def covers(self, costs: Iterable[int]) -> int | None:
+        """How many jobs of these costs may start, one after the other; None is no limit."""
+        if self.rate is None:
+            return None
+        return self.rate.covered(self._arrival, self.now, costs, self._taken)
+
+    def pay(self, cost: int) -> bool:
+        """Take what a job costs, if that is there."""
+        if self.covers((cost,)) == 0:
+            self._refused = cost
+            return False
+        self._taken += cost
+        return True
+
+    def take(self, tokens: int) -> None:
+        """Jobs were claimed that cost so many."""
+        self._taken += tokens
+
+    def hand_back(self, claimed: float, cost: int = 1) -> None:
         """A job that was claimed at that moment did not start.
 
         A claim that another rate was asked for, or none, took nothing of this one.
         """
         if self.rate is not None and claimed >= self._since:
-            self.arrival = self.rate.refunded(self.arrival, self.now - claimed)
+            self._arrival = self.rate.refunded(self._arrival, self.now - claimed, cost)
 
     def empty(self) -> None:
         """What was taken is not known any more: it counts as all."""
         if self.rate is not None:
-            self.arrival = self.rate.emptied(self.now)
+            self._arrival = self.rate.emptied(self.now)
 
 
 def least(*numbers: int | None) -> int | None:

@@ -47,6 +47,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None  # seconds for one run; 0 means no limit
     ttl: float | None = None  # seconds after which a job is not started any more; 0: never
     priority: int = DEFAULT_PRIORITY  # 0 to 255, lower first
+    cost: int = 1  # tokens that a start of its jobs takes of every rate limit
     backoff: Backoff | None = None
     retry_on: tuple[type[BaseException], ...] = (BaseException,)
     dont_retry_on: tuple[type[BaseException], ...] = ()

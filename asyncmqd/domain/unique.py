@@ -214,4 +214,10 @@ def merged(holder: NewJob, job: NewJob) -> NewJob:
     delay = holder.delay
     if is_pushed(holder, job):
         delay = pushed_to(0.0, job.delay, 0.0, job.push_for) or 0.0
-    return msgspec.structs.replace(holder, payload=job.payload, priority=job.priority, delay=delay)
+    return msgspec.structs.replace(
+        holder,
+        payload=job.payload,
+        priority=job.priority,
+        delay=delay,
+        cost=job.cost,
+    )

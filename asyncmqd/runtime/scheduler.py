@@ -89,8 +89,8 @@ class Scheduler:
     def declare(self, repeatables: Sequence[Repeatable], keep: float) -> None:
         """Have these schedules from now on; one that is left out goes on if others have it.
 
-        The store is told the task's own priority and ttl where a schedule has none: who enqueues
-        its jobs there, as `schedule run` does, need not know the task.
+        The store is told the task's own priority, ttl and cost where a schedule has none: who
+        enqueues its jobs there, as `schedule run` does, need not know the task.
         """
         self._kept = keep
         specs = {each.key: _encoder.encode(self._with_own(each)) for each in repeatables}
@@ -111,6 +111,8 @@ class Scheduler:
             repeatable = msgspec.structs.replace(repeatable, priority=own.priority)
         if repeatable.ttl is None and own.ttl is not None:
             repeatable = msgspec.structs.replace(repeatable, ttl=own.ttl)
+        if repeatable.cost is None and own.cost != 1:
+            repeatable = msgspec.structs.replace(repeatable, cost=own.cost)
         return repeatable
 
     async def run(self) -> None:
@@ -302,6 +304,7 @@ class Scheduler:
             instant,
             None if options is None else options.priority,
             None if options is None else options.ttl,
+            None if options is None else options.cost,
         )
         spec = msgspec.structs.replace(spec, id=spec.id + suffix)
         try:
@@ -313,7 +316,13 @@ class Scheduler:
         if repeatable.jitter:
             due_at = instant + jitter_of(repeatable, self.queue, instant)
             delay = max(0.0, due_at - self._timetable.now())
-        return NewJob(id=spec.id, payload=payload, priority=spec.priority, delay=delay)
+        return NewJob(
+            id=spec.id,
+            payload=payload,
+            priority=spec.priority,
+            delay=delay,
+            cost=spec.cost or 1,
+        )
 
     def _event(self, event: str, name: str, **fields: object) -> None:
         self._observer.event(event, queue=self.queue, schedule=name, **fields)

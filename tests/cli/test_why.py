@@ -221,6 +221,21 @@ async def as_many_started_as_may_in_all_daemons(store: BaseBackend) -> None:
     await serve(store, Load(concurrency=5))
 
 
+async def its_tokens_are_not_there(store: BaseBackend) -> None:
+    limits = SharedLimits(rate_limit=10, rate_interval=3_600, burst=5)
+    await store.declare_limits("mail", limits, DAEMON)
+    await slots_are_taken(store)
+    await serve(store, Load(concurrency=5))
+    await store.remove("mail", ["second", "j"])
+    await store.add("mail", [msgspec.structs.replace(new("j"), cost=5)])
+
+
+async def the_tokens_of_its_key_are_not_there(store: BaseBackend) -> None:
+    await as_many_of_its_key_run_as_may(store, rate_limit=2, rate_interval=3_600.0)
+    await store.remove("mail", ["j"])
+    await store.add("mail", [msgspec.structs.replace(new("j"), key="t7", cost=9)])
+
+
 async def none_may_start_in_any_daemon(store: BaseBackend) -> None:
     await serve(store)
     await store.declare_limits("mail", SharedLimits(rate_limit=0), DAEMON)
@@ -383,6 +398,21 @@ SCENES = [
         "global_rate_limit",
         "global_rate_limit",
         f"the rate limit of 10 in 3600 s over all daemons is used up: declared by {DAEMON}",
+        "asyncmqd reload",
+    ),
+    Scene(
+        its_tokens_are_not_there,
+        "global_rate_limit",
+        "global_rate_limit",
+        "It is the next: the rate limit of 10 in 3600 s over all daemons has 4 of the 5 tokens that"
+        f" the next job costs: declared by {DAEMON}",
+        "asyncmqd reload",
+    ),
+    Scene(
+        the_tokens_of_its_key_are_not_there,
+        "key_rate_limit",
+        "key_limits",
+        "the rate limit of 2 in 3600 s of key t7 has 0 of the 9 tokens that the next job costs",
         "asyncmqd reload",
     ),
     Scene(

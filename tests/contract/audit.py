@@ -185,4 +185,6 @@ async def _audit_keys(store: RedisBackend, base: str, ids: set[bytes]) -> None:
         ("HKEYS", f"{base}keys"), ("EXISTS", f"{base}ghost_keys"), ("EXISTS", f"{base}laned")
     )
     assert set(keyed) <= ids, "a key without its job"
+    [priced] = await store._link.run(("HKEYS", f"{base}costs"))
+    assert set(priced) <= ids, "a cost without its job"
     assert bool(keyed or ghosts) == bool(laned), "lanes are looked for in vain, or not at all"

@@ -104,6 +104,7 @@ _jobs = st.builds(
     delay=st.sampled_from([0.0, 0.0, 0.0, 10 * FAR, 20 * FAR]),
     unique=st.sampled_from(["", "", *NAMES, *NAMES_OF_WAITING, *NAMES_FOR_A_TIME]),
     key=st.sampled_from(["", "", *KEYS]),
+    cost=st.sampled_from([1, 1, 1, 2, 3, 7]),
 ).map(_named)
 
 

@@ -45,8 +45,17 @@ def job(
     payload: bytes = b"{}",
     unique: str = "",
     key: str = "",
+    cost: int = 1,
 ) -> NewJob:
-    return NewJob(id=id, payload=payload, priority=priority, delay=delay, unique=unique, key=key)
+    return NewJob(
+        id=id,
+        payload=payload,
+        priority=priority,
+        delay=delay,
+        unique=unique,
+        key=key,
+        cost=cost,
+    )
 
 
 def names(count: int, prefix: str = "job") -> list[str]:

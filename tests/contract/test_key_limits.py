@@ -249,7 +249,7 @@ async def test_a_bucket_that_is_full_again_leaves_nothing_behind(backend: BaseBa
         await backend.wait([QUEUE], 0.01)
     await add(backend, "c1")
     assert ids(await take(backend)) == ["c1"]
-    assert [(await backend.outlook_of_key(QUEUE, key)).full for key in "ab"] == [0.0, 0.0]
+    assert [(await backend.outlook_of_key(QUEUE, key)).bucket.arrival for key in "ab"] == [0.0, 0.0]
 
 
 async def test_a_claim_that_is_handed_back_unstarted_returns_the_token_of_its_key(

@@ -262,7 +262,7 @@ async def test_no_more_jobs_are_claimed_than_the_rate_says(
     assert ids(first + turn.claims) == names(3)
     assert turn.opens_in == pytest.approx(HOUR, abs=60)
     assert await take(backend) == []
-    assert (await backend.outlook([QUEUE]))[QUEUE].arrival / 1e6 == pytest.approx(
+    assert (await backend.outlook([QUEUE]))[QUEUE].filling.arrival / 1e6 == pytest.approx(
         await backend.now() + 3 * HOUR, abs=60
     )
 

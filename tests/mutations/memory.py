@@ -30,7 +30,9 @@ MEMORY = mutations(
         _edit(
             "if (freed and places != 0) or back or data.lanes.timed:", "if back:", "shared_limits"
         ),
-        _edit("            bucket.take(len(claims))\n", "", "shared_limits"),
+        _edit(
+            "            queue.filling = bucket.filling\n", "            pass\n", "shared_limits"
+        ),
         _edit("            bucket.empty()\n", "            pass\n", "shared_limits"),
         _edit("in_force(stored, told)", "stored or told", "shared_limits"),
         _edit("            row.token += 1\n", "", "claiming fencing"),
@@ -67,7 +69,8 @@ MEMORY = mutations(
         _row("            key=job.key,\n", "", "keys"),
         ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
         ("keys.py", "active + len(ends)", "active", "key_limits"),
-        ("keys.py", "opens <= due or gate.allowed(key) != 0", "opens <= due", "key_limits"),
+        ("keys.py", "if gate.allowed(key) != 0}", "if False}", "key_limits"),
+        ("purse.py", "not self._bucket.pay(self.cost(id))", "False", "costs"),
         _row("if job.unique and (holder := ", "if False and (holder := ", "unique"),
         _row("(holds and self.is_live(known.id))", "holds", "unique"),
         _row("known.id == row.id and known.until <= now:", "known.until <= now:", "unique"),
@@ -75,7 +78,11 @@ MEMORY = mutations(
         _row(" or not row.until_claimed)", ")", "unique"),
         _row("(job.priority, row.order[1])", "(job.priority, self._queue.next())", "replace"),
         _row(' and job.on_conflict == "push":', ":", "replace"),
-        _row("row.payload, row.priority = job.payload,", "row.priority =", "replace"),
+        _row(
+            "row.payload, row.priority, row.cost = job.payload,",
+            "row.priority, row.cost =",
+            "replace",
+        ),
         _registry("known.last >= instant", "known.last > instant", "schedules"),
         _registry("by=by, reason=reason) if paused", "by=by) if paused", "administration model"),
         _registry("or known.paused ", "", "schedules"),

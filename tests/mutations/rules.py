@@ -215,8 +215,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/domain/options.py",
-        "STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL)",
-        "STORED = table_of(PRIORITY, RETRIES, TTL)",
+        "STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL, COST)",
+        "STORED = table_of(PRIORITY, RETRIES, TTL, COST)",
         OPTIONS,
     ),
     Mutation(

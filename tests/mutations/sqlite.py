@@ -17,7 +17,15 @@ SQLITE = mutations(
         ),
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
         ("lanes.py", "            self._lane(priority, key).shut = 1\n", "", "key_limits"),
-        ("lanes.py", "            gate.take(key, number)\n", "", "key_limits"),
+        ("lanes.py", "            gate.take(key, tokens)\n", "", "key_limits"),
+        ("purse.py", "not self._bucket.pay(cost)", "False", "costs"),
+        ("lanes.py", "gate.opens(lane, *costs.of(lane, 1))", "gate.opens(lane)", "costs"),
+        (
+            "rows.py",
+            '        if priced:\n            self._tx.executemany(_SQL["set_cost"], priced)\n',
+            "",
+            "costs",
+        ),
         (
             "rows.py",
             "        elif row.key and row.place == ACTIVE:\n",
@@ -27,7 +35,7 @@ SQLITE = mutations(
         ("turns.py", '    tx.execute(_SQL["judge_keys_anew"], (queue,))\n', "", "key_limits"),
         (
             "turns.py",
-            '                self.keys.hand_back(key or "", claimed or 0)\n',
+            '                self.keys.hand_back(key or "", claimed or 0, cost)\n',
             "",
             "key_limits",
         ),
@@ -62,7 +70,12 @@ SQLITE = mutations(
             "        if False:\n",
             "shared_limits",
         ),
-        ("turns.py", "        self.bucket.take(number)\n", "", "shared_limits"),
+        (
+            "turns.py",
+            "        limited.bucket.take(len(claims))\n",
+            "        pass\n",
+            "shared_limits",
+        ),
         ("turns.py", "        limited.bucket.empty()\n", "        pass\n", "shared_limits"),
         (
             "creation.py",

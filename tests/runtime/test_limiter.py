@@ -48,6 +48,21 @@ async def test_unused_tokens_come_back_and_a_reserved_one_keeps_its_place() -> N
 
 
 @virtual
+async def test_what_a_job_costs_beyond_a_token_is_paid_before_the_next(bench: Bench) -> None:
+    starts: list[float] = []
+
+    async def work() -> None:
+        starts.append(asyncio.get_running_loop().time())
+
+    bench.task(work)
+    ids = [await bench.add("work", cost=cost) for cost in (5, 1, 1)]
+    begin = asyncio.get_running_loop().time()
+    async with bench.worker(concurrency=1, rate_limit=10, burst=2):
+        await bench.ended(*ids)
+    assert [each - begin for each in starts] == pytest.approx([0, 0.4, 0.5], abs=0.01)
+
+
+@virtual
 async def test_a_lower_rate_keeps_what_fits_and_a_higher_one_gives_nothing() -> None:
     limiter = RateLimiter(100, 1.0)
     limiter.change(5, 1.0)

@@ -91,6 +91,7 @@ class History:
     names: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
     # When each claim was made that was not handed back unstarted, by id and token.
     rated: dict[tuple[str, int], float] = field(default_factory=dict)
+    costs: dict[str, int] = field(default_factory=dict)  # of jobs, in tokens, if it is not one
 
 
 @dataclass
@@ -236,6 +237,8 @@ class Judge:
             created=self.clock,
             lane=(queue, job.priority, job.key),
         )
+        if job.cost != 1:
+            self.history.costs[job.id] = job.cost
         self._place(life, place)
         self.history.live.add((queue, job.id))
         if job.unique and not after:
@@ -264,7 +267,7 @@ class Judge:
             self._check_limit(queue)
         if self.rate is not None:
             self._note_rated(changes, turn)
-            self._check_rate(self.rate, list(self.history.rated.values()))
+            self._check_rate(self.rate, list(self.history.rated))
 
     def _check_keys(self, queue: str, changes: list[Change], turn: Turn, limits: KeyLimits) -> None:
         """No key has more jobs that are active, or whose code may run, or claims in any window."""
@@ -279,9 +282,9 @@ class Judge:
             most = math.inf if limits.concurrency is None else limits.concurrency
             check(running[key] <= most, running[key], "of key", key, "hold a permit of", most)
             if limits.rate is not None:
-                moments = [at for (id, _), at in history.rated.items() if key_of.get(id) == key]
+                starts = [each for each in history.rated if key_of.get(each[0]) == key]
                 rate = msgspec.structs.replace(limits.rate, interval=limits.rate_interval)
-                self._check_rate(rate, moments)
+                self._check_rate(rate, starts)
 
     def _note_rated(self, changes: list[Change], turn: Turn) -> None:
         """Note what was claimed, without what was handed back unstarted."""
@@ -291,13 +294,19 @@ class Judge:
                 moments.pop((change.id, change.token), None)
         moments.update(((claim.id, claim.token), self.clock) for claim in turn.claims)
 
-    def _check_rate(self, rate: Rate, moments: list[float]) -> None:
-        """No window holds more claims than the rate says."""
-        latest = [each for each in moments if each > self.clock - WINDOW]
-        for begin in latest:
-            number = sum(each >= begin for each in latest)
-            allowed = rate.burst + rate.starts * (self.clock - begin) / rate.interval
-            check(number <= allowed + 1e-3, number, "claims in", self.clock - begin, "s")
+    def _check_rate(self, rate: Rate, starts: list[tuple[str, int]]) -> None:
+        """No window holds more tokens than the rate says; the last job may exceed the burst."""
+        moments, costs = self.history.rated, self.history.costs
+        latest = [each for each in starts if moments[each] > self.clock - WINDOW]
+        if not latest:
+            return
+        last = costs.get(latest[-1][0], 1)
+        tokens = min(last, rate.burst) - last
+        for id, token in reversed(latest):
+            tokens += costs.get(id, 1)
+            window = self.clock - moments[id, token]
+            allowed = rate.burst + rate.starts * window / rate.interval
+            check(tokens <= allowed + 1e-3, tokens, "tokens in", window, "s", latest)
 
     def _check_limit(self, queue: str) -> None:
         """Active jobs, and those taken away whose code may run, are no more than may be."""

@@ -64,6 +64,7 @@ class Order:
     on_conflict: OnConflict = "existing"
     unique_for: float = 0.0
     key: str = ""  # of all its jobs
+    cost: int = 1  # of each of its jobs
 
 
 @dataclass(frozen=True)
@@ -375,6 +376,21 @@ def draw_plan_of_key_limits(seed: int) -> Plan:
     burst = None if rate is None else rng.choice((1.0, 3.0))
     limits = KeyLimits(concurrency=concurrency, rate_limit=rate, burst=burst)
     return replace(draw_keyed_plan(seed), key_limits=limits, hosts=rng.choice((2, 3)))
+
+
+def draw_priced_plan(seed: int) -> Plan:
+    """Rates over all processes, or of each key, where jobs cost different numbers of tokens."""
+    rng = random.Random(f"priced {seed}")
+    if seed % 2:
+        plan = draw_plan_of_key_limits(seed)
+        burst = rng.choice((2.0, 5.0))
+        limits = KeyLimits(concurrency=rng.choice((None, 2)), rate_limit=8.0, burst=burst)
+        plan = replace(plan, key_limits=limits)
+    else:
+        rate = Rate(starts=rng.choice((4, 10)), interval=1.0, burst=rng.choice((2, 5)))
+        plan = replace(draw_limited_plan(seed), shared_rate=rate)
+    orders = [replace(each, cost=rng.choice((1, 1, 2, 4, 9))) for each in plan.orders]
+    return replace(plan, orders=tuple(orders))
 
 
 def _draw_order(rng: random.Random, queues: tuple[str, ...], length: float) -> Order:

@@ -19,6 +19,7 @@ from tests.simulation.plan import (
     draw_plan,
     draw_plan_of_key_limits,
     draw_poisoned_plan,
+    draw_priced_plan,
     draw_replaced_plan,
     draw_unique_plan,
 )
@@ -32,6 +33,7 @@ UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 REPLACED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
+PRICED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEY_LIMITS = {"short": 3, "full": 1_000, "soak": 5_000}[SCALE]  # long worlds
 LIMITED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
@@ -98,6 +100,11 @@ def play_replaced(seed: int) -> Report:
 def play_key_limits(seed: int) -> Report:
     """One world with limits of each key. Raises AssertionError like the others."""
     return _play(draw_plan_of_key_limits(seed), "one_seed_of_key_limits")
+
+
+def play_priced(seed: int) -> Report:
+    """One world of jobs that cost tokens. Raises AssertionError like the others."""
+    return _play(draw_priced_plan(seed), "one_priced_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

@@ -226,6 +226,7 @@ class Simulation:
                 on_conflict=order.on_conflict,
                 push_for=3.0 if order.on_conflict == "push" else None,
                 key=order.key or None,
+                cost=order.cost,
             )
             for _ in range(order.count)
         ]

@@ -17,14 +17,17 @@ from asyncmqd.backends.memory import rows as memory_rows
 from asyncmqd.backends.memory.edges import Edges
 from asyncmqd.backends.memory.keys import QueueKeys
 from asyncmqd.backends.memory.lanes import Lanes, Level
+from asyncmqd.backends.memory.purse import Purse
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.key_limits import KeyGate
 from asyncmqd.domain.missed import Due
 from asyncmqd.domain.overlap import Step
+from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.schedule import next_instant
 from asyncmqd.domain.settle import Crashed, Policy
+from asyncmqd.domain.shared_limits import Bucket
 from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import StoreClock
 from asyncmqd.domain.tally import Fired, Tally
@@ -49,6 +52,7 @@ from tests.simulation.seeds import (
     play_jumping,
     play_key_limits,
     play_keyed,
+    play_priced,
     play_replaced,
     play_unique,
 )
@@ -279,7 +283,7 @@ def longest_lane_first(patch: Patch) -> None:
 
 def starts_of_keys_not_charged(patch: Patch) -> None:
     """A key that is served stays before all others."""
-    patch.setattr(KeyGate, "cost", lambda *_: 0)
+    patch.setattr(KeyGate, "step", lambda *_: 0)
 
 
 def credit_of_who_was_away(patch: Patch) -> None:
@@ -396,6 +400,28 @@ def starts_of_a_key_not_counted(patch: Patch) -> None:
     patch.setattr(KeyGate, "take", lambda *_: None)
 
 
+def costs_not_counted(patch: Patch) -> None:
+    """Each start takes one token."""
+    patch.setattr(Purse, "cost", lambda *_: 1)
+
+
+def dear_jobs_wait_for_ever(patch: Patch) -> None:
+    """A job that is dearer than the burst waits until so much is there at once."""
+    covered = Rate.covered
+
+    def covered_at_once(self: Any, arrival: float, now: float, costs: Any, taken: int = 0) -> int:
+        number = next((at for at, cost in enumerate(costs) if cost > self.burst), len(costs))
+        return covered(self, arrival, now, costs[:number], taken)
+
+    patch.setattr(Rate, "covered", covered_at_once)
+
+
+def debts_forgotten(patch: Patch) -> None:
+    """A bucket is never emptier than empty, whatever a job has cost."""
+    filling = Bucket.filling.fget
+    patch.setattr(Bucket, "filling", property(lambda self: filling(self)._replace(owes_since=0.0)))
+
+
 # Each with the first world that catches it on that Python: what runs first differs between versions
 # of asyncio. `make faults` finds these worlds anew, and counts them all.
 SEEDS_OF = (3, 11)
@@ -441,6 +467,9 @@ BUGS = {
     running_jobs_of_a_key_forgotten: 2,
     ghosts_of_a_key_forgotten: 2,
     starts_of_a_key_not_counted: 1,
+    costs_not_counted: 0,
+    dear_jobs_wait_for_ever: 0,
+    debts_forgotten: 0,
 }
 
 # Those that want a moment which other worlds do not have, or hardly ever: the worlds that have it.
@@ -475,6 +504,9 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     running_jobs_of_a_key_forgotten: play_key_limits,
     ghosts_of_a_key_forgotten: play_key_limits,
     starts_of_a_key_not_counted: play_key_limits,
+    costs_not_counted: play_priced,
+    dear_jobs_wait_for_ever: play_priced,
+    debts_forgotten: play_priced,
 }
 
 

@@ -21,6 +21,7 @@ from tests.simulation.seeds import (
     KEYED,
     LIMITED,
     POISONED,
+    PRICED,
     REPLACED,
     SHARES,
     UNIQUE,
@@ -34,6 +35,7 @@ from tests.simulation.seeds import (
     play_keyed,
     play_limited,
     play_poisoned,
+    play_priced,
     play_replaced,
     play_unique,
     regressions,
@@ -174,6 +176,18 @@ def test_many_seeds_of_key_limits(seen: Callable[[str], None]) -> None:
     """No key has more than it may, and none waits while one of its jobs may run."""
     reports = [play_key_limits(seed) for seed in range(KEY_LIMITS)]
     seen(f"simulation with limits of each key: {summary(reports)}, 0 rules broken")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_priced_seeds(seen: Callable[[str], None]) -> None:
+    """No window has more tokens than its rate says, and each job starts once its own are there."""
+    reports = [play_priced(seed) for seed in range(PRICED)]
+    seen(f"simulation of jobs that cost tokens: {summary(reports)}, 0 rules broken")
+
+
+def test_one_priced_seed() -> None:
+    """The world of jobs that cost tokens of SEED in the environment, or the first."""
+    play_priced(int(os.environ.get("SEED", "0")))
 
 
 def test_one_seed_of_key_limits() -> None:

@@ -104,7 +104,7 @@ def test_a_task_is_refused_by_name_or_its_jobs_come_back(options: dict[str, Any]
     if declared is None:
         assert refused in options
         return
-    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, unique=False))
+    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, unique=False, key=None))
     spec = pending(task, (), {}, CallOptions()).spec
     assert decode_spec(encode_spec(spec)) == spec
 
@@ -160,7 +160,7 @@ def test_errors_name_the_option_what_was_expected_and_what_came(
         (lambda: task(time_out=3), r"time_out: .*\(did you mean timeout\?\)"),
         (
             lambda: work.options(xyz=3),
-            r"xyz: .*\(known are delay, job_id, key, on_conflict, priority, ",
+            r"xyz: .*\(known are cost, delay, job_id, key, on_conflict, priority, ",
         ),
     ],
 )

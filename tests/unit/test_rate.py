@@ -100,7 +100,7 @@ def test_a_rate_of_zero_allows_nothing_ever() -> None:
 def test_a_clock_that_was_set_back_closes_it_for_no_longer_than_a_full_burst(rate: Rate) -> None:
     ahead = NOW + 10**14
     arrival = rate.after(0.0, ahead, rate.allowed(0.0, ahead))
-    arrival = rate.after(arrival, NOW, 0)
+    arrival = rate.bounded(arrival, NOW)
     opens = rate.opens_in(arrival, NOW)
     assert opens is not None
     assert opens <= rate.gap + 1

@@ -10,6 +10,7 @@ import msgspec
 
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State
@@ -27,7 +28,7 @@ class Outlook(msgspec.Struct, frozen=True):
     parked_tasks: tuple[str, ...] = ()  # tasks that have parked jobs, sorted
     pause: Pause | None = None  # while it is paused
     limits: DeclaredLimits | None = None  # those that hold over all daemons
-    arrival: float = 0.0  # of the bucket of their rate, see `Rate`
+    filling: Filling = FULL  # of the bucket of their rate
     ghosts: int = 0  # jobs that were taken from their holders, whose permits are not free yet
     closed_keys: int = 0  # of which jobs wait, or did, and none may start
     next_ghost: float | None = None  # the first lease's end of those that jobs have to wait for
@@ -38,17 +39,17 @@ class KeyOutlook(msgspec.Struct, frozen=True):
 
     running: int  # active jobs, and those that were taken from their holders and keep a permit
     gone: float = math.inf  # when the first of the latter keeps it no more: microseconds
-    full: float = 0.0  # the arrival of its bucket, see `Rate`
+    bucket: Filling = FULL  # of its rate
 
     def held(self, _: str) -> tuple[int, float]:
         """See `Keys`."""
         return self.running, self.gone
 
-    def arrival(self, _: str) -> float:
+    def filling(self, _: str) -> Filling:
         """See `Keys`."""
-        return self.full
+        return self.bucket
 
-    def keep_arrival(self, _: str, arrival: float) -> None:
+    def keep_filling(self, _: str, filling: Filling) -> None:
         """It tells, and keeps nothing."""
 
 

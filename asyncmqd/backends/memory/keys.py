@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncmqd.backends.memory.rows import Queue
 from asyncmqd.domain.key_limits import NEVER, KeyGate
+from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.states import State
 
 
@@ -24,13 +25,13 @@ class QueueKeys:
         ]
         return active + len(ends), min(ends, default=NEVER) * 1e6
 
-    def arrival(self, key: str) -> float:
-        return self._queue.arrivals.get(key, 0.0)
+    def filling(self, key: str) -> Filling:
+        return self._queue.fillings.get(key, FULL)
 
-    def keep_arrival(self, key: str, arrival: float) -> None:
-        known, now = self._queue.arrivals, self._now * 1e6
-        self._queue.arrivals = {each: when for each, when in known.items() if when > now}
-        self._queue.arrivals[key] = arrival
+    def keep_filling(self, key: str, filling: Filling) -> None:
+        known, now = self._queue.fillings, self._now * 1e6
+        self._queue.fillings = {each: kept for each, kept in known.items() if kept.arrival > now}
+        self._queue.fillings[key] = filling
 
 
 def gate_of(queue: Queue, now: float) -> KeyGate:
@@ -41,9 +42,12 @@ def gate_of(queue: Queue, now: float) -> KeyGate:
 def reopen(queue: Queue, gate: KeyGate, *, due: float = 0.0) -> bool:
     """Bring back the keys that may start again, by an end of a job or by time; whether any was."""
     closed = queue.lanes.closed
-    keys = [key for key, opens in closed.items() if opens <= due or gate.allowed(key) != 0]
-    for key in keys:
+    ended = {key for key in queue.touched if key in closed}
+    queue.touched.clear()
+    keys = {key for key in ended if gate.allowed(key) != 0}
+    keys |= {key for key, opens in closed.items() if opens <= due}
+    for key in sorted(keys):
         queue.lanes.reopen(key)
-    for key in closed:
+    for key in ended - keys:
         closed[key] = gate.opens(key)  # it may be sooner than was known
     return bool(keys)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from asyncmqd.backends.memory.line import Key, Line
+from asyncmqd.backends.memory.purse import Purse
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, start_tag, take_turns
 from asyncmqd.domain.shared_limits import least
@@ -91,35 +93,48 @@ class Lanes:
             if key in level.jobs:
                 level.activate(key)
 
-    def turns(self, limit: int, others: Line, gate: KeyGate) -> Iterator[str]:
+    def turns(self, limit: int, others: Line, gate: KeyGate, purse: Purse) -> Iterator[str]:
         """The ids of up to `limit` jobs whose turn it is. `others` are those without a key.
 
         Whoever gets one takes the job out of its line before the next.
         """
-        while limit > 0:
-            levels = (each for each, level in self._levels.items() if level.active)
-            keyed = min(levels, default=None)
-            first = others.first()
-            plain = None if first is None else round(first[0][0])
-            if keyed is None or (plain is not None and plain < keyed):
-                if first is None:
-                    return
-                yield first[1]
-                limit -= 1
-                continue
-            for id in self._turns_of(keyed, limit, others, gate):
+        while limit > 0 and not purse.is_empty:
+            keyed, first = self._best, others.first()
+            if first is not None and (keyed is None or first[0][0] < keyed):
+                found: Iterator[str] = filter(purse.pays, (first[1],))
+            elif keyed is not None:
+                found = self._turns_of(keyed, limit, others, gate, purse)
+            else:
+                return
+            for id in found:
                 yield id
                 limit -= 1
 
-    def _turns_of(self, priority: int, limit: int, others: Line, gate: KeyGate) -> Iterator[str]:
+    @property
+    def _best(self) -> int | None:
+        """The best priority of which a lane takes turns."""
+        levels = (each for each, level in self._levels.items() if level.active)
+        return min(levels, default=None)
+
+    def _turns_of(
+        self, priority: int, limit: int, others: Line, gate: KeyGate, purse: Purse
+    ) -> Iterator[str]:
         level = self._levels[priority]
         plain = sum(key[0] == priority for key, _ in others.least(limit))
-        allowed = self._candidates(level, limit, gate)
+        allowed = self._candidates(level, limit, gate, purse)
         tags = {key: round(tag[0]) for tag, key in level.active.least(limit)}
         if plain:
             tags[NO_KEY] = start_tag(level.reached, level.tag(NO_KEY))
             allowed[NO_KEY] = plain
-        turns = take_turns(level.reached, tags, limit, allowed.__getitem__, gate.cost)
+        served: defaultdict[str, list[str]] = defaultdict(list)
+
+        def pays(key: str) -> bool:
+            line = level.jobs[key] if key else others
+            id = line.least(len(served[key]) + 1)[-1][1]
+            served[key].append(id)
+            return purse.pays(id)
+
+        turns = take_turns(level.reached, tags, limit, allowed.__getitem__, gate.step, pays)
         level.reached = turns.reached
         for key, tag in turns.tags.items():
             (level.active if key else level.idle).put(key, (tag, 0))
@@ -128,19 +143,21 @@ class Lanes:
             assert first is not None
             yield first[1]
         for key in turns.tags:
-            gate.take(key, turns.keys.count(key))
+            gate.take(key, sum(map(purse.cost, served[key][: turns.keys.count(key)])))
             if key and key in level.jobs and gate.allowed(key) == 0:
                 self.close(key, gate.opens(key))
         level.forget_outdated()
 
-    def _candidates(self, level: Level, limit: int, gate: KeyGate) -> dict[str, int]:
+    def _candidates(self, level: Level, limit: int, gate: KeyGate, purse: Purse) -> dict[str, int]:
         """Of the lanes whose turn is next, how many jobs may start. Used up ones are closed."""
         allowed: dict[str, int] = {}
         while unknown := [key for _, key in level.active.least(limit) if key not in allowed]:
             for key in unknown:
-                allowed[key] = least(len(level.jobs[key]), gate.allowed(key)) or 0
+                costs = [purse.cost(id) for _, id in level.jobs[key].least(limit)]
+                number = least(len(costs), gate.allowed(key)) or 0
+                allowed[key] = gate.covers(key, costs[:number])
                 if not allowed[key]:
-                    self.close(key, gate.opens(key))
+                    self.close(key, gate.opens(key, costs[0]))
         return allowed
 
     def forget_idle(self, others: Line) -> None:

@@ -45,6 +45,7 @@ class InMemoryReading(InMemoryRegistry):
             progress=row.progress,
             unique=row.unique,
             key=row.key,
+            cost=row.cost,
             holder=self._store.queues[queue].holder(row.unique, self._now()),
             waits_for=self._store.queues[queue].edges.parents(row.id),
         )

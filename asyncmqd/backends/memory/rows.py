@@ -18,6 +18,7 @@ from asyncmqd.domain.history import DELETED, Period, Totals
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.selection import HEAD, Mark, Sought
 from asyncmqd.domain.settle import supersede
 from asyncmqd.domain.shared_limits import DeclaredLimits
@@ -50,6 +51,7 @@ class Row(msgspec.Struct, kw_only=True):
     unique: str = ""
     until_claimed: bool = False
     key: str = ""
+    cost: int = 1
 
     @property
     def size(self) -> int:
@@ -96,11 +98,12 @@ class Queue:
         self.pause: Pause | None = None
         self.operations: dict[str, OperationRecord] = {}
         self.limits: DeclaredLimits | None = None
-        self.arrival = 0.0  # of the bucket of the rate over all daemons
+        self.filling = FULL  # of the bucket of the rate over all daemons
         self.ghosts: dict[tuple[str, int], float] = {}  # id and token, to the end of the lease
         self.ghost_keys: dict[tuple[str, int], str] = {}  # the keys of these
-        self.arrivals: dict[str, float] = {}  # of the buckets of keys
         self.past = Past()
+        self.fillings: dict[str, Filling] = {}  # of the buckets of keys
+        self.touched: set[str] = set()  # keys of which a job or a ghost gave its permit back
         self.bytes = 0  # of all ended jobs
         self._count = 0
 
@@ -160,8 +163,14 @@ class Queue:
         """How many hold a permit, where there are limits."""
         if self.limits is None:
             return 0
-        self.ghosts = {each: end for each, end in self.ghosts.items() if end > now}
+        for each in [each for each, end in self.ghosts.items() if end <= now]:
+            self.forget_ghost(each)
         return len(self.lines[State.ACTIVE]) + len(self.ghosts)
+
+    def forget_ghost(self, ghost: tuple[str, int]) -> None:
+        """It holds no permit any more, if it did."""
+        if self.ghosts.pop(ghost, None) is not None:
+            self.touched.add(self.ghost_keys.pop(ghost))
 
     def take_name(self, row: Row, until: float = 0.0) -> None:
         """Nobody else holds it."""
@@ -193,6 +202,8 @@ class Queue:
         self.lines[row.place].drop(row.id)
         if row.place == KEYED:
             self.lanes.drop(row.key, row.id, round(row.order[0]))
+        elif row.place == State.ACTIVE:
+            self.touched.add(row.key)
         if state_of(row.place).terminal:
             self.bytes -= row.size
             self.lines[EXPIRY].drop(row.id)
@@ -257,6 +268,7 @@ class Jobs:
             unique=job.unique,
             until_claimed=job.until_claimed,
             key=job.key,
+            cost=job.cost,
         )
         self._queue.rows[job.id] = row
         if job.unique and not after:
@@ -291,7 +303,7 @@ class Jobs:
         return Added(job.id, "new")
 
     def _replace(self, row: Row, job: NewJob) -> None:
-        row.payload, row.priority = job.payload, job.priority
+        row.payload, row.priority, row.cost = job.payload, job.priority, job.cost
         if state_of(row.place) is State.WAITING:
             self._queue.move(row, State.WAITING, (job.priority, row.order[1]))
         elif row.place == State.DELAYED and job.on_conflict == "push":
@@ -336,7 +348,7 @@ class Jobs:
         self._queue.leave_ghost(row)
 
     def end_ghost(self, id: str, token: int) -> None:
-        self._queue.ghosts.pop((id, token), None)
+        self._queue.forget_ghost((id, token))
         self.end_awaited([ghost_name(id, token)])
 
     def end_awaited(self, ghosts: Iterable[str]) -> int:

@@ -24,6 +24,7 @@ from asyncmqd.backends.base import (
 from asyncmqd.backends.loops import PerLoop
 from asyncmqd.backends.memory.keys import QueueKeys, gate_of, reopen
 from asyncmqd.backends.memory.operations import InMemoryOperations
+from asyncmqd.backends.memory.purse import Purse
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
 from asyncmqd.backends.memory.shared import Store
 from asyncmqd.backends.memory.waking import Ear, Sleeper
@@ -96,8 +97,7 @@ class InMemoryBackend(InMemoryOperations):
             answers = [self._apply(data, change) for change in changes]
             pairs = [*zip(changes, answers, strict=True)]
             applied = [change for change, answer in pairs if answer == "applied"]
-            unstarted = [change for change in applied if change.unstarted]
-            self._hand_back(data, bucket, unstarted)
+            self._hand_back(data, bucket, [each for each in applied if each.unstarted])
             reopened = reopen(data, gate_of(data, self._now()))
             freed = held > data.holding(self._now()) or reopened
             claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
@@ -117,28 +117,27 @@ class InMemoryBackend(InMemoryOperations):
         queue.limits = in_force(stored, told)
         if queue.limits is None:
             return None
-        bucket = Bucket(queue.limits, queue.arrival, self._now() * 1e6)
+        bucket = Bucket(queue.limits, queue.filling, self._now() * 1e6)
         if queue.limits is not stored:
             bucket.empty()
             queue.lanes.closed = dict.fromkeys(queue.lanes.closed, 0.0)  # to be judged again
         return bucket
 
     def _hand_back(self, queue: Queue, bucket: Bucket | None, unstarted: list[Change]) -> None:
-        for change in unstarted:
-            row = queue.rows[change.id]
+        for row in (queue.rows[change.id] for change in unstarted):
             if bucket is not None:
-                bucket.hand_back((row.started or 0) * 1e6)
-                gate_of(queue, self._now()).hand_back(row.key, (row.started or 0) * 1e6)
+                bucket.hand_back((row.started or 0) * 1e6, row.cost)
+                gate_of(queue, self._now()).hand_back(row.key, (row.started or 0) * 1e6, row.cost)
 
     def _claim_allowed(
         self, name: str, queue: Queue, bucket: Bucket | None, limit: int, lease: float, worker: str
     ) -> list[Claim]:
         places = permits(queue.limits, queue.holding(self._now()))
         number = least(limit, places, None if bucket is None else bucket.allowed) or 0
-        claims = [] if queue.pause else list(self._claim(name, queue, number, lease, worker))
+        purse = Purse(queue.rows, bucket)
+        claims = [] if queue.pause else [*self._claim(name, queue, number, lease, worker, purse)]
         if bucket is not None:
-            bucket.take(len(claims))
-            queue.arrival = bucket.arrival
+            queue.filling = bucket.filling
         return claims
 
     def _opens_in(self, queue: Queue, bucket: Bucket | None, places: int | None) -> float | None:
@@ -146,7 +145,7 @@ class InMemoryBackend(InMemoryOperations):
         if places == 0:
             soonest = min(queue.ghosts.values(), default=None)
             return None if soonest is None else soonest - self._now()
-        if bucket is not None and bucket.allowed == 0:
+        if bucket is not None and not bucket.is_open:
             return bucket.opens_in
         opens = min(queue.lanes.closed.values(), default=NEVER)
         return None if opens == NEVER else max(0.0, opens / 1e6 - self._now())
@@ -159,17 +158,17 @@ class InMemoryBackend(InMemoryOperations):
             data.limits = declared(data.limits, limits, by, self._now())
             data.lanes.closed = dict.fromkeys(data.lanes.closed, 0.0)  # to be judged again
             if data.limits is not None:
-                data.arrival = Bucket(data.limits, data.arrival, self._now() * 1e6).arrival
+                data.filling = Bucket(data.limits, data.filling, self._now() * 1e6).filling
         self._store.wake(queue)
         return data.limits
 
     def _claim(
-        self, name: str, queue: Queue, limit: int, lease: float, worker: str
+        self, name: str, queue: Queue, limit: int, lease: float, worker: str, purse: Purse
     ) -> Iterator[Claim]:
         now = self._now()
         gate = gate_of(queue, now)
         reopen(queue, gate, due=now * 1e6)
-        for id in queue.lanes.turns(limit, queue.lines[State.WAITING], gate):
+        for id in queue.lanes.turns(limit, queue.lines[State.WAITING], gate, purse):
             row = queue.rows[id]
             row.token += 1
             row.worker, row.started = worker, now
@@ -296,7 +295,7 @@ class InMemoryBackend(InMemoryOperations):
             pause=queue.pause,
             limits=queue.limits,
             ghosts=sum(end > self._now() for end in queue.ghosts.values()),
-            arrival=queue.arrival,
+            filling=queue.filling,
             closed_keys=len(queue.lanes.closed),
             next_ghost=min(queue.edges.awaited.values(), default=None),
         )
@@ -304,7 +303,7 @@ class InMemoryBackend(InMemoryOperations):
     async def outlook_of_key(self, queue: str, key: str) -> KeyOutlook:
         with self._store.lock:
             keys = QueueKeys(self._store.queues[queue], self._now())
-            return KeyOutlook(*keys.held(key), keys.arrival(key))
+            return KeyOutlook(*keys.held(key), keys.filling(key))
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._sleepers.here().wait(set(queues), timeout)

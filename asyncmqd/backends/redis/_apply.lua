@@ -1,9 +1,9 @@
 -- Applies the changes of a turn: an answer to each, whether a permit of the limits over all daemons came
--- free, and when the claims were made whose jobs did not start (nil: none).
+-- free, and of the jobs that did not start (nil: none) when they were claimed, and what they cost.
 local function apply_all()
   local changes, ids, places = read_changes()
   local answers, moved, ended, runs, freed = {}, false, {}, read_runs(ids), false
-  local unstarted -- when their claims were made; nil: none
+  local unstarted
   local where, scores = locate(ids, places)
   for number, change in ipairs(changes) do
     local run, place, score = runs[number], where[number], scores[number]
@@ -18,9 +18,10 @@ local function apply_all()
       end
       if change.kind.unstarted then
         unstarted = unstarted or {}
-        unstarted[#unstarted + 1] = run[STARTED]
+        local cost = redis.call('HGET', base .. 'costs', change.id)
+        unstarted[#unstarted + 1] = {run[STARTED], tonumber(cost or 1)}
         if lanes then
-          lanes.note_unstarted(change.id, run[STARTED])
+          lanes.note_unstarted(change.id, unstarted[#unstarted])
         end
       end
       apply(change, run, place)

@@ -2,48 +2,50 @@
 -- was taken is not known. Called only where there are limits.
 local function bucket_of(declared, lost, key)
   local limits = key and lanes.limits_of(key) or declared.limits
-  local bucket, starts, now = {}, limits.rate_limit, clock()
+  local bucket, starts, now = {refused = 1, taken = 0}, limits.rate_limit, clock()
   if not starts then
     function bucket.allowed() return math.huge end
+    function bucket.covered(costs) return #costs end
+    function bucket.pays() return true end
     function bucket.hand_back() end
     function bucket.take() end
     return bucket
   end
-  local gap = math.min((limits.rate_interval or 1) * 1000000 / starts, 1e17)
-  local burst = math.max(1, limits.burst or starts)
+  bucket.starts, bucket.burst = starts, math.max(1, limits.burst or starts)
+  bucket.gap = math.min((limits.rate_interval or 1) * 1000000 / starts, 1e17)
+  local empty, owes = now + bucket.burst * bucket.gap, base .. 'owes:' .. (key or '')
   local found = key and lanes.arrival(key) or not key and redis.call('GET', base .. 'arrival')
   found = tonumber(found) or 0
-  local empty = now + burst * gap
-  local arrival = lost and empty or math.min(found, empty)
-
-  function bucket.allowed()
-    local used = math.max(0, arrival - now) / gap
-    return starts > 0 and math.max(0, math.floor(burst - used + 0.000000001)) or 0
+  bucket.arrival = found
+  -- Emptier than empty is one that owes what a job has cost that is dearer than its burst.
+  local since = found > empty and tonumber(redis.call('GET', owes) or now + 1)
+  if lost or since and (since > now or since < declared.since * 1000000) then
+    bucket.arrival = empty
   end
+  -- with: _rate
 
-  -- In microseconds; false: never.
-  function bucket.opens_in()
-    return starts > 0 and math.ceil(math.max(0, arrival - now - (burst - 1) * gap))
-  end
-
-  -- The jobs of claims that were made at these moments, if any, did not start.
-  function bucket.hand_back(moments)
-    for _, claimed in ipairs(moments or {}) do
-      if starts > 0 and claimed >= declared.since * 1000000 then
-        arrival = arrival - math.max(0, gap - math.max(0, now - claimed))
+  -- Jobs of claims did not start: of each when it was claimed, and what it costs.
+  function bucket.hand_back(unstarted)
+    for _, each in ipairs(unstarted or {}) do
+      if starts > 0 and each[1] >= declared.since * 1000000 then
+        bucket.refund(each[1], each[2])
       end
     end
   end
 
-  -- So many jobs were claimed. What is to be kept is written.
-  function bucket.take(number)
-    if starts > 0 and number > 0 then
-      arrival = math.max(arrival, now) + number * gap
+  -- Jobs were claimed that cost so many tokens. What is to be kept is written.
+  function bucket.take(tokens)
+    bucket.taken = bucket.taken + tokens
+    local kept = bucket.after()
+    if starts == 0 or kept == found then
+      return
+    elseif bucket.taken > 0 and kept > empty then
+      redis.call('SET', owes, now, 'PX', math.ceil((kept - now) / 1000))
     end
-    if starts > 0 and arrival ~= found and key then
-      redis.call('ZADD', base .. 'arrivals', string.format('%.17g', arrival), key)
-    elseif starts > 0 and arrival ~= found then
-      redis.call('SET', base .. 'arrival', string.format('%.17g', arrival))
+    if key then
+      redis.call('ZADD', base .. 'arrivals', string.format('%.17g', kept), key)
+    else
+      redis.call('SET', base .. 'arrival', string.format('%.17g', kept))
     end
   end
 

@@ -42,6 +42,9 @@ local function delete(ids, where, ended, active, pruned)
   forget_names(ids, pruned)
   redis.call('DEL', unpack(keys))
   redis.call('HDEL', base .. 'runs', unpack(ids))
+  if redis.call('EXISTS', base .. 'costs') == 1 then
+    redis.call('HDEL', base .. 'costs', unpack(ids))
+  end
   redis.call('DECRBY', base .. 'bytes', bytes)
   forget_keys(ids)
   tell(live)

@@ -14,7 +14,8 @@ if lanes then
     return limits.keys and limits.keys[key] or limits.each_key or {}
   end
 
-  function lanes.cost(key)
+  -- By how much a start sets a key back.
+  function lanes.step(key)
     return math.max(1, math.floor(1000 / (lanes.limits_of(key).weight or 1) + 0.5))
   end
 

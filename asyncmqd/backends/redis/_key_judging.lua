@@ -1,9 +1,9 @@
 -- Keys are closed when they are used up, and judged again when their jobs end.
 if lanes then
-  -- When time alone lets one start of which none may now.
-  local function opens(key)
+  -- When time alone lets one start that costs so much, of which none may now.
+  local function opens(key, cost)
     if lanes.permits(key) > 0 then
-      local opens_in = lanes.bucket(key).opens_in()
+      local opens_in = lanes.bucket(key).opens_in(cost)
       return opens_in and clock() + opens_in or math.huge
     end
     local range, first = {'[' .. key .. '\0\0', '(' .. key .. '\0\1'}, math.huge
@@ -14,18 +14,18 @@ if lanes then
     return first
   end
 
-  -- Close a key if none may start; whether it was done.
-  function lanes.close_unless_allowed(key, allowed)
+  -- Close a key if none may start, the next of which costs so much; whether it was done.
+  function lanes.close_unless_allowed(key, allowed, cost)
     if allowed == 0 then
-      lanes.close(key, opens(key))
+      lanes.close(key, opens(key, cost))
     end
     return allowed == 0
   end
 
-  -- So many jobs of a key were claimed; `left`: others wait.
-  function lanes.charge(key, number, left)
+  -- Jobs of a key were claimed that cost so many tokens; `left`: others wait.
+  function lanes.charge(key, tokens, left)
     if lanes.are_limited then
-      lanes.bucket(key).take(number)
+      lanes.bucket(key).take(tokens)
       lanes.close_unless_allowed(key, left and lanes.allowed(key))
     end
   end

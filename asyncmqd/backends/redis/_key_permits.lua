@@ -15,7 +15,7 @@ if lanes then
     touched[key] = true
   end
 
-  -- It did not even start, though it was claimed at that moment.
+  -- It did not even start, though it was `claimed`: when, and for how many tokens.
   function lanes.note_unstarted(id, claimed)
     unstarted[#unstarted + 1] = {redis.call('HGET', base .. 'keys', id), claimed}
   end

@@ -19,16 +19,18 @@ if lanes then
     local first = redis.call('ZRANGE', base .. WAITING, 0, 0, 'WITHSCORES')[2]
     local plain = first and math.floor(first / lanes.PRIORITY)
     if not level or plain and plain < level then
-      return plain and lanes.pop_plain(plain, limit)
+      local number = plain and lanes.purse and lanes.purse.paid(lanes.ids('', plain, limit)) or limit
+      return plain and lanes.pop_plain(plain, number)
     end
     local behind = level == plain and lanes.behind(level)
     return take_level(level, limit, behind and redis.call('ZCOUNT', base .. WAITING, '-inf', behind) or 0)
   end
 
-  -- Up to `limit` jobs whose turn it is.
-  function take_from_lanes(limit)
+  -- Up to `limit` jobs whose turn it is; `purse`: they cost what they cost.
+  function take_from_lanes(limit, purse)
     local all = {}
-    while #all < 2 * limit do
+    lanes.purse = purse
+    while #all < 2 * limit and not (purse and purse.is_empty) do
       local found = take_best(limit - #all / 2)
       if not found then
         break

@@ -5,6 +5,14 @@ if lanes then
     return string.format('(%.0f', (level + 1) * lanes.PRIORITY)
   end
 
+  -- Of the first jobs of a lane.
+  function lanes.ids(key, level, number)
+    if key ~= '' then
+      return redis.call('ZRANGE', lanes.of(key, level), 0, number - 1)
+    end
+    return redis.call('ZRANGEBYSCORE', base .. WAITING, '-inf', lanes.behind(level), 'LIMIT', 0, number)
+  end
+
   local function taken_from(line, found)
     local ids = {}
     for at = 1, #found, 2 do
@@ -36,7 +44,7 @@ if lanes then
     else
       lanes.deactivate(lane.key, level, lane.tag)
     end
-    lanes.charge(lane.key, lane.served, left)
+    lanes.charge(lane.key, lane.tokens or lane.served, left)
     return found
   end
 end

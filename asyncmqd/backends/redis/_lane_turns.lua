@@ -8,9 +8,10 @@ if lanes then
       local tags = redis.call('ZRANGE', lanes.name('ready', level), 0, number - 1, 'WITHSCORES')
       for at = 1, #tags, 2 do
         local key = tags[at]
-        known[key] = known[key] or lanes.allowed(key)
-        closed = lanes.close_unless_allowed(key, known[key]) or closed
-        found[#found + 1] = {key = key, tag = tonumber(tags[at + 1]), served = 0, allowed = known[key]}
+        known[key] = known[key] or {lanes.allowed_of(key, level, limit)}
+        local allowed, costs = unpack(known[key])
+        closed = lanes.close_unless_allowed(key, allowed, costs and costs[1]) or closed
+        found[#found + 1] = {key = key, tag = tonumber(tags[at + 1]), served = 0, allowed = allowed, costs = costs}
       end
       number = 2 * number -- of those that are left: a reload may have used up thousands at once
     until not closed
@@ -35,9 +36,11 @@ if lanes then
       lane.left = lane.left or math.min(lane.allowed, redis.call('ZCARD', lanes.of(lane.key, level)))
       if lane.left == lane.served then
         lanes.drop_first(heap)
+      elseif not lanes.pays(lane, level, limit) then
+        break
       else
         reached = math.max(reached, lane.tag)
-        lane.served, lane.tag, turns[#turns + 1] = lane.served + 1, lane.tag + lanes.cost(lane.key), lane
+        lane.served, lane.tag, turns[#turns + 1] = lane.served + 1, lane.tag + lanes.step(lane.key), lane
         lanes.sift(heap)
       end
     end

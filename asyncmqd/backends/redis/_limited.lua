@@ -3,18 +3,22 @@
 -- is looked for when the function is made, and the later, the longer.
 local function limited(wake, note_waiter)
   local limits, now = limits_of_all(), clock()
+  -- with: _purse
 
-  -- So many jobs were claimed, and so many permits are left; in how many microseconds time alone lets
-  -- more start, if they were too few. Who takes all that the rate allows wakes another, who learns
-  -- when it allows more; who takes the last permit does not, for its end wakes.
-  function limits.note_claims(number, full, places, bucket)
-    bucket.take(number)
+  -- Jobs were claimed that cost so many tokens, and so many permits are left; in how many microseconds time
+  -- alone lets more start, if they were too few. Who takes all that the rate allows wakes another, who
+  -- learns when it allows more; who takes the last permit does not, for its end wakes.
+  function limits.note_claims(tokens, full, places, bucket)
+    bucket.take(tokens)
     local is_open = bucket.allowed() > 0
     if places > 0 and (is_open or full) then
       limits.open_gate()
       note_waiter(full, ARGV[6])
       if full and lanes and lanes.timed then
         wake() -- one who learns when time opens a key
+      end
+      if not full and bucket.refused > 1 then
+        return bucket.opens_in()
       end
       return not full and lanes and lanes.opens_in()
     end

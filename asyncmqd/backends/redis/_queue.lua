@@ -11,8 +11,7 @@
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end
 --   counted     sorted set of the ended jobs that are kept by number, oldest first
 --   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
---   named       hash: the digest of the name of each unique job, by id, with a w behind it if
---               it is held until the job is claimed, and no longer
+--   named       hash: the digest of a unique job's name, by id; with a w: held until the claim only
 --   names       hash: the id of the job that took a name last, by the digest
 --   reserved    sorted set of the names that are taken for a time, by its end
 --   parents:<id>  set of the jobs, or ghosts, that a blocked one waits for; children:<id>  sorted set of
@@ -26,6 +25,7 @@
 --   ready:<priority>, idle:<priority>  sorted sets: the tags of lanes with jobs; of other lanes
 --   reached     hash: virtual time, by priority
 --   held, ghost_keys, arrivals, closed, shut:<key>  of limits of keys, see _closed_keys.lua
+--   costs, owes:, owes:<key>  what jobs cost, and what buckets owe for it, see _costs.lua
 --   bytes, seq, layout  the size of all ended jobs; the last number drawn for a waiting job; see migration.py
 --   waiters     set of the channels of idle instances
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua

@@ -1,7 +1,15 @@
--- Of each job: id, place, score, the string of the job, its run, and the hash of what was left; of one
--- that has a unique name also this, and the id of the live job that has it now, or an empty one; of one
--- that has a key both of them, empty if need be, and the key; of a blocked one all three, and those
--- that it waits for.
+-- Of each job: id, place, score, the string of the job, its run, and the hash of what was left; then what
+-- only some have, with what is empty before it: the unique name and the id of the live job that has it now,
+-- the key, the jobs that a blocked one waits for, and what one costs that does not cost one token.
+local EMPTY = {[7] = '', [8] = '', [9] = '', [10] = {}}
+
+local function put(record, at, value)
+  for field = 7, at - 1 do
+    record[field] = record[field] or EMPTY[field]
+  end
+  record[at] = value
+end
+
 local function add_names(records)
   for _, record in ipairs(redis.call('EXISTS', base .. 'named') == 1 and records or {}) do
     local name = record and name_of(record[1])
@@ -11,22 +19,13 @@ local function add_names(records)
   end
 end
 
-local function add_keys(records, ids)
-  local keys = #ids > 0 and redis.call('EXISTS', base .. 'keys') == 1
-    and redis.call('HMGET', base .. 'keys', unpack(ids)) or {}
-  for number, key in ipairs(keys) do
-    local record = records[number]
-    if record and key then
-      record[7], record[8], record[9] = record[7] or '', record[8] or '', key
-    end
-  end
-end
-
-local function add_parents(records, where)
-  for number, record in ipairs(records) do
-    if where[number] == BLOCKED then
-      record[7], record[8], record[9] = record[7] or '', record[8] or '', record[9] or ''
-      record[10] = redis.call('SMEMBERS', base .. 'parents:' .. record[1])
+-- From a hash that has the values of some jobs, by id.
+local function add_from(hash, at, records, ids)
+  local values = #ids > 0 and redis.call('EXISTS', base .. hash) == 1
+    and redis.call('HMGET', base .. hash, unpack(ids)) or {}
+  for number, value in ipairs(values) do
+    if records[number] and value then
+      put(records[number], at, value)
     end
   end
 end
@@ -40,7 +39,12 @@ local function read_records(ids, where, scores)
       redis.call('HGETALL', base .. 'left:' .. id)} or false
   end
   add_names(records)
-  add_keys(records, ids)
-  add_parents(records, where)
+  add_from('keys', 9, records, ids)
+  for number, record in ipairs(records) do
+    if where[number] == BLOCKED then
+      put(record, 10, redis.call('SMEMBERS', base .. 'parents:' .. record[1]))
+    end
+  end
+  add_from('costs', 11, records, ids)
   return records
 end

@@ -10,14 +10,10 @@ local function push_to(id, waiting, delayed, due)
   end
 end
 
--- Whether that was done. `at`: where the new job stands in ARGV, behind the waiting and the delayed place.
-local function replace(holder, mark, at, push, push_for)
-  if not is_live(holder) or not is_replaceable(holder) then
-    return false
-  end
+-- Put another payload in the place of a job's.
+local function rewrite(holder, mark, at, created)
   local key, part = base .. 'job:' .. holder, base .. mark .. ARGV[at]
-  local created, sent_ahead = redis.call('GETRANGE', key, 0, 15), mark ~= '' and ARGV[at + 3] == mark
-  if sent_ahead then
+  if mark ~= '' and ARGV[at + 3] == mark then
     check_sent_ahead(at, mark)
     redis.call('RENAME', part, key)
     redis.call('PERSIST', key)
@@ -25,6 +21,17 @@ local function replace(holder, mark, at, push, push_for)
   else
     redis.call('SET', key, created .. ARGV[at + 1] .. ARGV[at + 3])
   end
+end
+
+-- Whether that was done. `at`: where the new job stands in ARGV, behind the waiting and the delayed place.
+local function replace(holder, mark, at, push, push_for, cost)
+  if not is_live(holder) or not is_replaceable(holder) then
+    return false
+  end
+  local created = redis.call('GETRANGE', base .. 'job:' .. holder, 0, 15)
+  rewrite(holder, mark, at, created)
+  redis.call('HDEL', base .. 'costs', holder)
+  note_cost(holder, cost)
   local waiting, delayed = ARGV[at - 2], ARGV[at - 1]
   local where, scores = locate({holder}, {waiting, 'keyed', delayed})
   if where[1] == delayed and push then

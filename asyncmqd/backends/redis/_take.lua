@@ -9,15 +9,19 @@ local function take(limit, unstarted)
   if redis.call('EXISTS', base .. 'paused', base .. 'limits') > 0 then
     paused, stored = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
   end
-  local allowed, limits, packed, places, bucket = limit, false, false, false, false
+  local allowed, limits, packed, places, bucket, purse = limit, false, false, false, false, false
   if stored or ARGV[9] ~= '' then
     limits = limited(wake, note_waiter)
     packed, places, bucket = limits.now(stored, ARGV[9], unstarted)
     allowed = math.min(places, bucket.allowed())
+    purse = allowed > 0 and not paused and limits.purse(bucket)
   end
   local number = math.min(limit, allowed)
+  if purse and not take_from_lanes then
+    number = purse.paid(redis.call('ZRANGE', base .. ARGV[1], 0, number - 1))
+  end
   local popped = not paused and number > 0
-    and (take_from_lanes and take_from_lanes(number) or redis.call('ZPOPMIN', base .. ARGV[1], number)) or {}
+    and (take_from_lanes and take_from_lanes(number, purse) or redis.call('ZPOPMIN', base .. ARGV[1], number)) or {}
   local ids, ends, taken = {}, {}, {}
   for at = 1, #popped, 2 do
     ids[#ids + 1], ends[at], ends[at + 1] = popped[at], now + lease + at, popped[at]
@@ -40,5 +44,5 @@ local function take(limit, unstarted)
     note_waiter(full, channel)
     return claims
   end
-  return claims, packed, limits.note_claims(#ids, full, places - #ids, bucket)
+  return claims, packed, limits.note_claims(purse and 0 or #ids, full, places - #ids, bucket)
 end

@@ -20,7 +20,12 @@ from asyncmqd.domain.states import State
 REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
 _OUTCOMES: tuple[Outcome, ...] = ("existed", "new", "replaced")  # by what the scripts say
 
-_unique_of, _key_of = attrgetter("unique"), attrgetter("key")
+_unique_of, _key_of, _cost_of = map(attrgetter, ("unique", "key", "cost"))
+
+
+def _priced(jobs: Sequence[NewJob]) -> bool:
+    """Whether one costs more than a token."""
+    return max(map(_cost_of, jobs), default=1) > 1
 
 
 def _pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
@@ -44,7 +49,7 @@ class Adding:
         self._address = address
         self._queue = queue
         self._base = base
-        self._named = any(map(_unique_of, jobs)) or any(map(_key_of, jobs))
+        self._named = any(map(_unique_of, jobs)) or any(map(_key_of, jobs)) or _priced(jobs)
         self._pages = _named_pages(jobs) if self._named else _pages(jobs)
         self._ahead = 0  # commands before those that add
 
@@ -74,7 +79,7 @@ class Adding:
                 first.on_conflict,
                 micros(first.push_for),
             )
-            special = (*name, encoding.keys_arg(page))
+            special = (*name, encoding.keys_arg(page), encoding.costs_arg(page))
             return call("add_named", keys, (*head, *special, State.WAITING, State.DELAYED, *args))
         return call("add", keys, (*head, State.WAITING, State.DELAYED, *args))
 

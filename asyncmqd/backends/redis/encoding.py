@@ -40,7 +40,7 @@ class _Run(msgspec.Struct, array_like=True):
 
 
 _NO_RUN = _Run()
-_NAMELESS: tuple[Any, ...] = (b"", b"", b"", ())  # unique name, its holder, key, parents
+_NAMELESS: tuple[Any, ...] = (b"", b"", b"", (), 1)  # unique name, its holder, key, parents, cost
 _run = msgspec.msgpack.Decoder(_Run).decode
 _period = msgspec.msgpack.Decoder(Period).decode
 _pause = msgspec.json.Decoder(Pause).decode
@@ -81,6 +81,12 @@ def keys_arg(jobs: Sequence[NewJob]) -> bytes:
     """Of add_named.lua: whose these jobs are."""
     keys = [job.key for job in jobs]
     return msgspec.msgpack.encode(keys) if any(keys) else b""
+
+
+def costs_arg(jobs: Sequence[NewJob]) -> bytes:
+    """Of add_named.lua: what these jobs cost."""
+    costs = [job.cost for job in jobs]
+    return msgspec.msgpack.encode(costs) if any(cost != 1 for cost in costs) else b""
 
 
 def _edge_args(edge: Edge) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
@@ -222,7 +228,7 @@ def record(queue: str, row: Sequence[Any]) -> Record:
     run = _run(packed) if packed else _NO_RUN
     left = dict(zip(fields[::2], fields[1::2], strict=True))
     place = State.WAITING if place == b"keyed" else place.decode()
-    unique, holder, key, parents = *named, *_NAMELESS[len(named) :]
+    unique, holder, key, parents, cost = *named, *_NAMELESS[len(named) :]
     state = state_of(place)
     return Record(
         queue=queue,
@@ -245,6 +251,7 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         unique=unique.decode(),
         holder=holder.decode(),
         key=key.decode(),
+        cost=int(cost),
         waits_for=tuple(sorted(parent.decode() for parent in parents)),
     )
 

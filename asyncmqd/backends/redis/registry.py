@@ -75,6 +75,7 @@ class RedisRegistry(RedisServer):
         ended = [] if overlap == "allow" else sorted(TERMINAL)
         head: tuple[Argument, ...] = (name, repr(float(instant)), counted, overlap)
         head += _cancel_args(queue, job, keep) if overlap == "replace" else ("", 0, "")
+        head += (1 if job is None else job.cost,)
         args: tuple[Argument, ...] = (*head, len(ended), *ended)
         args += (len(counts), *flat)
         if job is not None:

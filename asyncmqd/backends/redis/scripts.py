@@ -18,6 +18,8 @@ Late = Callable[[], Command]
 WAIT = "WAIT"  # for replicas
 
 _NEEDS = re.compile(r"^-- needs:(.*)$", re.MULTILINE)
+# A part that stands inside of a function: each script makes all others anew at each call.
+_WITH = re.compile(r"^ *-- with: (\w+)$", re.MULTILINE)
 
 
 # A comment to all others. Claims learn the keys of jobs in the script, which Dragonfly refuses.
@@ -58,7 +60,8 @@ def read_all() -> None:
 
 
 def _read(name: str) -> str:
-    return resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+    text = resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
+    return _WITH.sub(lambda found: _read(found[1]), text)
 
 
 def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Command:

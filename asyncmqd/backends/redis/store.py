@@ -32,6 +32,7 @@ from asyncmqd.backends.redis.wakeups import channel_of_recalls
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.key_limits import NEVER
+from asyncmqd.domain.rate import Filling
 from asyncmqd.domain.selection import HEAD, Mark, Searched, Sought
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
@@ -275,6 +276,7 @@ def _outlook(
     limits: bytes | None,
     ghosts: int,
     arrival: bytes,
+    owes_since: bytes,
     closed_keys: int,
     ghost: bytes | None,
 ) -> Outlook:
@@ -287,19 +289,21 @@ def _outlook(
         pause=None if pause is None else encoding.pause(pause),
         limits=None if limits is None else encoding.limits(limits),
         ghosts=ghosts,
-        arrival=float(arrival),
+        filling=Filling(float(arrival), float(owes_since)),
         closed_keys=closed_keys,
         next_ghost=None if ghost is None else seconds(ghost),
     )
 
 
-def _outlook_of_key(held: int, ends: Sequence[bytes], arrival: bytes, now: int) -> KeyOutlook:
+def _outlook_of_key(
+    held: int, ends: Sequence[bytes], arrival: bytes, owes_since: bytes, now: int
+) -> KeyOutlook:
     ghosts = [float(each) for each in ends]
     gone = sum(each <= now for each in ghosts)
     return KeyOutlook(
         running=held - gone,
         gone=min((each for each in ghosts if each > now), default=NEVER),
-        full=float(arrival),
+        bucket=Filling(float(arrival), float(owes_since)),
     )
 
 

@@ -6,6 +6,7 @@ from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.rows import ACTIVE
 from asyncmqd.backends.sqlite.transaction import Snapshot
 from asyncmqd.domain.key_limits import NEVER, KeyGate
+from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.shared_limits import DeclaredLimits
 
 _SQL = queries.load("moves.sql")
@@ -25,13 +26,13 @@ class QueueKeys:
         gone = NEVER if until is None else self._tx.time + until - self._tx.since_boot
         return active + ghosts, gone
 
-    def arrival(self, key: str) -> float:
+    def filling(self, key: str) -> Filling:
         row = self._tx.execute(_SQL["bucket"], (self._queue, key)).fetchone()
-        return 0.0 if row is None else row[0]
+        return FULL if row is None else Filling(*row)
 
-    def keep_arrival(self, key: str, arrival: float) -> None:
+    def keep_filling(self, key: str, filling: Filling) -> None:
         self._tx.execute(_SQL["forget_full_buckets"], (self._queue, self._tx.time))
-        self._tx.execute(_SQL["save_bucket"], (self._queue, key, arrival))
+        self._tx.execute(_SQL["save_bucket"], (self._queue, key, *filling))
 
 
 def gate_of_keys(tx: Snapshot, queue: str, declared: DeclaredLimits | None) -> KeyGate:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -13,6 +14,9 @@ from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, Turns, start_tag, take_turns
 from asyncmqd.domain.shared_limits import least
 from asyncmqd.domain.states import KEYED, State
+
+if TYPE_CHECKING:  # it knows the transaction, which knows the lanes
+    from asyncmqd.backends.sqlite.purse import Purse
 
 _SQL = queries.load("moves.sql")
 _WAITING = str(State.WAITING)
@@ -26,6 +30,42 @@ class _Lane(msgspec.Struct):
     shut: int = 0
 
 
+class _Costs:
+    """What the first jobs of the lanes of a priority cost."""
+
+    def __init__(self, priority: int, limit: int, purse: Purse | None) -> None:
+        self._priority = priority
+        self._limit = limit
+        self._purse = purse
+        self._known: dict[str, list[int]] = {}
+        self._paid: Counter[str] = Counter()
+
+    def of(self, key: str, number: int) -> list[int]:
+        """Of so many jobs of a lane, which has them."""
+        if self._purse is None:
+            return [1] * min(number, self._limit)
+        if key not in self._known:
+            self._known[key] = (
+                self._purse.costs_of_lane(key, self._priority, self._limit)
+                if key
+                else self._purse.costs_of_level(self._priority, self._limit)
+            )
+        return self._known[key][:number]
+
+    def pays(self, key: str) -> bool:
+        """See `take_turns`."""
+        if self._purse is None:
+            return True
+        self._paid[key] += 1
+        return self._purse.pays(self.of(key, self._paid[key])[-1])
+
+
+def _allowed(gate: KeyGate, costs: _Costs, key: str, jobs: int) -> int:
+    """How many jobs of a lane may start."""
+    number = least(jobs, gate.allowed(key)) or 0
+    return gate.covers(key, costs.of(key, number)) if gate.has_rate(key) else number
+
+
 class Lanes:
     """The lanes of all priorities of one queue."""
 
@@ -35,7 +75,7 @@ class Lanes:
         self._lanes: dict[tuple[int, str], _Lane] = {}  # those that were touched
         self._reached: dict[int, int] = {}
         self._emptied: set[int] = set()
-        self._served: dict[str, int] = {}  # by the last turns
+        self._spent: dict[str, int] = {}  # tokens, by the last turns
         self.ended: set[str] = set()  # keys of which a job or a ghost gave its permit back
         self.timed = False  # whether a key was closed that time opens
 
@@ -84,35 +124,46 @@ class Lanes:
     # ------------------------------------------------------------------ claims
 
     def turns(
-        self, limit: int, jobs: Callable[[str, int, int], list[_Row]], gate: KeyGate
+        self,
+        limit: int,
+        jobs: Callable[[str, int, int], list[_Row]],
+        gate: KeyGate,
+        purse: Purse | None,
     ) -> list[_Row] | None:
         """Up to `limit` jobs whose turn it is, all of one priority; None if nothing may start.
 
         `jobs` brings so many of the first jobs of a key and priority.
         """
         self.save()
-        self._served = {}
+        self._spent = {}
         row = self._tx.execute(_SQL["first_level"], (self._queue,)).fetchone()
         (plain,) = self._tx.execute(_SQL["first_rank"], (self._queue, _WAITING)).fetchone()
         if row is None or (plain is not None and plain < row[0]):
+            if plain is not None and purse is not None:
+                limit = purse.paid(purse.costs_of_level(plain, limit))
             return None if plain is None else jobs(NO_KEY, plain, limit)
-        turns = self._turns(row[0], limit, gate)
+        turns, costs = self._turns(row[0], limit, gate, purse)
         self._take(row[0], turns)
-        self._served = number = {key: turns.keys.count(key) for key in turns.tags}
+        number = {key: turns.keys.count(key) for key in turns.tags}
+        self._spent = {key: sum(costs.of(key, count)) for key, count in number.items()}
         found = {key: iter(jobs(key, row[0], number[key])) for key in number}
         return [next(found[key]) for key in turns.keys]
 
-    def _turns(self, priority: int, limit: int, gate: KeyGate) -> Turns:
-        tags, waiting = self._candidates(priority, limit, gate)
+    def _turns(
+        self, priority: int, limit: int, gate: KeyGate, purse: Purse | None
+    ) -> tuple[Turns, _Costs]:
+        costs = _Costs(priority, limit, purse)
+        tags, waiting = self._candidates(priority, limit, gate, costs)
         level = self._queue, _WAITING, priority, limit
         (waiting[NO_KEY],) = self._tx.execute(_SQL["number_of_level"], level).fetchone()
         reached = self._virtual_time(priority)
         if waiting[NO_KEY]:
             tags[NO_KEY] = start_tag(reached, self._lane(priority, NO_KEY).tag)
-        return take_turns(reached, tags, limit, waiting.__getitem__, gate.cost)
+        turns = take_turns(reached, tags, limit, waiting.__getitem__, gate.step, costs.pays)
+        return turns, costs
 
     def _candidates(
-        self, priority: int, limit: int, gate: KeyGate
+        self, priority: int, limit: int, gate: KeyGate, costs: _Costs
     ) -> tuple[dict[str, int], dict[str, int]]:
         """The tags of the lanes whose turn is next, and how many of their jobs may start.
 
@@ -122,19 +173,19 @@ class Lanes:
         while True:
             level = self._queue, priority, number
             active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
-            waiting = {lane: least(jobs, gate.allowed(lane)) or 0 for lane, _, jobs in active}
+            waiting = {lane: _allowed(gate, costs, lane, jobs) for lane, _, jobs in active}
             used_up = [lane for lane, jobs in waiting.items() if not jobs]
             if not used_up:
                 return {lane: tag for lane, tag, _ in active}, waiting
             for lane in used_up:
-                self.close(lane, gate.opens(lane))
+                self.close(lane, gate.opens(lane, *costs.of(lane, 1)))
             self.save()
             number *= 2  # of the lanes that are left: a reload may have used up thousands at once
 
     def charge(self, gate: KeyGate) -> None:
         """The jobs of the last turns are claimed: keys that are used up by them are closed."""
-        for key, number in self._served.items():
-            gate.take(key, number)
+        for key, tokens in self._spent.items():
+            gate.take(key, tokens)
             if key and gate.allowed(key) == 0 and self._priorities(key):
                 self.close(key, gate.opens(key))
 

@@ -200,6 +200,14 @@ def _keep_operations(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX under_way ON operations (queue) WHERE ended IS NULL")
 
 
+def _let_jobs_cost_tokens(connection: sqlite3.Connection) -> None:
+    """From 16 to 17: a start may cost more than one token of a rate."""
+    connection.execute("ALTER TABLE jobs ADD COLUMN cost INTEGER NOT NULL DEFAULT 1")
+    connection.execute("CREATE INDEX priced ON jobs (queue) WHERE cost <> 1")
+    for table in ("limits", "buckets"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN owes_since REAL NOT NULL DEFAULT 0")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -216,6 +224,7 @@ STEPS: dict[int, Step] = {
     14: _keep_a_past,
     15: _let_jobs_wait_for_ghosts,
     16: _keep_operations,
+    17: _let_jobs_cost_tokens,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

@@ -16,6 +16,7 @@ from asyncmqd.backends.base import Held
 from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.lanes import place_of
+from asyncmqd.backends.sqlite.purse import Purse
 from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
@@ -166,12 +167,18 @@ def claim(
     worker: str,
     most: int,
     gate: KeyGate | None,
+    purse: Purse | None = None,
 ) -> list[Claim]:
-    """The claims of a turn that the limits over all daemons allow; `gate`: keys take turns."""
+    """The claims of a turn that the limits over all daemons allow.
+
+    `gate`: keys take turns. `purse`: jobs cost what they cost.
+    """
     if limit <= 0:
         return []
     if gate is not None:
-        return _claim_in_turns(tx, queue, limit, lease, worker, most, gate)
+        return _claim_in_turns(tx, queue, limit, lease, worker, most, gate, purse)
+    if purse is not None:
+        limit = purse.paid(purse.costs(limit))
     wanted = {"queue": queue, "place": WAITING, "limit": limit, "most": most}
     rows = tx.execute(_SQL["next"], wanted).fetchall()
     tx.count(queue, WAITING, -len(rows))
@@ -179,7 +186,14 @@ def claim(
 
 
 def _claim_in_turns(
-    tx: Transaction, queue: str, limit: int, lease: float, worker: str, most: int, gate: KeyGate
+    tx: Transaction,
+    queue: str,
+    limit: int,
+    lease: float,
+    worker: str,
+    most: int,
+    gate: KeyGate,
+    purse: Purse | None,
 ) -> list[Claim]:
     """The same where keys take turns: a priority after the other."""
     lanes = tx.lanes_of(queue)
@@ -192,8 +206,8 @@ def _claim_in_turns(
         tx.count(queue, place_of(key), -len(rows))
         return rows
 
-    while len(taken) < limit:
-        rows = lanes.turns(limit - len(taken), jobs, gate)
+    while len(taken) < limit and not (purse is not None and purse.is_empty):
+        rows = lanes.turns(limit - len(taken), jobs, gate, purse)
         if rows is None:
             break
         taken += _take(tx, queue, rows, lease, worker)

@@ -103,9 +103,9 @@ DELETE FROM names WHERE (queue, name) IN (
 SELECT created, started FROM jobs WHERE number = ?;
 
 -- name: replace
--- place, rank, seq, stood, priority, payload, bytes of one that stands apart, number
+-- place, rank, seq, stood, priority, cost, payload, bytes of one that stands apart, number
 UPDATE jobs SET
-    place = ?, rank = ?, seq = ?, stood = ?, priority = ?, payload = ?, large = ?
+    place = ?, rank = ?, seq = ?, stood = ?, priority = ?, cost = ?, payload = ?, large = ?
 WHERE number = ?;
 
 -- name: any_edge
@@ -152,6 +152,29 @@ SELECT until, ghost FROM awaited WHERE queue = ? AND until <= ?;
 -- name: end_awaited
 -- queue, ghost
 DELETE FROM awaited WHERE queue = ? AND ghost = ?;
+
+-- name: set_cost
+-- cost, queue, id
+UPDATE jobs SET cost = ? WHERE queue = ? AND id = ?;
+
+-- name: any_cost
+-- queue
+SELECT EXISTS (SELECT 1 FROM jobs WHERE queue = ? AND cost <> 1);
+
+-- name: costs
+-- Of the first jobs of a place.
+SELECT cost FROM jobs WHERE queue = :queue AND place = :place ORDER BY rank, seq LIMIT :limit;
+
+-- name: costs_of_level
+-- The same of one priority, `rank`.
+SELECT cost FROM jobs WHERE queue = :queue AND place = :place AND rank = :rank
+ORDER BY seq LIMIT :limit;
+
+-- name: costs_of_lane
+-- The same of one priority and key.
+SELECT cost FROM jobs
+WHERE queue = :queue AND place = :place AND job_key = :key AND rank = :rank
+ORDER BY seq LIMIT :limit;
 
 -- name: insert_large
 -- payload, queue, id
@@ -294,11 +317,11 @@ SELECT job_key FROM ghosts WHERE queue = ? AND id = ? AND token = ?;
 
 -- name: bucket
 -- queue, key
-SELECT arrival FROM buckets WHERE queue = ? AND job_key = ?;
+SELECT arrival, owes_since FROM buckets WHERE queue = ? AND job_key = ?;
 
 -- name: save_bucket
--- queue, key, date
-INSERT OR REPLACE INTO buckets (queue, job_key, arrival) VALUES (?, ?, ?);
+-- queue, key, two dates
+INSERT OR REPLACE INTO buckets (queue, job_key, arrival, owes_since) VALUES (?, ?, ?, ?);
 
 -- name: forget_full_buckets
 -- queue, now
@@ -360,17 +383,17 @@ SELECT EXISTS (SELECT 1 FROM paused WHERE queue = :queue),
 INSERT INTO limits (queue, declared) VALUES (?, ?)
 ON CONFLICT (queue) DO UPDATE SET declared = excluded.declared;
 
--- name: arrival
+-- name: filling
 -- queue
-SELECT arrival FROM limits WHERE queue = ?;
+SELECT arrival, owes_since FROM limits WHERE queue = ?;
 
--- name: set_arrival
--- arrival, queue
-UPDATE limits SET arrival = ? WHERE queue = ?;
+-- name: set_filling
+-- two dates, queue
+UPDATE limits SET arrival = ?, owes_since = ? WHERE queue = ?;
 
 -- name: claimed
 -- JSON array of ids, queue
-SELECT started, job_key FROM json_each(?) AS wanted
+SELECT started, job_key, cost FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: leave_ghost

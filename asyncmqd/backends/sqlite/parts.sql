@@ -13,7 +13,7 @@ id, token,
 jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
     failures, crashes, solo, created, started, worker,
     CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
-    coalesce(jobs.unique_name, ''), coalesce(job_key, '')
+    coalesce(jobs.unique_name, ''), coalesce(job_key, ''), cost
 
 -- name: payloads
 -- Those that stand apart from the rows of their jobs. `iif` spares small ones the search for one.

@@ -15,9 +15,10 @@ from asyncmqd.backends.sqlite.keys import QueueKeys
 from asyncmqd.backends.sqlite.moves import claim_of, parked, places
 from asyncmqd.backends.sqlite.names import Names
 from asyncmqd.backends.sqlite.queries import array
-from asyncmqd.backends.sqlite.transaction import Snapshot, arrival, gate, ghosts, tallies
+from asyncmqd.backends.sqlite.transaction import Snapshot, filling, gate, ghosts, tallies
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.rate import FULL
 from asyncmqd.domain.states import KEYED, State, parked_place, state_of
 
 _SQL = queries.load("reading.sql")
@@ -68,7 +69,7 @@ def _outlook(view: Snapshot, queue: str) -> Outlook:
         pause=pause,
         limits=limits,
         ghosts=ghosts(view, queue)[0],
-        arrival=0.0 if limits is None else arrival(view, queue),
+        filling=FULL if limits is None else filling(view, queue),
         closed_keys=0 if limits is None else _closed_keys(view, queue),
         next_ghost=_next_ghost(view, queue),
     )
@@ -87,7 +88,7 @@ def _closed_keys(view: Snapshot, queue: str) -> int:
 def outlook_of_key(view: Snapshot, queue: str, key: str) -> KeyOutlook:
     """See `BaseBackend.outlook_of_key`."""
     keys = QueueKeys(view, queue)
-    return KeyOutlook(*keys.held(key), keys.arrival(key))
+    return KeyOutlook(*keys.held(key), keys.filling(key))
 
 
 def _pause(view: Snapshot, queue: str) -> Pause | None:
@@ -152,7 +153,7 @@ def record_of(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
     id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
         row
     )
-    worker, error, result, progress, unique, key = rest
+    worker, error, result, progress, unique, key, cost = rest
     state = state_of(place)
     return Record(
         queue=queue,
@@ -174,6 +175,7 @@ def record_of(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
         progress=progress,
         unique=unique,
         key=key,
+        cost=cost,
     )
 
 

@@ -143,6 +143,9 @@ class Jobs:
         large = [(job.payload, self._queue, job.id) for job in jobs if len(job.payload) > LARGE]
         if large:
             self._tx.executemany(_SQL["insert_large"], large)
+        priced = [(job.cost, self._queue, job.id) for job in jobs if job.cost != 1]
+        if priced:
+            self._tx.executemany(_SQL["set_cost"], priced)
         for id, parents in after.items():
             self.edges.add(id, parents)
 
@@ -176,7 +179,7 @@ class Jobs:
             self._push(row, pushed_to(self._tx.time, delay, created, most))
         payload, large = _parts(job.payload)
         stands = row.place, row.rank, row.seq, row.stood
-        values = *stands, row.priority, payload, large, row.number
+        values = *stands, row.priority, job.cost, payload, large, row.number
         self._tx.execute(_SQL["replace"], values)
         if row.large_size:
             self._tx.execute(_SQL["delete_large"], (as_json([row.number]),))

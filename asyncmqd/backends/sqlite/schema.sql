@@ -1,4 +1,4 @@
--- The tables of a store, layout 16 (`user_version` of the file).
+-- The tables of a store, layout 17 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -43,6 +43,7 @@ CREATE TABLE jobs (
     unique_name TEXT,              -- the digest of the name of a unique job
     until_claimed INTEGER NOT NULL DEFAULT 0, -- whether it holds its name only until it is claimed
     job_key    TEXT,               -- whose job it is
+    cost       INTEGER NOT NULL DEFAULT 1, -- tokens that a start takes of every rate limit
     UNIQUE (queue, id)
 );
 
@@ -57,6 +58,9 @@ CREATE INDEX line ON jobs (queue, place, rank, seq);
 
 -- The lanes of the jobs that have a key, each with its jobs in order.
 CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq) WHERE job_key IS NOT NULL;
+
+-- Whether any job of a queue costs more than one token.
+CREATE INDEX priced ON jobs (queue) WHERE cost <> 1;
 
 -- The lines in which ended jobs are kept.
 CREATE INDEX kept ON jobs (queue, kept_in, kept_until, seq) WHERE kept_in IS NOT NULL;
@@ -107,7 +111,9 @@ CREATE TABLE paused (
 CREATE TABLE limits (
     queue    TEXT PRIMARY KEY,
     declared BLOB NOT NULL,        -- a `DeclaredLimits`, as JSON
-    arrival  REAL NOT NULL DEFAULT 0           -- when the bucket of their rate would be full again
+    arrival  REAL NOT NULL DEFAULT 0,          -- when the bucket of their rate would be full again
+    owes_since REAL NOT NULL DEFAULT 0         -- since when it lacks more than it holds, for a job that
+                                   -- is dearer than that
 ) WITHOUT ROWID;
 
 -- Claims of these queues that were taken from their holders, whose permits are not free yet.
@@ -161,6 +167,7 @@ CREATE TABLE buckets (
     queue   TEXT NOT NULL,
     job_key TEXT NOT NULL,
     arrival REAL NOT NULL,         -- when it would be full again
+    owes_since REAL NOT NULL DEFAULT 0,        -- as in `limits`
     PRIMARY KEY (queue, job_key)
 ) WITHOUT ROWID;
 

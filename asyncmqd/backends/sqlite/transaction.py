@@ -12,6 +12,7 @@ from asyncmqd.backends.sqlite import queries
 from asyncmqd.backends.sqlite.clock import Anchor, HostClock
 from asyncmqd.backends.sqlite.lanes import Lanes
 from asyncmqd.backends.sqlite.turning_back import turn_back
+from asyncmqd.domain.rate import Filling
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State
 
@@ -146,10 +147,9 @@ def ghosts(view: Snapshot, queue: str) -> tuple[int, int | None]:
     return found
 
 
-def arrival(view: Snapshot, queue: str) -> float:
-    """When the bucket of a queue's rate over all daemons would be full again."""
-    (found,) = view.execute(_SQL["arrival"], (queue,)).fetchone()
-    return float(found)
+def filling(view: Snapshot, queue: str) -> Filling:
+    """What is kept of the bucket of a queue's rate over all daemons."""
+    return Filling(*view.execute(_SQL["filling"], (queue,)).fetchone())
 
 
 def save_clock(execute: Any, anchor: Anchor, sequence: int) -> None:

@@ -30,10 +30,10 @@ UPDATE schedules SET
 UPDATE workers SET started = min(started, :now), seen = min(seen, :now);
 
 -- name: limits
-UPDATE limits SET arrival = arrival - :by;
+UPDATE limits SET arrival = arrival - :by, owes_since = owes_since - :by;
 
 -- name: buckets
-UPDATE buckets SET arrival = arrival - :by;
+UPDATE buckets SET arrival = arrival - :by, owes_since = owes_since - :by;
 
 -- name: closed_keys
 UPDATE closed_keys SET opens = opens - :by;

@@ -10,10 +10,12 @@ from asyncmqd.backends.base import Turn
 from asyncmqd.backends.sqlite import moves, queries
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.keys import gate_of_keys
+from asyncmqd.backends.sqlite.purse import purse_of
 from asyncmqd.backends.sqlite.queries import as_json
 from asyncmqd.backends.sqlite.rows import ACTIVE, WAITING
-from asyncmqd.backends.sqlite.transaction import Transaction, arrival, gate, ghosts
+from asyncmqd.backends.sqlite.transaction import Transaction, filling, gate, ghosts
 from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.rate import FULL
 from asyncmqd.domain.shared_limits import (
     Bucket,
     DeclaredLimits,
@@ -59,7 +61,10 @@ def turn(
     if keyed and number > 0:
         tx.lanes_of(queue).reopen_due()
     keys = limited.keys if keyed or queue in tx.lanes else None
-    claims = moves.claim(tx, queue, number, lease, worker, most, keys)
+    purse = purse_of(tx, queue, limits, limited.bucket) if number > 0 else None
+    claims = moves.claim(tx, queue, number, lease, worker, most, keys, purse)
+    if purse is None:
+        limited.bucket.take(len(claims))
     tx.forget_idle_lanes(queue)
     opens_in = limited.note_claims(len(claims), limit, freed)
     return Turn(answers, claims, limits, opens_in)
@@ -73,8 +78,8 @@ class _Limited:
         self._queue = queue
         self._limits = limits
         has_rate = limits.limits.rate is not None
-        self._arrival = arrival(tx, queue) if has_rate else 0.0
-        self.bucket = Bucket(limits, self._arrival, tx.time)
+        self._filling = filling(tx, queue) if has_rate else FULL
+        self.bucket = Bucket(limits, self._filling, tx.time)
         self.keys = gate_of_keys(tx, queue, limits)
 
     def apply(self, changes: Sequence[Change]) -> tuple[list[Answer], bool]:
@@ -85,9 +90,9 @@ class _Limited:
         ids = [each.id for each, answer in pairs if each.unstarted and answer == "applied"]
         if ids:
             found = self._tx.execute(_SQL["claimed"], (as_json(ids), self._queue))
-            for claimed, key in found.fetchall():
-                self.bucket.hand_back(claimed or 0)
-                self.keys.hand_back(key or "", claimed or 0)
+            for claimed, key, cost in found.fetchall():
+                self.bucket.hand_back(claimed or 0, cost)
+                self.keys.hand_back(key or "", claimed or 0, cost)
         lanes = self._tx.lanes.get(self._queue)
         reopened = lanes is not None and lanes.reopen_ended(self.keys)
         return answers, self._held < before or reopened
@@ -101,9 +106,8 @@ class _Limited:
 
         What a turn frees and does not take is for others.
         """
-        self.bucket.take(number)
-        if self.bucket.arrival != self._arrival:
-            self._tx.execute(_SQL["set_arrival"], (self.bucket.arrival, self._queue))
+        if (filled := self.bucket.filling) != self._filling:
+            self._tx.execute(_SQL["set_filling"], (*filled, self._queue))
         places = self._places
         if freed and places != 0 and _any_waiting(self._tx, self._queue):
             self._tx.woken.add(self._queue)
@@ -115,7 +119,7 @@ class _Limited:
         if places == 0:
             _, until = ghosts(self._tx, self._queue)
             return None if until is None else seconds(until - self._tx.since_boot)
-        if self.bucket.allowed == 0:
+        if not self.bucket.is_open:
             return self.bucket.opens_in
         return lanes.opens_in if lanes is not None else None
 
@@ -136,8 +140,8 @@ def declare_limits(
     found = declared(stored, limits, by, seconds(tx.time))
     if found is not None and found is not stored:
         _keep(tx, queue, found)
-        bucket = Bucket(found, arrival(tx, queue), tx.time)
-        tx.execute(_SQL["set_arrival"], (bucket.arrival, queue))
+        bucket = Bucket(found, filling(tx, queue), tx.time)
+        tx.execute(_SQL["set_filling"], (*bucket.filling, queue))
         tx.woken.add(queue)
     return found
 

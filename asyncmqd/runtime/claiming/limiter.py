@@ -13,7 +13,8 @@ class RateLimiter:
     """At most `burst` starts at once, and on average `rate` starts per `interval` seconds.
 
     No window of T seconds has more than burst + rate * T / interval starts. `burst` is
-    `rate` (at least 1) unless given. A rate of 0 blocks for ever, by design.
+    `rate` (at least 1) unless given. A rate of 0 blocks for ever, by design. A start takes one
+    token; what its job costs beyond that is known when it starts, and is paid before the next.
 
     A token is *reserved* before a claim and taken when the job *starts*. Tokens that a claim did
     not use go back. Until then a reserved token still occupies its place in the bucket: a bucket
@@ -65,6 +66,11 @@ class RateLimiter:
         self._reserved -= count
         self._tokens -= count
         self._room.set()
+
+    def charge(self, tokens: int) -> None:
+        """A job that has started costs so many more: they are owed before another may start."""
+        self._refill()
+        self._tokens -= tokens
 
     def refund(self, count: int) -> None:
         """`count` reserved tokens were not needed."""

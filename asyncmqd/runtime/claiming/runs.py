@@ -86,6 +86,7 @@ class Runs:
         run = Run(claim, self._loop.time())
         run.on_overstay = self._settle_without
         run.on_progress = self._unacknowledged.report
+        run.limiter = limiter
         self.running[claim.id] = run
         self._leases.hold(run)
         if is_poison_candidate(claim):

@@ -140,6 +140,8 @@ class Execution:
         assert spec is not None
         assert task is not None
         self.observer.started(run.claim, spec.task)
+        if run.limiter is not None and spec.cost is not None:
+            run.limiter.charge(spec.cost - 1)
         limit = self.options.time_limit(task, spec.timeout)
         timer = None
         if limit is not None:

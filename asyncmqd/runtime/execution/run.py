@@ -35,6 +35,7 @@ class Run:
         "error",
         "explained",
         "id",
+        "limiter",
         "on_overstay",
         "on_progress",
         "policy",
@@ -67,6 +68,7 @@ class Run:
         self.on_progress: Callable[[Run, bytes], None] | None = None  # in whatever thread
         self.asyncio_task: asyncio.Task[Any] | None = None
         self.thread_id: int | None = None  # of the thread that runs a plain function
+        self.limiter: RateLimiter | None = None  # its job's cost is paid to
         self.reserved: RateLimiter | None = None  # keeps a token for it until it begins
 
     @property
