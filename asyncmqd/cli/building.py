@@ -13,6 +13,8 @@ from typing import Any
 
 import typer
 
+from asyncmqd.cli.values import read_simply
+
 Build = Callable[[], Any]
 
 
@@ -40,7 +42,7 @@ class OnDemand(Mapping[str, Any]):
 
 def command_line(app: typer.Typer) -> Any:
     """What `typer.main.get_command` makes of it, without the commands that nobody names."""
-    group = typer.main.get_group(_with_commands(app, []))
+    group = read_simply(typer.main.get_group(_with_commands(app, [])))
     builders: dict[str, Build] = {}
     for info in app.registered_commands:
         assert info.callback is not None
@@ -49,7 +51,7 @@ def command_line(app: typer.Typer) -> Any:
     for each in app.registered_groups:
         assert each.typer_instance is not None
         builders[f"{each.name}"] = partial(_named, each.typer_instance, f"{each.name}")
-    group.commands = OnDemand(builders)  # type: ignore[assignment]  # nothing is put into it
+    group.commands = OnDemand(builders)  # nothing is put into it
     return group
 
 
@@ -63,7 +65,7 @@ def _one(app: typer.Typer, info: Any) -> Any:
     """One command of an app, as if that had no other and no options of its own."""
     alone = _with_commands(app, [info])
     alone.registered_callback = None
-    return typer.main.get_command(alone)
+    return read_simply(typer.main.get_command(alone))
 
 
 def _with_commands(app: typer.Typer, infos: list[Any]) -> typer.Typer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,3 +157,50 @@ def test_all_else_is_for_typer(line: str) -> None:
 
 def test_so_is_what_a_shell_asks() -> None:
     assert asyncmqd.plain([], {"_ASYNCMQD_COMPLETE": "complete_bash"}) is None
+
+
+WORDS = (None, "mail", "5", "0", "-1", "1.5", "5m", "failed", "", "two words", "Ä", True, 7)
+SEVERAL = (None, (), ("mail",), ("a", "b"), ("a b",), ("failed", "x"))
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_values_are_what_typer_makes_of_them(name: str) -> None:
+    app = APPS[name]
+    ours, theirs = command_line(app), typer.main.get_command(app)
+    compared = [
+        _compare(*pair, value)
+        for pair in _params(ours, theirs)
+        for value in (SEVERAL if pair[0].multiple or pair[0].nargs != 1 else WORDS)
+    ]
+    assert len(compared) > 100
+
+
+def _params(ours: Any, theirs: Any) -> Iterator[tuple[Any, Any]]:
+    yield from zip(ours.params, theirs.params, strict=True)
+    for word in getattr(theirs, "commands", ()):
+        yield from _params(ours.commands[word], theirs.commands[word])
+
+
+def _compare(ours: Any, theirs: Any, value: Any) -> None:
+    assert _came_to(ours, value) == _came_to(theirs, value), (ours.name, value)
+
+
+def _came_to(param: Any, value: Any) -> Any:
+    context = typer.Context(typer.core.TyperCommand("any"))
+    try:
+        return param.process_value(context, value)
+    except Exception as error:
+        return type(error), str(error)
+
+
+def test_a_command_does_without_pydantic(tmp_path: Path) -> None:
+    program = (
+        "import sys; from asyncmqd.cli.asyncmq import main\n"
+        "try: main()\n"
+        "finally: print([each for each in sys.modules if 'pydantic' in each], file=sys.stderr)"
+    )
+    line = ["--backend", f"sqlite://{tmp_path}/jobs.db", "job", "list", "--queue", "mail"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *line], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
