@@ -2,15 +2,15 @@
 -- needs: _parked _periods _past _look
 -- KEYS: the base of the queue
 -- ARGV: the minute, the period that a process has counted (packed, or empty), whether the minute is over
---       (0, 1), how many minutes stand alone, are half an hour, and are kept, how many priorities
---       are looked at, the ended places, and of what was added and of these their numbers among the counts
+--       (0, 1), microseconds of a minute, how many minutes stand alone, are half an hour, and are kept, how many
+--       priorities are looked at, the ended places, of what was added and of these the numbers among the counts
 -- returns: now, in microseconds
 -- `passed` has how many jobs were deleted, and how many have left each ended place; `totals` is what was
 -- noted last, see `count_totals`.
 local minute, now = tonumber(ARGV[1]), clock()
-local alone, half_hour, kept, priorities = unpack(ARGV, 4, 7)
-local latest = math.floor(now / 6e7) + half_hour -- what is later was noted before the clock was set back
-local ended, numbers = {unpack(ARGV, 8, 11)}, {unpack(ARGV, 12)}
+local alone, half_hour, kept, priorities = unpack(ARGV, 5, 8)
+local latest = math.floor(now / ARGV[4]) + half_hour -- what is later was noted before the clock was set back
+local ended, numbers = {unpack(ARGV, 9, 12)}, {unpack(ARGV, 13)}
 
 -- What the queue itself tells of the minute; nothing if somebody has had it tell already.
 local function look()

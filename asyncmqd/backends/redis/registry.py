@@ -118,8 +118,9 @@ class RedisRegistry(RedisServer):
     async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
         if not periods:
             return await self.now()
+        rules = (int(over), micros(past.MINUTE), *_RULES)
         calls = [
-            self._call("note", queue, each.minute, encoding.period_arg(each), int(over), *_RULES)
+            self._call("note", queue, each.minute, encoding.period_arg(each), *rules)
             for queue, each in periods.items()
         ]
         return seconds((await self._run(*calls))[0])
