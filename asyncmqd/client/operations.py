@@ -23,7 +23,10 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.unique import name_taken
 
 LEASE = 15.0  # seconds for which nobody else carries on what its carrier does not
-STEP = 200  # jobs that one step moves: neither the store nor the carrier is kept from other work
+# Neither the store nor the carrier is kept from other work for long.
+STEP = 200  # jobs that one step moves, at most
+LARGE = 1024 * 1024  # bytes: if the jobs of a step have more, the next step takes fewer
+_FIRST = 25  # jobs of the first step, when nobody knows yet how large they are
 
 Tell = Callable[[int, int], None]
 """Hears of each page how many jobs were looked at, and how many of them were moved."""
@@ -94,6 +97,7 @@ class _Carrier:
         self._lease = lease
         self._tell = tell
         self._progress = progress_of(record.progress)
+        self._most = min(_FIRST, STEP)
 
     async def run(self) -> bool:
         try:
@@ -109,11 +113,13 @@ class _Carrier:
         order, since, mark = self._order, self._record.begun, self._progress.mark
         try:
             page = await self._store.search(
-                self._record.queue, state, order.sought(since), mark, STEP
+                self._record.queue, state, order.sought(since), mark, self._most
             )
         except ValueError:  # a mark that a hand has spoilt
             self._progress = msgspec.structs.replace(self._progress, mark=None)
             return
+        size = sum(len(each.payload) + len(each.error) for each in page.records)
+        self._most = max(1, self._most // 2) if size > LARGE else min(STEP, 2 * self._most)
         meant = [record for record in page.records if order.covers(record, since)]
         decided = self._decide(meant)
         refusals = [each for each in decided.values() if isinstance(each, str)]

@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     control_group: Annotated[
         Literal["read", "operate"],
         choice("read", "operate"),
-        "What the socket's group may do: `read` (status, plan) or `operate` (all).",
+        "What the socket's group may do: `read` (status, plan, jobs) or `operate` (all).",
     ] = "read"
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],

@@ -46,6 +46,7 @@ def document(prefix: str) -> dict[str, Any]:
         )
         for name, verb in VERBS.items()
     }
+    paths[f"{PREFIX}queues/{{queue}}/history"] = {"get": _by_path(paths[f"{PREFIX}history"]["get"])}
     components["Refusal"] = {
         "type": "object",
         "properties": {"ok": {"const": False}, "error": {"type": "string"}},
@@ -62,6 +63,13 @@ def document(prefix: str) -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _by_path(history: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the queue in the path."""
+    queue = {"name": "queue", "in": "path", "required": True, "schema": {"type": "string"}}
+    others = [each for each in history["parameters"] if each["name"] != "queue"]
+    return {**history, "operationId": "history_of_queue", "parameters": [queue, *others]}
 
 
 def _path(

@@ -223,6 +223,7 @@ def test_the_document_is_true(site: Site) -> None:
     found = site.reader.get("openapi.json").body
     assert found == json.loads(json.dumps(document("")))
     paths = {path.removeprefix("/api/v1/"): methods for path, methods in found["paths"].items()}
+    assert paths.pop("queues/{queue}/history")["get"]["parameters"][0]["in"] == "path"
     assert paths.keys() == {*DAEMON, *VERBS}
     named = {line.removeprefix("expected one of ") for line in [site.reader.get("x").error]}
     assert named == {", ".join([*paths, "openapi.json"])}
@@ -313,3 +314,15 @@ def fits(value: Any, schema: Any, whole: Any) -> bool:
     except AssertionError:
         return False
     return True
+
+
+def test_a_daemon_of_several_processes_does_it_too(daemon: Make, file: Store, place: Path) -> None:
+    port, tokens = free_port(), place / "tokens"
+    tokens.write_text(f"olga operate {sha256(b'olga').hexdigest()}\n")
+    keys = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{tokens}"\n'
+    made = daemon(file.url, f"{keys}[queues.mail]\n", top="processes = 2\n").start()
+    file.add("mail", "mark", ["a", "b", "c"], delay=3_600.0)
+    begun = Api(port, "olga").post("run_now", queue="mail").result["operation"]
+    made.wait_for("operation.ended", operation=begun["id"])
+    until(lambda: file.counts("mail").completed == 3)
+    assert made.stop() == 0

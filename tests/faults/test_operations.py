@@ -67,7 +67,7 @@ def test_a_bulk_retry_outlives_its_carriers(scene: Scene, figure):
         assert 0 < seen.moved < COUNT
         assert (seen.state, seen.ended) == ("running", None)
     last = scene.daemon("last", top=LEASE).start()
-    ended = last.wait_for("operation.ended")
+    ended = last.wait_for("operation.ended", limit=scaled(60.0, 600.0))
     done = operation(scene)
     assert (done.state, done.moved, done.searched, done.left) == ("done", COUNT, COUNT, 0)
     assert (done.of, done.by, done.reason) == (COUNT, "ann", "the route is back")

@@ -64,6 +64,24 @@ RULES = [
         RECALLS,
     ),
     Mutation(
+        "asyncmqd/client/operations.py",
+        "if moved and state is State.ACTIVE:",
+        "if moved and state is State.WAITING:",
+        RECALLS,
+    ),
+    Mutation(
+        "asyncmqd/backends/contract/operations.py",
+        'return "stale" not in answers and',
+        "return",
+        ("tests/contract/test_operations.py", "-k", "memory or sqlite"),
+    ),
+    Mutation(
+        "asyncmqd/domain/operation.py",
+        'if self.verb in {"retry", "run_now"} and',
+        "if False and",
+        ("tests/unit/test_operation.py",),
+    ),
+    Mutation(
         "asyncmqd/observe/metrics.py",
         'known = bool(task) and edge != "park"',
         "known = True",

@@ -13,7 +13,9 @@ if redis.call('EXISTS', key) == 0 then
   local size = redis.call('ZCARD', base .. 'operations')
   for number, id in ipairs(redis.call('ZRANGE', base .. 'operations', 0, 99)) do
     local began = tonumber(redis.call('HGET', operation_key(id), 'begun') or 0)
-    if not is_under_way(id) and (began < now - ARGV[5] or size > tonumber(ARGV[6])) then
+    if began >= now - ARGV[5] and size <= tonumber(ARGV[6]) then
+      break
+    elseif not is_under_way(id) then
       redis.call('DEL', operation_key(id))
       redis.call('ZREM', base .. 'operations', id)
       size = size - 1
