@@ -47,6 +47,8 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
     assert lanes == {(p, key): len(each) for p, level in levels for key, each in level.jobs.items()}
     for _, level in levels:
         assert set(level.active.ids()) == level.jobs.keys() - data.lanes.closed.keys()
+    assert data.lanes.closed.keys() <= {key for _, key in lanes}, "a closed key without jobs"
+    for _, level in levels:
         # The lane of a closed key keeps its tag, though it has jobs.
         assert not set(level.idle.ids()) & set(level.active.ids())
 
@@ -96,7 +98,10 @@ def _audit_lanes_of_sqlite(view: Snapshot, queue: str) -> None:
         " WHERE queue = ? AND lane = job_key AND jobs",
         (queue,),
     )
-    assert set(shut.fetchall()) == set(closed.fetchall()), (
+    keys = view.execute("SELECT job_key FROM closed_keys WHERE queue = ?", (queue,)).fetchall()
+    closed = closed.fetchall()
+    assert set(keys) == set(closed), "a closed key without jobs"
+    assert set(shut.fetchall()) == set(closed), (
         "a lane that is shut though its key is not closed, or not though it is"
     )
 
@@ -160,6 +165,7 @@ async def _audit_lanes_of_redis(store: RedisBackend, base: str) -> None:
     waiting = [(id, int(score) >> 44) for id, score in zip(found[::2], found[1::2], strict=True)]
     lanes = Counter((priority, key_of[id]) for id, priority in waiting)
     taking = {priority for priority, key in lanes if key not in closed}
+    assert set(closed) <= {key for _, key in lanes}, "a closed key without jobs"
     assert {int(level) for level in levels} == taking
     for level in map(int, levels):
         ready, idle = await run(

@@ -311,3 +311,29 @@ async def test_thousands_of_keys_may_be_used_up_at_once(backend: BaseBackend) ->
     assert await take(backend, 1) == []
     await limit(backend)
     assert len(await take(backend, 10)) == 10
+
+
+# ---------------------------------------------------------------------- nothing stays behind
+
+
+@pytest.mark.parametrize("how", ["remove", "purge", "cancel"])
+async def test_a_key_of_which_no_job_waits_any_more_is_not_closed(
+    backend: BaseBackend, how: str
+) -> None:
+    await limit(backend, concurrency=0)
+    await add(backend, "a1", "b1")
+    await add(backend, "a2", priority=9)
+    assert await take(backend) == []
+    for left in (2, 1):
+        assert (await backend.outlook([QUEUE]))[QUEUE].closed_keys == 2
+        if how == "remove":
+            await backend.remove(QUEUE, [f"a{left}"])
+        elif how == "cancel":
+            await apply(backend, cancel(await record(backend, f"a{left}")))
+        else:
+            await backend.purge(QUEUE, State.WAITING, 1 if left == 2 else 500)
+    left = 0 if how == "purge" else 1
+    assert (await backend.outlook([QUEUE]))[QUEUE].closed_keys == left
+    await add(backend, "a3")
+    assert await take(backend) == []
+    assert (await backend.outlook([QUEUE]))[QUEUE].closed_keys == left + 1

@@ -10,7 +10,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Added, Record
-from asyncmqd.domain.settle import Retention, cancel
+from asyncmqd.domain.settle import Retention, cancel, replay
 from asyncmqd.domain.states import State
 from tests.contract.jobs import (
     LONG,
@@ -195,3 +195,17 @@ async def test_a_push_wakes_a_worker_for_the_time_may_be_an_earlier_one(
         waiting = group.create_task(backend.wait([QUEUE], 10 * LIMIT))
         assert await add(backend, "b", "push", delay=LONG) == Added("a", "replaced")
     assert waiting.result() == {QUEUE}
+
+
+async def test_a_job_that_had_ended_is_as_large_as_what_came_in_its_place(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, "a")
+    await apply(backend, cancel(await record(backend, "a")))
+    await apply(backend, replay(await record(backend, "a")))
+    added = await add(backend, "b", payload=b"x" * 600)
+    assert (added.id, added.outcome) == ("a", "replaced")
+    [claim] = await take(backend)
+    await apply(backend, succeeded(claim))
+    assert await backend.prune(QUEUE, Retention(keep_bytes=600)) == 0
+    assert await backend.prune(QUEUE, Retention(keep_bytes=599)) == 1

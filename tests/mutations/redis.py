@@ -265,6 +265,13 @@ REDIS = mutations(
         ),
         ("_key_permits.lua", "    touched[key] = true\n", "", "key_limits"),
         (
+            "_lane_moves.lua",
+            "        redis.call('ZREM', base .. 'closed', key)\n",
+            "",
+            "key_limits",
+        ),
+        ("_replace.lua", "  if run then", "  if false then", "replace"),
+        (
             "_key_permits.lua",
             "      redis.call('ZADD', base .. 'closed', 'XX', 'LT', lease_end, key)\n",
             "",

@@ -19,6 +19,7 @@ SQLITE = mutations(
         ("lanes.py", "            self._lane(priority, key).shut = 1\n", "", "key_limits"),
         ("lanes.py", "            gate.take(key, tokens)\n", "", "key_limits"),
         ("purse.py", "not self._bucket.pay(cost)", "False", "costs"),
+        ("lanes.py", "            if lane.shut:\n", "            if False:\n", "key_limits"),
         ("lanes.py", "gate.opens(lane, *costs.of(lane, 1))", "gate.opens(lane)", "costs"),
         (
             "rows.py",

@@ -73,6 +73,8 @@ class Lanes:
             return
         level.deactivate(key)
         del level.jobs[key]
+        if key in self.closed and not any(key in each.jobs for each in self._levels.values()):
+            del self.closed[key]  # who comes next finds out whether it may start
         if not level.active:
             self._emptied.add(priority)
 

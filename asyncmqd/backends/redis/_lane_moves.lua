@@ -39,6 +39,10 @@ if lanes then
     redis.call('ZREM', lanes.of(key, level), id)
     if redis.call('EXISTS', lanes.of(key, level)) == 0 then
       lanes.deactivate(key, level, redis.call('ZSCORE', lanes.name('ready', level), key))
+      if redis.call('SREM', base .. 'shut:' .. key, level) == 1
+        and redis.call('EXISTS', base .. 'shut:' .. key) == 0 then
+        redis.call('ZREM', base .. 'closed', key)
+      end
     end
   end
 end

@@ -28,8 +28,13 @@ local function replace(holder, mark, at, push, push_for, cost)
   if not is_live(holder) or not is_replaceable(holder) then
     return false
   end
-  local created = redis.call('GETRANGE', base .. 'job:' .. holder, 0, 15)
+  local created, size = redis.call('GETRANGE', base .. 'job:' .. holder, 0, 15), string_size(holder)
   rewrite(holder, mark, at, created)
+  local run = read_runs({holder})[1]
+  if run then -- it had ended before its first claim
+    run[SIZE] = run[SIZE] + string_size(holder) - size
+    redis.call('HSET', base .. 'runs', holder, cmsgpack.pack(run))
+  end
   redis.call('HDEL', base .. 'costs', holder)
   note_cost(holder, cost)
   local waiting, delayed = ARGV[at - 2], ARGV[at - 1]

@@ -92,8 +92,11 @@ class Lanes:
         lane = self._lane(priority, key)
         lane.jobs -= number
         if not lane.jobs:
-            lane.shut = 0
             self._emptied.add(priority)
+            if lane.shut:
+                lane.shut = 0
+                if not self._priorities(key):  # who comes next finds out whether it may start
+                    self._tx.execute(_SQL["open_key"], (self._queue, key))
 
     def _lane(self, priority: int, key: str) -> _Lane:
         known = self._lanes.get((priority, key))
