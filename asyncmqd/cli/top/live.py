@@ -187,7 +187,7 @@ async def done(store: BaseBackend, act: Act, by: str) -> str | None:
     if act.verb == "pause":
         await queues.pause(store, act.queue, by=by, reason=act.reason)
     elif act.verb == "resume":
-        await queues.resume(store, act.queue)
+        await queues.resume(store, act.queue, by=by)
     else:
         return (await moving.move(store, act.verb, [act.id], act.queue, by))[act.id]
     return None

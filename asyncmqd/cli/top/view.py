@@ -34,8 +34,8 @@ KEYS = (
     "Ctrl-L              draw the screen anew",
     "q, Ctrl-C           quit",
     "",
-    "p, r and c ask before they act. The store keeps who paused a queue, and who",
-    "retried or cancelled a job: asyncmq operation list.",
+    "p, r and c ask before they act. The store keeps who did it and when:",
+    "asyncmq operation list.",
 )
 _LEAST_BODY = 9  # lines below which only one pane is shown
 _LEAST_FLEXIBLE = 6  # cells for each part, below which columns are left out
