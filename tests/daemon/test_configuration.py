@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from asyncmqd import __version__
+from asyncmqd.cli.asyncmqd import main
 from tests.daemon.harness import Store
 
 MAIL = "[queues.mail]\nconcurrency = 3\n"
@@ -119,10 +120,8 @@ def test_the_version_and_a_wrong_command(daemon):
     assert d.cli("frobnicate").returncode == 2
 
 
-def test_the_config_may_stand_before_or_after_or_in_the_environment(daemon):
-
+def test_the_config_may_stand_before_or_after_or_in_the_environment(daemon, monkeypatch, capsys):
     d = daemon("memory://x", MAIL)
-    command = [sys.executable, "-m", "asyncmqd"]
     for arguments, environ in (
         (["--config", str(d.config), "check"], {}),
         (["check", "--config", str(d.config)], {}),
@@ -130,10 +129,15 @@ def test_the_config_may_stand_before_or_after_or_in_the_environment(daemon):
         (["--config", str(d.config), "check"], {"ASYNCMQD_CONFIG": "/no/such/file"}),
         (["check", "--config", str(d.config)], {"ASYNCMQD_CONFIG": "/no/such/file"}),
     ):
-        done = subprocess.run(
-            command + arguments, env=d.environ | environ, capture_output=True, text=True
-        )
-        assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"{d.config}: ok, 1 queue")
+        with monkeypatch.context() as patch:
+            patch.delenv("ASYNCMQD_CONFIG", raising=False)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["asyncmqd", *arguments])
+            with pytest.raises(SystemExit) as ended:
+                main()
+        said = capsys.readouterr().out
+        assert (ended.value.code, said.splitlines()[0]) == (0, f"{d.config}: ok, 1 queue")
 
 
 def test_without_a_command_it_is_the_daemon(daemon):
