@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncmqd.daemon.control import Refused
@@ -31,6 +31,7 @@ from tests.daemon.reload_world import (
     world,
 )
 from tests.eventually import eventually
+from tests.scale import scaled
 
 _SCANNERS = [f"tests.daemon.reload_world:{name}" for name in ("one", "two")]
 _RARELY = 10 * 86_400  # seconds: a schedule that does not fire during a test
@@ -119,6 +120,7 @@ def _no_rest() -> Iterator[None]:
         yield
 
 
+@settings(**scaled({"max_examples": 30}, {}))
 @given(st.lists(steps, min_size=8, max_size=30))
 def test_what_a_reload_does_not_mean_it_does_not_touch(play: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as place:

@@ -37,7 +37,7 @@ class Stepped(InMemoryBackend):
         pytest.param((HOUR,), marks=pytest.mark.full),  # the third begins with it
         (-HOUR,),
         (HOUR, HOUR, -HOUR),
-        (YEAR, -YEAR),
+        pytest.param((YEAR, -YEAR), marks=pytest.mark.full),
     ],
 )
 async def test_two_daemons_with_forty_jobs_take_nothing_from_each_other(

@@ -23,7 +23,8 @@ from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.added import are_new
 from tests.eventually import eventually
-from tests.servers import KINDS, RedisServer
+from tests.scale import scaled
+from tests.servers import KINDS, USUAL, RedisServer
 
 QUEUE = "mail"
 LEASE = 60.0
@@ -34,7 +35,7 @@ def job(id: str, size: int, **options: float) -> NewJob:
     return NewJob(id=id, payload=id[:1].encode() * size, **options)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=scaled(("redis6", USUAL), KINDS))
 def server(request, tmp_path) -> Iterator[RedisServer]:
     with RedisServer(request.param, tmp_path) as running:
         yield running

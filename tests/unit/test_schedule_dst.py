@@ -60,7 +60,7 @@ def jumps(zone: str) -> list[int]:
 def test_every_jump_of_the_clock(zone: str) -> None:
     found = jumps(zone)
     assert len(found) > 1
-    for jump, expression in product(found[: scaled(3, None)], EXPRESSIONS):
+    for jump, expression in product(found[: scaled(2, None)], EXPRESSIONS):
         begin, end = jump - MARGIN, jump + MARGIN
         expected = walked(expression, zone, begin, end)
         got = list(computed(expression, zone, begin, end))
