@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -287,6 +288,57 @@ async def test_who_takes_all_that_a_key_may_start_has_another_learn_when_it_open
     assert await woken(sleeper) == ["a1"]
     turn = await backend.turn(QUEUE, (), 1, LEASE, "w")
     assert turn.claims or turn.opens_in is not None
+
+
+class Idle:
+    """One who claims whenever it is woken, and is told when time lets more start."""
+
+    def __init__(self, backend: BaseBackend) -> None:
+        self._backend = backend
+        self.told = asyncio.Event()
+        self.looked = asyncio.Event()
+
+    async def run(self) -> None:
+        await self._backend.wait([QUEUE], 0.0)
+        while True:
+            turn = await self._backend.turn(QUEUE, (), 5, LEASE, "idle")
+            self.looked.set()
+            if turn.opens_in is not None:
+                self.told.set()
+            await self._backend.wait([QUEUE], 10 * LIMIT)
+
+    async def is_told(self, pause: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self.told.wait()
+        return self.told.is_set()
+
+
+@pytest.mark.parametrize("how", ["full", "retires"])
+async def test_one_who_is_idle_is_told_when_a_key_opens_if_who_closed_it_is_idle_no_more(
+    backend: BaseBackend, open_store: Opener, how: str
+) -> None:
+    """Each job that is added wakes one of them. In some rounds it is not the idle one."""
+    idle = Idle(await open_store())
+    await limit(backend, rate_limit=1, rate_interval=HOUR, burst=1)
+    await backend.wait([QUEUE], 0.0)
+    async with asyncio.TaskGroup() as group:
+        sleeper = group.create_task(idle.run())
+        await idle.looked.wait()
+        for number in range(16):
+            await take(backend)
+            idle.told.clear()
+            await backend.add(QUEUE, [job(f"{number}{at}", key=f"k{number}") for at in "ab"])
+            if await idle.is_told(0.02):
+                continue
+            assert ids(await take(backend)) == [f"{number}a"]
+            if how == "retires":
+                await backend.retire(QUEUE)
+            else:
+                await add(backend, f"-{number}")
+                await take(backend, 1)
+            assert await idle.is_told(LIMIT)
+        sleeper.cancel()
 
 
 # ---------------------------------------------------------------------- weights

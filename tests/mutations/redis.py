@@ -277,6 +277,8 @@ REDIS = mutations(
             "",
             "key_limits",
         ),
+        ("_limited.lua", "redis.call('GET', base .. 'told') == ARGV[6]", "false", "key_limits"),
+        ("retire.lua", ", base .. 'closed')", ")", "key_limits"),
         ("_key_gate.lua", "lanes.bucket(key).allowed())", "math.huge)", "key_limits"),
         ("_key_judging.lua", "      lanes.bucket(key).take(tokens)\n", "", "key_limits"),
         ("_key_judging.lua", "        bucket.hand_back({each[2]})\n", "", "key_limits"),

@@ -14,13 +14,13 @@ local function limited(wake, note_waiter)
     if places > 0 and (is_open or full) then
       limits.open_gate()
       note_waiter(full, ARGV[6])
-      if full and lanes and lanes.timed then
-        wake() -- one who learns when time opens a key
+      if full and lanes and (lanes.timed or redis.call('GET', base .. 'told') == ARGV[6]) then
+        wake() -- one who learns when time opens a key: who knew it is full now
       end
       if not full and bucket.refused > 1 then
         return bucket.opens_in()
       end
-      return not full and lanes and lanes.opens_in()
+      return not full and lanes and lanes.tell_opening(ARGV[6])
     end
     note_waiter(full, ARGV[6], true)
     if full or places > 0 then

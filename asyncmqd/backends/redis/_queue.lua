@@ -24,7 +24,7 @@
 --   levels      sorted set of the priorities that have lanes with jobs
 --   ready:<priority>, idle:<priority>  sorted sets: the tags of lanes with jobs; of other lanes
 --   reached     hash: virtual time, by priority
---   held, ghost_keys, arrivals, closed, shut:<key>  of limits of keys, see _closed_keys.lua
+--   held, ghost_keys, arrivals, told, closed, shut:<key>  of limits of keys, see _closed_keys.lua
 --   costs, owes:, owes:<key>  what jobs cost, and what buckets owe for it, see _costs.lua
 --   bytes, seq, layout  the size of all ended jobs; the last number drawn for a waiting job; see migration.py
 --   waiters     set of the channels of idle instances
