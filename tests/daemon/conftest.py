@@ -39,6 +39,7 @@ FORKED = {
         "life",
         "log",
         "log_setups",
+        "max_concurrency",
         "monitor",
         "notify",
         "owners",
@@ -48,7 +49,9 @@ FORKED = {
         "processes_reload",
         "recovery",
         "reload",
+        "shared_limits",
         "shortage",
+        "traces",
         "waking",
     )
 } | {"tests.disk.test_trouble", "tests.security.test_control", "tests.stores.test_migrating"}

@@ -21,7 +21,7 @@ from asyncmqd.domain.codec import decode
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.runtime import tracing
 from asyncmqd.runtime.tracing import spans as made
-from tests.daemon.harness import Daemon, until
+from tests.daemon.harness import COMMAND, Daemon, until
 from tests.otlp import CONSUMER, ERROR, INTERNAL, Collector, collecting
 
 QUEUES = "[queues.mail]\nscan_interval = 0.05\n[queues.default]\n"
@@ -302,7 +302,7 @@ def test_an_application_with_a_provider_of_its_own_keeps_it(daemon, file, collec
 
 
 def test_without_the_table_nothing_of_it_is_imported(daemon, file):
-    d: Daemon = daemon(file.url, QUEUES, tasks=("imported",))
+    d: Daemon = daemon(file.url, QUEUES, tasks=("imported",), command=COMMAND)
     (d.place / "imported.py").write_text(
         "import sys\nfrom asyncmqd import task\n@task(name='which')\ndef which():\n"
         "    return [each for each in sys.modules if 'opentelemetry' in each or"
@@ -318,7 +318,7 @@ def test_without_the_table_nothing_of_it_is_imported(daemon, file):
 
 
 def test_without_the_packages_the_start_says_what_to_install(daemon, file):
-    d: Daemon = daemon(file.url, "[otel]\n" + QUEUES, tasks=("traced",))
+    d: Daemon = daemon(file.url, "[otel]\n" + QUEUES, tasks=("traced",), command=COMMAND)
     (d.place / "opentelemetry").mkdir()
     (d.place / "opentelemetry" / "__init__.py").touch()
     checked = d.cli("check")
