@@ -5,7 +5,6 @@ It may set up both as it likes, before or after: nothing of ours depends on it.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -78,18 +77,21 @@ class _AtImport:
         self._module = module
         self._then = then
 
-    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
-        """What a finder of Python's is asked."""
-        if name != self._module or self not in sys.meta_path:
+    def find_spec(self, name: str, *place: Any) -> ModuleSpec | None:
+        """What a finder of Python's is asked, also by those who only look whether it is there."""
+        if name != self._module:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = [each for each in sys.meta_path if each is not self]
+        specs = (each.find_spec(name, *place) for each in others if hasattr(each, "find_spec"))
+        spec = next((each for each in specs if each is not None), None)
         if spec is not None and spec.loader is not None:
             spec.loader.exec_module = partial(self._execute, spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
 
     def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
         execute(module)
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
         self._then()
 
 

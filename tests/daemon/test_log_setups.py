@@ -63,10 +63,13 @@ def _judge(setup: str, job: str, events: list[dict[str, Any]]) -> None:
 
 
 LATE = """
+import importlib.util
 import sys
 from asyncmqd import task
 
 HEAVY = ("structlog", "rich", "typer", "pydantic")
+
+assert importlib.util.find_spec("structlog")  # who only looks does not import it
 
 def say():
     import structlog
