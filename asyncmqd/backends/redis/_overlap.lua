@@ -1,28 +1,15 @@
 -- What an instant does beside a job of its schedule that has not ended.
 
--- `from` and `to`: where the places of ended jobs stand in ARGV.
-local function is_live(id, from, to)
-  if redis.call('EXISTS', base .. 'job:' .. id) == 0 then
-    return false
-  end
-  for at = from, to do
-    if redis.call('ZSCORE', base .. ARGV[at], id) then
-      return false
-    end
-  end
-  return true
-end
-
 -- Whether the instant is skipped; else the id of the job, or the ghost, that its own has to wait for, if
 -- there is one, and the ids of those that are cancelled first: see domain/overlap.py.
-local function at_overlap(overlap, last, before, from, to)
+local function at_overlap(overlap, last, before)
   local cancels = {}
   if overlap == 'allow' then
     return false, nil, cancels
   end
   for _, id in ipairs({last or '', before or ''}) do
     local ghost = redis.call('ZSCORE', base .. 'awaited', id)
-    if ghost or is_live(id, from, to) then
+    if ghost or is_live(id) then
       local is_held = redis.call('ZSCORE', base .. BLOCKED, id)
       if overlap == 'skip' or overlap == 'queue' and is_held then
         return true

@@ -4,8 +4,8 @@
 -- ARGV: name, instant (seconds), the last instant that others were counted from (may be empty),
 --       what it does while the last job of the schedule is live (allow, skip, queue, replace), the place of
 --       cancelled jobs, how long one is kept that is replaced (microseconds) and its error, what the new one
---       costs, how many places follow, those of ended jobs, how many reasons follow, of each: its name, how
---       many instants it skips; then nothing (the instant is skipped), or a job, see _add.lua
+--       costs, how many reasons follow, of each: its name, how many instants it skips; then nothing (the
+--       instant is skipped), or a job, see _add.lua
 -- returns: 2, or 3 if the last job was cancelled, or 1 if the instant is skipped, or 0 if nothing was done
 local key, instant, counted = base .. 'schedule:' .. ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HMGET', key, 'last', 'paused', 'job', 'before')
@@ -15,7 +15,7 @@ end
 if counted ~= '' and tonumber(counted) ~= tonumber(known[1]) then
   return 0
 end
-local reasons = 10 + ARGV[9]
+local reasons = 9
 local job = reasons + 1 + 2 * ARGV[reasons]
 if ARGV[job] and redis.call('EXISTS', base .. 'job:' .. ARGV[job + 2]) == 1 then
   return 0
@@ -33,7 +33,7 @@ end
 if not ARGV[job] then
   return 1
 end
-local skipped, before, cancels = at_overlap(ARGV[4], known[3], known[4], 10, reasons - 1)
+local skipped, before, cancels = at_overlap(ARGV[4], known[3], known[4])
 if skipped then
   count('overlap', 1)
   return 1

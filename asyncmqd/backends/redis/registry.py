@@ -19,7 +19,7 @@ from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.keywords import Overlap
 from asyncmqd.domain.settle import ORPHAN_RETENTION, supersede
-from asyncmqd.domain.states import TERMINAL, State
+from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.tally import REASONS, Fired, Passed
 
@@ -72,12 +72,10 @@ class RedisRegistry(RedisServer):
         counts: Mapping[Any, int] = {} if passed is None else passed.counts
         counted = "" if passed is None else repr(float(passed.last))
         flat = (argument for each in counts.items() for argument in each)
-        ended = [] if overlap == "allow" else sorted(TERMINAL)
         head: tuple[Argument, ...] = (name, repr(float(instant)), counted, overlap)
         head += _cancel_args(queue, job, keep) if overlap == "replace" else ("", 0, "")
         head += (1 if job is None else job.cost,)
-        args: tuple[Argument, ...] = (*head, len(ended), *ended)
-        args += (len(counts), *flat)
+        args: tuple[Argument, ...] = (*head, len(counts), *flat)
         if job is not None:
             args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
         return Fired(await self._one("fire", queue, *args))
