@@ -187,7 +187,6 @@ REDIS = mutations(
         ("carry.lua", " and tonumber(until_when) <= now + ARGV[3]", "", "operations"),
         ("begin_operation.lua", "    elseif not is_under_way(id) then", "    else", "operations"),
         ("_position.lua", "    return rank, rank + 1", "    return rank, rank", "searching"),
-        ("_position.lua", "      low = middle + 1", "      low = high", "searching"),
         ("search.lua", "or place:find(':', 1, true) and", "or false and", "searching"),
         ("_edges.lua", "    forget_parents(id)\n", "", "blocked"),
         ("_edges.lua", "  inherit_name(id)\n", "", "successors"),
