@@ -331,7 +331,7 @@ async def test_one_who_is_idle_is_told_when_a_key_opens_if_who_closed_it_is_idle
             await backend.add(QUEUE, [job(f"{number}{at}", key=f"k{number}") for at in "ab"])
             if await idle.is_told(0.02):
                 continue
-            assert ids(await take(backend)) == [f"{number}a"]
+            await take(backend)  # of which it closes the key, if the other does not do so now
             if how == "retires":
                 await backend.retire(QUEUE)
             else:
