@@ -26,6 +26,7 @@ class EnqueueArguments(msgspec.Struct, forbid_unknown_fields=True, kw_only=True)
     id: str | None = None
     delay: float | str | None = None
     priority: int | None = None
+    cost: int | None = None
     retries: int | None = None
     timeout: float | str | None = None
     ttl: float | str | None = None

@@ -113,6 +113,9 @@ class Http:
             return await self._of_daemon(name, by)
         except Refused as refusal:
             raise CannotDo(str(refusal), refusal.status) from None
+        except Exception as error:  # noqa: BLE001 - the daemon goes on, whatever is asked of it
+            self._tell_error(error)
+            raise CannotDo("an error of the daemon: its log has it", 500) from None
 
     async def _of_daemon(self, name: str, by: str) -> Any:
         match name:

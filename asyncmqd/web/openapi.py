@@ -26,6 +26,7 @@ _REFUSALS = {
     "404": "There is no such thing.",
     "405": "The method is another one.",
     "409": "It cannot be done; the error says why.",
+    "500": "An error of the daemon; its log has it.",
     "503": "The store does not answer.",
 }
 

@@ -232,8 +232,11 @@ async def its_tokens_are_not_there(store: BaseBackend) -> None:
 
 async def the_tokens_of_its_key_are_not_there(store: BaseBackend) -> None:
     await as_many_of_its_key_run_as_may(store, rate_limit=2, rate_interval=3_600.0)
+    other = msgspec.structs.replace(new("other"), key="t7")  # so that the key remains closed
+    await store.add("mail", [other])
     await store.remove("mail", ["j"])
     await store.add("mail", [msgspec.structs.replace(new("j"), key="t7", cost=9)])
+    await store.remove("mail", ["other"])
 
 
 async def none_may_start_in_any_daemon(store: BaseBackend) -> None:

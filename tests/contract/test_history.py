@@ -144,8 +144,8 @@ async def test_duplicates_are_not_added(backend: BaseBackend) -> None:
 
 async def test_the_oldest_of_all_priorities_counts(backend: BaseBackend) -> None:
     """Those of a low priority wait for ever while better ones come."""
-    start = await backend.now()
     await backend.add(QUEUE, [job("low", priority=200)])
+    start = await backend.now()
     while await backend.now() < start + 0.6:
         pass
     await backend.add(QUEUE, [job(f"good{n}", priority=n) for n in range(5)])
