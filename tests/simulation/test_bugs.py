@@ -407,13 +407,17 @@ def costs_not_counted(patch: Patch) -> None:
 
 def dear_jobs_wait_for_ever(patch: Patch) -> None:
     """A job that is dearer than the burst waits until so much is there at once."""
-    covered = Rate.covered
+    covered, opens_in = Rate.covered, Rate.opens_in
 
     def covered_at_once(self: Any, arrival: float, now: float, costs: Any, taken: int = 0) -> int:
         number = next((at for at, cost in enumerate(costs) if cost > self.burst), len(costs))
         return covered(self, arrival, now, costs[:number], taken)
 
+    def opens_at_once(self: Any, arrival: float, now: float, cost: int = 1) -> float | None:
+        return None if cost > self.burst else opens_in(self, arrival, now, cost)
+
     patch.setattr(Rate, "covered", covered_at_once)
+    patch.setattr(Rate, "opens_in", opens_at_once)
 
 
 def debts_forgotten(patch: Patch) -> None:
