@@ -2,21 +2,51 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import partial
 
-from asyncmqd.domain.history import COUNTS, Period, histogram
+from asyncmqd.domain.history import COUNTS, Period, bucket_of_float, histogram
 from asyncmqd.domain.job import Claim
 from asyncmqd.observe.listeners import Applied, Listener
 
 _COUNTED = {"retry": COUNTS.index("retried"), "recover": COUNTS.index("recovered")}
 _STARTED = COUNTS.index("started")
-_AGAIN = -1  # the bucket of starts that are not first attempts: nobody asks how long those waited
-_EXACT = 7  # microseconds, and buckets: up to this one they are the same
+_MANY = 512  # durations of a queue that are kept one by one
+_UPPER = 3 if sys.byteorder == "little" else 0  # of the four pairs of bytes of a float
 
-_Buckets = defaultdict[str, defaultdict[int, int]]  # by queue and bucket
-_buckets = partial(_Buckets, partial(defaultdict, int))
+
+class _Durations:
+    """Durations in microseconds, which are sorted into buckets many at a time.
+
+    One by one, that cost more than all the rest of a count. The upper two bytes of a float have its
+    exponent and four bits of its mantissa: a bucket of the history has two bits of it.
+    """
+
+    __slots__ = ("_by_upper", "_new", "append")
+
+    def __init__(self) -> None:
+        self._new = array("d")
+        self._by_upper: Counter[int] = Counter()
+        self.append = self._new.append
+
+    def sort_if_many(self) -> None:
+        """Keep no more one by one than `_MANY` and those of one batch."""
+        if len(self._new) > _MANY:
+            self._sort()
+
+    def _sort(self) -> None:
+        self._by_upper.update(memoryview(self._new.tobytes()).cast("H")[_UPPER::4])
+        del self._new[:]
+
+    def buckets(self) -> Counter[int]:
+        """How many each bucket has."""
+        self._sort()
+        found: Counter[int] = Counter()
+        for upper, number in self._by_upper.items():
+            found[bucket_of_float(upper)] += number
+        return found
 
 
 class Totals(Listener):
@@ -25,20 +55,19 @@ class Totals(Listener):
     def __init__(self) -> None:
         self.by_edge: Counter[tuple[str, str]] = Counter()  # by queue and edge
         self._taken: dict[tuple[str, str], int] = {}  # the same as it was
-        self._waits, self._runs = _buckets(), _buckets()
+        self._begin()
 
-    # `history.bucket_of` is written out in both: a call would cost as much as all the rest.
+    def _begin(self) -> None:
+        self._again: Counter[str] = Counter()  # starts that are not first attempts, by queue
+        self._waits: defaultdict[str, _Durations] = defaultdict(_Durations)  # of first attempts
+        self._runs: defaultdict[str, _Durations] = defaultdict(_Durations)
 
     def started(self, claim: Claim, task: str) -> None:  # noqa: ARG002 - as all listeners have it
         """See `Listener`."""
         if claim.failures:
-            bucket = _AGAIN
-        elif (bucket := int(claim.age * 1e6)) > _EXACT:
-            shift = bucket.bit_length() - 3
-            bucket = (shift << 2) + (bucket >> shift)
-        elif bucket < 0:  # the store's clock was set back
-            bucket = 0
-        self._waits[claim.queue][bucket] += 1
+            self._again[claim.queue] += 1
+        else:
+            self._waits[claim.queue].append(claim.age * 1e6)
 
     def changes(self, applied: Sequence[Applied]) -> None:
         """See `Listener`."""
@@ -47,27 +76,27 @@ class Totals(Listener):
             queue = claim.queue
             by_edge[queue, change.edge] += 1
             if duration is not None:
-                bucket = int(duration * 1e6)
-                if bucket > _EXACT:
-                    shift = bucket.bit_length() - 3
-                    bucket = (shift << 2) + (bucket >> shift)
-                runs[queue][bucket] += 1
+                runs[queue].append(duration * 1e6)
+        for _, claim, _, _ in applied[-1:]:  # most batches are of one queue
+            runs[claim.queue].sort_if_many()
+            self._waits[claim.queue].sort_if_many()
 
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:
         """What was counted since it was last taken, by queue. Nobody gets it a second time."""
-        waits, self._waits = self._waits, _buckets()
-        runs, self._runs = self._runs, _buckets()
+        waits = {queue: each.buckets() for queue, each in self._waits.items()}
+        runs = {queue: each.buckets() for queue, each in self._runs.items()}
+        again = self._again
+        self._begin()
         counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(COUNTS))
         for key, number in self.by_edge.items():
             queue, edge = key
             if edge in _COUNTED and (new := number - self._taken.get(key, 0)):
                 counts[queue][_COUNTED[edge]] = new
                 self._taken[key] = number
-        for queue, buckets in waits.items():
-            counts[queue][_STARTED] = sum(buckets.values())
-            buckets.pop(_AGAIN, None)
+        for queue in dict.fromkeys((*waits, *again)):
+            if started := sum(waits.get(queue, {}).values()) + again[queue]:
+                counts[queue][_STARTED] = started
         for queue in dict.fromkeys((*counts, *runs)):  # not a set: a seed names one world
-            yield (
-                queue,
-                Period(minute, counts[queue], [], histogram(waits[queue]), histogram(runs[queue])),
-            )
+            durations = [histogram(each.get(queue, {})) for each in (waits, runs)]
+            if any(counts[queue]) or any(durations):
+                yield queue, Period(minute, counts[queue], [], *durations)

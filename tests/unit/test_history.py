@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from functools import reduce
 
@@ -17,6 +18,7 @@ from asyncmqd.domain.history import (
     MINUTES_KEPT,
     Period,
     bucket_of,
+    bucket_of_float,
     histogram,
     joined,
     middle_of,
@@ -56,6 +58,12 @@ def test_a_bucket_stands_for_a_duration_to_an_eighth(micros: int) -> None:
     bucket = bucket_of(micros)
     assert abs(middle_of(bucket) * 1e6 - micros) <= micros / 8
     assert bucket_of(micros + 1) - bucket in {0, 1}
+
+
+@given(st.floats(-1e6, 2.0**60))
+def test_a_float_has_the_bucket_of_its_whole_part(micros: float) -> None:
+    [upper] = struct.unpack("!H6x", struct.pack("!d", micros))
+    assert bucket_of_float(upper) == bucket_of(max(0, int(micros)))
 
 
 @given(st.permutations(range(6)), st.lists(periods(), min_size=6, max_size=6))
@@ -139,3 +147,16 @@ def test_totals_are_taken_once() -> None:
     assert dict(totals.take(9)) == {
         "mail": Period(9, [0, 0, 0, 0, 1, 0, 0, 0], [], [], of([2_000]))
     }
+
+
+def test_many_durations_are_sorted_together() -> None:
+    totals = Totals()
+    claim = Claim(queue="mail", id="x", token=1, payload=b"", age=0.25)
+    change = Change(queue="mail", id="x", edge="complete", token=1)
+    durations = [number / 1_000 for number in range(2_000)]
+    for duration in durations:
+        totals.started(claim, "t")
+        totals.changes([(change, claim, "t", duration)])
+    [(_, found)] = totals.take(7)
+    assert found.waits == of([250_000] * 2_000)
+    assert found.runs == of([int(each * 1e6) for each in durations])
