@@ -77,9 +77,10 @@ class Totals(Listener):
             by_edge[queue, change.edge] += 1
             if duration is not None:
                 runs[queue].append(duration * 1e6)
-        for _, claim, _, _ in applied[-1:]:  # most batches are of one queue
-            runs[claim.queue].sort_if_many()
-            self._waits[claim.queue].sort_if_many()
+        if applied:  # most batches are of one queue
+            queue = applied[-1][1].queue
+            runs[queue].sort_if_many()
+            self._waits[queue].sort_if_many()
 
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:
         """What was counted since it was last taken, by queue. Nobody gets it a second time."""

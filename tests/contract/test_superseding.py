@@ -119,11 +119,11 @@ async def test_it_is_told_why_it_was_cancelled_and_kept_for_a_time(
 async def test_the_next_job_waits_no_longer_than_the_lease_of_the_last_one(
     backend: BaseBackend, schedule: Schedule
 ) -> None:
-    claim = await replaced(backend, schedule, lease=0.05)
+    claim = await replaced(backend, schedule)
     end = await next_ghost(backend)
     assert end is not None
     assert await backend.end_awaited(QUEUE, LEASE) == 0, "its lease has not ended"
-    await asyncio.sleep(0.06)
+    assert await backend.extend([Held(QUEUE, "old", claim.token)], 0.0) == [False]
     assert await backend.end_awaited(QUEUE, LEASE) == 1
     assert await backend.end_awaited(QUEUE, LEASE) == 0
     await audit(backend, QUEUE)
