@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from asyncmqd.client.pending import Outgoing
     from asyncmqd.client.queue import Queue
     from asyncmqd.client.tasks import Task, task
-    from asyncmqd.domain.around import around_enqueue, around_run
     from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+    from asyncmqd.domain.middleware import around_enqueue, around_run
     from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
     from asyncmqd.domain.states import State
-    from asyncmqd.runtime.claiming.limiter import RateLimiter
-    from asyncmqd.runtime.execution.around import JobRun
-    from asyncmqd.runtime.execution.execute import JobTimeout
+    from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
+    from asyncmqd.runtime.execution.execute_job import JobTimeout
+    from asyncmqd.runtime.execution.middleware import JobRun
     from asyncmqd.runtime.job_context import current_job
     from asyncmqd.runtime.runners import (
         delayed_job_scanner,

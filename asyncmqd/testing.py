@@ -34,16 +34,16 @@ from asyncmqd.client.job import Job, JobFailed
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import decode
-from asyncmqd.domain.hints.arrival import WATCH
+from asyncmqd.domain.hints.producer_check import WATCH
 from asyncmqd.domain.job import Claim, Failure, Record
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.execution.threads import CallersThread, Threads
+from asyncmqd.runtime.execution.thread_executor import CallersThread, Threads
+from asyncmqd.runtime.handle_job import run_one
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.single import run_one
 
 __all__ = ["App", "Ran", "app", "unregister"]
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from asyncmqd.domain.states import EDGES, LIVE, TERMINAL, Edge, Rank, State
-from asyncmqd.runtime.claiming.decide import (
+from asyncmqd.runtime.claiming.claim_decision import (
     EFFECTS,
     MEANINGS,
     NEWS,
@@ -83,7 +83,7 @@ def _in_order(edge: Edge) -> list[State]:
 # ---------------------------------------------------------------------- the claim loop
 
 CLAIMING = """\
-<!-- made by docs/make_states.py from asyncmqd/runtime/claiming/decide.py; do not edit -->
+<!-- made by docs/make_states.py from asyncmqd/runtime/claiming/claim_decision.py; do not edit -->
 # States of a claim loop
 
 Each worker has one claim loop. It is in exactly one state at any moment, and news moves it to

@@ -12,8 +12,8 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-from asyncmqd.observe import log, prints
-from asyncmqd.observe.writer import LineWriter
+from asyncmqd.observe import captured_streams, log
+from asyncmqd.observe.line_writer import LineWriter
 
 
 class Journald:
@@ -60,7 +60,7 @@ def journal_stream(stream: TextIO) -> dict[str, str]:
 
 def captured() -> TextIO:
     """The captured standard output; `sys.stdout` itself is pytest's again when the test begins."""
-    return cast("TextIO", prints._captured[0])
+    return cast("TextIO", captured_streams._captured[0])
 
 
 @contextmanager
@@ -70,11 +70,11 @@ def log_to(stream: TextIO | None, *, capture: bool = False, **options: Any) -> I
     handlers, level = root.handlers, root.level
     writer = log.setup(stream=stream, **options)
     if capture:
-        prints.capture_prints()
+        captured_streams.capture_prints()
     try:
         yield writer
     finally:
-        prints.release_prints()
+        captured_streams.release_prints()
         root.handlers = handlers
         root.setLevel(level)
         log._log = None

@@ -9,7 +9,7 @@ import msgspec
 
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.admin.schedules import find, sound
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.client.pending import PendingJob, add_all
 from asyncmqd.domain.codec import PayloadTooLarge

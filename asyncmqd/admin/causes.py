@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from asyncmqd.admin.facts import Facts
-from asyncmqd.admin.obstacles import (
+from asyncmqd.admin.claim_obstacles import (
     LOG,
     OF_LIMITS,
     OF_PROCESSES,
@@ -29,13 +28,14 @@ from asyncmqd.admin.obstacles import (
     paused,
     task_unknown,
 )
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.facts import Facts
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.job import Failure, Record
+from asyncmqd.domain.safe_text import counted
 from asyncmqd.domain.schedule import FORGOTTEN, decode_schedule, jitter_of, next_instant
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
-from asyncmqd.domain.text import counted
 
 LATE = 5.0  # seconds that a job may wait for a slot or a limit, before its daemon speaks of it
 OVERDUE = 5.0  # seconds after which an instant that no daemon has fired is late

@@ -10,8 +10,8 @@ import msgspec
 from asyncmqd.admin.jobs import find, job_view, only
 from asyncmqd.admin.queues import Names, check_known
 from asyncmqd.backends.base import PAGE, BaseBackend, KeyOutlook, Outlook, ScheduleRecord
+from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of
 from asyncmqd.domain.job import Counts, Record
-from asyncmqd.domain.serving import BEAT, Load, Serving, serving_of
 from asyncmqd.domain.slot_shares import slots_left
 from asyncmqd.domain.states import State
 

@@ -7,7 +7,7 @@ from functools import reduce
 import msgspec
 
 from asyncmqd.admin.queues import Names, check_known, list_queues
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.history import (
     HALF_HOUR,

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from asyncmqd.admin.errors import AdminError, NotFound
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.waits import serving
+from asyncmqd.client.result_waits import serving
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
+from asyncmqd.domain.heartbeat import NOBODY_KNOWS, unknown
 from asyncmqd.domain.job import JobSpec, Record
 from asyncmqd.domain.overlap import job_of_ghost
-from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from asyncmqd.admin.errors import AdminError, NotFound
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, OperationRecord
 from asyncmqd.client import operations
 from asyncmqd.domain.operation import Order, order_of, progress_of

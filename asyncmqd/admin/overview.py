@@ -16,11 +16,11 @@ from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.facts import waited
 from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.queues import PauseView, pause_view
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, Outlook, WorkerRecord
 from asyncmqd.domain import clock
+from asyncmqd.domain.heartbeat import BEAT, serving_of
 from asyncmqd.domain.job import Counts, Record
-from asyncmqd.domain.serving import BEAT, serving_of
 from asyncmqd.domain.states import State
 
 LOOKED_AT = 20  # queues whose jobs are looked at, the fullest first

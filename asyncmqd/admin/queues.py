@@ -10,14 +10,14 @@ import msgspec
 from asyncmqd.admin.errors import NotFound
 from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.schedules import ScheduleView, of_queue
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.admin.workers import WorkerView, list_workers
 from asyncmqd.backends.base import BaseBackend, Outlook
 from asyncmqd.client.operations import last_resumed
 from asyncmqd.client.operations import pause as note_pause
-from asyncmqd.client.waits import served_queues
+from asyncmqd.client.result_waits import served_queues
+from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.job import Counts, Record
-from asyncmqd.domain.names import did_you_mean
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.shared_limits import Bucket, KeyLimits
 from asyncmqd.domain.states import State

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from asyncmqd.admin.errors import AdminError, NotFound
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import PayloadTooLarge

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from asyncmqd.admin.errors import AdminError
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.states import State
 

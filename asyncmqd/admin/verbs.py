@@ -11,8 +11,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from asyncmqd.admin import history, jobs, moving, operations, queues, searching
-from asyncmqd.admin.enqueueing import EnqueueArguments, Enqueued, enqueue
+from asyncmqd.admin import history, job_actions, jobs, operations, queues, search
+from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued, enqueue
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.history import KEPT
@@ -150,9 +150,9 @@ def _reason(text: str) -> str:
 # ---------------------------------------------------------------------- verbs
 
 
-async def _jobs(asked: Asked, args: Listed) -> searching.Found:
+async def _jobs(asked: Asked, args: Listed) -> search.Found:
     states = tuple(State) if args.state is None else (args.state,)
-    return await searching.search(
+    return await search.search(
         asked.store, args.selection, args.queue, states, args.after, args.limit
     )
 
@@ -205,7 +205,7 @@ def _moves(verb: MoveVerb) -> Callable[[Asked, Moved], Awaitable[Outcome]]:
             if narrowed:
                 raise AdminError("ids: expected no state, task, key, error or older_than beside it")
             ids = list(dict.fromkeys(args.ids))
-            outcomes = await moving.move(asked.store, verb, ids, args.queue, asked.by, reason)
+            outcomes = await job_actions.move(asked.store, verb, ids, args.queue, asked.by, reason)
             return Outcome(outcomes, None)
         state = State.DELAYED if verb == "run_now" else args.state
         if args.queue is None or state is None:
@@ -248,7 +248,7 @@ VERBS: dict[str, Verb] = {
     "queues": Verb("All queues.", Nothing, list[queues.ListedQueue], _queues),
     "queue": Verb("One queue.", OfQueue, queues.QueueView, _queue),
     "history": Verb("The last hours of a queue.", Hours, history.QueueHistory, _history),
-    "jobs": Verb("Search jobs: a part at a time.", Listed, searching.Found, _jobs),
+    "jobs": Verb("Search jobs: a part at a time.", Listed, search.Found, _jobs),
     "job": Verb("One job.", OfJob, jobs.ExplainedJob, _job),
     "operations": Verb(
         "What operators do and did.", OfSomeQueue, list[operations.OperationView], _operations

@@ -12,9 +12,7 @@ from collections.abc import Mapping
 import msgspec
 
 from asyncmqd.admin import causes, facts
-from asyncmqd.admin.facts import Facts, task_of
-from asyncmqd.admin.jobs import job_view
-from asyncmqd.admin.obstacles import (
+from asyncmqd.admin.claim_obstacles import (
     OF_LIMITS,
     OF_PROCESSES,
     Judge,
@@ -25,14 +23,16 @@ from asyncmqd.admin.obstacles import (
     paused,
     task_unknown,
 )
+from asyncmqd.admin.facts import Facts, task_of
+from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.queues import Names
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.overlap import job_of_ghost
+from asyncmqd.domain.safe_text import counted
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, is_poison_candidate, isolation_time
 from asyncmqd.domain.states import State
-from asyncmqd.domain.text import counted
 
 NO_SUCH_JOB = "no_such_job"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, WorkerRecord
-from asyncmqd.client.waits import served_queues, serving
-from asyncmqd.domain.names import did_you_mean
-from asyncmqd.domain.serving import Load, serving_of, unknown
+from asyncmqd.client.result_waits import served_queues, serving
+from asyncmqd.domain.did_you_mean import did_you_mean
+from asyncmqd.domain.heartbeat import Load, serving_of, unknown
 
 _MOST_NAMES = 5
 

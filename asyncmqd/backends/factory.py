@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
-from asyncmqd.domain.urls import redacted
+from asyncmqd.domain.url_redaction import redacted
 
 _REDIS = {"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from asyncmqd.backends.base import StoreError, StoreOutdated, StoreRefused
-from asyncmqd.domain.text import counted
+from asyncmqd.domain.safe_text import counted
 
 Step = TypeVar("Step")
 

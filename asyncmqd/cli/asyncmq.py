@@ -11,15 +11,15 @@ from typing import Annotated
 import typer
 
 from asyncmqd.admin.errors import AdminError
-from asyncmqd.cli import jobs, operations, queues, schedules, store, streams, workers
-from asyncmqd.cli.building import command_line
+from asyncmqd.cli import closed_output, jobs, operations, queues, schedules, store, workers
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
 from asyncmqd.cli.history import history
+from asyncmqd.cli.lazy_commands import command_line
 from asyncmqd.cli.options import group
 from asyncmqd.cli.output import complain
-from asyncmqd.cli.target import Target
+from asyncmqd.cli.store_choice import Target
 from asyncmqd.cli.top.command import top
 
 app = group()
@@ -72,8 +72,8 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: run a command, and turn whatever goes wrong into one line and a code."""
-    streams.prepare()
-    sys.exit(streams.flushed(_run(arguments)))
+    closed_output.prepare()
+    sys.exit(closed_output.flushed(_run(arguments)))
 
 
 def _run(arguments: Sequence[str] | None) -> int:

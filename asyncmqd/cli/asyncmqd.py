@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from asyncmqd.cli import commands, streams
+from asyncmqd.cli import closed_output, daemon_commands
 from asyncmqd.cli.errors import FAILED
 
 _ASKING = frozenset({"plan", "reload", "status"})
@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """The entry point."""
-    streams.prepare()
+    closed_output.prepare()
     try:
         (plain(sys.argv[1:], os.environ) or _by_typer)()
         code: object = 0
@@ -32,7 +32,7 @@ def main() -> None:
         code = _INTERRUPTED
     except BrokenPipeError:
         code = FAILED
-    sys.exit(streams.flushed(code if isinstance(code, int) else FAILED))
+    sys.exit(closed_output.flushed(code if isinstance(code, int) else FAILED))
 
 
 def plain(arguments: Sequence[str], environ: Mapping[str, str]) -> Callable[[], None] | None:
@@ -54,17 +54,17 @@ def plain(arguments: Sequence[str], environ: Mapping[str, str]) -> Callable[[], 
             return None
     if environ.get(_FROM_SHELL):
         return None
-    files = files or [environ.get("ASYNCMQD_CONFIG") or str(commands.DEFAULT_CONFIG)]
+    files = files or [environ.get("ASYNCMQD_CONFIG") or str(daemon_commands.DEFAULT_CONFIG)]
     config = Path(files[-1])
     if command in _ASKING:
-        return partial(getattr(commands, command), config, as_json=bool(flags))
-    return partial(commands.run, config)
+        return partial(getattr(daemon_commands, command), config, as_json=bool(flags))
+    return partial(daemon_commands.run, config)
 
 
 def _by_typer() -> None:
-    from asyncmqd.cli.building import command_line
     from asyncmqd.cli.completion import answer_shells
     from asyncmqd.cli.daemon import app
+    from asyncmqd.cli.lazy_commands import command_line
 
     answer_shells()
     command_line(app)(prog_name="asyncmqd")

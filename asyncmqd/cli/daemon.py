@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from asyncmqd.cli import commands
-from asyncmqd.cli.commands import DEFAULT_CONFIG
+from asyncmqd.cli import daemon_commands
+from asyncmqd.cli.daemon_commands import DEFAULT_CONFIG
 from asyncmqd.cli.errors import BAD_CONFIG
 from asyncmqd.cli.output import say
-from asyncmqd.domain.text import counted
+from asyncmqd.domain.safe_text import counted
 
 # The rest is imported where it is used.
 if TYPE_CHECKING:
     from asyncmqd.config.errors import ConfigError
     from asyncmqd.config.models import Settings
-    from asyncmqd.daemon.application import Application
+    from asyncmqd.daemon.application_import import Application
 
 Config = Annotated[
     Path | None,
@@ -79,7 +79,7 @@ def default(context: typer.Context, config: Config = None, version: Version = Fa
 @app.command()
 def run(context: typer.Context, config: Config = None) -> None:
     """Run the daemon until SIGTERM; SIGHUP reloads."""
-    commands.run(_chosen(context, config))
+    daemon_commands.run(_chosen(context, config))
 
 
 @app.command()
@@ -97,7 +97,7 @@ def check(
     """
     from asyncmqd.config.errors import ConfigErrors
     from asyncmqd.config.load import load
-    from asyncmqd.daemon.application import Application
+    from asyncmqd.daemon.application_import import Application
 
     path = _chosen(context, config)
     try:
@@ -126,7 +126,7 @@ def _check_host(application: Application, settings: Settings) -> None:
     Raises ConfigErrors.
     """
     from asyncmqd.backends.factory import open_backend
-    from asyncmqd.daemon.traces import missing
+    from asyncmqd.daemon.trace_setup import missing
 
     try:
         open_backend(settings.backend_url)
@@ -140,7 +140,7 @@ def _warnings(
     application: Application, settings: Settings, *, imported: bool
 ) -> Iterator[ConfigError]:
     """What may keep a daemon from starting, and what it would warn of, by file and line."""
-    from asyncmqd.daemon.advice import on_all, on_host
+    from asyncmqd.daemon.start_warnings import on_all, on_host
 
     problems = {**on_host(settings), **(on_all(settings) if imported else {})}
     yield from application.refusal(settings, problems).errors
@@ -161,19 +161,19 @@ def _foreseen(settings: Settings) -> Iterator[str]:
 @app.command()
 def plan(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """Print what a reload would change in the running daemon."""
-    commands.plan(_chosen(context, config), as_json=as_json)
+    daemon_commands.plan(_chosen(context, config), as_json=as_json)
 
 
 @app.command()
 def reload(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """Reload the configuration of the running daemon; exit with 1 and the reason if it refuses."""
-    commands.reload(_chosen(context, config), as_json=as_json)
+    daemon_commands.reload(_chosen(context, config), as_json=as_json)
 
 
 @app.command()
 def status(context: typer.Context, config: Config = None, as_json: AsJson = False) -> None:
     """Print what is wrong with the running daemon, the worst first, and what it is doing."""
-    commands.status(_chosen(context, config), as_json=as_json)
+    daemon_commands.status(_chosen(context, config), as_json=as_json)
 
 
 def _chosen(context: typer.Context, config: Path | None) -> Path:

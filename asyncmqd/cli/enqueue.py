@@ -9,7 +9,7 @@ import typer
 
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.store_choice import with_store
 from asyncmqd.domain.options import (
     COST,
     ID,
@@ -137,7 +137,7 @@ def _options(**asked: Any) -> CallOptions:
 def _send(
     context: typer.Context, queue: str, job: PendingJob, *, wait: bool, timeout: float | None
 ) -> None:
-    from asyncmqd.cli.sending import send
+    from asyncmqd.cli.enqueue_and_wait import send
 
     with_store(context, lambda store: send(store, queue, job, wait=wait, timeout=timeout))
 

@@ -10,7 +10,7 @@ import typer
 from asyncmqd.cli.options import AsJson, kind_option
 from asyncmqd.cli.output import show_json, show_table
 from asyncmqd.cli.queues import configured
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.store_choice import with_store
 from asyncmqd.domain.history import COUNTS, KEPT, LEVELS
 from asyncmqd.domain.options import whole
 

@@ -16,7 +16,7 @@ import typer
 
 from asyncmqd.admin.errors import NotFound
 from asyncmqd.cli.output import complain, told
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.store_choice import with_store
 from asyncmqd.domain.states import State
 
 if TYPE_CHECKING:

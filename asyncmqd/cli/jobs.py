@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncmqd.cli import moving
+from asyncmqd.cli import job_actions
 from asyncmqd.cli.errors import FAILED, Misuse
 from asyncmqd.cli.job_options import (
     ErrorOption,
@@ -32,12 +32,12 @@ from asyncmqd.cli.output import (
     show_table,
     told,
 )
-from asyncmqd.cli.reasons import show_reason
-from asyncmqd.cli.target import with_store
-from asyncmqd.domain.names import did_you_mean
+from asyncmqd.cli.store_choice import with_store
+from asyncmqd.cli.why import show_reason
+from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.options import whole
+from asyncmqd.domain.safe_text import clean
 from asyncmqd.domain.states import State
-from asyncmqd.domain.text import clean
 
 if TYPE_CHECKING:
     from asyncmqd.admin.jobs import JobView
@@ -119,10 +119,10 @@ def _search(
     *,
     as_json: bool,
 ) -> None:
-    from asyncmqd.admin import searching
+    from asyncmqd.admin import search
 
-    async def work(store: BaseBackend) -> searching.Found:
-        return await searching.search(store, filters.selection, queue, states, after, limit)
+    async def work(store: BaseBackend) -> search.Found:
+        return await search.search(store, filters.selection, queue, states, after, limit)
 
     found = with_store(context, work, queue)
     if as_json:
@@ -218,5 +218,5 @@ def why(
         raise typer.Exit(FAILED)
 
 
-for _command in (moving.retry, moving.cancel, moving.remove, moving.run_now):
+for _command in (job_actions.retry, job_actions.cancel, job_actions.remove, job_actions.run_now):
     app.command()(_command)

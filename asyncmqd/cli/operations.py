@@ -8,7 +8,7 @@ import typer
 
 from asyncmqd.cli.options import AsJson, QueueOption, group
 from asyncmqd.cli.output import say, show_fields, show_json, show_table
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.store_choice import with_store
 
 if TYPE_CHECKING:
     from asyncmqd.admin.operations import OperationView
@@ -61,7 +61,7 @@ def show(context: typer.Context, id: Id, as_json: AsJson = False) -> None:
 def cancel(context: typer.Context, id: Id) -> None:
     """Stop an operation. What it has done stays."""
     from asyncmqd.admin import operations
-    from asyncmqd.client.users import system_user
+    from asyncmqd.client.acting_user import system_user
 
     by = system_user()
     ended = with_store(context, lambda store: operations.cancel(store, id, by))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.cli.errors import CommandError, Misuse
-from asyncmqd.domain.text import clean, clean_lines
+from asyncmqd.domain.safe_text import clean, clean_lines
 
 _STYLES = {
     "active": "cyan",

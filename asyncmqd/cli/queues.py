@@ -11,9 +11,9 @@ import typer
 from asyncmqd.cli.limits import limits_fields
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
 from asyncmqd.cli.output import say, show_fields, show_json, show_table
-from asyncmqd.cli.reasons import show_reason
 from asyncmqd.cli.schedules import show_schedules
-from asyncmqd.cli.target import target_of, with_store
+from asyncmqd.cli.store_choice import target_of, with_store
+from asyncmqd.cli.why import show_reason
 from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.states import State
 
@@ -133,7 +133,7 @@ def pause(
     Running jobs go on, and enqueueing does. The store keeps who did this, when and why.
     """
     from asyncmqd.admin import queues
-    from asyncmqd.client.users import system_user
+    from asyncmqd.client.acting_user import system_user
 
     names = (lambda: [queue]) if new else configured(context)
     by = system_user()  # before root becomes the owner of the store
@@ -148,7 +148,7 @@ def resume(context: typer.Context, queue: StoredQueue, reason: Reason = None) ->
     The store keeps who did this, when and why.
     """
     from asyncmqd.admin import queues
-    from asyncmqd.client.users import system_user
+    from asyncmqd.client.acting_user import system_user
 
     names = configured(context)
     by = system_user()  # before root becomes the owner of the store
@@ -165,7 +165,7 @@ def purge(
     reason: Reason = None,
 ) -> None:
     """Delete all jobs in one state."""
-    from asyncmqd.cli.carrying import operate
+    from asyncmqd.cli.bulk_operation import operate
     from asyncmqd.domain.operation import Order
 
     def order(by: str) -> Order:

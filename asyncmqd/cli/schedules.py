@@ -11,10 +11,10 @@ import typer
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import AsJson, QueueArgument, StoredQueue, Yes, group, kind_option
 from asyncmqd.cli.output import complain, confirm, say, show_json, show_table
-from asyncmqd.cli.target import with_store
-from asyncmqd.domain.names import did_you_mean
+from asyncmqd.cli.store_choice import with_store
+from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.options import moment, whole
-from asyncmqd.domain.text import counted
+from asyncmqd.domain.safe_text import counted
 
 if TYPE_CHECKING:
     from asyncmqd.admin.backfill import Backfill

@@ -9,7 +9,7 @@ import typer
 
 from asyncmqd.cli.options import AsJson, group
 from asyncmqd.cli.output import say, show_fields, show_json
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.store_choice import with_store
 
 app = group("Look at the store, back it up, and bring it up to date.")
 

@@ -8,7 +8,7 @@ import typer
 
 from asyncmqd.cli.options import AsJson, QueueArgument, group, kind_option, seconds_option
 from asyncmqd.cli.output import show_json, show_table
-from asyncmqd.cli.target import target_of, with_store
+from asyncmqd.cli.store_choice import target_of, with_store
 from asyncmqd.domain.options import EVERY, number, whole
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def start(
     SIGTERM or Ctrl-C lets running jobs finish; a second one hands them back at once.
     """
     # Imported here: nothing else on this command line runs jobs.
-    from asyncmqd.cli.serving import serve
+    from asyncmqd.cli.worker_start import serve
     from asyncmqd.observe.log import setup
     from asyncmqd.runtime.runners import run_worker
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from asyncmqd.backends.after_fork import keep_for_ever
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
-from asyncmqd.backends.forked import keep_for_ever
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.options import TIMEOUT, Seconds

@@ -7,13 +7,13 @@ import contextlib
 from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import BaseBackend, StoreError
-from asyncmqd.client.background import run_sync
-from asyncmqd.client.refs import OfStore, PublicURL, read_ref, ref_of, store_of
-from asyncmqd.client.waits import waits
+from asyncmqd.client.job_references import OfStore, PublicURL, read_ref, ref_of, store_of
+from asyncmqd.client.result_waits import waits
+from asyncmqd.client.sync_calls import run_sync
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
+from asyncmqd.domain.heartbeat import NOBODY_KNOWS, unknown
 from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.options import TIMEOUT, Seconds
-from asyncmqd.domain.serving import NOBODY_KNOWS, unknown
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, replay, run_now
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from weakref import WeakKeyDictionary
 
 from asyncmqd.backends.base import BaseBackend, StoreError, StoreUncertain
-from asyncmqd.backends.departing import Departure, departing
-from asyncmqd.backends.loops import PerLoop
+from asyncmqd.backends.call_withdrawal import Departure, departing
+from asyncmqd.backends.per_loop import PerLoop
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.loop_tasks import begin

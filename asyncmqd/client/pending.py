@@ -9,15 +9,15 @@ import msgspec
 from msgspec.structs import force_setattr, replace
 
 from asyncmqd.backends.base import BaseBackend, StoreUncertain
-from asyncmqd.client.background import run_sync
 from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, in_doubt, outbox, send
+from asyncmqd.client.sync_calls import run_sync
 from asyncmqd.domain import clock
-from asyncmqd.domain.around import AROUND_ENQUEUE, Kind
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
-from asyncmqd.domain.key import key_of
-from asyncmqd.domain.keywords import OnConflict, UniqueWhile
+from asyncmqd.domain.job_key import key_of
+from asyncmqd.domain.middleware import AROUND_ENQUEUE, Kind
+from asyncmqd.domain.option_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import OF_CALL, keep_checked
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef
 from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown

@@ -8,9 +8,10 @@ from typing import Any, TypeVar, Unpack, overload
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.acting_user import system_user
 from asyncmqd.client.connection import NotConfigured
 from asyncmqd.client.job import Job
-from asyncmqd.client.known import known_task
+from asyncmqd.client.job_references import OfStore, PublicURL, store_of
 from asyncmqd.client.operations import pause
 from asyncmqd.client.pending import (
     NO_OPTIONS,
@@ -20,12 +21,11 @@ from asyncmqd.client.pending import (
     add_one_sync,
     pending,
 )
-from asyncmqd.client.refs import OfStore, PublicURL, store_of
+from asyncmqd.client.task_lookup import known_task
 from asyncmqd.client.tasks import Task
-from asyncmqd.client.users import system_user
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
-from asyncmqd.domain.keywords import AddKeywords, RepeatableKeywords
+from asyncmqd.domain.option_keywords import AddKeywords, RepeatableKeywords
 from asyncmqd.domain.options import (
     OF_CALL,
     OF_INSTANTS,

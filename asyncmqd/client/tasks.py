@@ -14,7 +14,7 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.job import Job
-from asyncmqd.client.known import warn_of_main
+from asyncmqd.client.job_references import PublicURL, store_of
 from asyncmqd.client.pending import (
     NO_OPTIONS,
     Blank,
@@ -24,12 +24,12 @@ from asyncmqd.client.pending import (
     add_one_sync,
     blank,
 )
-from asyncmqd.client.refs import PublicURL, store_of
-from asyncmqd.domain.keywords import CallKeywords, DecoratorKeywords
+from asyncmqd.client.task_lookup import warn_of_main
+from asyncmqd.domain.option_keywords import CallKeywords, DecoratorKeywords
 from asyncmqd.domain.options import OF_CALL, refuse_unknown
 from asyncmqd.domain.retry import backoff as to_backoff
 from asyncmqd.domain.retry import exceptions
-from asyncmqd.domain.targets import Origin, checked_target, task_name
+from asyncmqd.domain.task_functions import Origin, checked_target, task_name
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 
 Params = ParamSpec("Params")

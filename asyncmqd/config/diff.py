@@ -16,7 +16,7 @@ from asyncmqd.config.tables import keys_of
 from asyncmqd.config.values import Secret
 from asyncmqd.domain.queue_options import FIXED_KEYS, KeyOptions
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
-from asyncmqd.domain.urls import redacted
+from asyncmqd.domain.url_redaction import redacted
 
 FORESEEN = 3  # instants that are listed of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change

@@ -12,11 +12,11 @@ from pydantic import create_model
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from asyncmqd.config.depth import MAX_DEPTH, too_deep
 from asyncmqd.config.errors import dotted
 from asyncmqd.config.files import read_text
 from asyncmqd.config.layers import Layer
 from asyncmqd.config.models import Settings
+from asyncmqd.config.nesting_depth import MAX_DEPTH, too_deep
 from asyncmqd.config.tables import Key, keys_of
 from asyncmqd.config.values import shown
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncmqd.domain.text import clean
+from asyncmqd.domain.safe_text import clean
 
 Path = tuple[str | int, ...]
 """The way to a key: ("queues", "reports", "repeatables", 0, "cron")."""

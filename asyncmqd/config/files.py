@@ -1,7 +1,7 @@
 """The configuration file and its drop-ins, as layers.
 
 Whoever only looks a key up reads them as they are. The daemon, which runs what they name, reads
-them `guarded`: files that others can write are errors (trust.py).
+them `guarded`: files that others can write are errors (file_permissions.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from asyncmqd.config import toml, trust
+from asyncmqd.config import file_permissions, toml
 from asyncmqd.config.errors import ConfigError, Place
 from asyncmqd.config.layers import Layer
 
@@ -65,16 +65,16 @@ def stamp(path: Path) -> list[tuple[str, int, int]]:
 def _guard_main(layer: Layer, path: Path) -> None:
     if layer.status is None:
         return  # it could not be read, and an error says so
-    _refuse(layer, trust.file_problem(layer.status))
-    _refuse(layer, trust.configuration_problem(path.parent, sticky=True))
+    _refuse(layer, file_permissions.file_problem(layer.status))
+    _refuse(layer, file_permissions.configuration_problem(path.parent, sticky=True))
 
 
 def _guard_drop_in(layer: Layer, folder: Path, main: Layer) -> None:
     if layer.status is None or main.status is None:
         return
-    _refuse(layer, trust.file_problem(layer.status))
-    _refuse(layer, trust.owner_problem(layer.status, main.status))
-    _refuse(layer, trust.configuration_problem(folder, sticky=False))
+    _refuse(layer, file_permissions.file_problem(layer.status))
+    _refuse(layer, file_permissions.owner_problem(layer.status, main.status))
+    _refuse(layer, file_permissions.configuration_problem(folder, sticky=False))
 
 
 def _refuse(layer: Layer, problem: str | None) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
-from asyncmqd.config.trust import file_problem
+from asyncmqd.config.file_permissions import file_problem
 from asyncmqd.config.values import SOCKET, Kind, of, shown
 from asyncmqd.domain import options
 

@@ -11,16 +11,16 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from pydantic_core import ErrorDetails, ValidationError
 
+from asyncmqd.config.control_socket_path import default_control_socket
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Path, Place, dotted
+from asyncmqd.config.file_permissions import directory_problem
 from asyncmqd.config.files import read_files
 from asyncmqd.config.http import Http, read_tokens
 from asyncmqd.config.layers import Layer, merged
 from asyncmqd.config.models import Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.rules import contradictions, omissions
-from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.tables import Table, keys_of, read
-from asyncmqd.config.trust import directory_problem
 from asyncmqd.config.values import shown
 from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable

@@ -14,13 +14,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from asyncmqd.config import values
+from asyncmqd.config.control_socket_path import default_control_socket
 from asyncmqd.config.http import Http
 from asyncmqd.config.otel import Otel
-from asyncmqd.config.sockets import default_control_socket
 from asyncmqd.config.values import Secret, choice, period, whole
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.queue_options import QueueOptions
-from asyncmqd.domain.urls import redacted
+from asyncmqd.domain.url_redaction import redacted
 
 LIVE_KEYS = frozenset(
     {"shutdown_timeout", "log_level", "payload_limit", "stuck_limit", "max_concurrency"}

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asyncmqd.config.depth import too_deep
 from asyncmqd.config.errors import Path, dotted
+from asyncmqd.config.nesting_depth import too_deep
 
 if TYPE_CHECKING:
-    from asyncmqd.config.places import Places
+    from asyncmqd.config.line_numbers import Places
 
 _MOST_PROBLEMS = 10
 _LONGEST_KEY = 80  # characters that are shown
@@ -83,7 +83,7 @@ class Document:
     @cached_property
     def places(self) -> Places:
         """Where the keys of `data` stand."""
-        from asyncmqd.config.places import Places
+        from asyncmqd.config.line_numbers import Places
 
         return Places(self.text)
 
@@ -156,7 +156,7 @@ class _Broken:
     """One broken statement of a text."""
 
     def __init__(self, text: str, failure: _Failure) -> None:
-        from asyncmqd.config.places import Places
+        from asyncmqd.config.line_numbers import Places
 
         line, self._column, self._message = failure
         self._text = text
@@ -216,7 +216,7 @@ class _Broken:
         first = self._lines[self._start - 1]
         if first.lstrip().startswith("["):
             return "toml"
-        from asyncmqd.config.places import Places
+        from asyncmqd.config.line_numbers import Places
 
         # Of the sound part: a broken statement may take the headers around it out of the tree.
         above = Places("\n".join(self._lines[: self._start - 1])).tables

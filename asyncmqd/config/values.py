@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncmqd.config.urls import FORMS, check_backend
 from asyncmqd.domain import options
-from asyncmqd.domain.urls import redacted
+from asyncmqd.domain.url_redaction import redacted
 
 _LONGEST_SHOWN = 60  # characters
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")

@@ -14,24 +14,24 @@ from asyncmqd.client.connection import connect
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
-from asyncmqd.daemon.application import Application
+from asyncmqd.daemon.application_import import Application
 from asyncmqd.daemon.guarded_loop import run_loop
 from asyncmqd.daemon.instance_lock import CannotStart, Instance
+from asyncmqd.daemon.queue_processes import OwnProcess, Serving
 from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.daemon.service import Daemon
-from asyncmqd.daemon.serving import OwnProcess, Serving
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.observe.captured_streams import capture_prints
 from asyncmqd.observe.journal import is_journal, tell_errors
+from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
 from asyncmqd.observe.metrics import Metrics
 from asyncmqd.observe.observer import Observer
-from asyncmqd.observe.prints import capture_prints
-from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.leaving import leave
+from asyncmqd.runtime.pid_one import leave_orphans_to_parent
 from asyncmqd.runtime.process.context import ProcessContext
-from asyncmqd.runtime.process_one import leave_orphans_to_parent
+from asyncmqd.runtime.process_exit import leave
 
 OK, FAILED, BAD_CONFIG = 0, 1, 78
 """Exit codes; systemd does not restart a service that ends with 78."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
-from asyncmqd.domain.serving import BEAT
+from asyncmqd.domain.heartbeat import BEAT
 
 if TYPE_CHECKING:
     from asyncmqd.admin.causes import Cause

@@ -16,8 +16,8 @@ from asyncmqd.daemon.task_owners import owner_of
 from asyncmqd.domain import clock
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import in_thread
+from asyncmqd.runtime.execution.call_stacks import stack_of_thread
 from asyncmqd.runtime.execution.run import Run
-from asyncmqd.runtime.execution.stacks import stack_of_thread
 
 EVERY = 0.5  # seconds between two looks
 BLOCKED = 1.0  # seconds without a turn after which it is told, and told again at twice the time

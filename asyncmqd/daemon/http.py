@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from asyncmqd.admin.verbs import VERBS
 from asyncmqd.config.http import Address, address_of
 from asyncmqd.config.http import Http as Keys
-from asyncmqd.daemon.answers import SharedAnswers
-from asyncmqd.daemon.control import Commands, Refused
+from asyncmqd.daemon.control_server import Commands, Refused
 from asyncmqd.daemon.instance_lock import CannotStart
-from asyncmqd.daemon.scrape import Scraper
-from asyncmqd.daemon.serving import Serving
+from asyncmqd.daemon.metrics_text import Scraper
+from asyncmqd.daemon.queue_processes import Serving
+from asyncmqd.daemon.shared_answers import SharedAnswers
 from asyncmqd.daemon.stale_sockets import remove_stale
 from asyncmqd.daemon.status import Readiness, Status
 from asyncmqd.daemon.verbs import operates
@@ -21,7 +21,7 @@ from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import told
 from asyncmqd.web.api import CannotDo, hidden
 from asyncmqd.web.openapi import DAEMON, document
-from asyncmqd.web.pages import Pages
+from asyncmqd.web.routes import Pages
 from asyncmqd.web.server import Server
 
 if TYPE_CHECKING:

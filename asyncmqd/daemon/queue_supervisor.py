@@ -7,11 +7,11 @@ import contextlib
 
 import msgspec
 
-from asyncmqd.daemon.application import Scanners
+from asyncmqd.daemon.application_import import Scanners
 from asyncmqd.domain import clock
 from asyncmqd.domain.queue_options import QueueOptions
-from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.max_concurrency import DaemonSlots
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.duties import told
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker

@@ -11,15 +11,15 @@ import asyncmqd
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config.errors import ConfigErrors
-from asyncmqd.daemon.control import Control, Refused
+from asyncmqd.daemon.control_server import Control, Refused
 from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.instance_lock import CannotStart
+from asyncmqd.daemon.queue_processes import CLOSE_LIMIT, LOOK_EVERY, OwnProcess, Serving
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.reload.reloading import Configuration, Reloader
-from asyncmqd.daemon.serving import CLOSE_LIMIT, LOOK_EVERY, OwnProcess, Serving
 from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
-from asyncmqd.daemon.store import reach_store
+from asyncmqd.daemon.store_connection import reach_store
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.runtime.leases import LEASES
 

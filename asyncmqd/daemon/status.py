@@ -12,9 +12,9 @@ import msgspec
 import asyncmqd
 from asyncmqd.backends.base import Outlook, StoreError
 from asyncmqd.daemon.diagnosis import Diagnosis
+from asyncmqd.daemon.process_report import Report
+from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.reload.reloading import Configuration
-from asyncmqd.daemon.report import Report
-from asyncmqd.daemon.serving import Serving
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
 

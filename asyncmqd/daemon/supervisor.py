@@ -7,10 +7,10 @@ import gc
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from asyncmqd.daemon.application import Scanners
+from asyncmqd.daemon.application_import import Scanners
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.domain.queue_options import QueueOptions
-from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
+from asyncmqd.runtime.claiming.max_concurrency import DaemonSlots
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, MutableMapping
 import sdnotify
 
 from asyncmqd.domain import clock
-from asyncmqd.domain.text import clean
+from asyncmqd.domain.safe_text import clean
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.forks import keep
 

@@ -11,7 +11,7 @@ import msgspec
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.admin.verbs import VERBS, Asked
 from asyncmqd.backends.base import StoreError
-from asyncmqd.daemon.control import Refused
+from asyncmqd.daemon.control_server import Refused
 from asyncmqd.runtime.process.context import ProcessContext
 
 STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for

@@ -1,7 +1,7 @@
 """JSON in and out: arguments, results and job payloads, strictly, with errors that say where.
 
 Values are JSON plus datetime, date, time, timedelta, UUID, Decimal, bytes, enums, dataclasses,
-msgspec structs and pydantic models, and subclasses of them (foreign.py); what comes back is decided
+msgspec structs and pydantic models, and subclasses of them (foreign_types.py); what comes back is decided
 by type hints (hints/). Never pickle.
 """
 
@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asyncmqd.domain.foreign import Unwritable, is_pydantic, is_textual, written
+from asyncmqd.domain.foreign_types import Unwritable, is_pydantic, is_textual, written
 from asyncmqd.domain.job import JobSpec
 from asyncmqd.domain.options import DEFAULT_PRIORITY, IN_PAYLOAD, JOB_ID
-from asyncmqd.domain.same import fields_of
+from asyncmqd.domain.round_trip import fields_of
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
 MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at about a thousand

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from asyncmqd.domain.keywords import OnConflict, UniqueWhile
+from asyncmqd.domain.option_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.states import State, state_of
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.domain.names import nearest
+from asyncmqd.domain.did_you_mean import nearest
 
 DEFAULT_QUEUE = "default"
 DEFAULT_PRIORITY = 5

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
-from asyncmqd.domain.keywords import ExecutorKind
+from asyncmqd.domain.option_keywords import ExecutorKind
 from asyncmqd.domain.options import (
     EXECUTOR,
     KEY,

@@ -21,7 +21,7 @@ from asyncmqd.domain.codec import NotSerialisable, encode, encode_spec
 from asyncmqd.domain.cron import read
 from asyncmqd.domain.cron_instants import cron_instants
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.keywords import Missed, Overlap
+from asyncmqd.domain.option_keywords import Missed, Overlap
 from asyncmqd.domain.options import (
     ARGS,
     CATCH_UP,

@@ -14,11 +14,17 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.domain.hints.arrival import WATCH, ask, is_sure
-from asyncmqd.domain.hints.declared import RESULT, Declared
+from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.hints.form import Form
-from asyncmqd.domain.keywords import ExecutorKind, KeyRule, OnConflict, UniqueRule, UniqueWhile
-from asyncmqd.domain.names import did_you_mean
+from asyncmqd.domain.hints.function_hints import RESULT, Declared
+from asyncmqd.domain.hints.producer_check import WATCH, ask, is_sure
+from asyncmqd.domain.option_keywords import (
+    ExecutorKind,
+    KeyRule,
+    OnConflict,
+    UniqueRule,
+    UniqueWhile,
+)
 from asyncmqd.domain.options import (
     ALONE,
     DEFAULT_PRIORITY,
@@ -28,7 +34,7 @@ from asyncmqd.domain.options import (
     keep_checked,
 )
 from asyncmqd.domain.retry import Backoff, BadArguments
-from asyncmqd.domain.targets import Origin, identity, is_async, is_same
+from asyncmqd.domain.task_functions import Origin, identity, is_async, is_same
 
 # From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
 # checkers only, are no names yet. The signature is read without them.

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import msgspec
 
 from asyncmqd.domain.codec import NotSerialisable, encode
-from asyncmqd.domain.foreign import written
+from asyncmqd.domain.foreign_types import written
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.keywords import OnConflict, UniqueWhile
+from asyncmqd.domain.option_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import ALONE, UNIQUE_TEXT, shown
 from asyncmqd.domain.states import state_of
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions, refuse_together

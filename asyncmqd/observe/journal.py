@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from asyncmqd.domain.text import clean
-from asyncmqd.observe.lines import json_line, text_of
+from asyncmqd.domain.safe_text import clean
+from asyncmqd.observe.json_lines import json_line, text_of
 
 SOCKET = "/run/systemd/journal/socket"
 

@@ -9,7 +9,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.tasks import REGISTRY
-from asyncmqd.observe.events import EDGE_EVENTS, rank
+from asyncmqd.observe.event_names import EDGE_EVENTS, rank
 from asyncmqd.observe.log import LEVELS, logs, own_event, own_events
 
 Applied = tuple[Change, Claim, str, float | None]

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line, entries of the journal, or coloured lines on a terminal.
 
-`application.py` brings what the application logs, `prints.py` and `outputs.py` what it prints.
-`lines.py` renders events, and `writer.py` sees them off, in one write per turn of the event loop.
+`application_logs.py` brings what the application logs, `captured_streams.py` and `captured_pipes.py` what it prints.
+`json_lines.py` renders events, and `line_writer.py` sees them off, in one write per turn of the event loop.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple, Protocol, TextIO
 
 from asyncmqd.domain import clock
-from asyncmqd.domain.text import clean, clean_lines
+from asyncmqd.domain.safe_text import clean, clean_lines
 from asyncmqd.observe import journal
-from asyncmqd.observe.application import logger_to, take_records, take_structlog
-from asyncmqd.observe.lines import HEAD, json_line
-from asyncmqd.observe.outlets import journal_outlet, outlet_of
-from asyncmqd.observe.writer import LineWriter
+from asyncmqd.observe.application_logs import logger_to, take_records, take_structlog
+from asyncmqd.observe.json_lines import HEAD, json_line
+from asyncmqd.observe.line_writer import LineWriter
+from asyncmqd.observe.log_sinks import journal_outlet, outlet_of
 
 Format = Literal["auto", "json", "console"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

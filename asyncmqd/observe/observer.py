@@ -11,7 +11,7 @@ from typing import Any
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.observe.listeners import Applied, Listener, LogLines, job_fields
-from asyncmqd.observe.totals import Totals
+from asyncmqd.observe.run_totals import Totals
 
 
 class Observer:

@@ -13,17 +13,17 @@ from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.connection import configured_scan_interval, resolve
-from asyncmqd.client.known import known_task
+from asyncmqd.client.task_lookup import known_task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import Seconds, refuse_unknown
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions, of_code
 from asyncmqd.domain.schedule import Repeatable, check, check_size
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import SharedSlots
-from asyncmqd.runtime.queue_watch import Watch
-from asyncmqd.runtime.shared import shared_context
-from asyncmqd.runtime.single import run_one
+from asyncmqd.runtime.handle_job import run_one
+from asyncmqd.runtime.queue_wait import Watch
+from asyncmqd.runtime.shared_context import shared_context
 from asyncmqd.runtime.worker import Worker
 
 Backend = str | BaseBackend | None

@@ -18,7 +18,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.missed import Due, due
+from asyncmqd.domain.missed_instants import Due, due
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.schedule import (
     Repeatable,
@@ -28,8 +28,8 @@ from asyncmqd.domain.schedule import (
     job_of,
     next_instant,
 )
+from asyncmqd.domain.schedule_counts import Fired, Passed, Reason
 from asyncmqd.domain.settle import ORPHAN_RETENTION
-from asyncmqd.domain.tally import Fired, Passed, Reason
 from asyncmqd.domain.tasks import TaskOptions
 
 if TYPE_CHECKING:

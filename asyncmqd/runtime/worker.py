@@ -9,16 +9,16 @@ from functools import partial
 
 import msgspec
 
+from asyncmqd.domain.heartbeat import ISOLATING, STOPPING, Load
 from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
-from asyncmqd.domain.serving import ISOLATING, STOPPING, Load
 from asyncmqd.runtime.claiming.capacity import Capacity
-from asyncmqd.runtime.claiming.daemon_slots import CappedCapacity, CappedSlots, DaemonSlots
-from asyncmqd.runtime.claiming.limiter import RateLimiter
 from asyncmqd.runtime.claiming.loop import ClaimLoop
+from asyncmqd.runtime.claiming.max_concurrency import CappedCapacity, CappedSlots, DaemonSlots
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import OwnSlots, Slots
 from asyncmqd.runtime.duties import Duty
-from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.execution.execute_job import Execution
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner

@@ -12,8 +12,8 @@ import pytest
 import typer
 
 from asyncmqd.admin.backfill import Backfill, PastInstant
+from asyncmqd.admin.claim_obstacles import Reason
 from asyncmqd.admin.jobs import ExplainedJob, JobView, job_view
-from asyncmqd.admin.obstacles import Reason
 from asyncmqd.admin.overview import DaemonLine, JobLine, Overview, QueueLine
 from asyncmqd.admin.queues import ListedQueue, NextJob, PauseView, QueueCounts, QueueView
 from asyncmqd.admin.schedules import Foreseen, Preview, ScheduleView, schedule_view
@@ -21,8 +21,8 @@ from asyncmqd.admin.store import StoreView
 from asyncmqd.admin.workers import WorkerView, worker_view
 from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
 from asyncmqd.cli.asyncmq import app
+from asyncmqd.domain.heartbeat import Load
 from asyncmqd.domain.job import Record
-from asyncmqd.domain.serving import Load
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 TEXT = PAGE.read_text()

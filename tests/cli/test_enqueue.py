@@ -188,7 +188,7 @@ def test_looks_that_only_warn_may_fail(
 
     monkeypatch.setattr("asyncmqd.admin.workers.serving", unreachable)
     monkeypatch.setattr("asyncmqd.admin.workers.served_queues", unreachable)
-    monkeypatch.setattr("asyncmqd.cli.sending._SHORT_WAIT", 0.0)
+    monkeypatch.setattr("asyncmqd.cli.enqueue_and_wait._SHORT_WAIT", 0.0)
     worker()
     answer = asyncmq(
         *("enqueue", "shop.add", "-q", "mail", "--args", "[20, 22]", "--id", "a", "--wait")

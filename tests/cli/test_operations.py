@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.acting_user import system_user
 from asyncmqd.client.operations import carry_on
-from asyncmqd.client.users import system_user
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Failure, JobSpec, NewJob
 from asyncmqd.domain.operation import Order, Progress, encode

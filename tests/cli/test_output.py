@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from asyncmqd.admin.times import rfc3339
+from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.cli.output import show_table
 from tests.cli.conftest import SCRIPT, Operator
 

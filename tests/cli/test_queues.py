@@ -15,8 +15,8 @@ import pytest
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.domain.heartbeat import Load, Serving
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.domain.serving import Load, Serving
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new

@@ -12,7 +12,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.schedule import Repeatable, count_instants
-from asyncmqd.domain.tally import Passed
+from asyncmqd.domain.schedule_counts import Passed
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext

@@ -14,7 +14,7 @@ from asyncmqd.admin.overview import Looks, Wanted
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.cli.top.live import Sight, done
 from asyncmqd.cli.top.position import Act, Position
-from asyncmqd.domain.serving import Load, Serving
+from asyncmqd.domain.heartbeat import Load, Serving
 from asyncmqd.domain.states import State
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import InStore, new

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from asyncmqd.admin import causes, facts, why
-from asyncmqd.admin.obstacles import Reason
+from asyncmqd.admin.claim_obstacles import Reason
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
+from asyncmqd.domain.heartbeat import Load, Serving
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.domain.serving import Load, Serving
 from asyncmqd.domain.settle import run_now
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions

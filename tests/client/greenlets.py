@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from asyncmqd import connect, task
-from asyncmqd.client.background import run_sync
+from asyncmqd.client.sync_calls import run_sync
 
 
 @task(queue="web", name="web.plain")

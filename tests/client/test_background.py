@@ -14,8 +14,8 @@ import pytest
 
 from asyncmqd import Queue, connect, task
 from asyncmqd.backends.base import StoreError, StoreUncertain
-from asyncmqd.client import background, connection
-from asyncmqd.client.background import run_sync
+from asyncmqd.client import connection, sync_calls
+from asyncmqd.client.sync_calls import run_sync
 from tests.eventually import eventually
 
 IMPOSSIBLE = 1 << 50  # bytes of a thread's stack
@@ -135,8 +135,8 @@ def test_a_caller_that_is_interrupted_leaves_no_wait_behind() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert ended.wait(30)
-    assert background._thread is not None
-    assert not background._thread.calls
+    assert sync_calls._thread is not None
+    assert not sync_calls._thread.calls
     assert waiting() == 1  # and the next call is served
 
 
@@ -223,5 +223,5 @@ def test_a_call_costs_no_thread() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(plain.enqueue_sync, range(200)))
     assert threading.active_count() <= before
-    assert background._thread is not None
-    assert background._thread.calls == set()
+    assert sync_calls._thread is not None
+    assert sync_calls._thread.calls == set()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd import Queue
-from asyncmqd.client.background import run_sync
+from asyncmqd.client.sync_calls import run_sync
 from tests.client.test_loops import STORES
 from tests.servers import USUAL, RedisServer
 

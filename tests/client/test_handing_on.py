@@ -20,10 +20,10 @@ from asyncmqd import Job, JobFailed, NameTaken, NotConfigured, Queue, Retry, Sta
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.client import connection
-from asyncmqd.client.refs import store_of
+from asyncmqd.client.job_references import store_of
 from asyncmqd.config.errors import ConfigError, ConfigErrors, Place
 from asyncmqd.domain.job import Failure
-from asyncmqd.runtime.execution.processes import ChildFailed
+from asyncmqd.runtime.execution.process_executor import ChildFailed
 from tests.contract.jobs import succeeded
 
 WHY = Failure("ValueError", "as it should", "Traceback ...")

@@ -10,7 +10,7 @@ import pytest
 
 from asyncmqd import Queue, connect, task
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.client import known
+from asyncmqd.client import task_lookup
 
 
 @task(name="known.thank")
@@ -19,7 +19,7 @@ async def thank(address: str) -> None: ...
 
 @pytest.fixture(autouse=True)
 def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
-    monkeypatch.setattr(known, "_told", set())
+    monkeypatch.setattr(task_lookup, "_told", set())
     connect(InMemoryBackend())
     return Queue("mail")
 

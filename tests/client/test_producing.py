@@ -31,7 +31,7 @@ from asyncmqd import (
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.backends.base import StoreError
 from asyncmqd.client import connection
-from asyncmqd.client.users import system_user
+from asyncmqd.client.acting_user import system_user
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.tasks import REGISTRY
 from tests.eventually import eventually

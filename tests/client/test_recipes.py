@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from asyncmqd import State, current_job, task, testing
-from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
+from asyncmqd.domain.middleware import AROUND_ENQUEUE, AROUND_RUN
 
 DOCS = Path(__file__).parents[2] / "docs"
 

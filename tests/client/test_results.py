@@ -14,7 +14,7 @@ import pytest
 from asyncmqd import Job, JobFailed, JobGone, State, connect, task
 from asyncmqd.backends import BaseBackend
 from asyncmqd.client import connection
-from asyncmqd.client.background import run_sync
+from asyncmqd.client.sync_calls import run_sync
 from tests.contract.jobs import apply, failed, parked, succeeded
 from tests.servers import USUAL, RedisServer
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from asyncmqd import JobRun, Outgoing, Queue, around_enqueue, around_run, task, testing, trace_jobs
-from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
+from asyncmqd.domain.middleware import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.runtime import tracing
 from asyncmqd.runtime.tracing import spans as made
 

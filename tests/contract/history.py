@@ -7,8 +7,8 @@ from typing import Any
 
 from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.overlap import job_of_ghost
+from asyncmqd.domain.schedule_counts import Fired
 from asyncmqd.domain.states import TERMINAL, State
-from asyncmqd.domain.tally import Fired
 from tests.contract import model
 from tests.contract.names import FOLLOWED, NAMES
 

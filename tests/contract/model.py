@@ -15,7 +15,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, Held
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob, Record
-from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import TERMINAL, State

@@ -10,9 +10,9 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.schedule_counts import Fired, Tally
 from asyncmqd.domain.settle import Expired, Policy, Retention, cancel, replay, run_now, settle
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tally import Fired, Tally
 from tests.contract.audit import audit
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (

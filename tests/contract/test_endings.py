@@ -7,8 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
-import asyncmqd.backends.redis.endings
-import asyncmqd.backends.sqlite.endings
+import asyncmqd.backends.redis.ended_jobs
+import asyncmqd.backends.sqlite.ended_jobs
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.domain.settle import cancel, replay
@@ -41,7 +41,7 @@ FOR_LONG = 10 * LIMIT  # seconds: a missed message is a failure, not a delay
 @pytest.fixture(autouse=True)
 def _never_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a look at all jobs would find was not told."""
-    for endings in (asyncmqd.backends.redis.endings, asyncmqd.backends.sqlite.endings):
+    for endings in (asyncmqd.backends.redis.ended_jobs, asyncmqd.backends.sqlite.ended_jobs):
         monkeypatch.setattr(endings, "SWEEP", FOR_LONG)
 
 

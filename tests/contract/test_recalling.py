@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncmqd.admin import moving
+from asyncmqd.admin import job_actions
 from asyncmqd.backends.base import RECALLED, BaseBackend, StoreRefused
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.client.job import Job
@@ -69,11 +69,11 @@ async def add(store: BaseBackend) -> None:
 
 
 async def cancel_by_id(store: BaseBackend) -> None:
-    assert await moving.move(store, "cancel", ["j"]) == {"j": None}
+    assert await job_actions.move(store, "cancel", ["j"]) == {"j": None}
 
 
 async def remove_by_id(store: BaseBackend) -> None:
-    assert await moving.move(store, "remove", ["j"]) == {"j": None}
+    assert await job_actions.move(store, "remove", ["j"]) == {"j": None}
 
 
 async def cancel_by_application(store: BaseBackend) -> None:

@@ -10,9 +10,9 @@ import pytest
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.schedule_counts import Fired, Passed, Tally
 from asyncmqd.domain.settle import Expired, Policy, cancel, settle
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tally import Fired, Passed, Tally
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     LONG,

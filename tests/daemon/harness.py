@@ -26,10 +26,10 @@ import psutil
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
-from asyncmqd.daemon.client import NoDaemon, ask
+from asyncmqd.daemon.control_client import NoDaemon, ask
 from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.heartbeat import serving_of
 from asyncmqd.domain.job import Counts, JobSpec, NewJob, Record
-from asyncmqd.domain.serving import serving_of
 
 LIMIT = 60.0  # seconds; against a hang only: a machine under load is slow, and no failure
 # For tests of what must not be waited for: so long that whoever waits for it is not within LIMIT.

@@ -23,16 +23,16 @@ import msgspec
 
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.config.load import load
-from asyncmqd.daemon.application import Application
+from asyncmqd.daemon.application_import import Application
+from asyncmqd.daemon.queue_processes import OwnProcess
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.reload.reloading import Configuration, Reloader
-from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Counts, JobSpec, NewJob
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncmqd.client.waits import serving
+from asyncmqd.client.result_waits import serving
 from tests.daemon.harness import Store, until
 
 TASKS = """

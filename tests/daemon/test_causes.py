@@ -11,7 +11,7 @@ from pathlib import Path
 
 from asyncmqd.admin import why
 from asyncmqd.admin.causes import Cause, Own, of_daemon
-from asyncmqd.domain.serving import serving_of
+from asyncmqd.domain.heartbeat import serving_of
 from tests.daemon.harness import Daemon, Notified, Store, until
 from tests.servers import RedisServer
 

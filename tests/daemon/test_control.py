@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from asyncmqd.daemon.client import ask
-from asyncmqd.daemon.control import MOST_CLIENTS
-from asyncmqd.daemon.protocol import REQUEST_LIMIT
+from asyncmqd.daemon.control_client import ask
+from asyncmqd.daemon.control_protocol import REQUEST_LIMIT
+from asyncmqd.daemon.control_server import MOST_CLIENTS
 
 MAIL = "[queues.mail]\nconcurrency = 3\nrate_limit = 5\n"
 
@@ -124,7 +124,7 @@ def test_several_requests_on_one_connection(running):
 # Becomes another user by itself: that user may not even be allowed to start our Python.
 ASK = """
 import os, pathlib, sys
-from asyncmqd.daemon.client import ask
+from asyncmqd.daemon.control_client import ask
 user, group, *groups = map(int, sys.argv[2:])
 os.setgroups(groups), os.setgid(group), os.setuid(user)
 print(ask(pathlib.Path(sys.argv[1]), "ping").error)

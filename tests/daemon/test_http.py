@@ -365,7 +365,7 @@ def test_who_has_no_http_imports_nothing_of_it() -> None:
     code = (
         "import asyncmqd.daemon.app, sys;"
         "print(sorted({'h11', 'asyncmqd.web', 'asyncmqd.daemon.http',"
-        " 'asyncmqd.admin.causes', 'asyncmqd.observe.exposition'} & set(sys.modules)))"
+        " 'asyncmqd.admin.causes', 'asyncmqd.observe.prometheus_text'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

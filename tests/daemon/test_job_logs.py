@@ -12,8 +12,8 @@ import pytest
 
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.settle import decode_failure
-from asyncmqd.observe.tail import FIELDS as MOST_FIELDS
-from asyncmqd.observe.tail import LINES, SIZE_LIMIT, VALUE_LIMIT
+from asyncmqd.observe.log_tail import FIELDS as MOST_FIELDS
+from asyncmqd.observe.log_tail import LINES, SIZE_LIMIT, VALUE_LIMIT
 from tests.daemon.conftest import STORES, mostly_on
 from tests.daemon.family import TWO
 from tests.daemon.harness import Daemon, Store, until

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asyncmqd.admin import queues, why
-from asyncmqd.admin.obstacles import Reason
+from asyncmqd.admin.claim_obstacles import Reason
 from tests.daemon.family import TWO
 from tests.daemon.harness import Store, until
 from tests.daemon.test_shared_limits import most_at_once

@@ -7,8 +7,8 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from asyncmqd.daemon.client import ask
-from asyncmqd.daemon.protocol import Request, pack
+from asyncmqd.daemon.control_client import ask
+from asyncmqd.daemon.control_protocol import Request, pack
 from tests.daemon.harness import Store, until
 
 TWO = "[queues.mail]\nconcurrency = 2\n[queues.steady]\nrate_limit = 3\nrate_interval = 3600\n"

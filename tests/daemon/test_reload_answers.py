@@ -9,13 +9,13 @@ import pytest
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config.load import load
-from asyncmqd.daemon import serving
-from asyncmqd.daemon.application import Application
-from asyncmqd.daemon.control import Refused
+from asyncmqd.daemon import queue_processes
+from asyncmqd.daemon.application_import import Application
+from asyncmqd.daemon.control_server import Refused
+from asyncmqd.daemon.queue_processes import OwnProcess
 from asyncmqd.daemon.reload import reloading
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.reload.reloading import Configuration, Reloader
-from asyncmqd.daemon.serving import OwnProcess
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import HOPELESS
@@ -63,7 +63,7 @@ async def reloader(config: Path, configuration: Configuration):
     made.start()
     yield made
     await made.stop()
-    await serving.stop()
+    await queue_processes.stop()
 
 
 async def test_nobody_is_answered_before_the_configuration_serves(
@@ -123,7 +123,7 @@ async def test_a_reload_that_breaks_down_says_so_and_the_next_one_goes_on(
 async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(
     config, configuration, reloader, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(serving, "IMPORT_LIMIT", 0.05)
+    monkeypatch.setattr(queue_processes, "IMPORT_LIMIT", 0.05)
     monkeypatch.syspath_prepend(tmp_path)
     leave = tmp_path / "leave"
     (tmp_path / "endless_scanner.py").write_text(

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asyncmqd.daemon.control import Refused
+from asyncmqd.daemon.control_server import Refused
 from tests.daemon.reload_world import (
     NEEDS_RESTART,
     QUEUES,

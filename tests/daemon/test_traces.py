@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from asyncmqd import Queue, trace_jobs
 from asyncmqd.client.pending import NO_OPTIONS, pending
-from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.codec import decode
+from asyncmqd.domain.middleware import AROUND_ENQUEUE
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.runtime import tracing
 from asyncmqd.runtime.tracing import spans as made

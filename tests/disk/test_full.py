@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import BaseBackend, StoreError
-from asyncmqd.backends.sqlite import room
+from asyncmqd.backends.sqlite import free_disk_space
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from tests.daemon.harness import Daemon, Store, until
@@ -65,7 +65,7 @@ def test_jobs_at_work_are_settled_though_the_disk_takes_no_new_ones(
     again, reason = store.do(add_until_full)
     assert reason.startswith(f"{path}: the disk is full: expected ")
     more = len({*again, *accepted}) - len(accepted)
-    given_back = log - room.log_size(room.log_limit(path))
+    given_back = log - free_disk_space.log_size(free_disk_space.log_limit(path))
     assert more * SIZE <= 2 * given_back + SIZE
     assert store.counts("later").waiting == len(accepted) + more
     assert d.stop() == 0

@@ -5,6 +5,6 @@ As a task module, for it has to happen in the daemon. Full runs have the real li
 
 from __future__ import annotations
 
-from asyncmqd.backends.redis import ear
+from asyncmqd.backends.redis import subscriber
 
-ear.HEARTBEAT = 1.0
+subscriber.HEARTBEAT = 1.0

@@ -11,7 +11,7 @@ import structlog
 import uvloop
 
 import asyncmqd
-from asyncmqd.cli import building, daemon
+from asyncmqd.cli import daemon, lazy_commands
 from tests.faults import forked, ledger
 
 __all__ = ["forked", "ledger", "structlog", "uvloop"]
@@ -19,7 +19,7 @@ __all__ = ["forked", "ledger", "structlog", "uvloop"]
 for module in pkgutil.walk_packages(asyncmqd.__path__, "asyncmqd."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-building.command_line = functools.cache(building.command_line)
-building.command_line(daemon.app).commands["check"]  # what each would build for itself
+lazy_commands.command_line = functools.cache(lazy_commands.command_line)
+lazy_commands.command_line(daemon.app).commands["check"]  # what each would build for itself
 gc.collect()
 gc.freeze()  # a daemon collects garbage at its start, and need not walk through what it shares

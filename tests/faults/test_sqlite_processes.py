@@ -15,8 +15,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from asyncmqd.backends.sqlite import SQLiteBackend
-from asyncmqd.client.background import run_sync
 from asyncmqd.client.connection import resolve
+from asyncmqd.client.sync_calls import run_sync
 from asyncmqd.domain.job import NewJob
 from tests.daemon.harness import until
 from tests.faults.forked import fork

@@ -70,7 +70,7 @@ MEMORY = mutations(
         ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
         ("keys.py", "active + len(ends)", "active", "key_limits"),
         ("keys.py", "if gate.allowed(key) != 0}", "if False}", "key_limits"),
-        ("purse.py", "not self._bucket.pay(self.cost(id))", "False", "costs"),
+        ("token_buckets.py", "not self._bucket.pay(self.cost(id))", "False", "costs"),
         _row("if job.unique and (holder := ", "if False and (holder := ", "unique"),
         _row("(holds and self.is_live(known.id))", "holds", "unique"),
         _row("known.id == row.id and known.until <= now:", "known.until <= now:", "unique"),
@@ -99,7 +99,7 @@ MEMORY = mutations(
         ),
         _edit("awaited[ghost] = min(end, now + longest)", "pass", "superseding"),
         (
-            "edges.py",
+            "dependencies.py",
             "        if not self._parents[child]:\n",
             "        if True:\n",
             "tests/unit/test_overlap.py",

@@ -222,7 +222,7 @@ REDIS = mutations(
         ("_delete.lua", "  tell(live)\n", "", "endings model"),
         ("_tell.lua", "if heard == 0 then", "if heard ~= 0 then", "endings"),
         ("hear.lua", "with_waiting({})", "{}", "tests/unit/test_redis_wakeups.py"),
-        ("endings.py", "queue not in self._told or ", "", "endings"),
+        ("ended_jobs.py", "queue not in self._told or ", "", "endings"),
         (
             "sentinel.py",
             "            self._settled.clear()\n",

@@ -33,24 +33,27 @@ TELLING = [
         "        token = attach({})\n",
         SPANS,
     ),
-    Mutation("asyncmqd/observe/tail.py", "deque(maxlen=LINES)", "deque()", TAIL),
+    Mutation("asyncmqd/observe/log_tail.py", "deque(maxlen=LINES)", "deque()", TAIL),
     Mutation(
-        "asyncmqd/observe/tail.py", "            if left < 0:\n", "            if False:\n", TAIL
+        "asyncmqd/observe/log_tail.py",
+        "            if left < 0:\n",
+        "            if False:\n",
+        TAIL,
     ),
     Mutation(
-        "asyncmqd/runtime/execution/processes.py",
+        "asyncmqd/runtime/execution/process_executor.py",
         "            job.keep([event])\n",
         "            pass\n",
         (*JOB_LOGS, "-k", "killed"),
     ),
     Mutation(
-        "asyncmqd/runtime/execution/processes.py",
+        "asyncmqd/runtime/execution/process_executor.py",
         'self._begun.pop(event.get("stream", ""), None)  # it is whole\n',
         "pass\n",
         (*JOB_LOGS, "-k", "without_an_end"),
     ),
     Mutation(
-        "asyncmqd/runtime/execution/rules.py",
+        "asyncmqd/runtime/execution/retry_rules.py",
         "return change if run.tail is None or not change.error else",
         "return change if True else",
         (*JOB_LOGS, "-k", "each_attempt"),

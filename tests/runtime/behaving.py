@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncmqd.domain.retry import Reject, Retry, backoff
-from asyncmqd.domain.targets import Origin
+from asyncmqd.domain.task_functions import Origin
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 from asyncmqd.runtime.job_context import current_job
 

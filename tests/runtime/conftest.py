@@ -17,7 +17,7 @@ from asyncmqd.domain.job import Claim, Record
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef, TaskOptions
-from asyncmqd.observe.events import EDGE_EVENTS
+from asyncmqd.observe.event_names import EDGE_EVENTS
 from asyncmqd.observe.listeners import Applied, job_fields
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext

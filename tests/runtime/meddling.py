@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from asyncmqd.runtime.execution.child_end import ChildEnd
+from asyncmqd.runtime.execution.child_exit import ChildEnd
 
 
 def _handle(how: Any) -> Callable[[int], object]:

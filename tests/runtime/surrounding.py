@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asyncmqd.domain.around import AROUND_RUN, around_run
+from asyncmqd.domain.middleware import AROUND_RUN, around_run
 from asyncmqd.domain.retry import Reject
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
-from asyncmqd.runtime.execution.around import JobRun
+from asyncmqd.runtime.execution.middleware import JobRun
 
 ASKED = "ASYNCMQD_TEST_SURROUNDED"  # a variable of the environment
 EXECUTORS = ("loop", "thread", "process")

@@ -17,9 +17,9 @@ from asyncmqd import JobRun, Outgoing, Queue, around_enqueue, around_run, task
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.config.models import Settings
 from asyncmqd.config.tables import read
-from asyncmqd.daemon import advice
-from asyncmqd.domain.around import AROUND_ENQUEUE, AROUND_RUN
+from asyncmqd.daemon import start_warnings
 from asyncmqd.domain.job import Failure
+from asyncmqd.domain.middleware import AROUND_ENQUEUE, AROUND_RUN
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from tests.runtime import surrounding
@@ -305,6 +305,6 @@ def test_a_module_that_has_only_these_is_no_slip(
     module = types.ModuleType("hooks_only")
     module.__file__ = "hooks_only.py"
     monkeypatch.setitem(sys.modules, "hooks_only", module)
-    assert list(advice.on_modules(settings)) == [("tasks", 0)]
+    assert list(start_warnings.on_modules(settings)) == [("tasks", 0)]
     exec("from asyncmqd import around_run\n@around_run\ndef scope(run):\n    yield\n", vars(module))
-    assert advice.on_modules(settings) == {}
+    assert start_warnings.on_modules(settings) == {}

@@ -16,8 +16,8 @@ from asyncmqd.backends.base import Turn
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.shared_limits import SharedLimits
-from asyncmqd.runtime.claiming.brake import CannotBegin
-from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
+from asyncmqd.runtime.claiming.max_concurrency import DaemonSlots
+from asyncmqd.runtime.claiming.start_shortage import CannotBegin
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual

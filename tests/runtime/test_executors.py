@@ -129,7 +129,7 @@ async def test_a_child_that_dies_before_the_job_begins_is_no_crash(
         "    return os.getpid()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("asyncmqd.runtime.claiming.brake.PAUSE", 0.1)
+    monkeypatch.setattr("asyncmqd.runtime.claiming.start_shortage.PAUSE", 0.1)
     bench.backend = InMemoryBackend()
     work = types.FunctionType((lambda: None).__code__, {"__name__": "frail"})
     bench.task(work, name="work", executor="process")

@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import atexit, threading, time
-from asyncmqd.runtime.leaving import leave
+from asyncmqd.runtime.process_exit import leave
 atexit.register(print, "said")
 {more}
 threading.Thread(target=time.sleep, args=(1000,)).start()  # an ordinary exit would wait for it
@@ -55,13 +55,13 @@ def test_a_signal_to_stop_ends_it_at_once():
 
 
 LAST_STEP = """
-from asyncmqd.runtime import leaving
+from asyncmqd.runtime import process_exit
 lock = threading.Lock()
 def finish():
     with lock:
         print("now", flush=True)
         time.sleep(1000)
-leaving.finish = finish
+process_exit.finish = finish
 """
 
 

@@ -12,7 +12,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.process.minutes import Minutes
+from asyncmqd.runtime.process.history_reports import Minutes
 from asyncmqd.runtime.process.workers import Workers
 
 CLAIM = Claim(queue="mail", id="x", token=1, payload=b"", age=0.5)

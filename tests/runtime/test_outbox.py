@@ -10,7 +10,7 @@ import pytest
 from asyncmqd import Job, Queue
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import StoreError, StoreUncertain
-from asyncmqd.backends.departing import departing
+from asyncmqd.backends.call_withdrawal import departing
 from asyncmqd.client import outbox
 from asyncmqd.domain.job import Added, NewJob
 from tests.runtime.virtual import store_clock, virtual

@@ -10,7 +10,7 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
 from asyncmqd.runtime.claiming.capacity import Capacity
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.slots import OwnSlots, SharedSlots
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench

@@ -20,7 +20,7 @@ from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.settle import decode_failure, replay
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry
-from asyncmqd.runtime.execution import execute
+from asyncmqd.runtime.execution import execute_job
 from tests.eventually import LIMIT
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual
@@ -449,19 +449,19 @@ async def test_the_loop_does_not_wait_while_a_large_payload_is_decoded(
     async def size(text: str, more: str) -> int:
         return len(more)
 
-    monkeypatch.setattr(execute, "decode_spec", decode_here)
+    monkeypatch.setattr(execute_job, "decode_spec", decode_here)
     bench = Bench()
     bench.backend = InMemoryBackend()
     bench.task(size)
     small, large = (
         await bench.add("size", "", "x"),
-        await bench.add("size", "", "x" * execute.LARGE),
+        await bench.add("size", "", "x" * execute_job.LARGE),
     )
-    bad = NewJob(id="bad", payload=b"x" * 2 * execute.LARGE)
+    bad = NewJob(id="bad", payload=b"x" * 2 * execute_job.LARGE)
     await bench.backend.add("q", [bad])
     async with bench.worker():
         done = await bench.ended(small, large, "bad")
-        held = await bench.add("size", "hold", "x" * execute.LARGE)
+        held = await bench.add("size", "hold", "x" * execute_job.LARGE)
         assert await asyncio.to_thread(holding.wait, LIMIT)
     hold.set()
     assert places == {small: True, large: False, held: False}

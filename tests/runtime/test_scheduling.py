@@ -11,14 +11,14 @@ import pytest
 
 from asyncmqd import repeatable_scheduler
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.client import known
+from asyncmqd.client import task_lookup
 from asyncmqd.client.queue import Queue
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable, decode_schedule, jitter_of, next_instant
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
-from asyncmqd.runtime.liveness import own_life
+from asyncmqd.runtime.proc_identity import own_life
 from asyncmqd.runtime.runners import as_repeatables
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import LIMIT, eventually
@@ -481,8 +481,8 @@ def test_a_dict_is_checked_against_its_task_like_all_schedules(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tasks = Registry()
-    monkeypatch.setattr(known, "REGISTRY", tasks)
-    monkeypatch.setattr(known, "_told", set())
+    monkeypatch.setattr(task_lookup, "REGISTRY", tasks)
+    monkeypatch.setattr(task_lookup, "_told", set())
     tasks.add(TaskDef(lambda year: None, "reports.yearly", TaskOptions()))
     with pytest.raises(ValueError, match=r"repeatable reports\.yearly: .*argument: 'year'"):
         as_repeatables([{"task": "reports.yearly", "every": 60}])

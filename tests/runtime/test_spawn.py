@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from asyncmqd.runtime.execution.spawn import command
+from asyncmqd.runtime.execution.spawn_child import command
 
 
 def test_a_child_whose_parent_died_while_it_started_ends() -> None:

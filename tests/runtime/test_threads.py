@@ -8,8 +8,8 @@ import threading
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
 from asyncmqd.runtime.execution.run import Run
-from asyncmqd.runtime.execution.stuck import Overstays
-from asyncmqd.runtime.single import run_one
+from asyncmqd.runtime.execution.stuck_threads import Overstays
+from asyncmqd.runtime.handle_job import run_one
 from tests.eventually import eventually
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import virtual

@@ -10,7 +10,7 @@ import pytest
 from asyncmqd import Queue
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import StoreError
-from asyncmqd.client import waits
+from asyncmqd.client import result_waits
 from asyncmqd.domain import clock
 from tests.runtime.virtual import virtual
 
@@ -40,7 +40,7 @@ async def test_an_outage_in_which_all_gave_up_does_not_count_for_later_waits() -
         store.failures = 1_000_000
         with pytest.raises(TimeoutError):
             await job.result(timeout=2)
-        await asyncio.sleep(2 * waits.PATIENCE)
+        await asyncio.sleep(2 * result_waits.PATIENCE)
         store.failures = 1
         with pytest.raises(TimeoutError, match="is waiting after 5 s"):
             await job.result(timeout=5)

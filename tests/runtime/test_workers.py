@@ -26,9 +26,9 @@ from asyncmqd.client.connection import configured_scan_interval
 from asyncmqd.client.operations import pause
 from asyncmqd.client.queue import Queue
 from asyncmqd.domain.change import Change
+from asyncmqd.domain.heartbeat import BEAT, serving_of
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.queue_options import QueueOptions
-from asyncmqd.domain.serving import BEAT, serving_of
 from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions

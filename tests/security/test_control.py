@@ -18,11 +18,11 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from asyncmqd.daemon.answers import SharedAnswers
-from asyncmqd.daemon.client import NoDaemon, ask
-from asyncmqd.daemon.control import MOST_CLIENTS
-from asyncmqd.daemon.peers import Peers
-from asyncmqd.daemon.protocol import HEADER, OPERATE, REQUEST_LIMIT
+from asyncmqd.daemon.control_client import NoDaemon, ask
+from asyncmqd.daemon.control_protocol import HEADER, OPERATE, REQUEST_LIMIT
+from asyncmqd.daemon.control_server import MOST_CLIENTS
+from asyncmqd.daemon.shared_answers import SharedAnswers
+from asyncmqd.daemon.socket_peers import Peers
 from tests.daemon.harness import until
 from tests.security.conftest import corpus, count
 
@@ -155,7 +155,7 @@ def test_f55_descriptors_that_are_passed_along_do_not_stay(running):
 # Becomes another user by itself: that user may not even be allowed to start our Python.
 ASK = """
 import os, pathlib, sys
-from asyncmqd.daemon.client import NoDaemon, ask
+from asyncmqd.daemon.control_client import NoDaemon, ask
 user, group, *groups = map(int, sys.argv[2:])
 os.setgroups(groups), os.setgid(group), os.setuid(user)
 for command in ("ping", "status", "plan", "reload"):
@@ -339,9 +339,8 @@ def test_many_who_ask_for_the_same_share_an_answer():
 
 def test_a_group_that_the_namespace_does_not_know_is_nobody_s(place):
     """All groups that it lacks look like one: everybody would have been a member."""
-    code = (
-        "from asyncmqd.daemon.peers import Peers; print(Peers(65534, group_operates=True).warning)"
-    )
+    found = "Peers(65534, group_operates=True).warning"
+    code = f"from asyncmqd.daemon.socket_peers import Peers; print({found})"
     alone = ["unshare", "--user", "--map-root-user", sys.executable, "-c", code]
     done = subprocess.run(alone, capture_output=True, text=True)
     assert "no group is let in" in done.stdout, done.stderr

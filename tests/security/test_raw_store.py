@@ -9,11 +9,11 @@ import pytest
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.cli.asyncmq import main
-from asyncmqd.client.waits import served_queues
+from asyncmqd.client.result_waits import served_queues
 from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.heartbeat import Serving, serving_of
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.schedule import Repeatable, decode_schedule
-from asyncmqd.domain.serving import Serving, serving_of
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 from asyncmqd.observe.observer import Observer

@@ -21,10 +21,10 @@ import pytest
 from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.backends.redis.address import parse
-from asyncmqd.backends.redis.secrets import HIDDEN, without_login
+from asyncmqd.backends.redis.redaction import HIDDEN, without_login
 from asyncmqd.cli.asyncmq import main
 from asyncmqd.config.urls import check_backend
-from asyncmqd.domain.urls import redacted
+from asyncmqd.domain.url_redaction import redacted
 from tests.servers import RedisServer, free_port
 
 CANARY = "cAnArY0815"

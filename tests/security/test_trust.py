@@ -11,8 +11,8 @@ import pytest
 
 from asyncmqd.config.backend import store_in
 from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.file_permissions import file_problem
 from asyncmqd.config.load import load
-from asyncmqd.config.trust import file_problem
 
 ADMIN = 12_345  # a group, and a user, of no name
 
@@ -113,7 +113,7 @@ def test_a_group_that_the_namespace_does_not_know_is_nobody_s(config, monkeypatc
     os.chown(config, 65534, 65534)
     config.chmod(0o664)
     assert file_problem(config.stat()) is None
-    monkeypatch.setattr("asyncmqd.config.trust.nobodies", lambda _: {65534})
+    monkeypatch.setattr("asyncmqd.config.file_permissions.nobodies", lambda _: {65534})
     assert file_problem(config.stat()) is not None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.sqlite.endings import Endings
+from asyncmqd.backends.sqlite.ended_jobs import Endings
 from asyncmqd.backends.sqlite.wake_directory import open_to_group, opened
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from tests.eventually import LIMIT

@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asyncmqd.domain.keywords import OnConflict, Overlap, UniqueWhile
+from asyncmqd.domain.option_keywords import OnConflict, Overlap, UniqueWhile
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.shared_limits import KeyLimits
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.domain.life import Life
+from asyncmqd.domain.process_identity import Life
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.shared_limits import NO_LIMITS
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
-from asyncmqd.runtime.claiming.daemon_slots import DaemonSlots
-from asyncmqd.runtime.claiming.decide import LoopState
+from asyncmqd.runtime.claiming.claim_decision import LoopState
+from asyncmqd.runtime.claiming.max_concurrency import DaemonSlots
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
 from tests.simulation.loop import SimLoop

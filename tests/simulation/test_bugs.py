@@ -14,30 +14,30 @@ import pytest
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.memory import InMemoryBackend, lanes, registry
 from asyncmqd.backends.memory import rows as memory_rows
-from asyncmqd.backends.memory.edges import Edges
+from asyncmqd.backends.memory.dependencies import Edges
 from asyncmqd.backends.memory.keys import QueueKeys
 from asyncmqd.backends.memory.lanes import Lanes, Level
-from asyncmqd.backends.memory.purse import Purse
 from asyncmqd.backends.memory.rows import Jobs, Queue
+from asyncmqd.backends.memory.token_buckets import Purse
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.key_limits import KeyGate
-from asyncmqd.domain.missed import Due
+from asyncmqd.domain.missed_instants import Due
 from asyncmqd.domain.overlap import Step
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.schedule import next_instant
+from asyncmqd.domain.schedule_counts import Fired, Tally
 from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.shared_limits import Bucket
 from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import StoreClock
-from asyncmqd.domain.tally import Fired, Tally
 from asyncmqd.runtime import scanner, scheduler
 from asyncmqd.runtime.claiming import runs
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
-from asyncmqd.runtime.claiming.decide import RECONCILE
-from asyncmqd.runtime.claiming.isolation import Isolation
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.claim_decision import RECONCILE
 from asyncmqd.runtime.claiming.loop import ClaimLoop
+from asyncmqd.runtime.claiming.poison_isolation import Isolation
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.leases import Leases
 from asyncmqd.runtime.process.recovery import Recovery

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from asyncmqd.daemon.client import ask
+from asyncmqd.daemon.control_client import ask
 from tests.daemon.harness import LIMIT, Store, until
 from tests.systemd.box import Box, Follower, event_of
 

@@ -11,8 +11,8 @@ import pytest
 import uvloop
 
 from asyncmqd.backends.redis import RedisBackend
-from asyncmqd.observe.outlets import Outlet, outlet_of
-from asyncmqd.observe.writer import LineWriter
+from asyncmqd.observe.line_writer import LineWriter
+from asyncmqd.observe.log_sinks import Outlet, outlet_of
 from tests.ends import Ends, report
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from asyncmqd.admin import backfill, jobs, moving, queues, schedules, store, workers
+from asyncmqd.admin import backfill, job_actions, jobs, queues, schedules, store, workers
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
@@ -77,7 +77,7 @@ async def test_a_queue_that_a_configuration_names_is_known(filled: BaseBackend) 
 
 
 async def test_each_job_has_an_outcome_of_its_own(filled: BaseBackend) -> None:
-    outcomes = await moving.move(filled, "retry", ["later", "a", "nosuch"])
+    outcomes = await job_actions.move(filled, "retry", ["later", "a", "nosuch"])
     assert outcomes["later"] is None
     assert outcomes["nosuch"] == "job nosuch: there is none of this id"
     assert "mail and web" in (outcomes["a"] or "")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from asyncmqd.runtime.claiming import decide
-from asyncmqd.runtime.claiming.decide import (
+from asyncmqd.runtime.claiming import claim_decision
+from asyncmqd.runtime.claiming.claim_decision import (
     BATCH,
     DRAINS,
     EFFECTS,
@@ -178,7 +178,7 @@ class Pair:
         self.owed = False  # this process was woken, and nobody else will be for that job
         self.lost = 0  # claims that the loop does not know of
         self.wakeups = 0  # on their way
-        self.state = decide.BEGIN.after(LoopState.NEW)
+        self.state = claim_decision.BEGIN.after(LoopState.NEW)
         self.polls: list[Poll] = []
         self.good, self.isolated, self.overlap, self.stopped = True, False, False, False
         self.undeclared = False
@@ -205,7 +205,7 @@ class Pair:
         """What may happen next."""
         found: list[Callable[[], object]] = [partial(self.resize, 0), partial(self.resize, 4)]
         found += [self.isolate] * 2 + [self.reload]
-        found += [partial(self.note, decide.WAKE)] * 3  # a slow pass
+        found += [partial(self.note, claim_decision.WAKE)] * 3  # a slow pass
         found += [self.add] * 6 + [self.finish] * 2 * bool(self.running)
         found += [self.go] * 12 * (len(self.polls) < POLLS and not self.stopped)
         found += [self.hear] * 6 * bool(self.wakeups)
@@ -230,27 +230,27 @@ class Pair:
         if step.do in {Do.CLAIM, Do.SETTLE}:
             self.unacknowledged = False
         if step.claims:
-            self.note(decide.ASK)
+            self.note(claim_decision.ASK)
         if step.do is Do.UNSUBSCRIBE:
-            self.note(decide.UNSUBSCRIBE)
+            self.note(claim_decision.UNSUBSCRIBE)
         return True
 
     def answered(self) -> None:
         if not self.good:
             self.good = True
-            self.note(decide.WAKE)
+            self.note(claim_decision.WAKE)
 
     def reply(self, poll: Poll) -> None:
         brought = poll.brought or 0
         if poll.step.do in {Do.CLAIM, Do.SETTLE}:
             self.answered()
         if poll.step.do is Do.CLAIM:
-            full = decide.FULL_BESIDE if self.overlap else decide.FULL
-            self.note(full if brought == poll.step.claims else decide.SHORT)
+            full = claim_decision.FULL_BESIDE if self.overlap else claim_decision.FULL
+            self.note(full if brought == poll.step.claims else claim_decision.SHORT)
         elif poll.step.do is Do.RECONCILE:
-            self.note(decide.RECONCILE)
+            self.note(claim_decision.RECONCILE)
         elif poll.step.do is Do.HAND_OVER:
-            self.note(decide.HAND_OVER)
+            self.note(claim_decision.HAND_OVER)
         elif poll.step.do is Do.DECLARE:
             self.undeclared = False
         if poll.step.do is Do.RECONCILE and self.state in DRAINS:
@@ -265,13 +265,13 @@ class Pair:
         self.lost += poll.brought or 0
         if poll.step.do in {Do.CLAIM, Do.SETTLE}:
             self.unacknowledged = True
-            self.note(decide.LOSE if poll.step.claims else decide.WAKE)
+            self.note(claim_decision.LOSE if poll.step.claims else claim_decision.WAKE)
         elif poll.step.do is Do.UNSUBSCRIBE:
-            self.note(decide.FAIL_TO_UNSUBSCRIBE)
+            self.note(claim_decision.FAIL_TO_UNSUBSCRIBE)
 
     def hear(self) -> None:
         self.wakeups -= 1
-        self.note(decide.WAKE)
+        self.note(claim_decision.WAKE)
 
     def finish(self) -> None:
         self.running -= 1
@@ -286,10 +286,10 @@ class Pair:
     def isolate(self) -> None:
         self.isolated = not self.isolated
         if not self.isolated:
-            self.note(decide.WAKE)
+            self.note(claim_decision.WAKE)
 
     def drain(self) -> None:
-        self.note(decide.DRAIN)
+        self.note(claim_decision.DRAIN)
 
     # ------------------------------------------------------------------ the store
 
@@ -373,7 +373,7 @@ def test_no_job_is_left_behind_whatever_happens(chance: Random) -> None:
 def test_of_two_claims_that_overlap_nobody_knows_which_was_the_last() -> None:
     pair = Pair()
     pair.go()
-    pair.note(decide.WAKE)
+    pair.note(claim_decision.WAKE)
     pair.go()
     earlier, later = pair.polls
     pair.add()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import typer
 
-from asyncmqd.cli import asyncmq, asyncmqd, commands, daemon
-from asyncmqd.cli.building import command_line
+from asyncmqd.cli import asyncmq, asyncmqd, daemon, daemon_commands
+from asyncmqd.cli.lazy_commands import command_line
 
 APPS = {"asyncmq": asyncmq.app, "asyncmqd": daemon.app}
 
@@ -123,7 +123,7 @@ def test_what_goes_without_typer_means_the_same(
         return lambda config, **flags: called.append((name, config, flags))
 
     for name in ("run", "plan", "reload", "status"):
-        monkeypatch.setattr(commands, name, noting(name))
+        monkeypatch.setattr(daemon_commands, name, noting(name))
     plain = asyncmqd.plain(line.split(), environ)
     assert plain is not None
     plain()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.config.depth import MAX_DEPTH, too_deep
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import MOST_PROBLEMS, load
+from asyncmqd.config.nesting_depth import MAX_DEPTH, too_deep
 from tests.scale import scaled
 
 BASE = 'backend = "memory://"\n[queues.mail]\nconcurrency = 1\n'

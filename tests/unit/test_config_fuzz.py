@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.line_numbers import Places
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
-from asyncmqd.config.places import Places
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 

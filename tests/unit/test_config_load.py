@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from asyncmqd.config import sockets
+from asyncmqd.config import control_socket_path
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
-from asyncmqd.daemon.client import find_socket
+from asyncmqd.daemon.control_client import find_socket
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Retention
 
@@ -624,14 +624,14 @@ def test_daemons_with_files_of_other_names_have_sockets_of_their_own(folder, env
 
 def test_a_client_without_a_daemon_of_its_own_asks_the_unit_s(tmp_path, monkeypatch):
     unit = tmp_path / "run" / "control.sock"
-    monkeypatch.setattr(sockets, "_of_unit", lambda stem: unit)
+    monkeypatch.setattr(control_socket_path, "_of_unit", lambda stem: unit)
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     own = tmp_path / "asyncmqd/control.sock"
-    assert sockets.usual_control_socket(environ, "queues") == own
+    assert control_socket_path.usual_control_socket(environ, "queues") == own
     for path in (unit, own):
         path.parent.mkdir()
         path.touch()
-        assert sockets.usual_control_socket(environ, "queues") == path
+        assert control_socket_path.usual_control_socket(environ, "queues") == path
 
 
 def test_a_client_reads_no_more_than_where_to_ask(folder):

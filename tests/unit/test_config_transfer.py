@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from asyncmqd.config.load import load
-from asyncmqd.config.transfer import packed, unpacked
+from asyncmqd.config.settings_transfer import packed, unpacked
 
 EVERYTHING = """
 backend = "redis://user:secret@localhost/3"

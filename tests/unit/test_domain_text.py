@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncmqd.domain.text import clean, clean_json, clean_lines
+from asyncmqd.domain.safe_text import clean, clean_json, clean_lines
 
 
 @given(st.text())

@@ -8,7 +8,7 @@ import pytest
 
 from asyncmqd.domain.codec import decode_spec, encode_spec
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.same import same
+from asyncmqd.domain.round_trip import same
 from asyncmqd.domain.tasks import TaskDef, TaskOptions
 from tests.unit.hints import AT_THE_PRODUCER, ROWS, evaluated
 

@@ -28,7 +28,7 @@ from asyncmqd.domain.history import (
     roll_up,
 )
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.totals import Totals
+from asyncmqd.observe.run_totals import Totals
 
 NOW = 6e9  # seconds: long after all minutes of these tests
 WEEK = 7 * 86_400 * 10**6  # microseconds

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from asyncmqd.daemon.children.log_forwarding import PART_LIMIT, LogForwarder
-from asyncmqd.observe.outlets import File
-from asyncmqd.observe.writer import LineWriter
+from asyncmqd.observe.line_writer import LineWriter
+from asyncmqd.observe.log_sinks import File
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from asyncmqd.domain.job import Claim
 from asyncmqd.observe.journal import entry, is_journal, message_id
-from asyncmqd.observe.lines import LINE_LIMIT
+from asyncmqd.observe.json_lines import LINE_LIMIT
 from asyncmqd.observe.log import logger, running_job
 from asyncmqd.observe.observer import Observer
 from tests.logs import Journald, captured, journal_stream, log_to, parse

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncmqd.observe.lines import LINE_LIMIT, json_line
+from asyncmqd.observe.json_lines import LINE_LIMIT, json_line
 from asyncmqd.observe.log import _ConsoleRenderer
 
 HEAD = {"timestamp": datetime(2026, 1, 2, tzinfo=UTC), "level": "info", "event": "x"}

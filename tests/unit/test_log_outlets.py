@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncmqd.observe.outlets import Shared
+from asyncmqd.observe.log_sinks import Shared
 from tests.ends import is_number, is_report, line, numbers
 
 # ---------------------------------------------------------------------- a reader that goes away

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from asyncmqd.observe.captured_streams import end_prints
 from asyncmqd.observe.log import running_job
-from asyncmqd.observe.prints import end_prints
 from tests.logs import captured, log_to
 
 

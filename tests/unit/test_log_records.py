@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asyncmqd.observe.application import take_records
+from asyncmqd.observe.application_logs import take_records
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import weakref
 from datetime import UTC, datetime
 from typing import Any
 
-from asyncmqd.observe.tail import FIELDS, LINES, SIZE_LIMIT, VALUE_LIMIT, LogTail
+from asyncmqd.observe.log_tail import FIELDS, LINES, SIZE_LIMIT, VALUE_LIMIT, LogTail
 
 MOMENT = datetime(2026, 11, 29, 12, 0, 0, 500_000, UTC)
 

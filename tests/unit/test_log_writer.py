@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from asyncmqd.observe.outlets import File
-from asyncmqd.observe.writer import LineWriter
+from asyncmqd.observe.line_writer import LineWriter
+from asyncmqd.observe.log_sinks import File
 from tests.ends import is_number, is_report, line, numbers
 
 KINDS = ("pipe", "terminal", "stream")

@@ -25,7 +25,7 @@ from asyncmqd.daemon.app import BAD_CONFIG, FAILED, OK
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.observe.events import EVENT_LEVELS
+from asyncmqd.observe.event_names import EVENT_LEVELS
 
 PROJECT = Path(__file__).parents[2]
 MAN = PROJECT / "docs/man"

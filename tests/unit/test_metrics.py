@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.exposition import family, labels, of_counted
 from asyncmqd.observe.listeners import Applied
 from asyncmqd.observe.metrics import BOUNDS, RUN, RUNS, WAITS, Metrics, Sum
 from asyncmqd.observe.observer import Observer
+from asyncmqd.observe.prometheus_text import family, labels, of_counted
 
 
 def applied(

@@ -19,7 +19,7 @@ from asyncmqd.client.pending import CallOptions, pending
 from asyncmqd.client.tasks import task
 from asyncmqd.domain.codec import CorruptPayload, decode_spec, encode_spec
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.keywords import (
+from asyncmqd.domain.option_keywords import (
     AddKeywords,
     CallKeywords,
     RepeatableKeywords,

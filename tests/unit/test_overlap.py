@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from asyncmqd.backends.memory.edges import Edges
-from asyncmqd.domain.keywords import Overlap
+from asyncmqd.backends.memory.dependencies import Edges
+from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import Step, at_overlap, ghost_name, job_of_ghost
+from asyncmqd.domain.schedule_counts import Tally
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tally import Tally
 
 LAST, BEFORE = "last", "before"
 GHOST = ghost_name("gone", 3)

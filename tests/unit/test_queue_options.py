@@ -14,8 +14,8 @@ from asyncmqd.config.diff import diff
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
+from asyncmqd.config.settings_transfer import packed, unpacked
 from asyncmqd.config.tables import keys_of, read
-from asyncmqd.config.transfer import packed, unpacked
 from asyncmqd.daemon.children.limit_split import share_of
 from asyncmqd.domain.options import period
 from asyncmqd.domain.queue_options import FIXED_KEYS, QueueOptions, of_code

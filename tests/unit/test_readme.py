@@ -6,7 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
-from asyncmqd.observe.events import EDGE_EVENTS, EVENT_LEVELS
+from asyncmqd.observe.event_names import EDGE_EVENTS, EVENT_LEVELS
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()

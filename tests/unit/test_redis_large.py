@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.redis import RedisBackend, large
-from asyncmqd.backends.redis.large import PIECE
+from asyncmqd.backends.redis import RedisBackend, large_payloads
+from asyncmqd.backends.redis.large_payloads import PIECE
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.queue_options import QueueOptions
@@ -76,7 +76,7 @@ async def test_a_claim_is_completed_by_what_was_asked_when_it_was_sent():
     async def fetch(*commands):
         return [b"x" * 2 * PIECE for _ in commands]
 
-    pieces = large.Pieces(fetch)
+    pieces = large_payloads.Pieces(fetch)
     await pieces.complete(QUEUE, PREFIX, [[b"a", None, b"x" * 2 * PIECE]], "", 9 * PIECE)
     asked = pieces.of(QUEUE)
     await pieces.complete(QUEUE, PREFIX, [[b"b", None, b"small"]], pieces.of(QUEUE), 9 * PIECE)
@@ -173,7 +173,9 @@ async def test_a_server_that_forgot_its_scripts_keeps_what_was_sent_ahead(server
 
 async def test_without_its_payload_no_job_is_added(server, store, monkeypatch):
     """A server that is told to evict may take it."""
-    monkeypatch.setattr(large, "_set", lambda key, _job: ("SET", f"{key}:elsewhere", b"", "PX", 1))
+    monkeypatch.setattr(
+        large_payloads, "_set", lambda key, _job: ("SET", f"{key}:elsewhere", b"", "PX", 1)
+    )
     with pytest.raises(StoreError, match="sent ahead is gone"):
         await store.add(QUEUE, [job("a", 5), job("b", 2 * PIECE)])
     assert await store.get(QUEUE, ["a", "b"]) == [None, None]
@@ -182,8 +184,8 @@ async def test_without_its_payload_no_job_is_added(server, store, monkeypatch):
 
 async def test_what_was_sent_ahead_does_not_stay(server, store, monkeypatch):
     """The connection may break between the two, and nobody asks again."""
-    monkeypatch.setattr(large, "_KEPT", 1)
-    _, commands = large.sent_ahead(PREFIX, [job("a", 2 * PIECE)])
+    monkeypatch.setattr(large_payloads, "_KEPT", 1)
+    _, commands = large_payloads.sent_ahead(PREFIX, [job("a", 2 * PIECE)])
     await store._run(*commands)
 
     async def gone() -> bool:

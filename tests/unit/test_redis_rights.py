@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from asyncmqd.backends.base import StoreRefused
-from asyncmqd.backends.redis import ears
+from asyncmqd.backends.redis import subscribers
+from asyncmqd.backends.redis.acl import acl_line
 from asyncmqd.backends.redis.address import parse
-from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.domain.job import NewJob
 from tests.added import are_new
 from tests.servers import (
@@ -65,7 +65,7 @@ async def test_who_may_not_publish_adds_nothing(server, opened):
 
 async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatch):
     """What is stored is told as stored; the producer is warned, and the daemon once."""
-    monkeypatch.setattr(ears.Ears, "look_every", 0.01)
+    monkeypatch.setattr(subscribers.Ears, "look_every", 0.01)
     store, idle = opened(as_user(server.url)), opened(as_user(server.url))
     await store.add(QUEUE, JOB)
     await idle.wait([QUEUE], 1.0)

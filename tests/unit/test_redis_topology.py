@@ -15,8 +15,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.redis import RedisBackend
-from asyncmqd.backends.redis.clustered import Clustered
-from asyncmqd.backends.redis.large import PIECE
+from asyncmqd.backends.redis.cluster import Clustered
+from asyncmqd.backends.redis.large_payloads import PIECE
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Succeeded, settle
 from tests.added import are_new

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.redis import RedisBackend, ear, endings
+from asyncmqd.backends.redis import RedisBackend, ended_jobs, subscriber
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
 from tests.contract.jobs import parked
@@ -141,7 +141,7 @@ async def test_a_dead_server_ends_the_wait_and_is_found_again(server, idle):
 
 
 async def test_a_silent_connection_is_noticed(server, idle, monkeypatch):
-    monkeypatch.setattr(ear, "HEARTBEAT", 0.1)
+    monkeypatch.setattr(subscriber, "HEARTBEAT", 0.1)
     store = await idle("?timeout=0.1")
     server.freeze()  # as a cut cable would: nothing is closed, nothing is answered
     with pytest.raises(StoreError):
@@ -151,7 +151,7 @@ async def test_a_silent_connection_is_noticed(server, idle, monkeypatch):
 
 
 async def test_an_answering_server_is_not_left(server, idle, monkeypatch):
-    monkeypatch.setattr(ear, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(subscriber, "HEARTBEAT", 0.02)
     store = await idle()
     with server.client() as client:
         before = client.info("stats")["total_connections_received"]
@@ -226,7 +226,9 @@ async def test_a_thousand_waits_cost_less_than_a_command_a_second(server, waiter
     assert await waiter.wait_ended({QUEUE: WAITED}, 0.0) == {}
     # Less what INFO and its connection are: two.
     look = processed(server) - before - 2
-    assert look / endings.SWEEP + 1 / ear.HEARTBEAT + 1 / endings.Endings.look_every < 1
+    assert (
+        look / ended_jobs.SWEEP + 1 / subscriber.HEARTBEAT + 1 / ended_jobs.Endings.look_every < 1
+    )
 
 
 async def test_after_a_lost_connection_what_ended_meanwhile_is_found(server, waiter, producer):
@@ -254,7 +256,7 @@ async def test_what_somebody_else_publishes_is_passed_over(server, waiter, produ
 async def test_a_server_that_forgot_whom_to_tell_is_told_anew(
     server, waiter, producer, monkeypatch
 ):
-    monkeypatch.setattr(endings, "SWEEP", 0.05)
+    monkeypatch.setattr(ended_jobs, "SWEEP", 0.05)
     waiter._ways.here().endings._next_sweep = 0.0
     with server.client() as client:
         client.flushall()
@@ -274,7 +276,7 @@ async def test_a_look_at_jobs_knows_that_a_parked_one_has_not_ended(waiter, prod
 
 
 async def test_where_nobody_waits_nothing_is_told(server, producer, monkeypatch):
-    monkeypatch.setattr(endings, "LINGER", 0.01)
+    monkeypatch.setattr(ended_jobs, "LINGER", 0.01)
     store = RedisBackend(server.url)
     await store.add(QUEUE, jobs("a", "b"))
     await store.wait_ended({QUEUE: {"a"}}, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncmqd.daemon.report import QueueReport, Report, history, total
+from asyncmqd.daemon.process_report import QueueReport, Report, history, total
 
 
 def test_numbers_add_up_and_errors_count_from_any() -> None:

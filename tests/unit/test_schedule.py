@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncmqd.domain.missed import due
+from asyncmqd.domain.missed_instants import due
 from asyncmqd.domain.schedule import (
     Repeatable,
     check,

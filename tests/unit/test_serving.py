@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from asyncmqd.domain.serving import (
+from asyncmqd.domain.heartbeat import (
     NAMES_LIMIT,
     NOBODY_KNOWS,
     Load,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.backends.sqlite import SQLiteBackend, file, room
-from asyncmqd.backends.sqlite.release import has_reset_bug
+from asyncmqd.backends.sqlite import SQLiteBackend, file, free_disk_space
+from asyncmqd.backends.sqlite.sqlite_version import has_reset_bug
 from asyncmqd.domain.job import NewJob
 
 PAGES = 16
@@ -106,8 +106,8 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def test_the_length_of_a_log_is_that_of_its_pages() -> None:
-    assert room.log_size(0) == 32
-    assert room.log_size(2) == 32 + 2 * (4_096 + 24)
+    assert free_disk_space.log_size(0) == 32
+    assert free_disk_space.log_size(2) == 32 + 2 * (4_096 + 24)
 
 
 # ---------------------------------------------------------------- releases

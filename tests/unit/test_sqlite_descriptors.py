@@ -28,7 +28,7 @@ ALLOWED = {
     ("creation.py", "_names_another"),  # a journal, which SQLite does not lock
     ("creation.py", "make_empty"),  # a new file that has no name of a store yet
     ("health.py", "concerns"),  # /proc
-    ("queries.py", "read"),  # a part of the program
+    ("sql_statements.py", "read"),  # a part of the program
     ("wake_directory.py", "_make"),  # directories
     ("wake_directory.py", "_open"),  # directories, and O_PATH, which takes no part in locks
     ("wake_directory.py", "_remove"),

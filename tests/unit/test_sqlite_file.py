@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import StoreError, StoreRefused
-from asyncmqd.backends.sqlite import SQLiteBackend, queries
+from asyncmqd.backends.sqlite import SQLiteBackend, sql_statements
 from asyncmqd.backends.sqlite.address import parse
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import translated
@@ -376,8 +376,8 @@ async def test_a_local_file_with_full_flushes_gives_no_warning(
 
 def test_every_search_for_jobs_uses_an_index() -> None:
     database = sqlite3.connect(":memory:")
-    database.executescript(queries.read("schema.sql"))
-    statements = queries.load("moves.sql") | queries.load("reading.sql")
+    database.executescript(sql_statements.read("schema.sql"))
+    statements = sql_statements.load("moves.sql") | sql_statements.load("reading.sql")
     assert len(statements) > 20
     for name, statement in statements.items():
         named = re.findall(r":(\w+)", statement)

@@ -19,7 +19,7 @@ import uvloop
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.sqlite import SQLiteBackend
-from asyncmqd.backends.sqlite.endings import Endings
+from asyncmqd.backends.sqlite.ended_jobs import Endings
 from asyncmqd.backends.sqlite.wake_directory import directory_of
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from asyncmqd.domain.job import NewJob
@@ -222,7 +222,7 @@ async def test_what_an_older_release_sends_is_no_end(database: Path) -> None:
 async def test_a_process_that_waits_for_nothing_any_more_takes_its_socket_away(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asyncmqd.backends.sqlite.endings.LINGER", 0.01)
+    monkeypatch.setattr("asyncmqd.backends.sqlite.ended_jobs.LINGER", 0.01)
     waiter = Endings(database)
     await waiter.wait_ended({"mail": {"a"}}, 0.0)
     await eventually(lambda: asyncio.to_thread(lambda: not os.listdir(directory_of(database))))

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 from asyncmqd.domain.states import EDGES, State
-from asyncmqd.runtime.claiming.decide import NEWS, LoopState
+from asyncmqd.runtime.claiming.claim_decision import NEWS, LoopState
 
 DOCS = Path(__file__).parents[2] / "docs"
 

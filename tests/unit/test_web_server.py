@@ -10,7 +10,7 @@ import pytest
 
 from asyncmqd.config.http import Http
 from asyncmqd.web import server as module
-from asyncmqd.web.access import Access
+from asyncmqd.web.authorization import Access
 from asyncmqd.web.server import Request, Response, Server
 from tests.eventually import eventually
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from asyncmqd.backends.memory.line import Key, Line
-from asyncmqd.backends.memory.purse import Purse
+from asyncmqd.backends.memory.ordered_ids import Key, Line
+from asyncmqd.backends.memory.token_buckets import Purse
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, start_tag, take_turns
 from asyncmqd.domain.shared_limits import least

@@ -9,17 +9,17 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.memory.history import Noting
+from asyncmqd.backends.memory.instances import Store
 from asyncmqd.backends.memory.rows import Jobs, Queue
-from asyncmqd.backends.memory.shared import Store
 from asyncmqd.domain import clock
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import Step, at_overlap
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.settle import ORPHAN_RETENTION
 from asyncmqd.domain.store_clock import believed
-from asyncmqd.domain.tally import Fired, Passed
 
 
 class InMemoryRegistry(BaseBackend):

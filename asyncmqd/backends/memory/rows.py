@@ -11,9 +11,9 @@ import msgspec
 
 from asyncmqd.backends.applying import apply
 from asyncmqd.backends.base import OperationRecord, ScheduleRecord
-from asyncmqd.backends.memory.edges import Edges
+from asyncmqd.backends.memory.dependencies import Edges
 from asyncmqd.backends.memory.lanes import Lanes
-from asyncmqd.backends.memory.line import Key, Line
+from asyncmqd.backends.memory.ordered_ids import Key, Line
 from asyncmqd.domain.history import DELETED, Period, Totals
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.overlap import ghost_name

@@ -21,13 +21,13 @@ from asyncmqd.backends.base import (
     Turn,
     Waited,
 )
-from asyncmqd.backends.loops import PerLoop
+from asyncmqd.backends.memory.instances import Store
 from asyncmqd.backends.memory.keys import QueueKeys, gate_of, reopen
 from asyncmqd.backends.memory.operations import InMemoryOperations
-from asyncmqd.backends.memory.purse import Purse
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
-from asyncmqd.backends.memory.shared import Store
-from asyncmqd.backends.memory.waking import Ear, Sleeper
+from asyncmqd.backends.memory.token_buckets import Purse
+from asyncmqd.backends.memory.wakeups import Ear, Sleeper
+from asyncmqd.backends.per_loop import PerLoop
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob

@@ -1,7 +1,7 @@
 -- File new jobs, in order, behind the others of their priority, or with a delay (microseconds) among
 -- the delayed ones. ARGV from `at` on: waiting place, delayed place, then of each job: id, priority
 -- (3 digits), delay, payload. A payload that is the very `mark`, if there is one, was sent ahead to
--- the key `<mark><id>`, see large.py. Of each job 1, or 0 if the queue has its id already.
+-- the key `<mark><id>`, see large_payloads.py. Of each job 1, or 0 if the queue has its id already.
 
 -- The strings of the jobs as arguments of MSETNX, and whether an id comes twice.
 local function job_strings(at, now)

@@ -1,4 +1,4 @@
--- New jobs whose payloads were sent ahead, each to the key `<mark><id>`, see large.py.
+-- New jobs whose payloads were sent ahead, each to the key `<mark><id>`, see large_payloads.py.
 
 -- Before anything is written: a script that fails in its middle leaves half of it behind.
 local function check_sent_ahead(at, mark)

@@ -10,7 +10,7 @@
 --   shelves     set of the places of parked jobs, the name is of layout 1
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end
 --   counted     sorted set of the ended jobs that are kept by number, oldest first
---   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large.py
+--   part:<nonce>:<id>  a payload on its way to `job:<id>`, for a minute, see large_payloads.py
 --   named       hash: the digest of a unique job's name, by id; with a w: held until the claim only
 --   names       hash: the id of the job that took a name last, by the digest
 --   reserved    sorted set of the names that are taken for a time, by its end

@@ -9,10 +9,10 @@ from operator import attrgetter
 from typing import Any
 
 from asyncmqd.backends.base import PAGE, StoreUncertain
-from asyncmqd.backends.redis import encoding, large
+from asyncmqd.backends.redis import encoding, large_payloads
+from asyncmqd.backends.redis.acl import acl_line
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.encoding import micros
-from asyncmqd.backends.redis.rights import acl_line
 from asyncmqd.backends.redis.scripts import WAIT, Command, Late, call
 from asyncmqd.domain.job import Added, NewJob, Outcome
 from asyncmqd.domain.states import State
@@ -59,7 +59,7 @@ class Adding:
         calls: list[Command | Late] = []
         for page in self._pages:
             # For each job alone: no other job of its id gets the payload of one that is not added.
-            mark, parts = large.sent_ahead(self._base, page)
+            mark, parts = large_payloads.sent_ahead(self._base, page)
             before += parts
             calls.append(partial(self._call, page, mark, queues))
         before += ahead
@@ -67,7 +67,7 @@ class Adding:
         return [*before, *calls, *self._wait()]
 
     def _call(self, page: Sequence[NewJob], mark: str, queues: str) -> Command:
-        args = [arg for job in page for arg in large.args_of(job, mark)]
+        args = [arg for job in page for arg in large_payloads.args_of(job, mark)]
         keys = [self._base, queues] if queues else [self._base]
         head = (self._queue, mark)
         if self._named:

@@ -9,8 +9,8 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from asyncmqd.backends import limits
-from asyncmqd.backends.redis.secrets import without_login
+from asyncmqd.backends import call_timeouts
+from asyncmqd.backends.redis.redaction import without_login
 
 DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
@@ -119,7 +119,7 @@ def parse(url: str) -> Address:
         max_connections=_number(
             shown, "max_connections", options.get("max_connections", str(MAX_CONNECTIONS)), 1
         ),
-        timeout=limits.seconds(shown, options.get("timeout", str(TIMEOUT))),
+        timeout=call_timeouts.seconds(shown, options.get("timeout", str(TIMEOUT))),
         min_replicas=_number(shown, "min_replicas", options.get("min_replicas", "0"), 0),
         allow_eviction=_flag(shown, "allow_eviction", options.get("allow_eviction", "false")),
     )

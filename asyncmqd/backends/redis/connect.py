@@ -16,10 +16,10 @@ from redis.asyncio.sentinel import (
 from redis.backoff import NoBackoff
 
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.clustered import ClusterClient, Clustered
-from asyncmqd.backends.redis.link import Link
+from asyncmqd.backends.redis.calls import Link
+from asyncmqd.backends.redis.cluster import ClusterClient, Clustered
 from asyncmqd.backends.redis.sentinel import Discovery
-from asyncmqd.backends.redis.single import Single, Watched
+from asyncmqd.backends.redis.single_server import Single, Watched
 
 SENTINEL_TIMEOUT = 0.5
 

@@ -13,10 +13,10 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.pause import Pause
+from asyncmqd.domain.schedule_counts import REASONS, Tally
 from asyncmqd.domain.selection import Mark
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
-from asyncmqd.domain.tally import REASONS, Tally
 
 ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone", "taken")
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority

@@ -16,12 +16,12 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from asyncmqd.backends.after_fork import keep_for_ever
 from asyncmqd.backends.base import Held
-from asyncmqd.backends.forked import keep_for_ever
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.connect import SENTINEL_TIMEOUT
 from asyncmqd.backends.redis.encoding import held_args, micros, pages
-from asyncmqd.backends.redis.faults import FAULTS, to_store_error
+from asyncmqd.backends.redis.errors import FAULTS, to_store_error
 from asyncmqd.backends.redis.scripts import Command, call, teach
 from asyncmqd.domain.states import State
 

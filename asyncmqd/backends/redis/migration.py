@@ -15,7 +15,7 @@ from redis.exceptions import OutOfMemoryError
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration, StoreError, StoreRefused
 from asyncmqd.backends.redis import encoding, scripts
-from asyncmqd.backends.redis.link import Link
+from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.scripts import Command
 from asyncmqd.domain import clock
 

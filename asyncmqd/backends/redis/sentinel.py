@@ -11,8 +11,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from asyncmqd.backends.redis.ear import Ear
-from asyncmqd.backends.redis.faults import FAULTS
+from asyncmqd.backends.redis.errors import FAULTS
+from asyncmqd.backends.redis.subscriber import Ear
 from asyncmqd.domain.loop_tasks import begin
 
 # By the first the sentinel that leads tells which replica it will make the master, a tenth of a

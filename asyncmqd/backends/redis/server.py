@@ -13,14 +13,14 @@ from asyncmqd.backends.base import (
     StoreError,
     StoreRefused,
 )
-from asyncmqd.backends.loops import PerLoop
-from asyncmqd.backends.redis import address, large, migration
+from asyncmqd.backends.per_loop import PerLoop
+from asyncmqd.backends.redis import address, large_payloads, migration
+from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient
-from asyncmqd.backends.redis.link import Link
+from asyncmqd.backends.redis.loop_connections import Way
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, call, read_all
 from asyncmqd.backends.redis.wakeups import Wakeups
-from asyncmqd.backends.redis.way import Way
 
 
 class RedisServer(BaseBackend):
@@ -32,7 +32,7 @@ class RedisServer(BaseBackend):
         self.timeout = self._address.timeout
         self.url = self._address.url
         self._leases = LeaseClient(self._address)
-        self._pieces = large.Pieces(self._run)
+        self._pieces = large_payloads.Pieces(self._run)
         self._prefix = self._address.prefix
         self._clustered = self._address.scheme == "redis+cluster"  # two queues, two nodes
         self._connected = False  # whether the store was looked at, in any loop

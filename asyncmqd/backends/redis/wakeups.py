@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from asyncmqd.backends.base import RECALLED, StoreRefused
-from asyncmqd.backends.redis.ears import Ears
-from asyncmqd.backends.redis.link import Link
+from asyncmqd.backends.redis.calls import Link
+from asyncmqd.backends.redis.subscribers import Ears
 from asyncmqd.domain import clock
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from asyncmqd.backends import limits
+from asyncmqd.backends import call_timeouts
 
 TIMEOUT = 20.0  # seconds; another process may hold the file for 15
 Synchronous = Literal["FULL", "NORMAL"]
@@ -46,7 +46,7 @@ def parse(url: str) -> Address:
             case "synchronous":
                 synchronous = _synchronous(url, value)
             case "timeout":
-                timeout = limits.seconds(url, value)
+                timeout = call_timeouts.seconds(url, value)
             case _:
                 raise ValueError(
                     f"backend: expected the option synchronous or timeout in {url!r}, got {name!r}"

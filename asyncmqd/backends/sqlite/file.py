@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyncmqd.backends import layout
+from asyncmqd.backends.after_fork import keep_for_ever
 from asyncmqd.backends.base import StoreError, StoreRefused
-from asyncmqd.backends.forked import keep_for_ever
-from asyncmqd.backends.sqlite import creation, queries
+from asyncmqd.backends.sqlite import creation, sql_statements
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import DAMAGED, damaged
 from asyncmqd.backends.sqlite.forks import Identity, refuse_inherited
-from asyncmqd.backends.sqlite.room import log_limit, log_size
+from asyncmqd.backends.sqlite.free_disk_space import log_limit, log_size
 from asyncmqd.backends.sqlite.transaction import save_clock
 from asyncmqd.domain import os_threads
 
@@ -272,7 +272,7 @@ class DatabaseFile:
         connection.execute("BEGIN IMMEDIATE")
         try:
             if self._is_new(connection):  # still: another process may have been faster
-                for statement in queries.read("schema.sql").split(";\n"):
+                for statement in sql_statements.read("schema.sql").split(";\n"):
                     connection.execute(statement)
                 save_clock(connection.execute, self.host.first(), 0)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asyncmqd.backends.sqlite.address import Address
-from asyncmqd.backends.sqlite.release import concern
+from asyncmqd.backends.sqlite.sqlite_version import concern
 
 _MOUNTS = Path("/proc/self/mountinfo")
 # Their locks do not hold between hosts, and their shared memory is not shared.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.rows import ACTIVE
 from asyncmqd.backends.sqlite.transaction import Snapshot
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.shared_limits import DeclaredLimits
 
-_SQL = queries.load("moves.sql")
+_SQL = sql_statements.load("moves.sql")
 
 
 class QueueKeys:

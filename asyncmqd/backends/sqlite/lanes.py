@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, Turns, start_tag, take_turns
@@ -16,9 +16,9 @@ from asyncmqd.domain.shared_limits import least
 from asyncmqd.domain.states import KEYED, State
 
 if TYPE_CHECKING:  # it knows the transaction, which knows the lanes
-    from asyncmqd.backends.sqlite.purse import Purse
+    from asyncmqd.backends.sqlite.token_buckets import Purse
 
-_SQL = queries.load("moves.sql")
+_SQL = sql_statements.load("moves.sql")
 _WAITING = str(State.WAITING)
 _NEVER = 2**62
 _Row = TypeVar("_Row")

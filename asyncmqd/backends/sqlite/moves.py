@@ -13,11 +13,9 @@ from typing import Any
 
 from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.lanes import place_of
-from asyncmqd.backends.sqlite.purse import Purse
-from asyncmqd.backends.sqlite.queries import array, as_json
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
     COUNTED,
@@ -28,6 +26,8 @@ from asyncmqd.backends.sqlite.rows import (
     Jobs,
     Row,
 )
+from asyncmqd.backends.sqlite.sql_statements import array, as_json
+from asyncmqd.backends.sqlite.token_buckets import Purse
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain import settle
 from asyncmqd.domain.change import Answer, Change
@@ -38,7 +38,7 @@ from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.states import EDGES, KEYED, TERMINAL, State, parked_place
 from asyncmqd.domain.unique import is_pushed, merged
 
-_SQL = queries.load("moves.sql")
+_SQL = sql_statements.load("moves.sql")
 _ENDED = frozenset(map(str, TERMINAL))
 
 # ---------------------------------------------------------------------- the way of a job

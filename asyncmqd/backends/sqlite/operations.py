@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from asyncmqd.backends.base import OperationRecord, is_whole
-from asyncmqd.backends.sqlite import moves, queries, turns
+from asyncmqd.backends.sqlite import moves, sql_statements, turns
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.operation import KEPT, KEPT_FOR
 
-_SQL = queries.load("operations.sql")
+_SQL = sql_statements.load("operations.sql")
 
 
 def begin(

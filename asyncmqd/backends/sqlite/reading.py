@@ -9,19 +9,19 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import KeyOutlook, Lapsed, Outlook
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.keys import QueueKeys
 from asyncmqd.backends.sqlite.moves import claim_of, parked, places
-from asyncmqd.backends.sqlite.names import Names
-from asyncmqd.backends.sqlite.queries import array
+from asyncmqd.backends.sqlite.sql_statements import array
 from asyncmqd.backends.sqlite.transaction import Snapshot, filling, gate, ghosts, tallies
+from asyncmqd.backends.sqlite.unique_names import Names
 from asyncmqd.domain.job import Claim, Counts, Record
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.rate import FULL
 from asyncmqd.domain.states import KEYED, State, parked_place, state_of
 
-_SQL = queries.load("reading.sql")
+_SQL = sql_statements.load("reading.sql")
 
 
 def is_slow(view: Snapshot) -> bool:

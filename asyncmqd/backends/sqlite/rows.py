@@ -9,20 +9,20 @@ from operator import itemgetter
 import msgspec
 
 from asyncmqd.backends.applying import NO_VALUES, values_of
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros
-from asyncmqd.backends.sqlite.edges import Edges
-from asyncmqd.backends.sqlite.names import Names
-from asyncmqd.backends.sqlite.past import note_passed
-from asyncmqd.backends.sqlite.queries import array, as_json
+from asyncmqd.backends.sqlite.dependencies import Edges
+from asyncmqd.backends.sqlite.history import note_passed
+from asyncmqd.backends.sqlite.sql_statements import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
+from asyncmqd.backends.sqlite.unique_names import Names
 from asyncmqd.domain.history import DELETED
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.states import KEYED, State
 from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
 
-_SQL = queries.load("moves.sql")
+_SQL = sql_statements.load("moves.sql")
 
 LARGE = 1_000
 """Bytes: a longer payload stands apart, see docs/decisions/sqlite-large-payloads.md. Another limit

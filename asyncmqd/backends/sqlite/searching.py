@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros
 from asyncmqd.backends.sqlite.moves import places
 from asyncmqd.backends.sqlite.reading import record_of, with_others
@@ -14,7 +14,7 @@ from asyncmqd.domain.job import Record
 from asyncmqd.domain.selection import HEAD, Mark, Searched, Sought
 from asyncmqd.domain.states import State
 
-_SQL = queries.load("reading.sql")
+_SQL = sql_statements.load("reading.sql")
 _BEFORE, _BEHIND = -(2**62), 2**62  # ranks that none is beyond
 
 

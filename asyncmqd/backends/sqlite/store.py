@@ -27,18 +27,18 @@ from asyncmqd.backends.base import (
     Waited,
     WorkerRecord,
 )
-from asyncmqd.backends.loops import PerLoop
-from asyncmqd.backends.sqlite import address, moves, operations, past, reading, standing, turns
+from asyncmqd.backends.per_loop import PerLoop
+from asyncmqd.backends.sqlite import address, history, moves, operations, reading, registry, turns
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
-from asyncmqd.backends.sqlite.endings import Endings
+from asyncmqd.backends.sqlite.ended_jobs import Endings
+from asyncmqd.backends.sqlite.free_disk_space import check_room
 from asyncmqd.backends.sqlite.health import concerns
-from asyncmqd.backends.sqlite.life import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.migration import migrate
-from asyncmqd.backends.sqlite.release import refuse_old
-from asyncmqd.backends.sqlite.room import check_room
 from asyncmqd.backends.sqlite.searching import search
+from asyncmqd.backends.sqlite.sqlite_version import refuse_old
+from asyncmqd.backends.sqlite.store_threads import Life, join, leave, leave_behind
 from asyncmqd.backends.sqlite.threads import Patience, ask, ask_blocking
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
@@ -46,12 +46,12 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
-from asyncmqd.domain.keywords import Overlap
+from asyncmqd.domain.option_keywords import Overlap
+from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.selection import Mark, Searched, Sought
 from asyncmqd.domain.settle import ORPHAN_RETENTION, Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
-from asyncmqd.domain.tally import Fired, Passed
 
 _Result = TypeVar("_Result")
 
@@ -282,14 +282,14 @@ class SQLiteBackend(BaseBackend):
     async def declare_all(
         self, declared: Sequence[tuple[str, Mapping[str, bytes]]], fresh: bool, by: str = ""
     ) -> float:
-        work = partial(standing.declare_all, declared=declared, fresh=fresh, by=by)
+        work = partial(registry.declare_all, declared=declared, fresh=fresh, by=by)
         return await self._write(work)
 
     async def withdraw(self, names: Sequence[tuple[str, Sequence[str]]]) -> None:
-        await self._write(partial(standing.withdraw, names=names))
+        await self._write(partial(registry.withdraw, names=names))
 
     async def schedules(self, *queues: str) -> list[ScheduleRecord]:
-        return await self._read(partial(standing.schedules, queues=queues))
+        return await self._read(partial(registry.schedules, queues=queues))
 
     async def fire(
         self,
@@ -302,7 +302,7 @@ class SQLiteBackend(BaseBackend):
         keep: float = ORPHAN_RETENTION,
     ) -> Fired:
         return await self._write(
-            lambda tx: standing.fire(tx, queue, name, instant, job, passed, overlap, keep)
+            lambda tx: registry.fire(tx, queue, name, instant, job, passed, overlap, keep)
         )
 
     async def edit_schedule(
@@ -312,7 +312,7 @@ class SQLiteBackend(BaseBackend):
         action: Literal["pause", "resume", "remove"],
         passed: int = 0,
     ) -> bool:
-        return await self._write(lambda tx: standing.edit_schedule(tx, queue, name, action, passed))
+        return await self._write(lambda tx: registry.edit_schedule(tx, queue, name, action, passed))
 
     # ------------------------------------------------------------------ operations
 
@@ -354,13 +354,13 @@ class SQLiteBackend(BaseBackend):
     # ------------------------------------------------------------------ workers
 
     async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
-        return await self._write(partial(standing.beat, worker=worker, info=info, ttl=ttl))
+        return await self._write(partial(registry.beat, worker=worker, info=info, ttl=ttl))
 
     async def leave(self, worker: str) -> None:
-        await self._write(partial(standing.leave, worker=worker))
+        await self._write(partial(registry.leave, worker=worker))
 
     async def workers(self) -> list[WorkerRecord]:
-        return await self._read(standing.workers)
+        return await self._read(registry.workers)
 
     async def search(
         self,
@@ -380,13 +380,13 @@ class SQLiteBackend(BaseBackend):
     # ------------------------------------------------------------------ history
 
     async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
-        return await self._write(partial(past.note, periods=periods, over=over))
+        return await self._write(partial(history.note, periods=periods, over=over))
 
     async def history(self, queue: str) -> History:
-        return await self._read(partial(past.history, queue=queue))
+        return await self._read(partial(history.history, queue=queue))
 
     async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
-        return await self._read(partial(past.oldest, queues=queues))
+        return await self._read(partial(history.oldest, queues=queues))
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import StoreError, StoreUncertain
-from asyncmqd.backends.departing import departing
-from asyncmqd.backends.sqlite.damage import damage
+from asyncmqd.backends.call_withdrawal import departing
+from asyncmqd.backends.sqlite.corruption import damage
 from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.transaction import Snapshot

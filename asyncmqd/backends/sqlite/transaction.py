@@ -8,15 +8,15 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.backends.sqlite import queries
+from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import Anchor, HostClock
+from asyncmqd.backends.sqlite.clock_correction import turn_back
 from asyncmqd.backends.sqlite.lanes import Lanes
-from asyncmqd.backends.sqlite.turning_back import turn_back
 from asyncmqd.domain.rate import Filling
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import State
 
-_SQL = queries.load("moves.sql")
+_SQL = sql_statements.load("moves.sql")
 _limits = msgspec.json.Decoder(DeclaredLimits).decode
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import msgspec
 
 from asyncmqd.backends.base import Turn
-from asyncmqd.backends.sqlite import moves, queries
+from asyncmqd.backends.sqlite import moves, sql_statements
 from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.keys import gate_of_keys
-from asyncmqd.backends.sqlite.purse import purse_of
-from asyncmqd.backends.sqlite.queries import as_json
 from asyncmqd.backends.sqlite.rows import ACTIVE, WAITING
+from asyncmqd.backends.sqlite.sql_statements import as_json
+from asyncmqd.backends.sqlite.token_buckets import purse_of
 from asyncmqd.backends.sqlite.transaction import Transaction, filling, gate, ghosts
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.rate import FULL
@@ -27,7 +27,7 @@ from asyncmqd.domain.shared_limits import (
 )
 from asyncmqd.domain.states import KEYED
 
-_SQL = queries.load("moves.sql")
+_SQL = sql_statements.load("moves.sql")
 
 
 def turn(

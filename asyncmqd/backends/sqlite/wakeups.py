@@ -2,7 +2,7 @@
 
 Who waits for jobs binds a datagram socket in the directory `<database>-wake`; who commits something
 that makes a job claimable sends the queue's name to every socket there. Those whose name begins
-with `ended-` wait for results instead, and are sent the ids of jobs that ended (`endings.py`). A
+with `ended-` wait for results instead, and are sent the ids of jobs that ended (`ended_jobs.py`). A
 datagram arrives whole, cannot block its sender, and nobody has to be running for it.
 
 Sockets are addressed through /proc/self/fd, because the path of a socket may have no more than 107
@@ -78,7 +78,7 @@ def _listed(database: Path) -> str:
 
 
 def _messages(ended: Mapping[str, Sequence[str]]) -> list[bytes]:
-    """A queue and ids of jobs that ended, as one message each; see `endings.py`."""
+    """A queue and ids of jobs that ended, as one message each; see `ended_jobs.py`."""
     return [
         msgspec.msgpack.encode((queue, ids[at : at + _PAGE]))
         for queue, ids in ended.items()

@@ -12,7 +12,7 @@ import typer
 
 from asyncmqd.cli.options import AsJson, kind_option
 from asyncmqd.cli.output import say, show_json, show_table
-from asyncmqd.cli.target import with_store
+from asyncmqd.cli.store_choice import with_store
 from asyncmqd.domain.options import number
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def top(
     """
     # Before root becomes the owner of the store, who may not be able to read this code.
     from asyncmqd.cli.top import live, view
-    from asyncmqd.client.users import system_user
+    from asyncmqd.client.acting_user import system_user
 
     by = system_user()
     view.cells(_NOT_ASCII, 1)  # reads the widths of letters

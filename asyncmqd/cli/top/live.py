@@ -9,7 +9,7 @@ import sys
 
 from msgspec.structs import replace
 
-from asyncmqd.admin import moving, queues
+from asyncmqd.admin import job_actions, queues
 from asyncmqd.admin.causes import Own, of_daemon
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.admin.overview import Looks, Overview
@@ -189,7 +189,7 @@ async def done(store: BaseBackend, act: Act, by: str) -> str | None:
     elif act.verb == "resume":
         await queues.resume(store, act.queue, by=by)
     else:
-        return (await moving.move(store, act.verb, [act.id], act.queue, by))[act.id]
+        return (await job_actions.move(store, act.verb, [act.id], act.queue, by))[act.id]
     return None
 
 

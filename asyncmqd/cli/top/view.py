@@ -15,7 +15,7 @@ from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.overview import Overview
 from asyncmqd.cli.top.panes import ORDER, Column, Pane, PaneName, span
 from asyncmqd.cli.top.position import Act, Position
-from asyncmqd.domain.text import clean, counted
+from asyncmqd.domain.safe_text import clean, counted
 
 HINTS = "? keys  q quit  Tab pane  / filter  o sort  s state  p pause  r retry  c cancel"
 KEYS = (

@@ -12,8 +12,8 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.config.errors import Path as KeyPath
-from asyncmqd.daemon.protocol import HEADER
-from asyncmqd.daemon.report import Report
+from asyncmqd.daemon.control_protocol import HEADER
+from asyncmqd.daemon.process_report import Report
 from asyncmqd.observe.metrics import Counted
 
 IN_ORDER = 100  # exit code of a child that was told to end; 0 is what any job can say by os._exit

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.log import Format
-from asyncmqd.observe.writer import LineWriter
 
 PART_LIMIT = 1024 * 1024  # bytes of a line that wait for its end
 

@@ -22,9 +22,9 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
 from asyncmqd.config.models import Settings
-from asyncmqd.config.transfer import unpacked
-from asyncmqd.daemon import traces
-from asyncmqd.daemon.application import Application, Problems, told
+from asyncmqd.config.settings_transfer import unpacked
+from asyncmqd.daemon import trace_setup
+from asyncmqd.daemon.application_import import Application, Problems, told
 from asyncmqd.daemon.children.ipc import (
     IN_ORDER,
     Answer,
@@ -37,19 +37,19 @@ from asyncmqd.daemon.children.ipc import (
 from asyncmqd.daemon.children.limit_split import share_of, slots_of
 from asyncmqd.daemon.guarded_loop import run_loop
 from asyncmqd.daemon.hang_monitor import LoopMonitor
-from asyncmqd.daemon.serving import CLOSE_LIMIT, OwnProcess
+from asyncmqd.daemon.queue_processes import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.signals import SIGNALS
-from asyncmqd.daemon.store import reach_store
+from asyncmqd.daemon.store_connection import reach_store
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.observe.captured_streams import capture_prints
 from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
 from asyncmqd.observe.metrics import Metrics
 from asyncmqd.observe.observer import Observer
-from asyncmqd.observe.prints import capture_prints
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
-from asyncmqd.runtime.leaving import leave
 from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.process_exit import leave
 
 FAILED = 1
 
@@ -76,7 +76,7 @@ def _serve(line: socket.socket) -> int:
     application = Application(Path(hello.config), os.environ)
     application.extend_path(settings)
     scanners, problems = application.attempt(settings)
-    problems = problems or traces.export(settings.otel, os.environ)
+    problems = problems or trace_setup.export(settings.otel, os.environ)
     line.sendall(pack_answer(Answer(problems=list(problems.items()))))
     lines = ChildLogLines(hello.number)
     metrics = Metrics() if settings.http.listen else None

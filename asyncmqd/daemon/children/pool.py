@@ -12,19 +12,19 @@ import msgspec
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config.models import Settings
-from asyncmqd.config.transfer import packed
-from asyncmqd.daemon.application import Application, named_scanners
+from asyncmqd.config.settings_transfer import packed
+from asyncmqd.daemon.application_import import Application, named_scanners
 from asyncmqd.daemon.children.ipc import Answer, Hello
 from asyncmqd.daemon.children.log_forwarding import forwarded_format
 from asyncmqd.daemon.children.process import ChildProcess
 from asyncmqd.daemon.children.supervisor import ChildSupervisor
-from asyncmqd.daemon.report import QueueReport, Report, total
-from asyncmqd.daemon.serving import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
+from asyncmqd.daemon.process_report import QueueReport, Report, total
+from asyncmqd.daemon.queue_processes import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
 from asyncmqd.daemon.supervisor import OVERTIME
 from asyncmqd.domain import clock
+from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.metrics import Counted, Sum
-from asyncmqd.observe.writer import LineWriter
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 

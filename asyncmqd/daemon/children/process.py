@@ -24,12 +24,12 @@ from asyncmqd.daemon.children.ipc import (
     unpack_answer,
 )
 from asyncmqd.daemon.children.log_forwarding import LogForwarder
-from asyncmqd.daemon.protocol import pack
-from asyncmqd.daemon.report import Report
+from asyncmqd.daemon.control_protocol import pack
+from asyncmqd.daemon.process_report import Report
 from asyncmqd.domain import clock
+from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.metrics import Counted
-from asyncmqd.observe.writer import LineWriter
-from asyncmqd.runtime.execution.spawn import command, end_session
+from asyncmqd.runtime.execution.spawn_child import command, end_session
 
 ABORT_LIMIT = 2.0  # seconds between SIGABRT, which shows the stack, and SIGKILL
 LAST_WORDS = 1.0  # seconds after its end in which a child's reports and log lines are read

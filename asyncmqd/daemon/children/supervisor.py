@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config.models import Settings
-from asyncmqd.config.transfer import packed
-from asyncmqd.daemon.application import Problems, told
+from asyncmqd.config.settings_transfer import packed
+from asyncmqd.daemon.application_import import Problems, told
 from asyncmqd.daemon.children.ipc import IN_ORDER, Answer
 from asyncmqd.daemon.children.process import ABORT_LIMIT, ChildGone, ChildProcess
 from asyncmqd.daemon.instance_lock import CannotStart
-from asyncmqd.daemon.report import Report, history, total
-from asyncmqd.daemon.serving import CLOSE_LIMIT
+from asyncmqd.daemon.process_report import Report, history, total
+from asyncmqd.daemon.queue_processes import CLOSE_LIMIT
 from asyncmqd.domain import clock
 from asyncmqd.observe.metrics import Sum
 from asyncmqd.runtime.duties import Duty
-from asyncmqd.runtime.execution.spawn import exit_name
+from asyncmqd.runtime.execution.spawn_child import exit_name
 from asyncmqd.runtime.process.context import ProcessContext
 
 LOAD_LIMIT = 60.0  # seconds that a child has to import the application

@@ -14,9 +14,9 @@ from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.files import stamp
 from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
-from asyncmqd.daemon.control import Refused
+from asyncmqd.daemon.control_server import Refused
+from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.reload.preview import Previewer
-from asyncmqd.daemon.serving import Serving
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
 from asyncmqd.observe.observer import Observer

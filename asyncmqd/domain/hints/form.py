@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.domain.codec import encode
-from asyncmqd.domain.foreign import build
+from asyncmqd.domain.foreign_types import build
 
 KINDS = {
     type(None): "null",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from asyncmqd.domain.foreign import adapter, build, is_secret
+from asyncmqd.domain.foreign_types import adapter, build, is_secret
 from asyncmqd.domain.hints.form import ANY_KIND, Form, Keys, Uncarried, shown
 
 

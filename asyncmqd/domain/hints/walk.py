@@ -20,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from asyncmqd.domain.foreign import build, is_pydantic, is_textual
+from asyncmqd.domain.foreign_types import build, is_pydantic, is_textual
 from asyncmqd.domain.hints.annotations import (
     bare,
     hints_of_fields,
@@ -28,7 +28,7 @@ from asyncmqd.domain.hints.annotations import (
     is_star,
     required_keys,
 )
-from asyncmqd.domain.hints.closed import enum, literal
+from asyncmqd.domain.hints.choices import enum, literal
 from asyncmqd.domain.hints.form import ANY_KIND, Form, Keys, Uncarried, native, shown
 from asyncmqd.domain.hints.models import model
 from asyncmqd.domain.hints.parts import (

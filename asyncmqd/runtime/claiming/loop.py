@@ -5,7 +5,7 @@ load batches grow by themselves. Two such polls may overlap, so that neither Pyt
 waits for the other. The loop is never cancelled: a reply that is thrown away holds jobs that
 nobody would run: it is told to drain instead (docs/decisions/claim-loop-drains.md).
 
-What to do next is decided in decide.py. Here it is done.
+What to do next is decided in claim_decision.py. Here it is done.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.runtime.claiming import decide
-from asyncmqd.runtime.claiming.brake import Brake
+from asyncmqd.runtime.claiming import claim_decision
 from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity
-from asyncmqd.runtime.claiming.completion import Batch, Unacknowledged
-from asyncmqd.runtime.claiming.decide import Do, LoopState, News, Step, View, next_step
-from asyncmqd.runtime.claiming.declaring import Declaring
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.runtime.claiming.claim_decision import Do, LoopState, News, Step, View, next_step
+from asyncmqd.runtime.claiming.limit_declaration import Declaring
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.claiming.slots import POLLS
-from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.claiming.start_shortage import Brake
+from asyncmqd.runtime.claiming.unacknowledged import Batch, Unacknowledged
+from asyncmqd.runtime.execution.execute_job import Execution
 from asyncmqd.runtime.execution.run import CANCEL_GRACE, Run
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner
@@ -85,7 +85,7 @@ class ClaimLoop:
 
         The first cancellation gives running jobs `drain_timeout` seconds, a further one none.
         """
-        self._note(decide.BEGIN)
+        self._note(claim_decision.BEGIN)
         main = begin(self._run_polls(), name=f"claims of {self.queue}")
         self.execution.ending = lambda: main.cancelling() > 0
         cancelled: asyncio.CancelledError | None = None
@@ -109,12 +109,12 @@ class ClaimLoop:
     @property
     def draining(self) -> bool:
         """Whether no job is claimed any more."""
-        return self.state in decide.DRAINS
+        return self.state in claim_decision.DRAINS
 
     @property
     def claiming(self) -> bool:
         """Whether it takes jobs: from its start until it drains, but not while isolation lasts."""
-        return self.state in decide.SERVES and not self._isolation.active
+        return self.state in claim_decision.SERVES and not self._isolation.active
 
     @property
     def has_room(self) -> bool:
@@ -137,7 +137,7 @@ class ClaimLoop:
 
     def wake(self) -> None:
         """The queue may have work."""
-        self._note(decide.WAKE)
+        self._note(claim_decision.WAKE)
         self._wakeup.set()
 
     def change_limiter(self, limiter: RateLimiter | None) -> None:
@@ -226,7 +226,7 @@ class ClaimLoop:
                 await self._unsubscribe()
             else:
                 await self._process_wakeups.hand_over(self.queue)
-                self._note(decide.HAND_OVER)
+                self._note(claim_decision.HAND_OVER)
         finally:
             self._exclusive = False
 
@@ -237,13 +237,13 @@ class ClaimLoop:
         reserved = self.capacity.reserve(claims)
         asked = reserved.number
         if asked:
-            self._note(decide.ASK)
+            self._note(claim_decision.ASK)
         try:
             batch, reply = await self._send(asked)
         except BaseException as error:
             self.capacity.use(reserved)  # also when this loop ends: others may share the slots
             if isinstance(error, StoreError):
-                self._note(decide.LOSE if asked else decide.WAKE)
+                self._note(claim_decision.LOSE if asked else claim_decision.WAKE)
             raise
         self._failures = 0
         self._health.answered()
@@ -282,11 +282,11 @@ class ClaimLoop:
 
     def _note_filling(self, full: bool) -> None:
         if full:
-            self._note(decide.FULL_BESIDE if self._overlap else decide.FULL)
+            self._note(claim_decision.FULL_BESIDE if self._overlap else claim_decision.FULL)
             self._wakeup.set()  # the other poll asks while these jobs run, not when they have ended
             self.scanner.look_soon()  # nobody wakes us while we are full
         else:
-            self._note(decide.SHORT)
+            self._note(claim_decision.SHORT)
             self.scanner.wake()  # what woke us may have been a delayed job
 
     def _may_be_lost(self, began: float) -> bool:
@@ -323,14 +323,14 @@ class ClaimLoop:
                 self._runs.start([claim], reserved)
             else:
                 self._runs.release(claim)
-        self._note(decide.RECONCILE)
+        self._note(claim_decision.RECONCILE)
 
     async def _unsubscribe(self) -> None:
-        self._note(decide.UNSUBSCRIBE)
+        self._note(claim_decision.UNSUBSCRIBE)
         try:
             await self._process_wakeups.retire(self.queue)
         except StoreError:
-            self._note(decide.FAIL_TO_UNSUBSCRIBE)
+            self._note(claim_decision.FAIL_TO_UNSUBSCRIBE)
             raise
 
     async def _after_failure(self, error: StoreError) -> None:
@@ -340,7 +340,7 @@ class ClaimLoop:
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
         if self._loop.time() > self._deadline + LAST_FLUSH:
             self._unacknowledged.abandon(error)
-            self._note(decide.GIVE_UP)
+            self._note(claim_decision.GIVE_UP)
             return
         await self._health.pause(self._failures)
         self._failures += 1
@@ -349,7 +349,7 @@ class ClaimLoop:
 
     def _drain(self, timeout: float) -> None:
         """Claim no more; in `timeout` seconds hand back what still runs."""
-        self._note(decide.DRAIN)
+        self._note(claim_decision.DRAIN)
         self._deadline = self._loop.time() + timeout
         if timeout > 0:
             self._stop = self._loop.call_later(timeout, self._runs.release_all)

@@ -12,12 +12,12 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, Outcome, Released, is_poison_candidate, settle
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
-from asyncmqd.runtime.claiming.completion import Unacknowledged
-from asyncmqd.runtime.claiming.declaring import Declaring
-from asyncmqd.runtime.claiming.isolation import ClaimLost
-from asyncmqd.runtime.claiming.limiter import RateLimiter
-from asyncmqd.runtime.execution.execute import Execution
-from asyncmqd.runtime.execution.rules import decide
+from asyncmqd.runtime.claiming.limit_declaration import Declaring
+from asyncmqd.runtime.claiming.poison_isolation import ClaimLost
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
+from asyncmqd.runtime.claiming.unacknowledged import Unacknowledged
+from asyncmqd.runtime.execution.execute_job import Execution
+from asyncmqd.runtime.execution.retry_rules import decide
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner

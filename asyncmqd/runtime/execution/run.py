@@ -12,8 +12,8 @@ from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.domain.settle import Policy
 from asyncmqd.domain.tasks import TaskDef
 from asyncmqd.observe.listeners import job_fields
-from asyncmqd.observe.tail import LogTail
-from asyncmqd.runtime.claiming.limiter import RateLimiter
+from asyncmqd.observe.log_tail import LogTail
+from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
 

@@ -12,14 +12,14 @@ from typing import NamedTuple
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
-from asyncmqd.domain.life import Life, Verdict, judge
+from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of, together, told
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.serving import BEAT, Load, Serving, serving_of, together, told
+from asyncmqd.domain.process_identity import Life, Verdict, judge
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.process.health import Health
-from asyncmqd.runtime.process.minutes import Minutes
+from asyncmqd.runtime.process.history_reports import Minutes
 from asyncmqd.runtime.process.workers import Workers
 
 BEAT_TTL = 3 * BEAT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, KeysView, Sequence, Sized
 from typing import Protocol
 
-from asyncmqd.domain.serving import Load
+from asyncmqd.domain.heartbeat import Load
 
 
 class WorkerHandle(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from asyncmqd.runtime.execution.execute import Execution
+    from asyncmqd.runtime.execution.execute_job import Execution
 
 
 class Traces:

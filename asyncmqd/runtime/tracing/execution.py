@@ -11,7 +11,7 @@ from opentelemetry.trace import Span
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.settle import Crashed, Outcome, Raised, Refused, Released, Succeeded
 from asyncmqd.domain.tasks import TaskDef
-from asyncmqd.runtime.execution.execute import Execution
+from asyncmqd.runtime.execution.execute_job import Execution
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.tracing.spans import (
     record_failure,
@@ -41,7 +41,7 @@ class TracedExecution(Execution):
             detach(token)
 
     async def _call(self, run: Run, task: TaskDef, spec: JobSpec, limit: float | None) -> Any:
-        if (task.options.executor or self.options.executor) == "process":  # see `in_child.py`
+        if (task.options.executor or self.options.executor) == "process":  # see `child_spans.py`
             headers = with_present_context(spec.headers)
             spec = msgspec.structs.replace(spec, headers=headers)
         return await super()._call(run, task, spec, limit)

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind
 
-from asyncmqd.observe.events import rank
+from asyncmqd.observe.event_names import rank
 from asyncmqd.observe.log import own_event
 from asyncmqd.runtime.forks import at_end_of_fork
 

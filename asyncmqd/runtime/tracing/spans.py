@@ -14,8 +14,8 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
 
 from asyncmqd.client.pending import Outgoing
-from asyncmqd.domain.around import AROUND_ENQUEUE
 from asyncmqd.domain.job import Claim, Failure, JobSpec
+from asyncmqd.domain.middleware import AROUND_ENQUEUE
 from asyncmqd.observe import journal
 from asyncmqd.runtime.execution.failures import failure_of
 from asyncmqd.runtime.tracing import TRACES

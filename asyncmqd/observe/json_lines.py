@@ -1,0 +1,85 @@
+"""One event as one line of JSON: whatever its fields are, it is a line, and not too long a one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from asyncmqd.domain.safe_text import clean_json
+
+LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line on a stream into several entries
+_FIELD_LIMITS = (4_000, 400, 40)  # characters that a field of an overlong line keeps
+_NAMES = ("queue", "worker", "job_id", "job_key", "task", "attempt", "trace_id")
+HEAD = ("timestamp", "level", "event")
+_ESSENTIAL = (*HEAD, *_NAMES)
+_INT_LIMIT = 2**63
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def json_line(event: Mapping[str, Any]) -> bytes:
+    """The line without its newline, with its long fields cut (`"cut": true`) if need be.
+
+    The result is valid JSON, of at most `LINE_LIMIT` bytes, and holds no newline and nothing else
+    that a terminal would obey.
+    """
+    try:
+        line = clean_json(_encoder.encode(event))
+    except Exception:  # noqa: BLE001 - a field that JSON cannot carry must not lose the line
+        event = {printable(key): _plain(value) for key, value in event.items()}
+        line = clean_json(_encoder.encode(event))
+    return line if len(line) <= LINE_LIMIT else _cut_line(event)
+
+
+def _cut_line(event: Mapping[str, Any]) -> bytes:
+    for limit in _FIELD_LIMITS:
+        line = _encode_cut(event, limit)
+        if len(line) <= LINE_LIMIT:
+            return line
+    # So many fields, or so long names of them, that even forty characters each are too many.
+    return _encode_cut({key: event[key] for key in _ESSENTIAL if key in event}, limit)
+
+
+def _encode_cut(event: Mapping[str, Any], limit: int) -> bytes:
+    fields = {key: _shorten(value, limit) for key, value in event.items()}
+    return clean_json(_encoder.encode(fields | {"cut": True}))
+
+
+def text_of(value: object) -> str:
+    """Any value as text. Never raises, though its `__repr__` is the application's code."""
+    if isinstance(value, str):
+        return value
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - the same
+        return f"<{type(value).__name__}, which cannot be shown: {type(error).__name__}>"
+
+
+def printable(value: object) -> str:
+    """Any value as text that UTF-8 can carry."""
+    return text_of(value).encode("utf-8", "backslashreplace").decode()
+
+
+def bounded(event: Mapping[str, Any], fields: int, limit: int) -> dict[str, Any]:
+    """The first fields of an event, of each no more than so many characters, and nothing else."""
+    first = islice(event.items(), fields)
+    return {printable(key)[:limit]: _shorten(_plain(value), limit) for key, value in first}
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, bool | float | datetime):
+        return value
+    if isinstance(value, int) and abs(value) < _INT_LIMIT:
+        return value
+    return printable(value)
+
+
+def _shorten(value: Any, limit: int) -> Any:
+    if value is None or isinstance(value, bool | int | float | datetime):
+        return value
+    text = printable(value)
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -1,0 +1,124 @@
+"""What is at which path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from asyncmqd.config.http import Http
+from asyncmqd.observe.prometheus_text import CONTENT_TYPE
+from asyncmqd.web import api
+from asyncmqd.web.api import CannotDo
+from asyncmqd.web.authorization import Access
+from asyncmqd.web.server import Request, Response
+
+
+class Source(api.Source, Protocol):
+    """Who knows the answers."""
+
+    def is_well(self) -> bool:
+        """Whether the process makes progress."""
+
+    async def readiness(self) -> tuple[bool, str]:
+        """Whether it does its work, and the worst that is wrong, if anything is."""
+
+    async def metrics(self) -> bytes:
+        """The metrics as text."""
+
+
+class Pages:
+    """Answers requests. `tell` hears of each that is refused: the reason, and the address."""
+
+    def __init__(self, http: Http, source: Source, tell: Callable[[str, str], None]) -> None:
+        self._access = Access(http)
+        self._prefix = http.prefix or ""
+        self._source = source
+        self._tell = tell
+
+    async def answer(self, request: Request) -> Response:
+        """The response."""
+        path = request.path.removeprefix(self._prefix)
+        is_api = request.path.startswith(self._prefix) and path.startswith(api.PREFIX)
+        if not self._access.knows_host(request):
+            host = request.headers.get("host", "")
+            reason = f"expected a host of allowed_hosts, got {host!r}"
+            return self._refuse(request, 403, reason, as_json=is_api)
+        if not request.path.startswith(self._prefix):
+            return _text(404, f"expected a path below {self._prefix}")
+        if is_api:
+            return await self._api(request, path.removeprefix(api.PREFIX))
+        if request.method not in {"GET", "HEAD"}:
+            return _text(405, "expected GET", ("Allow", "GET, HEAD"))
+        match path:
+            case "/healthz":
+                return _text(200, "ok") if self._source.is_well() else _text(503, "no progress")
+            case "/readyz":
+                return await self._readyz(request)
+            case "/metrics":
+                return await self._metrics(request)
+        return _text(404, f"expected /healthz, /readyz, /metrics or {api.PREFIX}...")
+
+    async def _api(self, request: Request, command: str) -> Response:
+        """What only reads by GET, the rest by POST, with a token of the role operate."""
+        request, command = api.routed(request, command)
+        caller = self._access.caller(request)
+        if caller is None:
+            return self._unknown(request, as_json=True)
+        operates = False if command == api.DOCUMENT else self._source.operates(command)
+        if operates is None:
+            names = ", ".join([*self._source.names(), api.DOCUMENT])
+            return api.answer(404, error=f"expected one of {names}")
+        if operates and not caller.operates:
+            reason = f"{command}: expected a token of the role operate"
+            return self._refuse(request, 403, reason, as_json=True)
+        expected = ("POST",) if operates else ("GET", "HEAD")
+        if request.method not in expected:
+            allow = (("Allow", ", ".join(expected)),)
+            return api.answer(405, error=f"{command}: expected {expected[0]}", headers=allow)
+        if command == api.DOCUMENT:
+            document = msgspec.json.encode(self._source.document())
+            return Response(200, document, "application/json")
+        try:
+            arguments, typed = api.arguments_of(request)
+            name = caller.name
+            result = await self._source.command(command, arguments, typed=typed, by=name)
+        except CannotDo as refusal:
+            return api.answer(refusal.status, error=str(refusal))
+        return api.answer(200, result=result)
+
+    async def _readyz(self, request: Request) -> Response:
+        ready, cause = await self._source.readiness()
+        said = cause or "ready"
+        # Whoever may not read is told no names, but may see whether to send work here.
+        if self._access.caller(request) is None:
+            said = "ready" if ready else "not ready"
+        return _text(200 if ready else 503, said)
+
+    async def _metrics(self, request: Request) -> Response:
+        if self._access.caller(request) is None:
+            return self._unknown(request)
+        return Response(200, await self._source.metrics(), CONTENT_TYPE)
+
+    def _unknown(self, request: Request, *, as_json: bool = False) -> Response:
+        reason = self._access.problem_with(request)
+        bearer = ("WWW-Authenticate", "Bearer")
+        return self._refuse(request, 401, reason, bearer, as_json=as_json)
+
+    def _refuse(
+        self,
+        request: Request,
+        status: int,
+        reason: str,
+        *headers: tuple[str, str],
+        as_json: bool = False,
+    ) -> Response:
+        self._tell(reason, self._access.client(request))
+        if as_json:
+            return api.answer(status, error=reason, headers=headers)
+        return _text(status, reason, *headers)
+
+
+def _text(status: int, text: str, *headers: tuple[str, str]) -> Response:
+    return Response(status, f"{text}\n".encode(errors="backslashreplace"), headers=headers)
