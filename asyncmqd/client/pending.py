@@ -17,9 +17,9 @@ from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
 from asyncmqd.domain.job_key import key_of
 from asyncmqd.domain.middleware import AROUND_ENQUEUE, Kind
-from asyncmqd.domain.option_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import OF_CALL, keep_checked
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef
+from asyncmqd.domain.typed_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown
 
 _GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit

@@ -25,7 +25,6 @@ from asyncmqd.client.task_lookup import known_task
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.job import Counts
-from asyncmqd.domain.option_keywords import AddKeywords, RepeatableKeywords
 from asyncmqd.domain.options import (
     OF_CALL,
     OF_INSTANTS,
@@ -38,6 +37,7 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.pause import REASON
 from asyncmqd.domain.schedule import Repeatable, check, check_size
 from asyncmqd.domain.states import State
+from asyncmqd.domain.typed_keywords import AddKeywords, RepeatableKeywords
 
 Result = TypeVar("Result")
 

@@ -25,12 +25,12 @@ from asyncmqd.client.pending import (
     blank,
 )
 from asyncmqd.client.task_lookup import warn_of_main
-from asyncmqd.domain.option_keywords import CallKeywords, DecoratorKeywords
 from asyncmqd.domain.options import OF_CALL, refuse_unknown
 from asyncmqd.domain.retry import backoff as to_backoff
 from asyncmqd.domain.retry import exceptions
 from asyncmqd.domain.task_functions import Origin, checked_target, task_name
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
+from asyncmqd.domain.typed_keywords import CallKeywords, DecoratorKeywords
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")

@@ -11,9 +11,9 @@ import socket
 import stat
 from pathlib import Path
 
-from asyncmqd.domain.process_identity import Life
+from asyncmqd.domain.former_self import Life
 from asyncmqd.runtime.forks import keep
-from asyncmqd.runtime.proc_identity import own_life
+from asyncmqd.runtime.own_identity import own_life
 
 _MACHINE_ID = Path("/etc/machine-id")
 

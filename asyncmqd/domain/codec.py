@@ -1,8 +1,8 @@
 """JSON in and out: arguments, results and job payloads, strictly, with errors that say where.
 
 Values are JSON plus datetime, date, time, timedelta, UUID, Decimal, bytes, enums, dataclasses,
-msgspec structs and pydantic models, and subclasses of them (foreign_types.py); what comes back is decided
-by type hints (hints/). Never pickle.
+msgspec structs and pydantic models, and subclasses of them (foreign_types.py); what comes back is
+decided by type hints (hints/). Never pickle.
 """
 
 from __future__ import annotations

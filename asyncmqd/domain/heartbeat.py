@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from asyncmqd.domain.did_you_mean import did_you_mean
-from asyncmqd.domain.process_identity import Life
+from asyncmqd.domain.former_self import Life
 
 Names = TypeVar("Names", bound=Sequence[str])
 

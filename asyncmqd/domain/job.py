@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from asyncmqd.domain.option_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.states import State, state_of
+from asyncmqd.domain.typed_keywords import OnConflict, UniqueWhile
 
 
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

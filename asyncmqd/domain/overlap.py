@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.schedule_counts import Tally
 from asyncmqd.domain.states import State
+from asyncmqd.domain.typed_keywords import Overlap
 
 
 class Step(NamedTuple):

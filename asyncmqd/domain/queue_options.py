@@ -13,7 +13,6 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 
-from asyncmqd.domain.option_keywords import ExecutorKind
 from asyncmqd.domain.options import (
     EXECUTOR,
     KEY,
@@ -31,6 +30,7 @@ from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Policy, Retention
 from asyncmqd.domain.shared_limits import NO_KEY_LIMITS, KeyLimits, SharedLimits
 from asyncmqd.domain.tasks import TaskDef
+from asyncmqd.domain.typed_keywords import ExecutorKind
 
 FIXED_KEYS = frozenset({"scanners"})
 """Keys that a worker has from its start: a change needs a new one. The others change in place."""

@@ -21,7 +21,6 @@ from asyncmqd.domain.codec import NotSerialisable, encode, encode_spec
 from asyncmqd.domain.cron import read
 from asyncmqd.domain.cron_instants import cron_instants
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.option_keywords import Missed, Overlap
 from asyncmqd.domain.options import (
     ARGS,
     CATCH_UP,
@@ -47,6 +46,7 @@ from asyncmqd.domain.options import (
     Option,
     keep_checked,
 )
+from asyncmqd.domain.typed_keywords import Missed, Overlap
 
 FORGOTTEN = 600.0  # seconds without a declaration after which no living daemon has a schedule
 _LOOK_BACK = 60.0  # seconds that are searched first for the latest instants of a cron

@@ -18,13 +18,6 @@ from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.hints.form import Form
 from asyncmqd.domain.hints.function_hints import RESULT, Declared
 from asyncmqd.domain.hints.producer_check import WATCH, ask, is_sure
-from asyncmqd.domain.option_keywords import (
-    ExecutorKind,
-    KeyRule,
-    OnConflict,
-    UniqueRule,
-    UniqueWhile,
-)
 from asyncmqd.domain.options import (
     ALONE,
     DEFAULT_PRIORITY,
@@ -35,6 +28,13 @@ from asyncmqd.domain.options import (
 )
 from asyncmqd.domain.retry import Backoff, BadArguments
 from asyncmqd.domain.task_functions import Origin, identity, is_async, is_same
+from asyncmqd.domain.typed_keywords import (
+    ExecutorKind,
+    KeyRule,
+    OnConflict,
+    UniqueRule,
+    UniqueWhile,
+)
 
 # From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
 # checkers only, are no names yet. The signature is read without them.

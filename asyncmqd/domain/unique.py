@@ -13,10 +13,10 @@ import msgspec
 from asyncmqd.domain.codec import NotSerialisable, encode
 from asyncmqd.domain.foreign_types import written
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.option_keywords import OnConflict, UniqueWhile
 from asyncmqd.domain.options import ALONE, UNIQUE_TEXT, shown
 from asyncmqd.domain.states import state_of
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions, refuse_together
+from asyncmqd.domain.typed_keywords import OnConflict, UniqueWhile
 
 _OF_NAMES = ("unique_for", "unique_while", "on_conflict", "push_for")  # options
 _LONGEST_LABEL = 200  # characters

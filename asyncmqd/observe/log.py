@@ -1,7 +1,8 @@
 """Structured logs: one JSON object a line, entries of the journal, or coloured lines on a terminal.
 
-`application_logs.py` brings what the application logs, `captured_streams.py` and `captured_pipes.py` what it prints.
-`json_lines.py` renders events, and `line_writer.py` sees them off, in one write per turn of the event loop.
+`application_logs.py` brings what the application logs, `captured_streams.py` and
+`captured_pipes.py` what it prints. `json_lines.py` renders events, and `line_writer.py` sees them
+off, in one write per turn of the event loop.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend, Held
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, NewJob, Record
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import TERMINAL, State
+from asyncmqd.domain.typed_keywords import Overlap
 
 FAR = 10_000.0  # seconds
 

@@ -13,12 +13,12 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend, Held
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.schedule_counts import Fired, Tally
 from asyncmqd.domain.settle import cancel, decode_failure
 from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import State
+from asyncmqd.domain.typed_keywords import Overlap
 from tests.contract.audit import audit
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (

@@ -16,14 +16,14 @@ MANY = "[queues.mail]\nconcurrency = 20\n"
 CLONE = """
 import os
 from asyncmqd.daemon import instance_lock
-from asyncmqd.runtime import proc_identity
+from asyncmqd.runtime import own_identity
 from asyncmqd.runtime.process import presence, recovery
 
 instance_lock.instance_id = lambda _: "clone-0123456789ab"
 presence.BEAT = recovery.LOOK = 0.3
-read = proc_identity._read
+read = own_identity._read
 if boot := os.environ.get("BOOT"):
-    proc_identity._read = lambda name: boot if name.endswith("boot_id") else read(name)
+    own_identity._read = lambda name: boot if name.endswith("boot_id") else read(name)
 """
 
 

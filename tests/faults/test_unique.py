@@ -10,7 +10,7 @@ import pytest
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.pending import CallOptions, add_one, pending
-from asyncmqd.domain.option_keywords import OnConflict
+from asyncmqd.domain.typed_keywords import OnConflict
 from tests.daemon.conftest import mostly_on
 from tests.faults.conftest import Scene
 from tests.faults.forked import ended, fork

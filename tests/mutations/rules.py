@@ -421,7 +421,7 @@ RULES = [
         JUMPS,
     ),
     Mutation(
-        "asyncmqd/domain/process_identity.py",
+        "asyncmqd/domain/former_self.py",
         "if not former.boot or former.boot != own.boot:",
         "if not former.boot:",
         ("tests/unit/test_life.py",),

@@ -18,7 +18,7 @@ from asyncmqd.domain.schedule import Repeatable, decode_schedule, jitter_of, nex
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
 from asyncmqd.runtime import scheduler, timetable
-from asyncmqd.runtime.proc_identity import own_life
+from asyncmqd.runtime.own_identity import own_life
 from asyncmqd.runtime.runners import as_repeatables
 from asyncmqd.runtime.worker import Worker
 from tests.eventually import LIMIT, eventually

@@ -18,12 +18,12 @@ import msgspec
 from asyncmqd.backends.base import Held, Lapsed, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.shared_limits import KeyLimits
 from asyncmqd.domain.states import State, state_of
+from asyncmqd.domain.typed_keywords import Overlap
 from tests.simulation.turns import Lane, Turns
 from tests.simulation.world import World
 

@@ -10,9 +10,9 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asyncmqd.domain.option_keywords import OnConflict, Overlap, UniqueWhile
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.shared_limits import KeyLimits
+from asyncmqd.domain.typed_keywords import OnConflict, Overlap, UniqueWhile
 
 FAULTS = (
     "loss",  # requests and replies are lost

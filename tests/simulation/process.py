@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.domain.process_identity import Life
+from asyncmqd.domain.former_self import Life
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.shared_limits import NO_LIMITS
 from asyncmqd.domain.tasks import Registry

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from asyncmqd.domain.former_self import Life, judge
 from asyncmqd.domain.heartbeat import serving_of
-from asyncmqd.domain.process_identity import Life, judge
-from asyncmqd.runtime.proc_identity import own_life, start_of
+from asyncmqd.runtime.own_identity import own_life, start_of
 
 OWN = Life(host="h", pid=7, start=70, boot="b", pid_namespace="n", lock="1:2")
 FORMER = Life(host="h", pid=5, start=50, boot="b", pid_namespace="n", lock="1:1")

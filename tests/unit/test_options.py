@@ -19,13 +19,6 @@ from asyncmqd.client.pending import CallOptions, pending
 from asyncmqd.client.tasks import task
 from asyncmqd.domain.codec import CorruptPayload, decode_spec, encode_spec
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.option_keywords import (
-    AddKeywords,
-    CallKeywords,
-    RepeatableKeywords,
-    StoredKeywords,
-    TaskKeywords,
-)
 from asyncmqd.domain.options import (
     EVERY,
     MAX_DELAY,
@@ -40,6 +33,13 @@ from asyncmqd.domain.options import (
 )
 from asyncmqd.domain.schedule import Repeatable, check, decode_schedule, job_of
 from asyncmqd.domain.tasks import TaskDef, TaskOptions
+from asyncmqd.domain.typed_keywords import (
+    AddKeywords,
+    CallKeywords,
+    RepeatableKeywords,
+    StoredKeywords,
+    TaskKeywords,
+)
 
 
 class Urgency(IntEnum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from asyncmqd.backends.memory.dependencies import Edges
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import Step, at_overlap, ghost_name, job_of_ghost
 from asyncmqd.domain.schedule_counts import Tally
 from asyncmqd.domain.states import State
+from asyncmqd.domain.typed_keywords import Overlap
 
 LAST, BEFORE = "last", "before"
 GHOST = ghost_name("gone", 3)

@@ -9,9 +9,9 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.schedule_counts import Fired, Passed, Tally
 from asyncmqd.domain.settle import ORPHAN_RETENTION
+from asyncmqd.domain.typed_keywords import Overlap
 
 
 class ScheduleRecord(msgspec.Struct, frozen=True, kw_only=True):

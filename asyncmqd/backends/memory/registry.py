@@ -14,12 +14,12 @@ from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain import clock
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import Step, at_overlap
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.settle import ORPHAN_RETENTION
 from asyncmqd.domain.store_clock import believed
+from asyncmqd.domain.typed_keywords import Overlap
 
 
 class InMemoryRegistry(BaseBackend):

@@ -1,5 +1,5 @@
 -- Add jobs, in order, and wake one waiting instance.
--- needs: _lines _large _add _wake
+-- needs: _lines _large_payloads _add _wake
 -- KEYS: the base of the queue; the set of all queues, but not in a cluster, where it has another slot
 -- ARGV: name of the queue, mark of payloads that were sent ahead, then see _add.lua
 -- returns: of each job 1, or 0 if the queue has its id already; then why nobody could be woken, or ''

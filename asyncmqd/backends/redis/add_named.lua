@@ -1,7 +1,7 @@
 -- Add jobs of a call in which some have unique names or keys, and wake one waiting instance: one job
 -- that has a name, unless a live job has it already, or a page of those that have none. One script for
 -- both keeps them in order if the server has to be taught it.
--- needs: _runs _laning _lanes _lines _lane_moves _laned _keys _costs _blocked _large _add _names _naming _wake _successors _replace
+-- needs: _runs _laning _lanes _lines _lane_moves _laned _keys _costs _blocked _large_payloads _add _names _naming _wake _successors _replace
 -- KEYS: the base of the queue; the set of all queues, but not in a cluster, where it has another slot
 -- ARGV: name of the queue, mark of payloads that were sent ahead, the unique name or '', whether it is
 --       held until the claim only (0, 1), microseconds for which it is taken in any case, what becomes

@@ -1,5 +1,5 @@
 -- Bring back the jobs that waited for ghosts whose leases have ended, and wake one waiting instance.
--- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _wake _names _edges _awaited
+-- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _wake _names _dependencies _awaited
 -- KEYS: the base of the queue
 -- ARGV: how long the other leases last from now on, at most (microseconds)
 -- returns: how many ghosts there were

@@ -1,5 +1,5 @@
 -- Note what happened to a queue in a minute, and once that is over, how full the queue is.
--- needs: _parked _periods _past _look
+-- needs: _parked _periods _history_lists _queue_sizes
 -- KEYS: the base of the queue
 -- ARGV: the minute, the period that a process has counted (packed, or empty), whether the minute is over
 --       (0, 1), microseconds of a minute, how many minutes stand alone, are half an hour, and are kept, how many

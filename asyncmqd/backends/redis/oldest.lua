@@ -1,5 +1,5 @@
 -- For how long the oldest jobs of queues have waited, of those that run next in their priority.
--- needs: _parked _look
+-- needs: _parked _queue_sizes
 -- KEYS: the bases of queues (of one slot, in a cluster)
 -- ARGV: in how many priorities it is looked for
 -- returns: of each queue the microseconds

@@ -1,6 +1,6 @@
 -- Delete ended jobs beyond the limits: those whose time is up, the oldest of too many counted ones,
 -- and, while the rest is too big, the oldest counted ones and then those with the least time left.
--- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _tell _wake _names _keys _edges _passed _delete _missed
+-- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _tell _wake _names _keys _dependencies _deleted_counts _delete _missed
 -- KEYS: the base of the queue
 -- ARGV: page, how many counted ones may stay, how many bytes may stay, then the ended places
 -- returns: how many were deleted

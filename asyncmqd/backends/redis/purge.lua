@@ -1,5 +1,5 @@
 -- Delete a page of the jobs in a place, the first ones first.
--- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _tell _wake _ghosts _names _keys _edges _passed _delete _deleted
+-- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _tell _wake _ghosts _names _keys _dependencies _deleted_counts _delete _deleted
 -- KEYS: the base of the queue
 -- ARGV: place, page, whether it is an ended one (0, 1), whether parked jobs follow (0, 1), active place
 -- returns: how many were deleted

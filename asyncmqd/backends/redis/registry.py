@@ -17,11 +17,11 @@ from asyncmqd.backends.redis.server import RedisServer
 from asyncmqd.domain import history as past
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.schedule_counts import REASONS, Fired, Passed
 from asyncmqd.domain.settle import ORPHAN_RETENTION, supersede
 from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import TOLERANCE
+from asyncmqd.domain.typed_keywords import Overlap
 
 
 class RedisRegistry(RedisServer):

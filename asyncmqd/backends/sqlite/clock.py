@@ -10,8 +10,8 @@ the same time from it. Only who writes moves the distance:
   stay.
 - It is behind still after ten minutes: it had been ahead by more than such a pause corrects, and
   the store's time goes back to it, with all dates that came from the time ahead
-  (clock_correction.py). Not at once: the wall clock may be wrong for a moment, or until a host without
-  a battery has asked the network.
+  (clock_correction.py). Not at once: the wall clock may be wrong for a moment, or until a host
+  without a battery has asked the network.
 - The host has booted: the time begins at the later of the wall clock and the last time kept.
 
 All numbers are whole microseconds, so that computing a date twice gives the same date.

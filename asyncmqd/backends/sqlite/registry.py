@@ -14,11 +14,11 @@ from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.operations import operating
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.overlap import Step, at_overlap
 from asyncmqd.domain.schedule_counts import Fired, Passed, Tally
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.store_clock import TOLERANCE
+from asyncmqd.domain.typed_keywords import Overlap
 
 _SQL = sql_statements.load("registry.sql")
 

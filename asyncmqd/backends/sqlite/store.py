@@ -46,12 +46,12 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
-from asyncmqd.domain.option_keywords import Overlap
 from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.selection import Mark, Searched, Sought
 from asyncmqd.domain.settle import ORPHAN_RETENTION, Retention
 from asyncmqd.domain.shared_limits import DeclaredLimits, SharedLimits
 from asyncmqd.domain.states import State
+from asyncmqd.domain.typed_keywords import Overlap
 
 _Result = TypeVar("_Result")
 

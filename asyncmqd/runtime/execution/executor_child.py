@@ -1,6 +1,7 @@
 """What runs in a child process: one job after the other, told and answered over a socket.
 
-`process_executor.py` starts it, with the number of the socket's descriptor; it dies with its parent.
+`process_executor.py` starts it, with the number of the socket's descriptor. It dies with its
+parent.
 """
 
 from __future__ import annotations

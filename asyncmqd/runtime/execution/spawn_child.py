@@ -57,7 +57,7 @@ def end_group(child: int) -> None:
 
 def end_session(child: int) -> None:
     """The same for a child that leads a session: what its own children's jobs have started, too."""
-    from asyncmqd.runtime.proc_identity import state_of  # a child's start has no need of it
+    from asyncmqd.runtime.own_identity import state_of  # a child's start has no need of it
 
     end_group(child)
     for process in Path("/proc").glob("[0-9]*"):

@@ -12,14 +12,14 @@ from typing import Self
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
-from asyncmqd.domain.process_identity import Life
+from asyncmqd.domain.former_self import Life
 from asyncmqd.domain.tasks import REGISTRY, Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.claiming.poison_isolation import Isolation
 from asyncmqd.runtime.duties import Duties, DutyGroup
 from asyncmqd.runtime.execution.stuck_threads import Overstays
 from asyncmqd.runtime.leases import Leases
-from asyncmqd.runtime.proc_identity import own_life, start_of
+from asyncmqd.runtime.own_identity import own_life, start_of
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.presence import Identity, Presence

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
+from asyncmqd.domain.former_self import Life, Verdict, judge
 from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of, together, told
 from asyncmqd.domain.loop_tasks import begin
-from asyncmqd.domain.process_identity import Life, Verdict, judge
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup

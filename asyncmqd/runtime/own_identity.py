@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from asyncmqd.domain.process_identity import Life
+from asyncmqd.domain.former_self import Life
 
 _PROC = Path("/proc")
 
