@@ -3,7 +3,7 @@
 -- is looked for when the function is made, and the later, the longer.
 local function limited(wake, note_waiter)
   local limits, now = limits_of_all(), clock()
-  -- with: _purse
+  -- with: _token_budget
 
   -- Jobs were claimed that cost so many tokens, and so many permits are left; in how many microseconds time
   -- alone lets more start, if they were too few. Who takes all that the rate allows wakes another, who
