@@ -1,4 +1,4 @@
-"""What identifies this process for `domain.life`, and which other processes /proc shows."""
+"""What identifies this process for `domain.former_self`, and which other processes /proc shows."""
 
 from __future__ import annotations
 

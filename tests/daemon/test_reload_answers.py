@@ -63,7 +63,7 @@ async def reloader(config: Path, configuration: Configuration):
     made.start()
     yield made
     await made.stop()
-    await queue_processes.stop()
+    await serving.stop()
 
 
 async def test_nobody_is_answered_before_the_configuration_serves(

@@ -32,9 +32,9 @@ _LEAVING = 2.0  # seconds that the store gets to take note that we leave
 class Identity(NamedTuple):
     """Who a process is: `instance` is what survives a restart, `id` and `life` are of this life.
 
-    `lease` is how long it claims for, in seconds. `start_of` is that of `domain.life.judge`. Those
-    whose instance begins with `family` have the same parent, which takes back at once what a dead
-    one held; empty: there is none.
+    `lease` is how long it claims for, in seconds. `start_of` is that of `domain.former_self.judge`.
+    Those whose instance begins with `family` have the same parent, which takes back at once what a
+    dead one held; empty: there is none.
     """
 
     instance: str
