@@ -94,6 +94,15 @@ def permits(declared: DeclaredLimits | None, running: int) -> int | None:
     return max(0, declared.limits.concurrency - running)
 
 
+def came_free(before: int | None, now: int | None) -> bool:
+    """Whether jobs may start of which those who wait have to be told.
+
+    Where permits were left over already, nobody waits for one: who found none was told of the first
+    that came free, and who found no jobs is told of new ones.
+    """
+    return before == 0 and now != 0
+
+
 class Bucket:
     """The rate of a queue, or of one key with `limits`, in one turn.
 

@@ -146,6 +146,19 @@ async def test_a_job_that_was_taken_away_keeps_its_permit_until_its_code_has_end
     assert ids(await take(backend)) == ["b"]
 
 
+async def test_who_takes_the_last_permit_is_told_when_a_ghost_gives_its_own_back(
+    backend: BaseBackend,
+) -> None:
+    await limit(backend, 2)
+    await fill(backend, *names(3))
+    await take(backend, 1)
+    await backend.remove(QUEUE, ["job0"])
+    turn = await backend.turn(QUEUE, (), 2, LEASE, "w")
+    assert ids(turn.claims) == ["job1"]
+    assert turn.opens_in is not None
+    assert 0 < turn.opens_in <= LEASE
+
+
 async def test_the_permit_of_a_job_that_was_taken_away_ends_with_its_lease(
     backend: BaseBackend,
 ) -> None:
@@ -205,6 +218,20 @@ async def test_a_permit_that_comes_free_wakes_a_worker(
     else:
         await apply(other, succeeded(claim))
     assert await woken(sleeper) == ["b"]
+
+
+async def test_a_permit_that_came_free_unnoticed_wakes_a_worker(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    """Nobody looked when the lease of a removed job was over: who comes next tells of it."""
+    other = await open_store()
+    await limit(other, 2)
+    await fill(other, *names(3))
+    _, claim = await take(other, lease=0.0)
+    sleeper = await asleep(backend)
+    await other.remove(QUEUE, ["job0"])
+    await apply(other, succeeded(claim))
+    assert await woken(sleeper) == ["job2"]
 
 
 async def test_a_permit_that_is_left_over_wakes_a_worker(

@@ -157,10 +157,6 @@ DELETE FROM awaited WHERE queue = ? AND ghost = ?;
 -- cost, queue, id
 UPDATE jobs SET cost = ? WHERE queue = ? AND id = ?;
 
--- name: any_cost
--- queue
-SELECT EXISTS (SELECT 1 FROM jobs WHERE queue = ? AND cost <> 1);
-
 -- name: costs
 -- Of the first jobs of a place.
 SELECT cost FROM jobs WHERE queue = :queue AND place = :place ORDER BY rank, seq LIMIT :limit;
@@ -386,6 +382,20 @@ ON CONFLICT (queue) DO UPDATE SET declared = excluded.declared;
 -- name: filling
 -- queue
 SELECT arrival, owes_since FROM limits WHERE queue = ?;
+
+-- name: tokens_and_permits
+-- `active` is the place of claimed jobs. The bucket of a queue, whether any of its jobs costs more than
+-- one token, how many are active, and its ghosts, those that are gone by now among them
+SELECT arrival, owes_since, EXISTS (SELECT 1 FROM jobs WHERE queue = :queue AND cost <> 1),
+    (SELECT jobs FROM tallies WHERE queue = :queue AND line = :active),
+    (SELECT count(*) FROM ghosts WHERE queue = :queue)
+FROM limits WHERE queue = :queue;
+
+-- name: holding
+-- `active` is the place of claimed jobs. How many are active, the ghosts, and when the first of their
+-- leases ends
+SELECT (SELECT jobs FROM tallies WHERE queue = :queue AND line = :active), count(*), min(until)
+FROM ghosts WHERE queue = :queue AND until > :since_boot;
 
 -- name: set_filling
 -- two dates, queue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.rows import WAITING
 from asyncmqd.backends.sqlite.transaction import Transaction
-from asyncmqd.domain.shared_limits import Bucket, DeclaredLimits
+from asyncmqd.domain.shared_limits import Bucket
 from asyncmqd.domain.states import KEYED
 
 _SQL = sql_statements.load("moves.sql")
@@ -44,11 +44,3 @@ class Purse:
     def paid(self, costs: list[int]) -> int:
         """How many jobs of these costs it pays, one after the other."""
         return next((at for at, cost in enumerate(costs) if not self.pays(cost)), len(costs))
-
-
-def purse_of(tx: Transaction, queue: str, declared: DeclaredLimits, bucket: Bucket) -> Purse | None:
-    """That of a queue whose jobs are counted, and some cost more than one token."""
-    if bucket.rate is None and not declared.limits.of_keys:
-        return None
-    (any_cost,) = tx.execute(_SQL["any_cost"], (queue,)).fetchone()
-    return Purse(tx, queue, bucket) if any_cost else None

@@ -87,7 +87,10 @@ class Transaction(Snapshot):
 
     def lanes_of(self, queue: str) -> Lanes:
         """The lanes of a queue, in this very moment."""
-        return self.lanes.setdefault(queue, Lanes(self, queue))
+        found = self.lanes.get(queue)
+        if found is None:
+            found = self.lanes[queue] = Lanes(self, queue)
+        return found
 
     def forget_idle_lanes(self, queue: str) -> None:
         """At the end of a verb in which jobs of a queue may have left their lanes."""
@@ -99,6 +102,11 @@ class Transaction(Snapshot):
         tally = self._tallies[queue, line]
         tally[0] += jobs
         tally[1] += size
+
+    def gathered(self, queue: str, line: str) -> int:
+        """How many more jobs a line has than is written of it."""
+        found = self._tallies.get((queue, line))
+        return found[0] if found else 0
 
     def tallies(self, queue: str) -> dict[str, tuple[int, int]]:
         """Jobs and bytes of each line of a queue that is not empty, in this very moment."""

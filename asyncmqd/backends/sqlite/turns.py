@@ -12,14 +12,16 @@ from asyncmqd.backends.sqlite.clock import seconds
 from asyncmqd.backends.sqlite.keys import gate_of_keys
 from asyncmqd.backends.sqlite.rows import ACTIVE, WAITING
 from asyncmqd.backends.sqlite.sql_statements import as_json
-from asyncmqd.backends.sqlite.token_buckets import purse_of
-from asyncmqd.backends.sqlite.transaction import Transaction, filling, gate, ghosts
+from asyncmqd.backends.sqlite.token_buckets import Purse
+from asyncmqd.backends.sqlite.transaction import Transaction, filling, gate
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.rate import FULL
+from asyncmqd.domain.key_limits import KeyGate
+from asyncmqd.domain.rate import Filling
 from asyncmqd.domain.shared_limits import (
     Bucket,
     DeclaredLimits,
     SharedLimits,
+    came_free,
     declared,
     in_force,
     least,
@@ -51,65 +53,101 @@ def turn(
         claims = moves.claim(tx, queue, number, lease, worker, most, keys)
         tx.forget_idle_lanes(queue)
         return Turn(answers, claims)
-    if limits is not stored:
+    if is_news := limits is not stored:
         _keep(tx, queue, limits)
-    limited = _Limited(tx, queue, limits)
-    if limits is not stored:
-        limited.bucket.empty()
-    answers, freed = limited.apply(changes)
+    limited = _Limited(tx, queue, limits, is_news)
+    answers = limited.apply(changes)
     number = 0 if paused else limited.allowed(limit)
-    if keyed and number > 0:
-        tx.lanes_of(queue).reopen_due()
-    keys = limited.keys if keyed or queue in tx.lanes else None
-    purse = purse_of(tx, queue, limits, limited.bucket) if number > 0 else None
+    keys = limited.keys_taking_turns(keyed, number)
+    purse = limited.purse if number > 0 else None
     claims = moves.claim(tx, queue, number, lease, worker, most, keys, purse)
-    if purse is None:
-        limited.bucket.take(len(claims))
     tx.forget_idle_lanes(queue)
-    opens_in = limited.note_claims(len(claims), limit, freed)
+    opens_in = limited.note_claims(len(claims), limit, counts_tokens=purse is None)
     return Turn(answers, claims, limits, opens_in)
 
 
 class _Limited:
-    """A turn of a queue that has limits over all daemons."""
+    """A turn of a queue that has limits over all daemons.
 
-    def __init__(self, tx: Transaction, queue: str, limits: DeclaredLimits) -> None:
+    What they need is read by two statements, one before the changes and one after: at each batch,
+    what a statement costs is more than what it reads.
+    """
+
+    def __init__(self, tx: Transaction, queue: str, limits: DeclaredLimits, is_news: bool) -> None:
         self._tx = tx
         self._queue = queue
         self._limits = limits
-        has_rate = limits.limits.rate is not None
-        self._filling = filling(tx, queue) if has_rate else FULL
-        self.bucket = Bucket(limits, self._filling, tx.time)
-        self.keys = gate_of_keys(tx, queue, limits)
+        self._frees = is_news  # jobs may start for which others may wait
+        asked = {"queue": queue, "active": ACTIVE}
+        row = tx.execute(_SQL["tokens_and_permits"], asked).fetchone()
+        arrival, owes_since, self._any_cost, active, ghosts = row
+        if ghosts:
+            tx.execute(_SQL["forget_ghosts"], (queue, tx.since_boot))
+        self._filling = Filling(arrival, owes_since)
+        # Ghosts that are gone by now count as well: nobody was told of that.
+        self._held = (active or 0) + tx.gathered(queue, ACTIVE) + ghosts
+        self._next_gone: int | None = None
+        self._bucket = Bucket(limits, self._filling, tx.time)
+        if is_news:
+            self._bucket.empty()
+        self._keys = gate_of_keys(tx, queue, limits)
 
-    def apply(self, changes: Sequence[Change]) -> tuple[list[Answer], bool]:
-        """Apply changes; whether they let more jobs start."""
-        before = self._held
+    def apply(self, changes: Sequence[Change]) -> list[Answer]:
+        """Apply changes."""
+        before = self._places
         answers = moves.apply(self._tx, self._queue, changes)
+        self._held, self._next_gone = self._holding()
         pairs = zip(changes, answers, strict=True)
         ids = [each.id for each, answer in pairs if each.unstarted and answer == "applied"]
         if ids:
             found = self._tx.execute(_SQL["claimed"], (as_json(ids), self._queue))
             for claimed, key, cost in found.fetchall():
-                self.bucket.hand_back(claimed or 0, cost)
-                self.keys.hand_back(key or "", claimed or 0, cost)
+                self._bucket.hand_back(claimed or 0, cost)
+                self._keys.hand_back(key or "", claimed or 0, cost)
         lanes = self._tx.lanes.get(self._queue)
-        reopened = lanes is not None and lanes.reopen_ended(self.keys)
-        return answers, self._held < before or reopened
+        reopened = lanes is not None and lanes.reopen_ended(self._keys)
+        freed = bool(ids) or reopened or came_free(before, self._places)
+        self._frees = self._frees or freed
+        return answers
+
+    def _holding(self) -> tuple[int, int | None]:
+        """How many hold a permit of the queue now, and when the first ghost of them is gone."""
+        asked = {"queue": self._queue, "active": ACTIVE, "since_boot": self._tx.since_boot}
+        active, ghosts, gone = self._tx.execute(_SQL["holding"], asked).fetchone()
+        return (active or 0) + self._tx.gathered(self._queue, ACTIVE) + ghosts, gone
+
+    @property
+    def _places(self) -> int | None:
+        return permits(self._limits, self._held)
 
     def allowed(self, wanted: int) -> int:
         """How many of these may start."""
-        return least(wanted, self._places, self.bucket.allowed) or 0
+        return least(wanted, self._places, self._bucket.allowed) or 0
 
-    def note_claims(self, number: int, wanted: int, freed: bool) -> float | None:
+    @property
+    def purse(self) -> Purse | None:
+        """What pays the jobs, if they are counted and some cost more than one token."""
+        counted = self._bucket.rate is not None or self._limits.limits.of_keys
+        return Purse(self._tx, self._queue, self._bucket) if counted and self._any_cost else None
+
+    def keys_taking_turns(self, keyed: bool, number: int) -> KeyGate | None:
+        """The limits of keys, for a claim of so many; None where no job has a key."""
+        if keyed and number > 0:
+            self._tx.lanes_of(self._queue).reopen_due()
+        return self._keys if keyed or self._queue in self._tx.lanes else None
+
+    def note_claims(self, number: int, wanted: int, *, counts_tokens: bool) -> float | None:
         """So many were claimed; seconds until time alone lets more start, if they were too few.
 
         What a turn frees and does not take is for others.
         """
-        if (filled := self.bucket.filling) != self._filling:
+        self._held += number
+        if counts_tokens:
+            self._bucket.take(number)
+        if (filled := self._bucket.filling) != self._filling:
             self._tx.execute(_SQL["set_filling"], (*filled, self._queue))
         places = self._places
-        if freed and places != 0 and _any_waiting(self._tx, self._queue):
+        if self._frees and places != 0 and _any_waiting(self._tx, self._queue):
             self._tx.woken.add(self._queue)
         lanes = self._tx.lanes.get(self._queue)
         if lanes is not None and lanes.timed:
@@ -117,19 +155,11 @@ class _Limited:
         if number >= wanted:
             return None
         if places == 0:
-            _, until = ghosts(self._tx, self._queue)
-            return None if until is None else seconds(until - self._tx.since_boot)
-        if not self.bucket.is_open:
-            return self.bucket.opens_in
+            gone = self._next_gone
+            return None if gone is None else seconds(gone - self._tx.since_boot)
+        if not self._bucket.is_open:
+            return self._bucket.opens_in
         return lanes.opens_in if lanes is not None else None
-
-    @property
-    def _places(self) -> int | None:
-        return permits(self._limits, self._held)
-
-    @property
-    def _held(self) -> int:
-        return _holding(self._tx, self._queue)
 
 
 def declare_limits(
@@ -149,14 +179,6 @@ def declare_limits(
 def _keep(tx: Transaction, queue: str, limits: DeclaredLimits) -> None:
     tx.execute(_SQL["judge_keys_anew"], (queue,))
     tx.execute(_SQL["declare_limits"], (queue, msgspec.json.encode(limits)))
-
-
-def _holding(tx: Transaction, queue: str) -> int:
-    """How many hold a permit of the queue now."""
-    tx.execute(_SQL["forget_ghosts"], (queue, tx.since_boot))
-    active, _ = tx.tallies(queue).get(ACTIVE, (0, 0))
-    number, _ = ghosts(tx, queue)
-    return active + number
 
 
 def _any_waiting(tx: Transaction, queue: str) -> bool:
