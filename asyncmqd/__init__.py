@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from asyncmqd.client.queue import Queue
     from asyncmqd.client.tasks import Task, task
     from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+    from asyncmqd.domain.events import Event
     from asyncmqd.domain.middleware import around_enqueue, around_run
     from asyncmqd.domain.retry import Exponential, Fixed, Reject, Retry
     from asyncmqd.domain.states import State
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Event",
     "Exponential",
     "Fixed",
     "Job",
@@ -67,6 +69,7 @@ __all__ = [
 # Imported when they are asked for: a web process that only enqueues has no use for the runtime, and
 # `asyncmqd reload` for none of it.
 _HOMES = {
+    "Event": "domain.events",
     "Exponential": "domain.retry",
     "Fixed": "domain.retry",
     "Job": "client.job",

@@ -1,4 +1,4 @@
-"""The contract of a store: its errors, and the six faces joined (contract/).
+"""The contract of a store: its errors, and the seven faces joined (contract/).
 
 A store decides nothing. It applies what `domain` decided, if the job is still where the decision
 found it; its clock is the only one that judges leases and due times. One contract suite
@@ -13,6 +13,7 @@ import abc
 
 import msgspec
 
+from asyncmqd.backends.contract.events import WATCHED, EventStore
 from asyncmqd.backends.contract.history import HistoryStore
 from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
 from asyncmqd.backends.contract.operations import OperationRecord, Operations, is_whole
@@ -25,6 +26,7 @@ __all__ = [
     "PAGE",
     "RECALLED",
     "SEARCH_PAGE",
+    "WATCHED",
     "BaseBackend",
     "Extender",
     "Held",
@@ -71,7 +73,7 @@ class Migration(msgspec.Struct, frozen=True):
     backup: str | None = None  # the file that holds the store as it was
 
 
-class BaseBackend(JobStore, Upkeep, Reading, Registry, HistoryStore, Operations):
+class BaseBackend(JobStore, Upkeep, Reading, Registry, HistoryStore, Operations, EventStore):
     """A store of jobs.
 
     Every verb takes and returns many, is atomic for each job, and raises StoreError when the store

@@ -21,11 +21,13 @@ from asyncmqd.cli.options import group
 from asyncmqd.cli.output import complain
 from asyncmqd.cli.store_choice import Target
 from asyncmqd.cli.top.command import top
+from asyncmqd.cli.watch import watch
 
 app = group()
 app.command()(enqueue)
 app.command()(top)
 app.command()(history)
+app.command()(watch)
 app.add_typer(jobs.app, name="job")
 app.add_typer(queues.app, name="queue")
 app.add_typer(operations.app, name="operation")

@@ -7,6 +7,8 @@ import contextlib
 from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.client.acting_user import system_user
+from asyncmqd.client.events import tell
 from asyncmqd.client.job_references import OfStore, PublicURL, read_ref, ref_of, store_of
 from asyncmqd.client.result_waits import waits
 from asyncmqd.client.sync_calls import run_sync
@@ -21,6 +23,7 @@ from asyncmqd.domain.unique import name_taken
 
 Value_co = TypeVar("Value_co", covariant=True)
 
+_EVENTS = {"cancel": "job.cancelled", "replay": "job.replayed", "run_now": "job.run_now"}
 _LAST_LOOK = 2.0  # seconds that a look may take once the time for a result is over
 
 
@@ -249,16 +252,27 @@ class Job(OfStore, Generic[Value_co]):
                 raise NameTaken(self.id, record.holder)
             (answer,) = await self._backend.apply(self.queue, [decide(record)])
             if answer == "applied":
-                if edge == "cancel" and record.state is State.ACTIVE:
-                    await self._backend.recall()
+                await self._done(edge, record)
                 return True  # otherwise it moved between the two calls: look again
+
+    async def _done(self, edge: str, record: Record) -> None:
+        """Tell who has to know."""
+        if edge == "cancel" and record.state is State.ACTIVE:
+            await self._backend.recall()  # the holder tells watchers of it
+        else:
+            await self._tell(_EVENTS[edge])
 
     async def remove(self) -> bool:
         """Delete the job in any state; False if it was gone."""
         [was_there] = await self._backend.remove(self.queue, [self.id])
         if was_there:
             await self._backend.recall()  # it may have been running
+            await self._tell("job.removed")
         return was_there
+
+    async def _tell(self, event: str) -> None:
+        by = system_user()
+        await tell(self._backend, event, queue=self.queue, job_id=self.id, task=self.task, by=by)
 
     # ------------------------------------------------------------------ without an event loop
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from asyncmqd.backends.base import BaseBackend, OperationRecord
+from asyncmqd.client.events import tell
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.failpoints import failpoint
@@ -39,7 +40,10 @@ async def begin(
     counts = (await store.counts([queue]))[queue]
     total = sum(getattr(counts, state) for state in order.states)
     order = msgspec.structs.replace(order, total=total)
-    return await store.begin_operation(queue, clock.nonce(), encode(order), carrier, lease)
+    record = await store.begin_operation(queue, clock.nonce(), encode(order), carrier, lease)
+    fields = {"queue": queue, "operation": record.id, "action": order.verb, "jobs": order.words}
+    await tell(store, "operation.begun", **fields, by=order.by, reason=order.reason or None)
+    return record
 
 
 async def pause(

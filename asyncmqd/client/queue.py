@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypeVar, Unpack, overload
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.acting_user import system_user
 from asyncmqd.client.connection import NotConfigured
+from asyncmqd.client.events import watch
 from asyncmqd.client.job import Job
 from asyncmqd.client.job_references import OfStore, PublicURL, store_of
 from asyncmqd.client.operations import pause
@@ -24,6 +25,7 @@ from asyncmqd.client.pending import (
 from asyncmqd.client.task_lookup import known_task
 from asyncmqd.client.tasks import Task
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
+from asyncmqd.domain.events import Event
 from asyncmqd.domain.job import Counts
 from asyncmqd.domain.options import (
     OF_CALL,
@@ -250,6 +252,15 @@ class Queue(OfStore):
         backend = self.backend
         records = await backend.list(self.name, State(state), offset, limit)
         return [Job.of(record, backend) for record in records]
+
+    def events(self, after: str | None = None) -> AsyncIterator[Event]:
+        """What happens to this queue and its jobs, in all daemons, from now on, until it is closed.
+
+        `after` is the `position` of an event: it goes on behind that one. If some are gone by then,
+        an event `events.missed` says so. It raises StoreError when the store does not answer, and
+        ValueError for a position that is none. See docs/events.md.
+        """
+        return watch(self.backend, self.name, after)
 
     # ------------------------------------------------------------------ administration
 

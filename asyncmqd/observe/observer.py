@@ -21,10 +21,21 @@ class Observer:
         totals = Totals()
         self.totals = totals.by_edge
         self.take = totals.take
-        all = (*listeners, totals)
-        self._event = _heard(all, "event")
-        self._started = _heard(all, "started")
-        self._changes = _heard(all, "changes")
+        self._connect((*listeners, totals))
+
+    def _connect(self, listeners: tuple[Listener, ...]) -> None:
+        self._listeners = listeners
+        self._event = _heard(listeners, "event")
+        self._started = _heard(listeners, "started")
+        self._changes = _heard(listeners, "changes")
+
+    def add(self, listener: Listener) -> None:
+        """Tell one more, from now on."""
+        self._connect((*self._listeners, listener))
+
+    def discard(self, listener: Listener) -> None:
+        """Tell that one no more."""
+        self._connect(tuple(each for each in self._listeners if each is not listener))
 
     def event(self, name: str, **fields: Any) -> None:
         """Tell of one event. Fields that are None are left out."""

@@ -29,7 +29,9 @@ from tests.contract.model import (
     MoveDue,
     Pause,
     Prune,
+    Publish,
     Purge,
+    ReadEvents,
     Remove,
     Restart,
     Turn,
@@ -238,6 +240,9 @@ _PLAIN = {
         _FIRES,
         st.builds(EditSchedule, _NAMES, st.sampled_from(["pause", "resume", "remove"])),
     ),
+    "watch": st.one_of(
+        st.builds(Publish, st.integers(0, 4)), st.builds(ReadEvents, st.integers(0, 9))
+    ),
     "lost": st.builds(LostReply, st.one_of(ADDS, _REMOVES, _FIRES)),
     "restart": st.just(Restart()),
 }
@@ -246,7 +251,7 @@ _MIX = st.sampled_from(
     ["turn"] * 8
     + ["add"] * 3
     + ["upkeep"] * 4
-    + ["extend", "operate", "schedule", "schedule", "lost turn", "lost", "restart"]
+    + ["extend", "operate", "schedule", "schedule", "watch", "lost turn", "lost", "restart"]
 )
 
 

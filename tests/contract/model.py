@@ -14,6 +14,7 @@ import msgspec
 
 from asyncmqd.backends.base import BaseBackend, Held
 from asyncmqd.domain.change import Change
+from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import SharedLimits
@@ -30,6 +31,8 @@ class Side(msgspec.Struct):
     queue: str
     start: float = 0.0  # its clock, when the play began
     tokens: dict[str, int] = {}
+    watched: Position = Position(0, 0)  # since the play began
+    published: int = 0  # events since then
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -210,6 +213,30 @@ class EditSchedule(msgspec.Struct, frozen=True):
         return await side.backend.edit_schedule(side.queue, self.name, self.action)
 
 
+class Publish(msgspec.Struct, frozen=True):
+    """Tell events to who watches: the numbers of the lines go on."""
+
+    events: int
+
+    async def play(self, side: Side) -> Any:
+        first, side.published = side.published, side.published + self.events
+        return await side.backend.publish([b"%d" % each for each in range(first, side.published)])
+
+
+class ReadEvents(msgspec.Struct, frozen=True):
+    """Read so many events before the newest, and behind them."""
+
+    back: int
+
+    async def play(self, side: Side) -> Any:
+        epoch, begin = side.watched
+        after = Position(epoch, begin + max(0, side.published - self.back))
+        page = await side.backend.events(after)
+        lines = [(position.number - begin, line) for position, line in page.events]
+        assert all(b"%d" % (number - 1) == line for number, line in lines)
+        return lines, page.missed, page.position.number - begin, page.position.epoch == epoch
+
+
 class Restart(msgspec.Struct, frozen=True):
     """Let go of the store, and open it anew: nothing of it was in this process."""
 
@@ -242,6 +269,8 @@ Command = (
     | Declare
     | Fire
     | EditSchedule
+    | Publish
+    | ReadEvents
     | Restart
     | LostReply
 )

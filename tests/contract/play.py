@@ -15,7 +15,7 @@ from tests.contract.audit import audit
 from tests.contract.commands import IDS
 from tests.contract.history import History
 from tests.contract.jobs import later
-from tests.contract.model import Command, Side, decisions, snapshot
+from tests.contract.model import FAR, Command, Side, decisions, snapshot
 from tests.eventually import LIMIT
 
 
@@ -33,6 +33,7 @@ class Play:
     async def begin(self) -> None:
         for side in (self._model, self._store):
             side.start = await side.backend.now()
+            side.watched = await side.backend.watch(FAR)
             await side.backend.wait_ended(self._watched, 0.0)
 
     async def step(self, command: Command) -> None:

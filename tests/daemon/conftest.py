@@ -33,6 +33,7 @@ FORKED = {
         "configuration",
         "control",
         "duties",
+        "events",
         "forks",
         "job_logs",
         "http",

@@ -9,6 +9,11 @@ REDIS = mutations(
     "redis/",
     USUAL,
     (
+        ("watch.lua", "redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1])", "true", "events"),
+        ("watch.lua", "begins and 1 or 0", "0", "events"),
+        ("publish.lua", "number - ARGV[2] + 1", "number - ARGV[2] + 501", "events"),
+        ("publish.lua", "if redis.call('EXISTS', KEYS[1]) == 0 then", "if false then", "events"),
+        ("events.lua", "epoch == ARGV[1] and", "true and", "events"),
         (
             "_large_payloads.lua",
             "redis.call('SETNX', key, string)",

@@ -32,7 +32,43 @@ METRICS = ("tests/unit/test_metrics.py",)
 
 WEB = ("tests/unit/test_web_server.py",)
 
+EVENTS = ("tests/contract/test_events.py", "-k", "memory")
+TOLD = ("tests/runtime/test_events.py",)
+
 RULES = [
+    Mutation("asyncmqd/domain/events.py", "gone = max(0, first - begin)", "gone = 0", EVENTS),
+    Mutation("asyncmqd/domain/events.py", "gone if is_known else None", "gone", EVENTS),
+    Mutation("asyncmqd/domain/events.py", "if first + at > begin", "if True", EVENTS),
+    Mutation(
+        "asyncmqd/domain/events.py",
+        "return min(after.number, end.number)",
+        "return after.number",
+        EVENTS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "            await asyncio.sleep(GATHER)\n",
+        "",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "                self.look(False)\n",
+        "                pass\n",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "self._dropped += len(batch)  #",
+        "self._dropped += 0  #",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/client/events.py",
+        "if page.missed == 0:",
+        "if not page.missed:",
+        TOLD,
+    ),
     Mutation(
         "asyncmqd/admin/causes.py",
         "return sorted([*_of_itself(own), *of_queues], key=_rank)",

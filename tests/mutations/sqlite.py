@@ -8,6 +8,16 @@ SQLITE = mutations(
     "sqlite/",
     "sqlite",
     (
+        ("events.py", '        tx.execute(_SQL["drop"], (number - KEPT,))\n', "", "events"),
+        ("events.py", "        tx.woken.add(WATCHED)\n", "", "events"),
+        ("events.sql", "until = max(until, ?)", "until = ?", "events"),
+        ("events.sql", "WHERE until > ?", "WHERE until > ? - until", "events"),
+        (
+            "transaction.py",
+            '            self.execute(_SQL["end_epoch"])\n',
+            "",
+            "tests/unit/test_sqlite_clock.py",
+        ),
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
         (
             "lanes.py",

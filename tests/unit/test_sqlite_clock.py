@@ -258,11 +258,13 @@ async def test_no_lease_and_no_worker_outlives_a_reboot(tmp_path: Path, host: Ho
     await store.add("mail", [NewJob(id="a", payload=b""), NewJob(id="b", payload=b"")])
     await store.claim("mail", 1, 1_000_000.0, "w")
     await store.beat("w", b"{}", 1_000_000.0)
+    await store.watch(1_000_000.0)
     await store.close()
     host.reboot()
     store = open_store(tmp_path, host)
     assert [claim.id for claim in (await store.expired("mail")).claims] == ["a"]
     assert await store.workers() == []
+    assert not await store.publish([b"{}"])
     [active] = await store.list("mail", State.ACTIVE)
     assert active.due is not None
     assert active.due <= await store.now()

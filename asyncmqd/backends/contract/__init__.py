@@ -1,1 +1,1 @@
-"""The contract of a store in its six faces; `base.BaseBackend` joins them."""
+"""The contract of a store in its seven faces; `base.BaseBackend` joins them."""

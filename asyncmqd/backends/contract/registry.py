@@ -131,7 +131,8 @@ class Registry(abc.ABC):
     async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
         """Register this process, or say that it lives: it is listed for `ttl` seconds.
 
-        The answer names the queues that may have operations under way.
+        The answer names the queues that may have operations under way, and `WATCHED` while somebody
+        watches events.
         """
 
     @abc.abstractmethod

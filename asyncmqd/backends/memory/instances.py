@@ -6,10 +6,14 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from asyncmqd.backends.base import StoreError, WorkerRecord
 from asyncmqd.backends.memory.rows import Queue
 from asyncmqd.domain import os_threads
+
+if TYPE_CHECKING:
+    from asyncmqd.backends.memory.events import Epoch
 
 
 class Store:
@@ -20,6 +24,7 @@ class Store:
         self._process = 0  # whose jobs these are: that of the first who looks, or adds one
         self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.workers: dict[str, tuple[WorkerRecord, float]] = {}
+        self.epoch: Epoch | None = None  # of events
         self.listeners: list[Callable[[str], None]] = []
         self.hearers: list[Callable[[str, Collection[str]], None]] = []
 

@@ -7,11 +7,10 @@ from typing import Literal
 
 import msgspec
 
-from asyncmqd.backends.base import BaseBackend, ScheduleRecord, WorkerRecord
+from asyncmqd.backends.base import WATCHED, ScheduleRecord, WorkerRecord
+from asyncmqd.backends.memory.events import InMemoryEvents
 from asyncmqd.backends.memory.history import Noting
-from asyncmqd.backends.memory.instances import Store
 from asyncmqd.backends.memory.rows import Jobs, Queue
-from asyncmqd.domain import clock
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.overlap import Step, at_overlap
@@ -22,11 +21,8 @@ from asyncmqd.domain.store_clock import believed
 from asyncmqd.domain.typed_keywords import Overlap
 
 
-class InMemoryRegistry(BaseBackend):
+class InMemoryRegistry(InMemoryEvents):
     """The faces of the registry and of history; `store.InMemoryBackend` has the others."""
-
-    _store: Store
-    _now: clock.Clock
 
     async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
         with self._store.lock:
@@ -156,11 +152,12 @@ class InMemoryRegistry(BaseBackend):
             record = WorkerRecord(id=worker, info=info, started=started, seen=now)
             self._store.workers[worker] = (record, now + ttl)
             self._drop_silent(now)
-            return sorted(
+            operating = sorted(
                 name
                 for name, queue in self._store.queues.items()
                 if any(each.ended is None for each in queue.operations.values())
             )
+            return operating if self._epoch() is None else [*operating, WATCHED]
 
     def _drop_silent(self, now: float) -> None:
         workers = self._store.workers

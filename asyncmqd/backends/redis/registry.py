@@ -7,13 +7,14 @@ from itertools import chain
 from typing import Any, Literal
 
 from asyncmqd.backends.base import (
+    WATCHED,
     ScheduleRecord,
     WorkerRecord,
 )
 from asyncmqd.backends.redis import encoding
 from asyncmqd.backends.redis.encoding import micros, seconds
+from asyncmqd.backends.redis.events import RedisEvents
 from asyncmqd.backends.redis.scripts import Argument, call
-from asyncmqd.backends.redis.server import RedisServer
 from asyncmqd.domain import history as past
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
@@ -24,7 +25,7 @@ from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.typed_keywords import Overlap
 
 
-class RedisRegistry(RedisServer):
+class RedisRegistry(RedisEvents):
     """The faces of the registry and of history; `store.RedisBackend` has the others."""
 
     async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:
@@ -101,8 +102,9 @@ class RedisRegistry(RedisServer):
 
     async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
         beat = call("beat", [self._workers], [worker, micros(ttl), info])
-        _, queues = await self._run(beat, ("HKEYS", self._operating))
-        return sorted(queue.decode() for queue in queues)
+        looks = ("HKEYS", self._operating), ("EXISTS", self._epoch)
+        _, queues, is_watched = await self._run(beat, *looks)
+        return sorted(queue.decode() for queue in queues) + [WATCHED] * is_watched
 
     async def leave(self, worker: str) -> None:
         await self._run(("HDEL", self._workers, worker))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from asyncmqd.backends.base import RECALLED, StoreRefused
+from asyncmqd.backends.base import RECALLED, WATCHED, StoreRefused
 from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.subscribers import Ears
 from asyncmqd.domain import clock
 
+_TO_ALL: dict[bytes | None, str] = {each.encode(): each for each in (RECALLED, WATCHED)}
+
 
 def channel_of_recalls(prefix: str) -> str:
-    """All who run jobs listen there. It is one for all queues, because a recall is rare."""
+    """All who run jobs listen there. It is one for all queues, because a recall is rare,
+    and so is the first who watches."""
     return f"{prefix}:recalled"
 
 
@@ -58,8 +61,8 @@ class Wakeups(Ears):
         return woken
 
     def _note(self, message: bytes | None) -> None:
-        if message == RECALLED.encode():
-            self._woken.add(RECALLED)
+        if message in _TO_ALL:
+            self._woken.add(_TO_ALL[message])
         elif message is not None:
             self._woken.add(self._queue_of(message))
         self._event.set()

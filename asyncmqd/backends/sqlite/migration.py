@@ -208,6 +208,15 @@ def _let_jobs_cost_tokens(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE {table} ADD COLUMN owes_since REAL NOT NULL DEFAULT 0")
 
 
+def _tell_events(connection: sqlite3.Connection) -> None:
+    """From 17 to 18: events, for whoever watches."""
+    connection.execute(
+        "CREATE TABLE epoch"
+        " (epoch INTEGER NOT NULL, number INTEGER NOT NULL, until INTEGER NOT NULL)"
+    )
+    connection.execute("CREATE TABLE events (number INTEGER PRIMARY KEY, batch BLOB NOT NULL)")
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -225,6 +234,7 @@ STEPS: dict[int, Step] = {
     15: _let_jobs_wait_for_ghosts,
     16: _keep_operations,
     17: _let_jobs_cost_tokens,
+    18: _tell_events,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

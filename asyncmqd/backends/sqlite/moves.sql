@@ -26,6 +26,10 @@ DELETE FROM ghosts;
 -- name: end_awaited_leases
 UPDATE awaited SET until = 0;
 
+-- name: end_epoch
+-- of events
+UPDATE epoch SET until = 0;
+
 -- name: forget_workers
 DELETE FROM workers;
 

@@ -8,9 +8,10 @@ from typing import Literal
 
 import msgspec
 
-from asyncmqd.backends.base import ScheduleRecord, WorkerRecord
+from asyncmqd.backends.base import WATCHED, ScheduleRecord, WorkerRecord
 from asyncmqd.backends.sqlite import moves, sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
+from asyncmqd.backends.sqlite.events import is_watched
 from asyncmqd.backends.sqlite.operations import operating
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.job import NewJob
@@ -163,7 +164,7 @@ def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> list[str]:
     until = tx.since_boot + micros(ttl)
     tx.execute(_SQL["beat"], {"id": worker, "info": info, "time": tx.time, "until": until})
     tx.execute(_SQL["drop_silent"], (tx.since_boot,))
-    return operating(tx)
+    return operating(tx) + [WATCHED] * is_watched(tx)
 
 
 def leave(tx: Transaction, worker: str) -> None:

@@ -215,6 +215,18 @@ CREATE TABLE operations (
 
 CREATE INDEX under_way ON operations (queue) WHERE ended IS NULL;
 
+-- Of events, see domain/events.py: the time in which somebody watches, one row or none.
+CREATE TABLE epoch (
+    epoch  INTEGER NOT NULL,       -- the date when it began
+    number INTEGER NOT NULL,       -- of the newest event
+    until  INTEGER NOT NULL        -- microseconds since the host booted
+);
+
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,    -- of the last event of the batch
+    batch  BLOB NOT NULL           -- lines of JSON
+);
+
 CREATE TABLE workers (
     id      TEXT PRIMARY KEY,
     info    BLOB NOT NULL,

@@ -76,6 +76,7 @@ class Transaction(Snapshot):
             self.execute(_SQL["end_ghosts"])
             self.execute(_SQL["end_awaited_leases"])
             self.execute(_SQL["forget_workers"])
+            self.execute(_SQL["end_epoch"])
         if not self.anchor.goes_on_from(known):  # who only reads is to know it too
             save_clock(self.execute, self.anchor, self.sequence)
 

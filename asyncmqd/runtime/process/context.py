@@ -20,6 +20,7 @@ from asyncmqd.runtime.duties import Duties, DutyGroup
 from asyncmqd.runtime.execution.stuck_threads import Overstays
 from asyncmqd.runtime.leases import Leases
 from asyncmqd.runtime.own_identity import own_life, start_of
+from asyncmqd.runtime.process.event_publisher import EventPublisher
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.presence import Identity, Presence
@@ -73,6 +74,9 @@ class ProcessContext:
             backend, lease, hang_limit, observer, self.duties, self.isolation.end_turn
         )
         self.wakeups.on_recall = self.leases.look
+        self.events = EventPublisher(backend, observer, group)
+        self.presence.on_watched = self.events.look
+        self.wakeups.on_watched = self.presence.beat_soon  # the answer tells the rest
         self.operations = Operations(backend, self.presence, self._group, observer)
         self.presence.on_operations = self.operations.look
 
@@ -88,4 +92,5 @@ class ProcessContext:
         self.health.end()
         self.overstays.close()
         await self.leases.stop()
+        await self.events.end()
         await self.presence.leave()

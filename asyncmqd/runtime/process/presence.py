@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from asyncmqd.backends.base import BaseBackend, StoreError, WorkerRecord
+from asyncmqd.backends.base import WATCHED, BaseBackend, StoreError, WorkerRecord
 from asyncmqd.domain.former_self import Life, Verdict, judge
 from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of, together, told
 from asyncmqd.domain.loop_tasks import begin
@@ -74,6 +74,8 @@ class Presence:
         self._asking_leases: asyncio.Task[float] | None = None  # not sent yet
         # Called with the queues that may have operations under way, if there are any.
         self.on_operations: Callable[[list[str]], None] = lambda _: None
+        # Called with whether somebody watches events.
+        self.on_watched: Callable[[bool], None] = lambda _: None
         workers.on_register.append(self.beat_soon)
         health.on_failure.append(self.beat_soon)
 
@@ -115,7 +117,9 @@ class Presence:
         The record outlives the leases of whoever dies. Raises StoreError.
         """
         ttl = max(BEAT_TTL, self.lease + BEAT)
-        if operating := await self._backend.beat(self.id, self._info(), ttl):
+        answer = await self._backend.beat(self.id, self._info(), ttl)
+        self.on_watched(WATCHED in answer)
+        if operating := [each for each in answer if each != WATCHED]:
             self.on_operations(operating)
 
     async def tell_rest(self) -> None:

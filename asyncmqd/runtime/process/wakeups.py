@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from asyncmqd.backends.base import RECALLED, BaseBackend
+from asyncmqd.backends.base import RECALLED, WATCHED, BaseBackend
 from asyncmqd.runtime.duties import Duty, DutyGroup
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.workers import Workers
@@ -16,7 +16,8 @@ class Wakeups:
     """One connection waits for work for all queues of a process, so that an idle one costs nothing.
 
     If a wake-up is lost, the sweep of `Recovery` finds the jobs. `on_recall` is called when jobs
-    were taken from their holders, or may have been while nobody listened.
+    were taken from their holders, or may have been while nobody listened; `on_watched` when
+    somebody began to watch events, in the same way.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Wakeups:
         self._health = health
         self._duties = duties
         self.on_recall: Callable[[], None] = lambda: None
+        self.on_watched: Callable[[], None] = lambda: None
         self._listening: Duty | None = None  # from the first worker on
         workers.on_register.append(self._listen_anew)
         health.on_recovery.append(self.wake_all)
@@ -73,9 +75,11 @@ class Wakeups:
         await self._health.persistently(self._listen)
 
     async def _listen(self) -> None:
-        woken = await self._backend.wait({*self._workers.queues, RECALLED}, LONGEST_WAIT)
+        woken = await self._backend.wait({*self._workers.queues, RECALLED, WATCHED}, LONGEST_WAIT)
         if RECALLED in woken:
             self.on_recall()
+        if WATCHED in woken:
+            self.on_watched()
         # In the same order at each run of a simulated world.
-        for queue in sorted(woken - {RECALLED}):
+        for queue in sorted(woken - {RECALLED, WATCHED}):
             self.wake(queue)

@@ -1,0 +1,151 @@
+"""`EventPublisher`: while somebody watches, the store is told what happens in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.clock import utc_now
+from asyncmqd.domain.events import BATCH, FIELDS, KEPT, MISSED, Event, encode, shortened
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.settle import decode_failure
+from asyncmqd.observe.event_names import EDGE_EVENTS
+from asyncmqd.observe.listeners import Applied, Listener
+from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.duties import Duty, DutyGroup
+
+GATHER = 0.1  # seconds: what happens in them is told in one call
+_SUBJECTS = frozenset({"job", "queue", "daemon", "schedule", "process", "operation"})
+_TRIES_AT_END = 1.0  # seconds that the store gets for the last of them
+
+
+class EventPublisher(Listener):
+    """Listens only while the store says that somebody watches: else it costs nothing.
+
+    What happens before the store was first asked is kept until then: a start takes jobs back.
+
+    Events that the store has not taken are dropped, and counted in an event of their own. It
+    never waits in the way of a job: a daemon that is killed has not told its last `GATHER`.
+    """
+
+    def __init__(self, backend: BaseBackend, observer: Observer, duties: DutyGroup) -> None:
+        self._backend = backend
+        self._observer = observer
+        self._duties = duties
+        self._duty: Duty | None = None
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._some = asyncio.Event()
+        self._events: deque[Event] = deque()
+        self._dropped = 0
+        observer.add(self)
+
+    def look(self, is_watched: bool) -> None:
+        """Listen from now on, or no more."""
+        if is_watched and self._loop is None:
+            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+            self._observer.discard(self)
+            self._observer.add(self)
+            if self._events:
+                self._some.set()
+            if self._duty is None:
+                self._duty = self._duties.begin("events", self._publish_for_ever)
+        elif not is_watched:
+            self._loop = None
+            self._observer.discard(self)
+            self._events.clear()
+            self._dropped = 0
+
+    # ------------------------------------------------------------------ what happens
+
+    def event(self, name: str, fields: dict[str, Any]) -> None:
+        """See `Listener`."""
+        if name.partition(".")[0] in _SUBJECTS:
+            self._note(name, _known(fields))
+
+    def started(self, claim: Claim, task: str) -> None:
+        """See `Listener`."""
+        self._note("job.started", _run(claim, task))
+
+    def changes(self, applied: Sequence[Applied]) -> None:
+        """See `Listener`."""
+        for change, claim, task, duration in applied:
+            name = EDGE_EVENTS.get(change.edge)
+            if name is None:
+                continue
+            fields = _run(claim, task)
+            if duration is not None:
+                fields["duration_ms"] = round(duration * 1000, 3)
+            if change.edge == "retry":
+                fields["retry_in"] = round(change.delay, 3)
+            failure = decode_failure(change.error) if change.error else None
+            if failure is not None:
+                fields["error"] = shortened(f"{failure.type}: {failure.message}")
+            self._note(name, fields)
+
+    def _note(self, name: str, fields: dict[str, Any]) -> None:
+        if len(self._events) >= KEPT:
+            self._events.popleft()
+            self._dropped += 1
+        self._events.append(Event(timestamp=utc_now(), event=name, **fields))
+        if threading.get_ident() == self._thread:
+            self._some.set()
+        elif self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it was closed
+                self._loop.call_soon_threadsafe(self._some.set)
+
+    # ------------------------------------------------------------------ the store
+
+    async def _publish_for_ever(self) -> None:
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(GATHER)
+            with contextlib.suppress(StoreError):
+                await self._publish()
+
+    async def end(self) -> None:
+        """Tell the last."""
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(_TRIES_AT_END):
+                await self._publish()
+
+    async def _publish(self) -> None:
+        """Tell all that is there. Raises StoreError."""
+        self._some.clear()
+        while self._events or self._dropped:
+            batch, missed = self._next_batch(), self._dropped
+            self._dropped += len(batch)  # unless the store takes them
+            lines = [encode(each) for each in batch]
+            if missed:
+                lines.insert(0, encode(Event(timestamp=utc_now(), event=MISSED, missed=missed)))
+            is_watched = await self._backend.publish(lines)
+            self._dropped -= missed + len(batch)
+            if not is_watched:
+                self.look(False)
+
+    def _next_batch(self) -> list[Event]:
+        size = min(len(self._events), BATCH - 1)  # one more says how many are missing
+        return [self._events.popleft() for _ in range(size)]
+
+
+def _run(claim: Claim, task: str) -> dict[str, Any]:
+    return {
+        "queue": claim.queue,
+        "worker": claim.worker,
+        "job_id": claim.id,
+        "task": task,
+        "attempt": claim.attempt,
+    }
+
+
+def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event has of the fields of a log line."""
+    known = {key: shortened(value) for key, value in fields.items() if key in FIELDS}
+    if by := fields.get("resumed_by") or fields.get("paused_by"):
+        known["by"] = by
+    return known
