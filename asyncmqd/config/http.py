@@ -109,7 +109,7 @@ class Http(msgspec.Struct, frozen=True, kw_only=True):
     hide_arguments: Annotated[
         bool,
         of(options.flag()),
-        "Whether arguments, results, progress and log lines of jobs are left out.",
+        "Whether what applications wrote into jobs is left out: arguments, errors, keys...",
     ] = False
     allowed_hosts: Annotated[
         tuple[Annotated[str, _HOSTS], ...],

@@ -51,7 +51,13 @@ class Commands(Protocol):
         """Reload, and say what changed. Raises Refused."""
 
     async def verb(
-        self, name: str, arguments: dict[str, Any], by: str, *, typed: bool = True
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        by: str,
+        *,
+        typed: bool = True,
+        conceals: bool = False,
     ) -> Any:
         """Do what the store is asked for by name: see `admin.verbs`. Raises Refused."""
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from asyncmqd.admin.concealed import concealed, concealed_cause
+from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.admin.verbs import VERBS
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.config.http import Address, address_of
 from asyncmqd.config.http import Http as Keys
 from asyncmqd.daemon.control_server import Commands, Refused
@@ -16,7 +21,8 @@ from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.shared_answers import SharedAnswers
 from asyncmqd.daemon.stale_sockets import remove_stale
 from asyncmqd.daemon.status import Readiness, Status
-from asyncmqd.daemon.verbs import operates
+from asyncmqd.daemon.status import told as told_cause
+from asyncmqd.daemon.verbs import STORE_LIMIT, operates
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import told
 from asyncmqd.web.api import CannotDo, hidden
@@ -27,6 +33,9 @@ from asyncmqd.web.server import Server
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from asyncmqd.admin.causes import Cause
+
+Answer = TypeVar("Answer")
 FRESH = 2.0  # seconds for which an answer of the store is told to all who ask
 LOOK_LIMIT = 0.5  # seconds that the store gets: who asks for /readyz often waits for one second
 _BACKLOG = 128
@@ -83,7 +92,11 @@ class Http:
     async def readiness(self) -> Readiness:
         """See `Source`."""
         await self._status.look(FRESH, LOOK_LIMIT)
-        return self._status.readiness(self._status.causes(self._serving.report()))
+        return self._status.readiness(self._causes())
+
+    def _causes(self) -> list[Cause]:
+        found = self._status.causes(self._serving.report())
+        return [concealed_cause(each) for each in found] if self._keys.hide_arguments else found
 
     async def metrics(self) -> bytes:
         """See `Source`. All who ask at the same time share one answer."""
@@ -108,8 +121,10 @@ class Http:
         """See `Source`."""
         try:
             if name not in DAEMON:
-                found = await self._commands.verb(name, arguments, by, typed=typed)
-                return hidden(name, found) if self._keys.hide_arguments else found
+                hides = self._keys.hide_arguments
+                verb = self._commands.verb
+                found = await verb(name, arguments, by, typed=typed, conceals=hides)
+                return hidden(name, found) if hides else found
             return await self._of_daemon(name, by)
         except Refused as refusal:
             raise CannotDo(str(refusal), refusal.status) from None
@@ -117,10 +132,30 @@ class Http:
             self._tell_error(error)
             raise CannotDo("an error of the daemon: its log has it", 500) from None
 
+    async def read(self, work: Callable[[BaseBackend], Awaitable[Answer]]) -> Answer:
+        """See `Source`."""
+        store = self._serving.context.backend
+        try:
+            async with asyncio.timeout(STORE_LIMIT):
+                return await work(concealed(store) if self._keys.hide_arguments else store)
+        except NotFound as error:
+            raise CannotDo(str(error), 404) from None
+        except AdminError as error:
+            raise CannotDo(str(error)) from None
+        except TimeoutError:
+            raise CannotDo(f"it has not answered within {STORE_LIMIT:g} s", 503) from None
+        except StoreError as error:
+            raise CannotDo(str(error), 503) from None
+
+    def causes(self, of_store: Sequence[Cause]) -> list[Cause]:
+        """See `Source`."""
+        return self._status.causes(self._serving.report(), of_store)
+
     async def _of_daemon(self, name: str, by: str) -> Any:
         match name:
             case "status":
-                return await self._answers.get("status", self._commands.status)
+                status = await self._answers.get("status", self._commands.status)
+                return {**status, "causes": [told_cause(each) for each in self._causes()]}
             case "plan":
                 return await self._answers.get("plan", self._commands.plan)
             case "reload":

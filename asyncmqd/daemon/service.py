@@ -234,13 +234,19 @@ class Daemon:
         return {"plan": preview.values, "lines": preview.lines}
 
     async def verb(
-        self, name: str, arguments: dict[str, Any], by: str, *, typed: bool = True
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        by: str,
+        *,
+        typed: bool = True,
+        conceals: bool = False,
     ) -> Any:
         """What the store is asked for by name. Raises Refused."""
         from asyncmqd.daemon.verbs import Verbs  # nobody else pays for it
 
         verbs = Verbs(self._serving.context, lambda: self._configuration.settings.queues)
-        return await verbs.do(name, arguments, by, typed=typed)
+        return await verbs.do(name, arguments, by, typed=typed, conceals=conceals)
 
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -123,8 +124,11 @@ class Status:
         works = self.phase == "ready" and not self._health.error and self._serving.is_well
         return Readiness(works, causes[0].line if causes else "")
 
-    def causes(self, report: Report) -> list[Cause]:
-        """All that is wrong, the worst first, by what the store said at the last look."""
+    def causes(self, report: Report, of_queues: Sequence[Cause] | None = None) -> list[Cause]:
+        """All that is wrong, the worst first, by what the store said at the last look.
+
+        `of_queues` is what it has said to another.
+        """
         from asyncmqd.admin.causes import Own, of_daemon  # no daemon needs it to start
 
         own = Own(
@@ -144,7 +148,7 @@ class Status:
                 name: queue.held_back for name, queue in report.queues.items() if queue.held_back
             },
         )
-        return of_daemon(own, self.diagnosis.found)
+        return of_daemon(own, self.diagnosis.found if of_queues is None else of_queues)
 
     # ------------------------------------------------------------------ for people
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.admin.concealed import concealed
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.admin.verbs import VERBS, Asked
 from asyncmqd.backends.base import StoreError
@@ -24,10 +25,19 @@ class Verbs:
         self._context = context
         self._configured = configured
 
-    async def do(self, name: str, arguments: dict[str, Any], by: str, *, typed: bool = True) -> Any:
+    async def do(
+        self,
+        name: str,
+        arguments: dict[str, Any],
+        by: str,
+        *,
+        typed: bool = True,
+        conceals: bool = False,
+    ) -> Any:
         """The answer of a verb, as JSON values. Raises Refused.
 
-        Without `typed` all arguments are text. What operates is logged, whatever becomes of it.
+        Without `typed` all arguments are text. With `conceals` nothing is told that an
+        application wrote into jobs. What operates is logged, whatever becomes of it.
         """
         verb = VERBS[name]
         try:
@@ -37,9 +47,8 @@ class Verbs:
         if verb.operates:
             self._log(name, asked, by)
         context = self._context
-        store = Asked(
-            context.backend, by, lambda queue: context.operations.look([queue]), self._configured
-        )
+        reads = concealed(context.backend) if conceals and not verb.operates else context.backend
+        store = Asked(reads, by, lambda queue: context.operations.look([queue]), self._configured)
         try:
             async with asyncio.timeout(STORE_LIMIT):
                 return msgspec.to_builtins(await verb.run(store, asked))

@@ -42,6 +42,7 @@ class Access:
         self._tokens: list[Token] = []
         self._stamp: tuple[int, ...] | None = None  # of the file that was read
         self._proxies = [ip_network(each) for each in http.trusted_proxies]
+        self._named = {each.lower() for each in http.allowed_hosts}
         self._hosts = _hosts(http)
         self.problem = ""  # why the token file cannot be used
 
@@ -54,13 +55,23 @@ class Access:
         """Who asks, and what that one may do; None: nothing."""
         if self._file is None:
             return ANYBODY
-        self._read_again()
         given = request.headers.get("authorization", "")
         if not given.lower().startswith(_SCHEME):
             return None
-        digest = sha256(given[len(_SCHEME) :].strip().encode("latin-1", "replace")).hexdigest()
-        found = [each for each in self._tokens if hmac.compare_digest(each.digest, digest)]
-        return Caller(found[0].name, found[0].role) if found else None
+        found = self.token_of(given[len(_SCHEME) :])
+        return Caller(found.name, found.role) if found else None
+
+    def token_of(self, secret: str) -> Token | None:
+        """The line of the token file for a token; None: there is none."""
+        digest = sha256(secret.strip().encode("latin-1", "replace")).hexdigest()
+        found = [each for each in self.tokens() if hmac.compare_digest(each.digest, digest)]
+        return found[0] if found else None
+
+    def tokens(self) -> list[Token]:
+        """What the token file has now."""
+        if self._file is not None:
+            self._read_again()
+        return self._tokens
 
     def problem_with(self, request: Request) -> str:
         """Why `caller` knows nobody, in words that help who asks."""
@@ -96,6 +107,14 @@ class Access:
         if self._hosts is None:
             return True
         return _host_of(request.headers.get("host", "")) in self._hosts
+
+    def allows(self, host: str) -> bool:
+        """Whether it is one of `allowed_hosts`."""
+        return host.lower() in self._named
+
+    def is_proxied(self, request: Request) -> bool:
+        """Whether a proxy asks that is trusted."""
+        return self._is_proxy(request.peer)
 
     def client(self, request: Request) -> str:
         """The address of the one who asks, for people: past the proxies that are trusted."""

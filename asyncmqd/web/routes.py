@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -12,10 +13,19 @@ from asyncmqd.observe.prometheus_text import CONTENT_TYPE
 from asyncmqd.web import api
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.authorization import Access
+from asyncmqd.web.dashboard import visit
 from asyncmqd.web.server import Request, Response
+from asyncmqd.web.sessions import Sessions
+
+if TYPE_CHECKING:
+    from asyncmqd.web.dashboard.site import Site
+
+NEEDS = "the dashboard needs Jinja: pip install 'asyncmqd[web]', then restart the daemon"
+
+_OF_MACHINES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
-class Source(api.Source, Protocol):
+class Source(visit.Source, Protocol):
     """Who knows the answers."""
 
     def is_well(self) -> bool:
@@ -32,10 +42,13 @@ class Pages:
     """Answers requests. `tell` hears of each that is refused: the reason, and the address."""
 
     def __init__(self, http: Http, source: Source, tell: Callable[[str, str], None]) -> None:
+        self._http = http
         self._access = Access(http)
         self._prefix = http.prefix or ""
         self._source = source
         self._tell = tell
+        self._sessions = Sessions(self._access, self._prefix)
+        self._site: Site | None = None
 
     async def answer(self, request: Request) -> Response:
         """The response."""
@@ -49,6 +62,8 @@ class Pages:
             return _text(404, f"expected a path below {self._prefix}")
         if is_api:
             return await self._api(request, path.removeprefix(api.PREFIX))
+        if path not in _OF_MACHINES:
+            return await self._dashboard(request, path)
         if request.method not in {"GET", "HEAD"}:
             return _text(405, "expected GET", ("Allow", "GET, HEAD"))
         match path:
@@ -56,9 +71,25 @@ class Pages:
                 return _text(200, "ok") if self._source.is_well() else _text(503, "no progress")
             case "/readyz":
                 return await self._readyz(request)
-            case "/metrics":
-                return await self._metrics(request)
-        return _text(404, f"expected /healthz, /readyz, /metrics or {api.PREFIX}...")
+        return await self._metrics(request)
+
+    async def _dashboard(self, request: Request, path: str) -> Response:
+        """A page for people. What makes it is imported when somebody asks first."""
+        if self._site is None:
+            try:
+                self._site = await asyncio.to_thread(self._make_site)
+            except ModuleNotFoundError as error:
+                if error.name not in {"jinja2", "markupsafe"}:
+                    raise
+                return _text(501, NEEDS)
+        return await self._site.answer(request, path or "/")
+
+    def _make_site(self) -> Site:
+        from asyncmqd.web.dashboard.site import Site
+
+        site = Site(self._access, self._sessions, self._http, self._source, self._tell)
+        site.load()
+        return site
 
     async def _api(self, request: Request, command: str) -> Response:
         """What only reads by GET, the rest by POST, with a token of the role operate."""

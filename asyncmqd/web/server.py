@@ -169,10 +169,11 @@ class _Client:
         headers = [
             ("Content-Type", response.type),
             ("Content-Length", str(len(response.body))),
-            ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             *response.headers,
         ]
+        if not any(name == "Cache-Control" for name, _ in response.headers):
+            headers.append(("Cache-Control", "no-store"))
         self._write(send(h11.Response(status_code=response.status, headers=headers)))
         if not head_only:
             self._write(send(h11.Data(data=response.body)))

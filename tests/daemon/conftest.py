@@ -32,6 +32,7 @@ FORKED = {
         "causes",
         "configuration",
         "control",
+        "dashboard",
         "duties",
         "events",
         "forks",

@@ -144,6 +144,11 @@ async def converse() -> None:
     await asyncio.to_thread(print, "printed in a thread")
 
 
+@task(name="fail_with", retries=0)
+def fail_with(message: str) -> None:
+    raise ValueError(message)
+
+
 @task(name="fail_at_length")
 def fail_at_length(size: int) -> None:
     raise ValueError("x" * size)

@@ -1,0 +1,189 @@
+"use strict";
+// Renews the parts of a page that are marked, shows times in the zone of the browser, and listens
+// to keys. Every page works without it.
+(() => {
+  const prefix = document.body.dataset.prefix;
+  const every = 3000; // milliseconds between two looks
+  const banner = document.getElementById("banner");
+  const live = document.getElementById("live");
+
+  // -------------------------------------------------------------- times
+
+  const pad = (number) => String(number).padStart(2, "0");
+  const day = (at) => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  const clock = (at) => `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+
+  const ago = (seconds) => {
+    const past = Math.abs(seconds);
+    const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+    const [size, name] = units.find(([size]) => past >= size) || [1, "s"];
+    const said = `${Math.floor(past / size)} ${name}`;
+    return seconds < -1 ? `in ${said}` : `${said} ago`;
+  };
+
+  const tellTimes = (root) => {
+    const today = day(new Date());
+    for (const each of root.querySelectorAll("time[datetime]")) {
+      const at = new Date(each.getAttribute("datetime"));
+      if (Number.isNaN(at.getTime())) continue;
+      if (each.dataset.as === "ago") each.textContent = ago((Date.now() - at) / 1000);
+      else if (each.dataset.as === "for") each.textContent = ago((Date.now() - at) / 1000).replace(" ago", "");
+      else if (each.dataset.as === "clock" || day(at) === today) each.textContent = clock(at);
+      else each.textContent = `${day(at)} ${clock(at)}`;
+    }
+  };
+
+  // -------------------------------------------------------------- live
+
+  const say = (text) => {
+    banner.textContent = text;
+    banner.hidden = !text;
+  };
+
+  const isUsed = (region) => {
+    const used = region.querySelector("details.do-more[open], input:focus, select:focus, button:focus");
+    const selection = window.getSelection();
+    const selects = selection && !selection.isCollapsed && region.contains(selection.anchorNode);
+    return Boolean(used) || Boolean(selects);
+  };
+
+  const openDetails = (region) =>
+    new Set([...region.querySelectorAll("details[id][open]")].map((each) => each.id));
+
+  // Rows keep their focus, and what is open stays open.
+  const put = (old, fresh) => {
+    const focused = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
+    for (const id of openDetails(old)) {
+      const same = [...fresh.querySelectorAll("details[id]")].find((each) => each.id === id);
+      if (same) same.open = true;
+    }
+    old.replaceChildren(...fresh.childNodes);
+    if (focused) {
+      const link = [...old.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused);
+      if (link) link.focus({ preventScroll: true });
+    }
+  };
+
+  const last = new Map();
+  let since = null;
+
+  const renew = async () => {
+    const regions = [...document.querySelectorAll("[data-live]")];
+    if (!regions.length || document.hidden || document.body.dataset.still) return;
+    let page;
+    try {
+      const answer = await fetch(location.href, { headers: { "X-Fragment": "1" }, cache: "no-store" });
+      if (answer.status === 401) {
+        location.reload();
+        return;
+      }
+      page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (!answer.ok) {
+        const problem = page.getElementById("problem");
+        throw new Error(problem ? problem.textContent : `status ${answer.status}`);
+      }
+    } catch (error) {
+      since = since || new Date();
+      const reason = error instanceof TypeError ? "the daemon does not answer" : error.message;
+      say(`Not live since ${clock(since)}: ${reason}. What you see is of that time.`);
+      live.textContent = "";
+      return;
+    }
+    since = null;
+    say("");
+    live.textContent = "Live.";
+    for (const region of regions) {
+      const fresh = page.getElementById(region.id);
+      if (!fresh || isUsed(region)) continue;
+      const text = fresh.innerHTML;
+      if (last.get(region.id) !== text) {
+        last.set(region.id, text);
+        put(region, fresh);
+        ready(region);
+      }
+      tellTimes(region);
+    }
+    const title = page.querySelector("title");
+    if (title) document.title = title.textContent;
+  };
+
+  const go = async () => {
+    await renew();
+    setTimeout(go, every + Math.random() * 500);
+  };
+
+  // -------------------------------------------------------------- keys and buttons
+
+  const copy = async (text, button) => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      // Plain http has no clipboard: the text is selected instead.
+      const code = button.previousElementSibling;
+      if (code) window.getSelection().selectAllChildren(code);
+      button.textContent = "Press Ctrl+C";
+      return;
+    }
+    button.textContent = "Copied";
+  };
+
+  const ready = (root) => {
+    for (const each of root.querySelectorAll("button.copy")) each.hidden = false;
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("button.copy");
+    if (button) copy(button.dataset.copy, button);
+  });
+
+  const rows = () => [...document.querySelectorAll("tr[data-row] a:first-of-type")];
+  const step = (by) => {
+    const all = rows();
+    const firsts = all.filter((a, at) => at === 0 || a.closest("tr") !== all[at - 1].closest("tr"));
+    if (!firsts.length) return;
+    const row = document.activeElement.closest && document.activeElement.closest("tr");
+    const at = firsts.findIndex((a) => a.closest("tr") === row);
+    firsts[Math.max(0, Math.min(firsts.length - 1, at < 0 ? 0 : at + by))].focus();
+  };
+
+  const places = { o: "/", j: "/jobs", s: "/schedules", l: "/limits", m: "/daemons", a: "/audit" };
+  let goes = 0;
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const typing = event.target.closest("input, select, textarea");
+    if (event.key === "Escape") {
+      if (typing) typing.blur();
+      for (const each of document.querySelectorAll("details.do-more[open]")) each.open = false;
+      return;
+    }
+    if (typing) return;
+    if (Date.now() - goes < 1500 && event.key in places) {
+      goes = 0;
+      location.assign(prefix + places[event.key]);
+      return;
+    }
+    goes = 0;
+    switch (event.key) {
+      case "?": location.assign(`${prefix}/keys`); break;
+      case "g": goes = Date.now(); break;
+      case "j": step(1); break;
+      case "k": step(-1); break;
+      case "/": {
+        const field = document.querySelector(".filters input:not([type=hidden])") || document.getElementById("find");
+        if (field) {
+          field.focus();
+          event.preventDefault();
+        }
+        break;
+      }
+    }
+  });
+
+  document.addEventListener("visibilitychange", () => document.hidden || renew());
+
+  const zone = document.getElementById("zone");
+  if (zone) zone.textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone"}; UTC when you point at them.`;
+  tellTimes(document);
+  ready(document);
+  if (document.querySelector("[data-live]")) setTimeout(go, every);
+})();

@@ -1,0 +1,1 @@
+"""What each page shows: functions that give the values of a template."""

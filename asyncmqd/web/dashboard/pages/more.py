@@ -1,0 +1,94 @@
+"""Schedules, limits, daemons, operations and keys: pages that show what one look has found."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asyncmqd.admin import operations, queues, schedules, workers
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.web.api import CannotDo
+from asyncmqd.web.dashboard.charts import unix
+from asyncmqd.web.dashboard.visit import Visit
+
+_AUDIT = 200  # operations that are listed
+_KEYS = (
+    ("?", "This page"),
+    ("/", "Filter the jobs of the page, or find a job by its id"),
+    ("j", "The next row"),
+    ("k", "The row before"),
+    ("Enter", "Open the row"),
+    ("Esc", "Close what is open"),
+    ("g o", "Overview"),
+    ("g j", "Jobs"),
+    ("g s", "Schedules"),
+    ("g l", "Limits"),
+    ("g m", "Daemons (machines)"),
+    ("g a", "Audit"),
+)
+
+
+async def of_schedules(visit: Visit) -> dict[str, Any]:
+    """What the template shows. Raises CannotDo."""
+    found, now = await visit.source.read(_schedules)
+    late = sorted(found, key=lambda each: (each.next is None, each.next or "", each.name))
+    return {"schedules": late, "now": now}
+
+
+async def _schedules(store: BaseBackend) -> tuple[list[schedules.ScheduleView], float]:
+    return await schedules.list_schedules(store), await store.now()
+
+
+async def of_limits(visit: Visit) -> dict[str, Any]:
+    """What the template shows: the limits of queues over all daemons, and of each daemon."""
+    return {
+        "rows": await visit.source.read(_limits),
+        "daemons": await visit.source.read(workers.list_workers),
+    }
+
+
+async def _limits(store: BaseBackend) -> list[tuple[str, queues.LimitsView]]:
+    names = [each.name for each in await queues.list_queues(store)]
+    counts, outlooks = await store.counts(names), await store.outlook(names)
+    views = [(name, queues.limits_view(outlooks[name], counts[name])) for name in names]
+    return [(name, view) for name, view in views if view is not None and _says_something(view)]
+
+
+def _says_something(view: queues.LimitsView) -> bool:
+    limits = (view.concurrency, view.rate_limit, view.each_key)
+    return any(each is not None for each in limits) or bool(view.keys)
+
+
+async def of_daemons(visit: Visit) -> dict[str, Any]:
+    """What the template shows: all daemons of the store, and what this one says of itself."""
+    seen, status = await asyncio.gather(
+        visit.board.overview(), visit.source.command("status", {}, typed=True, by=visit.caller.name)
+    )
+    plan, problem = [], ""
+    try:
+        plan = (await visit.source.command("plan", {}, typed=True, by=visit.caller.name))["lines"]
+    except CannotDo as refusal:
+        problem = str(refusal)
+    return {"seen": seen, "status": status, "plan": plan, "plan_problem": problem}
+
+
+async def of_audit(visit: Visit) -> dict[str, Any]:
+    """What the template shows: what operators did, the newest first."""
+    found = await visit.source.read(operations.list_operations)
+    return {"operations": found[:_AUDIT], "more": max(0, len(found) - _AUDIT)}
+
+
+async def of_operation(visit: Visit) -> dict[str, Any]:
+    """What the template shows. Raises CannotDo."""
+    id = visit.query.get("id", "")
+    found = await visit.source.read(lambda store: operations.show(store, id))
+    runs = found.state == operations.RUNNING
+    seconds = None
+    if found.begun and found.ended:
+        seconds = unix(found.ended) - unix(found.begun)
+    return {"op": found, "runs": runs, "seconds": seconds}
+
+
+async def of_keys(_: Visit) -> dict[str, Any]:
+    """What the template shows."""
+    return {"keys": _KEYS}

@@ -1,0 +1,115 @@
+"""The first page: what is wrong, then queues by the age of the oldest job, then daemons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from asyncmqd.admin.causes import Cause
+from asyncmqd.admin.overview import Overview, QueueLine
+from asyncmqd.web.api import CannotDo
+from asyncmqd.web.dashboard import charts
+from asyncmqd.web.dashboard.visit import Visit, address
+
+SHOWN = 50  # queues of one page: it is to stay below 100 kB
+_CAUSES = 12  # that are shown whole
+_SPAN = 2 * 3600.0  # seconds of a sparkline
+_RED = frozenset({"degraded", "no_daemon", "daemons_silent", "stuck", "crashed", "process_down"})
+
+
+class Told(NamedTuple):
+    """A cause as the page shows it, with one thing to do about it."""
+
+    cause: Cause
+    kind: str  # bad or warn: a class of the style sheet
+    link: str = ""  # where to look
+    label: str = ""
+    resumes: bool = False
+
+
+class Row(NamedTuple):
+    """A queue as the page shows it."""
+
+    line: QueueLine
+    spark: Markup
+    state: str  # bad, warn or nothing
+    near: float | None  # which part of its slots is in use
+
+
+async def values(visit: Visit) -> dict[str, Any]:
+    """What the template shows. Without the store: what it said last, marked as old."""
+    error = ""
+    try:
+        seen: Overview | None = await visit.board.overview()
+    except CannotDo as refusal:
+        error, seen = str(refusal), visit.board.last
+    found = [] if error or seen is None else list(seen.causes)
+    told = [_told(each) for each in visit.source.causes(found)]
+    begin = _begin(visit)
+    queues = sorted(seen.queues if seen else (), key=_order)
+    part = queues[begin : begin + SHOWN]
+    return {
+        "store_error": error,
+        "seen": seen,
+        "causes": told[:_CAUSES],
+        "more_causes": len(told) - _CAUSES,
+        "rows": await _rows(part, seen, visit if not error else None),
+        "begin": begin,
+        "number": len(queues),
+        "next": begin + SHOWN if begin + SHOWN < len(queues) else None,
+        "running": sum(each.active for each in queues),
+        "waiting": sum(each.waiting for each in queues),
+        "failed": sum(each.failed for each in queues),
+        "rate": sum(each.rate or 0.0 for each in queues),
+    }
+
+
+def _begin(visit: Visit) -> int:
+    given = visit.query.get("from", "0")
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 8 else 0
+
+
+def _order(line: QueueLine) -> tuple[float, int, str]:
+    return -(line.oldest or 0.0), -line.waiting, line.name
+
+
+async def _rows(part: Sequence[QueueLine], seen: Overview | None, visit: Visit | None) -> list[Row]:
+    if seen is None or seen.now is None:
+        return []
+    histories = await visit.board.histories([each.name for each in part]) if visit else {}
+    end = charts.unix(seen.now)
+    axis = charts.Axis(end - _SPAN, end)
+    wrong = {each.queue: _kind(each) for each in reversed(seen.causes)}
+    rows = []
+    for line in part:
+        found = histories.get(line.name)
+        near = line.active / line.slots if line.slots else None
+        spark = charts.spark(found.stretches if found else [], axis)
+        rows.append(Row(line, spark, wrong.get(line.name, ""), near))
+    return rows
+
+
+def _kind(cause: Cause) -> str:
+    return "bad" if cause.name in _RED else "warn"
+
+
+def _told(cause: Cause) -> Told:
+    """The one thing to do about it: a button, or the page that says more."""
+    kind, queue = _kind(cause), cause.queue
+    if queue is None:
+        return Told(cause, kind, "/daemons", "Daemons")
+    page = f"/queues/{queue}"
+    match cause.name:
+        case "paused":
+            return Told(cause, kind, page, "Queue", resumes=True)
+        case "failing":
+            return Told(cause, kind, address(page, state="failed"), "Failed jobs")
+        case "slots_busy" | "worker_lost" | "isolation" | "daemon_slots_busy":
+            return Told(cause, kind, address(page, state="active"), "Running jobs")
+        case "schedule_late":
+            return Told(cause, kind, "/schedules", "Schedules")
+        case "no_daemon" | "daemons_silent" | "stopping":
+            return Told(cause, kind, "/daemons", "Daemons")
+    return Told(cause, kind, page, "Queue")

@@ -1,0 +1,118 @@
+"""Templates and assets: how a page becomes bytes, and with which headers it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import asyncmqd
+from asyncmqd.web.dashboard import words
+from asyncmqd.web.dashboard.visit import address, job_address
+from asyncmqd.web.server import Response
+
+_HERE = Path(__file__).parent
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_AT_ONCE = 40  # parts of a page that are made in one turn of the loop
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = (
+    ("Content-Security-Policy", POLICY),
+    # Not no-referrer: browsers would then send forms with the origin "null".
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+
+
+PAGES = (
+    ("/", "Overview"),
+    ("/jobs", "Jobs"),
+    ("/schedules", "Schedules"),
+    ("/limits", "Limits"),
+    ("/daemons", "Daemons"),
+    ("/audit", "Audit"),
+)
+SAID = {
+    "pause": "The queue is paused. Jobs that run go on.",
+    "resume": "The queue goes on.",
+    "retry": "The job runs again.",
+    "cancel": "The job is cancelled.",
+    "remove": "The job is removed.",
+    "run_now": "The job runs as soon as there is a slot.",
+    "reload": "The configuration is loaded again.",
+    "cancel_operation": "The operation is cancelled. What it has done stays.",
+}
+
+
+class Renderer:
+    """Makes pages from templates."""
+
+    def __init__(self, prefix: str) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            finalize=words.shown,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(
+            duration=words.duration,
+            number=words.number,
+            lines=words.lines,
+            value=words.value,
+            short=words.short,
+            ticks=words.ticks,
+            moment=words.moment,
+        )
+        self._environment.globals.update(
+            prefix=prefix,
+            assets=f"{prefix}/assets/{self.stamp}",
+            version=asyncmqd.__version__,
+            pages=PAGES,
+            said=SAID,
+            address=address,
+            job_address=job_address,
+        )
+
+    def load(self) -> None:
+        """Compile all templates, which takes some time, so that no page has to."""
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
+
+    async def page(self, name: str, values: dict[str, Any]) -> bytes:
+        """A page. It is made in parts, so that jobs are not kept waiting for a long one."""
+        parts: list[str] = []
+        for number, part in enumerate(self._environment.get_template(name).generate(values), 1):
+            parts.append(part)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return "".join(parts).encode(errors="backslashreplace")
+
+    @cached_property
+    def _assets(self) -> dict[str, bytes]:
+        return {each.name: each.read_bytes() for each in sorted((_HERE / "assets").iterdir())}
+
+    @cached_property
+    def stamp(self) -> str:
+        """Changes with the assets, so that browsers may keep them for ever."""
+        return sha256(b"\0".join(self._assets.values())).hexdigest()[:12]
+
+    def asset(self, name: str) -> Response | None:
+        """A file of the pages."""
+        data = self._assets.get(name)
+        if data is None:
+            return None
+        kept = ("Cache-Control", "public, max-age=31536000, immutable")
+        return Response(200, data, _TYPES[Path(name).suffix], (kept, *HEADERS))
