@@ -28,6 +28,8 @@ Problems = Mapping[KeyPath, str]
 
 Found = TypeVar("Found")
 
+_ASYNCMQD = str(Path(__file__).parents[1]) + os.sep
+
 
 class Application:
     """Imports what `tasks` and `scanners` name. Problems carry the place of the key."""
@@ -184,8 +186,13 @@ def _find_scanner(name: str) -> CustomScanner:
 def _reason(error: BaseException) -> str:
     """The error with its place in the application's code, which is where it is mended."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "importlib" not in frame.filename]
-    where = f" ({own[-1].filename}:{own[-1].lineno})" if len(own) > 1 else ""
+    own = [frame for frame in frames if _is_of_application(frame.filename)]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     if isinstance(error, SyntaxError):
         where = f" ({error.filename}:{error.lineno})"
     return f"{type(error).__name__}: {getattr(error, 'msg', None) or error}{where}"
+
+
+def _is_of_application(file: str) -> bool:
+    """Not what imports it, nor `@task`, which names a wrong option of the line that has it."""
+    return "importlib" not in file and not file.startswith(_ASYNCMQD)

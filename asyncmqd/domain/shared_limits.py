@@ -8,6 +8,8 @@ import msgspec
 
 from asyncmqd.domain.rate import Filling, Rate
 
+_AHEAD = 1e6  # microseconds: a moment that is further ahead was told by a clock that was set back
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Limits of what starts in all daemons together. None is no limit, 0 lets nothing start."""
@@ -54,7 +56,7 @@ class SharedLimits(Limits, frozen=True, kw_only=True, omit_defaults=True):
 NO_LIMITS = SharedLimits()
 
 
-class DeclaredLimits(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a store has of them. The declaration with the latest `since` is the one in force.
 
     `NO_LIMITS` is kept as well: a daemon that knows an older declaration must not restore it.
@@ -62,6 +64,9 @@ class DeclaredLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     since: float  # the store's clock
     by: str  # the id of the process that declared it
+    # The store's clock when it had lost this, and was told it anew; 0: it never had. What tokens
+    # were taken before is not known: all buckets were empty then.
+    restored: float = 0.0
     limits: SharedLimits
 
 
@@ -77,13 +82,16 @@ def declared(
         return None if limits == NO_LIMITS else DeclaredLimits(since=now, by=by, limits=limits)
     if known.limits == limits:
         return known
-    return DeclaredLimits(since=max(now, known.since + 1e-6), by=by, limits=limits)
+    since = max(now, known.since + 1e-6)
+    return msgspec.structs.replace(known, since=since, by=by, limits=limits)
 
 
-def in_force(stored: DeclaredLimits | None, told: DeclaredLimits | None) -> DeclaredLimits | None:
+def in_force(
+    stored: DeclaredLimits | None, told: DeclaredLimits | None, now: float
+) -> DeclaredLimits | None:
     """The newer of what the store has and of what a claim tells: a store may have lost its own."""
-    if stored is None or (told is not None and told.since > stored.since):
-        return told
+    if told is not None and (stored is None or told.since > stored.since):
+        return msgspec.structs.replace(told, restored=now)
     return stored
 
 
@@ -118,6 +126,9 @@ class Bucket:
         self._since = declared.since * 1e6
         self._arrival, owes_since = filling
         owes = owes_since > 0 and self._since <= owes_since <= now
+        restored = declared.restored * 1e6
+        if rate is not None and 0 < restored <= now + _AHEAD:
+            self._arrival = max(self._arrival, rate.emptied(restored))
         if rate is not None and not owes:
             self._arrival = rate.bounded(self._arrival, now)
         self._taken = 0
@@ -181,11 +192,6 @@ class Bucket:
         """
         if self.rate is not None and claimed >= self._since:
             self._arrival = self.rate.refunded(self._arrival, self.now - claimed, cost)
-
-    def empty(self) -> None:
-        """What was taken is not known any more: it counts as all."""
-        if self.rate is not None:
-            self._arrival = self.rate.emptied(self.now)
 
 
 def least(*numbers: int | None) -> int | None:

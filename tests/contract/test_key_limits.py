@@ -14,7 +14,7 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import cancel
-from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
+from asyncmqd.domain.shared_limits import DeclaredLimits, KeyLimits, SharedLimits
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
@@ -265,6 +265,26 @@ async def test_a_claim_that_is_handed_back_unstarted_returns_the_token_of_its_ke
     await apply(backend, unstarted(claims["a1"]))
     async with asyncio.timeout(LIMIT):  # less the time for which it was held
         assert ids(await later_claims(backend)) == ["a1"]
+
+
+async def test_a_store_that_lost_its_limits_has_empty_buckets_of_keys(
+    backend: BaseBackend,
+) -> None:
+    """How many of each key started is not known any more; a newer declaration does not tell."""
+    each = KeyLimits(rate_limit=1, rate_interval=HOUR, burst=3)
+    keys = {"f": KeyLimits(rate_limit=20, burst=1)}
+    limits = SharedLimits(each_key=each, keys=keys)
+    known = DeclaredLimits(since=1_000.0, by="d1", limits=limits)
+    await add(backend, "a1", "f1", "f2", "-1")
+    turn = await backend.turn(QUEUE, (), 5, LEASE, "w", known)
+    assert ids(turn.claims) == ["-1"]
+    assert [id for _ in range(2) for id in ids(await later_claims(backend))] == ["f1", "f2"]
+    assert await take(backend) == []
+    await limit(backend, rate_limit=1, rate_interval=HOUR, burst=2)
+    await add(backend, "a2", "b1")
+    assert await take(backend) == []
+    await limit(backend, rate_limit=1, rate_interval=0.001, burst=2)
+    assert ids(await later_claims(backend)) == ["a1", "b1", "a2"]
 
 
 def unstarted(claim: Claim) -> Change:

@@ -53,6 +53,20 @@ BROKEN_MODULES = {
     "raising": ("x = 1\nx / 0\n", "ZeroDivisionError: division by zero ({path}:2)"),
     "leaving": ("import sys\nsys.exit(3)\n", "SystemExit: 3 ({path}:2)"),
     "garbled": ("def f(:\n", "SyntaxError: invalid syntax ({path}:1)"),
+    "misspelt": (
+        "from asyncmqd import task\n@task(unique=True, on_conflict='replce')\ndef f(): ...\n",
+        (
+            "ValueError: on_conflict: expected 'existing', 'replace', 'push' or 'again', got"
+            " 'replce' ({path}:2)"
+        ),
+    ),
+    "unfitting": (
+        "from asyncmqd import task\n@task(key='custmer')\ndef f(customer): ...\n",
+        (
+            "ValueError: task unfitting.f: key: expected a parameter of the function (customer),"
+            " got 'custmer' (did you mean customer?) ({path}:2)"
+        ),
+    ),
 }
 
 

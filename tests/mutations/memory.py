@@ -37,8 +37,7 @@ MEMORY = mutations(
         _edit(
             "            queue.filling = bucket.filling\n", "            pass\n", "shared_limits"
         ),
-        _edit("            bucket.empty()\n", "            pass\n", "shared_limits"),
-        _edit("in_force(stored, told)", "stored or told", "shared_limits"),
+        _edit("in_force(stored, told, self._now())", "stored or told", "key_limits"),
         _edit("            row.token += 1\n", "", "claiming fencing"),
         # These three are wrong in the model and in the store alike: only rules notice.
         _edit(

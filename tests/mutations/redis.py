@@ -77,7 +77,9 @@ REDIS = mutations(
             "shared_limits",
         ),
         ("_bucket.lua", " and each[1] >= declared.since * 1000000", "", "shared_limits"),
-        ("_bucket.lua", "if lost or since", "if since", "shared_limits"),
+        ("_bucket.lua", "restored > 0 and", "not key and restored > 0 and", "key_limits"),
+        ("_limits.lua", "declared.restored or 0}", "0}", "key_limits"),
+        ("declare_limits.lua", "known or {since = 0}", "{since = 0}", "shared_limits key_limits"),
         (
             "declare_limits.lua",
             "bucket_of(cmsgpack.unpack(packed)).take(0)\n",

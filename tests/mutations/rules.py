@@ -25,6 +25,8 @@ DAEMON_SLOTS = ("tests/runtime/test_daemon_slots.py",)
 
 CAUSES = ("tests/daemon/test_causes.py", "-k", "order")
 
+KEY_LIMITS = ("tests/contract/test_key_limits.py", "-k", "lost_its_limits and memory")
+
 RECALLS = ("tests/contract/test_recalling.py", "-k", "memory")
 
 HISTORY = ("tests/unit/test_history.py", "tests/runtime/test_minutes.py")
@@ -272,6 +274,18 @@ RULES = [
         "STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL, COST)",
         "STORED = table_of(PRIORITY, RETRIES, TTL, COST)",
         OPTIONS,
+    ),
+    Mutation(
+        "asyncmqd/domain/shared_limits.py",
+        "msgspec.structs.replace(told, restored=now)",
+        "told",
+        KEY_LIMITS,
+    ),
+    Mutation(
+        "asyncmqd/domain/shared_limits.py",
+        "return msgspec.structs.replace(known, since=since, by=by, limits=limits)",
+        "return DeclaredLimits(since=since, by=by, limits=limits)",
+        KEY_LIMITS,
     ),
     Mutation(
         "asyncmqd/domain/unique.py", "return due if due > now else None", "return due", REPLACE

@@ -96,7 +96,7 @@ SQLITE = mutations(
             "            pass\n",
             "shared_limits",
         ),
-        ("turns.py", "            self._bucket.empty()\n", "            pass\n", "shared_limits"),
+        ("turns.py", "in_force(stored, told, seconds(tx.time))", "stored or told", "shared_limits"),
         (
             "creation.py",
             'if end == "-journal" and _names_another(beside):',

@@ -114,12 +114,11 @@ class InMemoryBackend(InMemoryOperations):
 
     def _bucket(self, queue: Queue, told: DeclaredLimits | None) -> Bucket | None:
         stored = queue.limits
-        queue.limits = in_force(stored, told)
+        queue.limits = in_force(stored, told, self._now())
         if queue.limits is None:
             return None
         bucket = Bucket(queue.limits, queue.filling, self._now() * 1e6)
         if queue.limits is not stored:
-            bucket.empty()
             queue.lanes.closed = dict.fromkeys(queue.lanes.closed, 0.0)  # to be judged again
         return bucket
 

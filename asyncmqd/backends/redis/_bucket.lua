@@ -1,6 +1,6 @@
--- The bucket of the rate over all daemons, or of one key, see domain/rate.py and `Bucket`; `lost`: what
--- was taken is not known. Called only where there are limits.
-local function bucket_of(declared, lost, key)
+-- The bucket of the rate over all daemons, or of one key, see domain/rate.py and `Bucket`. Called only
+-- where there are limits.
+local function bucket_of(declared, key)
   local limits = key and lanes.limits_of(key) or declared.limits
   local bucket, starts, now = {refused = 1, taken = 0}, limits.rate_limit, clock()
   if not starts then
@@ -16,10 +16,14 @@ local function bucket_of(declared, lost, key)
   local empty, owes = now + bucket.burst * bucket.gap, base .. 'owes:' .. (key or '')
   local found = key and lanes.arrival(key) or not key and redis.call('GET', base .. 'arrival')
   found = tonumber(found) or 0
+  local restored = (declared.restored or 0) * 1000000
+  if starts > 0 and restored > 0 and restored <= now + 1000000 then
+    found = math.max(found, restored + bucket.burst * bucket.gap)
+  end
   bucket.arrival = found
   -- Emptier than empty is one that owes what a job has cost that is dearer than its burst.
   local since = found > empty and tonumber(redis.call('GET', owes) or now + 1)
-  if lost or since and (since > now or since < declared.since * 1000000) then
+  if since and (since > now or since < declared.since * 1000000) then
     bucket.arrival = empty
   end
   -- with: _rate

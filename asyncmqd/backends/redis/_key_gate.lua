@@ -30,7 +30,7 @@ if lanes then
   end
 
   function lanes.bucket(key)
-    return bucket_of(declared, false, key)
+    return bucket_of(declared, key)
   end
 
   -- How many jobs of a key may start.

@@ -44,7 +44,7 @@ def turn(
 ) -> Turn:
     """See `BaseBackend.turn`. `most` bytes of a payload are loaded."""
     paused, stored, keyed = gate(tx, queue)
-    limits = in_force(stored, told)
+    limits = in_force(stored, told, seconds(tx.time))
     if limits is None:
         answers = moves.apply(tx, queue, changes)
         number = 0 if paused else limit
@@ -88,8 +88,6 @@ class _Limited:
         self._held = (active or 0) + tx.gathered(queue, ACTIVE) + ghosts
         self._next_gone: int | None = None
         self._bucket = Bucket(limits, self._filling, tx.time)
-        if is_news:
-            self._bucket.empty()
         self._keys = gate_of_keys(tx, queue, limits)
 
     def apply(self, changes: Sequence[Change]) -> list[Answer]:
