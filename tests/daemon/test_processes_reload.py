@@ -120,7 +120,7 @@ def test_a_store_in_memory_is_refused(daemon):
 # ---------------------------------------------------------------------- what hangs
 
 ENDLESS = 'scanners = ["endless:scan"]\n'
-IMPATIENT = "from asyncmqd.daemon import queue_processes\nserving.IMPORT_LIMIT = 0.2\n"
+IMPATIENT = "from asyncmqd.daemon import queue_processes\nqueue_processes.IMPORT_LIMIT = 0.2\n"
 
 
 def test_a_scanner_that_hangs_while_imported_keeps_out_no_later_reload(daemon, file, place):
