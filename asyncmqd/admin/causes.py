@@ -7,7 +7,6 @@ Pure functions: of the facts that a store tells, and of what a daemon knows of i
 from __future__ import annotations
 
 import math
-import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.job import Failure, Record
 from asyncmqd.domain.safe_text import counted
 from asyncmqd.domain.schedule import FORGOTTEN, decode_schedule, jitter_of, next_instant
+from asyncmqd.domain.selection import error_of, masked
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
 
@@ -41,7 +41,6 @@ LATE = 5.0  # seconds that a job may wait for a slot or a limit, before its daem
 OVERDUE = 5.0  # seconds after which an instant that no daemon has fired is late
 FAILING_FOR = 900.0  # seconds: of older failures nobody is told
 LEAST_FAILURES = 3  # below that a queue is not failing
-_DIGITS = re.compile(r"\d+")
 
 
 # ---------------------------------------------------------------------- of a queue
@@ -104,10 +103,9 @@ def _error(record: Record) -> Failure:
     return decode_failure(record.error) or Failure("Unknown", "its error was not kept")
 
 
-def _kind(record: Record) -> tuple[str, str]:
+def _kind(record: Record) -> str:
     """Equal for errors that differ by numbers only."""
-    error = _error(record)
-    return error.type, _DIGITS.sub("0", error.message)
+    return masked(error_of(record))
 
 
 def _schedule_late(facts: Facts) -> Reason | None:

@@ -13,6 +13,7 @@ import msgspec
 from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.backends.base import BaseBackend, OperationRecord
+from asyncmqd.backends.contract.reading import SEARCH_PAGE
 from asyncmqd.domain.codec import CorruptPayload, decode_spec, encode_spec
 from asyncmqd.domain.job import Failure, Record
 from asyncmqd.domain.operation import encode, order_of, progress_of
@@ -55,6 +56,7 @@ class _Concealed:
         sought: Sought,
         after: Mark | None = None,
         most: int = 100,
+        page: int = SEARCH_PAGE,
         *,
         newest_first: bool = False,
     ) -> Searched:
@@ -62,7 +64,7 @@ class _Concealed:
         if sought.key or sought.error:
             raise AdminError("hide_arguments is set: expected no key and no error to search by")
         found = await self._store.search(
-            queue, state, sought, after, most, newest_first=newest_first
+            queue, state, sought, after, most, page, newest_first=newest_first
         )
         return msgspec.structs.replace(found, records=[_record(each) for each in found.records])
 
@@ -111,6 +113,7 @@ def _operation(record: OperationRecord) -> OperationRecord:
         chosen,
         key=None if chosen.key is None else HIDDEN,
         error=None if chosen.error is None else HIDDEN,
+        alike=None if chosen.alike is None else HIDDEN,
     )
     order = msgspec.structs.replace(order, selection=shown)
     return msgspec.structs.replace(record, order=encode(order), progress=encode(progress))

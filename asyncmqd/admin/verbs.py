@@ -90,6 +90,7 @@ class Which(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     key: str | None = None
     error: str | None = None  # is part of "Type: message" of the last failure
     older_than: float | str | None = None  # seconds since the enqueue, or text like "5m"
+    alike: str | None = None  # is that text with 0 for each number in it
 
     @property
     def selection(self) -> Selection:
@@ -97,7 +98,9 @@ class Which(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         age = None
         if self.older_than is not None:
             age = _checked("older_than", DELAY.kind.check, self.older_than)
-        return Selection(task=self.task, key=self.key, error=self.error, older_than=age)
+        return Selection(
+            task=self.task, key=self.key, error=self.error, older_than=age, alike=self.alike
+        )
 
 
 class Listed(Which, kw_only=True):
@@ -203,7 +206,7 @@ def _moves(verb: MoveVerb) -> Callable[[Asked, Moved], Awaitable[Outcome]]:
         narrowed = args.state is not None or selection != Selection()
         if args.ids:
             if narrowed:
-                raise AdminError("ids: expected no state, task, key, error or older_than beside it")
+                raise AdminError("ids: expected no state, task, key, error, older_than or alike")
             ids = list(dict.fromkeys(args.ids))
             outcomes = await job_actions.move(asked.store, verb, ids, args.queue, asked.by, reason)
             return Outcome(outcomes, None)

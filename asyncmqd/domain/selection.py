@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -11,6 +12,9 @@ from asyncmqd.domain.job import Record
 from asyncmqd.domain.settle import decode_failure
 
 HEAD = 2_000  # bytes of a payload in which a store looks: our own encoder writes the task first
+
+NUMBER = "0"
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8,}(?:-[0-9a-fA-F]{4,})*|\d+")
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -45,6 +49,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     error: str | None = None  # is part of "Type: message" of the last failure
     older_than: float | None = None  # seconds since the job was enqueued
+    alike: str | None = None  # is "Type: message" of the last failure, as `masked` gives it
 
     def sought(self, now: float) -> Sought:
         """What no job lacks that this covers."""
@@ -52,9 +57,15 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             head=b"" if self.task is None else _written(self.task, quoted=True),
             key=self.key or "",
             # The type and the message do not stand side by side there.
-            error=_written("" if self.error is None or ":" in self.error else self.error),
+            error=self._sought_error(),
             created_until=None if self.older_than is None else now - self.older_than,
         )
+
+    def _sought_error(self) -> bytes:
+        if self.error is not None and ":" not in self.error:
+            return _written(self.error)
+        type = "" if self.alike is None else self.alike.partition(": ")[0]
+        return b"" if NUMBER in type else _written(type)
 
     def covers(self, record: Record, now: float) -> bool:
         """Whether this is such a job."""
@@ -64,7 +75,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return False
         if self.task is not None and task_of(record) != self.task:
             return False
-        return self.error is None or self.error in _error_of(record)
+        if self.error is not None and self.error not in error_of(record):
+            return False
+        return self.alike is None or self.alike == masked(error_of(record))
 
     @property
     def words(self) -> str:
@@ -73,9 +86,18 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             ("task", self.task),
             ("key", self.key),
             ("error", self.error),
+            ("errors like", self.alike),
             ("older than", self.older_than and f"{self.older_than:g} s"),
         ]
         return ", ".join(f"{name} {value}" for name, value in named if value is not None)
+
+
+def masked(text: str) -> str:
+    """The text with 0 for each number: equal for errors that tell the same of other things.
+
+    Numbers are also those in hexadecimal digits, and identifiers that are made of them.
+    """
+    return _NUMBER.sub(NUMBER, text)
 
 
 def _written(text: str, *, quoted: bool = False) -> bytes:
@@ -94,6 +116,7 @@ def task_of(record: Record) -> str | None:
         return None
 
 
-def _error_of(record: Record) -> str:
+def error_of(record: Record) -> str:
+    """ "Type: message" of the last failure; empty: there is none."""
     failure = decode_failure(record.error)
     return f"{failure.type}: {failure.message}" if failure else ""

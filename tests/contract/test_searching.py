@@ -10,7 +10,15 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob, Record
-from asyncmqd.domain.selection import HEAD, Mark, Searched, Selection, Sought
+from asyncmqd.domain.selection import (
+    HEAD,
+    Mark,
+    Searched,
+    Selection,
+    Sought,
+    error_of,
+    masked,
+)
 from asyncmqd.domain.states import State
 from tests.contract.jobs import (
     LONG,
@@ -181,6 +189,21 @@ async def test_errors_are_sought(backend: BaseBackend) -> None:
         assert found == [f"job{number}" for number in expected], error
 
 
+async def test_errors_that_are_alike_are_sought(backend: BaseBackend) -> None:
+    await fill(backend, *names(3))
+    claims = await take(backend)
+    texts = ("order 7: declined", "order 812: declined", "order 7: lost")
+    await apply(backend, *(failed(each, text) for each, text in zip(claims, texts, strict=True)))
+    [first] = await backend.get(QUEUE, ["job0"])
+    assert first is not None
+    selection = Selection(alike=masked(error_of(first)))
+    assert str(selection.alike).endswith(": order 0: declined")
+    part = await backend.search(QUEUE, State.FAILED, selection.sought(0.0))
+    assert ids([each for each in part.records if selection.covers(each, 0.0)]) == ["job0", "job1"]
+    other = Selection(alike="Other: order 0: declined")
+    assert await walked(backend, State.FAILED, other.sought(0.0)) == []
+
+
 @pytest.mark.parametrize("state", State)
 async def test_there_is_nothing_in_an_unknown_queue(backend: BaseBackend, state: State) -> None:
     assert await backend.search("nothing", state, ANYTHING) == Searched([], 0, None)
@@ -212,12 +235,36 @@ def test_each_part_of_a_selection_counts() -> None:
     record = Record(
         queue=QUEUE, id="a", place="failed", payload=spec, created=100.0, error=error, key="k"
     )
-    right = {"task": "mod.é", "key": "k", "error": "E: timed", "older_than": 50.0}
-    wrong = {"task": "mod.e", "key": "K", "error": "e: timed", "older_than": 51.0}
-    for size in range(5):
+    alike = "E: timed out"
+    right = {
+        "task": "mod.é",
+        "key": "k",
+        "error": "E: timed",
+        "older_than": 50.0,
+        "alike": alike,
+    }
+    wrong = {
+        "task": "mod.e",
+        "key": "K",
+        "error": "e: timed",
+        "older_than": 51.0,
+        "alike": "E: timed",
+    }
+    for size in range(6):
         for chosen in itertools.combinations(right, size):
             parts = {name: right[name] for name in chosen}
             assert Selection(**parts).covers(record, 150.0)
             for name in chosen:
                 assert not Selection(**{**parts, name: wrong[name]}).covers(record, 150.0)
-    assert Selection(**right).sought(150.0) == Sought(key="k", created_until=100.0)
+    assert Selection(**right).sought(150.0) == Sought(key="k", created_until=100.0, error=b"E")
+
+
+def test_numbers_are_masked() -> None:
+    for text, expected in {
+        "order 812 of 9": "order 0 of 0",
+        "<Socket at 0x7f3a>": "<Socket at 0>",
+        "job 5b1c2d3e-aaaa-4bbb-8ccc-0123456789ab": "job 0",
+        "deadbeef1": "0",
+        "effaced facade": "effaced facade",
+    }.items():
+        assert masked(text) == expected

@@ -270,6 +270,24 @@ def test_buttons_do_what_they_say(site: Site, file: Store) -> None:
     assert browser.post("/do/nothing", queue="mail").status == 404
 
 
+def test_dead_letters_are_groups(site: Site, file: Store) -> None:
+    browser = site.browser("operate")
+    for number in range(3):
+        file.add("mail", "fail_with", [f"a{number}"], f"order {number}: declined")
+    file.add("mail", "fail_with", ["b"], "order 9: lost")
+    until(lambda: file.counts("mail").failed == 4)
+    page = browser.get("/dead").text
+    assert page.count("data-row") == 2
+    assert re.findall(r"<td class=\"n\"><b>(\d+)</b>", page) == ["3", "1"]
+    alike = "ValueError: order 0: declined"
+    assert f'name="alike" value="{alike}"' in page
+    group = {"queue": "mail", "state": "failed", "task": "fail_with", "alike": alike}
+    begun = browser.post("/do/remove", **group, reason="the bank is gone")
+    until(lambda: "<b>3</b> jobs moved" in browser.get(begun.headers["Location"]).text)
+    assert file.get("mail", "b").state is State.FAILED
+    assert file.counts("mail").failed == 1
+
+
 def test_jobs_are_found(site: Site, file: Store) -> None:
     browser = site.browser("read")
     file.do(lambda store: store.pause("mail", True))

@@ -37,7 +37,46 @@ WEB = ("tests/unit/test_web_server.py",)
 EVENTS = ("tests/contract/test_events.py", "-k", "memory")
 TOLD = ("tests/runtime/test_events.py",)
 
+SEARCHING = ("tests/contract/test_searching.py", "-k", "memory or each_part")
+DASHBOARD = ("tests/daemon/test_dashboard.py",)
+
 RULES = [
+    Mutation(
+        "asyncmqd/domain/selection.py",
+        "return self.alike is None or self.alike == masked(error_of(record))",
+        "return True",
+        SEARCHING,
+    ),
+    Mutation(
+        "asyncmqd/domain/selection.py",
+        'return b"" if NUMBER in type else _written(type)',
+        "return _written(self.alike or type)",
+        SEARCHING,
+    ),
+    Mutation(
+        "asyncmqd/web/sessions.py",
+        "parts.netloc.lower() in asked",
+        "bool(asked)",
+        (*DASHBOARD, "-k", "form_of_another"),
+    ),
+    Mutation(
+        "asyncmqd/web/sessions.py",
+        "if name == _encoded(token.name) and hmac.compare_digest(signed, signature):",
+        "if name == _encoded(token.name):",
+        (*DASHBOARD, "-k", "session_ends"),
+    ),
+    Mutation(
+        "asyncmqd/web/dashboard/rendering.py",
+        "autoescape=True",
+        "autoescape=False",
+        (*DASHBOARD, "-k", "no_markup"),
+    ),
+    Mutation(
+        "asyncmqd/admin/concealed.py",
+        'progress=b"",\n        key="",',
+        'progress=b"",',
+        (*DASHBOARD, "-k", "hidden"),
+    ),
     Mutation("asyncmqd/domain/events.py", "gone = max(0, first - begin)", "gone = 0", EVENTS),
     Mutation("asyncmqd/domain/events.py", "gone if is_known else None", "gone", EVENTS),
     Mutation("asyncmqd/domain/events.py", "if first + at > begin", "if True", EVENTS),

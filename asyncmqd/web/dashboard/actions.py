@@ -9,13 +9,14 @@ from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.visit import Source, address, local_path
 
+_LIKE = ("task", "key", "error", "older_than", "alike")
 _TAKES: dict[str, tuple[str, ...]] = {
     "pause": ("queue", "reason"),
     "resume": ("queue", "reason"),
-    "retry": ("queue", "state", "task", "key", "error", "older_than", "reason"),
-    "cancel": ("queue", "state", "task", "key", "error", "older_than", "reason"),
-    "remove": ("queue", "state", "task", "key", "error", "older_than", "reason"),
-    "run_now": ("queue", "task", "key", "error", "older_than", "reason"),
+    "retry": ("queue", "state", *_LIKE, "reason"),
+    "cancel": ("queue", "state", *_LIKE, "reason"),
+    "remove": ("queue", "state", *_LIKE, "reason"),
+    "run_now": ("queue", *_LIKE, "reason"),
     "purge": ("queue", "state", "reason"),
     "cancel_operation": ("id",),
     "reload": (),

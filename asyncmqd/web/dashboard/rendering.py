@@ -37,6 +37,7 @@ HEADERS = (
 PAGES = (
     ("/", "Overview"),
     ("/jobs", "Jobs"),
+    ("/dead", "Dead letters"),
     ("/schedules", "Schedules"),
     ("/limits", "Limits"),
     ("/daemons", "Daemons"),

@@ -24,6 +24,7 @@ PAGES: dict[str, tuple[str, Values]] = {
     "queues": ("queue.html", queue.values),
     "job": ("job.html", job.values),
     "jobs": ("jobs.html", jobs.values),
+    "dead": ("dead.html", more.of_dead_letters),
     "schedules": ("schedules.html", more.of_schedules),
     "limits": ("limits.html", more.of_limits),
     "daemons": ("daemons.html", more.of_daemons),

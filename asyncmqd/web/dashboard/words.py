@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from asyncmqd.domain.safe_text import clean, clean_lines
 
 NOTHING = "\N{EN DASH}"
+_WIDE = 72  # characters of a value that stands in one line
 LONGEST = 8 * 1024  # characters of a value that a page shows
 _MOMENT = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -64,7 +65,9 @@ def value(found: Any) -> Markup:
     Integers are text to the browser, so that none loses digits.
     """
     try:
-        text = json.dumps(found, ensure_ascii=False, indent=2, default=str)
+        text = json.dumps(found, ensure_ascii=False, default=str)
+        if len(text) > _WIDE:
+            text = json.dumps(found, ensure_ascii=False, indent=2, default=str)
     except (ValueError, RecursionError):
         text = "a value that cannot be shown"
     if len(text) > LONGEST:

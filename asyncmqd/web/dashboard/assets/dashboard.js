@@ -146,7 +146,7 @@
     firsts[Math.max(0, Math.min(firsts.length - 1, at < 0 ? 0 : at + by))].focus();
   };
 
-  const places = { o: "/", j: "/jobs", s: "/schedules", l: "/limits", m: "/daemons", a: "/audit" };
+  const places = { o: "/", j: "/jobs", d: "/dead", s: "/schedules", l: "/limits", m: "/daemons", a: "/audit" };
   let goes = 0;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from asyncmqd.admin import operations, queues, schedules, workers
+from asyncmqd.admin import dead_letters, operations, queues, schedules, workers
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard.charts import unix
 from asyncmqd.web.dashboard.visit import Visit
 
 _AUDIT = 200  # operations that are listed
+_GROUPS = 100  # of dead letters that are shown
 _KEYS = (
     ("?", "This page"),
     ("/", "Filter the jobs of the page, or find a job by its id"),
@@ -21,11 +22,26 @@ _KEYS = (
     ("Esc", "Close what is open"),
     ("g o", "Overview"),
     ("g j", "Jobs"),
+    ("g d", "Dead letters"),
     ("g s", "Schedules"),
     ("g l", "Limits"),
     ("g m", "Daemons (machines)"),
     ("g a", "Audit"),
 )
+
+
+async def of_dead_letters(visit: Visit) -> dict[str, Any]:
+    """What the template shows: groups of failed jobs, and what is done to such groups now."""
+    found = await visit.source.read(dead_letters.dead_letters)
+    done = await visit.source.read(operations.list_operations)
+    running = [each for each in done if each.state == operations.RUNNING and each.states]
+    return {
+        "groups": found.groups[:_GROUPS],
+        "more": max(0, len(found.groups) - _GROUPS),
+        "searched": found.searched,
+        "of": found.of,
+        "operations": running,
+    }
 
 
 async def of_schedules(visit: Visit) -> dict[str, Any]:
