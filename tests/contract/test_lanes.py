@@ -56,6 +56,15 @@ async def test_jobs_without_a_key_are_one_lane_beside_them(backend: BaseBackend)
     assert await one_by_one(backend, 9) == ["-1", "a1", "b1", "-2", "a2", "b2", "-3", "a3"]
 
 
+async def test_a_claim_of_jobs_with_and_without_a_key_leaves_the_others_waiting(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, "a1", "-1", "b1", "-2", "a2")
+    assert len(await take(backend, 4)) == 4
+    counts = (await backend.counts([QUEUE]))[QUEUE]
+    assert (counts.waiting, counts.active) == (1, 4)
+
+
 async def test_a_new_key_comes_next_beside_a_long_line(backend: BaseBackend) -> None:
     many = [f"a{number}" for number in range(2 * PAGE)]
     await backend.add(QUEUE, [job(id, key="a") for id in many])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.backends.sqlite.sql_statements import as_json
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, Turns, start_tag, take_turns
 from asyncmqd.domain.shared_limits import least
@@ -62,6 +63,8 @@ class _Costs:
 
 def _allowed(gate: KeyGate, costs: _Costs, key: str, jobs: int) -> int:
     """How many jobs of a lane may start."""
+    if gate.is_open:
+        return jobs
     number = least(jobs, gate.allowed(key)) or 0
     return gate.covers(key, costs.of(key, number)) if gate.has_rate(key) else number
 
@@ -113,6 +116,8 @@ class Lanes:
 
     def save(self) -> None:
         """Write what was touched."""
+        if not self._lanes:
+            return
         rows = [
             (self._queue, *at, lane.jobs, lane.tag, lane.shut)
             for at, lane in self._lanes.items()
@@ -129,38 +134,39 @@ class Lanes:
     def turns(
         self,
         limit: int,
-        jobs: Callable[[str, int, int], list[_Row]],
+        jobs: Callable[[Mapping[str, int], int], dict[str, list[_Row]]],
         gate: KeyGate,
         purse: Purse | None,
     ) -> list[_Row] | None:
         """Up to `limit` jobs whose turn it is, all of one priority; None if nothing may start.
 
-        `jobs` brings so many of the first jobs of a key and priority.
+        `jobs` brings, by key, so many of the first jobs of each key, of a priority.
         """
         self.save()
         self._spent = {}
-        row = self._tx.execute(_SQL["first_level"], (self._queue,)).fetchone()
-        (plain,) = self._tx.execute(_SQL["first_rank"], (self._queue, _WAITING)).fetchone()
-        if row is None or (plain is not None and plain < row[0]):
+        asked = {"queue": self._queue, "place": _WAITING}
+        level, plain = self._tx.execute(_SQL["first_levels"], asked).fetchone()
+        if level is None or (plain is not None and plain < level):
             if plain is not None and purse is not None:
                 limit = purse.paid(purse.costs_of_level(plain, limit))
-            return None if plain is None else jobs(NO_KEY, plain, limit)
-        turns, costs = self._turns(row[0], limit, gate, purse)
-        self._take(row[0], turns)
-        number = {key: turns.keys.count(key) for key in turns.tags}
-        self._spent = {key: sum(costs.of(key, count)) for key, count in number.items()}
-        found = {key: iter(jobs(key, row[0], number[key])) for key in number}
+            return None if plain is None else jobs({NO_KEY: limit}, plain)[NO_KEY]
+        turns, costs = self._turns(level, limit, gate, purse, level == plain)
+        numbers = Counter(turns.keys)
+        self._take(level, turns, numbers)
+        if not gate.is_open:
+            self._spent = {key: sum(costs.of(key, count)) for key, count in numbers.items()}
+        found = {key: iter(rows) for key, rows in jobs(numbers, level).items()}
         return [next(found[key]) for key in turns.keys]
 
     def _turns(
-        self, priority: int, limit: int, gate: KeyGate, purse: Purse | None
+        self, priority: int, limit: int, gate: KeyGate, purse: Purse | None, has_plain: bool
     ) -> tuple[Turns, _Costs]:
         costs = _Costs(priority, limit, purse)
         tags, waiting = self._candidates(priority, limit, gate, costs)
-        level = self._queue, _WAITING, priority, limit
-        (waiting[NO_KEY],) = self._tx.execute(_SQL["number_of_level"], level).fetchone()
         reached = self._virtual_time(priority)
-        if waiting[NO_KEY]:
+        if has_plain:
+            level = self._queue, _WAITING, priority, limit
+            (waiting[NO_KEY],) = self._tx.execute(_SQL["number_of_level"], level).fetchone()
             tags[NO_KEY] = start_tag(reached, self._lane(priority, NO_KEY).tag)
         turns = take_turns(reached, tags, limit, waiting.__getitem__, gate.step, costs.pays)
         return turns, costs
@@ -174,8 +180,7 @@ class Lanes:
         """
         number = limit
         while True:
-            level = self._queue, priority, number
-            active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
+            active = self._active(priority, number)
             waiting = {lane: _allowed(gate, costs, lane, jobs) for lane, _, jobs in active}
             used_up = [lane for lane, jobs in waiting.items() if not jobs]
             if not used_up:
@@ -185,6 +190,14 @@ class Lanes:
             self.save()
             number *= 2  # of the lanes that are left: a reload may have used up thousands at once
 
+    def _active(self, priority: int, limit: int) -> list[tuple[str, int, int]]:
+        """Lane, tag and jobs of the lanes whose turn is next."""
+        level = self._queue, priority, limit
+        active: list[tuple[str, int, int]]
+        active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
+        self._lanes.update({(priority, lane): _Lane(jobs, tag) for lane, tag, jobs in active})
+        return active
+
     def charge(self, gate: KeyGate) -> None:
         """The jobs of the last turns are claimed: keys that are used up by them are closed."""
         for key, tokens in self._spent.items():
@@ -192,14 +205,14 @@ class Lanes:
             if key and gate.allowed(key) == 0 and self._priorities(key):
                 self.close(key, gate.opens(key))
 
-    def _take(self, priority: int, turns: Turns) -> None:
+    def _take(self, priority: int, turns: Turns, numbers: Mapping[str, int]) -> None:
         self._reached[priority] = turns.reached
         self._tx.execute(_SQL["save_level"], (self._queue, priority, turns.reached))
         for key, tag in turns.tags.items():
             self._lane(priority, key).tag = tag
-        for key in turns.keys:
+        for key, number in numbers.items():
             if key != NO_KEY:
-                self.leave(key, priority)
+                self.leave(key, priority, number)
         self.save()
 
     def forget_idle(self) -> None:
@@ -278,6 +291,23 @@ class Lanes:
         return max(0.0, seconds(opens - self._tx.time))
 
 
-def place_of(key: str) -> str:
-    """Where the waiting jobs of a key stand."""
-    return KEYED if key else _WAITING
+def first_of_lanes(
+    tx: Any, wanted: dict[str, Any], numbers: Mapping[str, int]
+) -> dict[str, list[Any]]:
+    """So many of the first jobs of each key, of one priority.
+
+    Where many keys take turns most get one, and all of these are read by one statement.
+    """
+    single = [key for key, number in numbers.items() if key and number == 1]
+    rows = tx.execute(_SQL["first_of_lanes"], {**wanted, "place": KEYED, "keys": as_json(single)})
+    found = {key: [row] for *row, key in rows.fetchall()}
+    for key, number in numbers.items():
+        if key not in found:
+            query = _SQL["next_of_lane" if key else "next_of_level"]
+            place = KEYED if key else _WAITING
+            asked = {**wanted, "place": place, "key": key, "limit": number}
+            found[key] = tx.execute(query, asked).fetchall()
+    plain = len(found.get(NO_KEY, ()))
+    tx.count(wanted["queue"], _WAITING, -plain)
+    tx.count(wanted["queue"], KEYED, plain - sum(map(len, found.values())))
+    return found

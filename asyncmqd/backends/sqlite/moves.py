@@ -15,7 +15,7 @@ from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
-from asyncmqd.backends.sqlite.lanes import place_of
+from asyncmqd.backends.sqlite.lanes import first_of_lanes
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
     COUNTED,
@@ -199,12 +199,8 @@ def _claim_in_turns(
     lanes = tx.lanes_of(queue)
     taken: list[Claim] = []
 
-    def jobs(key: str, priority: int, number: int) -> list[Any]:
-        wanted = {"queue": queue, "place": place_of(key), "limit": number, "most": most}
-        query = _SQL["next_of_lane" if key else "next_of_level"]
-        rows = tx.execute(query, {**wanted, "rank": priority, "key": key}).fetchall()
-        tx.count(queue, place_of(key), -len(rows))
-        return rows
+    def jobs(numbers: Mapping[str, int], priority: int) -> dict[str, list[Any]]:
+        return first_of_lanes(tx, {"queue": queue, "rank": priority, "most": most}, numbers)
 
     while len(taken) < limit and not (purse is not None and purse.is_empty):
         rows = lanes.turns(limit - len(taken), jobs, gate, purse)

@@ -250,6 +250,16 @@ FROM jobs {payloads}
 WHERE queue = :queue AND place = :place AND job_key = :key AND rank = :rank
 ORDER BY seq LIMIT :limit;
 
+-- name: first_of_lanes
+-- The first job of each of `keys`, a JSON array, of one priority; its key comes last.
+SELECT number, {claim}, wanted.value
+FROM json_each(:keys) AS wanted
+CROSS JOIN jobs ON number = (
+    SELECT number FROM jobs
+    WHERE queue = :queue AND place = :place AND job_key = wanted.value AND rank = :rank
+    ORDER BY seq LIMIT 1
+) {payloads};
+
 -- name: first_rank
 -- queue, place
 SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
@@ -267,9 +277,12 @@ SELECT jobs, tag, shut FROM lanes WHERE queue = ? AND priority = ? AND lane = ?;
 SELECT lane, tag, jobs FROM lanes WHERE queue = ? AND priority = ? AND jobs > 0 AND shut = 0
 ORDER BY tag, lane LIMIT ?;
 
--- name: first_level
--- queue: the best priority of which a lane takes turns
-SELECT priority FROM lanes WHERE queue = ? AND jobs > 0 AND shut = 0 ORDER BY queue, priority LIMIT 1;
+-- name: first_levels
+-- The best priority of which a lane takes turns, and that of the jobs without a key, which wait in `place`
+SELECT
+    (SELECT priority FROM lanes INDEXED BY active_lanes -- a search of the table would pass all that are shut
+     WHERE queue = :queue AND jobs > 0 AND shut = 0 ORDER BY queue, priority LIMIT 1),
+    (SELECT min(rank) FROM jobs WHERE queue = :queue AND place = :place);
 
 -- name: save_lane
 -- queue, priority, lane, jobs, tag, shut
@@ -376,7 +389,7 @@ SELECT line, jobs, bytes FROM tallies WHERE queue = ? AND jobs > 0 ORDER BY line
 -- Whether it is paused, its limits over all daemons, and whether keys take turns.
 SELECT EXISTS (SELECT 1 FROM paused WHERE queue = :queue),
     (SELECT declared FROM limits WHERE queue = :queue),
-    EXISTS (SELECT 1 FROM lanes WHERE queue = :queue AND jobs > 0);
+    EXISTS (SELECT 1 FROM lanes INDEXED BY lanes_of_key WHERE queue = :queue AND jobs > 0);
 
 -- name: declare_limits
 -- queue, declared

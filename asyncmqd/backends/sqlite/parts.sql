@@ -3,7 +3,7 @@
 -- that, and hide all other rows.
 
 -- name: claim
-id, token,
+jobs.id, token,
     CASE WHEN length(jobs.payload) > :most OR length(apart.payload) > :most THEN zeroblob(:most + 1)
     ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END,
     coalesce(length(apart.payload), length(jobs.payload)),
