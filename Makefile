@@ -11,7 +11,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help run install uninstall wheels constraints test test-full test-pythons test-systemd \
-    test-relaxed check bench bench-peers bench-keys bench-scale faults soak mutations docs format clean
+    test-relaxed check bench bench-peers bench-counts bench-keys bench-scale faults soak mutations \
+    docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -82,6 +83,9 @@ bench: .venv/.bench  ## Measure against the main other queues (BENCH="--work dra
 
 bench-peers: .venv/.bench  ## Measure all works against all other queues, in less than an hour
 	$(BIN)/python benchmarks/run.py --all $(BENCH)
+
+bench-counts: .venv/.bench  ## Count the instructions of a job (needs valgrind; BENCH="--against REV")
+	$(BIN)/python benchmarks/instructions.py $(BENCH)
 
 bench-keys: .venv/.test  ## Measure claims with ever more keys, and how fair their turns are
 	$(BIN)/python benchmarks/keys.py $(BENCH)

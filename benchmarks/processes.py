@@ -108,6 +108,10 @@ class Worker:
         self._log = log
         self._deadline = time.monotonic() + LIMIT
 
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
     def started(self) -> float:
         """When its first job began, once that has happened."""
         path = self._place / "started"

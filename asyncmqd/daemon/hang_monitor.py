@@ -95,4 +95,6 @@ class LoopMonitor:
 
 
 # Where our code calls the job's, and where the process enters the loop.
-_CALL = re.compile(r"/execution/execute_job\.py:\d+ _call$|/daemon/guarded_loop\.py:\d+ run_loop$")
+_CALL = re.compile(
+    r"/execution/execute_job\.py:\d+ _call(_in_time)?$|/daemon/guarded_loop\.py:\d+ run_loop$"
+)

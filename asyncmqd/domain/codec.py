@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from itertools import accumulate
+from operator import attrgetter
 from types import NoneType
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at a
 NOT_STORED = "the task returned, but its result cannot be stored"
 
 _LONG = 1_000  # bytes
-_USUAL = (DEFAULT_PRIORITY, None, None, None, None, None)  # what most jobs have for options
+_asked = attrgetter("priority", "retries", "timeout", "ttl", "key", "cost")  # options of a job
+_USUAL = (DEFAULT_PRIORITY, None, None, None, None, None)  # those of most jobs
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _FLAT = 3  # levels
@@ -124,8 +126,7 @@ def decode_spec(
         _refuse_twins(data)
     if not JOB_ID.fullmatch(spec.id) or not spec.task:
         raise CorruptPayload("expected a job id and a task name")
-    asked = spec.priority, spec.retries, spec.timeout, spec.ttl, spec.key, spec.cost
-    if asked != _USUAL:
+    if _asked(spec) != _USUAL:
         _check_options(spec)
     return msgspec.structs.replace(spec, id=id) if id and spec.id != id else spec
 

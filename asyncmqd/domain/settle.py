@@ -102,9 +102,8 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
     `draw` in [0, 1) is the jitter. The answer depends on the arguments only.
     """
     match outcome:
-        case Succeeded(result):
-            keep = _kept(policy.retention, result)
-            return _change(claim, "succeed", result=result, keep=keep, crashes=0)
+        case Succeeded():
+            return _succeeded(claim, outcome.result, policy.retention)
         case Raised(error, failure):
             return _failed(claim, error, failure, policy, draw)
         case Refused(failure):
@@ -120,11 +119,22 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
             return _crashed(claim, outcome, policy)
 
 
-def _kept(retention: Retention, result: bytes) -> float | None:
-    """How long a completed job is kept; None: it is one of the newest `keep_completed`."""
+def _succeeded(claim: Claim, result: bytes, retention: Retention) -> Change:
+    """What most jobs come to, with no more fields than it needs (see `_change`)."""
+    keep = None  # it is one of the newest `keep_completed`
     if result:
-        return max(retention.result_ttl, HELD)
-    return None if retention.keep_completed else HELD
+        keep = max(retention.result_ttl, HELD)
+    elif not retention.keep_completed:
+        keep = HELD
+    return Change(
+        queue=claim.queue,
+        id=claim.id,
+        edge="succeed",
+        token=claim.token,
+        crashes=0 if claim.crashes else None,
+        result=result or None,
+        keep=keep,
+    )
 
 
 def _failed(

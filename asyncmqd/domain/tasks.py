@@ -225,7 +225,7 @@ class TaskDef:
         """
         forms = self._declared.forms
         if self._is_plain(args, kwargs):
-            if not forms:
+            if not forms or not args:
                 return args, kwargs
             given = zip(self._positional, args, strict=False)
             return [self._read(forms.get(name), name, value) for name, value in given], kwargs

@@ -10,7 +10,7 @@ from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.tasks import REGISTRY
 from asyncmqd.observe.event_names import EDGE_EVENTS, rank
-from asyncmqd.observe.log import LEVELS, logs, own_event, own_events
+from asyncmqd.observe.log import LEVELS, head, logs, own_event, own_events
 
 Applied = tuple[Change, Claim, str, float | None]
 """A change that a store has applied, the claim before it, the task's name, the run's seconds."""
@@ -50,21 +50,39 @@ class LogLines(Listener):
 
     def changes(self, applied: Sequence[Applied]) -> None:
         """See `Listener`."""
-        own_events(
-            [
-                (_RANKS[event], event, _change_fields(change, claim, task, duration))
-                for change, claim, task, duration in applied
-                if (event := EDGE_EVENTS.get(change.edge)) is not None
-            ]
-        )
+        heads: dict[str, dict[str, Any] | None] = {}  # by edge; None: it is not logged
+        events = []
+        for change, claim, task, duration in applied:
+            try:
+                known = heads[change.edge]
+            except KeyError:
+                known = heads[change.edge] = _head(change.edge)
+            if known is not None:
+                events.append(_event(known, change, claim, task, duration))
+        own_events(events)
 
 
-def _change_fields(
-    change: Change, claim: Claim, task: str, duration: float | None
+def _head(edge: str) -> dict[str, Any] | None:
+    event = EDGE_EVENTS.get(edge)
+    return head(_RANKS[event], event) if event is not None and logs(_RANKS[event]) else None
+
+
+def _event(
+    head: dict[str, Any], change: Change, claim: Claim, task: str, duration: float | None
 ) -> dict[str, Any]:
-    fields = job_fields(claim, task)
+    # Not by `job_fields`: of two tables for each job, one would be thrown away.
+    fields = {
+        **head,
+        "queue": claim.queue,
+        "worker": claim.worker,
+        "job_id": claim.id,
+        "task": task,
+        "attempt": claim.failures + 1,
+    }
+    if claim.labels:
+        fields |= claim.labels
     if duration is not None:
-        fields["duration_ms"] = round(duration * 1000, 3)
+        fields["duration_ms"] = int(duration * 1e6 + 0.5) / 1e3  # `round` costs ten times as much
     if change.error:
         fields.update(_error_fields(decode_failure(change.error), change.edge))
     if change.edge == "retry":

@@ -72,11 +72,10 @@ class Totals(Listener):
     def changes(self, applied: Sequence[Applied]) -> None:
         """See `Listener`."""
         by_edge, runs = self.by_edge, self._runs
-        for change, claim, _, duration in applied:
-            queue = claim.queue
-            by_edge[queue, change.edge] += 1
+        by_edge.update([(claim.queue, change.edge) for change, claim, _, _ in applied])
+        for _, claim, _, duration in applied:
             if duration is not None:
-                runs[queue].append(duration * 1e6)
+                runs[claim.queue].append(duration * 1e6)
         if applied:  # most batches are of one queue
             queue = applied[-1][1].queue
             runs[queue].sort_if_many()

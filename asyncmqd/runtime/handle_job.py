@@ -27,7 +27,7 @@ async def run_one(
     job back and re-raise; also if it has just ended, which then counts. Raises StoreError if the
     store cannot be reached.
     """
-    run = Run(claim, asyncio.get_running_loop().time())
+    run = Run(claim, claim.id, asyncio.get_running_loop().time())
     caller = asyncio.current_task()
     assert caller is not None
     execution = (TRACES.execution or Execution)(options, context)

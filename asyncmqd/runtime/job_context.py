@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from asyncmqd.domain import clock
+import msgspec
+
 from asyncmqd.domain.codec import PayloadTooLarge, encode
 from asyncmqd.observe.log import logger, running_job
 
@@ -26,43 +27,21 @@ class RunOfJob(Protocol):
         """End it by this error; False if it is over."""
 
 
-class JobContext:
+class JobContext(msgspec.Struct, eq=False):
     """The run of a job, as its task sees it, in the loop, in a thread or in a child process."""
 
-    __slots__ = (
-        "_ends",
-        "_run",
-        "attempt",
-        "id",
-        "instant",
-        "labels",
-        "queue",
-        "task",
-        "worker",
-    )
+    id: str
+    queue: str
+    task: str
+    attempt: int  # 1 for the first run
+    worker: str
+    _ends: float | None  # Unix time at which its time is over; None without a limit
+    _run: RunOfJob
+    labels: dict[str, str] | None = None  # what else its log lines have
+    instant: datetime | None = None  # of the schedule, in UTC, for which it runs; None without one
 
-    def __init__(
-        self,
-        *,
-        id: str,
-        queue: str,
-        task: str,
-        attempt: int,
-        worker: str,
-        time_limit: float | None,
-        run: RunOfJob,
-        labels: dict[str, str] | None = None,
-        instant: datetime | None = None,
-    ) -> None:
-        self.id = id
-        self.queue = queue
-        self.task = task
-        self.attempt = attempt  # 1 for the first run
-        self.worker = worker
-        self.labels = labels  # what else its log lines have
-        self.instant = instant  # of the schedule, in UTC, for which it runs; None without one
-        self._run = run
-        self._ends = None if time_limit is None else clock.wall() + time_limit
+    def __repr__(self) -> str:
+        return f"<job {self.id} of {self.task}, attempt {self.attempt}>"
 
     @property
     def deadline(self) -> datetime | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from asyncmqd.backends.base import BaseBackend, Extender, Held, StoreError
@@ -29,8 +29,8 @@ class Leases:
     """The claims that this process holds, each for `duration` seconds from its last renewal.
 
     Renewal stops once the loop has been stuck for longer than `hang_limit` seconds: a process that
-    does nothing any more must not keep its jobs away from the others. `on_drop` is called with each
-    run whose claim is over.
+    does nothing any more must not keep its jobs away from the others. `on_drop` is called with the
+    runs whose claims are over.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Leases:
         hang_limit: float,
         observer: Observer,
         duties: Duties,
-        on_drop: Callable[[Run], None],
+        on_drop: Callable[[Collection[Run]], None],
     ) -> None:
         self.duration = duration
         self._backend = backend
@@ -74,12 +74,14 @@ class Leases:
         """Renew this claim from now on."""
         self._runs[run.claim.queue, run.id] = run
 
-    def drop(self, run: Run) -> None:
-        """Renew it no more: the store has what became of it, or never will."""
-        key = (run.claim.queue, run.id)
-        if self._runs.get(key) is run:
-            del self._runs[key]
-        self._on_drop(run)
+    def drop(self, *runs: Run) -> None:
+        """Renew these no more: the store has what became of them, or never will."""
+        held = self._runs
+        for run in runs:
+            key = (run.claim.queue, run.id)
+            if held.get(key) is run:
+                del held[key]
+        self._on_drop(runs)
 
     def let_go(self, run: Run) -> None:
         """The code of a run has ended whose claim was lost."""

@@ -54,7 +54,7 @@ def told(monkeypatch):
 
 @pytest.fixture
 def run():
-    run = Run(CLAIM, 0.0)
+    run = Run(CLAIM, CLAIM.id, 0.0)
     run.spec = JobSpec(id="j1", task="grind")
     return run
 
@@ -92,7 +92,7 @@ async def test_a_task_that_the_job_began_is_the_job_s(told, run, watch):
     async def begun_by_the_job() -> None:
         told.wait_for("loop.blocked")
 
-    context = dict(FIELDS, id=FIELDS["job_id"], time_limit=None, run=None)
+    context = dict(FIELDS, id=FIELDS["job_id"], _ends=None, _run=None)
     del context["job_id"]
     enter(JobContext(**context))
     await asyncio.create_task(begun_by_the_job())

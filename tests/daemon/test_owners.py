@@ -13,7 +13,7 @@ from asyncmqd.runtime.job_context import JobContext
 async def test_a_job_sees_its_own_tasks_and_none_of_ours() -> None:
     loop = asyncio.get_running_loop()
     loop.set_task_factory(begin_task)
-    job = JobContext(id="j", queue="q", task="t", attempt=1, worker="w", time_limit=None, run=None)
+    job = JobContext(id="j", queue="q", task="t", attempt=1, worker="w", _ends=None, _run=None)
     of_the_job = contextvars.copy_context()
     of_the_job.run(running_job.set, job)
     ours = asyncio.create_task(asyncio.Event().wait())

@@ -89,7 +89,7 @@ async def test_it_is_told_again_at_growing_intervals_until_it_returns(bench: Ben
     overstays.on_more = counts.append
     await bench.add(bench.task(lambda: None, name="stuck"))
     (claim,) = await bench.backend.claim("q", 1, 15.0, "w")
-    run = Run(claim, 0.0)
+    run = Run(claim, claim.id, 0.0)
     overstays.begin(run)
     await asyncio.sleep(20)
     overstays.end(run)

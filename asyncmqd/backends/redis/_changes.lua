@@ -4,8 +4,8 @@
 -- 2: and the code of its holder runs on; 3: no, and the job did not start),
 -- whether the lease must have ended (0, 1), delay and how long the job is kept (microseconds; -1 by
 -- number, -2 not at all), new failures, crashes and solo (empty: as they are), the number of the
--- edge's sources, the sources. Then of each change: number of its kind, id, token, the number of
--- further arguments, fields of `left:<id>` and their values.
+-- edge's sources, the sources. Then, packed, of each change: number of its kind, id, token, how many of
+-- the arguments that follow are its own, which are fields of `left:<id>` and their values.
 local at = 11
 
 local function read_kind()
@@ -41,14 +41,15 @@ end
 local function read_changes()
   local changes, ids = {}, {}
   local kinds, places = read_kinds()
-  while at < #ARGV do
-    local number, count = #ids + 1, tonumber(ARGV[at + 4])
-    ids[number] = ARGV[at + 2]
+  local rows = cmsgpack.unpack(ARGV[at + 1])
+  at = at + 1
+  for row = 1, #rows, 4 do
+    local number, count = #ids + 1, rows[row + 3]
+    ids[number] = rows[row + 1]
     changes[number] = {
-      number = number, kind = kinds[tonumber(ARGV[at + 1])], id = ids[number],
-      token = tonumber(ARGV[at + 3]),
-      left = count > 0 and {unpack(ARGV, at + 5, at + 4 + count)}}
-    at = at + 4 + count
+      number = number, kind = kinds[rows[row]], id = ids[number], token = rows[row + 2],
+      left = count > 0 and {unpack(ARGV, at + 1, at + count)}}
+    at = at + count
   end
   return changes, ids, places
 end

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -61,6 +62,9 @@ def pages(ids: Sequence[str], items: Sequence[Item]) -> Iterator[Sequence[Item]]
 
     No script may block the server for long, and each reads all its jobs before it writes one.
     """
+    if len(set(ids)) == len(ids) <= PAGE:  # the usual case
+        yield items
+        return
     begin, seen = 0, set[str]()
     for at, id in enumerate(ids):
         if id in seen or len(seen) == PAGE:
@@ -89,6 +93,21 @@ def costs_arg(jobs: Sequence[NewJob]) -> bytes:
     return msgspec.msgpack.encode(costs) if any(cost != 1 for cost in costs) else b""
 
 
+_id_of = attrgetter("id")
+_kind = attrgetter(  # of a change: what `_kind_args` depends on
+    "edge",
+    "place",
+    "outside",
+    "unstarted",
+    "lapsed",
+    "delay",
+    "keep",
+    "failures",
+    "crashes",
+    "solo",
+)
+
+
 def _edge_args(edge: Edge) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
     head = (edge.rank, int(edge.sources <= TERMINAL), int(State.WAITING in edge.sources))
     return head, (len(edge.sources), *sorted(edge.sources))
@@ -102,7 +121,7 @@ def steps(changes: Sequence[Change], limit: int) -> Iterator[tuple[Sequence[Chan
 
     Mostly it is one. All changes come before the first job is taken.
     """
-    *earlier, last = [*pages([change.id for change in changes], changes)] or [()]
+    *earlier, last = [*pages([*map(_id_of, changes)], changes)] if changes else [()]
     for page in earlier:
         yield page, 0
     if last or limit:
@@ -115,40 +134,30 @@ def change_args(changes: Sequence[Change]) -> list[Argument]:
     """Of turn.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
     if not changes:
         return []
-    kinds: dict[tuple[Any, ...], tuple[int, Change]] = {}  # its number, and the first of the kind
-    rows: list[Argument] = []
-    for change in changes:
-        number, _ = kinds.setdefault(_kind(change), (len(kinds) + 1, change))
+    firsts: dict[tuple[Any, ...], Change] = {}  # of each kind
+    places: dict[tuple[Any, ...], int] = {}  # the numbers of the kinds
+    rows: list[Any] = []
+    left: list[Argument] = []
+    for kind, change in zip(map(_kind, changes), changes, strict=True):
+        if kind not in places:
+            places[kind] = len(places) + 1
+            firsts[kind] = change
         if change.error is change.result is change.progress is None:
-            rows += (number, change.id, change.token, 0)
+            rows += (places[kind], change.id, change.token, 0)
         else:
-            left = _left_args(change)
-            rows += (number, change.id, change.token, len(left), *left)
-    firsts = [first for _, first in kinds.values()]
-    heads = [arg for first in firsts for arg in _kind_args(first)]
-    return [_whom_to_wake(firsts), len(kinds), *heads, *rows]
+            values = _left_args(change)
+            rows += (places[kind], change.id, change.token, len(values))
+            left += values
+    heads = [arg for first in firsts.values() for arg in _kind_args(first)]
+    # In one piece: the server, too, would have to take each number and id for itself.
+    packed = msgspec.msgpack.encode(rows)
+    return [_whom_to_wake(firsts.values()), len(firsts), *heads, packed, *left]
 
 
-def _whom_to_wake(changes: Sequence[Change]) -> str:
+def _whom_to_wake(changes: Collection[Change]) -> str:
     if any(change.place for change in changes):
         return "all"  # a parked job needs one that knows its task, and nobody here knows who does
     return "one" if any(change.path.target is State.WAITING for change in changes) else "none"
-
-
-def _kind(change: Change) -> tuple[Any, ...]:
-    """What `_kind_args` depends on."""
-    return (
-        change.edge,
-        change.place,
-        change.outside,
-        change.unstarted,
-        change.lapsed,
-        change.delay,
-        change.keep,
-        change.failures,
-        change.crashes,
-        change.solo,
-    )
 
 
 def _kind_args(change: Change) -> tuple[Argument, ...]:
@@ -194,7 +203,7 @@ def _split(job: bytes | None) -> tuple[int | None, int, bytes]:
     head = (job or b"")[:HEADER]
     if len(head) < HEADER or not head.isdigit():
         return None, 0, job or b""
-    return int(head[:16]), int(head[16:]), (job or b"")[HEADER:]
+    return int(head[:_DIGITS]), int(head[_DIGITS:]), (job or b"")[HEADER:]
 
 
 def _claim(
@@ -206,7 +215,10 @@ def _claim(
     size: int | None = None,
 ) -> Claim:
     run = _run(packed) if packed else _NO_RUN  # a server that evicts may have lost it
-    created, _, payload = _split(job)
+    payload, age = job or b"", 0.0
+    head = payload[:HEADER]
+    if len(head) == HEADER and head.isdigit():
+        payload, age = payload[HEADER:], (now - int(head[:_DIGITS])) / 1e6
     return Claim(
         queue=queue,
         id=id.decode(),
@@ -216,7 +228,7 @@ def _claim(
         failures=run.failures,
         crashes=run.crashes,
         solo=run.solo == 1,
-        age=0.0 if created is None else (now - created) / 1e6,
+        age=age,
         worker=run.worker,
     )
 

@@ -81,7 +81,7 @@ class RedisBackend(RedisOperations):
             )
             if judged and judged[0]:
                 limits, opens_in = encoding.judged(*judged)
-            answers += [encoding.ANSWERS[number] for number in numbers]
+            answers += map(encoding.ANSWERS.__getitem__, numbers)
             await self._pieces.complete(queue, self._base(queue), rows, piece, self._most)
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken, limits, opens_in)

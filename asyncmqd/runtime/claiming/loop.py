@@ -368,5 +368,4 @@ class ClaimLoop:
             await self._send(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
             self._observer.event("queue.release_failed", queue=self.queue, error=str(error))
-        for run in held:
-            self._leases.drop(run)
+        self._leases.drop(*held)

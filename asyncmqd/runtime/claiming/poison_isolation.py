@@ -6,7 +6,7 @@ Why it is so, and what it cannot tell: docs/decisions/trials.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -37,6 +37,7 @@ class Isolation:
         self._inside: set[Run] = set()
         self._ended = asyncio.Event()
         self._left = asyncio.Event()
+        self._waiters = 0  # for that
 
     def admits(self, run: Run) -> bool:
         """Whether the run may begin now."""
@@ -55,7 +56,8 @@ class Isolation:
     def leave(self, run: Run) -> None:
         """Its code runs no more, or only in a thread that is stuck."""
         self._inside.discard(run)
-        self._left.set()
+        if self._waiters:
+            self._left.set()
 
     # ------------------------------------------------------------------ the run of a candidate
 
@@ -92,6 +94,7 @@ class Isolation:
 
     async def quiet(self, limit: float) -> bool:
         """Wait until nothing else runs; False if something does after `limit` seconds."""
+        self._waiters += 1
         try:
             async with asyncio.timeout(limit):
                 while self._inside:
@@ -99,6 +102,8 @@ class Isolation:
                     await self._left.wait()
         except TimeoutError:
             pass  # the answer says what still runs: it may have left in this very moment
+        finally:
+            self._waiters -= 1
         return not (self._inside or self._overstays)
 
     async def _end_in_time(
@@ -113,7 +118,7 @@ class Isolation:
             except StoreError:
                 await health.pause(failures)
                 failures += 1
-        self.end_turn(run)
+        self.end_turn([run])
 
     def end(self) -> None:
         """Let others begin beside the candidate."""
@@ -122,9 +127,9 @@ class Isolation:
             self._ended.set()
             self._on_end()
 
-    def end_turn(self, candidate: Run) -> None:
-        """The next candidate may have its turn, if it was this one's."""
-        if self.candidate is candidate:
+    def end_turn(self, runs: Collection[Run]) -> None:
+        """The next candidate may have its turn, if it was that of one of these."""
+        if self.candidate is not None and self.candidate in runs:
             self.end()
             self.candidate = None
 

@@ -56,20 +56,29 @@ class Runs:
         self._unacknowledged = unacknowledged
         self._wakeup = wakeup
         self._loop = asyncio.get_running_loop()
+        # Looked up once, and not for each run.
+        self._calls = self._settle_without, unacknowledged.report
 
     def start(self, claims: list[Claim], reserved: Reservation) -> None:
         """Start the runs of these claims; what they do not need of the reservation goes back."""
         # Candidates are not started: they wait for their turn.
-        candidates = [claim for claim in claims if is_poison_candidate(claim)]
+        crashed = [claim for claim in claims if claim.crashes]
+        candidates = [claim for claim in crashed if is_poison_candidate(claim)]
         self.capacity.use(reserved, len(claims) - len(candidates), len(candidates))
         if candidates:  # first: one runs alone only in a process in which nothing has begun yet
             claims = sorted(claims, key=is_poison_candidate, reverse=True)
+        now = self._loop.time()
         for claim in claims:
-            self._start(claim, reserved.limiter)
+            run = self._hold(claim, now, reserved.limiter)
+            if candidates and is_poison_candidate(claim):
+                run.reserved = reserved.limiter
+                run.asyncio_task = begin(self._run_candidate(run))
+            else:
+                run.asyncio_task = begin(self._run(run))
 
     def release(self, claim: Claim) -> None:
         """Hand a claim back that is not to be started."""
-        run = Run(claim, self._loop.time())
+        run = Run(claim, claim.id, self._loop.time())
         self._leave_change(run, settle(claim, Released(), run.policy, 0.0))
 
     def release_all(self) -> None:
@@ -79,22 +88,13 @@ class Runs:
 
     # ------------------------------------------------------------------ one run
 
-    def _start(self, claim: Claim, limiter: RateLimiter | None) -> None:
-        former = self.running.get(claim.id)
-        if former is not None:  # we had lost it without noticing, and claimed it again
-            self._leases.lose(former)
-        run = Run(claim, self._loop.time())
-        run.on_overstay = self._settle_without
-        run.on_progress = self._unacknowledged.report
-        run.limiter = limiter
+    def _hold(self, claim: Claim, now: float, limiter: RateLimiter | None) -> Run:
+        if claim.id in self.running:  # we had lost it without noticing, and claimed it again
+            self._leases.lose(self.running[claim.id])
+        run = Run(claim, claim.id, now, limiter, *self._calls)
         self.running[claim.id] = run
         self._leases.hold(run)
-        if is_poison_candidate(claim):
-            run.reserved = limiter
-            work = self._run_candidate(run)
-        else:
-            work = self._run(run)
-        run.asyncio_task = begin(work)
+        return run
 
     async def _run(self, run: Run) -> None:
         if not self._isolation.admits(run):
@@ -127,7 +127,8 @@ class Runs:
             return
         run.end()
         run.duration = self._loop.time() - run.started
-        run.refund_token()
+        if run.reserved is not None:
+            run.refund_token()
         if self.running.get(run.id) is run:
             del self.running[run.id]
         self.capacity.slots.give()

@@ -87,13 +87,15 @@ class Unacknowledged:
 
     def note_answers(self, batch: Batch, answers: Sequence[Answer]) -> None:
         """What the store answered to a batch: drop what is settled, explain what was refused."""
+        settled: list[Run] = []
         applied: list[Applied] = []
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:
-                self._leases.drop(run)
+                settled.append(run)
                 applied.append((change, run.claim, run.task_name, run.duration))
             else:
                 self._leases.explain(run)
+        self._leases.drop(*settled)
         self._observer.changes(applied)
         rest = slice(len(batch.ended), None)
         for run, change, answer in zip(
@@ -108,6 +110,5 @@ class Unacknowledged:
             self._observer.event(
                 "queue.acks_lost", queue=self.queue, jobs=len(self.ended), error=str(error)
             )
-        for run, _ in self.ended:
-            self._leases.drop(run)
+        self._leases.drop(*(run for run, _ in self.ended))
         self.ended.clear()

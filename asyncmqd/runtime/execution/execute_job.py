@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
+from asyncmqd.domain import clock
 from asyncmqd.domain.codec import (
     NOT_STORED,
     CorruptPayload,
@@ -34,6 +35,7 @@ from asyncmqd.domain.settle import (
 )
 from asyncmqd.domain.tasks import TaskDef, is_awaitable
 from asyncmqd.observe.captured_streams import end_prints
+from asyncmqd.observe.log import running_job
 from asyncmqd.runtime.claiming.start_shortage import CannotBegin
 from asyncmqd.runtime.execution.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.execution.middleware import JobRun
@@ -41,15 +43,24 @@ from asyncmqd.runtime.execution.process_executor import ChildCrashed, EncodedRes
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.execution.thread_executor import Threads, Thrown
 from asyncmqd.runtime.forks import end_if_forked
-from asyncmqd.runtime.job_context import JobContext, enter
+from asyncmqd.runtime.job_context import JobContext
 from asyncmqd.runtime.process.context import ProcessContext
 
 LARGE = 32 * 1024  # bytes of a payload; ten times as many may take 200 ms to decode
-_POLICIES = 1_000  # that are kept: `retries` of a job may be any number
+_MOST_RULES = 1_000  # that are kept: `retries` of a job may be any number
+_NO_RESULT = Succeeded()
 
 
 class JobTimeout(Exception):
     """The run took longer than its limit."""
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    """What the task of a job and its queue say together, unless the job itself says more."""
+
+    policy: Policy
+    time_limit: float | None
+    in_child: bool
 
 
 class Execution:
@@ -57,7 +68,8 @@ class Execution:
 
     def __init__(self, options: QueueOptions, context: ProcessContext) -> None:
         self.options = options
-        self._policies: dict[tuple[str, int | None], Policy] = {}  # as long as the options hold
+        # As long as the options hold: what a job of a task gets, by the task and its own retries.
+        self._rules: dict[tuple[TaskDef, int | None], _Rules] = {}
         self._policy_of_unknown = options.policy(None, None)
         self.observer = context.observer
         self._backend = context.backend
@@ -72,18 +84,18 @@ class Execution:
     def change(self, options: QueueOptions) -> None:
         """Run by other limits from the next job on."""
         self.options = options
-        self._policies.clear()
+        self._rules.clear()
         self._policy_of_unknown = options.policy(None, None)
 
-    def policy(self, task: TaskDef, retries: int | None) -> Policy:
-        """`QueueOptions.policy`, made once for each task."""
-        key = (task.name, retries)
-        known = self._policies.get(key)
-        if known is None:
-            if len(self._policies) >= _POLICIES:
-                self._policies.clear()
-            known = self._policies[key] = self.options.policy(task, retries)
-        return known
+    def _make_rules(self, task: TaskDef, retries: int | None) -> _Rules:
+        if len(self._rules) >= _MOST_RULES:
+            self._rules.clear()
+        rules = self._rules[task, retries] = _Rules(
+            self.options.policy(task, retries),
+            self.options.time_limit(task, None),
+            (task.options.executor or self.options.executor) == "process",
+        )
+        return rules
 
     async def execute(self, run: Run) -> Outcome | None:
         """Run the claimed job; None when the claim was lost, and nothing may be written.
@@ -130,7 +142,9 @@ class Execution:
         if task is None:
             return Unknown(spec.task)
         run.task = task
-        run.policy = self.policy(task, spec.retries)
+        rules = self._rules.get((task, spec.retries)) or self._make_rules(task, spec.retries)
+        run.policy, run.in_child = rules.policy, rules.in_child
+        run.time_limit = rules.time_limit if spec.timeout is None else spec.timeout or None
         if spec.ttl and run.claim.age >= spec.ttl:
             return Expired()
         return None
@@ -142,13 +156,18 @@ class Execution:
         self.observer.started(run.claim, spec.task)
         if run.limiter is not None and spec.cost is not None:
             run.limiter.charge(spec.cost - 1)
-        limit = self.options.time_limit(task, spec.timeout)
         timer = None
-        if limit is not None:
-            timer = asyncio.get_running_loop().call_later(limit, run.stop, "timeout")
+        if run.time_limit is not None:
+            timer = asyncio.get_running_loop().call_later(run.time_limit, run.stop, "timeout")
         try:
             failpoint("starting")
-            value = await self._call(run, task, spec, limit)
+            try:
+                value = await self._call(run, task, spec)
+                # A plain function may wrap an async one.
+                while value is not None and is_awaitable(value):
+                    value = await value
+            finally:
+                end_prints()
             end_if_forked()
         except BaseException as error:  # noqa: BLE001 - SystemExit of a task must not end the daemon
             end_if_forked(error)
@@ -159,42 +178,38 @@ class Execution:
                 timer.cancel()
         if run.stop_reason in {"lost", "timeout", "exited"}:  # it ignored the cancellation
             return self.stopped(run)
+        if value is None:
+            return _NO_RESULT
         if isinstance(value, Thrown):
             return self._raised(run, value.error)
         return self._succeeded(value)
 
-    async def _call(self, run: Run, task: TaskDef, spec: JobSpec, limit: float | None) -> Any:
+    def _call(self, run: Run, task: TaskDef, spec: JobSpec) -> Awaitable[Any]:
+        """The call of the task, to be awaited; no coroutine of ours stands around the usual one."""
         claim = run.claim
         context = JobContext(
-            id=claim.id,
-            queue=claim.queue,
-            task=spec.task,
-            attempt=claim.attempt,
-            worker=claim.worker,
-            time_limit=limit,
-            instant=spec.instant,
-            run=run,
-            labels=claim.labels,
+            claim.id,
+            claim.queue,
+            spec.task,
+            claim.failures + 1,
+            claim.worker,
+            None if run.time_limit is None else clock.wall() + run.time_limit,
+            run,
+            claim.labels,
+            spec.instant,
         )
-        enter(context)
-        if (task.options.executor or self.options.executor) == "process":
-            return await self.processes.run(spec, context)
+        running_job.set(context)
+        if run.in_child:
+            return self.processes.run(spec, context)
         args, kwargs = task.typed(spec.args, spec.kwargs)
-        try:
-            if AROUND_RUN:
-                around = JobRun(context, spec, args, kwargs, lambda: run.stop_reason)
-                return await self._call_inside(around, run, task)
-            if task.is_async:
-                value = await task.function(*args, **kwargs)
-            else:
-                call = functools.partial(_call_plain, task.function, *args, **kwargs)
-                value = await self.threads.run(call, run)
-            # A plain function may wrap an async one.
-            while value is not None and is_awaitable(value):
-                value = await value
-            return value
-        finally:
-            end_prints()
+        if AROUND_RUN:
+            around = JobRun(context, spec, args, kwargs, lambda: run.stop_reason)
+            return self._call_inside(around, run, task)
+        if task.is_async:
+            called: Awaitable[Any] = task.function(*args, **kwargs)
+            return called
+        call = functools.partial(_call_plain, task.function, *args, **kwargs)
+        return self.threads.run(call, run)
 
     async def _call_inside(self, around: JobRun, run: Run, task: TaskDef) -> Any:
         call = functools.partial(task.function, *around.args, **around.kwargs)
@@ -206,8 +221,6 @@ class Execution:
     # ------------------------------------------------------------------ outcomes
 
     def _succeeded(self, value: Any) -> Outcome:
-        if value is None:
-            return Succeeded()
         limit = self._backend.payload_limit
         try:
             # A child process has encoded it already.

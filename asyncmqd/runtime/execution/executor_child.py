@@ -190,17 +190,16 @@ class _RunElsewhere:
 
 def _serve(line: _Line, call: Call) -> None:
     task = _find(call.spec.task)
-    remaining = None if call.time_limit is None else call.time_limit - clock.wall()
     context = JobContext(
-        id=call.spec.id,
-        queue=call.queue,
-        task=call.spec.task,
-        attempt=call.attempt,
-        worker=call.worker,
-        time_limit=remaining,
-        instant=call.spec.instant,
-        run=_RunElsewhere(line),
-        labels=call.labels,
+        call.spec.id,
+        call.queue,
+        call.spec.task,
+        call.attempt,
+        call.worker,
+        call.time_limit,
+        _RunElsewhere(line),
+        call.labels,
+        call.spec.instant,
     )
     enter(context)
     try:

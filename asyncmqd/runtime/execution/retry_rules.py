@@ -11,7 +11,14 @@ import msgspec
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
-from asyncmqd.domain.settle import Outcome, Policy, decode_failure, encode_failure, settle
+from asyncmqd.domain.settle import (
+    Outcome,
+    Policy,
+    Succeeded,
+    decode_failure,
+    encode_failure,
+    settle,
+)
 from asyncmqd.observe.log_tail import LogTail
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.execution.failures import failure_of
@@ -25,6 +32,8 @@ def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
 
     An error is kept with the last lines that the run logged.
     """
+    if isinstance(outcome, Succeeded):  # no rule of the application has a say in it
+        return settle(run.claim, outcome, run.policy, 0.0)
     draw = clock.draw()
     try:
         change = settle(run.claim, outcome, run.policy, draw)

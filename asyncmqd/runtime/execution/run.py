@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+import msgspec
+
 from asyncmqd.backends.base import Held
 from asyncmqd.domain.job import Claim, JobSpec
 from asyncmqd.domain.settle import Policy
@@ -23,53 +25,31 @@ _making_tail = threading.Lock()
 StopReason = Literal["timeout", "lost", "released", "exited"]
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """The record that the steps of `execute` work on, one after the other."""
 
-    __slots__ = (
-        "asyncio_task",
-        "begun",
-        "claim",
-        "duration",
-        "ended",
-        "error",
-        "explained",
-        "id",
-        "limiter",
-        "on_overstay",
-        "on_progress",
-        "policy",
-        "progress",
-        "reserved",
-        "spec",
-        "started",
-        "stop_reason",
-        "tail",
-        "task",
-        "thread_id",
-    )
-
-    def __init__(self, claim: Claim, started: float) -> None:
-        self.claim = claim
-        self.id = claim.id  # the job's
-        self.started = started  # loop time
-        self.spec: JobSpec | None = None
-        self.task: TaskDef | None = None
-        self.policy = _NO_POLICY
-        self.progress: bytes | None = None  # reported, not stored yet
-        self.stop_reason: StopReason | None = None
-        self.error: BaseException | None = None  # by which its code ended the run
-        self.begun = False  # its task has made its first step
-        self.ended = False  # it was handed over: what its task does from now on counts no more
-        self.tail: LogTail | None = None  # of what its code logs and prints; None: of nothing
-        self.explained = False  # the log says why its claim was lost
-        self.duration = 0.0  # seconds
-        self.on_overstay: Callable[[Run], None] | None = None
-        self.on_progress: Callable[[Run, bytes], None] | None = None  # in whatever thread
-        self.asyncio_task: asyncio.Task[Any] | None = None
-        self.thread_id: int | None = None  # of the thread that runs a plain function
-        self.limiter: RateLimiter | None = None  # its job's cost is paid to
-        self.reserved: RateLimiter | None = None  # keeps a token for it until it begins
+    claim: Claim
+    id: str  # the job's
+    started: float  # loop time
+    limiter: RateLimiter | None = None  # its job's cost is paid to
+    on_overstay: Callable[[Run], None] | None = None
+    on_progress: Callable[[Run, bytes], None] | None = None  # in whatever thread
+    spec: JobSpec | None = None
+    task: TaskDef | None = None
+    policy: Policy = _NO_POLICY
+    time_limit: float | None = None  # seconds
+    in_child: bool = False  # its function is called in a child process
+    progress: bytes | None = None  # reported, not stored yet
+    stop_reason: StopReason | None = None
+    error: BaseException | None = None  # by which its code ended the run
+    begun: bool = False  # its task has made its first step
+    ended: bool = False  # it was handed over: what its task does from now on counts no more
+    tail: LogTail | None = None  # of what its code logs and prints; None: of nothing
+    explained: bool = False  # the log says why its claim was lost
+    duration: float = 0.0  # seconds
+    asyncio_task: asyncio.Task[Any] | None = None
+    thread_id: int | None = None  # of the thread that runs a plain function
+    reserved: RateLimiter | None = None  # keeps a token for it until it begins
 
     @property
     def held(self) -> Held:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
@@ -40,11 +41,11 @@ class TracedExecution(Execution):
             span.end()
             detach(token)
 
-    async def _call(self, run: Run, task: TaskDef, spec: JobSpec, limit: float | None) -> Any:
-        if (task.options.executor or self.options.executor) == "process":  # see `child_spans.py`
+    def _call(self, run: Run, task: TaskDef, spec: JobSpec) -> Awaitable[Any]:
+        if run.in_child:  # see `child_spans.py`
             headers = with_present_context(spec.headers)
             spec = msgspec.structs.replace(spec, headers=headers)
-        return await super()._call(run, task, spec, limit)
+        return super()._call(run, task, spec)
 
 
 def _end_as(span: Span, outcome: Outcome | None) -> None:
