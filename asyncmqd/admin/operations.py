@@ -86,7 +86,8 @@ def view(record: OperationRecord) -> OperationView:
         ended=rfc3339(record.ended),
         ended_by=record.ended_by or None,
         of=known.total or known.ids,
-        searched=progress.searched,
+        # A carrier that died in the middle of a page has counted only what it moved.
+        searched=max(progress.searched, record.moved + progress.left),
         moved=record.moved,
         left=progress.left,
         reasons=[*progress.reasons],

@@ -5,6 +5,8 @@ Strategies are made once: making them anew for each step takes longer than all s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from hypothesis import strategies as st
 
@@ -14,10 +16,8 @@ from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
 from tests.contract.model import (
-    FAR,
     Add,
     Command,
-    Decision,
     Declare,
     DeclareLimits,
     EditSchedule,
@@ -45,11 +45,14 @@ from tests.contract.names import (
     PUSHED,
     REPLACED,
 )
+from tests.contract.operating import Advance, BeginOperation, CancelOperation, Carry
+from tests.contract.sides import FAR, Decision
 
 IDS = ("a", "b", "c", "d", "e", "f", "g")
 TASKS = ("mod.f", "mod.g")
 WORKERS = ("host/one", "host/two", "other")
 SCHEDULES = ("hourly", "nightly")
+OPERATIONS = ("one", "two", "three")
 KEYS = ("t7", "kunde é")
 VERBS = {
     "claim",
@@ -172,6 +175,36 @@ def _extends(draw: st.DrawFn, known: Known) -> Extend:
     return Extend(tuple(held), draw(_leases))
 
 
+_operations = st.sampled_from(OPERATIONS)
+_carriers = st.sampled_from(["ann", "host/one", ""])
+
+
+@st.composite
+def _advances(draw: st.DrawFn, known: Known, under_way: Sequence[str]) -> Command:
+    """Changes or removals, as one step has them; sometimes by who does not carry it any more.
+
+    There has to be an operation that goes on, or it begins.
+    """
+    if not under_way and not draw(_rarely):
+        return draw(_BEGINS)
+    count = draw(st.sampled_from([2, 1, 3, 0])) if known else 0
+    removes = draw(_rarely)
+    decisions = [] if removes else [draw(_changes(known)) for _ in range(count)]
+    outside = [msgspec.structs.replace(each, outside=True) for each in decisions]
+    ids = under_way or OPERATIONS
+    return Advance(
+        ids[draw(_picks) % len(ids)],
+        draw(_behind),
+        draw(_leases),
+        _spread([Decision(draw(_behind), each) for each in {e.id: e for e in outside}.values()]),
+        tuple(draw(_removed)) if removes else (),
+        draw(st.sampled_from([None, b"half", b"more"])),
+        draw(_rarely),
+    )
+
+
+_BEGINS = st.builds(BeginOperation, _operations, st.sampled_from([b"x", b"y"]), _carriers, _leases)
+_removed = st.lists(st.sampled_from(IDS), min_size=1, max_size=3, unique=True)
 _PRUNES = st.builds(
     Prune,
     st.builds(
@@ -243,6 +276,11 @@ _PLAIN = {
     "watch": st.one_of(
         st.builds(Publish, st.integers(0, 4)), st.builds(ReadEvents, st.integers(0, 9))
     ),
+    "operation": st.one_of(
+        _BEGINS,
+        st.builds(Carry, _operations, st.sampled_from(["ann", "host/two"]), _leases, _carriers),
+        st.builds(CancelOperation, _operations, st.just("bob")),
+    ),
     "lost": st.builds(LostReply, st.one_of(ADDS, _REMOVES, _FIRES)),
     "restart": st.just(Restart()),
 }
@@ -252,12 +290,16 @@ _MIX = st.sampled_from(
     + ["add"] * 3
     + ["upkeep"] * 4
     + ["extend", "operate", "schedule", "schedule", "watch", "lost turn", "lost", "restart"]
+    + ["operation", "operation", "advance", "advance", "lost advance"]
 )
 
 
 @st.composite
-def commands(draw: st.DrawFn, known: Known) -> Command:
-    """A command that means something to the jobs that are known; sometimes one that does not."""
+def commands(draw: st.DrawFn, known: Known, under_way: Sequence[str]) -> Command:
+    """A command that means something to what is known; sometimes one that does not.
+
+    `under_way` are the operations that go on.
+    """
     match draw(_MIX):
         case "turn":
             return draw(_turns(known))
@@ -265,5 +307,9 @@ def commands(draw: st.DrawFn, known: Known) -> Command:
             return draw(_extends(known))
         case "lost turn":
             return LostReply(draw(_turns(known)))
+        case "advance":
+            return draw(_advances(known, under_way))
+        case "lost advance":
+            return LostReply(draw(_advances(known, under_way)))
         case kind:
             return draw(_PLAIN[kind])

@@ -11,6 +11,8 @@ from asyncmqd.domain.schedule_counts import Fired
 from asyncmqd.domain.states import TERMINAL, State
 from tests.contract import model
 from tests.contract.names import FOLLOWED, NAMES
+from tests.contract.operating import Advance, check_operations
+from tests.contract.sides import FAR
 
 SETTLED = ("state", "result", "error", "failures", "crashes", "token", "worker", "payload")
 
@@ -32,6 +34,8 @@ class History:
         old, new = jobs_in(before), jobs_in(snapshot)
         if isinstance(command, model.Turn):
             self._check_turn(command, reply, before, snapshot)
+        replies = reply if isinstance(command, model.LostReply) else [reply]
+        check_operations(model.plain(command), replies, before, snapshot)
         self._check_ends(command, old, new)
         self._check_ids(command, reply, old)
         self._check_names(new)
@@ -59,6 +63,8 @@ class History:
                     self._accepted += sum(is_new for is_new, *_ in each)
                 case model.Remove():
                     self._deleted += sum(each)
+                case Advance(removed=removed) if removed and each is not None:
+                    self._deleted += each.count("applied")
                 case model.Purge() | model.Prune():
                     self._deleted += each
                 case model.Fire(job=job) if each >= Fired.YES and job is not None:
@@ -224,7 +230,7 @@ class History:
                 assert after.state is State.DELAYED, "promoted before it was due"
             came_back = before.state is State.BLOCKED  # at a time of its own
             if id in decided and not came_back and before.state is not after.state is State.DELAYED:
-                delays = {round(delay / model.FAR) for delay in decided[id]}
+                delays = {round(delay / FAR) for delay in decided[id]}
                 assert after.due in delays, "due at another time"
 
 

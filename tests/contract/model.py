@@ -12,27 +12,15 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.backends.base import BaseBackend, Held
-from asyncmqd.domain.change import Change
+from asyncmqd.backends.base import Held
 from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Claim, NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import SharedLimits
-from asyncmqd.domain.states import TERMINAL, State
+from asyncmqd.domain.states import State
 from asyncmqd.domain.typed_keywords import Overlap
-
-FAR = 10_000.0  # seconds
-
-
-class Side(msgspec.Struct):
-    """One of the two stores, with what commands have to know of it."""
-
-    backend: BaseBackend
-    queue: str
-    start: float = 0.0  # its clock, when the play began
-    tokens: dict[str, int] = {}
-    watched: Position = Position(0, 0)  # since the play began
-    published: int = 0  # events since then
+from tests.contract.operating import Advance, BeginOperation, CancelOperation, Carry, operations
+from tests.contract.sides import Decision, Side, rough
 
 
 class Add(msgspec.Struct, frozen=True):
@@ -43,23 +31,6 @@ class Add(msgspec.Struct, frozen=True):
     async def play(self, side: Side) -> Any:
         added = await side.backend.add(side.queue, self.jobs)
         return [(each.is_new, each.id, each.outcome) for each in added]
-
-
-class Decision(msgspec.Struct, frozen=True):
-    """A `Change` whose token is `behind` the job's own."""
-
-    behind: int
-    change: Change
-
-    def on(self, side: Side) -> Change:
-        token = side.tokens.get(self.change.id, 0) - self.behind
-        return msgspec.structs.replace(self.change, queue=side.queue, token=token)
-
-    @property
-    def by_time(self) -> bool:
-        return self.change.path.target in TERMINAL or (
-            self.change.path.target is State.DELAYED and self.change.delay == 0
-        )
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -247,7 +218,7 @@ class Restart(msgspec.Struct, frozen=True):
 class LostReply(msgspec.Struct, frozen=True):
     """A command whose reply was lost, so that it is sent again; both replies are compared."""
 
-    command: Add | Turn | Extend | Remove | Fire
+    command: Add | Turn | Extend | Remove | Fire | BeginOperation | Advance
 
     async def play(self, side: Side) -> Any:
         return [await self.command.play(side) for _ in range(2)]
@@ -271,16 +242,16 @@ Command = (
     | EditSchedule
     | Publish
     | ReadEvents
+    | BeginOperation
+    | Carry
+    | Advance
+    | CancelOperation
     | Restart
     | LostReply
 )
 
 
 # ---------------------------------------------------------------- what is compared
-
-
-def _rough(time: float | None, now: float) -> int | None:
-    return None if time is None else round((time - now) / FAR)
 
 
 async def _claims(side: Side, claims: list[Claim]) -> list[tuple[Any, ...]]:
@@ -294,10 +265,10 @@ def _plain(record: Record, now: float) -> Record:
     return msgspec.structs.replace(
         record,
         queue="",
-        created=_rough(record.created, now),
-        due=_rough(record.due, now),
-        started=_rough(record.started, now),
-        finished=_rough(record.finished, now),
+        created=rough(record.created, now),
+        due=rough(record.due, now),
+        started=rough(record.started, now),
+        finished=rough(record.finished, now),
     )
 
 
@@ -327,9 +298,9 @@ async def snapshot(side: Side) -> dict[str, Any]:
         "pause": outlook.pause and (outlook.pause.by, outlook.pause.reason),
         "limits": outlook.limits and (outlook.limits.limits, outlook.limits.by),
         "ghosts": outlook.ghosts,
-        "next_due": _rough(outlook.next_due, now),
-        "next_lapse": _rough(outlook.next_lapse, now),
-        "next_ghost": _rough(outlook.next_ghost, now),
+        "next_due": rough(outlook.next_due, now),
+        "next_lapse": rough(outlook.next_lapse, now),
+        "next_ghost": rough(outlook.next_ghost, now),
         "schedules": [
             (
                 each.name,
@@ -340,6 +311,7 @@ async def snapshot(side: Side) -> dict[str, Any]:
             )
             for each in await backend.schedules(queue)
         ],
+        "operations": await operations(side, now),
         "listed": queue in await backend.queues(),
     }
 

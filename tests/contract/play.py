@@ -15,7 +15,8 @@ from tests.contract.audit import audit
 from tests.contract.commands import IDS
 from tests.contract.history import History
 from tests.contract.jobs import later
-from tests.contract.model import FAR, Command, Side, decisions, snapshot
+from tests.contract.model import Command, decisions, snapshot
+from tests.contract.sides import FAR, Side
 from tests.eventually import LIMIT
 
 
@@ -27,6 +28,7 @@ class Play:
         model = InMemoryBackend(now=lambda: self._clock)
         self._model, self._store = Side(model, queue), Side(store, queue)
         self.jobs: dict[str, Record] = {}
+        self.under_way: list[str] = []  # operations
         self._watched = {queue: IDS}
         self._history = History()
 
@@ -53,6 +55,11 @@ class Play:
 
     async def end(self) -> None:
         """What both stores tell of the whole play, whatever became of the jobs since."""
+        for side in (self._model, self._store):
+            found = await side.backend.operations([side.queue])
+            under_way = any(each.ended is None for each in found)
+            told = await side.backend.beat("host/one", b"{}", 1.0)
+            assert (side.queue in told) == under_way, "a heartbeat tells of what there is to carry"
         expected, got = await self._past(self._model), await self._past(self._store)
         assert got == expected
 
@@ -85,8 +92,11 @@ class Play:
         for id in jobs.keys() & self.jobs.keys():
             self._check_life(command, self.jobs[id], jobs[id])
         self.jobs = jobs
+        found = snapshot["operations"]
+        self.under_way = [id for id, each in found.items() if each.ended is None]
         for side in (self._model, self._store):
             side.tokens = {id: each.token for id, each in jobs.items()}
+            side.carriers = {id: each.token for id, each in found.items()}
 
     @staticmethod
     def _check_life(command: Command, before: Record, after: Record) -> None:

@@ -49,7 +49,7 @@ class _Machine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def step(self, data: st.DataObject) -> None:
-        command = data.draw(commands(self._play.jobs))
+        command = data.draw(commands(self._play.jobs, self._play.under_way))
         self._runner.run(self._play.step(command))
 
     def teardown(self) -> None:

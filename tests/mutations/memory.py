@@ -70,6 +70,8 @@ MEMORY = mutations(
         ),
         _row("            self.bytes -= row.size\n", "", "retention"),
         _row("            key=job.key,\n", "", "keys"),
+        ("operations.py", "if is_held and", "if False and", "operations"),
+        ("operations.py", " or known.token != token", "", "operations"),
         ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
         ("keys.py", "active + len(ends)", "active", "key_limits"),
         ("keys.py", "if gate.allowed(key) != 0}", "if False}", "key_limits"),

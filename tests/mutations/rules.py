@@ -36,6 +36,8 @@ WEB = ("tests/unit/test_web_server.py",)
 
 EVENTS = ("tests/contract/test_events.py", "-k", "memory")
 TOLD = ("tests/runtime/test_events.py",)
+OPERATED = ("tests/simulation/test_worlds.py", "-k", "operated")
+OPERATIONS = ("tests/cli/test_operations.py", *OPERATED)
 
 SEARCHING = ("tests/contract/test_searching.py", "-k", "memory or each_part")
 DASHBOARD = ("tests/daemon/test_dashboard.py",)
@@ -145,6 +147,30 @@ RULES = [
         "if moved and state is State.ACTIVE:",
         "if moved and state is State.WAITING:",
         RECALLS,
+    ),
+    Mutation(
+        "asyncmqd/client/operations.py",
+        'if answer in {"stale", "already"}]',
+        "if not answer]",
+        OPERATIONS,
+    ),
+    Mutation(
+        "asyncmqd/client/operations.py",
+        "self._progress = self._progress.after(page.looked, page.after, refusals)",
+        "self._progress = self._progress.after(page.looked, None, refusals)",
+        OPERATIONS,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/operations.py",
+        'return "" if known.carrier in living else known.carrier',
+        "return known.carrier",
+        OPERATED,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/operations.py",
+        "if mine is None:",
+        "if mine is None and False:",
+        OPERATED,
     ),
     Mutation(
         "asyncmqd/backends/contract/operations.py",

@@ -18,6 +18,8 @@ SQLITE = mutations(
             "",
             "tests/unit/test_sqlite_clock.py",
         ),
+        ("operations.py", "progress if is_whole(answers) else None", "progress", "operations"),
+        ("operations.sql", "token = ? AND ended", "token >= ? AND ended", "operations"),
         ("moves.py", "            known.add(job.id)\n", "", "adding"),
         (
             "lanes.py",

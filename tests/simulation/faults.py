@@ -9,12 +9,12 @@ from tests.simulation.process import LEASE, Process
 from tests.simulation.server import FAR, NEAR
 
 if TYPE_CHECKING:
-    from tests.simulation.simulation import Simulation
+    from tests.simulation.simulation import Client, Simulation
 
 # A lease may end for these.
-SLOW = frozenset({"far", "stall", "outage", "rollback", "pause", "freeze"})
+SLOW = frozenset({"far", "stall", "outage", "rollback", "pause", "freeze", "carrier"})
 HOUR, YEAR = 3_600.0, 366 * 86_400.0
-DEADLY = frozenset({"kill", "poison"})  # jobs may become candidates
+DEADLY = frozenset({"kill", "poison", "carrier"})  # jobs may become candidates
 
 
 def end(sim: Simulation) -> None:
@@ -118,6 +118,24 @@ def _jump(sim: Simulation) -> None:
     _sometimes(sim, 3, strike)
 
 
+def _carrier(sim: Simulation) -> None:
+    """Who carries an operation dies after a step, or stands still for longer than its lease."""
+
+    def strike(process: Process) -> None:
+        if process.living and sim.world.now < sim.plan.length:
+            if sim.world.chance(0.5):
+                process.kill("injected")
+            else:
+                # Until others have just begun to carry it, or longer.
+                process.loop.pause(_lasts(sim, LEASE, sim.world.rng.choice((1.06, 2)) * LEASE))
+
+    def on_step(sender: Process | Client) -> None:
+        if isinstance(sender, Process) and sim.world.chance(0.15):
+            sim.world.after(sim.world.rng.uniform(0, 0.004), strike, sender)
+
+    sim.judge.on_step = on_step
+
+
 def _in_the_orders(_: Simulation) -> None:
     """Nothing to plan: the orders have it."""
 
@@ -135,6 +153,7 @@ PLANS: dict[str, Callable[[Simulation], None]] = {
     "stop": _stop,
     "jump": _jump,
     "freeze": _freeze,
+    "carrier": _carrier,
     "poison": _in_the_orders,
     "cancel": _in_the_orders,
 }

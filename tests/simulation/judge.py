@@ -15,15 +15,17 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.backends.base import Held, Lapsed, Turn
+from asyncmqd.backends.base import Held, Lapsed, OperationRecord, Turn
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.operation import progress_of
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.shared_limits import KeyLimits
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.typed_keywords import Overlap
+from tests.simulation.operated import Operated
 from tests.simulation.turns import Lane, Turns
 from tests.simulation.world import World
 
@@ -65,6 +67,7 @@ class Life:
     created: float = 0.0  # by the store's clock
     lane: Lane = ("", 0, "")  # in which it waits, if it does
     after: str = ""  # blocked: the job that has to end first, or the ghost
+    moves: int = 0  # how often it has come to another place
 
     @property
     def state(self) -> State:
@@ -92,6 +95,7 @@ class History:
     # When each claim was made that was not handed back unstarted, by id and token.
     rated: dict[tuple[str, int], float] = field(default_factory=dict)
     costs: dict[str, int] = field(default_factory=dict)  # of jobs, in tokens, if it is not one
+    operations: dict[str, Operated] = field(default_factory=dict)
 
 
 @dataclass
@@ -115,6 +119,7 @@ class Judge:
     processes: dict[str, Any] = field(default_factory=dict)  # all that there were, by name
     pids: list[Any] = field(default_factory=list)  # the same, by their pids
     stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
+    on_step: Callable[[Any], None] = lambda _: None  # hears who has sent a step of an operation
     levels: Callable[[str], dict[int, Any]] = lambda _: {}  # the lanes that it has, by priority
     turns: Turns = field(default_factory=Turns)
     latest: float = 0.0  # seconds that an instant fired after its time, at most
@@ -126,6 +131,7 @@ class Judge:
     declared: dict[tuple[str, str], float] = field(default_factory=dict)
     alone: bool = False  # all jobs are of one schedule, and none may run beside another
     replaced: set[str] = field(default_factory=set)  # cancelled, since a later instant has come
+    deleted: set[str] = field(default_factory=set)  # by operators
     edges: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     fires: dict[tuple[str, str], list[tuple[float, float]]] = field(
         default_factory=lambda: defaultdict(list)
@@ -136,10 +142,10 @@ class Judge:
         """What the store's clock shows, from the world's beginning on."""
         return self.world.true_time - self.world.epoch
 
-    def saw(self, sender: Any, verb: str, args: tuple[Any, ...], result: Any) -> None:
+    def saw(self, sender: Any, verb: str, args: tuple[Any, ...], result: Any, **named: Any) -> None:
         """A verb of `sender` was applied now."""
         if handler := getattr(self, f"_saw_{verb}", None):
-            handler(sender, *args, result)
+            handler(sender, *args, result, **named)
 
     def roll_back(self, history: History) -> None:
         """The store has lost what it wrote since then."""
@@ -346,6 +352,7 @@ class Judge:
         if place == WAITING:
             self.turns.enter(life.lane)
         life.place = place
+        life.moves += 1
 
     def _changed(self, sender: Any, change: Change, answer: Answer) -> None:
         life = self.history.lives.get((change.queue, change.id))
@@ -423,7 +430,9 @@ class Judge:
         if change.edge != "update":
             self._place(life, change.target)
             life.due = self.clock + change.delay
-            if life.state.terminal:
+            if change.edge == "replay":
+                self.history.live.add((change.queue, change.id))
+            elif life.state.terminal:
                 self.history.live.discard((change.queue, change.id))
                 self._unblock(change.queue, change.id)
             if change.path.returns or change.path.revives:
@@ -514,6 +523,78 @@ class Judge:
         for key in gone:
             check(self.history.lives.pop(key).state.terminal, "deleted a live job:", key)
             self.accepted.pop(key[1], None)
+
+    # ------------------------------------------------------------------ operations
+
+    def _saw_begin_operation(self, _: Any, queue: str, id: str, _order: bytes, *rest: Any) -> None:
+        self.history.operations[id] = Operated.begun_as(rest[-1], self._lives_of(queue), self.clock)
+        self.edges["operation"] += 1
+
+    def _lives_of(self, queue: str) -> dict[str, Life]:
+        return {id: life for (name, id), life in self.history.lives.items() if name == queue}
+
+    def _saw_carry(self, _: Any, _queue: str, id: str, *rest: Any) -> None:
+        record: OperationRecord | None = rest[-1]
+        if record is not None:
+            living = {name for name, each in self.processes.items() if each.living}
+            self.history.operations[id].carry(record, living, self.world.true_time, check)
+            self.edges["carry"] += 1
+
+    def _saw_advance(
+        self,
+        sender: Any,
+        queue: str,
+        id: str,
+        token: int,
+        lease: float,
+        answers: list[Answer] | None,
+        *,
+        changes: list[Change],
+        removed: list[str],
+        progress: bytes,
+        ends: bool,
+    ) -> None:
+        operation = self.history.operations[id]
+        ids = removed or [each.id for each in changes]
+        operation.advance(token, ids, answers, self._lives_of(queue), check)
+        if answers is None:
+            return
+        operation.until = self.world.true_time + lease
+        for change, answer in zip(changes, answers, strict=bool(changes)):
+            self._changed(sender, change, answer)
+        for job, answer in zip(removed, answers, strict=bool(removed)):
+            life = self.history.lives.get((queue, job))
+            check(answer == ("gone" if life is None else "applied"), "removed:", answer, life)
+            self._forget(queue, job)
+        if not {"stale", "already"} & set(answers):
+            operation.note(progress_of(progress), self._unless_relaxed)
+        if ends:
+            operation.end(self._lives_of(queue), check)
+        self.edges["step"] += 1
+        self.on_step(sender)
+
+    def _unless_relaxed(self, holds: bool, *what: Any) -> None:
+        check(holds or self.relaxed, *what)
+
+    def _forget(self, queue: str, id: str) -> None:
+        """An operator has deleted it."""
+        if life := self.history.lives.pop((queue, id), None):
+            self._place(life, "")
+            self.history.live.discard((queue, id))
+            self.accepted.pop(id, None)
+            self.deleted.add(id)
+
+    def _saw_cancel_operation(self, _: Any, _queue: str, id: str, _by: str, done: bool) -> None:
+        operation = self.history.operations.get(id)
+        is_live = operation is not None and not operation.outcome
+        check(done == is_live, "cancelled:", done, operation)
+        if operation is not None and done:
+            operation.outcome = "cancelled"
+            self.edges["cancel of an operation"] += 1
+
+    def _saw_operations(self, _: Any, _queues: list[str], found: list[OperationRecord]) -> None:
+        for record in found:
+            self.history.operations[record.id].check(record, check)
 
     # ------------------------------------------------------------------ schedules
 
@@ -645,6 +726,11 @@ class Judge:
         return self.world.true_time < instant + (self.world.now - moment) - 1.0
 
     # ------------------------------------------------------------------ at the end
+
+    @property
+    def under_way(self) -> list[Operated]:
+        """Operations that have not ended."""
+        return [each for each in self.history.operations.values() if not each.outcome]
 
     @property
     def unended(self) -> list[str]:

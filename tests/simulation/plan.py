@@ -10,8 +10,10 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any
 
+from asyncmqd.domain.operation import Verb
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.shared_limits import KeyLimits
+from asyncmqd.domain.states import State
 from asyncmqd.domain.typed_keywords import OnConflict, Overlap, UniqueWhile
 
 FAULTS = (
@@ -68,6 +70,17 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """What an operator does to many jobs of the first queue, at one moment."""
+
+    at: float  # seconds
+    verb: Verb
+    states: tuple[State, ...]
+    carries: bool  # and does it himself, until a call of his fails
+    cancelled: float | None = None  # so many seconds later
+
+
+@dataclass(frozen=True)
 class Plan:
     """One world."""
 
@@ -86,6 +99,7 @@ class Plan:
     held: float = 0.0  # seconds that jobs of the repeatable take, one at a time
     overlap: Overlap = "queue"  # how it keeps them apart
     key_limits: KeyLimits | None = None  # of each key
+    operations: tuple[Operation, ...] = ()
 
 
 def draw_plan(seed: int) -> Plan:
@@ -391,6 +405,54 @@ def draw_priced_plan(seed: int) -> Plan:
         plan = replace(draw_limited_plan(seed), shared_rate=rate)
     orders = [replace(each, cost=rng.choice((1, 1, 2, 4, 9))) for each in plan.orders]
     return replace(plan, orders=tuple(orders))
+
+
+def draw_operated_plan(seed: int) -> Plan:
+    """Operators move many jobs, and whoever carries an operation dies, or loses its connection."""
+    rng = random.Random(f"operated {seed}")
+    length = rng.uniform(10, 16)
+    tasks = (("broken", ()), ("broken", ()), ("quick", ()), ("slow", ()), ("flaky", (1,)))
+    orders = [
+        Order(
+            rng.uniform(0, length / 2),
+            "a",
+            *rng.choice(tasks),
+            count=rng.choice((1, 4, 9)),
+            delay=rng.choice((0.0, 0.0, 0.0, 20.0)),
+            priority=rng.choice((5, 1)),
+        )
+        for _ in range(14)
+    ]
+    operations = [
+        Operation(
+            rng.uniform(2, length),
+            *rng.choices(_OPERATIONS, (5, 1, 1, 1))[0],
+            carries=rng.choice((True, False)),
+            cancelled=rng.choice((None, None, None, rng.uniform(0, 6))),
+        )
+        for _ in range(rng.choice((1, 2, 4)))
+    ]
+    others = ("loss", "far", "kill", "stop", "cut", "rollback", "outage", "stall")
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((1, 2, 3)),
+        queues=("a",),
+        concurrency=rng.choice((3, 10)),
+        rate=None,
+        every=None,
+        faults=frozenset({"carrier", *rng.sample(others, rng.choice((0, 1, 2)))}),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+        operations=tuple(operations),
+    )
+
+
+_OPERATIONS: tuple[tuple[Verb, tuple[State, ...]], ...] = (
+    ("retry", (State.FAILED,)),
+    ("cancel", (State.WAITING, State.DELAYED, State.ACTIVE)),
+    ("remove", (State.COMPLETED, State.FAILED, State.CANCELLED)),
+    ("run_now", (State.DELAYED,)),
+)
 
 
 def _draw_order(rng: random.Random, queues: tuple[str, ...], length: float) -> Order:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from unittest import mock
 
+from asyncmqd.client import operations
 from tests.scale import SCALE
 from tests.simulation.plan import (
     Plan,
@@ -16,6 +18,7 @@ from tests.simulation.plan import (
     draw_jumping_plan,
     draw_keyed_plan,
     draw_limited_plan,
+    draw_operated_plan,
     draw_plan,
     draw_plan_of_key_limits,
     draw_poisoned_plan,
@@ -34,6 +37,7 @@ FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 REPLACED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 PRICED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+OPERATED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEY_LIMITS = {"short": 3, "full": 1_000, "soak": 5_000}[SCALE]  # long worlds
 LIMITED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
@@ -105,6 +109,12 @@ def play_key_limits(seed: int) -> Report:
 def play_priced(seed: int) -> Report:
     """One world of jobs that cost tokens. Raises AssertionError like the others."""
     return _play(draw_priced_plan(seed), "one_priced_seed")
+
+
+def play_operated(seed: int) -> Report:
+    """One world of operators, whose operations have many steps. Raises AssertionError likewise."""
+    with mock.patch.multiple(operations, STEP=3, _FIRST=1):
+        return _play(draw_operated_plan(seed), "one_operated_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

@@ -110,7 +110,7 @@ class Server:
         owner = call.client.loop.owner
         if call.verb != "beat":  # which tells the number of the process that plays
             self.world.note(owner.name, call.verb, call.args, result)
-        self.judge.saw(owner, call.verb, call.args, result)
+        self.judge.saw(owner, call.verb, call.args, result, **call.kwargs)
         return result
 
     def _travel(self) -> float:

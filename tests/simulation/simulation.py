@@ -15,7 +15,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import cancel
 from asyncmqd.domain.states import State
-from tests.simulation import faults
+from tests.simulation import faults, operators
 from tests.simulation.judge import NOTICED, Judge, check
 from tests.simulation.loop import SimLoop
 from tests.simulation.plan import Order, Plan
@@ -95,6 +95,7 @@ class Simulation:
         self.filing = len(plan.orders)  # orders that are not accepted yet
         self.cancelling: set[str] = set()
         self.calm_at = plan.length  # when the last fault is over
+        self.operating = len(plan.operations)  # that operators have not given yet
         self.closing = False
 
     def run(self) -> Report:
@@ -119,6 +120,8 @@ class Simulation:
         self.processes += [self._start(host) for host in range(self.plan.hosts)]
         for order in self.plan.orders:
             self.client.begin(self._file(order))
+        for operation in self.plan.operations:
+            self.client.begin(operators.operate(self, operation))
         for name in sorted(self.plan.faults):
             faults.PLANS[name](self)
         self.world.rest(self.plan.length)
@@ -129,7 +132,8 @@ class Simulation:
         patience = self._patience()
         ended = self.world.run(self._is_done, patience)
         self._check_crashes()
-        check(ended, f"not ended after {patience} quiet seconds:", self.judge.unended)
+        unended = self.judge.unended or self.judge.under_way
+        check(ended, f"not ended after {patience} quiet seconds:", unended)
         self._check_idle()
         self._check_verdicts()
         self._check_ends()
@@ -151,7 +155,8 @@ class Simulation:
         """Where jobs run one after the other, as candidates do, each may add its own time."""
         plan = self.plan
         limited = plan.limit or plan.shared_rate or plan.slots
-        keyed = any(order.key for order in plan.orders)  # so that there are many jobs
+        # So that there are many jobs.
+        keyed = any(order.key for order in plan.orders) or plan.operations
         in_turn = plan.concurrency == 1 or limited or keyed or plan.faults & faults.DEADLY
         jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
         return PATIENCE + 2 * LEASE * jobs
@@ -257,7 +262,7 @@ class Simulation:
     # ------------------------------------------------------------------ looking
 
     def _is_done(self) -> bool:
-        if self.filing or self.judge.history.live:
+        if self.filing or self.judge.history.live or self.operating or self.judge.under_way:
             return False
         return all(process.living and process.ready for process in self.processes)
 

@@ -17,12 +17,14 @@ from asyncmqd.backends.memory import rows as memory_rows
 from asyncmqd.backends.memory.dependencies import Edges
 from asyncmqd.backends.memory.keys import QueueKeys
 from asyncmqd.backends.memory.lanes import Lanes, Level
+from asyncmqd.backends.memory.operations import InMemoryOperations
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.backends.memory.token_buckets import Purse
 from asyncmqd.domain import clock, settle
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.key_limits import KeyGate
 from asyncmqd.domain.missed_instants import Due
+from asyncmqd.domain.operation import Order
 from asyncmqd.domain.overlap import Step
 from asyncmqd.domain.rate import Rate
 from asyncmqd.domain.schedule import next_instant
@@ -40,6 +42,7 @@ from asyncmqd.runtime.claiming.poison_isolation import Isolation
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.leases import Leases
+from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
@@ -52,6 +55,7 @@ from tests.simulation.seeds import (
     play_jumping,
     play_key_limits,
     play_keyed,
+    play_operated,
     play_priced,
     play_replaced,
     play_unique,
@@ -429,7 +433,51 @@ def debts_forgotten(patch: Patch) -> None:
 # Each with the first world that catches it on that Python: what runs first differs between versions
 # of asyncio. `make faults` finds these worlds anew, and counts them all.
 SEEDS_OF = (3, 11)
+
+
+def carried_by_two(patch: Patch) -> None:
+    """Whoever asks carries an operation, though another does, whose steps go on to count."""
+    under_way = InMemoryOperations._under_way
+
+    async def carry(self: Any, queue: str, id: str, carrier: str, *_: Any) -> Any:
+        known = under_way(self, queue, id)
+        return known and self._keep(known, token=known.token + 1, carrier=carrier)
+
+    patch.setattr(InMemoryOperations, "carry", carry)
+
+
+def steps_of_the_dead(patch: Patch) -> None:
+    """The store asks no token of who sends a step."""
+    advance = InMemoryOperations.advance
+
+    async def anybody(self: Any, queue: str, id: str, _: int, *args: Any, **named: Any) -> Any:
+        known = self._under_way(queue, id)
+        return await advance(self, queue, id, known.token if known else 0, *args, **named)
+
+    patch.setattr(InMemoryOperations, "advance", anybody)
+
+
+def progress_past_what_moved_on(patch: Patch) -> None:
+    """A step whose jobs had moved on counts as done."""
+    patch.setattr("asyncmqd.backends.memory.operations.is_whole", lambda _: True)
+
+
+def moved_again_and_again(patch: Patch) -> None:
+    """Jobs that came to the state since are meant, too, those that it moved among them."""
+    patch.setattr(Order, "covers", lambda self, record, since: True)
+
+
+def nobody_carries_on(patch: Patch) -> None:
+    """A heartbeat tells of operations, and nobody listens."""
+    patch.setattr(Operations, "look", lambda *_: None)
+
+
 BUGS = {
+    carried_by_two: 3,
+    steps_of_the_dead: 85,
+    progress_past_what_moved_on: 170,
+    moved_again_and_again: 3,
+    nobody_carries_on: 3,
     state_instead_of_token: 37,
     release_without_token: 193,
     recovery_without_lease: 1,
@@ -511,6 +559,11 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     costs_not_counted: play_priced,
     dear_jobs_wait_for_ever: play_priced,
     debts_forgotten: play_priced,
+    carried_by_two: play_operated,
+    steps_of_the_dead: play_operated,
+    progress_past_what_moved_on: play_operated,
+    moved_again_and_again: play_operated,
+    nobody_carries_on: play_operated,
 }
 
 

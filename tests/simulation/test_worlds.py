@@ -20,6 +20,7 @@ from tests.simulation.seeds import (
     KEY_LIMITS,
     KEYED,
     LIMITED,
+    OPERATED,
     POISONED,
     PRICED,
     REPLACED,
@@ -34,6 +35,7 @@ from tests.simulation.seeds import (
     play_key_limits,
     play_keyed,
     play_limited,
+    play_operated,
     play_poisoned,
     play_priced,
     play_replaced,
@@ -169,6 +171,24 @@ def test_one_followed_seed() -> None:
 def test_one_held_seed() -> None:
     """The world of jobs held back of SEED in the environment, or the first."""
     play_held(int(os.environ.get("SEED", "0")))
+
+
+@pytest.mark.timeout(3_600)
+def test_many_operated_seeds(seen: Callable[[str], None]) -> None:
+    """Each job of a selection is moved once, and every operation ends, whoever dies."""
+    reports = [play_operated(seed) for seed in range(OPERATED)]
+    edges = {name: sum(each.edges.get(name, 0) for each in reports) for name in _OF_OPERATED}
+    assert all(edges.values()), edges
+    told = ", ".join(f"{number} {name}" for name, number in edges.items())
+    seen(f"simulation of operations: {summary(reports)}, {told}, 0 jobs moved twice or forgotten")
+
+
+_OF_OPERATED = ("operation", "carry", "step", "replay", "run_now", "cancel of an operation")
+
+
+def test_one_operated_seed() -> None:
+    """The world of operators of SEED in the environment, or the first."""
+    play_operated(int(os.environ.get("SEED", "0")))
 
 
 @pytest.mark.timeout(3_600)

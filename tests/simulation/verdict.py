@@ -26,7 +26,7 @@ def check_fates(sim: Simulation, queues: Any) -> None:
         for id, row in data.rows.items():
             task = decode_spec(row.payload, len(row.payload)).task
             fates = set(sim.tasks.fates[task])
-            if id in sim.cancelling or id in sim.judge.replaced:
+            if id in sim.cancelling or id in sim.judge.replaced or sim.plan.operations:
                 fates.add("cancelled")
             if id in sim.judge.convicts:
                 fates.add("failed")

@@ -73,10 +73,10 @@ class Operations(abc.ABC):
     ) -> list[Answer] | None:
         """In one step: apply changes, or delete jobs, count those, and write the progress.
 
-        Up to a page of jobs. None, and nothing is done: it has ended, or another carries it. The
-        answers are those to the changes, or of the jobs to delete: `applied` or `gone`. If a job
-        had moved on since it was read, `stale` or `already`, the progress stays as it was: who
-        carries the operation looks at that job again.
+        Up to a page of jobs, each of them once. None, and nothing is done: it has ended, or another
+        carries it. The answers are those to the changes, or of the jobs to delete: `applied` or
+        `gone`. If a job had moved on since it was read, `stale` or `already`, the progress stays
+        as it was: who carries the operation looks at that job again.
         """
 
     @abc.abstractmethod

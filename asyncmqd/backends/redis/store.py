@@ -191,8 +191,12 @@ class RedisBackend(RedisOperations):
     async def _by_page(
         self, name: str, queue: str, ids: Sequence[str], *args: Argument
     ) -> list[Any]:
-        calls = [self._call(name, queue, *args, *page) for page in pages(ids, ids)]
-        return [answer for reply in await self._run(*calls) for answer in reply] if calls else []
+        """The answers about these jobs; a page is a round trip, for each has a time limit."""
+        return [
+            answer
+            for page in pages(ids, ids)
+            for answer in await self._one(name, queue, *args, *page)
+        ]
 
     async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
         if not queues:
