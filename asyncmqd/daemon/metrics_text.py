@@ -115,7 +115,7 @@ def _of_processes(
     restarts = [(_process(each["number"]), each["restarts"]) for each in children]
     name, meaning = "asyncmqd_process_restarts_total", "Child processes that were replaced."
     yield from family(name, "counter", meaning, restarts)
-    meaning = "The longest that the event loop was late since the last scrape."
+    meaning = "The longest that the event loop was late in the last minute or two."
     lag = [(_process(number), each.lag) for number, each in counted.items() if number]
     yield from family("asyncmqd_loop_lag_seconds", "gauge", meaning, lag)
     calls = [

@@ -280,7 +280,7 @@ class OwnProcess:
         counted = Counted() if self.metrics is None else self.metrics.counted()
         counted.answered = self.context.health.answered_calls
         counted.unanswered = self.context.health.failed_calls
-        counted.lag = 0.0 if self.monitor is None else self.monitor.take_lag()
+        counted.lag = 0.0 if self.monitor is None else self.monitor.lag
         return counted
 
     async def counted(self) -> dict[int, Counted]:

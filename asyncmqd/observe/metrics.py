@@ -61,7 +61,7 @@ class Counted(msgspec.Struct):
     events: dict[str, dict[str, int]] = {}  # by event and queue
     answered: int = 0  # calls to the store
     unanswered: int = 0  # those that failed
-    lag: float = 0.0  # seconds: the longest that the event loop was late, since it was last asked
+    lag: float = 0.0  # seconds: the longest that the event loop was late in the last minute or two
 
 
 class Sum:
