@@ -58,7 +58,10 @@ def of_queue(facts: Facts) -> list[Reason]:
 def _parked(facts: Facts) -> Reason | None:
     """Jobs wait for a daemon that knows their tasks."""
     tasks = facts.outlook.parked_tasks
-    return task_unknown(facts, tasks[0]) if tasks else None
+    if not tasks:
+        return None
+    since = None if facts.parked is None else rfc3339(facts.parked.created)
+    return msgspec.structs.replace(task_unknown(facts, tasks[0]), since=since)
 
 
 def _some_lost(facts: Facts) -> Reason | None:
@@ -161,10 +164,11 @@ class Cause(Reason, frozen=True, kw_only=True):
 
     @property
     def line(self) -> str:
-        """For a person: what, since when, and what to do."""
+        """For a person: what, since when and until when, and what to do."""
         said = f"{self.queue}: {self.sentence}" if self.queue else self.sentence
-        if self.since and self.since not in said:
-            said = f"{said.rstrip('.')}, since {self.since}."
+        for word, moment in (("since", self.since), ("until", self.until)):
+            if moment and moment not in said:
+                said = f"{said.rstrip('.')}, {word} {moment}."
         return f"{said} [{self.command}]" if self.command else said
 
 
@@ -174,6 +178,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
     phase: str = "ready"  # or starting, draining
     left: str = ""  # of a drain: what is not done yet
     restarting: str = ""  # why it ends, to be started anew by the service manager
+    restarting_since: float | None = None  # Unix time
     store_error: str = ""
     store_since: float | None = None  # Unix time
     refusal: str = ""  # of the last reload
@@ -266,6 +271,7 @@ def _of_phase(own: Own) -> Iterator[Cause]:
         yield Cause(
             name="restarting",
             sentence=f"restarting: {own.restarting}; {own.left}",
+            since=rfc3339(own.restarting_since),
             changes="the service manager starts it anew",
             command=LOG,
         )

@@ -77,6 +77,7 @@ def _not_served(facts: Facts) -> Reason | None:
     return Reason(
         name="no_daemon",
         sentence=f"No living daemon serves queue {facts.queue}{others}.",
+        since=_waits_since(facts),
         changes=f"a daemon with [queues.{facts.queue}] in its configuration starts or reloads",
         command=RELOAD if facts.processes else START,
     )
@@ -109,6 +110,7 @@ def _held(facts: Facts) -> Reason | None:
     return Reason(
         name=name,
         sentence=f"{sentence} ({_named(facts.heard)}).",
+        since=_waits_since(facts),
         changes=_HELD_CHANGES[name],
         command=START if name == "stopping" else "asyncmqd status",
     )
@@ -202,7 +204,7 @@ def _limited_everywhere(facts: Facts) -> Reason | None:
         name="global_concurrency",
         sentence=f"{behind(facts)}{state}: global_concurrency is {most}, declared by {declared.by}"
         f" at {since}.",
-        since=since if not most else None,
+        since=_waits_since(facts) if most else since,
         changes="a job ends, or `global_concurrency` is raised"
         if most
         else "`global_concurrency` is raised",
@@ -225,12 +227,19 @@ def _rated_everywhere(facts: Facts) -> Reason | None:
         name="global_rate_limit",
         sentence=f"{behind(facts)}the rate limit of {said} over all daemons {what}: declared by"
         f" {declared.by} at {rfc3339(declared.since)}.",
+        since=_waits_since(facts),
         until=None if opens is None else rfc3339(outlook.now + opens),
         changes="time passes, or `global_rate_limit` is raised"
         if opens is not None
         else "`global_rate_limit` is raised",
         command=RELOAD,
     )
+
+
+def _waits_since(facts: Facts) -> str | None:
+    """When the job that waits longest for it was enqueued."""
+    waits = facts.job or facts.head
+    return None if waits is None else rfc3339(waits.created)
 
 
 def _used_up(facts: Facts, tokens: int | None) -> str:

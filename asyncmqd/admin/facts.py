@@ -65,6 +65,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     active: tuple[Record, ...] = ()  # those of the queue that run, up to `LISTED` of them
     sharing: Mapping[str, Sequence[Record]] = {}  # the same of all queues that share its slots
     head: Record | None = None  # the job that runs next; beside a `job`: of those of its key
+    parked: Record | None = None  # the first job that waits for a daemon that knows its task
     ended: tuple[Record, ...] = ()  # the newest that completed or failed, up to `SAMPLE` of each
     delayed: tuple[Record, ...] = ()  # the first `SAMPLE` of them
     schedules: tuple[ScheduleRecord, ...] = ()
@@ -158,16 +159,20 @@ async def of_queues(
 async def _jobs(store: BaseBackend, queue: str, counts: Counts, listed: int) -> dict[str, Any]:
     """The jobs of a queue that tell what is wrong."""
 
-    async def page(state: State, size: int) -> tuple[Record, ...]:
-        return tuple(await store.list(queue, state, 0, size)) if getattr(counts, state) else ()
+    async def page(state: State, size: int, begin: int = 0) -> tuple[Record, ...]:
+        there = getattr(counts, state) > begin
+        return tuple(await store.list(queue, state, begin, size)) if there else ()
 
     failed, delayed = await page(State.FAILED, SAMPLE), await page(State.DELAYED, SAMPLE)
     failing = bool(failed) or any(each.failures for each in delayed)
     completed = await page(State.COMPLETED, SAMPLE) if failing else ()
-    head = await page(State.WAITING, 1) if counts.waiting > counts.parked else ()
+    runnable = counts.waiting - counts.parked
+    head = await page(State.WAITING, 1) if runnable else ()
+    parked = await page(State.WAITING, 1, runnable) if counts.parked else ()
     return {
         "active": await page(State.ACTIVE, listed),
         "head": head[0] if head else None,
+        "parked": parked[0] if parked else None,
         "ended": completed + failed,
         "delayed": delayed,
     }

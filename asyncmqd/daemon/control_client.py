@@ -48,7 +48,9 @@ def ask(
                 f"the daemon at {control_socket} did not answer in {timeout:g} s"
             ) from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise NoDaemon(f"no daemon runs at {control_socket}") from None
+            raise NoDaemon(
+                f"no daemon runs at {control_socket} [systemctl start asyncmqd]"
+            ) from None
         except PermissionError:
             raise NoDaemon(
                 f"the daemon at {control_socket} may not be asked by user {os.geteuid()}:"

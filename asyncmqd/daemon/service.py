@@ -21,6 +21,7 @@ from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
 from asyncmqd.daemon.store_connection import reach_store
 from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.domain import clock
 from asyncmqd.runtime.leases import LEASES
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Daemon:
         """Drain, and end with 1 to be started anew."""
         if self._status.phase == "ready":
             self._observer.event("daemon.restarting", error=reason)
-            self._status.restarting = reason
+            self._status.restarting, self._status.restarting_since = reason, clock.wall()
             self._commands.put_nowait(Command.RESTART)
 
     def _replace(self, duty: str, reason: str) -> None:

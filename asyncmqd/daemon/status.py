@@ -59,6 +59,7 @@ class Status:
     def __init__(self, serving: Serving, configuration: Configuration) -> None:
         self.phase = "starting"  # then ready, then draining
         self.restarting = ""  # why the daemon ends, to be started anew
+        self.restarting_since: float | None = None  # Unix time
         self.diagnosis = Diagnosis(serving.context.backend)
         self._serving = serving
         self._backend = serving.context.backend
@@ -135,6 +136,7 @@ class Status:
             phase=self.phase,
             left=self._left(report) if self.phase == "draining" else "",
             restarting=self.restarting,
+            restarting_since=self.restarting_since,
             store_error=self._health.error,
             store_since=self._health.since,
             refusal=self.configuration.refusal,

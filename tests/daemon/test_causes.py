@@ -1,4 +1,4 @@
-"""Mails are late in nine ways: the first line of `asyncmqd status`, and of `asyncmq queue why`.
+"""Mails are late in nine ways: the first line of `asyncmqd status`, `asyncmq top` and /readyz.
 
 Each with real daemons. The scenes of `queue why` on each store are in tests/cli/test_why.py.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from asyncmqd.admin import why
 from asyncmqd.admin.causes import Cause, Own, of_daemon
+from asyncmqd.cli.asyncmq import main
 from asyncmqd.domain.heartbeat import serving_of
 from tests.daemon.harness import Daemon, Notified, Store, until
-from tests.servers import RedisServer
+from tests.daemon.test_http import Client, section
+from tests.servers import RedisServer, free_port
 
 Make = Callable[..., Daemon]
 BREAKS = """
@@ -25,17 +30,72 @@ async def breaks():
 """
 
 
-def first_line(d: Daemon, name: str) -> str:
-    """What `asyncmqd status` prints first, once the worst cause has this name."""
+Capture = pytest.CaptureFixture[str]
+Seen = Callable[[str], None]
+Night = Callable[..., "Faces"]
 
-    def told() -> str | None:
-        found = d.ask("status")["causes"]
-        if not found or found[0]["name"] != name:
-            return None
-        printed = d.cli("status").stdout.splitlines()[0]  # a job may be tried at this moment
-        return printed if printed.startswith("! ") else None
 
-    return re.sub(r"\d{4}-\S+?Z", "TIME", until(told) or "")
+class Faces:
+    """One daemon, and the first line of all that tells people of it."""
+
+    def __init__(self, d: Daemon, store: str, port: int, capsys: Capture, seen: Seen) -> None:
+        self.d, self._store, self.http = d, store, Client(port)
+        self._capsys, self._seen = capsys, seen
+
+    def first_line(self, name: str) -> str:
+        """What all of them say, once the worst cause has this name; the table has it, too."""
+        until(lambda: self._is_worst(name))
+        line = until(self._same)
+        self.note(name, line)
+        assert " TIME" in line, "since when"
+        assert re.search(r" \[asyncmqd? .+\]$| \[systemctl .+\]$", line), "what to do"
+        return line
+
+    def note(self, name: str, line: str) -> None:
+        """A row of the table."""
+        self._seen(f"night: {name}: {line}")
+
+    def _is_worst(self, name: str) -> bool:
+        found = self.d.ask("status")["causes"]
+        return bool(found) and found[0]["name"] == name
+
+    def _same(self) -> str:
+        """The line of all three, once they say the same: each looks at a moment of its own."""
+        lines = {self.of_status(), self.of_readyz(), self.of_top()}
+        return lines.pop() if len(lines) == 1 else ""
+
+    def of_status(self) -> str:
+        return _first(self.d.cli("status").stdout)
+
+    def of_readyz(self) -> str:
+        return _first(self.http.get("/readyz").text)
+
+    def of_top(self) -> str:
+        """Of `asyncmq top` where nobody can type."""
+        with pytest.raises(SystemExit):
+            main(["--backend", self._store, "top"])
+        out, err = self._capsys.readouterr()
+        return _first(out or err)
+
+
+def _first(text: str) -> str:
+    return _timeless((text.splitlines() or [""])[0].removeprefix("! "))
+
+
+def _timeless(text: str) -> str:
+    return re.sub(r"\d{4}-\S+?Z", "TIME", text)
+
+
+@pytest.fixture
+def night(daemon: Make, capsys: Capture, seen: Seen) -> Night:
+    """Starts a daemon, which answers over HTTP."""
+
+    def begin(store: str, queues: str, **options: Any) -> Faces:
+        port = free_port()
+        d = daemon(store, section(port) + queues, **options).start()
+        return Faces(d, store, port, capsys, seen)
+
+    return begin
 
 
 def serves(store: Store, queue: str) -> bool:
@@ -48,96 +108,121 @@ def reason(store: Store, queue: str = "mail") -> str:
     return store.do(lambda backend: why.queue(backend, queue)).name
 
 
-def test_the_store_is_down(daemon: Make, server: RedisServer) -> None:
-    d = daemon(server.url, "[queues.mail]\n").start()
+def test_the_store_is_down(night: Night, server: RedisServer) -> None:
+    faces = night(server.url, "[queues.mail]\n")
+    d = faces.d
     assert d.ask("status")["causes"] == []
     server.kill()
-    line = first_line(d, "degraded")
-    assert line.startswith("! degraded: ")
+    line = until(lambda: faces.of_status() if d.ask("status")["causes"] else "")
+    assert line.startswith(f"degraded: {server.url}: ")
     assert line.endswith(", since TIME. [asyncmq store info]")
+    assert faces.of_readyz() == line
+    assert faces.of_top().startswith(f"asyncmq: store: {server.url}: ")  # it has nothing else
+    faces.note("degraded", line)
     server.start()
     until(lambda: d.ask("status")["causes"] == [])
 
 
-def test_the_queue_is_paused(daemon: Make, store: Store) -> None:
-    d = daemon(store.url, "[queues.mail]\n").start()
+def test_the_queue_is_paused(night: Night, store: Store) -> None:
+    faces = night(store.url, "[queues.mail]\n")
     store.do(lambda backend: backend.pause("mail", True, by="ann", reason="provider is down"))
-    assert first_line(d, "paused") == (
-        "! mail: Queue mail is paused since TIME by ann: provider is down."
+    assert faces.first_line("paused") == (
+        "mail: Queue mail is paused since TIME by ann: provider is down."
         " [asyncmq queue resume mail]"
     )
 
 
-def test_the_limit_is_full(daemon: Make, file: Store) -> None:
+def test_the_limit_is_full(night: Night, file: Store) -> None:
     queue = "[queues.mail]\nglobal_rate_limit = 1\nglobal_rate_interval = 3600\n"
-    d = daemon(file.url, queue).start()
+    faces = night(file.url, queue)
     file.add("mail", "mark", ["a", "b"])
-    line = first_line(d, "global_rate_limit")
-    assert line.startswith("! mail: 1 job to run: the rate limit of 1 in 3600 s over all daemons")
-    assert d.ask("status")["causes"][0]["until"] is not None
+    line = faces.first_line("global_rate_limit")
+    assert line.startswith("mail: 1 job to run: the rate limit of 1 in 3600 s over all daemons")
+    assert faces.d.ask("status")["causes"][0]["until"] is not None
 
 
-def test_the_slots_are_busy(daemon: Make, file: Store) -> None:
-    d = daemon(file.url, "[queues.mail]\nconcurrency = 1\n").start()
+def test_the_slots_are_busy(night: Night, file: Store) -> None:
+    faces = night(file.url, "[queues.mail]\nconcurrency = 1\n")
+    d = faces.d
     file.add("mail", "hold", ["slow"])
     until(lambda: d.lines("began"))
     file.add("mail", "mark", ["b"])
-    line = first_line(d, "slots_busy")
+    line = faces.first_line("slots_busy")
     assert "1 job to run: all slots are busy (1), longest with slow (hold, " in line
     assert line.endswith(", since TIME. [asyncmqd reload]")
     d.open_gate()
     until(lambda: d.ask("status")["causes"] == [])
 
 
-def test_nobody_knows_the_task(daemon: Make, file: Store) -> None:
-    d = daemon(file.url, "[queues.mail]\n").start()
+def test_nobody_knows_the_task(night: Night, file: Store) -> None:
+    faces = night(file.url, "[queues.mail]\n")
     until(lambda: serves(file, "mail"))  # by a heartbeat, which tells what it knows, too
     file.add("mail", "marks", ["a"])
-    assert first_line(d, "parked") == (
-        "! mail: Parked for task marks: no worker there knows its task (did you mean mark?)."
-        " [systemctl restart asyncmqd]"
+    assert faces.first_line("parked") == (
+        "mail: Parked for task marks: no worker there knows its task (did you mean mark?),"
+        " since TIME. [systemctl restart asyncmqd]"
     )
 
 
-def test_the_jobs_fail(daemon: Make, file: Store, place: Path) -> None:
+def test_the_jobs_fail(night: Night, file: Store, place: Path) -> None:
     (place / "broken_mail.py").write_text(BREAKS)
-    d = daemon(file.url, "[queues.mail]\n", tasks=("ledger", "broken_mail")).start()
+    faces = night(file.url, "[queues.mail]\n", tasks=("ledger", "broken_mail"))
     file.add("mail", "breaks", ["a", "b", "c"])
-    line = first_line(d, "failing")
+    line = faces.first_line("failing")
     assert line.startswith(
-        "! mail: 3 of the last 3 runs failed, 3 of them with ConnectionRefusedError:"
+        "mail: 3 of the last 3 runs failed, 3 of them with ConnectionRefusedError:"
         " smtp.example.org:25, since TIME. [asyncmq job show "
     )
 
 
-def test_the_daemon_of_a_schedule_is_gone(daemon: Make, file: Store) -> None:
+def test_the_daemon_of_a_schedule_is_gone(daemon: Make, night: Night, file: Store) -> None:
     often = '[[queues.mail.repeatables]]\ntask = "mark"\nevery = 1\n'
     one = daemon(file.url, f"[queues.mail]\n{often}", name="one").start()
     until(one.lines)
     one.kill()
-    two = daemon(file.url, "[queues.mail]\n", name="two").start()
-    line = first_line(two, "schedule_late")
-    assert line.startswith("! mail: Schedule mark is late: its instant TIME was not fired")
+    two = night(file.url, "[queues.mail]\n", name="two")
+    line = two.first_line("schedule_late")
+    assert line.startswith("mail: Schedule mark is late: its instant TIME was not fired")
 
 
-def test_no_daemon_lives(daemon: Make, file: Store) -> None:
-    d = daemon(file.url, "[queues.mail]\n").start()
+def test_no_daemon_lives(night: Night, file: Store) -> None:
+    faces = night(file.url, "[queues.mail]\n")
+    d = faces.d
     file.add("mail", "mark", ["a"])
     until(d.lines)
     until(lambda: reason(file) in {"working", "empty"})
     assert d.stop() == 0
+    file.add("mail", "mark", ["b"])
     assert reason(file) == "no_daemon"
+    line = faces.of_top()
+    assert line == (
+        "mail: No living daemon serves queue mail, since TIME. [systemctl start asyncmqd]"
+    )
+    told = d.cli("status")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr == (f"asyncmqd: no daemon runs at {d.control} [systemctl start asyncmqd]\n")
+    faces.note("no_daemon", line)
+    with pytest.raises(ConnectionRefusedError):
+        faces.of_readyz()
 
 
-def test_the_daemon_restarts(daemon: Make, file: Store) -> None:
-    d = daemon(file.url, "[queues.mail]\ntimeout = 0.1\n[queues.slow]\n", top="stuck_limit = 1\n")
-    d.start()
+def test_the_daemon_restarts(night: Night, file: Store) -> None:
+    queues = "[queues.mail]\ntimeout = 0.1\n[queues.slow]\n"
+    faces = night(file.url, queues, top="stuck_limit = 1\n")
+    d = faces.d
     file.add("slow", "hold", ["drains"])
     until(lambda: d.lines("began"))
     file.add("mail", "hold_thread", ["stuck"])
     d.wait_for("daemon.restarting")
-    line = first_line(d, "restarting")
-    assert line.startswith("! restarting: 1 plain functions are stuck")
+    line = faces.of_status()
+    assert line.startswith("restarting: 1 plain functions are stuck")
+    assert line.endswith(", 1 left, since TIME. [journalctl -u asyncmqd -e]")
+    assert faces.of_readyz() == line
+    # From outside it is a daemon that stops, with the queue whose job it still waits for.
+    top = until(lambda: "about to stop" in faces.of_top() and faces.of_top())
+    assert top.startswith("slow: Every daemon that serves it is about to stop (")
+    assert top.endswith(" [systemctl start asyncmqd]")
+    faces.note("restarting", f"{line} top: {top}")
 
 
 def test_the_status_line_says_the_worst_first(daemon: Make, file: Store, place: Path) -> None:

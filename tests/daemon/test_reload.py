@@ -367,4 +367,6 @@ def test_no_daemon_no_reload(daemon, server):
     for command in ("reload", "status", "plan"):
         done = d.cli(command)
         assert done.returncode == 1
-        assert done.stderr == f"asyncmqd: no daemon runs at {d.control}\n"
+        assert (
+            done.stderr == f"asyncmqd: no daemon runs at {d.control} [systemctl start asyncmqd]\n"
+        )
