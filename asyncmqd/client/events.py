@@ -35,7 +35,13 @@ class Reader:
         assert self._position is not None
         page = await self._store.events(self._position)
         self._position = page.position
+        if not page.is_watched:  # the store was emptied: watch again, and be told that all is gone
+            self._renewed = float("-inf")
         return [*_gap(page), *_read(page)]
+
+    def resume(self, position: Position) -> None:
+        """Go on behind another position."""
+        self._position = position
 
     @property
     def position(self) -> Position | None:

@@ -26,9 +26,10 @@ from asyncmqd.daemon.verbs import STORE_LIMIT, operates
 from asyncmqd.domain import clock
 from asyncmqd.runtime.duties import told
 from asyncmqd.web.api import CannotDo, hidden
+from asyncmqd.web.event_streams import EventStreams
 from asyncmqd.web.openapi import DAEMON, document
 from asyncmqd.web.routes import Pages
-from asyncmqd.web.server import Server
+from asyncmqd.web.server import Request, Server, Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +54,7 @@ class Http:
         self._observer = serving.context.observer
         self._scraper = Scraper(serving, status)
         self._answers = SharedAnswers()
+        self._streams = EventStreams(serving.context.backend, hides=keys.hide_arguments)
         self._server = Server(Pages(keys, self, self._tell_refusal).answer, self._tell_error)
         self._path: Path | None = None
         self._told = float("-inf")
@@ -71,6 +73,7 @@ class Http:
         """Answer no more."""
         await self._server.stop()
         await self._answers.stop()
+        self._streams.stop()
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
@@ -102,6 +105,10 @@ class Http:
         """See `Source`. All who ask at the same time share one answer."""
         text: bytes = await self._answers.get("metrics", self._scraper.text)
         return text
+
+    def events(self, request: Request, may_go_on: Callable[[], bool]) -> Stream:
+        """See `Source`."""
+        return self._streams.open(request, may_go_on)
 
     def operates(self, name: str) -> bool | None:
         """See `Source`."""

@@ -96,6 +96,7 @@ class EventPage(msgspec.Struct, frozen=True):
     events: list[tuple[Position, bytes]]  # each with the position behind it
     position: Position  # where to go on
     missed: int | None = 0  # events before these that are gone; None: nobody knows how many
+    is_watched: bool = True
 
 
 def pack(events: Sequence[bytes]) -> bytes:

@@ -12,6 +12,7 @@ from asyncmqd.web.server import Request, Response
 
 PREFIX = "/api/v1/"
 DOCUMENT = "openapi.json"
+EVENTS = "events"
 _OF_APPLICATIONS = ("args", "kwargs", "result", "progress", "log")  # of jobs
 _HISTORY = re.compile("queues/([^/&]+)/history")
 

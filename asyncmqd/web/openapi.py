@@ -9,7 +9,7 @@ import msgspec
 
 import asyncmqd
 from asyncmqd.admin.verbs import VERBS
-from asyncmqd.web.api import PREFIX
+from asyncmqd.web.api import EVENTS, PREFIX
 
 _REF = "#/components/schemas/{name}"
 DAEMON: dict[str, tuple[str, bool]] = {
@@ -48,6 +48,7 @@ def document(prefix: str) -> dict[str, Any]:
         for name, verb in VERBS.items()
     }
     paths[f"{PREFIX}queues/{{queue}}/history"] = {"get": _by_path(paths[f"{PREFIX}history"]["get"])}
+    paths[f"{PREFIX}{EVENTS}"] = {"get": _EVENTS_PATH}
     components["Refusal"] = {
         "type": "object",
         "properties": {"ok": {"const": False}, "error": {"type": "string"}},
@@ -120,3 +121,25 @@ def _answer(about: str, properties: Mapping[str, Any]) -> dict[str, Any]:
 def _refusal(about: str) -> dict[str, Any]:
     schema = {"$ref": _REF.format(name="Refusal")}
     return {"description": about, "content": {"application/json": {"schema": schema}}}
+
+
+def _of_query(name: str, about: str, place: str = "query") -> dict[str, Any]:
+    text = {"type": "string"}
+    return {"name": name, "in": place, "required": False, "description": about, "schema": text}
+
+
+_EVENTS_PATH: dict[str, Any] = {
+    "operationId": EVENTS,
+    "summary": "What happens in all daemons, as server-sent events.",
+    "description": "For tokens of the role read. It goes on until one side ends it.",
+    "parameters": [
+        _of_query("queue", "Only events of this queue."),
+        _of_query("event", "Only events whose names begin so; may be given again."),
+        _of_query("after", "Go on behind the event of this position."),
+        _of_query("Last-Event-ID", "The same, as browsers say it.", "header"),
+    ],
+    "responses": {
+        "200": {"description": "Events.", "content": {"text/event-stream": {}}},
+        **{status: _refusal(text) for status, text in _REFUSALS.items()},
+    },
+}

@@ -14,7 +14,7 @@ from asyncmqd.web import api
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.authorization import Access
 from asyncmqd.web.dashboard import visit
-from asyncmqd.web.server import Request, Response
+from asyncmqd.web.server import Request, Response, Stream
 from asyncmqd.web.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Source(visit.Source, Protocol):
     async def metrics(self) -> bytes:
         """The metrics as text."""
 
+    def events(self, request: Request, may_go_on: Callable[[], bool]) -> Stream:
+        """A stream of events. Raises CannotDo."""
+
 
 class Pages:
     """Answers requests. `tell` hears of each that is refused: the reason, and the address."""
@@ -50,7 +53,7 @@ class Pages:
         self._sessions = Sessions(self._access, self._prefix)
         self._site: Site | None = None
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response | Stream:
         """The response."""
         path = request.path.removeprefix(self._prefix)
         is_api = request.path.startswith(self._prefix) and path.startswith(api.PREFIX)
@@ -91,15 +94,17 @@ class Pages:
         site.load()
         return site
 
-    async def _api(self, request: Request, command: str) -> Response:
+    async def _api(self, request: Request, command: str) -> Response | Stream:
         """What only reads by GET, the rest by POST, with a token of the role operate."""
+        if command == api.EVENTS:
+            return self._events(request)
         request, command = api.routed(request, command)
         caller = self._access.caller(request)
         if caller is None:
             return self._unknown(request, as_json=True)
         operates = False if command == api.DOCUMENT else self._source.operates(command)
         if operates is None:
-            names = ", ".join([*self._source.names(), api.DOCUMENT])
+            names = ", ".join([*self._source.names(), api.EVENTS, api.DOCUMENT])
             return api.answer(404, error=f"expected one of {names}")
         if operates and not caller.operates:
             reason = f"{command}: expected a token of the role operate"
@@ -118,6 +123,22 @@ class Pages:
         except CannotDo as refusal:
             return api.answer(refusal.status, error=str(refusal))
         return api.answer(200, result=result)
+
+    def _events(self, request: Request) -> Response | Stream:
+        """Also for the session of a browser, which sends no token with a stream."""
+
+        def may_read() -> bool:
+            return bool(self._access.caller(request) or self._sessions.caller(request))
+
+        if not may_read():
+            return self._unknown(request, as_json=True)
+        if request.method not in {"GET", "HEAD"}:
+            allow = (("Allow", "GET, HEAD"),)
+            return api.answer(405, error=f"{api.EVENTS}: expected GET", headers=allow)
+        try:
+            return self._source.events(request, may_read)
+        except CannotDo as refusal:
+            return api.answer(refusal.status, error=str(refusal))
 
     async def _readyz(self, request: Request) -> Response:
         ready, cause = await self._source.readiness()

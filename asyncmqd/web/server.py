@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
 import h11
@@ -43,7 +43,16 @@ class Response(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+class Stream(NamedTuple):
+    """An answer that goes on until the client goes away, or its parts end."""
+
+    parts: AsyncGenerator[bytes, None]
+    type: str
+    headers: tuple[tuple[str, str], ...] = ()
+    status: int = 200
+
+
+Handler = Callable[[Request], Awaitable[Response | Stream]]
 
 
 class Server:
@@ -107,13 +116,16 @@ class Server:
                 return
             client.is_answered = True
             response = await self._answer(request)
+            if isinstance(response, Stream):
+                await client.stream(response, head_only=request.method == "HEAD")
+                return
             await client.send(response, head_only=request.method == "HEAD")
             client.is_answered = False
             if not client.may_go_on():
                 return
             limit = IDLE_LIMIT
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response | Stream:
         try:
             return await self._handle(request)
         except Exception as error:  # noqa: BLE001 - the daemon goes on, whatever is asked of it
@@ -166,20 +178,37 @@ class _Client:
         if self._connection.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             return
         send = self._connection.send
-        headers = [
-            ("Content-Type", response.type),
-            ("Content-Length", str(len(response.body))),
-            ("X-Content-Type-Options", "nosniff"),
-            *response.headers,
-        ]
-        if not any(name == "Cache-Control" for name, _ in response.headers):
-            headers.append(("Cache-Control", "no-store"))
-        self._write(send(h11.Response(status_code=response.status, headers=headers)))
+        self._send_head(response, ("Content-Length", str(len(response.body))))
         if not head_only:
             self._write(send(h11.Data(data=response.body)))
         self._write(send(h11.EndOfMessage()))
         async with asyncio.timeout(SEND_LIMIT):
             await self._writer.drain()
+
+    def _send_head(self, response: Response | Stream, *headers: tuple[str, str]) -> None:
+        all = [
+            ("Content-Type", response.type),
+            *headers,
+            ("X-Content-Type-Options", "nosniff"),
+            *response.headers,
+        ]
+        if not any(name == "Cache-Control" for name, _ in response.headers):
+            all.append(("Cache-Control", "no-store"))
+        self._write(self._connection.send(h11.Response(status_code=response.status, headers=all)))
+
+    async def stream(self, stream: Stream, *, head_only: bool = False) -> None:
+        """Send part after part. Nothing more is read: whatever comes now ends it."""
+        self._send_head(stream, ("Connection", "close"))
+        async with contextlib.aclosing(stream.parts) as parts:
+            gone = asyncio.ensure_future(self._reader.read(1))
+            try:
+                while not head_only and (part := await _next_part(parts, gone)) is not None:
+                    self._write(self._connection.send(h11.Data(data=part)))
+                    async with asyncio.timeout(SEND_LIMIT):
+                        await self._writer.drain()
+                self._write(self._connection.send(h11.EndOfMessage()))
+            finally:
+                gone.cancel()
 
     def _write(self, data: bytes | None) -> None:
         if data:
@@ -191,3 +220,21 @@ class _Client:
             self._connection.start_next_cycle()
             return True
         return False
+
+
+async def _next_part(
+    parts: AsyncGenerator[bytes, None], gone: asyncio.Future[bytes]
+) -> bytes | None:
+    """The next part of a stream; None: there is none, or the client is gone."""
+    part = asyncio.ensure_future(_next(parts))
+    try:
+        await asyncio.wait((part, gone), return_when=asyncio.FIRST_COMPLETED)
+        return part.result() if part.done() else None
+    finally:
+        if not part.done():
+            part.cancel()
+            await asyncio.wait({part})
+
+
+async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(parts, None)

@@ -35,7 +35,7 @@ async def test_nothing_is_kept_while_nobody_watches(
     assert await backend.publish(lines(0)) is False
     assert await backend.publish([]) is False
     nowhere = Position(1, 0)
-    assert await backend.events(nowhere) == EventPage([], nowhere)
+    assert await backend.events(nowhere) == EventPage([], nowhere, is_watched=False)
     assert await backend.beat("w", b"{}", LONG) == []
     start = await (await open_store()).watch(LONG)
     assert start.number == 0

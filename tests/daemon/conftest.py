@@ -34,6 +34,7 @@ FORKED = {
         "control",
         "dashboard",
         "duties",
+        "event_streams",
         "events",
         "forks",
         "job_logs",

@@ -224,7 +224,7 @@ def test_the_document_is_true(site: Site) -> None:
     assert found == json.loads(json.dumps(document("")))
     paths = {path.removeprefix("/api/v1/"): methods for path, methods in found["paths"].items()}
     assert paths.pop("queues/{queue}/history")["get"]["parameters"][0]["in"] == "path"
-    assert paths.keys() == {*DAEMON, *VERBS}
+    assert paths.keys() == {*DAEMON, *VERBS, "events"}
     named = {line.removeprefix("expected one of ") for line in [site.reader.get("x").error]}
     assert named == {", ".join([*paths, "openapi.json"])}
     site.store.add("mail", "mark", ["a"], delay=3_600.0)

@@ -53,7 +53,7 @@ class InMemoryEvents(BaseBackend):
         with self._store.lock:
             epoch = self._epoch()
             if epoch is None:
-                return EventPage([], after)
+                return EventPage([], after, is_watched=False)
             begin = begin_of(after, epoch.end)
             found = [batch for batch in epoch.batches if batch[0] > begin]
             return page_after(after, epoch.end, found[:PAGE])

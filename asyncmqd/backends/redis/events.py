@@ -45,7 +45,7 @@ class RedisEvents(RedisServer):
     async def events(self, after: Position) -> EventPage:
         [reply] = await self._run(self._call_events("events", *after, PAGE))
         if not reply:
-            return EventPage([], after)
+            return EventPage([], after, is_watched=False)
         epoch, number, entries = reply
         batches = ((int(id.partition(b"-")[0]), fields[1]) for id, fields in entries)
         return page_after(after, Position(int(epoch), int(number)), batches)

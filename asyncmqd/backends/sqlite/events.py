@@ -64,7 +64,7 @@ def _publish(tx: Transaction, events: Sequence[bytes]) -> bool:
 def _events(view: Snapshot, after: Position) -> EventPage:
     end = _end(view)
     if end is None:
-        return EventPage([], after)
+        return EventPage([], after, is_watched=False)
     return page_after(after, end, view.execute(_SQL["events"], (begin_of(after, end), PAGE)))
 
 

@@ -1,0 +1,186 @@
+"""GET /api/v1/events: events of all daemons as server-sent events.
+
+All streams that have seen the same share one look at the store. One that fell behind, since its
+client is slow or resumes, looks for itself until it is there: nothing is kept for it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+import msgspec
+
+from asyncmqd.admin.concealed import HIDDEN
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.client.events import LOOK_EVERY, Reader, is_about
+from asyncmqd.domain import clock
+from asyncmqd.domain.events import MISSED, Event, Position, encode
+from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.web.api import CannotDo
+from asyncmqd.web.server import Request, Stream
+
+MOST_STREAMS = 64
+HEARTBEAT = 15.0  # seconds without an event, after which a comment shows that the stream lives
+_AGAIN = 2.0  # seconds before the next try at a store that failed
+_TOGETHER = 5  # streams that write in one turn of the loop: jobs are not to wait for all
+_RETRY = 2.0, 8.0  # seconds until a client comes back: not all of them at once
+_HEADERS = (("X-Accel-Buffering", "no"),)  # nginx would hold events back
+
+
+class Wanted(NamedTuple):
+    """What a client wants to see."""
+
+    queue: str | None
+    names: tuple[str, ...]
+    after: Position | None
+
+    @classmethod
+    def of(cls, request: Request) -> Wanted:
+        """From the query, and the header that a browser sends when it comes back."""
+        try:
+            query = parse_qs(request.query, keep_blank_values=True, errors="strict")
+        except ValueError as error:
+            raise CannotDo(f"the query: {error}", 400) from None
+        if unknown := query.keys() - {"queue", "event", "after"}:
+            raise CannotDo(f"expected queue, event and after, got {min(unknown)!r}", 400)
+        after = request.headers.get("last-event-id") or query.get("after", [""])[-1]
+        try:
+            position = Position.of(after) if after else None
+        except ValueError as error:
+            raise CannotDo(f"after: {error}", 400) from None
+        queue = query.get("queue", [None])[-1]
+        return cls(queue, tuple(query.get("event", ("",))), position)
+
+    def has(self, event: Event) -> bool:
+        """Whether the client has to see it."""
+        is_named = event.event == MISSED or event.event.startswith(self.names)
+        return is_named and is_about(event, self.queue)
+
+
+class _Page(NamedTuple):
+    events: Sequence[tuple[Event, bytes]]  # with what is sent
+    position: Position
+
+
+class EventStreams:
+    """The streams of one daemon. `hides`: the texts of errors stay here."""
+
+    def __init__(self, store: BaseBackend, *, hides: bool = False) -> None:
+        self._store = store
+        self._hides = hides
+        self._streams = 0
+        self._turns = asyncio.Semaphore(_TOGETHER)
+        self._newest: Reader | None = None  # of those that have seen all
+        self._look: asyncio.Task[_Page] | None = None
+
+    def open(self, request: Request, may_go_on: Callable[[], bool]) -> Stream:
+        """The answer to a request. `may_go_on` is asked now and then. Raises CannotDo."""
+        wanted = Wanted.of(request)
+        if self._streams >= MOST_STREAMS:
+            raise CannotDo(f"there are {MOST_STREAMS} streams already", 503)
+        return Stream(self._parts(wanted, may_go_on), "text/event-stream", _HEADERS)
+
+    async def _parts(
+        self, wanted: Wanted, may_go_on: Callable[[], bool]
+    ) -> AsyncGenerator[bytes, None]:
+        self._streams += 1
+        try:
+            low, high = _RETRY
+            yield b"retry: %d\n\n" % round(1000 * (low + clock.draw() * (high - low)))
+            async for part in self._follow(wanted):
+                if part is None and not may_go_on():
+                    return
+                yield part or b":\n\n"
+        finally:
+            self._streams -= 1
+            if not self._streams:
+                self.stop()
+
+    def stop(self) -> None:
+        """Look at the store no more."""
+        if self._look is not None:
+            self._look.cancel()
+        self._look = self._newest = None
+
+    async def _follow(self, wanted: Wanted) -> AsyncGenerator[bytes | None, None]:
+        """What to send; None: nothing for a while."""
+        loop = asyncio.get_running_loop()
+        own, sent = Reader(self._store, wanted.after), loop.time()
+        while True:
+            next_page = begin(self._page(own))
+            try:
+                await asyncio.wait({next_page}, timeout=HEARTBEAT)
+                while not next_page.done():
+                    yield None
+                    sent = loop.time()
+                    await asyncio.wait({next_page}, timeout=HEARTBEAT)
+                page = next_page.result()
+            except StoreError:
+                yield b": the store does not answer\n\n"
+                await asyncio.sleep(_AGAIN)
+                continue
+            finally:
+                next_page.cancel()
+            own.resume(page.position)
+            async with self._turns:
+                part = b"".join(line for event, line in page.events if wanted.has(event))
+                await asyncio.sleep(0)
+            if part or loop.time() - sent > HEARTBEAT:
+                yield part or None
+                sent = loop.time()
+
+    async def _page(self, own: Reader) -> _Page:
+        """The next events, once there are some. Raises StoreError."""
+        while own.position is None or (
+            self._newest is not None and self._newest.position != own.position
+        ):
+            page = await self._read(own)
+            if page.events:
+                return page
+            if self._newest is not None and self._newest.position != own.position:
+                await asyncio.sleep(LOOK_EVERY)  # the others see it, too, in a moment
+        return await self._next(own.position)
+
+    async def _next(self, position: Position) -> _Page:
+        """What comes next to all who have seen all."""
+        if self._newest is None:
+            self._newest = Reader(self._store, position)
+        if self._look is None:
+            self._look = begin(self._look_until_some(self._newest))
+            self._look.add_done_callback(self._looked)
+        return await asyncio.shield(self._look)
+
+    async def _read(self, reader: Reader) -> _Page:
+        events = await reader.page()
+        assert reader.position is not None
+        if self._hides:
+            events = [_concealed(each) for each in events]
+        return _Page([(each, _sent(each)) for each in events], reader.position)
+
+    def _looked(self, look: asyncio.Task[_Page]) -> None:
+        if self._look is look:
+            self._look = None
+        if not look.cancelled():
+            look.exception()
+
+    async def _look_until_some(self, reader: Reader) -> _Page:
+        while True:
+            page = await self._read(reader)
+            if page.events:
+                return page
+            await asyncio.sleep(LOOK_EVERY)
+
+
+def _sent(event: Event) -> bytes:
+    head = f"id: {event.position}\nevent: {event.event}\ndata: ".encode()
+    return b"%b%b\n\n" % (head, encode(event))
+
+
+def _concealed(event: Event) -> Event:
+    """Without what an application or a customer wrote, such as a key by which jobs were chosen."""
+    error = event.error and f"{event.error.partition(': ')[0]}: {HIDDEN}"
+    jobs = event.jobs if isinstance(event.jobs, int) else None
+    return msgspec.structs.replace(event, error=error, jobs=jobs)
