@@ -15,11 +15,12 @@ from asyncmqd.client.sync_calls import run_sync
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import Added, JobSpec, NewJob
+from asyncmqd.domain.job_cost import cost_of
 from asyncmqd.domain.job_key import key_of
 from asyncmqd.domain.middleware import AROUND_ENQUEUE, Kind
 from asyncmqd.domain.options import OF_CALL, keep_checked
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef
-from asyncmqd.domain.typed_keywords import OnConflict, UniqueWhile
+from asyncmqd.domain.typed_keywords import CostRule, OnConflict, UniqueWhile
 from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown
 
 _GRACE = 1.0  # seconds for the way to the thread and back, on top of the store's own limit
@@ -110,7 +111,7 @@ class Blank(msgspec.Struct, frozen=True):
     options: CallOptions
     spec: JobSpec  # its id is empty where each job gets one of its own
     delay: float
-    is_plain: bool  # the arguments decide neither a unique name nor a key
+    is_plain: bool  # the arguments decide neither a unique name nor a key nor a cost
 
     def filled(self, args: Iterable[Any], kwargs: dict[str, Any]) -> PendingJob:
         """A job with these arguments.
@@ -129,6 +130,8 @@ class Blank(msgspec.Struct, frozen=True):
             unique = of_call(task, args, kwargs, options)
             if spec.key is None:
                 spec = replace(spec, key=key_of(task, args, kwargs))
+            if options.cost is None:
+                spec = replace(spec, cost=_cost(cost_of(task, args, kwargs)))
         if unique is not None:
             spec = replace(
                 spec,
@@ -177,7 +180,7 @@ def blank(task: TaskDef | str, options: CallOptions) -> Blank:
         timeout=options.timeout,
         ttl=declared.ttl if options.ttl is None else options.ttl,
         key=options.key,
-        cost=_cost(declared.cost if options.cost is None else options.cost),
+        cost=_cost(options.cost or declared.cost),
     )
     if delay and spec.ttl is not None and 0 < spec.ttl <= delay:
         raise ValueError(
@@ -185,12 +188,14 @@ def blank(task: TaskDef | str, options: CallOptions) -> Blank:
             f" expire before it may start, got {spec.ttl:g}"
         )
     has_key = options.key is None and declared.key is not None
-    return Blank(task, options, spec, delay, not (has_key or is_unique(options, declared)))
+    has_cost = options.cost is None and not isinstance(declared.cost, int)
+    is_plain = not (has_key or has_cost or is_unique(options, declared))
+    return Blank(task, options, spec, delay, is_plain)
 
 
-def _cost(tokens: int) -> int | None:
-    """As a payload has it: nothing of what most jobs cost."""
-    return None if tokens == 1 else tokens
+def _cost(tokens: CostRule) -> int | None:
+    """As a payload has it: nothing of what most jobs cost, nor of what the arguments decide."""
+    return tokens if isinstance(tokens, int) and tokens != 1 else None
 
 
 def _check_push(spec: JobSpec, unique: Unique) -> None:

@@ -251,8 +251,8 @@ def task(
       (failures, error) that returns seconds; `retry_on` and `dont_retry_on`: an exception type, or
       several of them.
     - `timeout`: seconds for one run. `ttl`: a job that did not start in these seconds expires.
-    - `priority`: 0 to 255, lower numbers run first (default 5).
-    - `executor`: for plain functions, "thread" or "process". `cost`: tokens of every rate (1).
+    - `priority`: 0 to 255, lower first (5). `executor`: of plain functions, "thread" or "process".
+    - `cost`: tokens of every rate (1): a number, a parameter's name, or a function of arguments.
     - `unique`: of its jobs that are alike, one at most is live. True: those of the same arguments;
       a parameter's name: those of the same value; a function of the arguments: those of the same
       text. An enqueue while one is live returns that one; None means that the job is not unique.

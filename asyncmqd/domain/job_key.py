@@ -14,20 +14,16 @@ def key_of(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str 
 
     Raises NotSerialisable for a value that JSON cannot carry, and ValueError for what is no key.
     """
-    declared = task.options.key
-    if declared is None:
+    rule = task.rules.get("key")
+    if rule is None:
         return None
-    if isinstance(declared, str):
-        source, value = f"parameter {declared!r}", task.argument(declared, args, kwargs)
-    else:
-        source, value = "its function", task.call_rule("key", declared, args, kwargs)
-    text = _text(value, task)
+    text = _text(rule.value(args, kwargs), task)
     if text is None:
         return None
     try:
         return str(KEY.kind.check(text))
     except ValueError as error:
-        raise ValueError(f"task {task.name}: key: {source}: {error}") from None
+        raise ValueError(f"task {task.name}: key: {rule.source}: {error}") from None
 
 
 def _text(value: Any, task: TaskDef) -> Any:

@@ -204,13 +204,17 @@ def unique_name() -> Kind:
     return Kind(f"true, false or {text.expected}", read)
 
 
-def rule(*kinds: type, also: str = "") -> Kind:
-    """What tells of each job of a task what it is: a value of these kinds, or a function."""
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def rule(also: str = "", other: Callable[[Any], Any] = _text) -> Kind:
+    """What tells of each job of a task what it is; `other` reads what is also taken."""
 
     def read(value: Any) -> Any:
-        if not isinstance(value, kinds) and not callable(value):
-            raise ValueError
-        return value
+        return value if isinstance(value, str) or callable(value) else other(value)
 
     return Kind(f"{also}the name of a parameter, or a function", read)
 
@@ -225,12 +229,6 @@ def moment() -> Kind:
         return found.isoformat()
 
     return Kind("a date and time with an offset like '2026-12-01T00:00:00+01:00'", read)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
 
 
 # ---------------------------------------------------------------------- the table
@@ -259,8 +257,7 @@ class Option(msgspec.Struct, frozen=True):
 QUEUE = Option(
     "queue",
     matching(
-        QUEUE_NAME,
-        "a queue name of a-z, 0-9, _ and -, which starts with a letter or a digit",
+        QUEUE_NAME, "a queue name of a-z, 0-9, _ and -, which starts with a letter or a digit"
     ),
     f'the task\'s, "{DEFAULT_QUEUE}" if it says none',
     "The queue of the job.",
@@ -306,13 +303,16 @@ PUSH_FOR = Option("push_for", period(), "ten delays", "Pushes end so long after 
 UNIQUE_TEXT = Option("unique", printable(_LONGEST_UNIQUE))
 UNIQUE_BY = Option(
     "unique",
-    rule(bool, str, also="true, false, "),
+    rule("true, false, ", flag().read),
     "false",
     "What jobs of one task have in common that are alike.",
 )
 KEY = Option("key", printable(_LONGEST_KEY), "the task's", "Whose job it is: a customer's, say.")
-KEY_BY = Option("key", rule(str), "none", "What gives a job of the task its key.")
+KEY_BY = Option("key", rule(), "none", "What gives a job of the task its key.")
 COST = Option("cost", whole(1, 1_000_000, "tokens"), "the task's, or 1", "Tokens of every rate.")
+COST_BY = Option(
+    "cost", rule(f"{COST.kind.expected}, ", COST.kind.read), "1", "What gives a job its cost."
+)
 EVERY = Option("every", period(LEAST_PERIOD), "none", "The period of a schedule.")
 MISSED = Option(
     "missed", choice("skip", "once", "all"), "once", "What fires of instants that were missed."
@@ -359,7 +359,7 @@ OF_CALL = STORED | table_of(
 )
 """What a producer may ask for one job."""
 OF_TASK = STORED | table_of(
-    QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR, ON_CONFLICT, PUSH_FOR, KEY_BY
+    COST_BY, QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR, ON_CONFLICT, PUSH_FOR, KEY_BY
 )
 """What `@task` declares, beside its rules for retries."""
 OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)

@@ -7,13 +7,13 @@ says so.
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from asyncmqd.domain.argument_rules import UNEVALUATED, ArgumentRule
 from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.hints.form import Form
 from asyncmqd.domain.hints.function_hints import RESULT, Declared
@@ -29,20 +29,13 @@ from asyncmqd.domain.options import (
 from asyncmqd.domain.retry import Backoff, BadArguments
 from asyncmqd.domain.task_functions import Origin, identity, is_async, is_same
 from asyncmqd.domain.typed_keywords import (
+    CostRule,
     ExecutorKind,
     KeyRule,
     OnConflict,
     UniqueRule,
     UniqueWhile,
 )
-
-# From 3.14 on, hints are evaluated when they are read: names that are defined below, or for type
-# checkers only, are no names yet. The signature is read without them.
-_UNEVALUATED: dict[str, Any] = {}
-if sys.version_info >= (3, 14):
-    import annotationlib
-
-    _UNEVALUATED["annotation_format"] = annotationlib.Format.STRING
 
 
 class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +46,9 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None  # seconds for one run; 0 means no limit
     ttl: float | None = None  # seconds after which a job is not started any more; 0: never
     priority: int = DEFAULT_PRIORITY  # 0 to 255, lower first
-    cost: int = 1  # tokens that a start of its jobs takes of every rate limit
+    # Tokens that a start of its jobs takes of every rate limit: a number, the name of a parameter,
+    # or a function of the arguments that returns it.
+    cost: CostRule = 1
     backoff: Backoff | None = None
     retry_on: tuple[type[BaseException], ...] = (BaseException,)
     dont_retry_on: tuple[type[BaseException], ...] = ()
@@ -91,30 +86,20 @@ class TaskDef:
         self.options = options
         self.origin = origin
         self.is_async = is_async(function)
-        self._signature = inspect.signature(function, **_UNEVALUATED)
+        self._signature = inspect.signature(function, **UNEVALUATED)
         self._positional, self._least = _positional(self._signature)
         parameters = self._signature.parameters.values()
         self._named = {p.name for p in parameters if p.kind in _BY_NAME}
         self._rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "")
         self._more = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD), "")
-        self._check_rule("unique", options.unique)
-        self._check_rule("key", options.key)
+        declared = {each: getattr(options, each) for each in ("unique", "key", "cost")}
+        self.rules = {
+            option: ArgumentRule(name, option, rule, self._signature)
+            for option, rule in declared.items()
+            if isinstance(rule, str) or callable(rule)
+        }
         _refuse_alone(self.name, options)
         self._declared = Declared(function, self.name, _needed(self._signature))
-
-    def _check_rule(self, option: str, rule: UniqueRule | KeyRule | None) -> None:
-        if callable(rule) and is_async(rule):
-            raise ValueError(
-                f"task {self.name}: {option}: expected a plain function, which is called at each"
-                f" enqueue, got the async one {identity(rule)[1]}"
-            )
-        parameters = self._signature.parameters
-        if isinstance(rule, str) and rule not in parameters:
-            known = ", ".join(parameters) or "none"
-            raise ValueError(
-                f"task {self.name}: {option}: expected a parameter of the function ({known}), got"
-                f" {rule!r}{did_you_mean(rule, parameters)}"
-            )
 
     @property
     def module(self) -> str:
@@ -160,26 +145,6 @@ class TaskDef:
     def bound(self, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of a call that fits, by parameter; without those that are left out."""
         return self._signature.bind(*args, **kwargs).arguments
-
-    def argument(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """What a call that fits has for a parameter, its default if the call says nothing."""
-        default = self._signature.parameters[name].default
-        none_given = None if default is inspect.Parameter.empty else default
-        return self.bound(args, kwargs).get(name, none_given)
-
-    def call_rule(
-        self,
-        option: str,
-        rule: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        """What a function that the task declares returns for a call; its errors say whose it is."""
-        try:
-            return rule(*args, **kwargs)
-        except Exception as error:
-            error.add_note(f"raised by the function that task {self.name} has as its {option}")
-            raise
 
     def check_options(
         self, args: Sequence[Any], kwargs: dict[str, Any], options: Iterable[str]

@@ -14,6 +14,7 @@ from asyncmqd.domain.retry import Backoff
 Missed = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip", "queue", "replace"]
 ExecutorKind = Literal["thread", "process"]
+CostRule = int | str | Callable[..., int | None]
 UniqueRule = bool | str | Callable[..., str | None]
 UniqueWhile = Literal["live", "waiting"]
 KeyRule = str | Callable[..., str | None]
@@ -21,13 +22,18 @@ OnConflict = Literal["existing", "replace", "push", "again"]
 ErrorTypes = type[BaseException] | Iterable[type[BaseException]]
 
 
-class StoredKeywords(TypedDict, total=False):
-    """What a schedule may say of its jobs. None is the same as not given."""
+class RunKeywords(TypedDict, total=False):
+    """What may be said of jobs wherever they come from. None is the same as not given."""
 
     priority: int | None
     retries: int | None
     timeout: Seconds | None
     ttl: Seconds | None
+
+
+class StoredKeywords(RunKeywords, total=False):
+    """What a schedule may say of its jobs."""
+
     cost: int | None
 
 
@@ -62,9 +68,10 @@ class CallKeywords(AddKeywords, total=False):
     queue: str | None
 
 
-class TaskKeywords(StoredKeywords, total=False):
+class TaskKeywords(RunKeywords, total=False):
     """What `@task` declares, as far as the table has it."""
 
+    cost: CostRule | None
     queue: str | None
     executor: ExecutorKind | None
     unique: UniqueRule | None

@@ -153,16 +153,13 @@ def _declared(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> U
     declared: Any = task.options.unique
     if declared is True:
         return _of_arguments(task, args, kwargs)
-    if isinstance(declared, str):
-        value = task.argument(declared, args, kwargs)
-        if value is None:
-            return None
-        return _name(f"{declared}={shown(value)}", "parameter", task.name, declared, value)
-    text = task.call_rule("unique", declared, args, kwargs)
-    if text is None:
+    value = task.rules["unique"].value(args, kwargs)
+    if value is None:
         return None
+    if isinstance(declared, str):
+        return _name(f"{declared}={shown(value)}", "parameter", task.name, declared, value)
     try:
-        return _name(UNIQUE_TEXT.check(text), "function", task.name, text)
+        return _name(UNIQUE_TEXT.check(value), "function", task.name, value)
     except ValueError as error:
         raise ValueError(f"task {task.name}: {error} from its function") from None
 

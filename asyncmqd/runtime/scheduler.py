@@ -18,6 +18,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.job_cost import cost_of
 from asyncmqd.domain.missed_instants import Due, due
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.schedule import (
@@ -112,8 +113,18 @@ class Scheduler:
         if repeatable.ttl is None and own.ttl is not None:
             repeatable = msgspec.structs.replace(repeatable, ttl=own.ttl)
         if repeatable.cost is None and own.cost != 1:
-            repeatable = msgspec.structs.replace(repeatable, cost=own.cost)
+            repeatable = msgspec.structs.replace(repeatable, cost=self._own_cost(repeatable))
         return repeatable
+
+    def _own_cost(self, repeatable: Repeatable) -> int | None:
+        """What the task says of its arguments; None if nobody knows, which is logged."""
+        if (task := self._registry.get(repeatable.task)) is None:
+            return None
+        try:
+            return cost_of(task, repeatable.args, repeatable.kwargs)
+        except Exception as error:  # noqa: BLE001 - a function of the application
+            self._event("schedule.failed", repeatable.key, error=f"cost: {error}")
+            return None
 
     async def run(self) -> None:
         """Fire until cancelled; a store that fails is tried again."""
@@ -304,7 +315,7 @@ class Scheduler:
             instant,
             None if options is None else options.priority,
             None if options is None else options.ttl,
-            None if options is None else options.cost,
+            None if repeatable.cost else self._own_cost(repeatable),
         )
         spec = msgspec.structs.replace(spec, id=spec.id + suffix)
         try:

@@ -84,19 +84,21 @@ def test_what_the_task_says_holds_for_jobs_that_a_person_enqueues(
 ) -> None:
     """The command line does not know the task; the daemon that declares the schedule does."""
     registry = Registry()
-    options = TaskOptions(priority=2, ttl=7_200.0)
-    registry.add(TaskDef(lambda: None, "shop.report", options))
-    own = Repeatable(task="shop.report", name="own", every=60.0, start="2020-01-01T00:00:00Z")
-    other = msgspec.structs.replace(own, name="other", priority=7, ttl=60.0)
+    options = TaskOptions(priority=2, ttl=7_200.0, cost="rows")
+    registry.add(TaskDef(lambda rows: None, "shop.report", options))
+    begin = "2020-01-01T00:00:00Z"
+    own = Repeatable(task="shop.report", name="own", args=[40], every=60.0, start=begin)
+    other = msgspec.structs.replace(own, name="other", priority=7, ttl=60.0, cost=3)
+    wrong = msgspec.structs.replace(own, name="wrong", args=["all"])  # a job of it costs one token
 
     async def declare(store: BaseBackend) -> None:
         context = ProcessContext(store, registry=registry, observer=Observer([]))
         async with context:
-            repeatables = (own, other)
+            repeatables = (own, other, wrong)
             serving = asyncio.create_task(Scheduler("mail", context, repeatables).run())
 
             async def declared() -> bool:
-                return len(await store.schedules("mail")) == 2
+                return len(await store.schedules("mail")) == 3
 
             await eventually(declared)
             serving.cancel()
@@ -104,13 +106,14 @@ def test_what_the_task_says_holds_for_jobs_that_a_person_enqueues(
 
     in_store(declare)
     day = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:30Z", "--yes", "--json")
-    for name, expected in (("own", (2, 7_200.0)), ("other", (7, 60.0))):
+    expectations = ("own", (2, 7_200.0, 40)), ("other", (7, 60.0, 3)), ("wrong", (2, 7_200.0, 1))
+    for name, expected in expectations:
         asyncmq("schedule", "pause", "mail", name)  # what is past is for a backfill then
         filled = asyncmq("schedule", "backfill", name, *day).json
         ids = [asyncmq("schedule", "run", "mail", name).out.strip(), filled["instants"][0]["job"]]
         for id in ids:
             job = asyncmq("job", "show", id, "--json").json
-            assert (job["priority"], job["ttl"]) == expected
+            assert (job["priority"], job["ttl"], job["cost"]) == expected
 
 
 @pytest.mark.usefixtures("schedules")

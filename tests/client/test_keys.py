@@ -70,6 +70,35 @@ async def test_a_function_gives_the_key(store: InMemoryBackend) -> None:
     ]
 
 
+async def test_a_function_takes_the_parameters_that_it_needs(store: InMemoryBackend) -> None:
+    sync = declared(lambda plan: plan, store)
+    assert await keys(sync.enqueue(1), sync.enqueue(1, "gold"), sync.enqueue(1, plan="x")) == [
+        "basic",
+        "gold",
+        "x",
+    ]
+    sync = declared(lambda rest, more: f"{rest} {more}", store)
+    assert await keys(sync.enqueue(1, "p", 2, zone="z")) == ["(2,) {'zone': 'z'}"]
+
+
+async def test_a_function_of_any_parameters_is_called_like_the_task(store: InMemoryBackend) -> None:
+    sync = declared(lambda *args, **by_name: f"{args} {by_name}", store)
+    assert await keys(sync.enqueue("t", plan="p")) == ["('t',) {'plan': 'p'}"]
+    assert await keys(declared(max, store).enqueue("t", "u")) == ["u"]
+
+
+@pytest.mark.parametrize("option", ["key", "unique", "cost"])
+def test_a_function_of_what_the_task_does_not_take_is_refused_at_import(option: str) -> None:
+    with pytest.raises(
+        ValueError,
+        match=f"^task key.other: {option}: expected a function of parameters of the task"
+        r" \(tenant, plan\), got 'tenent' \(did you mean tenant\?\)$",
+    ):
+
+        @task(name="key.other", **{option: lambda tenent: tenent})
+        async def other(tenant: str, plan: str = "basic") -> None: ...
+
+
 async def test_an_option_wins(store: InMemoryBackend) -> None:
     queue = Queue("default", backend=store)
     sync = declared("tenant", store)

@@ -341,6 +341,18 @@ RULES = [
         OPTIONS,
     ),
     Mutation(
+        "asyncmqd/domain/argument_rules.py",
+        "        bound.apply_defaults()\n",
+        "",
+        ("tests/client/test_keys.py",),
+    ),
+    Mutation(
+        "asyncmqd/client/pending.py",
+        "if options.cost is None:",
+        "if False:",
+        ("tests/client/test_costs.py",),
+    ),
+    Mutation(
         "asyncmqd/domain/shared_limits.py",
         "msgspec.structs.replace(told, restored=now)",
         "told",

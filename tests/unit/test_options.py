@@ -104,7 +104,9 @@ def test_a_task_is_refused_by_name_or_its_jobs_come_back(options: dict[str, Any]
     if declared is None:
         assert refused in options
         return
-    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, unique=False, key=None))
+    cost = declared.cost if isinstance(declared.cost, int) else 1
+    by_arguments = {"unique": False, "key": None, "cost": cost}
+    task = TaskDef(lambda: None, "t", msgspec.structs.replace(declared, **by_arguments))
     spec = pending(task, (), {}, CallOptions()).spec
     assert decode_spec(encode_spec(spec)) == spec
 
