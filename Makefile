@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PREFIX ?= /usr/local
 WORKERS ?= 5
+CHROMIUM ?= /usr/bin/chromium
 BIN := .venv/bin
 FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests/client/test_loops.py \
     tests/daemon/test_beside.py \
@@ -10,8 +11,8 @@ FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels constraints test test-full test-pythons test-systemd \
-    test-relaxed test-prometheus check bench bench-peers bench-counts bench-keys bench-scale faults soak \
+.PHONY: help run install uninstall wheels constraints test test-full test-browser test-pythons \
+    test-systemd test-relaxed test-prometheus check bench bench-peers bench-counts bench-keys bench-scale faults soak \
     mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
@@ -54,6 +55,9 @@ test: .venv/.test .venv/.wheels .venv/.compiled  ## Run all tests (WORKERS=5, PY
 test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test` leaves out (half an hour)
 	ASYNCMQD_TEST_SCALE=full \
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal --timeout=1800 -q $(PYTEST)
+
+test-browser: .venv/.browser  ## Try the dashboard in Chromium, which root gets from Debian (CHROMIUM=path)
+	ASYNCMQD_TEST_BROWSER='$(CHROMIUM)' $(BIN)/python -m pytest tests/browser -q $(PYTEST)
 
 test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is found (PYTHONS="path ...")
 	@PYTHONS='$(PYTHONS)' $(PYTHON) -m tests.pythons WORKERS=$(WORKERS) $(if $(PYTEST),PYTEST='$(PYTEST)')
@@ -135,6 +139,15 @@ clean:  ## Delete .venv, var/ and all caches
 .venv/.test: .venv/.made pyproject.toml
 	$(PIP) -e '.[test]'
 	@touch $@ .venv/.run
+
+# Chromium is a package of the system: without it, root installs that of Debian.
+.venv/.browser: .venv/.test
+	@test -x '$(CHROMIUM)' || { test "$$(id -u)" = 0 && apt-get update -q && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+	    chromium fonts-dejavu-core; } || \
+	    { echo "expected Chromium at $(CHROMIUM): apt-get install chromium, or CHROMIUM=path"; exit 1; }
+	$(PIP) playwright axe-playwright-python
+	@touch $@
 
 .venv/.wheels: .venv/.test pyproject.toml packaging/requirements.txt packaging/build-requirements.txt
 	@rm -rf .venv/wheels

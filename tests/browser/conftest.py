@@ -1,0 +1,91 @@
+"""A real browser before a real daemon: `make test-browser`.
+
+`make test` leaves these tests out, for the browser is a package of the system, not of Python.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from asyncmqd.backends.base import BaseBackend
+from tests.daemon.harness import Answer, Daemon, Store
+from tests.servers import free_port
+
+CHOSEN = os.environ.get("ASYNCMQD_TEST_BROWSER", "")  # the path of a Chromium
+collect_ignore_glob = [] if CHOSEN else ["test_*.py"]
+
+ROLES = {"ann": "operate", "bob": "read"}
+QUEUES = """
+[queues.mail]
+concurrency = 5
+[queues.images]
+concurrency = 4
+global_concurrency = 6
+key_concurrency = 1
+[queues.reports]
+concurrency = 2
+[queues.billing]
+concurrency = 3
+global_rate_limit = 600
+global_rate_interval = 60
+[queues.held]
+concurrency = 1
+[[queues.reports.repeatables]]
+task = "mark"
+name = "nightly"
+cron = "30 3 * * *"
+timezone = "Europe/Berlin"
+"""
+
+
+class Outside(Store):
+    """The browser's driver keeps a loop in the thread of the tests: this one works in another."""
+
+    def do(self, work: Callable[[BaseBackend], Awaitable[Answer]]) -> Answer:
+        with ThreadPoolExecutor(1) as threads:
+            return threads.submit(super().do, work).result()
+
+
+class Site(NamedTuple):
+    """A daemon, its store, and the address of its pages."""
+
+    daemon: Daemon
+    store: Store
+    url: str
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    place = Path(tempfile.mkdtemp(prefix="amq"))
+    lines = (f"{name} {role} {sha256(name.encode()).hexdigest()}\n" for name, role in ROLES.items())
+    (place / "tokens").write_text("".join(lines))
+    port, store = free_port(), Outside(f"sqlite://{place}/jobs.db")
+    keys = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{place}/tokens"\n'
+    daemon = Daemon(place, store.url, keys + QUEUES, tasks=("ledger", "shop"))
+    shop = Path(__file__).parent / "app" / "shop.py"
+    shutil.copy(shop, place)
+    daemon.start()
+    yield Site(daemon, store, f"http://127.0.0.1:{port}")
+    daemon.kill()
+    shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    # As root, in a container, Chromium has no sandbox; the pages are our own.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHOSEN, args=options)
+        yield browser
+        browser.close()
