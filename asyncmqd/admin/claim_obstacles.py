@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -126,18 +126,28 @@ _HELD_CHANGES = {
 def _busy(facts: Facts) -> Reason | None:
     if not all(_is_full(facts, each) for each in facts.claiming):
         return None
-    running = sorted(facts.active, key=lambda each: each.started or facts.now)
-    longest = ", ".join(
-        f"{each.id} ({task_of(each)}, {_span(facts.now - (each.started or facts.now))})"
-        for each in running[:_SHOWN]
-    )
+    running = _longest_first(facts, facts.active)
     return Reason(
         name="slots_busy",
-        sentence=f"{behind(facts)}all slots are busy ({_slots(facts)}), longest with {longest}.",
+        sentence=f"{behind(facts)}all slots are busy ({_slots(facts)})"
+        f"{_longest_with(facts, facts.active)}.",
         since=rfc3339(running[0].started) if running else None,
         changes="a job ends, or `concurrency` is raised",
         command=RELOAD,
     )
+
+
+def _longest_first(facts: Facts, running: Iterable[Record]) -> list[Record]:
+    return sorted(running, key=lambda each: each.started or facts.now)
+
+
+def _longest_with(facts: Facts, running: Iterable[Record]) -> str:
+    """Which jobs hold what others wait for: the end of a sentence."""
+    told = ", ".join(
+        f"{each.id} ({task_of(each)}, {_span(facts.now - (each.started or facts.now))})"
+        for each in _longest_first(facts, running)[:_SHOWN]
+    )
+    return f", longest with {told}" if told else ""
 
 
 def _daemon_busy(facts: Facts) -> Reason | None:
@@ -198,7 +208,9 @@ def _limited_everywhere(facts: Facts) -> Reason | None:
     state = f"{facts.counts.active} of {most} jobs run in all daemons"
     if not most:
         state = "no job may run in any daemon"
-    elif ghosts:
+    else:
+        state += _longest_with(facts, facts.active)
+    if most and ghosts:
         state += f", and the code of {counted(ghosts, 'job')} that was taken away may still run"
     return Reason(
         name="global_concurrency",
@@ -260,6 +272,7 @@ def _limited_key(facts: Facts) -> Reason | None:
     limits, opens = gate.limits(job.key), gate.opens(job.key, facts.next_cost)
     name = "key_concurrency"
     state = f"{of_key.running} of {limits.concurrency} jobs of key {job.key} run in all daemons"
+    state += _longest_with(facts, (each for each in facts.active if each.key == job.key))
     changes = "a job of this key ends, or"
     if limits.concurrency is None or of_key.running < limits.concurrency:
         name = "key_rate_limit"

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -56,7 +57,9 @@ Operator = Callable[..., Answer]
 def store_url(
     request: pytest.FixtureRequest, tmp_path: Path, server: Callable[[str], RedisServer]
 ) -> str:
-    """The URL of an empty store."""
+    """The URL of an empty store. That in memory is for who asks for it: no command reaches it."""
+    if request.param == "memory":
+        return f"memory://{uuid4()}"
     if request.param == "sqlite":
         return f"sqlite://{tmp_path}/jobs.db"
     redis = server(request.param)

@@ -12,10 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.domain.heartbeat import Load, Serving
+from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from tests.cli.conftest import Operator
@@ -192,6 +194,8 @@ def test_a_pause_of_an_older_release_says_no_more(asyncmq: Operator, in_store: I
 async def pause_as_older_release(store: BaseBackend) -> None:
     if isinstance(store, RedisBackend):
         await store._run(("SET", "asyncmq:{mail}:paused", 1))
+    elif isinstance(store, InMemoryBackend):  # of which there is no older one
+        store._store.queues["mail"].pause = Pause()
     else:
         assert isinstance(store, SQLiteBackend)
         insert = "INSERT INTO paused (queue) VALUES ('mail')"

@@ -1,4 +1,4 @@
-"""`asyncmq job why` and `queue why`: each reason, made on each store that lasts."""
+"""`asyncmq job why` and `queue why`: each reason, made on each store."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from tests.contract.jobs import (
     succeeded,
 )
 from tests.eventually import LIMIT, eventually
+from tests.servers import USUAL
 
 Seen = Callable[[str], None]
 Prepare = Callable[[BaseBackend], Awaitable[object]]
@@ -263,6 +264,13 @@ async def another_has_its_name(store: BaseBackend) -> None:
     await store.add("mail", [new("second", unique="1" * 64)])
 
 
+async def its_key_has_its_turn(store: BaseBackend) -> None:
+    await store.remove("mail", ["j"])
+    keyed = [("first", "t7"), ("j", "t7"), ("other", "t8")]
+    await store.add("mail", [msgspec.structs.replace(new(id), key=key) for id, key in keyed])
+    await serve(store)
+
+
 async def is_next(store: BaseBackend) -> None:
     await serve(store)
 
@@ -358,7 +366,8 @@ SCENES = [
         as_many_run_as_may_in_all_daemons,
         "global_concurrency",
         "global_concurrency",
-        f"1 of 1 jobs run in all daemons: global_concurrency is 1, declared by {DAEMON}",
+        "1 of 1 jobs run in all daemons, longest with first (shop.add, 0 s): global_concurrency"
+        f" is 1, declared by {DAEMON}",
         "asyncmqd reload",
     ),
     Scene(
@@ -379,7 +388,8 @@ SCENES = [
         as_many_of_its_key_run_as_may,
         "key_concurrency",
         "key_limits",
-        "It waits behind 1 job: 1 of 1 jobs of key t7 run in all daemons: declared by",
+        "It waits behind 1 job: 1 of 1 jobs of key t7 run in all daemons, longest with first"
+        " (shop.add, 0 s): declared by",
         "asyncmqd reload",
     ),
     Scene(
@@ -429,6 +439,13 @@ SCENES = [
     Scene(rate_is_zero, "rate_limit", "rate_limit", "0 in 1 s starts no job", "asyncmqd reload"),
     Scene(is_degraded, "degraded", "degraded", "may delete jobs to make room", "asyncmqd status"),
     Scene(
+        its_key_has_its_turn,
+        "in_line",
+        "working",
+        "It waits behind 1 job of its key, and keys take turns: slots are free, by the last",
+        None,
+    ),
+    Scene(
         is_next,
         "in_line",
         "working",
@@ -446,6 +463,7 @@ async def store(store_url: str) -> AsyncIterator[BaseBackend]:
     await opened.close()
 
 
+@pytest.mark.parametrize("store_url", ["memory", "sqlite", USUAL], indirect=True)
 @pytest.mark.parametrize("scene", SCENES, ids=lambda each: each.prepare.__name__)
 async def test_each_reason(
     scene: Scene, store: BaseBackend, monkeypatch: pytest.MonkeyPatch, seen: Seen
