@@ -73,9 +73,10 @@ class _Concealed:
 
     # last, because its name hides the builtin that the annotations above mean
     async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = 100
+        self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
-        return [_record(each) for each in await self._store.list(queue, state, offset, limit)]
+        found = await self._store.list(queue, state, offset, limit, payloads=payloads)
+        return [_record(each) for each in found]
 
 
 def _record(record: Record) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 from asyncmqd.backends.base import PAGE, Held, Outlook
 from asyncmqd.client.operations import last_resumed
@@ -203,16 +204,17 @@ class Scanner:
 
         After the store's clock went back, those of the dead would hold until it is there again.
         """
-        backend, offset, jumps = self._backend, 0, self._jumps
+        page_from = partial(self._backend.list, self.queue, State.ACTIVE, payloads=False)
+        offset, jumps = 0, self._jumps
         longest = await self._presence.longest_lease() if outlook.next_lapse is not None else 0.0
-        while longest and (page := await backend.list(self.queue, State.ACTIVE, offset)):
+        while longest and (page := await page_from(offset)):
             late = [
                 Held(self.queue, each.id, each.token)
                 for each in page
                 if self._is_of_the_future(each, outlook.now, longest)
             ]
             if late:
-                await backend.extend(late, longest)
+                await self._backend.extend(late, longest)
             offset += len(page)  # what is bounded now stands before what is still to be looked at
         self._bounded = jumps  # one that came meanwhile is still to be looked at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from asyncmqd.backends.base import PAGE, BaseBackend
@@ -123,6 +124,18 @@ async def test_lists_come_in_pages(backend: BaseBackend) -> None:
     assert await backend.list(QUEUE, State.WAITING, 0, 0) == []
     await fill(backend, *names(100, "more"))
     assert len(await backend.list(QUEUE, State.WAITING)) == 100
+
+
+async def test_who_needs_no_payloads_leaves_them_in_the_store(backend: BaseBackend) -> None:
+    """All else is the same, of small ones and of those that stand apart from their jobs."""
+    large = msgspec.structs.replace(job("large"), payload=b"x" * 100_000)
+    await backend.add(QUEUE, [job("small"), large])
+    for place in (State.WAITING, State.ACTIVE):
+        whole = await backend.list(QUEUE, place)
+        assert whole[1].payload == large.payload
+        bare = [msgspec.structs.replace(each, payload=b"") for each in whole]
+        assert await backend.list(QUEUE, place, payloads=False) == bare
+        await take(backend)
 
 
 async def test_a_paused_queue_gives_no_jobs_to_anybody(

@@ -104,13 +104,13 @@ class SteppedWhile(Stepped):
     looks = 0
 
     async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = PAGE
+        self, queue: str, state: State, offset: int = 0, limit: int = PAGE, *, payloads: bool = True
     ) -> list[Record]:
         self.looks += 1
         if self.looks == 2:
             self.ahead -= YEAR
             await self.context.health.ask_time(self.context.backend.now)
-        return await super().list(queue, state, offset, limit)
+        return await super().list(queue, state, offset, limit, payloads=payloads)
 
 
 @virtual

@@ -54,6 +54,9 @@ class Reading(abc.ABC):
     # last, because its name hides the builtin that the annotations above mean
     @abc.abstractmethod
     async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = 100
+        self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
-        """A page of the jobs in `state`: next to run first, and ended jobs newest first."""
+        """A page of the jobs in `state`: next to run first, and ended jobs newest first.
+
+        Who does not need the payloads leaves them in the store: they may be large.
+        """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from asyncmqd.backends.base import SEARCH_PAGE
 from asyncmqd.backends.memory.registry import InMemoryRegistry
 from asyncmqd.backends.memory.rows import Queue, Row, has
@@ -91,10 +93,11 @@ class InMemoryReading(InMemoryRegistry):
         return Searched(records, looked, marks[looked - 1][1] if looked < len(marks) else None)
 
     async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = 100
+        self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
         with self._store.lock:
             rows = self._rows(queue, state)
             if state.terminal:
                 rows.reverse()
-            return [self._record(queue, row) for row in rows[offset : offset + limit]]
+            found = [self._record(queue, row) for row in rows[offset : offset + limit]]
+        return found if payloads else [replace(record, payload=b"") for record in found]

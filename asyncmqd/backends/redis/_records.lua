@@ -30,12 +30,18 @@ local function add_from(hash, at, records, ids)
   end
 end
 
-local function read_records(ids, where, scores)
+-- The string of a job, or what stands before its payload.
+local function read_job(id, bare)
+  local key = base .. 'job:' .. id
+  return bare and redis.call('GETRANGE', key, 0, 18) or not bare and redis.call('GET', key)
+end
+
+local function read_records(ids, where, scores, bare)
   local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
   local records = {}
   for number, id in ipairs(ids) do
     records[number] = where[number] and {
-      id, where[number], scores[number], redis.call('GET', base .. 'job:' .. id), runs[number],
+      id, where[number], scores[number], read_job(id, bare), runs[number],
       redis.call('HGETALL', base .. 'left:' .. id)} or false
   end
   add_names(records)

@@ -257,10 +257,10 @@ class RedisBackend(RedisOperations):
         )
 
     async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = 100
+        self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
         records: list[Record] = []
-        flags = int(state.terminal), int(state is State.WAITING)
+        flags = int(state.terminal), int(state is State.WAITING), int(payloads)
         for begin in range(offset, offset + limit, PAGE):
             size = min(PAGE, offset + limit - begin)
             rows = await self._one("list", queue, state, begin, size, *flags)

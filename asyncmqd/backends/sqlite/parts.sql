@@ -10,8 +10,16 @@ jobs.id, token,
     failures, crashes, solo, created
 
 -- name: record
-jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), priority, token,
-    failures, crashes, solo, created, started, worker,
+-- The first columns of a record; `rest` follows.
+jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB)
+
+-- name: listed
+-- The same, without the payload if `payloads` is 0.
+jobs.id, place, rank,
+    iif(:payloads, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), x'')
+
+-- name: rest
+priority, token, failures, crashes, solo, created, started, worker,
     CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),
     coalesce(jobs.unique_name, ''), coalesce(job_key, ''), cost
 

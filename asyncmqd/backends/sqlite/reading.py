@@ -114,13 +114,17 @@ def get(view: Snapshot, queue: str, ids: Sequence[str]) -> list[Record | None]:
     return [records.get(id) for id in ids]
 
 
-def page(view: Snapshot, queue: str, state: State, offset: int, limit: int) -> list[Record]:
+def page(
+    view: Snapshot, queue: str, state: State, offset: int, limit: int, *, payloads: bool
+) -> list[Record]:
     """See `BaseBackend.list`."""
     query = _SQL["page_backwards" if state.terminal else "page"]
     lines = tallies(view, queue)
     records: list[Record] = []
+    wanted = {"queue": queue, "payloads": payloads}
     for place in places(lines, state):
-        rows = view.execute(query, (queue, place, limit - len(records), offset))
+        part = {"place": place, "limit": limit - len(records), "offset": offset}
+        rows = view.execute(query, {**wanted, **part})
         records += (record_of(view, queue, row) for row in rows)
         offset = max(0, offset - lines.get(place, (0, 0))[0])
     return with_others(view, queue, records)

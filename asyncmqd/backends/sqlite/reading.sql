@@ -21,7 +21,7 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 
 -- name: records
 -- JSON array of ids, queue
-SELECT {record}
+SELECT {record}, {rest}
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
 {payloads};
@@ -31,18 +31,16 @@ CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
 SELECT child, parent FROM edges WHERE queue = ? AND child IN (SELECT value FROM json_each(?));
 
 -- name: page
--- queue, place, limit, offset
-SELECT {record}
+SELECT {listed}, {rest}
 FROM jobs {payloads}
-WHERE queue = ? AND place = ?
-ORDER BY rank, seq LIMIT ? OFFSET ?;
+WHERE queue = :queue AND place = :place
+ORDER BY rank, seq LIMIT :limit OFFSET :offset;
 
 -- name: page_backwards
--- queue, place, limit, offset
-SELECT {record}
+SELECT {listed}, {rest}
 FROM jobs {payloads}
-WHERE queue = ? AND place = ?
-ORDER BY rank DESC, seq DESC LIMIT ? OFFSET ?;
+WHERE queue = :queue AND place = :place
+ORDER BY rank DESC, seq DESC LIMIT :limit OFFSET :offset;
 
 -- name: ahead
 -- The ranks of a page of jobs behind a mark, from the index alone.
@@ -57,14 +55,14 @@ ORDER BY rank DESC, seq DESC LIMIT :page;
 
 -- name: search
 -- The jobs behind a mark, up to a last one, that have what is sought.
-SELECT seq, {record}
+SELECT seq, {record}, {rest}
 FROM jobs {payloads}
 WHERE queue = :queue AND place = :place
     AND (rank, seq) > (:rank, :seq) AND (rank, seq) <= (:last_rank, :last_seq) AND {sought}
 ORDER BY rank, seq LIMIT :most;
 
 -- name: search_backwards
-SELECT seq, {record}
+SELECT seq, {record}, {rest}
 FROM jobs {payloads}
 WHERE queue = :queue AND place = :place
     AND (rank, seq) < (:rank, :seq) AND (rank, seq) >= (:last_rank, :last_seq) AND {sought}

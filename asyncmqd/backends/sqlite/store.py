@@ -389,10 +389,10 @@ class SQLiteBackend(SQLiteEvents):
         return await self._read(partial(history.oldest, queues=queues))
 
     async def list(
-        self, queue: str, state: State, offset: int = 0, limit: int = 100
+        self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
-        work = partial(reading.page, queue=queue, state=state, offset=offset, limit=limit)
-        return await self._read(work)
+        work = partial(reading.page, queue=queue, state=state, payloads=payloads)
+        return await self._read(partial(work, offset=offset, limit=limit))
 
 
 def _nothing(_: Transaction) -> None:
