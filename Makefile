@@ -64,7 +64,7 @@ test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is foun
 
 test-systemd: .venv/.test .venv/.wheels  ## Run tests/systemd with another systemd (ROOT=directory)
 	ASYNCMQD_TEST_ROOT='$(abspath $(or $(ROOT),/))' ASYNCMQD_TEST_SCALE=full \
-	$(BIN)/python -m pytest tests/systemd -n $(WORKERS) --dist worksteal -q $(PYTEST)
+	$(BIN)/python -m pytest tests/systemd -n $(WORKERS) --dist worksteal --timeout=1800 -q $(PYTEST)
 
 test-prometheus: .venv/.test .venv/.prometheus  ## Load the alert rules into Debian's Prometheus, and fire each
 	ASYNCMQD_TEST_PROMETHEUS=$(CURDIR)/.venv/prometheus/usr/bin/prometheus \
