@@ -92,9 +92,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         boxed = []
     if os.geteuid() != 0:
         _leave_out("mounts", config, others)
-    for item in boxed:
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(300))  # the first one installs asyncmqd as well
     items[:] = _dealt([*boxed, *others], int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 

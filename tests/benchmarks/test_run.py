@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(180)  # seconds; every run starts a server and a daemon
-
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 # The daemons of a run know their own variables, not those of the tests.
 ENVIRON = {name: text for name, text in os.environ.items() if not name.startswith("ASYNCMQD_")}

@@ -45,7 +45,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield server.url
 
 
-@pytest.mark.timeout(scaled(120, 1800))
 def test_loops_one_after_the_other_leave_nothing_behind(url: str, seen) -> None:
     """As asyncio.run, asgiref, Flask and Django under WSGI make them, and threads of their own."""
     command = [sys.executable, "-m", "tests.client.many_loops", url, str(LOOPS)]

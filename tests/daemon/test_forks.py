@@ -15,8 +15,6 @@ from tests.daemon.family import MAIL, TWO, gone, runners
 from tests.daemon.harness import COMMAND, Store, until
 from tests.scale import scaled
 
-pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
-
 BOTH = ["", TWO]  # the daemon is one process, or two
 FORKING = {"tasks": ("ledger", "forking")}
 

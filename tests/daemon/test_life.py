@@ -84,7 +84,6 @@ def work_of(d: Daemon) -> float:
     return sum(psutil.Process(d.pid).cpu_times()[:2])
 
 
-@pytest.mark.timeout(120)
 def test_term_is_honoured_at_every_moment_of_the_start(daemon, server):
     # The first moments are Python's own.
     d = daemon(server.url, MAIL, top=PATIENT, command=COMMAND).start()

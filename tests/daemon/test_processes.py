@@ -27,8 +27,6 @@ from tests.daemon.family import (
 from tests.daemon.harness import PATIENT, Daemon, Store, until
 from tests.scale import scaled
 
-pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
-
 
 def most_at_once(d: Daemon) -> int:
     """Jobs that ran at the same time, at the worst moment, by the ledger."""

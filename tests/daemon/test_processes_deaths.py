@@ -6,14 +6,10 @@ import os
 import signal
 import time
 
-import pytest
-
 from asyncmqd.domain.shared_limits import SharedLimits
 from tests.daemon.conftest import mostly_on
 from tests.daemon.family import LONG_LEASES, MAIL, TWO, children_of, gone, runners
 from tests.daemon.harness import LIMIT, Notified, until
-
-pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
 
 @mostly_on("valkey9")

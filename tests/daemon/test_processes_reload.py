@@ -6,12 +6,8 @@ import os
 import signal
 import sys
 
-import pytest
-
 from tests.daemon.family import MAIL, SCANNER, THREE, TWO, children_of, runners
 from tests.daemon.harness import until
-
-pytestmark = pytest.mark.timeout(120)  # several interpreters start in each test
 
 
 def test_a_reload_changes_shares_in_place(daemon, file):

@@ -26,8 +26,6 @@ from tests.runtime import surrounding
 from tests.runtime.conftest import Bench, tasks_of
 from tests.runtime.surrounding import EXECUTORS
 
-pytestmark = pytest.mark.timeout(120)  # a child imports the application
-
 
 @pytest.fixture
 def around(monkeypatch: pytest.MonkeyPatch) -> None:

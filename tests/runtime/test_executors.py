@@ -25,8 +25,6 @@ from tests.runtime import behaving
 from tests.runtime.behaving import EXECUTORS, HOLDING, RULES
 from tests.runtime.conftest import Bench, tasks_of
 
-pytestmark = pytest.mark.timeout(120)  # a child imports the application
-
 
 @asynccontextmanager
 async def _worker(bench: Bench) -> AsyncIterator[Bench]:

@@ -134,7 +134,6 @@ def load(request, service, place) -> Iterator[Load]:
     return Load(daemon)
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("load", scaled(["sqlite"], STORES), indirect=True)
 def test_restarts_lose_and_charge_nothing(load, seen, request):
     for _ in range(RESTARTS):
@@ -151,7 +150,6 @@ def test_restarts_lose_and_charge_nothing(load, seen, request):
     assert max(load.ready) < 1  # before that Python starts, as fast as the machine lets it
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("load", scaled(["redis"], STORES), indirect=True)
 def test_kills_lose_and_charge_nothing_and_leave_the_neighbour_alone(load, service, seen, request):
     neighbour = service("b", backend=load.daemon.backend)
