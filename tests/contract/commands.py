@@ -14,7 +14,7 @@ from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
-from asyncmqd.domain.states import EDGES, TERMINAL, State, parked_place
+from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, parked_place
 from tests.contract.model import (
     Add,
     Command,
@@ -64,6 +64,7 @@ VERBS = {
 Known = dict[str, Record]  # the jobs that are there when a command is drawn
 
 _EDGES = [EDGES[name] for name in sorted(EDGES.keys() - VERBS)]
+_BY_OPERATORS = [EDGES[name] for name in ("cancel", "replay", "run_now")]
 _ids = st.sampled_from(IDS)
 _bytes = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50])
 _payloads = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50, b"x" * 5_000, b"x" * 20_000])
@@ -122,9 +123,9 @@ def _unlike(jobs: list[NewJob]) -> tuple[NewJob, ...]:
 
 
 @st.composite
-def _changes(draw: st.DrawFn, known: Known) -> Change:
+def _changes(draw: st.DrawFn, known: Known, edges: Sequence[Edge] = _EDGES) -> Change:
     """Mostly an edge for a job that it leads on; sometimes for one where it leads nowhere."""
-    edge = _EDGES[draw(_picks) % len(_EDGES)]
+    edge = edges[draw(_picks) % len(edges)]
     fitting = [id for id in sorted(known) if known[id].state in edge.sources]
     ids = IDS if draw(_rarely) else fitting or sorted(known) or IDS
     only_active = edge.sources == {State.ACTIVE}
@@ -189,14 +190,13 @@ def _advances(draw: st.DrawFn, known: Known, under_way: Sequence[str]) -> Comman
         return draw(_BEGINS)
     count = draw(st.sampled_from([2, 1, 3, 0])) if known else 0
     removes = draw(_rarely)
-    decisions = [] if removes else [draw(_changes(known)) for _ in range(count)]
-    outside = [msgspec.structs.replace(each, outside=True) for each in decisions]
+    changes = [] if removes else [draw(_changes(known, _BY_OPERATORS)) for _ in range(count)]
     ids = under_way or OPERATIONS
     return Advance(
         ids[draw(_picks) % len(ids)],
         draw(_behind),
         draw(_leases),
-        _spread([Decision(draw(_behind), each) for each in {e.id: e for e in outside}.values()]),
+        _spread([Decision(draw(_behind), each) for each in {e.id: e for e in changes}.values()]),
         tuple(draw(_removed)) if removes else (),
         draw(st.sampled_from([None, b"half", b"more"])),
         draw(_rarely),
