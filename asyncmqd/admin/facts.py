@@ -161,7 +161,10 @@ async def _jobs(store: BaseBackend, queue: str, counts: Counts, listed: int) -> 
 
     async def page(state: State, size: int, begin: int = 0) -> tuple[Record, ...]:
         there = getattr(counts, state) > begin
-        return tuple(await store.list(queue, state, begin, size)) if there else ()
+        # Of one that runs its task is told; of the others only times and errors.
+        named = state is State.ACTIVE
+        found = await store.list(queue, state, begin, size, payloads=named) if there else ()
+        return tuple(found)
 
     failed, delayed = await page(State.FAILED, SAMPLE), await page(State.DELAYED, SAMPLE)
     failing = bool(failed) or any(each.failures for each in delayed)
@@ -232,7 +235,7 @@ async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str
 
 async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool, Record | None]:
     """How many jobs of its key are before it, whether other keys take turns, the first of them."""
-    waiting = await store.list(job.queue, State.WAITING, 0, PAGE)
+    waiting = await store.list(job.queue, State.WAITING, 0, PAGE, payloads=False)
     page = [each for each in waiting if each.place == State.WAITING]
     alike = [each for each in page if each.key == job.key]
     ids = [each.id for each in alike]

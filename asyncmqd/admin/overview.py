@@ -204,7 +204,7 @@ class _Rate:
 
     async def measure(self, store: BaseBackend, queue: str, completed: int) -> None:
         jobs = min(self._over, completed)
-        page = await store.list(queue, State.COMPLETED, jobs - 1, 1)
+        page = await store.list(queue, State.COMPLETED, jobs - 1, 1, payloads=False)
         if page and page[0].finished:
             self._jobs, self._since = jobs, page[0].finished
 

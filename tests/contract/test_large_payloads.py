@@ -9,6 +9,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.selection import Sought
 from asyncmqd.domain.settle import Retention, cancel, replay, update_progress
 from asyncmqd.domain.states import State
 from tests.added import are_new
@@ -219,3 +220,22 @@ async def test_large_payloads_count_among_the_bytes_that_are_kept(backend: BaseB
     assert await backend.prune(QUEUE, Retention(keep_bytes=LARGE)) == 0
     assert await backend.prune(QUEUE, Retention(keep_bytes=LARGE - 1)) == 1
     await check(backend, "job1")
+
+
+async def test_readers_leave_a_payload_over_the_limit_where_it_is(
+    backend: BaseBackend, open_store: Opener
+) -> None:
+    """Whoever put it there had another limit, or none."""
+    await backend.add(QUEUE, [job("good", payload=b"x" * 2_000), job("huge", payload=b"x" * 2_001)])
+    reader = await open_store()
+    reader.payload_limit = 2_000
+    found = [await reader.get(QUEUE, ["good", "huge"])]
+    found += [await reader.list(QUEUE, State.WAITING)]
+    found += [(await reader.search(QUEUE, State.WAITING, Sought())).records]
+    assert [[len(each.payload) for each in page if each] for page in found] == [[2_000, 0]] * 3
+    bare = await reader.list(QUEUE, State.WAITING, payloads=False)
+    assert [(each.id, each.payload, each.priority) for each in bare] == [
+        ("good", b"", 5),
+        ("huge", b"", 5),
+    ]
+    assert all(each.created > 0 for each in bare)

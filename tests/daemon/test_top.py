@@ -130,7 +130,7 @@ def test_a_store_that_goes_and_comes(server: RedisServer, top: Callable[..., Top
     store = Store(server.url)
     store.add("mail", "mark", ["a"])
     screen = top(server.url)
-    screen.until("! mail: No living daemon serves queue mail.", "1 waiting")
+    screen.until("! mail: No living daemon serves queue mail, since ", "1 waiting")
     server.kill()
     screen.until("! degraded: ", "asyncmq store info", "1 waiting")
     screen.type("p\r")  # what cannot be done is said, and ends nothing

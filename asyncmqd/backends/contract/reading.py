@@ -13,7 +13,11 @@ SEARCH_PAGE = 2_000  # jobs that one call of `search` looks at, at most
 
 
 class Reading(abc.ABC):
-    """What a store tells."""
+    """What a store tells.
+
+    A payload over `payload_limit` is not read: whoever put it there went past us, and a list of
+    such jobs is as large as a host has memory. It is empty in its record.
+    """
 
     @abc.abstractmethod
     async def now(self) -> float:

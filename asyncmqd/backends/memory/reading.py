@@ -31,7 +31,7 @@ class InMemoryReading(InMemoryRegistry):
             queue=queue,
             id=row.id,
             place=State.WAITING if row.place == KEYED else row.place,
-            payload=row.payload,
+            payload=row.payload if len(row.payload) <= self.payload_limit else b"",
             priority=row.priority,
             token=row.token,
             failures=row.failures,

@@ -30,18 +30,17 @@ local function add_from(hash, at, records, ids)
   end
 end
 
--- The string of a job, or what stands before its payload.
-local function read_job(id, bare)
-  local key = base .. 'job:' .. id
-  return bare and redis.call('GETRANGE', key, 0, 18) or not bare and redis.call('GET', key)
+-- The string of a job; if it has more than `most` bytes, what stands before its payload.
+local function read_job(id, most)
+  local found = redis.call('GETRANGE', base .. 'job:' .. id, 0, most)
+  return found:sub(1, #found > tonumber(most) and 19 or -1)
 end
 
-local function read_records(ids, where, scores, bare)
+local function read_records(ids, where, scores, most)
   local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
   local records = {}
   for number, id in ipairs(ids) do
-    records[number] = where[number] and {
-      id, where[number], scores[number], read_job(id, bare), runs[number],
+    records[number] = where[number] and {id, where[number], scores[number], read_job(id, most), runs[number],
       redis.call('HGETALL', base .. 'left:' .. id)} or false
   end
   add_names(records)

@@ -2,7 +2,7 @@
 -- needs: _parked _names _records
 -- KEYS: the base of the queue
 -- ARGV: place, offset, limit, whether to begin at the end (0, 1), whether parked jobs follow (0, 1),
---       whether payloads are read (0, 1)
+--       the bytes of a string, at most
 -- returns: records, see _records.lua
 local offset, left = tonumber(ARGV[2]), tonumber(ARGV[3])
 local range = ARGV[4] == '1' and 'ZREVRANGE' or 'ZRANGE'
@@ -16,4 +16,4 @@ for _, place in ipairs(ARGV[5] == '1' and with_waiting({ARGV[1]}) or {ARGV[1]}) 
   left = left - #found / 2
   offset = math.max(0, offset - redis.call('ZCARD', base .. place))
 end
-return read_records(ids, where, scores, ARGV[6] == '0')
+return read_records(ids, where, scores, ARGV[6])

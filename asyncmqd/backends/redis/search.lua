@@ -4,7 +4,7 @@
 -- ARGV: place, whether further places follow (0, 1), whether to begin at the end (0, 1), place, score and id of
 --       the job behind which to begin (empty: at the first), how many to look at, how many to find; what
 --       occurs in the first bytes of the payload, how many these are, the key, what occurs in the
---       error, until when it was added (all may be empty)
+--       error, until when it was added (all may be empty); the bytes of a string, at most
 -- returns: how many it looked at, the records, see _records.lua; if more jobs follow, place, score
 --          and id of the last one that it looked at
 local backwards, left, most = ARGV[3] == '1', tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -35,7 +35,7 @@ for _, place in ipairs(ARGV[2] == '1' and with_waiting({ARGV[1]}) or {ARGV[1]}) 
     follow = look(place, here and ARGV[5], here and ARGV[6])
   end
 end
-local reply = {looked, read_records(ids, where, scores)}
+local reply = {looked, read_records(ids, where, scores, ARGV[14])}
 if follow then
   reply[3], reply[4], reply[5] = unpack(mark or {ARGV[4], ARGV[5], ARGV[6]})
 end

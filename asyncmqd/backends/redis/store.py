@@ -180,12 +180,17 @@ class RedisBackend(RedisOperations):
 
     # ------------------------------------------------------------------ reading
 
+    @property
+    def _readable(self) -> int:
+        """The bytes of a job's string that are read: of a longer one, the payload is left out."""
+        return encoding.HEADER + self.payload_limit
+
     async def now(self) -> float:
         [now] = await self._run(call("now", [f"{self._prefix}:queues"]))
         return seconds(now)
 
     async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
-        rows = await self._by_page("get", queue, ids, len(_PLACES), *_PLACES)
+        rows = await self._by_page("get", queue, ids, self._readable, len(_PLACES), *_PLACES)
         return [encoding.record(queue, row) if row else None for row in rows]
 
     async def _by_page(
@@ -245,6 +250,7 @@ class RedisBackend(RedisOperations):
             sought.key,
             sought.error,
             "" if until is None else micros(until),
+            self._readable,
         )
         reply = await self._one(
             "search", queue, state, *flags, *begin, min(page, SEARCH_PAGE), most, *wanted
@@ -260,7 +266,8 @@ class RedisBackend(RedisOperations):
         self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
         records: list[Record] = []
-        flags = int(state.terminal), int(state is State.WAITING), int(payloads)
+        most = self._readable if payloads else encoding.HEADER
+        flags = int(state.terminal), int(state is State.WAITING), most
         for begin in range(offset, offset + limit, PAGE):
             size = min(PAGE, offset + limit - begin)
             rows = await self._one("list", queue, state, begin, size, *flags)

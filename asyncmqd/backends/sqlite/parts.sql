@@ -10,14 +10,12 @@ jobs.id, token,
     failures, crashes, solo, created
 
 -- name: record
--- The first columns of a record; `rest` follows.
-jobs.id, place, rank, CAST(coalesce(apart.payload, jobs.payload) AS BLOB)
+-- The first columns of a record; `rest` follows. A payload of more than `readable` bytes is not loaded.
+jobs.id, place, rank,
+    CASE WHEN length(jobs.payload) > :readable OR length(apart.payload) > :readable THEN x''
+    ELSE CAST(coalesce(apart.payload, jobs.payload) AS BLOB) END
 
 -- name: listed
--- The same, without the payload if `payloads` is 0.
-jobs.id, place, rank,
-    iif(:payloads, CAST(coalesce(apart.payload, jobs.payload) AS BLOB), x'')
-
 -- name: rest
 priority, token, failures, crashes, solo, created, started, worker,
     CAST(error AS BLOB), CAST(result AS BLOB), CAST(progress AS BLOB),

@@ -105,23 +105,23 @@ def _first(view: Snapshot, queue: str, state: State) -> int | None:
     return rank
 
 
-def get(view: Snapshot, queue: str, ids: Sequence[str]) -> list[Record | None]:
+def get(view: Snapshot, queue: str, ids: Sequence[str], readable: int) -> list[Record | None]:
     """See `BaseBackend.get`."""
-    wanted = msgspec.json.encode(ids).decode()
-    rows = view.execute(_SQL["records"], (wanted, queue))
+    wanted = {"ids": msgspec.json.encode(ids).decode(), "queue": queue, "readable": readable}
+    rows = view.execute(_SQL["records"], wanted)
     found = with_others(view, queue, [record_of(view, queue, row) for row in rows])
     records = {record.id: record for record in found}
     return [records.get(id) for id in ids]
 
 
 def page(
-    view: Snapshot, queue: str, state: State, offset: int, limit: int, *, payloads: bool
+    view: Snapshot, queue: str, state: State, offset: int, limit: int, readable: int
 ) -> list[Record]:
     """See `BaseBackend.list`."""
     query = _SQL["page_backwards" if state.terminal else "page"]
     lines = tallies(view, queue)
     records: list[Record] = []
-    wanted = {"queue": queue, "payloads": payloads}
+    wanted = {"queue": queue, "readable": readable}
     for place in places(lines, state):
         part = {"place": place, "limit": limit - len(records), "offset": offset}
         rows = view.execute(query, {**wanted, **part})

@@ -20,10 +20,10 @@ ORDER BY rank, seq;
 SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 
 -- name: records
--- JSON array of ids, queue
+-- `ids` is a JSON array
 SELECT {record}, {rest}
-FROM json_each(?) AS wanted
-CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
+FROM json_each(:ids) AS wanted
+CROSS JOIN jobs ON jobs.queue = :queue AND jobs.id = wanted.value
 {payloads};
 
 -- name: parents
@@ -31,13 +31,13 @@ CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value
 SELECT child, parent FROM edges WHERE queue = ? AND child IN (SELECT value FROM json_each(?));
 
 -- name: page
-SELECT {listed}, {rest}
+SELECT {record}, {rest}
 FROM jobs {payloads}
 WHERE queue = :queue AND place = :place
 ORDER BY rank, seq LIMIT :limit OFFSET :offset;
 
 -- name: page_backwards
-SELECT {listed}, {rest}
+SELECT {record}, {rest}
 FROM jobs {payloads}
 WHERE queue = :queue AND place = :place
 ORDER BY rank DESC, seq DESC LIMIT :limit OFFSET :offset;

@@ -23,6 +23,7 @@ def search(
     queue: str,
     state: State,
     sought: Sought,
+    readable: int,
     after: Mark | None,
     most: int,
     page: int,
@@ -31,12 +32,13 @@ def search(
     """See `BaseBackend.search`."""
     records: list[Record] = []
     looked, mark = 0, after
+    wanted = {**_asked(sought), "readable": readable}
     for place in places(tallies(view, queue), state):  # their names are in order
         if mark is not None and place < mark.place:
             continue
         part = _Part(view, queue, place, newest_first)
         room = page - looked if len(records) < most else 0
-        found, passed, mark = part.search(sought, mark, most - len(records), room)
+        found, passed, mark = part.search(wanted, mark, most - len(records), room)
         records += found
         looked += passed
         if mark is not None:
@@ -53,7 +55,7 @@ class _Part:
         self._backwards = newest_first
 
     def search(
-        self, sought: Sought, after: Mark | None, most: int, page: int
+        self, wanted: dict[str, Any], after: Mark | None, most: int, page: int
     ) -> tuple[list[Record], int, Mark | None]:
         """Those that were found, how many were looked at, and the last of these if more follow."""
         begin = self._begin(after)
@@ -63,7 +65,7 @@ class _Part:
             return [], 0, self._mark(begin.values()) if followed else None
         rank, seq = ahead[-1]
         until = {"last_rank": rank, "last_seq": seq, "most": most}
-        rows = self._execute("search", {**begin, **until, **_asked(sought)})
+        rows = self._execute("search", {**begin, **until, **wanted})
         if len(rows) == most:  # it stops there
             rank, seq = rows[-1][3], rows[-1][0]
             looked = ahead.index((rank, seq)) + 1

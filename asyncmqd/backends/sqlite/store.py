@@ -258,7 +258,8 @@ class SQLiteBackend(SQLiteEvents):
         return await self._read(reading.now)
 
     async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
-        return await self._read(partial(reading.get, queue=queue, ids=ids))
+        asked = queue, ids, self.payload_limit
+        return await self._read(lambda view: reading.get(view, *asked))
 
     async def counts(self, queues: Sequence[str]) -> dict[str, Counts]:
         return await self._read(partial(reading.counts, queues=queues))
@@ -373,9 +374,8 @@ class SQLiteBackend(SQLiteEvents):
         *,
         newest_first: bool = False,
     ) -> Searched:
-        return await self._read(
-            lambda view: search(view, queue, state, sought, after, most, page, newest_first)
-        )
+        asked = sought, self.payload_limit, after, most, page, newest_first
+        return await self._read(lambda view: search(view, queue, state, *asked))
 
     # ------------------------------------------------------------------ history
 
@@ -391,8 +391,8 @@ class SQLiteBackend(SQLiteEvents):
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True
     ) -> list[Record]:
-        work = partial(reading.page, queue=queue, state=state, payloads=payloads)
-        return await self._read(partial(work, offset=offset, limit=limit))
+        asked = queue, state, offset, limit, self.payload_limit if payloads else 0
+        return await self._read(lambda view: reading.page(view, *asked))
 
 
 def _nothing(_: Transaction) -> None:
