@@ -73,6 +73,15 @@ class Link(abc.ABC):
             raise told from told.__cause__
         return replies
 
+    async def run_each(self, commands: Sequence[Command]) -> list[Any]:
+        """The same for the calls of several callers: the reply to each, or its StoreError."""
+        trip = Trip()
+        replies = await self._travel(trip, commands)
+        for at, reply in enumerate(replies):
+            if _is_error(reply):
+                replies[at] = self.error(reply, sent=True, lost=trip.lost)
+        return replies
+
     async def _travel(
         self, trip: Trip, commands: Sequence[Command | Late], again: bool = False
     ) -> list[Any]:

@@ -90,6 +90,12 @@ class RedisServer(BaseBackend):
         [reply] = await self._run(self._call(name, queue, *args))
         return reply
 
+    async def _one_of_many(self, name: str, queue: str, *args: Argument) -> Any:
+        """The same for a call that may leave together with those of other queues."""
+        if not self._connected:
+            return await self._one(name, queue, *args)
+        return await self._ways.here().shared_trips.run(self._call(name, queue, *args))
+
     def _known(self, queue: str) -> Command:
         # In the same write as what fills the queue, and at each time: an instance that remembered
         # would not notice that the store was flushed.

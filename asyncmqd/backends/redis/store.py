@@ -76,7 +76,7 @@ class RedisBackend(RedisOperations):
             piece = self._pieces.of(queue)
             claim_args = self._claim_args(room, lease, worker, piece)
             packed = encoding.limits_arg(limits)
-            now, numbers, rows, *judged = await self._one(
+            now, numbers, rows, *judged = await self._one_of_many(
                 "turn", queue, *claim_args, packed, *encoding.change_args(page)
             )
             if judged and judged[0]:
