@@ -14,6 +14,7 @@ import sqlite3
 
 from asyncmqd.backends.sqlite.file import DatabaseFile
 
+_WAIT = 1  # ms for another one's commit
 _HELD = 8  # times its limit that the log has when somebody must be reading an old part of it
 
 
@@ -40,12 +41,14 @@ class Checkpoints:
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         """On a connection of its own: SQLite refuses it inside of a transaction."""
         with contextlib.suppress(sqlite3.Error):  # busy, or a full disk: after a later commit
+            connection.execute(f"PRAGMA busy_timeout = {_WAIT}")
             connection.execute("BEGIN IMMEDIATE")
             with contextlib.closing(self._file.connect()) as other:
                 other.execute("PRAGMA user_version").fetchone()  # opens the log
                 other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        connection.execute("PRAGMA busy_timeout = 0")
 
 
 def held_up(file: DatabaseFile) -> str:

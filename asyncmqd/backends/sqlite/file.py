@@ -67,7 +67,7 @@ class DatabaseFile:
 
     def __init__(self, address: Address, host: HostClock) -> None:
         self.path = address.path
-        self._log, self._shared = f"{self.path}-wal", f"{self.path}-shm"
+        self.log, self._shared = f"{self.path}-wal", f"{self.path}-shm"
         self.host = host
         self.log_limit = 0  # bytes that the log may have before it is brought into the file
         self._named = address.named
@@ -109,18 +109,18 @@ class DatabaseFile:
 
         Enough after a commit: whoever takes itself for the last user deletes log and index.
         """
-        log, held = _status(self._log), self._held
+        log, held = _status(self.log), self._held
         if log is None or held is None or _identity(log) != held.log:
             self.confirm()
         return log.st_size if log else 0
 
     def log_bytes(self) -> int:
         """The bytes of the log."""
-        log = _status(self._log)
+        log = _status(self.log)
         return log.st_size if log else 0
 
     def _files(self) -> Files:
-        return Files(*(_identity(_status(each)) for each in (self.path, self._log, self._shared)))
+        return Files(*(_identity(_status(each)) for each in (self.path, self.log, self._shared)))
 
     def _removed(self) -> StoreError:
         return StoreError(f"{self.path}: the file was removed while in use")

@@ -19,6 +19,7 @@ from asyncmqd.backends.sqlite.corruption import damage
 from asyncmqd.backends.sqlite.errors import busy, damaged, is_busy, translated
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.transaction import Snapshot
+from asyncmqd.backends.sqlite.write_order import TRY_EVERY
 from asyncmqd.domain import clock, os_threads
 
 _View = TypeVar("_View", bound=Snapshot)
@@ -26,9 +27,10 @@ _Result = TypeVar("_Result")
 
 GROUP = 1_000  # requests that one transaction carries at most
 BUSY_LIMIT = 15.0  # seconds for which another process may hold the file
-# Seconds between two tries to get it. Commits take about so long; SQLite's own wait, with sleeps
-# of up to 100 ms, would leave one process behind while the others take turns.
+# Seconds between two tries to get it, once many were in vain. SQLite's own wait, with sleeps of up
+# to 100 ms, would leave one process behind while the others take turns.
 BUSY_PAUSE = 0.001
+SHORT_WAIT = 0.005  # seconds for which it is tried more often
 
 
 running: set[StoreThread[Any]] = set()
@@ -207,9 +209,16 @@ class StoreThread(abc.ABC, Generic[_View]):
         """A connection for this thread."""
         return self.file.open()
 
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Close one that `open` made."""
+        self.file.close(connection)
+
     @abc.abstractmethod
     def begin(self, connection: sqlite3.Connection) -> _View:
         """Begin a transaction."""
+
+    def end_waiting(self) -> None:
+        """A transaction has begun, or does not."""
 
     def finish(self, view: _View) -> None:
         """End it: all was done."""
@@ -262,19 +271,23 @@ class StoreThread(abc.ABC, Generic[_View]):
 
     def _begun(self) -> _View:
         """A transaction. Raises StoreError if others leave no room for one."""
-        deadline = clock.monotonic() + BUSY_LIMIT
-        while True:
-            try:
-                return self.begin(self._connected())
-            except sqlite3.Error as error:
-                if not is_busy(error):
-                    raise
-                self._roll_back(error)
-                if clock.monotonic() > deadline or self.stopping:
-                    raise busy(self.file.path) from error
-                self._at_work.release()  # nothing is under way: this process may be forked
-                os_threads.sleep(BUSY_PAUSE)
-                self._at_work.acquire()
+        began = clock.monotonic()
+        try:
+            while True:
+                try:
+                    return self.begin(self._connected())
+                except sqlite3.Error as error:
+                    if not is_busy(error):
+                        raise
+                    self._roll_back(error)
+                    waited = clock.monotonic() - began
+                    if waited > BUSY_LIMIT or self.stopping:
+                        raise busy(self.file.path) from error
+                    self._at_work.release()  # nothing is under way: this process may be forked
+                    os_threads.sleep(TRY_EVERY if waited < SHORT_WAIT else BUSY_PAUSE)
+                    self._at_work.acquire()
+        finally:
+            self.end_waiting()
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the file, if that is still the one at the path."""
@@ -295,7 +308,7 @@ class StoreThread(abc.ABC, Generic[_View]):
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self.file.close(connection)
+            self.close(connection)
 
     def _explained(self, error: Exception) -> Exception:
         """The error as the contract wants it; one for each caller, who adds its own traceback."""

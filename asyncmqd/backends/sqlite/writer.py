@@ -10,10 +10,12 @@ from __future__ import annotations
 import sqlite3
 
 from asyncmqd.backends.sqlite.checkpoints import Checkpoints
+from asyncmqd.backends.sqlite.errors import is_busy
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.threads import StoreThread
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.wakeups import ring
+from asyncmqd.backends.sqlite.write_order import WriteOrder
 
 
 class Writer(StoreThread[Transaction]):
@@ -22,12 +24,32 @@ class Writer(StoreThread[Transaction]):
     def __init__(self, file: DatabaseFile) -> None:
         self._checkpoints = Checkpoints(file)
         self._log_bytes = 0
+        self._order = WriteOrder()
         super().__init__(file, "writer")
 
+    def open(self) -> sqlite3.Connection:
+        connection = super().open()
+        self._order.join(self.file.log)
+        connection.execute("PRAGMA busy_timeout = 0")  # it would sleep for longer than a try takes
+        return connection
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        self._order.leave()
+        super().close(connection)
+
     def begin(self, connection: sqlite3.Connection) -> Transaction:
-        connection.execute("BEGIN IMMEDIATE")
+        self._order.give_way()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            if is_busy(error):
+                self._order.wait()
+            raise
         self.file.check_layout(connection)
         return Transaction(connection, self.file.host)
+
+    def end_waiting(self) -> None:
+        self._order.end()
 
     def finish(self, view: Transaction) -> None:
         super().finish(view)
