@@ -13,6 +13,7 @@ from asyncmqd.config.http import Http
 from asyncmqd.config.models import Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import Key, Table, keys_of
+from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
@@ -25,6 +26,7 @@ TABLES: dict[str, Table] = {
     "repeatable": Repeatable,
     "otel": Otel,
     "http": Http,
+    "webhook": Webhook,
 }
 _DEFAULTS_IN_WORDS = {
     "control_socket": "see below",
@@ -32,6 +34,9 @@ _DEFAULTS_IN_WORDS = {
     "keys": "none",
     "defaults": "none",
     "http": "none",
+    "webhooks": "none",
+    "events": "all",
+    "queues": "all",
     "args": "`[]`",
     "kwargs": "`{}`",
 }
@@ -60,10 +65,10 @@ def unit(key: Key) -> str:
 
 def default(name: str, key: Key) -> str:
     """The value of a key that is not there, as a page says it."""
-    if name in _DEFAULTS_IN_WORDS:
-        return _DEFAULTS_IN_WORDS[name]
     if key.required:
         return "required"
+    if name in _DEFAULTS_IN_WORDS:
+        return _DEFAULTS_IN_WORDS[name]
     return "unset" if key.default is None else f"`{_toml(key.default)}`"
 
 

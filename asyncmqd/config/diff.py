@@ -14,6 +14,7 @@ from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
 from asyncmqd.config.values import Secret
+from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.queue_options import FIXED_KEYS, KeyOptions
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
 from asyncmqd.domain.url_redaction import redacted
@@ -224,6 +225,8 @@ def _plain_table(value: Any) -> Any:
     if isinstance(value, Otel):
         fields = _set_keys({key: getattr(value, key) for key in keys_of(Otel)})
         return fields | dict.fromkeys(_SECRETS & fields.keys(), _HIDDEN)
+    if isinstance(value, Webhook):
+        return {**_set_keys(msgspec.structs.asdict(value)), "url": _HIDDEN}
     if isinstance(value, KeyOptions):
         return _set_keys(msgspec.structs.asdict(value))
     return value

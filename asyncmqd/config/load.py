@@ -22,6 +22,7 @@ from asyncmqd.config.otel import Otel
 from asyncmqd.config.rules import contradictions, omissions
 from asyncmqd.config.tables import Table, keys_of, read
 from asyncmqd.config.values import shown
+from asyncmqd.config.webhooks import Webhook, read_secret
 from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
@@ -50,7 +51,7 @@ def load(path: FilePath, environ: Mapping[str, str]) -> Settings:
         if not partial:
             others.append(omissions(written))
     if settings is not None:
-        others += [_open_to_all(settings), _bad_tokens(settings)]
+        others += [_open_to_all(settings), _bad_tokens(settings), _bad_secrets(settings, environ)]
     found = chain(
         (error for layer in layers for error in layer.errors),
         _located(findings, layers, written, partial=partial),
@@ -138,6 +139,16 @@ def _bad_tokens(settings: Settings) -> Iterator[tuple[Path, str]]:
             read_tokens(settings.http.token_file)
         except ValueError as error:
             yield ("http", "token_file"), f"{settings.http.token_file}: {error}"
+
+
+def _bad_secrets(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    for index, webhook in enumerate(settings.webhooks):
+        if webhook.is_credential and "CREDENTIALS_DIRECTORY" not in environ:
+            continue  # a person checks what only the unit is given
+        try:
+            read_secret(webhook.secret_file, environ)
+        except ValueError as error:
+            yield ("webhooks", index, "secret_file"), str(error)
 
 
 def _layers(path: FilePath, environ: Mapping[str, str]) -> list[Layer]:
@@ -244,6 +255,8 @@ def _table(path: Path) -> Table:
         return Otel
     if path[:1] == ("http",):
         return Http
+    if path[:1] == ("webhooks",):
+        return Webhook
     if "keys" in path[-2:-1] and path[0] != path[-2]:
         return KeyOptions
     return QueueOptions if path else Settings

@@ -18,6 +18,7 @@ from asyncmqd.config.control_socket_path import default_control_socket
 from asyncmqd.config.http import Http
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.values import Secret, choice, period, whole
+from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.url_redaction import redacted
@@ -97,6 +98,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = DEFAULT_PAYLOAD_LIMIT
     otel: Annotated[Otel | None, "The table that turns traces on, with keys of its own."] = None
     http: Annotated[Http, "Whether and how the daemon answers over HTTP."] = Http()
+    webhooks: Annotated[
+        tuple[Webhook, ...],
+        "Where to tell what went wrong; each is a `[[webhooks]]` table.",
+    ] = ()
     defaults: Annotated[QueueOptions, "Keys of a queue, for all queues that do not set them."] = (
         QueueOptions()
     )

@@ -94,6 +94,7 @@ def contradictions(data: dict[str, Any]) -> Iterator[Finding]:
     yield from _conflicting(data)
     yield from _too_few_slots(data)
     yield from _unbatched(data)
+    yield from _webhooks(data)
     processes, backend = data.get("processes"), data.get("backend")
     if isinstance(processes, int) and processes > 1 and f"{backend}".startswith("memory:"):
         got = f"{shown(processes)} with {shown(backend)}, which one process has for itself"
@@ -161,6 +162,25 @@ def _unbatched(data: dict[str, Any]) -> Iterator[Finding]:
         got = f"{batch} {sizes[batch]} and {waiting} {sizes[waiting]}"
         key = batch if batch in table else waiting
         yield ("otel", key), f"expected {waiting} of at least {batch}, got {got}"
+
+
+def _webhooks(data: dict[str, Any]) -> Iterator[Finding]:
+    """Names that are there twice, and queues that are not there."""
+    listed, names = data.get("webhooks"), set()
+    queues = _table(data.get("queues"))
+    for index, webhook in enumerate(listed if isinstance(listed, list) else ()):
+        table = _table(webhook)
+        name, wanted = table.get("name"), table.get("queues")
+        if isinstance(name, str) and name in names:
+            yield (
+                ("webhooks", index, "name"),
+                f"expected another name, got {shown(name)} again",
+            )
+        names.add(name if isinstance(name, str) else None)
+        for queue in wanted if isinstance(wanted, list) else ():
+            if isinstance(queue, str) and queue not in queues:
+                problem = f"expected queues of this configuration, got {shown(queue)}"
+                yield ("webhooks", index, "queues"), problem
 
 
 def _conflicting(data: dict[str, Any]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,9 @@ from asyncmqd.domain import clock
 from asyncmqd.runtime.leases import LEASES
 
 if TYPE_CHECKING:
+    from asyncmqd.config.models import Settings
     from asyncmqd.daemon.http import Http
+    from asyncmqd.daemon.webhooks.service import Webhooks
 
 QUEUES_A_SECOND = 400  # that are looked at
 HAND_BACK_LIMIT = 1.5  # seconds that a second TERM leaves for handing jobs back
@@ -62,6 +65,7 @@ class Daemon:
             settings.control_socket, self, group_operates=settings.control_group == "operate"
         )
         self._http: Http | None = None
+        self._webhooks = _webhooks(serving, settings)
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()  # what signals have begun
 
@@ -128,6 +132,8 @@ class Daemon:
         for warning in await self._warnings():
             self._observer.event("daemon.warning", warning=warning)
         await self._serving.start(self._configuration.settings)
+        if self._webhooks is not None:
+            self._webhooks.start()
         self._reloader.start()
         self._status.phase = "ready"
         self._systemd.ready(self._status.numbers(self._serving.report()))
@@ -169,6 +175,8 @@ class Daemon:
         self._systemd.stopping(self._status.line())
         await self._reloader.stop()
         await self._serving.drain()
+        if self._webhooks is not None:
+            await self._webhooks.stop()
         report = self._serving.report()
         self._observer.event(
             "daemon.draining", running=report.running, unacknowledged=report.unacknowledged or None
@@ -254,3 +262,11 @@ class Daemon:
         if self._status.phase == "starting":  # the answer would come when the store does, if ever
             raise Refused(f"the daemon is still {self._status.line()}; restart it instead")
         return await self._reloader.request()
+
+
+def _webhooks(serving: Serving, settings: Settings) -> Webhooks | None:
+    if not settings.webhooks:
+        return None
+    from asyncmqd.daemon.webhooks.service import Webhooks  # nobody else pays for it
+
+    return Webhooks(serving.context, settings.webhooks, settings.queues, os.environ)

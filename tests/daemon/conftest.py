@@ -56,6 +56,7 @@ FORKED = {
         "shortage",
         "traces",
         "waking",
+        "webhooks",
     )
 } | {"tests.disk.test_trouble", "tests.security.test_control", "tests.stores.test_migrating"}
 

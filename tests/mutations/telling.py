@@ -8,7 +8,45 @@ SPANS = ("tests/client/test_traces.py",)
 TAIL = ("tests/unit/test_log_tail.py",)
 JOB_LOGS = ("tests/daemon/test_job_logs.py",)
 
+HOOKS = ("tests/daemon/test_webhooks.py",)
+
 TELLING = [
+    Mutation(
+        "asyncmqd/daemon/webhooks/delivery.py",
+        "for each in addresses if not is_public(each)",
+        "for each in addresses[:1] if not is_public(each)",
+        (*HOOKS, "-k", "each_address"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/webhooks/delivery.py",
+        "        return found.ipv4_mapped\n",
+        "        return None\n",
+        (*HOOKS, "-k", "public"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/webhooks/delivery.py",
+        "if not 200 <= status < 300:",
+        "if not 200 <= status < 400:",
+        (*HOOKS, "-k", "redirects"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/webhooks/delivery.py",
+        'f"{id}.{timestamp}.".encode() + body',
+        "body",
+        (*HOOKS, "-k", "signature"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/webhooks/sending.py",
+        " and claim.queue != QUEUE",
+        "",
+        (*HOOKS, "-k", "many_failures"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/webhooks/sending.py",
+        "unique_for=_AGAIN",
+        "unique_for=0.0",
+        (*HOOKS, "-k", "silent or late"),
+    ),
     Mutation(
         "asyncmqd/runtime/tracing/spans.py",
         "[Link(producer)] if producer.is_valid else [],",

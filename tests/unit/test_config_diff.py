@@ -69,6 +69,7 @@ def test_every_top_level_key_is_either_live_or_waits_for_a_restart():
         "max_concurrency": 5,
         "otel": {"service_name": "shop"},
         "http": {"listen": "127.0.0.1:9140"},
+        "webhooks": [{"name": "ops", "url": "https://x.example/T0", "secret_file": "/s"}],
     }
     assert other.keys() == set(Settings.__struct_fields__) - {"queues", "defaults"}
     plan = diff(settings(), settings(**other))

@@ -11,6 +11,7 @@ from asyncmqd.config.load import load
 from asyncmqd.config.models import LIVE_KEYS, Settings
 from asyncmqd.config.otel import Otel
 from asyncmqd.config.tables import keys_of
+from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.queue_options import FIXED_KEYS, KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable
 
@@ -46,6 +47,7 @@ def test_the_tables_are_those_of_the_models():
         ("Keys of one key", KeyOptions),
         ("Keys of a repeatable", Repeatable),
         ("Keys of otel", Otel),
+        ("Keys of a webhook", Webhook),
     ],
 )
 def test_every_key_has_a_row(title, model):

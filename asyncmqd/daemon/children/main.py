@@ -83,15 +83,7 @@ def _serve(line: socket.socket) -> int:
     observer = Observer([lines, metrics] if metrics else [lines])
 
     async def serve() -> int:
-        context = ProcessContext(
-            backend,
-            # Its claims begin with the daemon's instance too, which takes back all of them.
-            instance=f"{hello.instance}/{hello.number}",
-            lease=settings.lease,
-            hang_limit=settings.hang_limit,
-            observer=observer,
-            family=f"{hello.instance}/",  # the parent takes back what any of them held
-        )
+        context = _context(backend, hello, settings, observer)
         own = OwnProcess(
             context,
             settings,
@@ -108,6 +100,25 @@ def _serve(line: socket.socket) -> int:
         return await child.run(line)
 
     return run_loop(serve(), observer)
+
+
+def _context(
+    backend: BaseBackend, hello: Hello, settings: Settings, observer: Observer
+) -> ProcessContext:
+    context = ProcessContext(
+        backend,
+        # Its claims begin with the daemon's instance too, which takes back all of them.
+        instance=f"{hello.instance}/{hello.number}",
+        lease=settings.lease,
+        hang_limit=settings.hang_limit,
+        observer=observer,
+        family=f"{hello.instance}/",  # the parent takes back what any of them held
+    )
+    if settings.webhooks:
+        from asyncmqd.daemon.webhooks.sending import Failures  # nobody else pays for it
+
+        Failures(context, settings.webhooks).start()
+    return context
 
 
 def _share(

@@ -5,12 +5,14 @@ It decides nothing: who needs a part takes that part. Why so: docs/decisions/par
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Callable
-from typing import Self
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
 
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.former_self import Life
 from asyncmqd.domain.tasks import REGISTRY, Registry
@@ -28,6 +30,8 @@ from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.process.wakeups import Wakeups
 from asyncmqd.runtime.process.workers import Workers
 from asyncmqd.runtime.timetable import Timetable
+
+_LEAVING = 1.0  # seconds that the store gets for what is told last
 
 
 class ProcessContext:
@@ -73,11 +77,15 @@ class ProcessContext:
         self.leases = Leases(
             backend, lease, hang_limit, observer, self.duties, self.isolation.end_turn
         )
-        self.wakeups.on_recall = self.leases.look
         self.events = EventPublisher(backend, observer, group)
-        self.presence.on_watched = self.events.look
-        self.wakeups.on_watched = self.presence.beat_soon  # the answer tells the rest
+        self.before_leave: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self.operations = Operations(backend, self.presence, self._group, observer)
+        self._connect()
+
+    def _connect(self) -> None:
+        self.wakeups.on_recall = self.leases.look
+        self.wakeups.on_watched = self.presence.beat_soon  # the answer tells the rest
+        self.presence.on_watched = self.events.look
         self.presence.on_operations = self.operations.look
 
     async def __aenter__(self) -> Self:
@@ -92,5 +100,8 @@ class ProcessContext:
         self.health.end()
         self.overstays.close()
         await self.leases.stop()
-        await self.events.end()
+        for last in (*self.before_leave, self.events.end):
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(_LEAVING):
+                    await last()
         await self.presence.leave()

@@ -21,7 +21,6 @@ from asyncmqd.runtime.duties import Duty, DutyGroup
 
 GATHER = 0.1  # seconds: what happens in them is told in one call
 _SUBJECTS = frozenset({"job", "queue", "daemon", "schedule", "process", "operation"})
-_TRIES_AT_END = 1.0  # seconds that the store gets for the last of them
 
 
 class EventPublisher(Listener):
@@ -109,10 +108,8 @@ class EventPublisher(Listener):
                 await self._publish()
 
     async def end(self) -> None:
-        """Tell the last."""
-        with contextlib.suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(_TRIES_AT_END):
-                await self._publish()
+        """Tell the last. Raises StoreError."""
+        await self._publish()
 
     async def _publish(self) -> None:
         """Tell all that is there. Raises StoreError."""

@@ -1,0 +1,1 @@
+"""Webhooks: what goes wrong is told to other programs. Nobody without webhooks imports this."""

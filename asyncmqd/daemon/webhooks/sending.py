@@ -1,0 +1,171 @@
+"""What is told by webhooks: gathered for a second, and enqueued like any other job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from asyncmqd.backends.base import StoreError
+from asyncmqd.client.pending import CallOptions, add_all, pending
+from asyncmqd.config.webhooks import Webhook
+from asyncmqd.domain.clock import utc_now
+from asyncmqd.domain.events import Event, shortened
+from asyncmqd.domain.heartbeat import BEAT
+from asyncmqd.domain.settle import decode_failure
+from asyncmqd.observe.listeners import Applied, Listener
+from asyncmqd.runtime.duties import Duty
+from asyncmqd.runtime.process.context import ProcessContext
+
+QUEUE = "asyncmqd-webhooks"
+_GATHER = 1.0  # seconds
+_MOST = 100  # events of one request, and that wait for it
+_SILENT = 2 * BEAT  # seconds without a heartbeat after which a process is dead
+_LATE_LOOKS = 3  # in a row: one that was promoted just now has waited for long, and is not late
+_AGAIN = 3_600.0  # seconds before the same is told again
+_FAILED = frozenset({"fail", "quarantine"})
+
+
+def task_of(webhook: Webhook) -> str:
+    """The task that delivers: a daemon that has no such webhook leaves its jobs to others."""
+    return f"asyncmqd.webhook.{webhook.name}"
+
+
+class Failures(Listener):
+    """Hears of jobs that failed for good in this process, and enqueues what tells of them."""
+
+    def __init__(self, context: ProcessContext, webhooks: Sequence[Webhook]) -> None:
+        self._context = context
+        self._webhooks = [each for each in webhooks if "job.failed" in each.events]
+        self._some = asyncio.Event()
+        self._events: deque[Event] = deque()
+        self._missed = 0
+        context.observer.add(self)
+        context.before_leave.append(self.stop)
+        self._duty: Duty | None = None
+
+    def start(self) -> None:
+        """Enqueue from now on."""
+        self._duty = self._context.duties.begin("webhook events", self.run)
+
+    async def stop(self) -> None:
+        """Enqueue the last. Raises StoreError."""
+        if self._duty is not None:
+            self._duty.end()
+        await self.send()
+
+    def changes(self, applied: Sequence[Applied]) -> None:
+        """See `Listener`. A webhook that fails is told by none: it would go round for ever."""
+        for change, claim, task, _ in applied:
+            if change.edge in _FAILED and claim.queue != QUEUE:
+                failure = decode_failure(change.error) if change.error else None
+                text = f"{failure.type}: {failure.message}" if failure else ""
+                error = str(shortened(text)) or None
+                self._note(claim.queue, claim.id, task, claim.attempt, error)
+
+    def _note(self, queue: str, id: str, task: str, attempt: int, error: str | None) -> None:
+        if len(self._events) >= _MOST:
+            self._events.popleft()
+            self._missed += 1
+        known = {"queue": queue, "job_id": id, "task": task, "attempt": attempt, "error": error}
+        self._events.append(Event(timestamp=utc_now(), event="job.failed", **known))  # type: ignore[arg-type]
+        self._some.set()
+
+    async def run(self) -> None:
+        """Enqueue what was heard. Events are kept while the store does not answer."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(_GATHER)
+            try:
+                await self.send()
+            except StoreError:
+                self._some.set()
+
+    async def send(self) -> None:
+        """Enqueue it now. Raises StoreError."""
+        self._some.clear()
+        events, missed = list(self._events), self._missed
+        for webhook in self._webhooks:
+            told = [each for each in events if webhook.is_about("job.failed", each.queue or "")]
+            if told:
+                await enqueue(self._context, webhook, told, missed)
+        for event in events:
+            with contextlib.suppress(ValueError):  # it had to make room meanwhile
+                self._events.remove(event)
+        self._missed -= missed
+
+
+async def enqueue(
+    context: ProcessContext,
+    webhook: Webhook,
+    events: Sequence[Event],
+    missed: int = 0,
+    once: str = "",
+) -> None:
+    """Have it delivered; `once` names what is not told again for an hour. Raises StoreError."""
+    body: dict[str, Any] = {
+        "type": events[0].event,
+        "timestamp": events[0].timestamp,
+        "data": {"events": [msgspec.to_builtins(each) for each in events], "missed": missed},
+    }
+    text = msgspec.json.encode(body).decode()
+    options = CallOptions(unique=f"{webhook.name} {once}", unique_for=_AGAIN) if once else None
+    job = pending(task_of(webhook), (text,), {}, options or CallOptions())
+    await add_all(context.backend, QUEUE, [job])
+
+
+class Watch:
+    """Looks for queues that are late, and for processes that are gone without a word."""
+
+    def __init__(
+        self, context: ProcessContext, webhooks: Sequence[Webhook], queues: Iterable[str]
+    ) -> None:
+        self._context = context
+        self._webhooks = webhooks
+        self._queues = sorted(set(queues) - {QUEUE})
+        self._late: dict[tuple[str, str], int] = {}  # webhook, queue: looks in a row
+
+    async def run(self) -> None:
+        """Look as often as processes send heartbeats."""
+        while True:
+            await asyncio.sleep(BEAT)
+            with contextlib.suppress(StoreError):  # the daemon itself tells that the store is down
+                await self.look()
+
+    async def look(self) -> None:
+        """Enqueue what is to be told now. Raises StoreError."""
+        backend = self._context.backend
+        if any("queue.late" in each.events for each in self._webhooks):
+            oldest = await backend.oldest(self._queues)
+            for webhook in self._webhooks:
+                await self._tell_late(webhook, oldest)
+        if any("daemon.dead" in each.events for each in self._webhooks):
+            await self._tell_dead()
+
+    async def _tell_late(self, webhook: Webhook, oldest: dict[str, float]) -> None:
+        for queue, age in oldest.items():
+            key = (webhook.name, queue)
+            if not webhook.is_about("queue.late", queue) or age <= webhook.late_after:
+                self._late.pop(key, None)
+                continue
+            looks = self._late[key] = self._late.get(key, 0) + 1
+            if looks % round(_AGAIN / BEAT) == _LATE_LOOKS:
+                reason = f"the oldest job has waited for {age:.0f} s"
+                event = Event(timestamp=utc_now(), event="queue.late", queue=queue, reason=reason)
+                await enqueue(self._context, webhook, [event], once=f"late {queue}")
+
+    async def _tell_dead(self) -> None:
+        backend, now = self._context.backend, await self._context.backend.now()
+        for record in await backend.workers():
+            silent = now - record.seen
+            if silent <= _SILENT or record.id == self._context.presence.id:
+                continue
+            reason = f"no heartbeat for {silent:.0f} s"
+            event = Event(timestamp=utc_now(), event="daemon.dead", worker=record.id, reason=reason)
+            for webhook in self._webhooks:
+                if webhook.is_about("daemon.dead", ""):
+                    await enqueue(self._context, webhook, [event], once=f"dead {record.id}")
