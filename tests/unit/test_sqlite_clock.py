@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -302,3 +304,14 @@ def test_a_hidden_boot_id_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
     with pytest.raises(ValueError, match=r"expected to read .*/boot_id, got No such file"):
         clock.boot_id()
+
+
+async def test_events_that_nobody_watches_any_more_are_deleted(tmp_path: Path, host: Host) -> None:
+    store = open_store(tmp_path, host)
+    await store.watch(60.0)
+    await store.publish([b"{}"])
+    host.pass_(61)
+    assert await store.beat("w", b"{}", 30.0) == []
+    with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+    await store.close()

@@ -68,9 +68,12 @@ def _events(view: Snapshot, after: Position) -> EventPage:
     return page_after(after, end, view.execute(_SQL["events"], (begin_of(after, end), PAGE)))
 
 
-def is_watched(view: Snapshot) -> bool:
-    """Whether somebody watches now."""
-    return _end(view) is not None
+def is_watched(tx: Transaction) -> bool:
+    """Whether somebody watches now. What nobody watches any more is deleted."""
+    found = tx.execute(_SQL["is_watched"], (tx.since_boot,)).fetchone()
+    if found == (0,):
+        _forget(tx)
+    return found == (1,)
 
 
 def _end(view: Snapshot) -> Position | None:

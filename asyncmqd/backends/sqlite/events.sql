@@ -4,6 +4,10 @@
 -- since boot
 SELECT epoch, number FROM epoch WHERE until > ?;
 
+-- name: is_watched
+-- since boot
+SELECT until > ? FROM epoch;
+
 -- name: begin
 -- now
 INSERT INTO epoch (epoch, number, until) VALUES (?, 0, 0);
