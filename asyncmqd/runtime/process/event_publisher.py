@@ -109,7 +109,8 @@ class EventPublisher(Listener):
 
     async def end(self) -> None:
         """Tell the last. Raises StoreError."""
-        await self._publish()
+        if self._loop is not None:
+            await self._publish()
 
     async def _publish(self) -> None:
         """Tell all that is there. Raises StoreError."""

@@ -29,6 +29,7 @@ class Wakeups:
         self._duties = duties
         self.on_recall: Callable[[], None] = lambda: None
         self.on_watched: Callable[[], None] = lambda: None
+        self._has_listened = False
         self._listening: Duty | None = None  # from the first worker on
         workers.on_register.append(self._listen_anew)
         health.on_recovery.append(self.wake_all)
@@ -78,8 +79,9 @@ class Wakeups:
         woken = await self._backend.wait({*self._workers.queues, RECALLED, WATCHED}, LONGEST_WAIT)
         if RECALLED in woken:
             self.on_recall()
-        if WATCHED in woken:
+        if WATCHED in woken and self._has_listened:  # a heartbeat of the start has just asked
             self.on_watched()
+        self._has_listened = True
         # In the same order at each run of a simulated world.
         for queue in sorted(woken - {RECALLED, WATCHED}):
             self.wake(queue)
