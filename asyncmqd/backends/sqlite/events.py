@@ -73,7 +73,7 @@ def is_watched(tx: Transaction) -> bool:
     found = tx.execute(_SQL["is_watched"], (tx.since_boot,)).fetchone()
     if found == (0,):
         _forget(tx)
-    return found == (1,)
+    return bool(found == (1,))
 
 
 def _end(view: Snapshot) -> Position | None:
