@@ -10,7 +10,7 @@ import msgspec
 
 from asyncmqd.admin.concealed import concealed
 from asyncmqd.admin.errors import AdminError, NotFound
-from asyncmqd.admin.verbs import VERBS, Asked
+from asyncmqd.admin.verbs import VERBS, Asked, Which
 from asyncmqd.backends.base import StoreError
 from asyncmqd.daemon.control_server import Refused
 from asyncmqd.runtime.process.context import ProcessContext
@@ -44,10 +44,13 @@ class Verbs:
             asked = msgspec.convert(arguments, verb.takes, strict=typed)
         except msgspec.ValidationError as error:
             raise Refused(f"{name}: {error}", 400) from None
+        if conceals:
+            _check_open(asked)
         if verb.operates:
             self._log(name, asked, by)
         context = self._context
-        reads = concealed(context.backend) if conceals and not verb.operates else context.backend
+        is_seen = not verb.operates or name == "cancel_operation"  # its answer is a description
+        reads = concealed(context.backend) if conceals and is_seen else context.backend
         store = Asked(reads, by, lambda queue: context.operations.look([queue]), self._configured)
         try:
             async with asyncio.timeout(STORE_LIMIT):
@@ -72,6 +75,12 @@ class Verbs:
             **{key: value and str(value) for key, value in shown.items()},
             jobs=len(ids) if ids else None,
         )
+
+
+def _check_open(asked: Any) -> None:
+    """Who could choose jobs by what is hidden would learn it letter by letter. Raises Refused."""
+    if isinstance(asked, Which) and (asked.key or asked.error or asked.alike):
+        raise Refused("hide_arguments is set: expected no key and no error to search by")
 
 
 def operates(name: str) -> bool | None:

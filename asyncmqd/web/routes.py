@@ -56,12 +56,13 @@ class Pages:
     async def answer(self, request: Request) -> Response | Stream:
         """The response."""
         path = request.path.removeprefix(self._prefix)
-        is_api = request.path.startswith(self._prefix) and path.startswith(api.PREFIX)
+        is_below = request.path == self._prefix or request.path.startswith(f"{self._prefix}/")
+        is_api = is_below and path.startswith(api.PREFIX)
         if not self._access.knows_host(request):
             host = request.headers.get("host", "")
             reason = f"expected a host of allowed_hosts, got {host!r}"
             return self._refuse(request, 403, reason, as_json=is_api)
-        if not request.path.startswith(self._prefix):
+        if not is_below:
             return _text(404, f"expected a path below {self._prefix}")
         if is_api:
             return await self._api(request, path.removeprefix(api.PREFIX))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+import re
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from asyncmqd.web.server import Request
 
 COOKIE = "asyncmqd"
 LASTS = 12 * 3600.0  # seconds that a session lasts
+_STRANGER = re.compile(r"login\.[0-9a-f]{32}")
 ATTEMPTS = 10  # logins that may fail at once, over all clients ...
 ATTEMPT_EVERY = 1.0  # ... and seconds after which another one may
 
@@ -74,13 +76,22 @@ class Sessions:
         return f"{until}.{name}.{self._sign('session', until, name, token.digest)}"
 
     @staticmethod
-    def stranger() -> str:
-        """The cookie of a browser that has not logged in: its form is known by it."""
-        return f"login.{os.urandom(16).hex()}"
+    def stranger(request: Request) -> str:
+        """The cookie of a browser that has not logged in: its form is known by it.
+
+        A second tab does not get another one, which would make the form of the first unknown.
+        """
+        cookie = cookie_of(request)
+        return cookie if _STRANGER.fullmatch(cookie) else f"login.{os.urandom(16).hex()}"
 
     def header(self, request: Request, cookie: str) -> tuple[str, str]:
         """What has the browser keep a cookie; an empty one is dropped."""
-        parts = [f"{COOKIE}={cookie}", f"Path={self._path}", "HttpOnly", "SameSite=Lax"]
+        parts = [
+            f"{_cookie_name(request)}={cookie}",
+            f"Path={self._path}",
+            "HttpOnly",
+            "SameSite=Lax",
+        ]
         if request.headers.get("x-forwarded-proto", "").lower() == "https":
             parts.append("Secure")  # only its own cookie can suffer from whoever says so
         if not cookie:
@@ -126,11 +137,18 @@ class Sessions:
 
 def cookie_of(request: Request) -> str:
     """The value of our cookie; empty: there is none. Those of others may be malformed."""
+    wanted = _cookie_name(request)
     for each in request.headers.get("cookie", "").split(";"):
         name, _, value = each.strip().partition("=")
-        if name == COOKIE and value.isascii():
+        if name == wanted and value.isascii():
             return value
     return ""
+
+
+def _cookie_name(request: Request) -> str:
+    """Browsers send a cookie to all ports of a host, where other daemons may listen."""
+    port = request.headers.get("host", "").rpartition(":")[2]
+    return f"{COOKIE}-{port}" if port.isascii() and port.isdecimal() else COOKIE
 
 
 def _encoded(name: str) -> str:

@@ -33,6 +33,7 @@ FORKED = {
         "configuration",
         "control",
         "dashboard",
+        "dashboard_abuse",
         "duties",
         "event_streams",
         "events",

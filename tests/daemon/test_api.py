@@ -207,6 +207,28 @@ def test_what_jobs_carry_can_be_hidden(daemon: Make, file: Store) -> None:
     assert made.ask("job", id="a")["args"] == [3_600]
 
 
+def test_nobody_operates_by_what_is_hidden(daemon: Make, file: Store, place: Path) -> None:
+    """The number of jobs that were moved would tell whether a guess was right."""
+    port, tokens = free_port(), place / "tokens"
+    tokens.write_text(f"olga operate {sha256(b'olga').hexdigest()}\n")
+    keys = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{tokens}"\nhide_arguments = true\n'
+    made = daemon(file.url, f"{keys}[queues.mail]\n").start()
+    file.add("mail", "mark", ["a"], delay=3_600.0, key="customer-7")
+    api = Api(port, "olga")
+    for chosen in ({"key": "customer-7"}, {"error": "E"}, {"alike": "E: "}):
+        asked = json.dumps({"queue": "mail", "state": "delayed"} | chosen).encode()
+        refused = api.ask("POST", "cancel", asked)
+        assert (refused.status, "hide_arguments" in refused.error) == (409, True)
+    assert file.counts("mail").delayed == 1
+    made.ask("pause", queue="mail")
+    begun = made.ask("cancel", queue="mail", state="delayed", key="customer-7")
+    id = begun["operation"]["id"]
+    for answer in (api.get(f"operation?id={id}"), api.post("cancel_operation", id=id)):
+        assert "customer-7" not in str(answer)
+    asked = json.dumps({"task": "mark", "queue": "mail", "key": "customer-7"}).encode()
+    assert api.ask("POST", "enqueue", asked).status == 200
+
+
 def test_the_control_socket_has_the_same_verbs(site: Site) -> None:
     daemon = site.daemon
     assert daemon.ask("pause", queue="mail", reason="down") == {"queue": "mail", "paused": True}

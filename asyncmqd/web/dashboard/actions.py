@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.web.api import CannotDo
+from asyncmqd.web.dashboard import groups
 from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.visit import Source, address, local_path
 
-_LIKE = ("task", "key", "error", "older_than", "alike")
+_OF_GROUPS = frozenset({"retry", "remove"})
+_LIKE = ("task", "key", "error", "older_than")
 _TAKES: dict[str, tuple[str, ...]] = {
     "pause": ("queue", "reason"),
     "resume": ("queue", "reason"),
@@ -38,8 +41,11 @@ class Actions:
         arguments: dict[str, Any] = {
             name: form[name] for name in _TAKES[verb] if form.get(name, "") != ""
         }
-        if form.get("job"):
-            arguments = {"ids": [form["job"]], "queue": form.get("queue") or None}
+        if form.get("job"):  # encoded: an id may have what browsers change in forms
+            arguments = {"ids": [unquote(form["job"])], "queue": form.get("queue") or None}
+            arguments["reason"] = form.get("reason", "")
+        if form.get("sample") and verb in _OF_GROUPS:
+            arguments = await self._source.read(lambda store: groups.arguments_of(store, form))
             arguments["reason"] = form.get("reason", "")
         if verb == "purge":
             _check_purge(form)

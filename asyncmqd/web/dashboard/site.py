@@ -13,7 +13,7 @@ from asyncmqd.web.dashboard.actions import Actions
 from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.pages import job, jobs, more, overview, queue
 from asyncmqd.web.dashboard.rendering import HEADERS, Renderer
-from asyncmqd.web.dashboard.visit import Moved, Source, Visit, local_path
+from asyncmqd.web.dashboard.visit import MOST_ARGUMENTS, Moved, Source, Visit, local_path
 from asyncmqd.web.server import Request, Response
 from asyncmqd.web.sessions import Sessions, cookie_of
 
@@ -63,13 +63,15 @@ class Site:
     async def answer(self, request: Request, path: str) -> Response:
         """The response; `path` has no prefix."""
         first, _, rest = path.removeprefix("/").partition("/")
+        if request.query.count("&") >= MOST_ARGUMENTS:
+            return Response(400, b"too many arguments\n", headers=HEADERS)
         if first == "assets":
             return self._asset(rest)
         if first == "login":
             return await self._login(request)
         caller = self._sessions.caller(request) or self._access.caller(request)
         if caller is None:
-            return self._to_login(request, path)
+            return await self._to_login(request, path)
         visit = Visit(request, path, caller, self._source, self._board)
         if request.method == "POST":
             return await self._act(visit, first, unquote(rest))
@@ -91,7 +93,7 @@ class Site:
             found = await values(visit)
         except Moved as moved:
             return self._redirect(str(moved))
-        except ValueError as error:  # of the address: too many arguments, say
+        except ValueError as error:  # of the address
             return await self._problem(visit, 400, str(error))
         except CannotDo as refusal:
             return await self._problem(visit, refusal.status, str(refusal))
@@ -127,7 +129,11 @@ class Site:
 
     # ------------------------------------------------------------------ logging in
 
-    def _to_login(self, request: Request, path: str) -> Response:
+    async def _to_login(self, request: Request, path: str) -> Response:
+        if request.method == "POST":
+            back = _fields(request).get("back", "/")
+            problem = self._access.problem or "You are not logged in any more: nothing was done."
+            return await self._login_page(request, back, problem, 401)
         if request.method != "GET" or "x-fragment" in request.headers:
             self._tell(self._access.problem or "expected a session", self._access.client(request))
             return Response(401, b"log in first\n", headers=HEADERS)
@@ -136,7 +142,7 @@ class Site:
 
     async def _login(self, request: Request) -> Response:
         """The page, and what it sends."""
-        given = dict(parse_qsl(request.query, max_num_fields=5))
+        given = dict(parse_qsl(request.query))
         if self._sessions.caller(request) is not None:
             return self._redirect(local_path(given.get("next", "/")))
         if request.method != "POST":
@@ -166,7 +172,7 @@ class Site:
     ) -> Response:
         if problem:
             self._tell(f"login: {problem}", self._access.client(request))
-        cookie = self._sessions.stranger()
+        cookie = self._sessions.stranger(request)
         values = {
             "next": local_path(next),
             "problem": problem,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from asyncmqd.web.dashboard.board import Board
 
 Answer = TypeVar("Answer")
-_PATH = re.compile(r"/(?![/\\])[A-Za-z0-9_.~/?=&%+:,-]*")
+MOST_ARGUMENTS = 50  # of an address
+_PATH = re.compile(r"/(?![/\\])[A-Za-z0-9_.~/?=&%+:,*-]*")
 
 
 class Source(api.Source, Protocol):
@@ -51,7 +52,7 @@ class Visit(NamedTuple):
     @property
     def query(self) -> dict[str, str]:
         """The arguments of the address, without those that are empty."""
-        return dict(parse_qsl(self.request.query, max_num_fields=50))
+        return dict(parse_qsl(self.request.query))
 
     @property
     def here(self) -> str:

@@ -66,13 +66,24 @@ def value(found: Any) -> Markup:
     """
     try:
         text = json.dumps(found, ensure_ascii=False, default=str)
-        if len(text) > _WIDE:
-            text = json.dumps(found, ensure_ascii=False, indent=2, default=str)
+        if (whole := len(text)) > _WIDE:
+            text = _indented(found)
     except (ValueError, RecursionError):
-        text = "a value that cannot be shown"
+        return Markup("a value that cannot be shown")
     if len(text) > LONGEST:
-        text = f"{text[:LONGEST]}\n… {len(text) - LONGEST} characters are left out"
+        text = f"{text[:LONGEST]}\n… this is the beginning of {whole} characters"
     return Markup(escape(clean_lines(text)))  # noqa: S704 - it is escaped
+
+
+def _indented(found: Any) -> str:
+    """Not more of it than is shown: Python indents slowly, and jobs would wait meanwhile."""
+    parts, length = [], 0
+    for part in json.JSONEncoder(ensure_ascii=False, indent=2, default=str).iterencode(found):
+        parts.append(part)
+        length += len(part)
+        if length > LONGEST:
+            break
+    return "".join(parts)
 
 
 def ticks(text: str | None) -> Markup:

@@ -9,10 +9,11 @@ from asyncmqd.admin import dead_letters, operations, queues, schedules, workers
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard.charts import unix
+from asyncmqd.web.dashboard.groups import stamp_of
 from asyncmqd.web.dashboard.visit import Visit
 
 _AUDIT = 200  # operations that are listed
-_GROUPS = 100  # of dead letters that are shown
+_GROUPS = 50  # of dead letters that are shown
 _KEYS = (
     ("?", "This page"),
     ("/", "Filter the jobs of the page, or find a job by its id"),
@@ -37,6 +38,7 @@ async def of_dead_letters(visit: Visit) -> dict[str, Any]:
     running = [each for each in done if each.state == operations.RUNNING and each.states]
     return {
         "groups": found.groups[:_GROUPS],
+        "stamp_of": stamp_of,
         "more": max(0, len(found.groups) - _GROUPS),
         "searched": found.searched,
         "of": found.of,
