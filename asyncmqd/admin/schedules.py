@@ -211,7 +211,7 @@ def schedule_view(record: ScheduleRecord, now: float, job: Record | None = None)
         name=record.name,
         paused=record.paused,
         next=None if spec is None or silent else _next(spec, max(now, record.last)),
-        last=rfc3339(_last(record)),
+        last=rfc3339(max(tally.fired, tally.skipped) or None),
         fired=rfc3339(tally.fired or None),
         job=tally.job or None,
         outcome=state_of(job.place) if job is not None else "gone" if tally.job else None,
@@ -255,13 +255,6 @@ def sound(record: ScheduleRecord) -> Repeatable:
         at = f"schedule {record.name} of queue {record.queue}"
         raise AdminError(f"{at}: its stored text cannot be read")
     return spec
-
-
-def _last(record: ScheduleRecord) -> float | None:
-    """The latest instant that fired or was skipped; older releases kept no more than `last`."""
-    if known := max(record.tally.fired, record.tally.skipped):
-        return known
-    return record.last if record.last != record.declared else None  # new: since its declaration
 
 
 def _read(record: ScheduleRecord) -> tuple[Repeatable | None, str | None]:

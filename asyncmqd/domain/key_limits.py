@@ -13,6 +13,7 @@ from typing import Protocol
 from asyncmqd.domain.lanes import SERVICE
 from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.shared_limits import (
+    AHEAD,
     NO_KEY_LIMITS,
     Bucket,
     DeclaredLimits,
@@ -42,7 +43,11 @@ class KeyGate:
     def __init__(self, declared: DeclaredLimits | None, keys: Keys, now: float) -> None:
         self._declared = declared
         self._keys = keys
-        self._now = now
+        self.now = now
+
+    def went_back(self, closed_at: float) -> bool:
+        """Whether the clock was set back since keys were closed: when they open is not known."""
+        return closed_at > self.now + AHEAD
 
     @property
     def is_open(self) -> bool:
@@ -80,7 +85,9 @@ class KeyGate:
             return self._keys.held(key)[1]
         bucket = self._bucket(key)
         bucket.pay(cost)  # refused
-        return NEVER if bucket.opens_in is None else self._now + bucket.opens_in * 1e6
+        if (kept := bucket.filling) != self._keys.filling(key):  # no emptier than empty: kept so
+            self._keys.keep_filling(key, kept)
+        return NEVER if bucket.opens_in is None else self.now + bucket.opens_in * 1e6
 
     def take(self, key: str, tokens: int) -> None:
         """Jobs of a key were claimed that cost so many."""
@@ -104,4 +111,4 @@ class KeyGate:
         assert self._declared is not None
         limits = self.limits(key)
         filling = FULL if limits.rate is None else self._keys.filling(key)
-        return Bucket(self._declared, filling, self._now, limits)
+        return Bucket(self._declared, filling, self.now, limits)

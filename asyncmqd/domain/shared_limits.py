@@ -8,7 +8,7 @@ import msgspec
 
 from asyncmqd.domain.rate import Filling, Rate
 
-_AHEAD = 1e6  # microseconds: a moment that is further ahead was told by a clock that was set back
+AHEAD = 1e6  # microseconds: a moment that is further ahead was told by a clock that was set back
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,7 +127,7 @@ class Bucket:
         self._arrival, owes_since = filling
         owes = owes_since > 0 and self._since <= owes_since <= now
         restored = declared.restored * 1e6
-        if rate is not None and 0 < restored <= now + _AHEAD:
+        if rate is not None and 0 < restored <= now + AHEAD:
             self._arrival = max(self._arrival, rate.emptied(restored))
         if rate is not None and not owes:
             self._arrival = rate.bounded(self._arrival, now)

@@ -130,13 +130,16 @@ def test_list_for_people_and_awk(asyncmq: Operator) -> None:
 
 
 def test_list_shows_when_it_last_fired(asyncmq: Operator, in_store: InStore) -> None:
-    async def fire(store: BaseBackend) -> float:
-        tick = msgspec.json.encode(Repeatable(task="tick", every=30.0))
-        instant = await store.declare("mail", {"tick": tick}, fresh=True) + 30
-        assert await store.fire("mail", "tick", instant, None)
-        return instant
+    async def change(store: BaseBackend) -> float:
+        for every in (30.0, 20.0):
+            tick = msgspec.json.encode(Repeatable(task="tick", every=every))
+            declared = await store.declare("mail", {"tick": tick}, fresh=True)
+        return declared
 
-    instant = in_store(fire)
+    instant = in_store(change) + 20
+    [tick] = asyncmq("schedule", "list", "mail", "--json").json
+    assert tick["last"] is None, "a change of a schedule is no instant of it"
+    assert in_store(lambda store: store.fire("mail", "tick", instant, new("tick@1")))
     [tick] = asyncmq("schedule", "list", "mail", "--json").json
     assert datetime.fromisoformat(tick["last"]).timestamp() == pytest.approx(instant, abs=0.001)
     assert tick["next"] > tick["last"]

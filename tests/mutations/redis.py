@@ -79,6 +79,18 @@ REDIS = mutations(
         ),
         ("_bucket.lua", " and each[1] >= declared.since * 1000000", "", "shared_limits"),
         ("_bucket.lua", "restored > 0 and", "not key and restored > 0 and", "key_limits"),
+        (
+            "_closed_keys.lua",
+            "or 0) > clock() + 1000000 then",
+            "or 0) > math.huge then",
+            "tests/unit/test_closed_keys.py",
+        ),
+        (
+            "_key_judging.lua",
+            "      bucket.take(0) -- no emptier than empty: kept so\n",
+            "",
+            "tests/unit/test_closed_keys.py",
+        ),
         ("_limits.lua", "declared.restored or 0}", "0}", "key_limits"),
         ("declare_limits.lua", "known or {since = 0}", "{since = 0}", "shared_limits key_limits"),
         (

@@ -353,6 +353,18 @@ RULES = [
         ("tests/client/test_costs.py",),
     ),
     Mutation(
+        "asyncmqd/domain/key_limits.py",
+        "return closed_at > self.now + AHEAD",
+        "return False",
+        ("tests/unit/test_closed_keys.py",),
+    ),
+    Mutation(
+        "asyncmqd/domain/key_limits.py",
+        "            self._keys.keep_filling(key, kept)\n",
+        "            pass\n",
+        ("tests/unit/test_closed_keys.py",),
+    ),
+    Mutation(
         "asyncmqd/domain/shared_limits.py",
         "msgspec.structs.replace(told, restored=now)",
         "told",

@@ -45,6 +45,8 @@ def reopen(queue: Queue, gate: KeyGate, *, due: float = 0.0) -> bool:
     ended = {key for key in queue.touched if key in closed}
     queue.touched.clear()
     keys = {key for key in ended if gate.allowed(key) != 0}
+    if due and gate.went_back(queue.lanes.closed_at):
+        due = NEVER
     keys |= {key for key, opens in closed.items() if opens <= due}
     for key in sorted(keys):
         queue.lanes.reopen(key)

@@ -52,6 +52,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self.closed: dict[str, float] = {}  # keys of which none may start, and when time opens them
+        self.closed_at = 0.0  # when the last of them was closed: microseconds of the store's clock
         self.timed = False  # time opens one that was closed: an idle process has to know
         self._levels: dict[int, Level] = {}
         self._emptied: set[int] = set()
@@ -78,9 +79,10 @@ class Lanes:
         if not level.active:
             self._emptied.add(priority)
 
-    def close(self, key: str, opens: float) -> None:
+    def close(self, key: str, gate: KeyGate, cost: int = 1) -> None:
         """None of its jobs may start before time opens it, or a job of the key ends."""
-        self.closed[key] = opens
+        opens = self.closed[key] = gate.opens(key, cost)
+        self.closed_at = gate.now
         self.timed = self.timed or opens < NEVER
         for priority, level in self._levels.items():
             if level.active.key(key) is not None:
@@ -147,7 +149,7 @@ class Lanes:
         for key in turns.tags:
             gate.take(key, sum(map(purse.cost, served[key][: turns.keys.count(key)])))
             if key and key in level.jobs and gate.allowed(key) == 0:
-                self.close(key, gate.opens(key))
+                self.close(key, gate)
         level.forget_outdated()
 
     def _candidates(self, level: Level, limit: int, gate: KeyGate, purse: Purse) -> dict[str, int]:
@@ -159,7 +161,7 @@ class Lanes:
                 number = least(len(costs), gate.allowed(key)) or 0
                 allowed[key] = gate.covers(key, costs[:number])
                 if not allowed[key]:
-                    self.close(key, gate.opens(key, costs[0]))
+                    self.close(key, gate, costs[0])
         return allowed
 
     def forget_idle(self, others: Line) -> None:

@@ -17,12 +17,12 @@ local function bucket_of(declared, key)
   local found = key and lanes.arrival(key) or not key and redis.call('GET', base .. 'arrival')
   found = tonumber(found) or 0
   local restored = (declared.restored or 0) * 1000000
-  if starts > 0 and restored > 0 and restored <= now + 1000000 then
-    found = math.max(found, restored + bucket.burst * bucket.gap)
-  end
   bucket.arrival = found
+  if starts > 0 and restored > 0 and restored <= now + 1000000 then
+    bucket.arrival = math.max(found, restored + bucket.burst * bucket.gap)
+  end
   -- Emptier than empty is one that owes what a job has cost that is dearer than its burst.
-  local since = found > empty and tonumber(redis.call('GET', owes) or now + 1)
+  local since = bucket.arrival > empty and tonumber(redis.call('GET', owes) or now + 1)
   if since and (since > now or since < declared.since * 1000000) then
     bucket.arrival = empty
   end

@@ -1,5 +1,6 @@
 -- Keys of which no job may start, and when time opens them: their lanes take no turns.
 --   closed      sorted set of these keys: when time alone opens them
+--   closed_at   when the last of them was closed, for a day
 --   shut:<key>  set of the priorities in which one has lanes
 --   held        sorted set by name, of what has a permit: `<key>\0<id>` of a job, `<key>\0\0<ghost>`
 --   ghost_keys  hash: the key of each of these ghosts
@@ -9,6 +10,7 @@ if lanes then
   lanes.timed = false -- whether one was closed that time opens
   function lanes.close(key, opens)
     redis.call('ZADD', base .. 'closed', opens == math.huge and '+inf' or string.format('%.0f', opens), key)
+    redis.call('SET', base .. 'closed_at', clock(), 'PX', 86400000)
     lanes.timed = lanes.timed or opens < math.huge
     for _, level in ipairs(redis.call('ZRANGE', base .. 'levels', 0, -1)) do
       local tag = redis.call('ZSCORE', lanes.name('ready', level), key)
@@ -32,6 +34,11 @@ if lanes then
   -- Those that time has opened come back. A bucket that is full again says nothing.
   function lanes.open_due()
     redis.call('ZREMRANGEBYSCORE', base .. 'arrivals', '-inf', clock())
+    if tonumber(redis.call('GET', base .. 'closed_at') or 0) > clock() + 1000000 then
+      -- The clock was set back: all are judged again.
+      redis.call('ZUNIONSTORE', base .. 'closed', 1, base .. 'closed', 'WEIGHTS', 0)
+      redis.call('DEL', base .. 'closed_at')
+    end
     local due = redis.call('ZRANGEBYSCORE', base .. 'closed', '-inf', clock(), 'LIMIT', 0, 1000)
     for _, key in ipairs(due) do
       lanes.reopen(key)
