@@ -56,7 +56,12 @@ REDIS = mutations(
         ("_change.lua", "    retake_name(id)\n    if redis", "    if redis", "unique"),
         ("_change.lua", "    write_lines() -- others may", "    -- others may", "unique"),
         ("_limits.lua", " + redis.call('ZCARD', base .. 'ghosts')", "", "shared_limits"),
-        ("_limits.lua", "    redis.call('SET', base .. 'limits', told)\n", "", "shared_limits"),
+        (
+            "_declarations.lua",
+            "    redis.call('SET', base .. 'limits', told)\n",
+            "",
+            "shared_limits",
+        ),
         (
             "_limited.lua",
             "      limits.open_gate()\n      note_waiter(",
@@ -87,11 +92,11 @@ REDIS = mutations(
         ),
         (
             "_key_judging.lua",
-            "      bucket.take(0) -- no emptier than empty: kept so\n",
+            "      lanes.bucket(key).take(0) -- no emptier than empty: kept so\n",
             "",
             "tests/unit/test_closed_keys.py",
         ),
-        ("_limits.lua", "declared.restored or 0}", "0}", "key_limits"),
+        ("_declarations.lua", "declared.restored or 0}", "0}", "key_limits"),
         ("declare_limits.lua", "known or {since = 0}", "{since = 0}", "shared_limits key_limits"),
         (
             "declare_limits.lua",

@@ -1,5 +1,4 @@
--- The bucket of the rate over all daemons, or of one key, see domain/rate.py and `Bucket`. Called only
--- where there are limits.
+-- The bucket of the rate over all daemons, or of one key: domain/rate.py. Called only where limits are.
 local function bucket_of(declared, key)
   local limits = key and lanes.limits_of(key) or declared.limits
   local bucket, starts, now = {refused = 1, taken = 0}, limits.rate_limit, clock()
@@ -14,10 +13,9 @@ local function bucket_of(declared, key)
   bucket.starts, bucket.burst = starts, math.max(1, limits.burst or starts)
   bucket.gap = math.min((limits.rate_interval or 1) * 1000000 / starts, 1e17)
   local empty, owes = now + bucket.burst * bucket.gap, base .. 'owes:' .. (key or '')
-  local found = key and lanes.arrival(key) or not key and redis.call('GET', base .. 'arrival')
-  found = tonumber(found) or 0
+  local found = tonumber(key and lanes.arrival(key) or not key and redis.call('GET', base .. 'arrival') or 0)
   local restored = (declared.restored or 0) * 1000000
-  bucket.arrival = found
+  bucket.arrival = found -- what was taken before the limits were restored is not known
   if starts > 0 and restored > 0 and restored <= now + 1000000 then
     bucket.arrival = math.max(found, restored + bucket.burst * bucket.gap)
   end

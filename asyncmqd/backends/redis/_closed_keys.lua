@@ -5,7 +5,6 @@
 --   held        sorted set by name, of what has a permit: `<key>\0<id>` of a job, `<key>\0\0<ghost>`
 --   ghost_keys  hash: the key of each of these ghosts
 --   arrivals    sorted set of keys: when the bucket of one would be full again
---   told        the channel of who was told last when time opens the next one, until then
 if lanes then
   lanes.timed = false -- whether one was closed that time opens
   function lanes.close(key, opens)
@@ -44,19 +43,5 @@ if lanes then
       lanes.reopen(key)
     end
   end
-
-  -- In how many microseconds time opens the next one; false: never.
-  function lanes.opens_in()
-    local first = tonumber(redis.call('ZRANGE', base .. 'closed', 0, 0, 'WITHSCORES')[2] or math.huge)
-    return first < math.huge and math.max(0, first - clock())
-  end
-
-  -- The same to one who is idle, and is the last who knows it.
-  function lanes.tell_opening(channel)
-    local opens_in = lanes.opens_in()
-    if opens_in and channel ~= '' then
-      redis.call('SET', base .. 'told', channel, 'PX', math.ceil(opens_in / 1000) + 1)
-    end
-    return opens_in
-  end
+  -- with: _openings
 end

@@ -3,10 +3,8 @@ if lanes then
   -- When time alone lets one start that costs so much, of which none may now.
   local function opens(key, cost)
     if lanes.permits(key) > 0 then
-      local bucket = lanes.bucket(key)
-      bucket.take(0) -- no emptier than empty: kept so
-      local opens_in = bucket.opens_in(cost)
-      return opens_in and clock() + opens_in or math.huge
+      lanes.bucket(key).take(0) -- no emptier than empty: kept so
+      return clock() + (lanes.bucket(key).opens_in(cost) or math.huge)
     end
     local range, first = {'[' .. key .. '\0\0', '(' .. key .. '\0\1'}, math.huge
     for _, member in ipairs(redis.call('ZRANGEBYLEX', base .. 'held', unpack(range))) do
