@@ -7,7 +7,8 @@ number of queues one job that has ended, and a page of jobs. What is wrong is as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -19,7 +20,7 @@ from asyncmqd.admin.queues import PauseView, pause_view
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, Outlook, WorkerRecord
 from asyncmqd.domain import clock
-from asyncmqd.domain.heartbeat import BEAT, serving_of
+from asyncmqd.domain.heartbeat import BEAT, Serving, serving_of
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.states import State
 
@@ -96,6 +97,7 @@ class Wanted(msgspec.Struct, frozen=True):
 
     state: State = State.ACTIVE
     queue: str | None = None  # None: of all queues
+    listed: bool = True  # False: no job is read, they are only counted
 
 
 class Looks:
@@ -112,7 +114,8 @@ class Looks:
         """What there is now. `judge`: ask in any case what is wrong. Raises StoreError."""
         store = self._store
         processes = await store.workers()
-        names = sorted({*await store.queues(), *_served(processes)})
+        said = [serving_of(each.info) for each in processes]  # once: a look at many queues is long
+        names = sorted({*await store.queues(), *chain.from_iterable(e.queues or () for e in said)})
         counts = await store.counts(names)
         await self._judge(names, anyway=judge)
         oldest = await store.oldest([q for q in names if counts[q].waiting > counts[q].parked])
@@ -125,10 +128,10 @@ class Looks:
             now=rfc3339(now),
             causes=self._causes,
             queues=[
-                self._queue(name, counts[name], outlooks[name], oldest.get(name), processes)
+                self._queue(name, counts[name], outlooks[name], oldest.get(name), said)
                 for name in names
             ],
-            daemons=[_daemon(each, now) for each in processes],
+            daemons=[_daemon(*each, now) for each in zip(processes, said, strict=True)],
             state=wanted.state,
             jobs=[_job(each, now) for each in jobs],
             total=sum(_sizes(wanted, counts).values()),
@@ -140,6 +143,8 @@ class Looks:
             self._causes, self._judged = causes.of_store(read), clock.monotonic()
 
     async def _jobs(self, wanted: Wanted, counts: Mapping[str, Counts]) -> list[Record]:
+        if not wanted.listed:
+            return []
         sizes = _sizes(wanted, counts)
         fullest = sorted((each for each in sizes if sizes[each]), key=sizes.__getitem__)
         pages = await asyncio.gather(
@@ -170,13 +175,9 @@ class Looks:
         counts: Counts,
         outlook: Outlook,
         oldest: float | None,
-        processes: Sequence[WorkerRecord],
+        processes: Sequence[Serving],
     ) -> QueueLine:
-        loads = [
-            load
-            for each in processes
-            if (load := (serving_of(each.info).queues or {}).get(name)) is not None
-        ]
+        loads = [load for each in processes if (load := (each.queues or {}).get(name)) is not None]
         rate = self._rates.get(name)
         return QueueLine(
             name=name,
@@ -216,19 +217,13 @@ class _Rate:
         return round(rate, 2)
 
 
-def _served(processes: Sequence[WorkerRecord]) -> Iterator[str]:
-    for each in processes:
-        yield from serving_of(each.info).queues or ()
-
-
 def _sizes(wanted: Wanted, counts: Mapping[str, Counts]) -> dict[str, int]:
     """How many jobs in the wanted state each wanted queue has."""
     names = counts if wanted.queue is None else {wanted.queue} & counts.keys()
     return {name: getattr(counts[name], wanted.state) for name in names}
 
 
-def _daemon(record: WorkerRecord, now: float) -> DaemonLine:
-    said = serving_of(record.info)
+def _daemon(record: WorkerRecord, said: Serving, now: float) -> DaemonLine:
     loads = said.queues or {}
     return DaemonLine(
         id=record.id,

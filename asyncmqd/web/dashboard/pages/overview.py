@@ -10,12 +10,10 @@ from markupsafe import Markup
 from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.overview import Overview, QueueLine
 from asyncmqd.web.api import CannotDo
-from asyncmqd.web.dashboard import charts
 from asyncmqd.web.dashboard.visit import Visit, address
 
 SHOWN = 50  # queues of one page: it is to stay below 100 kB
 _CAUSES = 12  # that are shown whole
-_SPAN = 2 * 3600.0  # seconds of a sparkline
 _RED = frozenset({"degraded", "no_daemon", "daemons_silent", "stuck", "crashed", "process_down"})
 
 
@@ -78,15 +76,12 @@ def _order(line: QueueLine) -> tuple[float, int, str]:
 async def _rows(part: Sequence[QueueLine], seen: Overview | None, visit: Visit | None) -> list[Row]:
     if seen is None or seen.now is None:
         return []
-    histories = await visit.board.histories([each.name for each in part]) if visit else {}
-    end = charts.unix(seen.now)
-    axis = charts.Axis(end - _SPAN, end)
+    sparks = await visit.board.sparks([each.name for each in part]) if visit else {}
     wrong = {each.queue: _kind(each) for each in reversed(seen.causes)}
     rows = []
     for line in part:
-        found = histories.get(line.name)
         near = line.active / line.slots if line.slots else None
-        spark = charts.spark(found.stretches if found else [], axis)
+        spark = sparks.get(line.name, Markup())
         rows.append(Row(line, spark, wrong.get(line.name, ""), near))
     return rows
 
