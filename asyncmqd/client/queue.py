@@ -164,6 +164,8 @@ class Queue(OfStore):
         asked = task.asked if isinstance(task, Task) else NO_OPTIONS
         if asked.queue not in {None, self.name}:
             raise ValueError(f"queue: expected {self.name!r}, got {asked.queue!r}")
+        if isinstance(task, Task) and not options:  # its options were read once, for all its jobs
+            return task.job(*args, **kwargs)
         call = msgspec.structs.replace(asked, **_given(options)) if options else asked
         definition = task.definition if isinstance(task, Task) else known_task(task)
         if definition is None:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
-from asyncmqd.backends.redis import RedisBackend, leases
+from asyncmqd.backends.redis import RedisBackend, leases, single_server
 from asyncmqd.backends.redis.address import parse as address_of
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
@@ -154,16 +153,16 @@ async def test_the_lease_thread_survives_forgotten_scripts(server, store):
 
 async def test_a_cancelled_call_leaves_its_reply_to_nobody(server, opened, monkeypatch):
     sent = asyncio.Event()
-    send = AbstractConnection.send_packed_command
+    read = single_server._data
 
-    async def send_and_tell(*args, **options):
-        await send(*args, **options)
+    async def tell_and_read(stream):
         sent.set()
+        return await read(stream)
 
     store = opened(f"{server.url}?max_connections=1")
     await store.add(QUEUE, jobs("a"))
     server.freeze()
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", send_and_tell)
+    monkeypatch.setattr(single_server, "_data", tell_and_read)
     call = asyncio.create_task(store.queues())
     async with asyncio.timeout(10):
         await sent.wait()  # the server has the request, and cannot answer
@@ -190,17 +189,17 @@ async def test_calls_whose_limits_end_in_one_turn_of_the_loop_are_all_errors_of_
 ):
     """As on a busy machine: the first to go gave up the others, whose limits had ended as well."""
     sent = asyncio.Semaphore(0)
-    send = AbstractConnection.send_packed_command
+    read = single_server._data
 
-    async def send_and_tell(*args, **options):
-        await send(*args, **options)
+    async def tell_and_read(stream):
         sent.release()
+        return await read(stream)
 
     limit = 0.2
     store = opened(f"{server.url}?timeout={limit}")
     await store.connect()
     server.freeze()
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", send_and_tell)
+    monkeypatch.setattr(single_server, "_data", tell_and_read)
     calls = [asyncio.create_task(store.now()) for _ in range(3)]
     for _ in calls:
         await asyncio.wait_for(sent.acquire(), 10)

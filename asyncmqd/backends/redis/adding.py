@@ -29,6 +29,8 @@ def _priced(jobs: Sequence[NewJob]) -> bool:
 
 
 def _pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
+    if len(jobs) <= PAGE:
+        return [jobs]
     return [jobs[at : at + PAGE] for at in range(0, len(jobs), PAGE)]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from asyncmqd.backends.redis.encoding import HEADER, job_args
@@ -26,6 +26,7 @@ Rows = list[list[Any]]
 PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
 _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
 _string = itemgetter(2)  # of a row
+_payload_of = attrgetter("payload")
 _NO_HEADER = b" " * HEADER  # add.lua writes it
 
 
@@ -35,9 +36,9 @@ def _is_large(job: NewJob) -> bool:
 
 def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
     """The mark of these jobs, and the commands that send large payloads; empty without such."""
-    large = [job for job in jobs if _is_large(job)]
-    if not large:
+    if max(map(len, map(_payload_of, jobs))) <= PIECE:  # no loop of Python's for these
         return "", []
+    large = [job for job in jobs if _is_large(job)]
     mark = f"part:{clock.nonce()}:"
     return mark, [partial(_set, f"{base}{mark}{job.id}", job) for job in large]
 
