@@ -52,6 +52,7 @@ class Pages:
         self._tell = tell
         self._sessions = Sessions(self._access, self._prefix)
         self._site: Site | None = None
+        self._making_site = asyncio.Lock()
 
     async def answer(self, request: Request) -> Response | Stream:
         """The response."""
@@ -77,15 +78,16 @@ class Pages:
                 return await self._readyz(request)
         return await self._metrics(request)
 
-    async def _dashboard(self, request: Request, path: str) -> Response:
+    async def _dashboard(self, request: Request, path: str) -> Response | Stream:
         """A page for people. What makes it is imported when somebody asks first."""
-        if self._site is None:
-            try:
-                self._site = await asyncio.to_thread(self._make_site)
-            except ModuleNotFoundError as error:
-                if error.name not in {"jinja2", "markupsafe"}:
-                    raise
-                return _text(501, NEEDS)
+        try:
+            async with self._making_site:  # all who ask first wait for one
+                if self._site is None:
+                    self._site = await asyncio.to_thread(self._make_site)
+        except ModuleNotFoundError as error:
+            if error.name not in {"jinja2", "markupsafe"}:
+                raise
+            return _text(501, NEEDS)
         return await self._site.answer(request, path or "/")
 
     def _make_site(self) -> Site:

@@ -64,6 +64,18 @@ def test_a_job_runs_live(site: Site, visit: Visit) -> None:
     assert moment.get_attribute("title").endswith(" UTC")
 
 
+def test_eight_tabs_are_live_at_once(site: Site, visit: Visit) -> None:
+    """A browser has six connections to a host: of eight tabs one has the stream."""
+    first = visit("/queues/held?state=delayed")
+    tabs = [first, *(first.context.new_page() for _ in range(7))]
+    for tab in tabs[1:]:
+        tab.goto(first.url)
+    first.wait_for_function("navigator.locks.query().then((found) => found.held.length === 1)")
+    site.store.add("held", "mark", ["for-all-tabs"], delay=3600)
+    for tab in tabs:
+        tab.wait_for_selector("text=for-all-tabs")
+
+
 def test_filter_and_open_a_failed_job(site: Site, visit: Visit) -> None:
     site.store.add(
         "mail", "fail_with", [f"f{number}" for number in range(3)], "no such <b>host</b>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import http.client
 import re
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -162,6 +163,43 @@ def test_a_form_of_another_page_does_nothing(site: Site, file: Store) -> None:
     assert file.counts("mail").paused
 
 
+def test_a_page_that_is_shared_has_the_name_of_each(site: Site) -> None:
+    with site.tokens.open("a") as tokens:
+        tokens.write(f"<b>other operate {sha256(b'other').hexdigest()}\n")
+    browsers = [site.browser("operate"), site.browser("other")]
+    pages = [browser.get("/jobs").text for browser in browsers]
+    assert [
+        ("<span>operate</span>" in page, "<span>&lt;b&gt;other<" in page) for page in pages
+    ] == [
+        (True, False),
+        (False, True),
+    ]
+    assert len({browser.form() for browser in browsers}) == 2
+    for browser in browsers:
+        assert browser.post("/do/pause", queue="mail", reason="x").status == 303
+
+
+def test_a_browser_is_told_that_something_has_changed(site: Site, file: Store) -> None:
+    browser = site.browser("read")
+    assert Browser(site.port).get("/live").status == 401
+    connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)
+    connection.request("GET", "/live", headers={"Cookie": browser.cookie})
+    answer = connection.getresponse()
+    assert answer.getheader("Content-Type") == "text/event-stream"
+    assert answer.readline().startswith(b"retry: ")
+
+    def told() -> bytes:
+        """The next line that is not empty; a change is made until somebody hears of one."""
+        file.add("mail", "mark", [f"m{time.monotonic()}"], delay=3600)
+        return answer.readline().strip() or answer.readline().strip()
+
+    assert told() == b"data: 1"
+    site.tokens.write_text(f"other read {sha256(b'other').hexdigest()}\n")
+    file.add("mail", "mark", ["last"], delay=3600)
+    until(lambda: not answer.readline())  # the session has ended, and so does the stream
+    connection.close()
+
+
 def test_logins_are_slowed_for_all_together(site: Site) -> None:
     statuses = [site.browser().log_in("wrong").status for _ in range(sessions.ATTEMPTS + 1)]
     assert statuses[0] == 403
@@ -252,8 +290,7 @@ def test_buttons_do_what_they_say(site: Site, file: Store) -> None:
     done = browser.post("/do/run_now", queue="mail", job="a", back=here)
     assert done.headers["Location"] == f"{here}&done=run_now"
     until(lambda: site.daemon.tally()["a"])
-    until(lambda: "completed" in browser.get(here).text)
-    assert "Run again" in browser.get(here).text
+    until(lambda: "Run again" in browser.get(here).text)
     assert browser.post("/do/run_now", queue="mail", job="a").status == 409
     assert browser.post("/do/cancel", queue="mail", job="b", back=here).status == 303
     assert browser.post("/do/purge", queue="mail", state="delayed", typed="mial").status == 400

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard import groups
-from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.visit import Source, address, local_path
 
 _OF_GROUPS = frozenset({"retry", "remove"})
@@ -30,9 +30,9 @@ _TAKES: dict[str, tuple[str, ...]] = {
 class Actions:
     """Does what people ask for by forms."""
 
-    def __init__(self, source: Source, board: Board) -> None:
+    def __init__(self, source: Source, changed: Callable[[], None]) -> None:
         self._source = source
-        self._board = board
+        self._changed = changed
 
     async def do(self, verb: str, form: dict[str, str], by: str, back: str) -> str:
         """The page to show afterwards. Raises CannotDo."""
@@ -50,7 +50,7 @@ class Actions:
         if verb == "purge":
             _check_purge(form)
         done = await self._source.command(verb, arguments, typed=True, by=by)
-        self._board.forget()
+        self._changed()
         return _after(verb, form, done, back)
 
 

@@ -8,13 +8,15 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from asyncmqd.config.http import Http
 from asyncmqd.web.api import CannotDo
-from asyncmqd.web.authorization import Access
+from asyncmqd.web.authorization import Access, Caller
 from asyncmqd.web.dashboard.actions import Actions
 from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.pages import job, jobs, more, overview, queue
 from asyncmqd.web.dashboard.rendering import HEADERS, Renderer
+from asyncmqd.web.dashboard.shared_pages import Own, SharedPages
+from asyncmqd.web.dashboard.ticks import Ticks
 from asyncmqd.web.dashboard.visit import MOST_ARGUMENTS, Moved, Source, Visit, local_path
-from asyncmqd.web.server import Request, Response
+from asyncmqd.web.server import Request, Response, Stream
 from asyncmqd.web.sessions import Sessions, cookie_of
 
 HTML = "text/html; charset=utf-8"
@@ -54,13 +56,19 @@ class Site:
         self._tell = tell
         self._board = Board(source)
         self._renderer = Renderer(prefix)
-        self._actions = Actions(source, self._board)
+        self._shared = SharedPages()
+        self._ticks = Ticks(source)
+        self._actions = Actions(source, self._changed)
+
+    def _changed(self) -> None:
+        self._board.forget()
+        self._shared.forget()
 
     def load(self) -> None:
         """Get ready to make pages, which takes some time."""
         self._renderer.load()
 
-    async def answer(self, request: Request, path: str) -> Response:
+    async def answer(self, request: Request, path: str) -> Response | Stream:
         """The response; `path` has no prefix."""
         first, _, rest = path.removeprefix("/").partition("/")
         if request.query.count("&") >= MOST_ARGUMENTS:
@@ -69,15 +77,34 @@ class Site:
             return self._asset(rest)
         if first == "login":
             return await self._login(request)
-        caller = self._sessions.caller(request) or self._access.caller(request)
+        caller = self._caller(request)
         if caller is None:
             return await self._to_login(request, path)
+        if first == "live":
+            return self._live(request)
         visit = Visit(request, path, caller, self._source, self._board)
         if request.method == "POST":
-            return await self._act(visit, first, unquote(rest))
+            return self._of(visit, await self._act(visit, first, unquote(rest)))
         if request.method not in {"GET", "HEAD"}:
-            return await self._problem(visit, 405, "expected GET or POST", ("Allow", "GET, POST"))
-        return await self._page(visit, first)
+            allowed = ("Allow", "GET, POST")
+            problem = await self._problem(visit, 405, "expected GET or POST", allowed)
+            return self._of(visit, problem)
+        key = f"{path}?{request.query}", caller.operates
+        return self._of(visit, await self._shared.get(key, lambda: self._page(visit, first)))
+
+    def _live(self, request: Request) -> Response | Stream:
+        try:
+            return self._ticks.open(lambda: self._caller(request) is not None)
+        except CannotDo as refusal:
+            return Response(refusal.status, f"{refusal}\n".encode())
+
+    def _caller(self, request: Request) -> Caller | None:
+        return self._sessions.caller(request) or self._access.caller(request)
+
+    def _of(self, visit: Visit, page: Response) -> Response:
+        """The page for the one who looks."""
+        form = self._sessions.form_token(cookie_of(visit.request))
+        return self._shared.filled(page, Own(visit.caller.name, form))
 
     def _asset(self, path: str) -> Response:
         found = self._renderer.asset(path.partition("/")[2])
@@ -115,13 +142,13 @@ class Site:
         *headers: tuple[str, str],
     ) -> Response:
         common = {
-            "caller": visit.caller,
+            "name": visit.caller.name and self._shared.places.name,
             "operates": visit.caller.operates,
             "hides": self._hides,
             "is_open": self._access.is_open,
             "here": visit.here,
             "path": visit.path,
-            "form": self._sessions.form_token(cookie_of(visit.request)),
+            "form": self._shared.places.form,
             "done": visit.query.get("done", "") if status == 200 else "",
         }
         body = await self._renderer.page(template, common | values)
@@ -134,7 +161,7 @@ class Site:
             back = _fields(request).get("back", "/")
             problem = self._access.problem or "You are not logged in any more: nothing was done."
             return await self._login_page(request, back, problem, 401)
-        if request.method != "GET" or "x-fragment" in request.headers:
+        if request.method != "GET" or path == "/live" or "x-fragment" in request.headers:
             self._tell(self._access.problem or "expected a session", self._access.client(request))
             return Response(401, b"log in first\n", headers=HEADERS)
         query = f"?{request.query}" if request.query else ""

@@ -4,6 +4,7 @@
 (() => {
   const prefix = document.body.dataset.prefix;
   const every = 3000; // milliseconds between two looks
+  const rarely = 10000; // where the daemon tells of changes
   const banner = document.getElementById("banner");
   const live = document.getElementById("live");
 
@@ -107,9 +108,64 @@
     if (title) document.title = title.textContent;
   };
 
+  // One look at a time, and not more than one in two seconds, however much happens.
+  let looked = 0;
+  let planned = null;
+  const plan = (wait) => {
+    const at = Math.max(Date.now() + wait, looked + 2000);
+    if (planned && planned.at <= at) return;
+    if (planned) clearTimeout(planned.timer);
+    planned = { at, timer: setTimeout(go, at - Date.now()) };
+  };
   const go = async () => {
+    planned = null;
+    looked = Date.now();
     await renew();
-    setTimeout(go, every + Math.random() * 500);
+    looked = Date.now();
+    plan((streams && !document.querySelector("[data-often]") ? rarely : every) + Math.random() * 500);
+  };
+
+  // -------------------------------------------------------------- changes
+
+  // A browser opens six connections to a host, over all its tabs: one tab that is seen has the
+  // stream, and tells the others. Where browsers have no locks (plain http), each tab asks by itself.
+  let streams = false;
+  const told = "BroadcastChannel" in window && new BroadcastChannel(`asyncmqd${prefix}`);
+  const hear = () => {
+    streams = true;
+    plan(0);
+  };
+  if (told) told.onmessage = hear;
+
+  const untilHidden = () =>
+    new Promise((resolve) => {
+      const look = () => {
+        if (!document.hidden) return;
+        document.removeEventListener("visibilitychange", look);
+        resolve();
+      };
+      document.addEventListener("visibilitychange", look);
+      look();
+    });
+
+  const listen = async () => {
+    const source = new EventSource(`${prefix}/live`);
+    source.onmessage = () => {
+      if (told) told.postMessage("");
+      hear();
+    };
+    source.onopen = () => { streams = true; };
+    source.onerror = () => { streams = false; };
+    await untilHidden();
+    source.close();
+    streams = false;
+  };
+
+  let asks = false;
+  const follow = () => {
+    if (document.hidden || asks || !navigator.locks || !("EventSource" in window)) return;
+    asks = true;
+    navigator.locks.request(`asyncmqd${prefix}`, listen).finally(() => { asks = false; });
   };
 
   // -------------------------------------------------------------- keys and buttons
@@ -179,11 +235,18 @@
     }
   });
 
-  document.addEventListener("visibilitychange", () => document.hidden || renew());
 
   const zone = document.getElementById("zone");
   if (zone) zone.textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone"}; UTC when you point at them.`;
   tellTimes(document);
   ready(document);
-  if (document.querySelector("[data-live]")) setTimeout(go, every);
+  if (document.querySelector("[data-live]")) {
+    plan(every);
+    follow();
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      plan(0);
+      follow();
+    });
+  }
 })();
