@@ -152,7 +152,7 @@ RULES = [
         "asyncmqd/client/operations.py",
         'if answer in {"stale", "already"}]',
         "if not answer]",
-        OPERATIONS,
+        ("tests/unit/test_operation.py",),
     ),
     Mutation(
         "asyncmqd/client/operations.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from asyncmqd.backends.memory import InMemoryBackend
@@ -9,6 +11,7 @@ from asyncmqd.client import operations
 from asyncmqd.domain.job import NewJob, Record
 from asyncmqd.domain.operation import Order, Progress, Verb, decide
 from asyncmqd.domain.selection import Mark, Searched, Selection
+from asyncmqd.domain.settle import Policy, Released, settle
 from asyncmqd.domain.states import State
 
 SINCE = 100.0
@@ -80,3 +83,23 @@ async def test_large_jobs_are_moved_in_small_steps(monkeypatch: pytest.MonkeyPat
     assert sizes[:3] == [25, 12, 6]
     assert max(sizes[-3:]) > 25
     assert (await store.counts(["q"]))["q"].cancelled == 200
+
+
+async def test_a_job_that_moved_on_after_the_search_and_is_still_meant_is_moved() -> None:
+    """It was claimed and handed back between the two calls: it has another token."""
+    store = InMemoryBackend()
+    await store.add("mail", [NewJob(id="a", payload=b"{}")])
+
+    class Meddling(operations._Carrier):
+        async def _advance(self, changes: Any = (), **named: Any) -> Any:
+            if changes and changes[0].token == 0:
+                claims = await store.claim("mail", 1, 60.0, "w")
+                await store.apply("mail", [settle(claims[0], Released(0.0), Policy(), 0.5)])
+            return await super()._advance(changes, **named)
+
+    order = Order(verb="cancel", states=(State.WAITING,))
+    record = await operations.begin(store, "mail", order, "ann", 60.0)
+    assert await Meddling(store, record, order, 60.0, lambda _looked, _moved: None).run()
+    assert (await store.counts(["mail"]))["mail"].cancelled == 1
+    [told] = await store.operations(["mail"])
+    assert (told.moved, told.outcome) == (1, "done")
