@@ -47,12 +47,15 @@ async def test_after_a_stall_holders_get_time_to_renew(bench: Bench) -> None:
 
 
 class LosesOne(InMemoryBackend):
-    """The first renewal is lost, which its sender learns after six seconds."""
+    """The first renewal that time brings is lost, which its sender learns after six seconds.
+
+    There may be one at the start: claims may have been taken while nobody listened.
+    """
 
     lost = False
 
     async def extend(self, held: Any, lease: float) -> list[bool]:
-        if not self.lost:
+        if not self.lost and asyncio.get_running_loop().time() > 1:
             self.lost = True
             await asyncio.sleep(6)
             raise StoreError("no reply")
@@ -65,6 +68,7 @@ async def test_one_lost_renewal_costs_no_lease(bench: Bench) -> None:
     bench.backend = LosesOne(now=store_clock)
     bench.task(asyncio.sleep, name="long")
     id = await bench.add("long", 30)
-    async with bench.worker(), bench.worker(bench.context(), scan_interval=1.0):
+    scanning = {"scan_interval": 1.0}  # whichever of them has the job, the other looks
+    async with bench.worker(**scanning), bench.worker(bench.context(), **scanning):
         (record,) = await bench.ended(id)
     assert (record.state, record.token, record.crashes) == (State.COMPLETED, 1, 0)
