@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from asyncmqd.admin import history, job_actions, jobs, operations, queues, search
+from asyncmqd.admin import history, job_actions, jobs, operations, queues, schedules, search
 from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued, enqueue
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.backends.base import BaseBackend
@@ -59,6 +59,19 @@ class OfSomeQueue(msgspec.Struct, forbid_unknown_fields=True):
     """One queue, or all of them."""
 
     queue: str | None = None
+
+
+class OfSchedule(msgspec.Struct, forbid_unknown_fields=True):
+    """One schedule."""
+
+    queue: str
+    name: str
+
+
+class Previewed(OfSchedule):
+    """The next instants of a schedule."""
+
+    count: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
 
 
 class OfOperation(msgspec.Struct, forbid_unknown_fields=True):
@@ -237,6 +250,43 @@ async def _enqueue(asked: Asked, args: EnqueueArguments) -> Enqueued:
     return await enqueue(asked.store, args)
 
 
+class StartedJob(msgspec.Struct, frozen=True):
+    """A job that was enqueued."""
+
+    id: str
+    queue: str
+
+
+class ScheduleChanged(msgspec.Struct, frozen=True):
+    """It was done."""
+
+    queue: str
+    name: str
+    paused: bool
+
+
+async def _schedules(asked: Asked, args: OfSomeQueue) -> list[schedules.ScheduleView]:
+    return await schedules.list_schedules(asked.store, args.queue)
+
+
+async def _preview(asked: Asked, args: Previewed) -> schedules.Preview:
+    return await schedules.preview(asked.store, args.name, args.queue, args.count)
+
+
+async def _run_schedule(asked: Asked, args: OfSchedule) -> StartedJob:
+    return StartedJob(await schedules.run(asked.store, args.queue, args.name), args.queue)
+
+
+async def _pause_schedule(asked: Asked, args: OfSchedule) -> ScheduleChanged:
+    await schedules.edit(asked.store, args.queue, args.name, "pause")
+    return ScheduleChanged(args.queue, args.name, paused=True)
+
+
+async def _resume_schedule(asked: Asked, args: OfSchedule) -> ScheduleChanged:
+    await schedules.edit(asked.store, args.queue, args.name, "resume")
+    return ScheduleChanged(args.queue, args.name, paused=False)
+
+
 class Verb(NamedTuple):
     """One verb."""
 
@@ -266,6 +316,20 @@ VERBS: dict[str, Verb] = {
     "purge": Verb("Delete all jobs of a queue in a state.", Purged, Outcome, _purge, True),
     "cancel_operation": Verb(
         "Stop an operation.", OfOperation, operations.OperationView, _cancel_operation, True
+    ),
+    "schedules": Verb(
+        "Schedules, and what became of them.",
+        OfSomeQueue,
+        list[schedules.ScheduleView],
+        _schedules,
+    ),
+    "preview": Verb("When a schedule fires next.", Previewed, schedules.Preview, _preview),
+    "run_schedule": Verb("Run a schedule now.", OfSchedule, StartedJob, _run_schedule, True),
+    "pause_schedule": Verb(
+        "Let a schedule fire no more.", OfSchedule, ScheduleChanged, _pause_schedule, True
+    ),
+    "resume_schedule": Verb(
+        "Let a schedule fire again.", OfSchedule, ScheduleChanged, _resume_schedule, True
     ),
     "enqueue": Verb("Enqueue a job.", EnqueueArguments, Enqueued, _enqueue, True),
 }

@@ -73,6 +73,7 @@ class Verbs:
             action=name,
             by=by,
             **{key: value and str(value) for key, value in shown.items()},
+            schedule=getattr(asked, "name", None),
             jobs=len(ids) if ids else None,
         )
 

@@ -14,6 +14,7 @@ PREFIX = "/api/v1/"
 DOCUMENT = "openapi.json"
 EVENTS = "events"
 _OF_APPLICATIONS = ("args", "kwargs", "result", "progress", "log")  # of jobs
+_OF_SCHEDULES = ("args", "kwargs", "former")
 _HISTORY = re.compile("queues/([^/&]+)/history")
 
 
@@ -76,6 +77,8 @@ def hidden(name: str, found: Any) -> Any:
     jobs = [found] if name == "job" else found["jobs"] if name == "jobs" else ()
     for job in jobs:
         job.update(dict.fromkeys(_OF_APPLICATIONS))
+    for schedule in found if name == "schedules" else ():
+        schedule.update(dict.fromkeys(_OF_SCHEDULES))
     return found
 
 

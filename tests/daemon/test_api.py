@@ -258,6 +258,7 @@ def test_the_document_is_true(site: Site) -> None:
         ("jobs", ""),
         ("job", "?id=a"),
         ("operations", ""),
+        ("schedules", ""),
         ("operation", f"?id={id}"),
         ("ping", ""),
         ("status", ""),

@@ -333,6 +333,27 @@ def test_dead_letters_are_groups(site: Site, file: Store) -> None:
     assert file.counts("mail").failed == 1
 
 
+def test_schedules_are_run_paused_and_foreseen(site: Site, file: Store) -> None:
+    every = '[[queues.mail.repeatables]]\ntask = "mark"\nname = "yearly"\ncron = "0 3 1 1 *"\n'
+    site.daemon.configure(keys_of(site.port, f'token_file = "{site.tokens}"') + every)
+    site.daemon.ask("reload")
+    browser = site.browser("operate")
+    until(lambda: "yearly" in browser.get("/schedules").text)
+    assert browser.get("/schedule?queue=mail&name=yearly").text.count("<tr><td>20") == 20
+    one = {"queue": "mail", "name": "yearly"}
+    run = browser.post("/do/run_schedule", **one)
+    assert run.headers["Location"].startswith("/job?queue=mail&id=")
+    until(site.daemon.lines)
+    assert browser.post("/do/pause_schedule", **one, back="/schedules").status == 303
+    assert '<span class="tag warn">paused</span>' in browser.get("/schedules").text
+    assert browser.post("/do/resume_schedule", **one, back="/schedules").status == 303
+    assert '<span class="tag warn">paused</span>' not in browser.get("/schedules").text
+    assert site.browser("read").post("/do/run_schedule", **one).status == 403
+    actions = [each["action"] for each in site.daemon.all("daemon.operated", schedule="yearly")]
+    assert actions == ["run_schedule", "pause_schedule", "resume_schedule"]
+    assert browser.get("/schedule?queue=mail&name=nobody").status == 404
+
+
 def test_jobs_are_found(site: Site, file: Store) -> None:
     browser = site.browser("read")
     file.do(lambda store: store.pause("mail", True))

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from asyncmqd.domain.states import TERMINAL, State
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard import groups
-from asyncmqd.web.dashboard.visit import Source, address, local_path
+from asyncmqd.web.dashboard.visit import Source, address, job_address, local_path
 
 _OF_GROUPS = frozenset({"retry", "remove"})
 _LIKE = ("task", "key", "error", "older_than")
@@ -23,6 +23,9 @@ _TAKES: dict[str, tuple[str, ...]] = {
     "purge": ("queue", "state", "reason"),
     "cancel_operation": ("id",),
     "reload": (),
+    "run_schedule": ("queue", "name"),
+    "pause_schedule": ("queue", "name"),
+    "resume_schedule": ("queue", "name"),
 }
 """By verb: the fields of a form that are its arguments."""
 
@@ -68,6 +71,8 @@ def _after(verb: str, form: dict[str, str], done: Any, back: str) -> str:
         return address("/operation", id=done["operation"]["id"])
     if isinstance(done, dict) and (refused := [*filter(None, (done.get("jobs") or {}).values())]):
         raise CannotDo(refused[0])
+    if verb == "run_schedule":
+        return job_address(done["queue"], done["id"])
     if verb == "remove" and form.get("job"):
         return address(f"/queues/{form.get('queue', '')}", done=verb)
     path, _, query = back.partition("?")

@@ -50,6 +50,8 @@ SAID = {
     "cancel": "The job is cancelled.",
     "remove": "The job is removed.",
     "run_now": "The job runs as soon as there is a slot.",
+    "pause_schedule": "The schedule is paused. What it names meanwhile is skipped.",
+    "resume_schedule": "The schedule fires again.",
     "reload": "The configuration is loaded again.",
     "cancel_operation": "The operation is cancelled. What it has done stays.",
 }

@@ -28,6 +28,7 @@ PAGES: dict[str, tuple[str, Values]] = {
     "jobs": ("jobs.html", jobs.values),
     "dead": ("dead.html", more.of_dead_letters),
     "schedules": ("schedules.html", more.of_schedules),
+    "schedule": ("schedule.html", more.of_schedule),
     "limits": ("limits.html", more.of_limits),
     "daemons": ("daemons.html", more.of_daemons),
     "audit": ("audit.html", more.of_audit),

@@ -13,6 +13,7 @@ from asyncmqd.web.dashboard.groups import stamp_of
 from asyncmqd.web.dashboard.visit import Visit
 
 _AUDIT = 200  # operations that are listed
+_INSTANTS = 20  # of a schedule that are shown
 _GROUPS = 50  # of dead letters that are shown
 _KEYS = (
     ("?", "This page"),
@@ -55,6 +56,13 @@ async def of_schedules(visit: Visit) -> dict[str, Any]:
 
 async def _schedules(store: BaseBackend) -> tuple[list[schedules.ScheduleView], float]:
     return await schedules.list_schedules(store), await store.now()
+
+
+async def of_schedule(visit: Visit) -> dict[str, Any]:
+    """What the template shows: when a schedule fires next. Raises CannotDo."""
+    queue, name = visit.query.get("queue", ""), visit.query.get("name", "")
+    found = await visit.source.read(lambda store: schedules.preview(store, name, queue, _INSTANTS))
+    return {"preview": found}
 
 
 async def of_limits(visit: Visit) -> dict[str, Any]:
