@@ -227,3 +227,11 @@ async def test_who_waits_for_work_is_woken(backend: BaseBackend, open_store: Ope
     await begun(backend)
     await step(backend, changes=[replay(await record(backend, "a"))])
     assert await other.wait([QUEUE], LEASE) == {QUEUE}
+
+
+async def test_nobody_is_no_former_carrier(backend: BaseBackend) -> None:
+    """A step of an operation that nobody carries gives it a lease, and takes none from it."""
+    await begun(backend, carrier="")
+    assert await step(backend, token=0) == []
+    assert await backend.carry(QUEUE, ID, "ann", LEASE) is None
+    assert await backend.carry(QUEUE, ID, "ann", LEASE, "bob") is None

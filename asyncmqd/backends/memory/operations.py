@@ -53,7 +53,7 @@ class InMemoryOperations(InMemoryReading):
             if known is None:
                 return None
             is_held = now < known.until <= now + lease
-            if is_held and known.carrier not in {carrier, former}:
+            if is_held and known.carrier not in {carrier, former or carrier}:
                 return None
             return self._keep(known, token=known.token + 1, carrier=carrier, until=now + lease)
 
