@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.admin.errors import AdminError
+from asyncmqd.admin.errors import AdminError, WrongArguments
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import CorruptPayload, NotSerialisable, PayloadTooLarge, decode_spec
@@ -72,7 +72,7 @@ def _job(args: EnqueueArguments) -> PendingJob:
         options = {name: getattr(args, name) for name in _OPTIONS}
         return pending(task, args.args, args.kwargs, CallOptions(job_id=_id(args), **options))
     except ValueError as error:
-        raise AdminError(str(error)) from None
+        raise WrongArguments(str(error)) from None
 
 
 def _id(args: EnqueueArguments) -> str | None:

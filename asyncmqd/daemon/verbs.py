@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.admin.concealed import concealed
-from asyncmqd.admin.errors import AdminError, NotFound
+from asyncmqd.admin.errors import AdminError, NotFound, WrongArguments
 from asyncmqd.admin.verbs import VERBS, Asked, Which
 from asyncmqd.backends.base import StoreError
 from asyncmqd.daemon.control_server import Refused
@@ -55,8 +55,8 @@ class Verbs:
         try:
             async with asyncio.timeout(STORE_LIMIT):
                 return msgspec.to_builtins(await verb.run(store, asked))
-        except NotFound as error:
-            raise Refused(str(error), 404) from None
+        except (NotFound, WrongArguments) as error:
+            raise Refused(str(error), 404 if isinstance(error, NotFound) else 400) from None
         except AdminError as error:
             raise Refused(str(error)) from None
         except TimeoutError:

@@ -169,6 +169,17 @@ def test_jobs_are_enqueued_once_for_each_key(site: Site) -> None:
     assert (shown["state"], shown["retries"]) == ("completed", 3)
 
 
+def test_a_job_with_options_that_mean_nothing_is_refused(site: Site) -> None:
+    for options, told in (
+        ({"cost": 0}, "cost: expected a whole number from 1 to 1000000, got 0"),
+        ({"unique_for": 5}, "unique_for: expected `unique` beside it, which says which jobs"),
+        ({"unique": "a", "on_conflict": "push"}, "on_conflict: expected a delay beside 'push'"),
+    ):
+        refused = site.operator.post("enqueue", task="mark", queue="mail", **options)
+        assert (refused.status, refused.error[: len(told)]) == (400, told)
+    assert sum(site.store.counts("mail")) == 0
+
+
 def test_jobs_are_searched_and_moved(site: Site) -> None:
     api, reader = site.operator, site.reader
     site.store.add("mail", "mark", ["a", "b", "c"], delay=3_600.0)
