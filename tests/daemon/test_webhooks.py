@@ -240,6 +240,7 @@ async def test_each_address_of_a_name_is_looked_at_and_no_other_is_asked(
         ("ff02::1", False),
         ("::ffff:127.0.0.1", False),
         ("::ffff:93.184.215.14", True),
+        ("::ffff:224.0.0.1", False),
         ("64:ff9b::7f00:1", False),
         ("64:ff9b::5db8:d70e", True),
         ("2002:7f00:1::", False),
@@ -324,6 +325,11 @@ async def test_a_silent_process_is_dead_and_one_that_left_is_not() -> None:
         [data] = await told(store)
         [event] = data["events"]
         assert (event["event"], event["worker"]) == ("daemon.dead", "web1/a")
+        [claim] = await store.claim(QUEUE, 1, 60.0, "w")
+        ended = Change(queue=QUEUE, id=claim.id, edge="succeed", token=claim.token, keep=60.0)
+        assert await store.apply(QUEUE, [ended]) == ["applied"]
+        await watch.look()
+        assert await told(store) == [], "it is told once, also when that is delivered"
 
     await in_context(play)
 
