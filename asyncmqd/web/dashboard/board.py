@@ -14,11 +14,13 @@ from asyncmqd.admin.history import QueueHistory
 from asyncmqd.admin.overview import Looks, Overview, Wanted
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.web.dashboard import charts
 from asyncmqd.web.dashboard.visit import Source
 
 FRESH = 1.0  # seconds for which a look at the store is shown to all
 HISTORY_FRESH = 60.0  # seconds: a daemon tells its numbers once a minute
+PATIENCE = 0.1  # seconds that a page waits for sparklines
 _HOURS = 2  # of a sparkline
 _TOGETHER = 3  # queues whose history is asked for, and read in one turn of the loop
 
@@ -33,6 +35,7 @@ class Board:
         self._at = float("-inf")  # the monotonic time of the last look
         self._looking = asyncio.Lock()
         self._sparks: dict[str, tuple[float, Markup]] = {}
+        self._drawing: asyncio.Task[None] | None = None
 
     async def overview(self) -> Overview:
         """What there is now. Raises CannotDo."""
@@ -52,9 +55,26 @@ class Board:
         self._at = float("-inf")
 
     async def sparks(self, queues: Sequence[str]) -> dict[str, Markup]:
-        """The last two hours of these queues, drawn once a minute. Raises CannotDo."""
+        """The last two hours of these queues, drawn once a minute, as far as they are at hand.
+
+        A page does not wait long for the first ones of many queues: the next page has them.
+        """
         old = clock.monotonic() - HISTORY_FRESH
         wanted = [name for name in queues if self._sparks.get(name, (old,))[0] <= old]
+        if wanted and self._drawing is None:
+            self._drawing = begin(self._draw(wanted))
+            self._drawing.add_done_callback(self._has_drawn)
+        if self._drawing is not None:
+            await asyncio.wait({self._drawing}, timeout=PATIENCE)
+        return {name: self._sparks[name][1] for name in queues if name in self._sparks}
+
+    def _has_drawn(self, drawing: asyncio.Task[None]) -> None:
+        """What could not be read is asked for with the next page."""
+        self._drawing = None
+        if not drawing.cancelled():
+            drawing.exception()
+
+    async def _draw(self, wanted: Sequence[str]) -> None:
         for start in range(0, len(wanted), _TOGETHER):
             part = wanted[start : start + _TOGETHER]
             found, now = await self._source.read(partial(_histories, queues=part))
@@ -62,7 +82,6 @@ class Board:
             for each in found:
                 self._sparks[each.queue] = at, charts.spark(each.stretches, axis)
                 await asyncio.sleep(0)  # jobs are not kept waiting for all of them
-        return {name: self._sparks[name][1] for name in queues}
 
 
 async def _histories(store: BaseBackend, queues: Sequence[str]) -> tuple[list[QueueHistory], float]:
