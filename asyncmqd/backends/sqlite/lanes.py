@@ -299,8 +299,11 @@ def first_of_lanes(
     Where many keys take turns most get one, and all of these are read by one statement.
     """
     single = [key for key, number in numbers.items() if key and number == 1]
-    rows = tx.execute(_SQL["first_of_lanes"], {**wanted, "place": KEYED, "keys": as_json(single)})
-    found = {key: [row] for *row, key in rows.fetchall()}
+    found: dict[str, list[Any]] = {}
+    if single:
+        asked = {**wanted, "place": KEYED, "keys": as_json(single)}
+        rows = tx.execute(_SQL["first_of_lanes"], asked).fetchall()
+        found = {key: [row] for *row, key in rows}
     for key, number in numbers.items():
         if key not in found:
             query = _SQL["next_of_lane" if key else "next_of_level"]
