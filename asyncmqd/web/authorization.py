@@ -106,7 +106,10 @@ class Access:
         """
         if self._hosts is None:
             return True
-        return _host_of(request.headers.get("host", "")) in self._hosts
+        asked = [request.headers.get("host", "")]
+        if self._named and self.is_proxied(request):  # the proxy may have put its own name there
+            asked.append(request.headers.get("x-forwarded-host", "") or asked[0])
+        return all(_host_of(each) in self._hosts for each in asked)
 
     def allows(self, host: str) -> bool:
         """Whether it is one of `allowed_hosts`."""

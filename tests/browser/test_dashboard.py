@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asyncmqd.domain.history import Period, bucket_of, minute_of
-from tests.browser.conftest import Site
+from tests.browser.conftest import Site, without_this_host
 from tests.daemon.harness import until
 
 PAGES = ("/", "/jobs", "/dead", "/schedules", "/limits", "/daemons", "/audit", "/keys")
@@ -226,4 +226,5 @@ def _take(page: Any, site: Site, theme: str, size: dict[str, int], failed: str) 
             continue
         page.goto(f"{site.url}{path}")
         page.wait_for_selector("main time, main h1")
+        without_this_host(page, site)
         page.screenshot(path=PICTURES / f"{name}-{theme}{phone}.png")

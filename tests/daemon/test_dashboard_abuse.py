@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 from hashlib import sha256
 
 from tests.daemon import test_dashboard
 from tests.daemon.harness import Store, until
-from tests.daemon.test_dashboard import PAGES, Browser, Site, group_of
+from tests.daemon.test_dashboard import PAGES, Browser, Make, Site, group_of, keys_of
+from tests.servers import free_port
 
 site = test_dashboard.site
 
@@ -59,3 +61,32 @@ def test_errors_of_many_lines_are_a_group_and_a_hundred_long_ones_no_long_page(
     assert page.count("data-row") == 50
     assert "28 smaller groups" in page
     assert len(page) < 100_000
+
+
+def test_a_page_behind_the_last_job_does_not_say_that_there_is_none(
+    site: Site, file: Store
+) -> None:
+    browser = site.browser("operate")
+    file.add("mail", "mark", [f"m{number:03}" for number in range(51)], delay=3600)
+    page = browser.get("/queues/mail?state=delayed").text
+    following = re.search('href="([^"]*)" rel="next"', page)
+    assert following
+    last = browser.get(html.unescape(following[1])).text
+    [id] = re.findall("id=(m[0-9]+)", last)
+    assert browser.post("/do/remove", queue="mail", job=id).status == 303
+    page = browser.get(html.unescape(following[1])).text
+    assert "There are no more." in page
+    assert "50 jobs." in page
+
+
+def test_a_proxy_that_sends_its_own_name_does_not_open_other_hosts(
+    daemon: Make, file: Store
+) -> None:
+    """What a page of another site has its own name lead to is asked through the proxy, too."""
+    port = free_port()
+    more = ('trusted_proxies = ["127.0.0.1"]', 'allowed_hosts = ["jobs.example.org"]')
+    daemon(file.url, keys_of(port, *more)).start()
+    browser = Browser(port)
+    for host, status in (("jobs.example.org", 200), ("evil.example.org", 403)):
+        assert browser.get("/", **{"X-Forwarded-Host": host}).status == status
+    assert browser.get("/").status == 200
