@@ -32,6 +32,7 @@ MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at a
 NOT_STORED = "the task returned, but its result cannot be stored"
 
 _LONG = 1_000  # bytes
+_SHALLOW = 2 * MAX_DEPTH  # bytes that cannot be too deep
 _asked = attrgetter("priority", "retries", "timeout", "ttl", "key", "cost")  # options of a job
 _USUAL = (DEFAULT_PRIORITY, None, None, None, None, None)  # those of most jobs
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
@@ -147,7 +148,7 @@ def decode(data: bytes) -> Any:
 
 
 def _decoded(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
-    if _too_deep(data):
+    if len(data) > _SHALLOW and _too_deep(data):
         raise CorruptPayload(f"expected at most {MAX_DEPTH} levels of nesting, got more")
     try:
         return decoder.decode(data)
@@ -157,7 +158,7 @@ def _decoded(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
 
 def _too_deep(data: bytes) -> bool:
     # Each level has two brackets, or it is no JSON.
-    if len(data) <= 2 * MAX_DEPTH or _count(data, b"[") + _count(data, b"{") <= MAX_DEPTH:
+    if len(data) <= _SHALLOW or _count(data, b"[") + _count(data, b"{") <= MAX_DEPTH:
         return False
     # By bytes methods only: a loop or a regular expression takes longer than the decoding.
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -29,13 +29,18 @@ def clean_lines(text: str, indent: str = "") -> str:
     return "\n".join(indent + clean(line) for line in text.split("\n"))
 
 
+def is_clean(lines: bytes) -> bool:
+    """Whether lines of JSON need no second look at each character: no terminal obeys them."""
+    return lines.isascii() and _DELETE not in lines
+
+
 def clean_json(line: bytes) -> bytes:
     r"""A line of JSON in UTF-8 of the same value and the same cleanliness, with JSON's escapes.
 
     JSON itself lets everything above U+001F stand as it is: the journal shows a line with U+009F
     as "blob data", and a terminal obeys it.
     """
-    if line.isascii() and _DELETE not in line:
+    if is_clean(line):
         return line
     text = line.decode()
     if text.isprintable():

@@ -103,7 +103,7 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
     """
     match outcome:
         case Succeeded():
-            return _succeeded(claim, outcome.result, policy.retention)
+            return succeed(claim, outcome.result, policy.retention)
         case Raised(error, failure):
             return _failed(claim, error, failure, policy, draw)
         case Refused(failure):
@@ -119,8 +119,8 @@ def settle(claim: Claim, outcome: Outcome, policy: Policy, draw: float) -> Chang
             return _crashed(claim, outcome, policy)
 
 
-def _succeeded(claim: Claim, result: bytes, retention: Retention) -> Change:
-    """What most jobs come to, with no more fields than it needs (see `_change`)."""
+def succeed(claim: Claim, result: bytes, retention: Retention) -> Change:
+    """`settle` for a task that returned, which is what most jobs come to."""
     keep = None  # it is one of the newest `keep_completed`
     if result:
         keep = max(retention.result_ttl, HELD)

@@ -188,9 +188,11 @@ class TaskDef:
 
         Raises BadArguments, naming the argument, if they do not fit.
         """
+        if not (args or kwargs or self._least):
+            return args, kwargs
         forms = self._declared.forms
         if self._is_plain(args, kwargs):
-            if not forms or not args:
+            if not forms:
                 return args, kwargs
             given = zip(self._positional, args, strict=False)
             return [self._read(forms.get(name), name, value) for name, value in given], kwargs

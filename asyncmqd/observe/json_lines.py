@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from asyncmqd.domain.safe_text import clean_json
+from asyncmqd.domain.safe_text import clean_json, is_clean
 
 LINE_LIMIT = 48 * 1024  # bytes: the journal splits a longer line on a stream into several entries
 _FIELD_LIMITS = (4_000, 400, 40)  # characters that a field of an overlong line keeps
@@ -33,6 +33,19 @@ def json_line(event: Mapping[str, Any]) -> bytes:
         event = {printable(key): _plain(value) for key, value in event.items()}
         line = clean_json(_encoder.encode(event))
     return line if len(line) <= LINE_LIMIT else _cut_line(event)
+
+
+def json_lines(events: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """The same for several at once, with their newlines: usual ones are looked at together."""
+    try:
+        text = _encoder.encode_lines(events)
+    except Exception:  # noqa: BLE001 - of one of them, and the others need not be lost
+        text = b""
+    if is_clean(text):
+        lines = text.splitlines(keepends=True)
+        if lines and max(map(len, lines)) <= LINE_LIMIT:
+            return lines
+    return [json_line(event) + b"\n" for event in events]
 
 
 def _cut_line(event: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple, Protocol, TextIO
 
@@ -19,7 +19,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.safe_text import clean, clean_lines
 from asyncmqd.observe import journal
 from asyncmqd.observe.application_logs import logger_to, take_records, take_structlog
-from asyncmqd.observe.json_lines import HEAD, json_line
+from asyncmqd.observe.json_lines import HEAD, json_line, json_lines
 from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.log_sinks import journal_outlet, outlet_of
 
@@ -131,14 +131,17 @@ def own_event(level: int, event: str, fields: dict[str, Any]) -> None:
     own_events([head(level, event) | fields])
 
 
-def own_events(events: Iterable[dict[str, Any]]) -> None:
+def own_events(events: Sequence[dict[str, Any]]) -> None:
     """Log events of ours that have their heads, and a level that is logged; in one go."""
     if _log is None:
         for event in events:
             _log_whole_as_host(event)
         return
     render = _log.render
-    lines = [render(event, event, ours=True) for event in events]
+    if render is _json_line:
+        lines = json_lines(events)
+    else:
+        lines = [render(event, event, ours=True) for event in events]
     if lines:
         _log.writer.write(*lines)
 

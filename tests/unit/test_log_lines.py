@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncmqd.observe.json_lines import LINE_LIMIT, json_line
+from asyncmqd.observe.json_lines import LINE_LIMIT, json_line, json_lines
 from asyncmqd.observe.log import _ConsoleRenderer
 
 HEAD = {"timestamp": datetime(2026, 1, 2, tzinfo=UTC), "level": "info", "event": "x"}
@@ -88,6 +88,23 @@ def test_a_field_that_json_cannot_carry_loses_neither_the_line_nor_the_other_fie
 @given(st.dictionaries(st.text(), st.one_of(st.text(), st.integers(), st.floats(), st.binary())))
 def test_any_text_is_carried(fields):
     line_of(**{"f" + name: value for name, value in fields.items()})
+
+
+ODD = [
+    {"text": "\x9f"},
+    {"text": "a\nb\r\x7f"},
+    {"text": "x" * 2 * LINE_LIMIT},
+    {"text": "\ud800"},
+    {"number": 2**70},
+]
+
+
+@pytest.mark.parametrize("odd", [[], [ODD[0]], [ODD[1]], [ODD[2]], [ODD[3]], [ODD[4]], ODD])
+def test_lines_made_together_are_those_made_one_by_one(odd):
+    events = [{**HEAD, "number": 1}, *({**HEAD, **each} for each in odd), {**HEAD, "text": "é"}]
+    assert json_lines(events) == [json_line(event) + b"\n" for event in events]
+    assert json_lines(events[:1]) == [json_line(events[0]) + b"\n"]
+    assert json_lines([]) == []
 
 
 def test_a_console_line_is_one_line_and_a_traceback_stands_apart():

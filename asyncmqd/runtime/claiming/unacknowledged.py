@@ -92,7 +92,8 @@ class Unacknowledged:
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:
                 settled.append(run)
-                applied.append((change, run.claim, run.task_name, run.duration))
+                task = run.spec.task if run.spec is not None else ""
+                applied.append((change, run.claim, task, run.duration))
             else:
                 self._leases.explain(run)
         self._leases.drop(*settled)

@@ -18,6 +18,7 @@ from asyncmqd.domain.settle import (
     decode_failure,
     encode_failure,
     settle,
+    succeed,
 )
 from asyncmqd.observe.log_tail import LogTail
 from asyncmqd.observe.observer import Observer
@@ -33,7 +34,7 @@ def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
     An error is kept with the last lines that the run logged.
     """
     if isinstance(outcome, Succeeded):  # no rule of the application has a say in it
-        return settle(run.claim, outcome, run.policy, 0.0)
+        return succeed(run.claim, outcome.result, run.policy.retention)
     draw = clock.draw()
     try:
         change = settle(run.claim, outcome, run.policy, draw)
