@@ -76,7 +76,7 @@ def test_who_did_what_is_kept(asyncmq: Operator) -> None:
     assert (purge["verb"], purge["jobs"], purge["moved"], purge["of"]) == ("remove", "failed", 6, 6)
     assert (retry["verb"], retry["moved"], retry["searched"]) == ("retry", 4, 10)
     assert (retry["jobs"], retry["reason"]) == ("failed, error refused", "it is back")
-    selection = {"task": None, "key": None, "error": "refused", "older_than": None}
+    selection = {"task": None, "key": None, "error": "refused", "older_than": None, "alike": None}
     assert (retry["states"], retry["selection"]) == (["failed"], selection)
     assert (cancel["verb"], cancel["jobs"], cancel["moved"]) == ("cancel", "1 named", 1)
     assert purge["begun"] > retry["begun"] > cancel["begun"]
