@@ -11,7 +11,7 @@ REDIS = mutations(
     (
         ("watch.lua", "redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1])", "true", "events"),
         ("watch.lua", "begins and 1 or 0", "0", "events"),
-        ("list.lua", ", ARGV[6] == '0'", "", "administration"),
+        ("store.py", " if payloads else encoding.HEADER", "", "administration"),
         ("publish.lua", "number - ARGV[2] + 1", "number - ARGV[2] + 501", "events"),
         ("publish.lua", "if redis.call('EXISTS', KEYS[1]) == 0 then", "if false then", "events"),
         ("events.lua", "epoch == ARGV[1] and", "true and", "events"),

@@ -28,7 +28,7 @@ SQLITE = mutations(
             "lanes",
         ),
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
-        ("parts.sql", "iif(:payloads, ", "iif(1, ", "administration"),
+        ("store.py", " if payloads else 0", "", "administration"),
         ("lanes.py", "            self._lane(priority, key).shut = 1\n", "", "key_limits"),
         ("lanes.py", "            gate.take(key, tokens)\n", "", "key_limits"),
         ("token_buckets.py", "not self._bucket.pay(cost)", "False", "costs"),

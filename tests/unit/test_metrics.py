@@ -137,8 +137,8 @@ def steps(run: Callable[[int], None], times: int) -> int:
 def test_processes_know_different_tasks_in_different_orders() -> None:
     """All numbers of a process are added at once, which must not mix them up."""
     names = [f"t{number}" for number in range(700)]  # more than are added in one turn
-    often = names[::3]
-    parts = ([*names, *often], names[::-1], [*names[300:], "new"], [*names, *often])
+    often = names[::4]
+    parts = ([*names, *often], [*names[::-1], *often], [*names[300:], "new"], [*names, *often])
     expected = Counter(name for part in parts for name in part)
     whole, twice = Sum(), Sum()
     for part in parts:
