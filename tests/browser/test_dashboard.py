@@ -135,6 +135,9 @@ def test_pause_with_a_reason_and_resume(site: Site, visit: Visit) -> None:
     other.wait_for_selector("text=by ann: the bank is down")
     other.click("button >> text=Resume")
     other.wait_for_selector("text=The queue goes on.")
+    other.reload()
+    other.wait_for_selector("main h1")
+    assert other.locator("text=The queue goes on.").count() == 0  # it was said once
     page.wait_for_selector("summary >> text=Pause…")
     assert not site.store.counts("billing").paused
 

@@ -58,12 +58,17 @@ class SharedPages:
             if self._making.get(key) is task:
                 self._kept.pop(key, None)  # so that the oldest is the first
                 self._kept[key] = _Kept(begun, page)
-                while len(self._kept) > _MOST:
+                while len(self._kept) > _MOST or self._oldest < begun - FRESH:
                     del self._kept[next(iter(self._kept))]
             return page
         finally:
             if self._making.get(key) is task:
                 del self._making[key]
+
+    @property
+    def _oldest(self) -> float:
+        """When the first page was begun: what nobody gets any more is not kept."""
+        return next(iter(self._kept.values())).at
 
     def forget(self) -> None:
         """Somebody has changed something: pages that are being made may not show it."""

@@ -236,6 +236,13 @@
   });
 
 
+  // What was done is said once: neither when the page is loaded again, nor when one comes back.
+  const address = new URL(location.href);
+  if (address.searchParams.has("done")) {
+    address.searchParams.delete("done");
+    history.replaceState(null, "", address);
+  }
+
   const zone = document.getElementById("zone");
   if (zone) zone.textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone"}; UTC when you point at them.`;
   tellTimes(document);
