@@ -101,8 +101,12 @@ def test_watch_shows_what_happens_in_a_daemon(daemon, store, watch):
     done = everything.until("job.completed", job_id="a")
     assert (done["queue"], done["task"], done["attempt"]) == ("mail", "mark", 1)
     assert done["duration_ms"] >= 0
-    asyncmq(store.url, "queue", "pause", "mail", "--reason", "moving")
-    paused = failures.until("queue.paused")
+
+    def heard() -> list[Event]:  # it may not have begun to watch when the first one comes
+        asyncmq(store.url, "queue", "pause", "mail", "--reason", "moving")
+        return failures.all("queue.paused")
+
+    paused = until(heard)[0]
     assert (paused["queue"], paused["reason"]) == ("mail", "moving")
     assert everything.until("queue.paused")["by"] == paused["by"] != ""
     assert {each["event"] for each in failures.events} == {"queue.paused"}
@@ -118,6 +122,7 @@ def test_watch_shows_what_happens_in_a_daemon(daemon, store, watch):
 def test_a_watcher_goes_on_where_it_was(daemon, store, watch):
     """Of a daemon that was killed meanwhile, too; what it had to tell is told by the next one."""
     d = daemon(store.url, QUEUES, top=LONG_LEASES).start()
+    listened(store, watch(store.url))  # somebody watches all the time, however long a start takes
     first = watch(store.url)
     listened(store, first)
     store.add("mail", "hold", ["a"])
