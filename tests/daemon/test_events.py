@@ -29,6 +29,11 @@ def asyncmq(url: str, *arguments: str) -> None:
     subprocess.run([SCRIPT, *arguments], env=environ, check=True, capture_output=True)
 
 
+def _mind_interrupts() -> None:
+    """What a shell runs in the background ignores them, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Watcher:
     """`asyncmq watch`, and the lines that it has printed."""
 
@@ -40,6 +45,7 @@ class Watcher:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_mind_interrupts,  # noqa: PLW1509 - it calls nothing that takes a lock
         )
         self.events: list[Event] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

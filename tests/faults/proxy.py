@@ -106,9 +106,10 @@ class Proxy:
         self._server.close()
         for flow in list(self._flows):
             flow.close()
-        for pump in list(self._pumps):
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # pumps, and who is let in just now
+        for each in others:
+            each.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:
@@ -119,6 +120,9 @@ class Proxy:
         except OSError:
             writer.close()
             return
+        except asyncio.CancelledError:
+            writer.close()
+            raise
         flow = _Flow(writer, server)
         self._flows.add(flow)
         for source, end, way in ((reader, server, "up"), (answers, writer, "down")):
