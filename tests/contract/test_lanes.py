@@ -111,6 +111,13 @@ async def test_a_key_that_ran_dry_has_no_head_start(backend: BaseBackend) -> Non
     assert served == dict.fromkeys("abcdex", 10)
 
 
+async def test_where_nothing_waits_any_more_nobody_is_owed_a_turn(backend: BaseBackend) -> None:
+    await add(backend, *(f"a{number}" for number in range(5)))
+    assert len(await one_by_one(backend, 5)) == 5
+    await add(backend, "b1", "b2", "b3", "a5")
+    assert "a5" in await one_by_one(backend, 2)
+
+
 async def test_a_retry_goes_behind_and_a_release_keeps_its_place(backend: BaseBackend) -> None:
     await add(backend, "a1", "a2", "a3")
     [first] = await take(backend, 1)

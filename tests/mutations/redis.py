@@ -279,7 +279,7 @@ REDIS = mutations(
             "_lanes.lua",
             "redis.call('DEL', lanes.name('idle', level))",
             "redis.call('DEL', base)",
-            "model",
+            "lanes",
         ),
         (
             "_take.lua",

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.daemon.harness import until
+
 PROGRAM = """
 import atexit, threading, time
 from asyncmqd.runtime.process_exit import leave
@@ -21,6 +23,20 @@ leave(7, limit={limit})
 def _begin(more: str, limit: float) -> subprocess.Popen[str]:
     program = PROGRAM.format(more=more, limit=limit)
     return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Signal it until it ends: Python 3.14 may begin to sleep before it looks at a signal."""
+
+    def has_ended() -> bool:
+        process.send_signal(signal.SIGTERM)
+        return process.poll() is not None
+
+    try:
+        until(has_ended)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(
@@ -49,8 +65,7 @@ def test_a_signal_to_stop_ends_it_at_once():
     process = _begin(hold, 1000)
     assert process.stdout is not None
     assert process.stdout.readline() == "now\n"
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    _stop(process)
     assert process.returncode == 7
 
 
@@ -70,11 +85,7 @@ def test_a_signal_in_the_last_step_ends_it_at_once():
     process = _begin(LAST_STEP, 1000)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["said\n", "now\n"]
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
+    _stop(process)
     assert process.returncode == 7
 
 
