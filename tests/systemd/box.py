@@ -167,6 +167,7 @@ class Box:
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
             text=True,
+            errors="replace",  # a command may print a database
             timeout=limit,
         )
         if check and done.returncode != 0:
