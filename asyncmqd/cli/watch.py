@@ -80,15 +80,9 @@ async def _follow(reader: Reader, queue: str | None, names: tuple[str, ...]) -> 
             await asyncio.sleep(_AGAIN)
             continue
         failed = False
-        _print(each for each in events if is_about(each, queue) and _is_meant(each, names))
+        _print(each for each in events if is_about(each, queue, names))
         if not events:
             await asyncio.sleep(LOOK_EVERY)
-
-
-def _is_meant(event: Event, names: tuple[str, ...]) -> bool:
-    from asyncmqd.domain.events import MISSED
-
-    return event.event == MISSED or event.event.startswith(names)
 
 
 def _print(events: Iterable[Event]) -> None:

@@ -77,9 +77,14 @@ async def watch(
             await asyncio.sleep(LOOK_EVERY)
 
 
-def is_about(event: Event, queue: str | None) -> bool:
-    """Whether who watches a queue has to see it: a gap may have held anything."""
-    return queue is None or event.queue == queue or event.event == MISSED
+def is_about(event: Event, queue: str | None, names: tuple[str, ...] = ("",)) -> bool:
+    """Whether who watches a queue, or events whose name begins so, has to see it.
+
+    A gap may have held anything.
+    """
+    if event.event == MISSED:
+        return True
+    return (queue is None or event.queue == queue) and event.event.startswith(names)
 
 
 async def tell(store: BaseBackend, name: str, **fields: str | int | None) -> None:

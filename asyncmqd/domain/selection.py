@@ -9,7 +9,7 @@ import msgspec
 
 from asyncmqd.domain.codec import CorruptPayload, PayloadTooLarge, decode_spec
 from asyncmqd.domain.job import Record
-from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.settle import failure_text
 
 HEAD = 2_000  # bytes of a payload in which a store looks: our own encoder writes the task first
 
@@ -118,5 +118,4 @@ def task_of(record: Record) -> str | None:
 
 def error_of(record: Record) -> str:
     """ "Type: message" of the last failure; empty: there is none."""
-    failure = decode_failure(record.error)
-    return f"{failure.type}: {failure.message}" if failure else ""
+    return failure_text(record.error)

@@ -348,3 +348,9 @@ def decode_failure(data: bytes) -> Failure | None:
         return _failure_decoder.decode(data) if data else None
     except (ValueError, RecursionError):  # msgspec's and Unicode errors are ValueErrors
         return Failure("Unreadable", data[:200].decode("utf-8", "replace"))
+
+
+def failure_text(data: bytes | None) -> str:
+    """ "Type: message" of the stored failure; empty: there is none."""
+    failure = decode_failure(data or b"")
+    return f"{failure.type}: {failure.message}" if failure else ""

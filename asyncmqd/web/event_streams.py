@@ -16,18 +16,14 @@ import msgspec
 from asyncmqd.admin.concealed import HIDDEN
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.events import LOOK_EVERY, Reader, is_about
-from asyncmqd.domain import clock
-from asyncmqd.domain.events import MISSED, Event, Position, encode
+from asyncmqd.domain.events import Event, Position, encode
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.server import Request, Stream
+from asyncmqd.web.sse import CONTENT_TYPE, HEADERS, HEARTBEAT, MOST_STREAMS, retry_line
 
-MOST_STREAMS = 64
-HEARTBEAT = 15.0  # seconds without an event, after which a comment shows that the stream lives
 _AGAIN = 2.0  # seconds before the next try at a store that failed
 _TOGETHER = 5  # streams that write in one turn of the loop: jobs are not to wait for all
-_RETRY = 2.0, 8.0  # seconds until a client comes back: not all of them at once
-_HEADERS = (("X-Accel-Buffering", "no"),)  # nginx would hold events back
 
 
 class Wanted(NamedTuple):
@@ -56,8 +52,7 @@ class Wanted(NamedTuple):
 
     def has(self, event: Event) -> bool:
         """Whether the client has to see it."""
-        is_named = event.event == MISSED or event.event.startswith(self.names)
-        return is_named and is_about(event, self.queue)
+        return is_about(event, self.queue, self.names)
 
 
 class _Page(NamedTuple):
@@ -81,15 +76,14 @@ class EventStreams:
         wanted = Wanted.of(request)
         if self._streams >= MOST_STREAMS:
             raise CannotDo(f"there are {MOST_STREAMS} streams already", 503)
-        return Stream(self._parts(wanted, may_go_on), "text/event-stream", _HEADERS)
+        return Stream(self._parts(wanted, may_go_on), CONTENT_TYPE, HEADERS)
 
     async def _parts(
         self, wanted: Wanted, may_go_on: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
         self._streams += 1
         try:
-            low, high = _RETRY
-            yield b"retry: %d\n\n" % round(1000 * (low + clock.draw() * (high - low)))
+            yield retry_line()
             async for part in self._follow(wanted):
                 if part is None and not may_go_on():
                     return

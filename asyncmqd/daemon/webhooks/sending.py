@@ -16,7 +16,7 @@ from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import Event, shortened
 from asyncmqd.domain.heartbeat import BEAT
-from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.listeners import Applied, Listener
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.process.context import ProcessContext
@@ -62,9 +62,7 @@ class Failures(Listener):
         """See `Listener`. A webhook that fails is told by none: it would go round for ever."""
         for change, claim, task, _ in applied:
             if change.edge in _FAILED and claim.queue != QUEUE:
-                failure = decode_failure(change.error) if change.error else None
-                text = f"{failure.type}: {failure.message}" if failure else ""
-                error = str(shortened(text)) or None
+                error = str(shortened(failure_text(change.error))) or None
                 self._note(claim.queue, claim.id, task, claim.attempt, error)
 
     def _note(self, queue: str, id: str, task: str, attempt: int, error: str | None) -> None:

@@ -13,7 +13,7 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import BATCH, FIELDS, KEPT, MISSED, Event, encode, shortened
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import decode_failure
+from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.event_names import EDGE_EVENTS
 from asyncmqd.observe.listeners import Applied, Listener
 from asyncmqd.observe.observer import Observer
@@ -82,9 +82,8 @@ class EventPublisher(Listener):
                 fields["duration_ms"] = round(duration * 1000, 3)
             if change.edge == "retry":
                 fields["retry_in"] = round(change.delay, 3)
-            failure = decode_failure(change.error) if change.error else None
-            if failure is not None:
-                fields["error"] = shortened(f"{failure.type}: {failure.message}")
+            if error := failure_text(change.error):
+                fields["error"] = shortened(error)
             self._note(name, fields)
 
     def _note(self, name: str, fields: dict[str, Any]) -> None:

@@ -15,13 +15,10 @@ from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard.visit import Source
 from asyncmqd.web.server import Stream
+from asyncmqd.web.sse import CONTENT_TYPE, HEADERS, HEARTBEAT, MOST_STREAMS, retry_line
 
-MOST_STREAMS = 64
-HEARTBEAT = 15.0  # seconds without a change, after which a comment shows that the stream lives
 LOOK_EVERY = 1.0
 _SPREAD = 0.5  # seconds over which the browsers hear of a change: jobs are not to wait for all
-_RETRY = 2.0, 8.0  # seconds until a browser comes back: not all of them at once
-_HEADERS = (("X-Accel-Buffering", "no"),)  # nginx would hold them back
 
 
 class Ticks:
@@ -37,15 +34,14 @@ class Ticks:
         """The answer. `may_go_on` is asked before each part. Raises CannotDo."""
         if self._streams >= MOST_STREAMS:
             raise CannotDo(f"there are {MOST_STREAMS} streams already", 503)
-        return Stream(self._parts(may_go_on), "text/event-stream", _HEADERS)
+        return Stream(self._parts(may_go_on), CONTENT_TYPE, HEADERS)
 
     async def _parts(self, may_go_on: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
         self._streams += 1
         if self._looking is None:
             self._looking = begin(self._look())
         try:
-            low, high = _RETRY
-            yield b"retry: %d\n\n" % round(1000 * (low + clock.draw() * (high - low)))
+            yield retry_line()
             while True:
                 part = await self._next()
                 if not may_go_on():
