@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -27,7 +27,7 @@ from asyncmqd.admin.claim_obstacles import (
     paused,
     task_unknown,
 )
-from asyncmqd.admin.facts import Facts
+from asyncmqd.admin.facts import Facts, Process
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import ScheduleRecord
 from asyncmqd.domain.job import Failure, Record
@@ -175,6 +175,7 @@ class Cause(Reason, frozen=True, kw_only=True):
 class Own(msgspec.Struct, frozen=True, kw_only=True):
     """What a daemon knows of itself, without asking its store."""
 
+    id: str = ""  # of its process, as the store lists it
     phase: str = "ready"  # or starting, draining
     left: str = ""  # of a drain: what is not done yet
     restarting: str = ""  # why it ends, to be started anew by the service manager
@@ -202,12 +203,26 @@ def of_store(queues: Sequence[Facts]) -> list[Cause]:
         queues,
         lambda facts, name: _has_work(facts) if name in _KNOWN_BETTER else _is_unusual(facts, name),
     )
+    found = [each for each in found if each.name != "degraded"]  # of a queue: its daemon tells it
+    found += _of_processes({each.id: each for facts in queues for each in facts.processes}.values())
     nobody = not any(facts.processes for facts in queues)
     if nobody and not any(each.name == "no_daemon" for each in found):
         changes = "a daemon with this store in its configuration starts"
         sentence = "No living daemon uses this store."
         found.append(Cause(name="no_daemon", sentence=sentence, changes=changes, command=START))
     return sorted(found, key=_rank)
+
+
+def _of_processes(processes: Iterable[Process]) -> Iterator[Cause]:
+    """What daemons say of themselves, in the words that each has for it when it is asked."""
+    told = set()
+    for each in processes:
+        said = each.said
+        if said.degraded and said.degraded not in told:  # others of the same store say the same
+            told.add(said.degraded)
+            yield _degraded(said.degraded, said.degraded_since)
+        if said.restarting:
+            yield _restart(each.id, said.restarting, said.restarting_since)
 
 
 def _of_queues(queues: Sequence[Facts], tells: Callable[[Facts, str], bool]) -> list[Cause]:
@@ -236,13 +251,7 @@ def of_daemon(own: Own, of_queues: Sequence[Cause] = ()) -> list[Cause]:
 
 def _of_itself(own: Own) -> Iterator[Cause]:
     if own.store_error:
-        yield Cause(
-            name="degraded",
-            sentence=f"degraded: {own.store_error}",
-            since=rfc3339(own.store_since),
-            changes="the store answers, and keeps jobs safe",
-            command="asyncmq store info",
-        )
+        yield _degraded(own.store_error, own.store_since)
     yield from _of_phase(own)
     for queue in own.stuck:
         sentence = "its worker makes no progress"
@@ -268,17 +277,31 @@ def _of_itself(own: Own) -> Iterator[Cause]:
 
 def _of_phase(own: Own) -> Iterator[Cause]:
     if own.restarting:
-        yield Cause(
-            name="restarting",
-            sentence=f"restarting: {own.restarting}; {own.left}",
-            since=rfc3339(own.restarting_since),
-            changes="the service manager starts it anew",
-            command=LOG,
-        )
+        yield _restart(own.id, own.restarting, own.restarting_since)
     elif own.phase == "draining":
         yield Cause(name="draining", sentence=own.left, changes="it ends")
     elif own.phase == "starting" and not own.store_error:
         yield Cause(name="starting", sentence="starting", changes="the application is imported")
+
+
+def _degraded(error: str, since: float | None) -> Cause:
+    return Cause(
+        name="degraded",
+        sentence=f"degraded: {error}",
+        since=rfc3339(since),
+        changes="the store answers, and keeps jobs safe",
+        command="asyncmq store info",
+    )
+
+
+def _restart(id: str, reason: str, since: float | None) -> Cause:
+    return Cause(
+        name="restarting",
+        sentence=f"{id} is restarting: {reason}",
+        since=rfc3339(since),
+        changes="its running jobs have ended, and the service manager starts it anew",
+        command=LOG,
+    )
 
 
 _AT_ONCE = frozenset(

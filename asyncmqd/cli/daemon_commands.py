@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -52,8 +52,8 @@ def reload(config: Path, *, as_json: bool) -> None:
 
 
 def status(config: Path, *, as_json: bool) -> None:
-    """What is wrong with the daemon, and what it is doing."""
-    result = _ask(config, "status").result
+    """What is wrong with the daemon, and what it is doing. Without one: with its store."""
+    result = _ask(config, "status", None if as_json else _say_of_store).result
     if as_json:
         print(json.dumps(result))
         return
@@ -148,12 +148,23 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {int(seconds) % 60} s"
 
 
-def _ask(config: Path, command: CommandName) -> Reply:
-    from asyncmqd.daemon.control_client import NoDaemon, ask, find_socket
+def _say_of_store(config: Path) -> None:
+    from asyncmqd.cli.without_daemon import causes_of
+
+    for cause in causes_of(config):
+        say(f"! {cause.line}")
+
+
+def _ask(
+    config: Path, command: CommandName, if_none_runs: Callable[[Path], None] | None = None
+) -> Reply:
+    from asyncmqd.daemon.control_client import NoDaemon, NoneRuns, ask, find_socket
 
     try:
         reply = ask(find_socket(config, os.environ), command)
     except NoDaemon as error:
+        if if_none_runs is not None and isinstance(error, NoneRuns):
+            if_none_runs(config)
         _fail(str(error))
     if not reply.ok:
         _fail(reply.error)

@@ -29,6 +29,10 @@ class NoDaemon(Exception):
     """There is no daemon to ask, or it does not answer; the message says which and where."""
 
 
+class NoneRuns(NoDaemon):
+    """Nobody listens there."""
+
+
 def ask(
     control_socket: Path, command: str, timeout: float = ANSWER_LIMIT, **arguments: Any
 ) -> Reply:
@@ -48,7 +52,7 @@ def ask(
                 f"the daemon at {control_socket} did not answer in {timeout:g} s"
             ) from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise NoDaemon(
+            raise NoneRuns(
                 f"no daemon runs at {control_socket} [systemctl start asyncmqd]"
             ) from None
         except PermissionError:

@@ -201,6 +201,7 @@ class Daemon:
         if self._status.phase == "ready":
             self._observer.event("daemon.restarting", error=reason)
             self._status.restarting, self._status.restarting_since = reason, clock.wall()
+            self._serving.context.presence.tell_restart(reason, self._status.restarting_since)
             self._commands.put_nowait(Command.RESTART)
 
     def _replace(self, duty: str, reason: str) -> None:

@@ -133,6 +133,7 @@ class Status:
         from asyncmqd.admin.causes import Own, of_daemon  # no daemon needs it to start
 
         own = Own(
+            id=self._presence.id,
             phase=self.phase,
             left=self._left(report) if self.phase == "draining" else "",
             restarting=self.restarting,

@@ -53,6 +53,9 @@ class Serving(Life, frozen=True, kw_only=True, omit_defaults=True):
     queues: dict[str, Load] | None = None
     tasks: tuple[str, ...] | None = None  # None, too, if they are too many to tell
     degraded: str = ""  # what is wrong with its store, as it sees it
+    degraded_since: float | None = None  # Unix time
+    restarting: str = ""  # why it ends, to be started anew
+    restarting_since: float | None = None  # Unix time
 
     def serves(self, queue: str) -> bool:
         """Whether it says that it serves the queue."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from asyncmqd.cli.errors import CommandError
 from asyncmqd.cli.options import AsJson, kind_option
 from asyncmqd.cli.output import say, show_json, show_table
 from asyncmqd.cli.store_choice import with_store
@@ -70,17 +71,18 @@ def _is_screen() -> bool:
 
 
 async def _print(sight: Sight, interval: float | None, *, as_json: bool) -> None:
-    """Print it once, or again and again. Raises StoreError if the store has never answered."""
+    """Print it once, or again and again. Raises CommandError if the store has never answered."""
     import asyncio
 
-    from asyncmqd.backends.base import StoreError
     from asyncmqd.cli.top.position import Position
 
     while True:
         await sight.look(Position())
         seen = sight.seen()
+        if seen.overview is None and not as_json:
+            _print_causes(seen)
         if seen.overview is None:
-            raise StoreError(sight.error)
+            raise CommandError(f"store: {sight.error}")
         if as_json:
             _print_json(seen, sight.error)
         else:
@@ -99,6 +101,11 @@ def _print_json(seen: Seen, error: str) -> None:
     show_json({**told, "causes": causes, "age": round(seen.age, 1), "error": error or None})
 
 
+def _print_causes(seen: Seen) -> None:
+    for cause in seen.causes:
+        say(f"! {cause.line}")
+
+
 def _print_text(seen: Seen) -> None:
     """All of it, unlike a screen, which has an end."""
     from asyncmqd.cli.top.panes import ORDER
@@ -106,8 +113,7 @@ def _print_text(seen: Seen) -> None:
     from asyncmqd.cli.top.view import header
 
     assert seen.overview is not None
-    for cause in seen.causes:
-        say(f"! {cause.line}")
+    _print_causes(seen)
     position = Position()
     say(header(seen, position))
     for name in ORDER:

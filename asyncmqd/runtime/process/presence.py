@@ -72,6 +72,7 @@ class Presence:
         self._first_seen: dict[str, float] = {}  # by the store's clock
         self._twins: set[str] = set()  # those that were warned of
         self._asking_leases: asyncio.Task[float] | None = None  # not sent yet
+        self._restarting: tuple[str, float] = "", 0.0
         # Called with the queues that may have operations under way, if there are any.
         self.on_operations: Callable[[list[str]], None] = lambda _: None
         # Called with whether somebody watches events.
@@ -110,6 +111,11 @@ class Presence:
         With all slots taken, nobody else asks a store that failed before that.
         """
         self._beat_now.set()
+
+    def tell_restart(self, reason: str, since: float) -> None:
+        """Say from now on that this process ends, to be started anew. `since` is Unix time."""
+        self._restarting = reason, since
+        self.beat_soon()
 
     async def announce(self) -> None:
         """Say that this process lives: before it claims, or nobody could tell its death.
@@ -155,6 +161,9 @@ class Presence:
             queues=self._loads(),
             tasks=told(tuple(self._registry.names())),
             degraded=self._health.error,
+            degraded_since=self._health.since,
+            restarting=self._restarting[0],
+            restarting_since=self._restarting[1] or None,
         )
         return msgspec.json.encode(said)
 
