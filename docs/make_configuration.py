@@ -67,9 +67,9 @@ def default(name: str, key: Key) -> str:
     """The value of a key that is not there, as a page says it."""
     if key.required:
         return "required"
-    if name in _DEFAULTS_IN_WORDS:
-        return _DEFAULTS_IN_WORDS[name]
-    return "unset" if key.default is None else f"`{_toml(key.default)}`"
+    if key.default is None:
+        return "unset"
+    return _DEFAULTS_IN_WORDS.get(name) or f"`{_toml(key.default)}`"
 
 
 def _toml(value: Any) -> str:

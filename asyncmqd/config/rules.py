@@ -165,22 +165,33 @@ def _unbatched(data: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _webhooks(data: dict[str, Any]) -> Iterator[Finding]:
-    """Names that are there twice, and queues that are not there."""
+    """Names that are there twice, or not at all, and queues that are not there."""
     listed, names = data.get("webhooks"), set()
-    queues = _table(data.get("queues"))
     for index, webhook in enumerate(listed if isinstance(listed, list) else ()):
-        table = _table(webhook)
-        name, wanted = table.get("name"), table.get("queues")
+        name = _table(webhook).get("name")
         if isinstance(name, str) and name in names:
-            yield (
-                ("webhooks", index, "name"),
-                f"expected another name, got {shown(name)} again",
-            )
+            yield ("webhooks", index, "name"), f"expected another name, got {shown(name)} again"
         names.add(name if isinstance(name, str) else None)
-        for queue in wanted if isinstance(wanted, list) else ():
-            if isinstance(queue, str) and queue not in queues:
-                problem = f"expected queues of this configuration, got {shown(queue)}"
-                yield ("webhooks", index, "queues"), problem
+        for problem in _queues_of_webhook(data, _table(webhook)):
+            yield ("webhooks", index, "queues"), problem
+    for path, table in _queue_tables(data):
+        for name in _texts(_table(table).get("webhooks")):
+            if name not in names:
+                yield (*path, "webhooks"), f"expected names of [[webhooks]], got {shown(name)}"
+
+
+def _queues_of_webhook(data: dict[str, Any], webhook: dict[str, Any]) -> Iterator[str]:
+    queues, defaults = _table(data.get("queues")), _table(data.get("defaults"))
+    for queue in _texts(webhook.get("queues")):
+        if queue not in queues:
+            yield f"expected queues of this configuration, got {shown(queue)}"
+        told = (defaults | _table(queues.get(queue))).get("webhooks")
+        if isinstance(told, list) and webhook.get("name") not in told:
+            yield f"expected queues whose own webhooks name it, got {shown(queue)}"
+
+
+def _texts(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _conflicting(data: dict[str, Any]) -> Iterator[Finding]:
@@ -197,13 +208,18 @@ def _conflicting(data: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _repeatables(data: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    tables: list[tuple[Path, Any]] = [(("defaults",), data.get("defaults"))]
-    tables += [(("queues", name), queue) for name, queue in _table(data.get("queues")).items()]
-    for path, table in tables:
+    for path, table in _queue_tables(data):
         listed = _table(table).get("repeatables")
         for index, repeatable in enumerate(listed if isinstance(listed, list) else ()):
             if isinstance(repeatable, dict):
                 yield (*path, "repeatables", index), repeatable
+
+
+def _queue_tables(data: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """[defaults] and all queues, each with its place."""
+    yield ("defaults",), data.get("defaults")
+    for name, queue in _table(data.get("queues")).items():
+        yield ("queues", name), queue
 
 
 def _table(value: Any) -> dict[str, Any]:

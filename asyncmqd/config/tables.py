@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from types import UnionType
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -80,11 +81,13 @@ def _schema(hint: Any) -> CoreSchema:
         return _of_kind(kind)
     if get_origin(hint) is Annotated:
         return _schema(get_args(hint)[0])
+    if get_origin(hint) is UnionType:  # it need not be there
+        return _schema(get_args(hint)[0])
     if get_origin(hint) is tuple:
         return core_schema.tuple_schema([_schema(get_args(hint)[0])], variadic_item_index=0)
     if get_origin(hint) is dict:
         return core_schema.dict_schema(*map(_schema, get_args(hint)))
-    return _table(struct_of(hint))
+    return _table(hint)
 
 
 def struct_of(hint: Any) -> type[msgspec.Struct]:

@@ -17,20 +17,14 @@ from asyncmqd.config import values
 from asyncmqd.config.file_permissions import file_problem
 from asyncmqd.config.values import Kind, Secret, choice, of, period
 from asyncmqd.domain import options
+from asyncmqd.domain.queue_options import WEBHOOK, QueueOptions
 
 EVENTS = ("job.failed", "queue.late", "daemon.dead")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}")
 _CREDENTIAL = "credential:"
 _LIMIT = 1024  # bytes of the file
 _SIZES = 24, 64  # bytes of a secret
 _SECRET = re.compile(r"whsec_([A-Za-z0-9+/]+={0,2})")
 _EXPECTED = "expected whsec_ and 24 to 64 bytes as base64 (asyncmqd does not show what it got)"
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError
-    return value
 
 
 def _url(value: Any) -> Secret:
@@ -67,7 +61,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[
         str,
-        Kind("up to 50 small letters, digits, - and _", _name),
+        of(WEBHOOK),
         "Its name, in the log and in the name of the task that delivers.",
     ]
     url: Annotated[Secret, _URL, "Where requests go: `https://...`; `http://` is not encrypted."]
@@ -80,7 +74,8 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     ] = EVENTS
     queues: Annotated[
         tuple[Annotated[str, values.QUEUE], ...],
-        "Of which queues jobs and delays are told; none named: of all that this daemon serves.",
+        "Of which queues jobs and delays are told; none named: of all that this daemon serves and"
+        " that have no `webhooks` of their own.",
     ] = ()
     late_after: Annotated[
         float, period(1.0), "A queue is late if its oldest job has waited for longer."
@@ -96,9 +91,16 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the service manager hands the secret over."""
         return self.secret_file.startswith(_CREDENTIAL)
 
-    def is_about(self, event: str, queue: str) -> bool:
-        """Whether an event of a queue is told; a daemon's is of none."""
-        return event in self.events and (not queue or not self.queues or queue in self.queues)
+    def is_about(self, event: str, queue: str, queues: Mapping[str, QueueOptions]) -> bool:
+        """Whether an event of a queue is told; a daemon's is of none.
+
+        `queues` are those of the configuration.
+        """
+        if event not in self.events:
+            return False
+        if queue in queues and (names := queues[queue].webhooks) is not None:
+            return self.name in names
+        return not queue or not self.queues or queue in self.queues
 
 
 def read_secret(file: str, environ: Mapping[str, str]) -> bytes:

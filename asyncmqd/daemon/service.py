@@ -26,7 +26,6 @@ from asyncmqd.domain import clock
 from asyncmqd.runtime.leases import LEASES
 
 if TYPE_CHECKING:
-    from asyncmqd.config.models import Settings
     from asyncmqd.daemon.http import Http
     from asyncmqd.daemon.webhooks.service import Webhooks
 
@@ -65,7 +64,7 @@ class Daemon:
             settings.control_socket, self, group_operates=settings.control_group == "operate"
         )
         self._http: Http | None = None
-        self._webhooks = _webhooks(serving, settings)
+        self._webhooks = _webhooks(serving, configuration)
         self._commands: asyncio.Queue[Command] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()  # what signals have begun
 
@@ -265,9 +264,11 @@ class Daemon:
         return await self._reloader.request()
 
 
-def _webhooks(serving: Serving, settings: Settings) -> Webhooks | None:
-    if not settings.webhooks:
+def _webhooks(serving: Serving, configuration: Configuration) -> Webhooks | None:
+    webhooks = configuration.settings.webhooks
+    if not webhooks:
         return None
     from asyncmqd.daemon.webhooks.service import Webhooks  # nobody else pays for it
 
-    return Webhooks(serving.context, settings.webhooks, settings.queues, os.environ)
+    queues = lambda: configuration.settings.queues  # noqa: E731
+    return Webhooks(serving.context, webhooks, queues, os.environ)

@@ -48,6 +48,10 @@ _SCANNER = matching(
 )
 
 
+WEBHOOK = matching(
+    re.compile(r"[a-z0-9][a-z0-9_-]{0,49}"), "up to 50 small letters, digits, - and _"
+)
+
 _KEY_CONCURRENCY = whole(0, _MOST_ACTIVE, "jobs")
 _KEY_RATE = number(0, _MOST_STARTS, "starts")
 _KEY_BURST = number(1, _MOST_STARTS, "starts")
@@ -171,6 +175,11 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, _SCANNER], ...],
         "Custom scanners that run beside the queue, as `module:function`.",
     ] = ()
+    webhooks: Annotated[
+        tuple[Annotated[str, WEBHOOK], ...] | None,
+        "Names of the `[[webhooks]]` that are told of this queue; `[]`: none; unset: those whose"
+        " `queues` say so.",
+    ] = None
     result_ttl: Annotated[float, period(), "How long a result that is not None is kept."] = (
         _KEPT.result_ttl
     )

@@ -23,10 +23,11 @@ from asyncmqd.config.values import Secret
 from asyncmqd.config.webhooks import Webhook, read_secret
 from asyncmqd.daemon.webhooks import delivery
 from asyncmqd.daemon.webhooks.delivery import NotDelivered, deliver, is_public, signed
-from asyncmqd.daemon.webhooks.sending import QUEUE, Failures, Watch
+from asyncmqd.daemon.webhooks.sending import QUEUE, Failures, Queues, Watch
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.job import Claim, Failure, NewJob
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.retry import Reject
 from asyncmqd.domain.settle import encode_failure
 from asyncmqd.domain.states import State
@@ -107,8 +108,8 @@ def is_signed(headers: dict[str, str], body: bytes) -> bool:
 @mostly_on("sqlite")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_job_that_fails_is_told(daemon, store: Store, receiver, secret, processes: int) -> None:
-    hooks = table(receiver.url, secret, "allow_private = true", 'queues = ["mail"]')
-    queues = "[queues.mail]\n[queues.web]\n"
+    hooks = table(receiver.url, secret, "allow_private = true")
+    queues = "[queues.mail]\n[queues.web]\nwebhooks = []\n"
     d = daemon(store.url, hooks + queues, top=f"processes = {processes}\n").start()
     store.add("web", "fail_with", ["w"], "not told")
     d.wait_for("job.failed", job_id="w")
@@ -124,6 +125,11 @@ def test_a_job_that_fails_is_told(daemon, store: Store, receiver, secret, proces
     assert not is_signed({**headers, "Webhook-Timestamp": "1"}, body)
     assert json.loads(body)["type"] == "job.failed"
     until(lambda: store.counts(QUEUE).completed == 1)
+    changed = queues.replace("[]", '["ops"]')
+    d.configure(hooks + changed, top=f"processes = {processes}\n")
+    assert d.cli("reload").stdout.splitlines() == ["~ queue web: webhooks: [] -> ['ops']"]
+    store.add("web", "fail_with", ["x"], "told")
+    until(lambda: [each["job_id"] for each in receiver.events()] == ["a", "x"])
     assert d.stop() == 0
 
 
@@ -265,6 +271,27 @@ def hook(**keys: Any) -> Webhook:
     return Webhook(name="ops", url=Secret("https://x.example"), secret_file="/s", **keys)
 
 
+def serving(*names: str) -> Queues:
+    queues = dict.fromkeys(names, QueueOptions())
+    return lambda: queues
+
+
+def test_a_queue_says_itself_which_webhooks_are_told_of_it() -> None:
+    queues = {
+        "mail": QueueOptions(webhooks=("ops", "other")),
+        "web": QueueOptions(webhooks=("other",)),
+        "quiet": QueueOptions(webhooks=()),
+        "plain": QueueOptions(),
+    }
+
+    def told(webhook: Webhook) -> set[str]:
+        return {name for name in (*queues, "gone") if webhook.is_about("queue.late", name, queues)}
+
+    assert told(hook()) == {"mail", "plain", "gone"}
+    assert told(hook(queues=("plain",))) == {"mail", "plain"}
+    assert told(hook(events=("job.failed",))) == set()
+
+
 async def told(store: InMemoryBackend) -> list[dict[str, Any]]:
     records = await store.list(QUEUE, State.WAITING)
     specs = [decode_spec(each.payload, len(each.payload)) for each in records]
@@ -284,7 +311,7 @@ async def in_context(play: Play) -> None:
 @virtual
 async def test_a_queue_is_late_once_it_was_seen_so_for_a_while() -> None:
     async def play(store: InMemoryBackend, context: ProcessContext) -> None:
-        watch = Watch(context, [hook(queues=("mail",), late_after=60.0)], ["mail", "web"])
+        watch = Watch(context, [hook(queues=("mail",), late_after=60.0)], serving("mail", "web"))
         for queue in ("mail", "web"):
             await store.add(queue, [NewJob(id="a", payload=b"{}")])
         for _ in range(2):
@@ -301,7 +328,7 @@ async def test_a_queue_is_late_once_it_was_seen_so_for_a_while() -> None:
         assert (event["event"], event["queue"]) == ("queue.late", "mail")
         assert event["reason"] == "the oldest job has waited for 61 s"
         # Another daemon that sees the same tells nothing more.
-        other = Watch(context, [hook(late_after=60.0)], ["mail"])
+        other = Watch(context, [hook(late_after=60.0)], serving("mail"))
         for _ in range(5):
             await other.look()
         assert len(await told(store)) == 1
@@ -312,7 +339,7 @@ async def test_a_queue_is_late_once_it_was_seen_so_for_a_while() -> None:
 @virtual
 async def test_a_silent_process_is_dead_and_one_that_left_is_not() -> None:
     async def play(store: InMemoryBackend, context: ProcessContext) -> None:
-        watch = Watch(context, [hook()], [])
+        watch = Watch(context, [hook()], serving())
         await store.beat("web1/a", b"{}", 30.0)
         await store.beat("web2/b", b"{}", 30.0)
         await asyncio.sleep(15)
@@ -337,7 +364,7 @@ async def test_a_silent_process_is_dead_and_one_that_left_is_not() -> None:
 @virtual
 async def test_many_failures_are_one_request_and_the_rest_is_counted() -> None:
     async def play(store: InMemoryBackend, context: ProcessContext) -> None:
-        failures = Failures(context, [hook()])
+        failures = Failures(context, [hook()], serving("mail"))
         failures.start()
         for number in range(130):
             note_failure(context, "mail", f"{number}")
@@ -381,6 +408,12 @@ def test_what_is_wrong_is_told_without_secrets(tmp_path: Path, secret: Path) -> 
     assert "expected another name, got 'ops' again" in problems(table(good, secret) * 2)
     assert "expected queues of this configuration, got 'web'" in problems(
         table(good, secret, 'queues = ["web"]')
+    )
+    assert "expected names of [[webhooks]], got 'chat'" in problems(
+        table(good, secret), '[defaults]\nwebhooks = ["ops", "chat"]\n'
+    )
+    assert "webhooks[0].queues: expected queues whose own webhooks name it, got 'mail'" in problems(
+        table(good, secret, 'queues = ["mail"]'), "[defaults]\nwebhooks = []\n"
     )
     assert "got something else" in problems(table("ftp://x/T0/secret", secret))
     assert "without user and password" in problems(table("https://u:secret@x/", secret))

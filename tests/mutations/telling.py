@@ -42,6 +42,12 @@ TELLING = [
         (*HOOKS, "-k", "many_failures"),
     ),
     Mutation(
+        "asyncmqd/config/webhooks.py",
+        "if queue in queues and (names := queues[queue].webhooks) is not None:",
+        "if queue in queues and (names := queues[queue].webhooks):",
+        (*HOOKS, "-k", "says_itself"),
+    ),
+    Mutation(
         "asyncmqd/daemon/webhooks/sending.py",
         "unique_for=_AGAIN",
         "unique_for=0.0",

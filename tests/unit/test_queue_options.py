@@ -29,6 +29,7 @@ SOMETHING = (
     '"process"',
     '["a.b:inbox"]',
     '[{task = "a.b.nightly", every = "5m"}]',
+    "[]",
 )
 """Values of which one is right for each key, and not its default."""
 BESIDE = {

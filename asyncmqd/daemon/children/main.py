@@ -94,6 +94,10 @@ def _serve(line: socket.socket) -> int:
             metrics=metrics,
         )
         child = Child(own, settings, hello.beat)
+        if settings.webhooks:
+            from asyncmqd.daemon.webhooks.sending import Failures  # nobody else pays for it
+
+            Failures(context, settings.webhooks, lambda: child.settings.queues).start()
         lines.on_health = child.beat
         own.on_overstays = child.end
         context.duties.on_hopeless = child.replace
@@ -105,7 +109,7 @@ def _serve(line: socket.socket) -> int:
 def _context(
     backend: BaseBackend, hello: Hello, settings: Settings, observer: Observer
 ) -> ProcessContext:
-    context = ProcessContext(
+    return ProcessContext(
         backend,
         # Its claims begin with the daemon's instance too, which takes back all of them.
         instance=f"{hello.instance}/{hello.number}",
@@ -114,11 +118,6 @@ def _context(
         observer=observer,
         family=f"{hello.instance}/",  # the parent takes back what any of them held
     )
-    if settings.webhooks:
-        from asyncmqd.daemon.webhooks.sending import Failures  # nobody else pays for it
-
-        Failures(context, settings.webhooks).start()
-    return context
 
 
 def _share(
@@ -166,7 +165,7 @@ class Child:
 
     def __init__(self, own: OwnProcess, settings: Settings, beat: float) -> None:
         self._own = own
-        self._wanted = self._settings = settings  # those of the last order, and those in force
+        self._wanted = self.settings = settings  # those of the last order, and those in force
         self._beat_every = beat
         self._started = False
         self._declares = True  # the limits of these settings, at the start
@@ -281,7 +280,7 @@ class Child:
 
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""
-        self._wanted = self._settings = settings
+        self._wanted = self.settings = settings
         set_level(settings.log_level)
         # A reload may have come since the application was imported.
         if problems := await self._own.import_scanners(settings):
@@ -292,7 +291,7 @@ class Child:
         except StoreError as error:
             return str(error)
         self._started = True
-        await self._own.start(self._settings, declares=self._declares)  # they may be newer by now
+        await self._own.start(self.settings, declares=self._declares)  # they may be newer by now
         return ""
 
     async def _apply(self, settings: Settings) -> Problems:
@@ -305,7 +304,7 @@ class Child:
         if problems:
             self.end(told(problems))
             return problems
-        self._settings, self._declares = settings, True
+        self.settings, self._declares = settings, True
         set_level(settings.log_level)
         if self._started and self._stopping is None:
             self._own.apply(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import Event, shortened
 from asyncmqd.domain.heartbeat import BEAT
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.listeners import Applied, Listener
 from asyncmqd.runtime.duties import Duty
@@ -30,6 +31,10 @@ _AGAIN = 3_600.0  # seconds before the same is told again
 _FAILED = frozenset({"fail", "quarantine"})
 
 
+Queues = Callable[[], Mapping[str, QueueOptions]]
+"""Those of the configuration, as the last reload left them."""
+
+
 def task_of(webhook: Webhook) -> str:
     """The task that delivers: a daemon that has no such webhook leaves its jobs to others."""
     return f"asyncmqd.webhook.{webhook.name}"
@@ -38,8 +43,11 @@ def task_of(webhook: Webhook) -> str:
 class Failures(Listener):
     """Hears of jobs that failed for good in this process, and enqueues what tells of them."""
 
-    def __init__(self, context: ProcessContext, webhooks: Sequence[Webhook]) -> None:
+    def __init__(
+        self, context: ProcessContext, webhooks: Sequence[Webhook], queues: Queues
+    ) -> None:
         self._context = context
+        self._queues = queues
         self._webhooks = [each for each in webhooks if "job.failed" in each.events]
         self._some = asyncio.Event()
         self._events: deque[Event] = deque()
@@ -87,8 +95,9 @@ class Failures(Listener):
         """Enqueue it now. Raises StoreError."""
         self._some.clear()
         events, missed = list(self._events), self._missed
+        queues = self._queues()
         for webhook in self._webhooks:
-            told = [each for each in events if webhook.is_about("job.failed", each.queue or "")]
+            told = [e for e in events if webhook.is_about("job.failed", e.queue or "", queues)]
             if told:
                 await enqueue(self._context, webhook, told, missed)
         for event in events:
@@ -120,11 +129,11 @@ class Watch:
     """Looks for queues that are late, and for processes that are gone without a word."""
 
     def __init__(
-        self, context: ProcessContext, webhooks: Sequence[Webhook], queues: Iterable[str]
+        self, context: ProcessContext, webhooks: Sequence[Webhook], queues: Queues
     ) -> None:
         self._context = context
         self._webhooks = webhooks
-        self._queues = sorted(set(queues) - {QUEUE})
+        self._queues = queues
         self._late: dict[tuple[str, str], int] = {}  # webhook, queue: looks in a row
 
     async def run(self) -> None:
@@ -138,16 +147,19 @@ class Watch:
         """Enqueue what is to be told now. Raises StoreError."""
         backend = self._context.backend
         if any("queue.late" in each.events for each in self._webhooks):
-            oldest = await backend.oldest(self._queues)
+            queues = self._queues()
+            oldest = await backend.oldest(sorted(queues.keys() - {QUEUE}))
             for webhook in self._webhooks:
-                await self._tell_late(webhook, oldest)
+                await self._tell_late(webhook, oldest, queues)
         if any("daemon.dead" in each.events for each in self._webhooks):
             await self._tell_dead()
 
-    async def _tell_late(self, webhook: Webhook, oldest: dict[str, float]) -> None:
+    async def _tell_late(
+        self, webhook: Webhook, oldest: dict[str, float], queues: Mapping[str, QueueOptions]
+    ) -> None:
         for queue, age in oldest.items():
             key = (webhook.name, queue)
-            if not webhook.is_about("queue.late", queue) or age <= webhook.late_after:
+            if not webhook.is_about("queue.late", queue, queues) or age <= webhook.late_after:
                 self._late.pop(key, None)
                 continue
             looks = self._late[key] = self._late.get(key, 0) + 1
@@ -165,5 +177,5 @@ class Watch:
             reason = f"no heartbeat for {silent:.0f} s"
             event = Event(timestamp=utc_now(), event="daemon.dead", worker=record.id, reason=reason)
             for webhook in self._webhooks:
-                if webhook.is_about("daemon.dead", ""):
+                if "daemon.dead" in webhook.events:
                     await enqueue(self._context, webhook, [event], once=f"dead {record.id}")

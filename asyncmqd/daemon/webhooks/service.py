@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from asyncmqd.config.webhooks import Webhook, read_secret
 from asyncmqd.daemon.webhooks.delivery import LIMIT, deliver
-from asyncmqd.daemon.webhooks.sending import QUEUE, Failures, Watch, task_of
+from asyncmqd.daemon.webhooks.sending import QUEUE, Failures, Queues, Watch, task_of
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.retry import Exponential
@@ -24,17 +24,17 @@ _OPTIONS = QueueOptions(concurrency=4, drain_timeout=LIMIT)
 
 
 class Webhooks:
-    """Serves `QUEUE` while it runs. The keys are those of the start."""
+    """Serves `QUEUE` while it runs. The `[[webhooks]]` are those of the start."""
 
     def __init__(
         self,
         context: ProcessContext,
         webhooks: Sequence[Webhook],
-        queues: Iterable[str],
+        queues: Queues,
         environ: Mapping[str, str],
     ) -> None:
         self._context = context
-        self._failures = Failures(context, webhooks)
+        self._failures = Failures(context, webhooks, queues)
         self._watch = Watch(context, webhooks, queues)
         self._stops: list[Callable[[], Coroutine[Any, Any, None]]] = []
         for webhook in webhooks:
