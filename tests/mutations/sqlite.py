@@ -28,6 +28,18 @@ SQLITE = mutations(
             "lanes",
         ),
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
+        (
+            "moves.sql",
+            "lanes INDEXED BY lanes_of_key --",
+            "lanes --",
+            "tests/unit/test_sqlite_statements.py",
+        ),
+        (
+            "schema.sql",
+            "tally    BLOB NOT NULL DEFAULT x'7b7d'",
+            "tally    BLOB NOT NULL DEFAULT '{}'",
+            "tests/unit/test_sqlite_file.py",
+        ),
         ("store.py", " if payloads else 0", "", "administration"),
         ("lanes.py", "            self._lane(priority, key).shut = 1\n", "", "key_limits"),
         ("lanes.py", "            gate.take(key, tokens)\n", "", "key_limits"),

@@ -13,6 +13,7 @@ import pytest
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.redis import RedisBackend, scripts
 from asyncmqd.backends.sqlite import file
+from asyncmqd.backends.sqlite.corruption import damage
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import State
 from tests.contract.audit import audit
@@ -124,6 +125,8 @@ async def test_a_migrated_file_is_built_like_a_new_one(name: str, tmp_path: Path
         await opened.connect()
         await opened.close()
     assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as connection:
+        assert damage(connection) is None, "each value is of the kind of its column"
 
 
 def schema(path: Path) -> set[str]:

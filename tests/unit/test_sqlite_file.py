@@ -280,6 +280,17 @@ async def test_a_damaged_file_is_refused(path: Path) -> None:
     await backend.close()
 
 
+async def test_a_wrong_call_is_no_damage_of_a_file_with_a_schedule(path: Path) -> None:
+    """What it begins with was text in a column of bytes, and taken for damage."""
+    backend = store(path)
+    await backend.declare("mail", {"nightly": b"spec"}, fresh=True)
+    await backend.fire("mail", "nightly", 4e9, NewJob(id="1", payload=b""))
+    await backend.declare("mail", {"hourly": b"spec"}, fresh=False)
+    with pytest.raises(TypeError):
+        await backend._write(lambda _: b"1" + 1)  # type: ignore[operator]
+    await backend.close()
+
+
 # ---------------------------------------------------------------- while it is in use
 
 

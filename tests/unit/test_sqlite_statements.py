@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -16,3 +18,15 @@ def test_a_placeholder_is_bound_in_order_or_has_a_name(file: str) -> None:
     assert not [each for each in statements if re.search(r"\?\d", each)]
     mixed = [each for each in statements if "?" in each and re.search(r":[a-z]", each)]
     assert not mixed
+
+
+@pytest.mark.parametrize(
+    "name", ["lanes_of_key", "next_of_lane", "first_of_lanes", "costs_of_lane", "active_of_key"]
+)
+def test_what_concerns_one_key_passes_no_other(name: str) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(sql_statements.read("schema.sql"))
+        query = sql_statements.load("moves.sql")[name]
+        values = dict.fromkeys(re.findall(r":(\w+)", query), 1) or [1] * query.count("?")
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+    assert any(re.search(r"(lane|job_key)=\?", step) for step in plan), plan

@@ -217,6 +217,33 @@ def _tell_events(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE events (number INTEGER PRIMARY KEY, batch BLOB NOT NULL)")
 
 
+def _set_ended_jobs_free_of_lanes(connection: sqlite3.Connection) -> None:
+    """From 18 to 19: ended jobs are in no lane; the first tally is bytes, for text is damage."""
+    columns = (
+        "queue, name, spec, declared, seen, last, paused, declarer, former, former_declarer, tally"
+    )
+    for statement in (
+        "DROP INDEX lane",
+        (
+            "CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq)"
+            " WHERE job_key IS NOT NULL AND kept_in IS NULL"
+        ),
+        f"CREATE TABLE others AS SELECT {columns} FROM schedules",  # noqa: S608 - names of our own
+        "DROP TABLE schedules",
+        (
+            "CREATE TABLE schedules (queue TEXT NOT NULL, name TEXT NOT NULL, spec BLOB NOT NULL,"
+            " declared INTEGER NOT NULL, seen INTEGER NOT NULL, last REAL NOT NULL,"
+            " paused INTEGER NOT NULL DEFAULT 0, declarer TEXT NOT NULL DEFAULT '',"
+            " former BLOB NOT NULL DEFAULT x'', former_declarer TEXT NOT NULL DEFAULT '',"
+            " tally BLOB NOT NULL DEFAULT x'7b7d', PRIMARY KEY (queue, name)) WITHOUT ROWID"
+        ),
+        f"INSERT INTO schedules ({columns}) SELECT {columns} FROM others",  # noqa: S608 - the same
+        "UPDATE schedules SET tally = CAST(tally AS BLOB)",
+        "DROP TABLE others",
+    ):
+        connection.execute(statement)
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -235,6 +262,7 @@ STEPS: dict[int, Step] = {
     16: _keep_operations,
     17: _let_jobs_cost_tokens,
     18: _tell_events,
+    19: _set_ended_jobs_free_of_lanes,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

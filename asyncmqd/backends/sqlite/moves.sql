@@ -173,7 +173,7 @@ ORDER BY seq LIMIT :limit;
 -- name: costs_of_lane
 -- The same of one priority and key.
 SELECT cost FROM jobs
-WHERE queue = :queue AND place = :place AND job_key = :key AND rank = :rank
+WHERE queue = :queue AND place = :place AND job_key = :key AND kept_in IS NULL AND rank = :rank
 ORDER BY seq LIMIT :limit;
 
 -- name: insert_large
@@ -247,7 +247,7 @@ ORDER BY seq LIMIT :limit;
 -- The same of one priority and key.
 SELECT number, {claim}
 FROM jobs {payloads}
-WHERE queue = :queue AND place = :place AND job_key = :key AND rank = :rank
+WHERE queue = :queue AND place = :place AND job_key = :key AND kept_in IS NULL AND rank = :rank
 ORDER BY seq LIMIT :limit;
 
 -- name: first_of_lanes
@@ -256,7 +256,7 @@ SELECT number, {claim}, wanted.value
 FROM json_each(:keys) AS wanted
 CROSS JOIN jobs ON number = (
     SELECT number FROM jobs
-    WHERE queue = :queue AND place = :place AND job_key = wanted.value AND rank = :rank
+    WHERE queue = :queue AND place = :place AND job_key = wanted.value AND kept_in IS NULL AND rank = :rank
     ORDER BY seq LIMIT 1
 ) {payloads};
 
@@ -286,11 +286,14 @@ SELECT
 
 -- name: save_lane
 -- queue, priority, lane, jobs, tag, shut
-INSERT OR REPLACE INTO lanes (queue, priority, lane, jobs, tag, shut) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO lanes (queue, priority, lane, jobs, tag, shut) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (queue, priority, lane) DO UPDATE SET
+    jobs = excluded.jobs, tag = excluded.tag, shut = excluded.shut;
 
 -- name: lanes_of_key
 -- queue, key
-SELECT priority FROM lanes WHERE queue = ? AND lane = ? AND jobs > 0;
+SELECT priority FROM lanes INDEXED BY lanes_of_key -- the primary key would pass all lanes of the queue
+WHERE queue = ? AND lane = ? AND jobs > 0;
 
 -- name: is_closed
 -- queue, key
@@ -318,7 +321,7 @@ UPDATE closed_keys SET opens = 0 WHERE queue = ?;
 
 -- name: active_of_key
 -- queue, active place, key
-SELECT count(*) FROM jobs WHERE queue = ? AND place = ? AND job_key = ?;
+SELECT count(*) FROM jobs WHERE queue = ? AND place = ? AND job_key = ? AND kept_in IS NULL;
 
 -- name: ghosts_of_key
 -- queue, key, since boot

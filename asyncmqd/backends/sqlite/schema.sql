@@ -1,4 +1,4 @@
--- The tables of a store, layout 17 (`user_version` of the file).
+-- The tables of a store, layout 19 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -56,8 +56,10 @@ CREATE TABLE large_payloads (
 -- The line of every place, in one index.
 CREATE INDEX line ON jobs (queue, place, rank, seq);
 
--- The lanes of the jobs that have a key, each with its jobs in order.
-CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq) WHERE job_key IS NOT NULL;
+-- The lanes of the jobs that have a key, each with its jobs in order. Ended ones are in none: each would
+-- write a page of its own.
+CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq)
+WHERE job_key IS NOT NULL AND kept_in IS NULL;
 
 -- Whether any job of a queue costs more than one token.
 CREATE INDEX priced ON jobs (queue) WHERE cost <> 1;
@@ -192,7 +194,7 @@ CREATE TABLE schedules (
     declarer TEXT NOT NULL DEFAULT '',         -- the process that declared `spec`
     former   BLOB NOT NULL DEFAULT x'',        -- the spec that this one replaced
     former_declarer TEXT NOT NULL DEFAULT '',
-    tally    BLOB NOT NULL DEFAULT '{}',       -- of its instants, as JSON
+    tally    BLOB NOT NULL DEFAULT x'7b7d',    -- of its instants, as JSON: {}
     PRIMARY KEY (queue, name)
 ) WITHOUT ROWID;
 
