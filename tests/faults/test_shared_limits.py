@@ -18,7 +18,7 @@ from tests.cluster import Cluster
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon
 from tests.faults.ledger import QUEUE
-from tests.faults.test_redis import BACK_AT_WORK, server
+from tests.faults.test_redis import server
 from tests.scale import scaled
 from tests.servers import USUAL, RedisServer
 
@@ -34,7 +34,7 @@ SHARE = scaled(0.3, 0.95)  # of what a limit allows; an outage is most of a shor
 FULL_AGAIN = {  # seconds, by fault; see tests/scale.py
     "kill": scaled(10.0, 1.0),
     "freeze": scaled(10.0, 1.0),
-    "restart": BACK_AT_WORK,
+    "restart": scaled(10.0, 1.0),
 }
 
 

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.pending import CallOptions, add_one, pending
+from asyncmqd.domain.job import Record
 from asyncmqd.domain.typed_keywords import OnConflict
 from tests.daemon.conftest import mostly_on
 from tests.faults.conftest import Scene
 from tests.faults.forked import ended, fork
-from tests.faults.ledger import QUEUE, note
+from tests.faults.ledger import QUEUE, note, records_of
 from tests.scale import scaled
 
 NAME = "the only one"
-
+NAP = scaled(0.02, 0.1)  # seconds that a job of it takes
 LOOK = 0.01  # seconds between two looks, which leave the processor to whom they look at
 
 
-async def insist(url: str, notes: str, count: int) -> None:
-    """Enqueue the same job again and again, and note which one the store has. For `fork`."""
+async def insist(url: str, notes: str, count: int, enough: str) -> None:
+    """Enqueue the same job `count` times, and until that file is there; note which one there is.
+
+    For `fork`.
+    """
     backend = open_backend(url)
     try:
-        for _ in range(count):
-            wanted = pending("nap", [0.01], {}, CallOptions(unique=NAME))
+        for number in itertools.count(1):
+            if number > count and Path(enough).exists():  # noqa: ASYNC240 - it takes no time
+                break
+            wanted = pending("nap", [NAP], {}, CallOptions(unique=NAME))
             job = await add_one(backend, QUEUE, wanted)
             note(notes, "found" if job.existed else "new", [job.id])
     finally:
@@ -56,30 +64,36 @@ def told(notes: Path, word: str) -> list[str]:
     return [id for each, id in map(str.split, lines) if each == word]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.row("U01", "kill -9 of daemons while many processes enqueue one unique name")
 @mostly_on("valkey9")
 def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
-    producers, each, kills = scaled((3, 200, 2), (8, 1_250, 20))
+    producers, each, kills = scaled((3, 150, 2), (8, 1_250, 20))
     daemons = [scene.daemon(name, top="lease = 1").start() for name in "ab"]
-    makers = [fork(insist, scene.store.url, str(scene.notes), each) for _ in range(producers)]
-    killed, most, looks = 0, 0, 0
+    enough = scene.place / "enough"
+    order = (scene.store.url, str(scene.notes), each, str(enough))
+    makers = [fork(insist, *order) for _ in range(producers)]
+    killed, most = 0, 0
     for victim in itertools.cycle(daemons):
         counts = scene.store.counts(QUEUE)
-        most, looks = max(most, counts.waiting + counts.delayed + counts.active), looks + 1
-        answered = len(told(scene.notes, "new")) + len(told(scene.notes, "found"))
-        if killed < kills and answered >= (killed + 1) * producers * each // (kills + 1):
+        most = max(most, counts.waiting + counts.delayed + counts.active)
+        # Between two kills some more jobs of the name have begun, so that each kill meets one.
+        if killed < kills and counts.active and counts.completed >= 3 * killed:
             victim.kill()
             victim.start()
             killed += 1
+        if killed == kills:
+            enough.touch()
         if all(maker.exitcode is not None for maker in makers):
             break
         time.sleep(LOOK)
     assert [ended(maker, 60) for maker in makers] == [0] * producers
+    assert killed == kills
     scene.until_quiet()
-    last = fork(insist, scene.store.url, str(scene.notes), 1)
+    last = fork(insist, *order[:2], 1, str(enough))
     assert ended(last, 60) == 0
     new, found = told(scene.notes, "new"), told(scene.notes, "found")
-    assert len(new) + len(found) == producers * each + 1
+    assert len(new) + len(found) > producers * each
     assert set(found) <= set(new)
     assert len(set(new)) == len(new)
     assert scene.notes.read_text().splitlines()[-1].startswith("new ")  # once the last has ended
@@ -90,7 +104,25 @@ def test_a_name_never_has_two_live_jobs(scene: Scene, figure):
         counts.failed <= killed // 3
     )  # one that ran at three kills is poison for all that is known
     assert most == 1
-    figure(f"{len(new) + len(found)} enqueues, {len(new)} jobs, {killed} kills; most live: {most}")
+    gaps = free_for(records_of(scene.store, new))
+    interrupted = sum(e["event"] == "job.recovered" for d in daemons for e in d.history)
+    figure(
+        f"{len(new) + len(found)} enqueues, {len(new)} jobs, {killed} kills, {interrupted} of"
+        f" them of its holder; most live: {most}; from an end to the next enqueue that was"
+        f" accepted: p50 {1e3 * statistics.median(gaps):.1f} ms, most {1e3 * gaps[-1]:.1f} ms"
+    )
+
+
+def free_for(ends: Sequence[Record]) -> list[float]:
+    """Seconds from the end of each holder of the name to the next one, sorted.
+
+    Those who enqueue never pause, so that this is how late the name was free: but for the very
+    last one, which came when all was quiet.
+    """
+    ordered = sorted(ends, key=lambda job: job.created)[:-1]
+    return sorted(
+        later.created - (earlier.finished or 0.0) for earlier, later in itertools.pairwise(ordered)
+    )
 
 
 @pytest.mark.row(
