@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from asyncmqd.admin.errors import AdminError, WrongArguments
+from asyncmqd.admin.job_by_name import job_by_name
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
+from asyncmqd.client.pending import CallOptions, PendingJob, add_all
 from asyncmqd.domain.codec import CorruptPayload, NotSerialisable, PayloadTooLarge, decode_spec
 from asyncmqd.domain.options import DEFAULT_QUEUE, TASK, check_queue_name
 
@@ -45,6 +46,7 @@ class Enqueued(msgspec.Struct, frozen=True):
     id: str
     queue: str
     existed: bool  # it had it already, and nothing was enqueued
+    replaced: bool = False  # but it has these arguments now
 
 
 _OPTIONS = tuple(name for name in CallOptions.__struct_fields__ if name not in {"queue", "job_id"})
@@ -55,24 +57,25 @@ async def enqueue(store: BaseBackend, args: EnqueueArguments) -> Enqueued:
 
     A key is known as long as the store has its job.
     """
-    job = _job(args)
+    job = await _job(store, args)
     try:
         [added] = await add_all(store, args.queue, [job])
     except (NotSerialisable, PayloadTooLarge) as error:
         raise AdminError(str(error)) from None
     if added.existed and args.idempotency_key is not None and added.id == job.spec.id:
         await _check_same(store, args.queue, job)
-    return Enqueued(added.id, args.queue, existed=added.existed)
+    return Enqueued(added.id, args.queue, existed=added.existed, replaced=added.replaced)
 
 
-def _job(args: EnqueueArguments) -> PendingJob:
+async def _job(store: BaseBackend, args: EnqueueArguments) -> PendingJob:
     try:
         check_queue_name(args.queue)
         task = str(TASK.kind.check(args.task))
-        options = {name: getattr(args, name) for name in _OPTIONS}
-        return pending(task, args.args, args.kwargs, CallOptions(job_id=_id(args), **options))
+        given = {name: getattr(args, name) for name in _OPTIONS}
+        options = CallOptions(job_id=_id(args), **given)
     except ValueError as error:
         raise WrongArguments(str(error)) from None
+    return await job_by_name(store, task, args.args, args.kwargs, options)
 
 
 def _id(args: EnqueueArguments) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from asyncmqd.cli.errors import Misuse
 from asyncmqd.cli.options import kind_option, queue_name, seconds_option
-from asyncmqd.cli.store_choice import with_store
+from asyncmqd.cli.store_choice import target_of, with_store
 from asyncmqd.domain.options import (
     COST,
     ID,
@@ -23,7 +23,7 @@ from asyncmqd.domain.options import (
 )
 
 if TYPE_CHECKING:
-    from asyncmqd.client.pending import CallOptions, PendingJob
+    from asyncmqd.client.pending import CallOptions
 
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's registered name.")]
 Queue = Annotated[
@@ -86,6 +86,16 @@ Wait = Annotated[
 WaitTimeout = Annotated[float | None, seconds_option("How long to wait for the job to end.")]
 
 
+class Call(NamedTuple):
+    """What the command line says of the job."""
+
+    queue: str
+    task: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    options: CallOptions
+
+
 def enqueue(
     context: typer.Context,
     task: Task,
@@ -124,8 +134,8 @@ def enqueue(
         on_conflict=on_conflict,
         push_for=push_for,
     )
-    job = _pending(_task(task), _array(args), _object(kwargs), options)
-    _send(context, queue, job, wait=wait, timeout=wait_timeout)
+    call = Call(queue, _task(task), _array(args), _object(kwargs), options)
+    _send(context, call, wait=wait, timeout=wait_timeout)
 
 
 def _options(**asked: Any) -> CallOptions:
@@ -134,24 +144,11 @@ def _options(**asked: Any) -> CallOptions:
     return CallOptions(**asked)
 
 
-def _send(
-    context: typer.Context, queue: str, job: PendingJob, *, wait: bool, timeout: float | None
-) -> None:
+def _send(context: typer.Context, call: Call, *, wait: bool, timeout: float | None) -> None:
     from asyncmqd.cli.enqueue_and_wait import send
 
-    with_store(context, lambda store: send(store, queue, job, wait=wait, timeout=timeout))
-
-
-def _pending(
-    task: str, args: list[Any], kwargs: dict[str, Any], options: CallOptions
-) -> PendingJob:
-    from asyncmqd.client.pending import pending
-
-    try:
-        return pending(task, args, kwargs, options)
-    except ValueError as error:  # options that do not go together
-        name, _, problem = str(error).partition(":")
-        raise Misuse(f"--{name.replace('_', '-')}:{problem}") from None
+    file = target_of(context).file
+    with_store(context, lambda store: send(store, call, file, wait=wait, timeout=timeout))
 
 
 def _task(name: str) -> str:

@@ -19,7 +19,7 @@ from asyncmqd.domain.job_cost import cost_of
 from asyncmqd.domain.job_key import key_of
 from asyncmqd.domain.middleware import AROUND_ENQUEUE, Kind
 from asyncmqd.domain.options import OF_CALL, keep_checked
-from asyncmqd.domain.tasks import UNKNOWN, TaskDef
+from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions
 from asyncmqd.domain.typed_keywords import CostRule, OnConflict, UniqueWhile
 from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown
 
@@ -112,6 +112,7 @@ class Blank(msgspec.Struct, frozen=True):
     spec: JobSpec  # its id is empty where each job gets one of its own
     delay: float
     is_plain: bool  # the arguments decide neither a unique name nor a key nor a cost
+    declared: TaskOptions = UNKNOWN  # what is known of a task that this process does not have
 
     def filled(self, args: Iterable[Any], kwargs: dict[str, Any]) -> PendingJob:
         """A job with these arguments.
@@ -124,7 +125,7 @@ class Blank(msgspec.Struct, frozen=True):
             return PendingJob(self.options.queue, spec, self.delay)
         task, options = self.task, self.options
         if isinstance(task, str):
-            unique = of_unknown(task, options)
+            unique = of_unknown(task, options, self.declared)
         else:
             args = tuple(args)
             unique = of_call(task, args, kwargs, options)
@@ -162,15 +163,22 @@ class Outgoing(msgspec.Struct, frozen=True):
 
 
 def pending(
-    task: TaskDef | str, args: Iterable[Any], kwargs: dict[str, Any], options: CallOptions
+    task: TaskDef | str,
+    args: Iterable[Any],
+    kwargs: dict[str, Any],
+    options: CallOptions,
+    told: TaskOptions = UNKNOWN,
 ) -> PendingJob:
-    """Build a job of a task, or of a name of which this process knows no task."""
-    return blank(task, options).filled(args, kwargs)
+    """Build a job of a task, or of a name of which this process knows no task.
+
+    `told` is what others say of a task that is not known here.
+    """
+    return blank(task, options, told).filled(args, kwargs)
 
 
-def blank(task: TaskDef | str, options: CallOptions) -> Blank:
+def blank(task: TaskDef | str, options: CallOptions, told: TaskOptions = UNKNOWN) -> Blank:
     """Read the options. Raises ValueError for a `ttl` that ends before the delay."""
-    name, declared = (task, UNKNOWN) if isinstance(task, str) else (task.name, task.options)
+    name, declared = (task, told) if isinstance(task, str) else (task.name, task.options)
     delay = options.delay or 0.0
     spec = JobSpec(
         id=options.job_id or "",
@@ -190,7 +198,7 @@ def blank(task: TaskDef | str, options: CallOptions) -> Blank:
     has_key = options.key is None and declared.key is not None
     has_cost = options.cost is None and not isinstance(declared.cost, int)
     is_plain = not (has_key or has_cost or is_unique(options, declared))
-    return Blank(task, options, spec, delay, is_plain)
+    return Blank(task, options, spec, delay, is_plain, told)
 
 
 def _cost(tokens: CostRule) -> int | None:

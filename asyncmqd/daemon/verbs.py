@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.admin.arguments import read_arguments
 from asyncmqd.admin.concealed import concealed
 from asyncmqd.admin.errors import AdminError, NotFound, WrongArguments
 from asyncmqd.admin.verbs import VERBS, Asked, Which
@@ -41,8 +42,8 @@ class Verbs:
         """
         verb = VERBS[name]
         try:
-            asked = msgspec.convert(arguments, verb.takes, strict=typed)
-        except msgspec.ValidationError as error:
+            asked = read_arguments(verb.takes, arguments, typed=typed)
+        except WrongArguments as error:
             raise Refused(f"{name}: {error}", 400) from None
         if conceals:
             _check_open(asked)

@@ -10,6 +10,7 @@ import msgspec
 
 from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.former_self import Life
+from asyncmqd.domain.told_options import ToldOptions
 
 Names = TypeVar("Names", bound=Sequence[str])
 
@@ -52,6 +53,9 @@ class Serving(Life, frozen=True, kw_only=True, omit_defaults=True):
     lease: float = 0.0  # for how many seconds it claims
     queues: dict[str, Load] | None = None
     tasks: tuple[str, ...] | None = None  # None, too, if they are too many to tell
+    declared: dict[str, ToldOptions] | None = (
+        None  # by tasks that declare something, if not too many
+    )
     degraded: str = ""  # what is wrong with its store, as it sees it
     degraded_since: float | None = None  # Unix time
     restarting: str = ""  # why it ends, to be started anew

@@ -18,7 +18,7 @@ from asyncmqd.domain.states import state_of
 from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions, refuse_together
 from asyncmqd.domain.typed_keywords import OnConflict, UniqueWhile
 
-_OF_NAMES = ("unique_for", "unique_while", "on_conflict", "push_for")  # options
+OF_NAMES = ("unique_for", "unique_while", "on_conflict", "push_for")  # options about a name
 _LONGEST_LABEL = 200  # characters
 _PUSHES = 10  # delays after the first enqueue, to which a job is pushed at most
 
@@ -106,21 +106,21 @@ def of_call(
     return None if name is None else _unique(name, asked, task.options)
 
 
-def of_unknown(task: str, asked: Asked) -> Unique | None:
-    """The same for a task that this process does not know: only a text can be the name."""
-    if not is_unique(asked, UNKNOWN):
+def of_unknown(task: str, asked: Asked, told: TaskOptions = UNKNOWN) -> Unique | None:
+    """The same for a task that this process does not have: only a text can be the name."""
+    if not is_unique(asked, told):
         return None
     if not isinstance(asked.unique, str):
         raise ValueError(
             f"unique: expected text, got {asked.unique}:"
             f" the parameters of task {task} are not known here"
         )
-    return _unique(_of_text(asked.unique), asked, UNKNOWN)
+    return _unique(_of_text(asked.unique), asked, told)
 
 
 def _refuse_alone(asked: Asked) -> None:
     """Elsewhere such an option alone makes a job unique; here it would do nothing, unnoticed."""
-    for option in _OF_NAMES:
+    for option in OF_NAMES:
         if getattr(asked, option):
             raise ValueError(f"{option}: {ALONE}")
 
@@ -199,6 +199,15 @@ def pushed_to(now: float, delay: float, created: float, push_for: float) -> floa
     """
     due = min(now + delay, created + push_for)
     return due if due > now else None
+
+
+def due_unblocked(now: float, due: float, created: float) -> float:
+    """When a job becomes due that is blocked no more; all in the same unit.
+
+    No later than its delay from now: if the clock was set back since its enqueue, nobody knows how
+    much of the delay has passed, and one without a delay waits for nothing.
+    """
+    return min(due, now + max(0.0, due - created))
 
 
 def is_pushed(holder: NewJob, job: NewJob) -> bool:

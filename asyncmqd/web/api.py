@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from asyncmqd.admin.arguments import shown
 from asyncmqd.web.server import Request, Response
 
 PREFIX = "/api/v1/"
@@ -63,13 +65,28 @@ def arguments_of(request: Request) -> tuple[dict[str, Any], bool]:
         return dict(pairs), False
     try:
         found = msgspec.json.decode(request.body) if request.body.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise CannotDo(f"expected a JSON object, got {error}", 400) from None
+    except (ValueError, RecursionError):
+        raise CannotDo(
+            f"the body: expected a JSON object, got {_flaw(request.body)}", 400
+        ) from None
     if not isinstance(found, dict):
-        raise CannotDo(f"expected a JSON object, got {type(found).__name__}", 400)
+        raise CannotDo(f"the body: expected a JSON object, got {shown(found)}", 400)
     if key := request.headers.get("idempotency-key"):
         found.setdefault("idempotency_key", key)
     return found, True
+
+
+def _flaw(body: bytes) -> str:
+    """What is wrong with text that is no JSON, and where."""
+    try:
+        json.loads(body)
+    except json.JSONDecodeError as error:
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    except UnicodeDecodeError as error:
+        return f"what is no UTF-8 at byte {error.start}"
+    except RecursionError:
+        return "too many levels"
+    return "what JSON does not know"
 
 
 def hidden(name: str, found: Any) -> Any:

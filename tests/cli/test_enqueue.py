@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -63,6 +64,33 @@ def test_a_task_that_no_worker_of_the_queue_knows_is_told_of(
     assert asyncmq("enqueue", "shop.add", "--queue", "mail").err == ""
     serves("mail", None)  # it has too many to tell
     assert asyncmq("enqueue", "year.end", "--queue", "mail").err == ""
+
+
+def test_what_only_the_code_of_a_task_decides_has_to_be_given(
+    asyncmq: Operator, in_store: InStore, store_url: str, tmp_path: Path
+) -> None:
+    fixed = {"cost": 7, "priority": 1, "ttl": 600.0, "on_conflict": "replace"}
+    declared = {"bill": {"decides": ["key", "unique"], **fixed}, "embed": {"cost": 3}}
+    info = msgspec.json.encode({"queues": {"mail": {}}, "declared": declared})
+    in_store(lambda store: store.beat("a", info, 60.0))
+    in_store(lambda store: store.beat("older release", b'{"queues": {"mail": {}}}', 60.0))
+    refused = asyncmq("enqueue", "bill", "-q", "mail", "--unique", "n")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err == (
+        "asyncmq: --key: expected one, for the code of task bill decides the key of its jobs, and"
+        " it is not known here; give --key, or --config of its daemon\n"
+    )
+    file = tmp_path / "queues.toml"
+    file.write_text(f'backend = "{store_url}"\ncontrol_socket = "{tmp_path}/s"\n')
+    refused = asyncmq("--config", str(file), "enqueue", "bill", "-q", "mail")
+    assert refused.code == 2
+    assert "give --key and --unique, or: no daemon runs at" in refused.err
+    id = asyncmq("enqueue", "bill", "-q", "mail", "--unique", "n", "--key", "k").out.strip()
+    job = asyncmq("job", "show", id, "--json").json
+    found = [job[name] for name in ("key", "unique", "cost", "priority", "ttl", "on_conflict")]
+    assert found == ["k", "n", 7, 1, 600.0, "replace"]
+    id = asyncmq("enqueue", "embed", "-q", "mail").out.strip()
+    assert asyncmq("job", "show", id, "--json").json["cost"] == 3
 
 
 def test_an_id_is_enqueued_once(asyncmq: Operator) -> None:
@@ -126,6 +154,8 @@ def test_a_job_that_never_ran_takes_the_newest_arguments(asyncmq: Operator) -> N
     early = asyncmq("enqueue", "shop.add", "--unique", "n", "--on-conflict", "push")
     assert early.code == 2
     assert "--on-conflict: expected a delay beside 'push', got none" in early.err
+    alone = asyncmq("enqueue", "shop.add", "--unique-for", "1h")
+    assert (alone.code, "--unique-for: expected `unique` beside it" in alone.err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +167,6 @@ def test_a_job_that_never_ran_takes_the_newest_arguments(asyncmq: Operator) -> N
         ),
         (["--args", "[1,\n x]"], "got Expecting value at line 2, column 2"),
         (["--args", '{"a": 1}'], "--args: expected a JSON array"),
-        (["--unique-for", "1h"], "asyncmq: --unique-for: expected `unique` beside it"),
         (["x"], "extra argument(s) (x). Usage: asyncmq enqueue [OPTIONS] TASK"),
         (["--kwargs", "[1]"], "--kwargs: expected a JSON object"),
         (["--args", "[[NaN]]"], "--args[0][0]: expected a finite number, got nan"),

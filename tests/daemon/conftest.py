@@ -35,6 +35,7 @@ FORKED = {
         "dashboard",
         "dashboard_abuse",
         "duties",
+        "enqueue_by_name",
         "event_streams",
         "events",
         "forks",

@@ -106,23 +106,39 @@ def test_who_may_ask_for_what(site: Site) -> None:
     assert not site.store.counts("mail").paused
 
 
+FEW = "a whole number from 1 to 1000"
+
+
 def test_wrong_arguments_are_told(site: Site) -> None:
     def error(path: str, **arguments: Any) -> tuple[int, str]:
         answer = site.operator.post(path, **arguments)
         return answer.status, answer.error
 
-    assert error("pause") == (400, "pause: Object missing required field `queue`")
-    assert error("pause", queue=7) == (400, "pause: Expected `str`, got `int` - at `$.queue`")
-    assert error("pause", queue="mail", why="x")[0] == 400
+    assert error("pause") == (400, "pause: queue: expected text, got nothing")
+    assert error("pause", queue=7) == (400, "pause: queue: expected text, got 7")
+    unknown = "pause: expected queue, reason, got 'raeson' (did you mean reason?)"
+    assert error("pause", queue="mail", raeson="x") == (400, unknown)
+    wrong = error("retry", ids=["a", 2])
+    assert wrong == (400, "retry: ids[1]: expected text, got 2")
     assert error("pause", queue="mial")[0] == 404
     assert error("pause", queue="mail", reason="x\ny")[0] == 409
     assert error("retry", ids=["a"], state="failed")[0] == 409
     assert error("retry", queue="mail") == (409, "expected ids, or a queue and a state")
     assert error("retry", queue="mail", state="done")[0] == 400
     assert error("enqueue", task="mark", timeout="soon")[1].startswith("timeout: expected")
-    assert site.operator.ask("POST", "pause", b"[1]").error == "expected a JSON object, got list"
-    assert site.operator.ask("POST", "pause", b"{").status == 400
-    assert site.reader.get("jobs?limit=0").status == 400
+    wrong = error("enqueue", task="mark", args={})
+    assert wrong == (400, "enqueue: args: expected an array, got an object")
+    wrong = error("enqueue", task="mark", priority=True)
+    assert wrong == (400, "enqueue: priority: expected a whole number or null, got true")
+    expected = "the body: expected a JSON object, got"
+    assert site.operator.ask("POST", "pause", b"[1]").error == f"{expected} an array"
+    broken = site.operator.ask("POST", "pause", b'{"queue": mail}')
+    assert broken == (
+        400,
+        {"ok": False, "error": f"{expected} Expecting value at line 1, column 11"},
+    )
+    few = site.reader.get("jobs?limit=0")
+    assert few == (400, {"ok": False, "error": f"jobs: limit: expected {FEW}, got '0'"})
     assert site.reader.get("jobs?after=x").status == 409
     assert site.reader.get("job?id=nosuch").status == 404
 

@@ -16,6 +16,7 @@ from asyncmqd.domain.former_self import Life, Verdict, judge
 from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of, together, told
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.tasks import Registry
+from asyncmqd.domain.told_options import ToldOptions, all_told
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.process.health import Health
@@ -66,6 +67,8 @@ class Presence:
         self._duties = duties
         self._registry = registry
         self._observer = observer
+        self._told: dict[str, ToldOptions] | None = None  # of so many tasks
+        self._told_of = 0
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
         self._others: list[WorkerRecord] = []  # who lived at the last look
@@ -160,12 +163,21 @@ class Presence:
             lease=self.lease,
             queues=self._loads(),
             tasks=told(tuple(self._registry.names())),
+            declared=self._declared(),
             degraded=self._health.error,
             degraded_since=self._health.since,
             restarting=self._restarting[0],
             restarting_since=self._restarting[1] or None,
         )
         return msgspec.json.encode(said)
+
+    def _declared(self) -> dict[str, ToldOptions] | None:
+        """What tasks declare; made again only when another one was registered."""
+        if len(self._registry) != self._told_of:
+            found = all_told(self._registry)
+            fits = found is not None and told(tuple(found)) is not None
+            self._told, self._told_of = (found if fits else None), len(self._registry)
+        return self._told
 
     def _loads(self) -> dict[str, Load]:
         """Of each queue that is served; who only scans one has no slots, and serves it not."""

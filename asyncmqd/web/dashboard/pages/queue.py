@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 from markupsafe import Markup
 
 from asyncmqd.admin import history, operations, queues, search, why
+from asyncmqd.admin.arguments import read_arguments
 from asyncmqd.admin.claim_obstacles import Reason
+from asyncmqd.admin.errors import WrongArguments
 from asyncmqd.admin.history import Stretch
 from asyncmqd.admin.operations import OperationView
 from asyncmqd.admin.queues import QueueView
@@ -87,8 +88,8 @@ def listed(query: dict[str, str]) -> Listed:
     chosen = {name: query[name] for name in (*FILTERS, "queue", "after") if query.get(name)}
     state = query.get("state") or str(State.WAITING if "queue" in query else State.FAILED)
     try:
-        return msgspec.convert(chosen | {"state": state, "limit": PAGE}, Listed)
-    except msgspec.ValidationError as error:
+        return read_arguments(Listed, chosen | {"state": state, "limit": PAGE})
+    except WrongArguments as error:
         raise CannotDo(str(error), 400) from None
 
 
