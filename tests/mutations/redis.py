@@ -85,6 +85,12 @@ REDIS = mutations(
         ("_bucket.lua", " and each[1] >= declared.since * 1000000", "", "shared_limits"),
         ("_bucket.lua", "restored > 0 and", "not key and restored > 0 and", "key_limits"),
         (
+            "_dependencies.lua",
+            "due = math.min(due, clock() + math.max(0, due - added))",
+            "due = math.min(due, math.huge)",
+            "tests/unit/test_blocked_clock.py",
+        ),
+        (
             "_closed_keys.lua",
             "or 0) > clock() + 1000000 then",
             "or 0) > math.huge then",

@@ -353,6 +353,12 @@ RULES = [
         ("tests/client/test_costs.py",),
     ),
     Mutation(
+        "asyncmqd/domain/unique.py",
+        "return min(due, now + max(0.0, due - created))",
+        "return due",
+        ("tests/unit/test_blocked_clock.py",),
+    ),
+    Mutation(
         "asyncmqd/domain/key_limits.py",
         "return closed_at > self.now + AHEAD",
         "return False",

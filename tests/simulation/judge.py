@@ -31,6 +31,7 @@ from tests.simulation.world import World
 
 BACKOFF = 0.4  # seconds between attempts
 AFTER = 0.2  # seconds, where a task says when
+NEVER = -math.inf  # a moment that no clock shows, even one that was set back
 MICROSECOND = 1e-6  # seconds
 NOTICED = 16.0  # seconds until a jump of the store's clock is noticed: a heartbeat, and some more
 WINDOW = 60.0  # seconds in which the claims of a rate are counted
@@ -88,6 +89,8 @@ class History:
     scheduled: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     # Claims that were taken away while their code ran, by id and token: the ends of their leases.
     ghosts: dict[tuple[str, int], float] = field(default_factory=dict)
+    # And by the world's time, whatever the store's clock shows.
+    ghost_ends: dict[tuple[str, int], float] = field(default_factory=dict)
     # Of those the ones that jobs have to wait for, by name.
     awaited: dict[str, float] = field(default_factory=dict)
     # By queue and unique name: the job that took it last, and until when it is taken in any case.
@@ -215,7 +218,7 @@ class Judge:
 
     def _holder(self, queue: str, name: str) -> str:
         """The job that holds that unique name, or nothing."""
-        id, until = self.history.names.get((queue, name), ("", 0.0))
+        id, until = self.history.names.get((queue, name), ("", NEVER))
         life = self.history.lives.get((queue, id))
         held = until > self.clock or (
             life is not None
@@ -228,11 +231,11 @@ class Judge:
         """A job has come back: its name is its own again, if no other holds it."""
         name = self.history.lives[queue, id].unique
         if name and self.history.names[queue, name][0] != id and not self._holder(queue, name):
-            self.history.names[queue, name] = (id, 0.0)
+            self.history.names[queue, name] = (id, NEVER)
 
     def _file(self, queue: str, job: NewJob, after: str = "") -> None:
         place = BLOCKED if after else DELAYED if job.delay > 0 else WAITING
-        until = self.clock + job.unique_for if job.unique_for else 0.0
+        until = self.clock + job.unique_for if job.unique_for else NEVER
         self.history.lives[queue, job.id] = life = Life(
             "",
             after=after,
@@ -279,11 +282,11 @@ class Judge:
         """No key has more jobs that are active, or whose code may run, or claims in any window."""
         history = self.history
         self._note_rated(changes, turn)
-        history.ghosts = {each: due for each, due in history.ghosts.items() if due > self.clock}
+        ghosts = self._living_ghosts()
         key_of = {id: life.lane[2] for (_, id), life in history.lives.items()}
         running = Counter(
             life.lane[2] for life in history.lives.values() if life.place == ACTIVE
-        ) + Counter(key_of.get(id, "") for id, _ in history.ghosts)
+        ) + Counter(key_of.get(id, "") for id, _ in ghosts)
         for key in {key_of[claim.id] for claim in turn.claims} - {""}:
             most = math.inf if limits.concurrency is None else limits.concurrency
             check(running[key] <= most, running[key], "of key", key, "hold a permit of", most)
@@ -292,26 +295,37 @@ class Judge:
                 rate = msgspec.structs.replace(limits.rate, interval=limits.rate_interval)
                 self._check_rate(rate, starts)
 
+    def _living_ghosts(self) -> list[tuple[str, int]]:
+        """Of jobs whose code may run: their leases have ended neither by the store nor in truth."""
+        ghosts, ends = self.history.ghosts, self.history.ghost_ends
+        for each in [each for each, due in ghosts.items() if due <= self.clock]:
+            del ghosts[each]
+        return [each for each in ghosts if ends[each] > self.world.now]
+
     def _note_rated(self, changes: list[Change], turn: Turn) -> None:
         """Note what was claimed, without what was handed back unstarted."""
         moments = self.history.rated
         for change, answer in zip(changes, turn.answers, strict=True):
             if change.unstarted and answer == "applied":
                 moments.pop((change.id, change.token), None)
-        moments.update(((claim.id, claim.token), self.clock) for claim in turn.claims)
+        moments.update(((claim.id, claim.token), self.world.now) for claim in turn.claims)
 
     def _check_rate(self, rate: Rate, starts: list[tuple[str, int]]) -> None:
-        """No window holds more tokens than the rate says; the last job may exceed the burst."""
-        moments, costs = self.history.rated, self.history.costs
-        latest = [each for each in starts if moments[each] > self.clock - WINDOW]
+        """No window holds more tokens than the rate says; the last job may exceed the burst.
+
+        A jump of the store's clock may fill the bucket once.
+        """
+        moments, costs, now = self.history.rated, self.history.costs, self.world.now
+        latest = [each for each in starts if moments[each] > now - WINDOW]
         if not latest:
             return
         last = costs.get(latest[-1][0], 1)
         tokens = min(last, rate.burst) - last
         for id, token in reversed(latest):
             tokens += costs.get(id, 1)
-            window = self.clock - moments[id, token]
-            allowed = rate.burst + rate.starts * window / rate.interval
+            window = now - moments[id, token]
+            fills = 1 + sum(each >= moments[id, token] for each in self.world.jumps)
+            allowed = fills * rate.burst + rate.starts * window / rate.interval
             check(tokens <= allowed + 1e-3, tokens, "tokens in", window, "s", latest)
 
     def _check_limit(self, queue: str) -> None:
@@ -320,8 +334,7 @@ class Judge:
         active = sum(
             life.place == ACTIVE for (name, _), life in history.lives.items() if name == queue
         )
-        history.ghosts = {each: due for each, due in history.ghosts.items() if due > self.clock}
-        held = active + len(history.ghosts)
+        held = active + len(self._living_ghosts())
         check(held <= (self.limit or 0), held, "hold a permit of", self.limit)
 
     def _saw_apply(self, sender: Any, queue: str, changes: list[Change], answers: Any) -> None:
@@ -362,6 +375,7 @@ class Judge:
             self._end_awaited(change.queue, ghost_name(change.id, change.token))
         elif life is not None and life.place == ACTIVE and change.edge == "cancel":
             self.history.ghosts[change.id, change.token] = life.due
+            self.history.ghost_ends[change.id, change.token] = life.until
         if life is None or answer != "applied":
             return
         if life.state is ACTIVE:
@@ -449,7 +463,8 @@ class Judge:
         for (name, id), life in self.history.lives.items():
             if name == queue and life.place == BLOCKED and life.after == parent:
                 if life.unique:  # the holder is the one that has ended
-                    self.history.names[queue, life.unique] = (id, 0.0)
+                    self.history.names[queue, life.unique] = (id, NEVER)
+                life.due = min(life.due, self.clock + life.due - life.created)
                 self._place(life, DELAYED if life.due > self.clock else WAITING)
                 self.edges["unblock"] += 1
 
@@ -677,6 +692,7 @@ class Judge:
                 check(not after, "ran though the code of another did:", last, after)
                 after = ghost_name(last, life.token)
                 history.awaited[after] = history.ghosts[last, life.token] = life.due
+                history.ghost_ends[last, life.token] = life.until
             life.token += 1
             self._place(life, State.CANCELLED)
             history.live.discard((queue, last))

@@ -241,6 +241,52 @@ def draw_jumping_plan(seed: int) -> Plan:
     )
 
 
+def draw_plan_of_jumping_limits(seed: int) -> Plan:
+    """A clock that jumps where limits of keys, limits over all processes, or unique names hold."""
+    rng = random.Random(f"jumping limits {seed}")
+    length = rng.uniform(6, 12)
+    tasks = (("quick", ()), ("quick", ()), ("sleepy", (0.3,)), ("sleepy", (2.0,)), ("slow", ()))
+    kind = rng.choice(("keys", "keys", "limits", "names"))
+    orders = [
+        Order(
+            rng.uniform(0, length),
+            "a",
+            *rng.choice(tasks),
+            count=rng.choice((1, 2, 4)),
+            delay=0.0,
+            priority=rng.choice((5, 5, 1)),
+            key=rng.choice(("many", "many", "one", "")) if kind == "keys" else "",
+            unique=(name := rng.choice(("one", "one", "two", "")) if kind == "names" else ""),
+            unique_while="waiting" if name == "two" else "live",
+            on_conflict=rng.choice(("existing", "replace", "again"))
+            if name == "one"
+            else "existing",
+        )
+        for _ in range(rng.randint(8, 16))
+    ]
+    others = ("kill", "kill", "stop", "cancel", "cut", "loss", "deaf")
+    plan = Plan(
+        seed=seed,
+        hosts=rng.choice((2, 3)),
+        queues=("a",),
+        concurrency=rng.choice((3, 10)),
+        rate=None,
+        every=rng.choice((None, None, 2.5)),
+        faults=frozenset({"jump", *rng.sample(others, rng.choice((0, 1, 2)))}),
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+    )
+    rate, burst = rng.choice((None, 2.0, 4.0)), rng.choice((1.0, 3.0))
+    most = rng.choice((1, 2)) if rate is None else rng.choice((None, 1, 2))
+    if kind == "keys":
+        limits = KeyLimits(concurrency=most, rate_limit=rate, burst=rate and burst)
+        return replace(plan, key_limits=limits)
+    if kind == "limits":
+        shared = rate and Rate(starts=rate, interval=1.0, burst=burst)
+        return replace(plan, limit=most, shared_rate=shared)
+    return plan
+
+
 def draw_dense_plan(seed: int) -> Plan:
     """Many jobs, some longer than a lease, and what is rare elsewhere: for bugs of rare moments.
 

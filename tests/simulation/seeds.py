@@ -20,6 +20,7 @@ from tests.simulation.plan import (
     draw_limited_plan,
     draw_operated_plan,
     draw_plan,
+    draw_plan_of_jumping_limits,
     draw_plan_of_key_limits,
     draw_poisoned_plan,
     draw_priced_plan,
@@ -32,6 +33,7 @@ COUNT = {"short": 160, "full": 5_000, "soak": 100_000}[SCALE]
 POISONED = {"short": 16, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
+JUMPING_LIMITS = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 UNIQUE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
@@ -59,6 +61,11 @@ def play_poisoned(seed: int) -> Report:
 def play_jumping(seed: int) -> Report:
     """One world whose clock jumps. Raises AssertionError that tells how to play it again."""
     return _play(draw_jumping_plan(seed), "one_jumping_seed")
+
+
+def play_jumping_limits(seed: int) -> Report:
+    """One world of limits or names whose clock jumps. Raises AssertionError like the others."""
+    return _play(draw_plan_of_jumping_limits(seed), "one_seed_of_jumping_limits")
 
 
 def play_limited(seed: int) -> Report:

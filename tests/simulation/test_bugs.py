@@ -53,6 +53,7 @@ from tests.simulation.seeds import (
     play_followed,
     play_held,
     play_jumping,
+    play_jumping_limits,
     play_key_limits,
     play_keyed,
     play_operated,
@@ -467,6 +468,11 @@ def moved_again_and_again(patch: Patch) -> None:
     patch.setattr(Order, "covers", lambda self, record, since: True)
 
 
+def buckets_filled_by_the_former_time(patch: Patch) -> None:
+    """A bucket fills from the moment on that was there before the clock was set back."""
+    patch.setattr(Rate, "bounded", lambda self, arrival, now: arrival)
+
+
 def nobody_carries_on(patch: Patch) -> None:
     """A heartbeat tells of operations, and nobody listens."""
     patch.setattr(Operations, "look", lambda *_: None)
@@ -495,6 +501,7 @@ BUGS = {
     future_believed: 2,
     leases_of_the_dead_kept: 141,
     nothing_skipped: 4,
+    buckets_filled_by_the_former_time: 0,
     name_free_at_claim: 0,
     name_free_by_another: 0,
     name_of_who_comes_back_is_lost: 255,
@@ -532,6 +539,7 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     future_believed: play_jumping,
     leases_of_the_dead_kept: play_jumping,
     nothing_skipped: play_jumping,
+    buckets_filled_by_the_former_time: play_jumping_limits,
     name_free_at_claim: play_unique,
     name_free_by_another: play_unique,
     name_of_who_comes_back_is_lost: play_unique,

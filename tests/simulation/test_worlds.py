@@ -17,6 +17,7 @@ from tests.simulation.seeds import (
     FOLLOWED,
     HELD,
     JUMPING,
+    JUMPING_LIMITS,
     KEY_LIMITS,
     KEYED,
     LIMITED,
@@ -32,6 +33,7 @@ from tests.simulation.seeds import (
     play_followed,
     play_held,
     play_jumping,
+    play_jumping_limits,
     play_key_limits,
     play_keyed,
     play_limited,
@@ -71,6 +73,23 @@ def test_many_jumping_seeds(share: int, seen: Callable[[str], None]) -> None:
     """Nobody is recovered by a jump of the store's clock, and no schedule misses or repeats."""
     reports = [play_jumping(seed) for seed in range(share, JUMPING, 2)]
     seen(f"simulation with a clock that jumps {share + 1} of 2: {summary(reports)}, 0 rules broken")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_seeds_of_jumping_limits(seen: Callable[[str], None]) -> None:
+    """Limits and names hold through a jump of the store's clock, and nothing stays held by it."""
+    reports = [play_jumping_limits(seed) for seed in range(JUMPING_LIMITS)]
+    seen(f"simulation of limits and a clock that jumps: {summary(reports)}, 0 rules broken")
+
+
+def test_a_successor_that_was_enqueued_while_the_clock_was_ahead() -> None:
+    """It had no delay, and became due when the clock was there again: a year later."""
+    play_jumping_limits(823)
+
+
+def test_one_seed_of_jumping_limits() -> None:
+    """The world of SEED in the environment with limits and jumps, or the first."""
+    play_jumping_limits(int(os.environ.get("SEED", "0")))
 
 
 @pytest.mark.timeout(3_600)

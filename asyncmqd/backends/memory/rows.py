@@ -23,7 +23,7 @@ from asyncmqd.domain.selection import HEAD, Mark, Sought
 from asyncmqd.domain.settle import supersede
 from asyncmqd.domain.shared_limits import DeclaredLimits
 from asyncmqd.domain.states import KEYED, State, parked_place, state_of
-from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
+from asyncmqd.domain.unique import due_unblocked, gets_successor, is_replaceable, pushed_to
 
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
@@ -327,10 +327,11 @@ class Jobs:
         return bool(free)
 
     def _unblock(self, row: Row) -> None:
+        due = due_unblocked(self._now, row.rank, row.created)
         row.created = self._now
         self._queue.inherit_name(row)
-        if row.rank > self._now:
-            self._queue.move(row, State.DELAYED, (row.rank, self._queue.next()))
+        if due > self._now:
+            self._queue.move(row, State.DELAYED, (due, self._queue.next()))
         else:
             self.move_to_tail(row)
 

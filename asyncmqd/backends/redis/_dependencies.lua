@@ -14,6 +14,9 @@ if edges then
   local function unblock(id)
     local due = tonumber(redis.call('ZSCORE', base .. BLOCKED, id) or nil)
     if not due then return end
+    -- If the clock was set back since its enqueue, no later than its delay from now.
+    local added = tonumber(redis.call('GETRANGE', base .. 'job:' .. id, 0, 15)) or due
+    due = math.min(due, clock() + math.max(0, due - added))
     redis.pcall('SETRANGE', base .. 'job:' .. id, 0, string.format('%016d', clock()))
     inherit_name(id)
     local place, score = DELAYED, due
