@@ -4,6 +4,7 @@ PYTHON ?= python3
 PREFIX ?= /usr/local
 WORKERS ?= 5
 CHROMIUM ?= /usr/bin/chromium
+NGINX ?= $(CURDIR)/.venv/nginx/usr/sbin/nginx
 BIN := .venv/bin
 FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests/client/test_loops.py \
     tests/daemon/test_beside.py \
@@ -11,9 +12,9 @@ FAULTS := tests/faults tests/disk tests/security tests/daemon/test_life.py tests
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run install uninstall wheels constraints test test-full test-browser test-pythons \
-    test-systemd test-relaxed test-prometheus check bench bench-peers bench-counts bench-keys bench-scale faults soak \
-    mutations docs format clean
+.PHONY: help run install uninstall wheels constraints test test-full test-browser \
+    test-browser-full test-pythons test-systemd test-relaxed test-prometheus check bench \
+    bench-peers bench-counts bench-keys bench-scale faults soak mutations docs format clean
 
 NEW_ENOUGH = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asyncmqd needs \
 Python 3.11 or later, and this is %d.%d: make PYTHON=python3.13 ..." % sys.version_info[:2])'
@@ -57,7 +58,11 @@ test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test`
 	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal --timeout=1800 -q $(PYTEST)
 
 test-browser: .venv/.browser  ## Try the dashboard in Chromium, which root gets from Debian (CHROMIUM=path)
-	ASYNCMQD_TEST_BROWSER='$(CHROMIUM)' $(BIN)/python -m pytest tests/browser -q $(PYTEST)
+	ASYNCMQD_TEST_BROWSER='$(CHROMIUM)' ASYNCMQD_TEST_NGINX='$(NGINX)' \
+	$(BIN)/python -m pytest tests/browser -q $(PYTEST)
+
+test-browser-full: export ASYNCMQD_TEST_SCALE = full
+test-browser-full: test-browser  ## The same with a million jobs and 10,000 dead letters (ten minutes)
 
 test-pythons:  ## Run all tests under each Python from 3.11 to 3.14 that is found (PYTHONS="path ...")
 	@PYTHONS='$(PYTHONS)' $(PYTHON) -m tests.pythons WORKERS=$(WORKERS) $(if $(PYTEST),PYTEST='$(PYTEST)')
@@ -140,13 +145,15 @@ clean:  ## Delete .venv, var/ and all caches
 	$(PIP) -e '.[test]'
 	@touch $@ .venv/.run
 
-# Chromium is a package of the system: without it, root installs that of Debian.
+# Chromium is a package of the system: without it, root installs that of Debian. nginx is unpacked.
 .venv/.browser: .venv/.test
 	@test -x '$(CHROMIUM)' || { test "$$(id -u)" = 0 && apt-get update -q && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
 	    chromium fonts-dejavu-core; } || \
 	    { echo "expected Chromium at $(CHROMIUM): apt-get install chromium, or CHROMIUM=path"; exit 1; }
 	$(PIP) playwright axe-playwright-python
+	@rm -rf .venv/nginx && mkdir .venv/nginx
+	@test -x '$(NGINX)' || { cd .venv/nginx && apt-get download nginx && dpkg -x nginx_*.deb .; }
 	@touch $@
 
 .venv/.wheels: .venv/.test pyproject.toml packaging/requirements.txt packaging/build-requirements.txt

@@ -93,9 +93,7 @@ class Pages:
     def _make_site(self) -> Site:
         from asyncmqd.web.dashboard.site import Site
 
-        site = Site(self._access, self._sessions, self._http, self._source, self._tell)
-        site.load()
-        return site
+        return Site(self._access, self._sessions, self._http, self._source, self._tell)
 
     async def _api(self, request: Request, command: str) -> Response | Stream:
         """What only reads by GET, the rest by POST, with a token of the role operate."""

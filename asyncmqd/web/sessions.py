@@ -104,12 +104,18 @@ class Sessions:
         """What the forms of a browser with this cookie carry."""
         return self._sign("form", cookie)
 
-    def problem_with_form(self, request: Request, given: str) -> str:
-        """Why a form is not one of ours; empty: it is."""
+    def problem_with_origin(self, request: Request) -> str:
+        """Why a form is not of a page of this host; empty: it is."""
         if not (origin := request.headers.get("origin", "")):
             return "expected the header Origin, got none"
         if not self._is_ours(request, origin):
             return f"expected a form of this host, got one of {origin[:200]!r}"
+        return ""
+
+    def problem_with_form(self, request: Request, given: str) -> str:
+        """Why a form is not one of ours; empty: it is."""
+        if problem := self.problem_with_origin(request):
+            return problem
         cookie = cookie_of(request)
         if not cookie or not hmac.compare_digest(
             self.form_token(cookie), given.encode("ascii", "replace").decode()

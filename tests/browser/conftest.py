@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -24,6 +25,9 @@ from tests.servers import free_port
 CHOSEN = os.environ.get("ASYNCMQD_TEST_BROWSER", "")  # the path of a Chromium
 collect_ignore_glob = [] if CHOSEN else ["test_*.py"]
 
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+FOREIGN = "evil.example"  # leads to this host, as a page of somebody else can have it
+Visit = Callable[..., Any]
 ROLES = {"ann": "operate", "bob": "read"}
 QUEUES = """
 [queues.mail]
@@ -77,22 +81,70 @@ class Site(NamedTuple):
     daemon: Daemon
     store: Store
     url: str
+    head: str  # [http], which stands before the queues in the configuration
+
+
+@contextlib.contextmanager
+def serving(
+    keys: str = "", queues: str = QUEUES, url: str = "", place: Path | None = None
+) -> Iterator[Site]:
+    """A daemon that lets ann operate and bob read. `keys` are more lines of [http]."""
+    place = place or Path(tempfile.mkdtemp(prefix="amq"))
+    lines = (f"{name} {role} {sha256(name.encode()).hexdigest()}\n" for name, role in ROLES.items())
+    (place / "tokens").write_text("".join(lines))
+    port, store = free_port(), Outside(url or f"sqlite://{place}/jobs.db")
+    head = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{place}/tokens"\n{keys}\n'
+    daemon = Daemon(place, store.url, head + queues, tasks=("ledger", "shop"))
+    shutil.copy(Path(__file__).parent / "app" / "shop.py", place)
+    daemon.start()
+    try:
+        yield Site(daemon, store, f"http://127.0.0.1:{port}", head)
+    finally:
+        daemon.kill()
+        shutil.rmtree(place)
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    place = Path(tempfile.mkdtemp(prefix="amq"))
-    lines = (f"{name} {role} {sha256(name.encode()).hexdigest()}\n" for name, role in ROLES.items())
-    (place / "tokens").write_text("".join(lines))
-    port, store = free_port(), Outside(f"sqlite://{place}/jobs.db")
-    keys = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{place}/tokens"\n'
-    daemon = Daemon(place, store.url, keys + QUEUES, tasks=("ledger", "shop"))
-    shop = Path(__file__).parent / "app" / "shop.py"
-    shutil.copy(shop, place)
-    daemon.start()
-    yield Site(daemon, store, f"http://127.0.0.1:{port}")
-    daemon.kill()
-    shutil.rmtree(place)
+    with serving() as site:
+        yield site
+
+
+@pytest.fixture
+def visit(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Visit]:
+    """Opens a page of somebody who has logged in; no page may complain about anything."""
+    said: list[str] = []
+    contexts = []
+
+    def open_page(
+        path: str = "/", name: str = "ann", site: Site | None = None, **options: Any
+    ) -> Any:
+        url = (site or request.getfixturevalue("site")).url
+        context = chromium.new_context(**{"viewport": WIDE, "timezone_id": "Asia/Tokyo"} | options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda each: _complains(each) and said.append(each.text))
+        page.on("pageerror", lambda each: said.append(str(each)))
+        page.on("dialog", lambda each: said.append(each.message) or each.dismiss())
+        page.goto(f"{url}{path}")
+        log_in(page, name)
+        page.wait_for_url(f"{url}{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def log_in(page: Any, name: str = "ann") -> None:
+    page.fill("#token", name)
+    page.click("text=Log in")
+
+
+def _complains(said: Any) -> bool:
+    """Of statuses the tests themselves ask."""
+    return said.type == "error" and not said.text.startswith("Failed to load resource")
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +153,7 @@ def chromium() -> Iterator[Any]:
 
     # As root, in a container, Chromium has no sandbox; the pages are our own.
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    options.append(f"--host-resolver-rules=MAP {FOREIGN} 127.0.0.1")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHOSEN, args=options)
         yield browser

@@ -4,49 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from asyncmqd.domain.history import Period, bucket_of, minute_of
-from tests.browser.conftest import Site, without_this_host
+from tests.browser.conftest import PHONE, WIDE, Site, Visit, without_this_host
 from tests.daemon.harness import until
 
 PAGES = ("/", "/jobs", "/dead", "/schedules", "/limits", "/daemons", "/audit", "/keys")
 PICTURES = Path(__file__).parents[2] / "docs" / "dashboard"
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-Visit = Callable[..., Any]
-
-
-@pytest.fixture
-def visit(chromium: Any, site: Site) -> Iterator[Visit]:
-    """Opens a page of somebody who has logged in; no page may complain about anything."""
-    said: list[str] = []
-    contexts = []
-
-    def open_page(path: str = "/", name: str = "ann", **options: Any) -> Any:
-        context = chromium.new_context(**{"viewport": WIDE, "timezone_id": "Asia/Tokyo"} | options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda each: _complains(each) and said.append(each.text))
-        page.on("pageerror", lambda each: said.append(str(each)))
-        page.goto(f"{site.url}{path}")
-        page.fill("#token", name)
-        page.click("text=Log in")
-        page.wait_for_url(f"{site.url}{path}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
-
-
-def _complains(said: Any) -> bool:
-    """Of statuses the tests themselves ask."""
-    return said.type == "error" and not said.text.startswith("Failed to load resource")
 
 
 def test_a_job_runs_live(site: Site, visit: Visit) -> None:
@@ -67,13 +33,28 @@ def test_a_job_runs_live(site: Site, visit: Visit) -> None:
 def test_eight_tabs_are_live_at_once(site: Site, visit: Visit) -> None:
     """A browser has six connections to a host: of eight tabs one has the stream."""
     first = visit("/queues/held?state=delayed")
+    streams: list[str] = []
+    to_stream = lambda each: each.url.endswith("/live") and streams.append(each.url)  # noqa: E731
+    first.context.on("request", to_stream)
+    first.reload()
     tabs = [first, *(first.context.new_page() for _ in range(7))]
     for tab in tabs[1:]:
         tab.goto(first.url)
-    first.wait_for_function("navigator.locks.query().then((found) => found.held.length === 1)")
+    first.evaluate(
+        """async () => {
+            while ((await navigator.locks.query()).held.length !== 1)
+                await new Promise((resolve) => setTimeout(resolve, 20));
+        }"""
+    )
     site.store.add("held", "mark", ["for-all-tabs"], delay=3600)
     for tab in tabs:
         tab.wait_for_selector("text=for-all-tabs")
+    assert len(streams) == 1
+    first.close()  # the next one takes over
+    site.store.add("held", "mark", ["for-the-others"], delay=3600)
+    for tab in tabs[1:]:
+        tab.wait_for_selector("text=for-the-others")
+    assert len(streams) == 2
 
 
 def test_filter_and_open_a_failed_job(site: Site, visit: Visit) -> None:

@@ -157,6 +157,10 @@ def test_a_form_of_another_page_does_nothing(site: Site, file: Store) -> None:
     for given, headers in bad:
         page = browser.ask("POST", "/do/pause", urlencode(fields | given), **headers)
         assert page.status == 403, (given, headers)
+    for path in ("/do/pause", "/login"):  # browsers send no cookie along, but would take one
+        page = site.browser().ask("POST", path, "x=", Origin="http://evil.example.org")
+        assert page.status in {401, 403}
+        assert "Set-Cookie" not in page.headers  # it would take the place of the session's
     assert browser.get("/", Host="evil.example.org").status == 403
     assert not file.counts("mail").paused
     assert browser.post("/do/pause", **fields).status == 303
@@ -380,11 +384,16 @@ def test_a_store_that_does_not_answer_has_no_zeros(daemon: Make, server: RedisSe
     Store(server.url).add("mail", "mark", ["later"], delay=3600)
     browser = Browser(port)
     assert "Nothing is paused" in browser.get("/").text
+    assert "does not answer" not in browser.get("/daemons").text
     server.kill()
     d.wait_for("daemon.degraded")
     page = until(lambda: (p := browser.get("/")) and "does not answer" in p.text and p)
     assert "What you see below is of" in page.text
     assert "degraded" in page.text
+    daemons = until(lambda: (p := browser.get("/daemons")) and "does not answer" in p.text and p)
+    assert (daemons.status, "What you see below is of" in daemons.text) == (200, True)
+    assert str(d.pid) in daemons.text
+    assert "Generation" in daemons.text
     listed = browser.get("/queues/mail")
     assert (listed.status, "The store does not answer" in listed.text) == (503, True)
     assert "0 jobs" not in listed.text

@@ -30,6 +30,7 @@ def test_durations(seconds: float | None, said: str) -> None:
 def test_numbers() -> None:
     space = "\N{NARROW NO-BREAK SPACE}"
     assert words.number(1_234_567) == f"1{space}234{space}567"
+    assert words.shown(words.number(1_234_567)) == f"1{space}234{space}567"  # in a page, too
     assert words.number(0.5) == "0.5"
     assert words.number(None) == words.NOTHING
 

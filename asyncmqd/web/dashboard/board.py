@@ -15,6 +15,7 @@ from asyncmqd.admin.overview import Looks, Overview, Wanted
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
 from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard import charts
 from asyncmqd.web.dashboard.visit import Source
 
@@ -44,6 +45,13 @@ class Board:
                 self.last = await self._source.read(self._look)
                 self._at = clock.monotonic()
             return self.last
+
+    async def known(self) -> tuple[Overview | None, str]:
+        """What there is now. Without the store: what it said last, and why there is no more."""
+        try:
+            return await self.overview(), ""
+        except CannotDo as refusal:
+            return self.last, str(refusal)
 
     async def _look(self, store: BaseBackend) -> Overview:
         if self._looks is None:

@@ -65,10 +65,6 @@ class Site:
         self._board.forget()
         self._shared.forget()
 
-    def load(self) -> None:
-        """Get ready to make pages, which takes some time."""
-        self._renderer.load()
-
     async def answer(self, request: Request, path: str) -> Response | Stream:
         """The response; `path` has no prefix."""
         first, _, rest = path.removeprefix("/").partition("/")
@@ -207,8 +203,10 @@ class Site:
             "form": self._sessions.form_token(cookie),
         }
         body = await self._renderer.page("login.html", values)
-        kept = self._sessions.header(request, cookie)
-        return Response(status, body, HTML, (*HEADERS, kept, *headers))
+        # A form of another site brings no cookie along: a new one would end the session there is.
+        foreign = request.method == "POST" and self._sessions.problem_with_origin(request)
+        kept = () if foreign else (self._sessions.header(request, cookie),)
+        return Response(status, body, HTML, (*HEADERS, *kept, *headers))
 
     # ------------------------------------------------------------------ acting
 

@@ -43,12 +43,12 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def number(value: float | None) -> str:
-    """A number with thin spaces between thousands."""
+def number(value: float | None) -> Markup:
+    """A number with thin spaces between thousands, which `shown` would take for what hides text."""
     if value is None:
-        return NOTHING
+        return escape(NOTHING)
     said = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.2f}".rstrip("0")
-    return said.replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return Markup(said.replace(",", "\N{NARROW NO-BREAK SPACE}"))  # noqa: S704 - digits
 
 
 def lines(text: str | None) -> Markup:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
+from pathlib import Path
 
 from asyncmqd import current_job, task
 
 log = logging.getLogger("shop")
+GATE = Path(os.environ["GATE"])
 
 
 @task(name="mail.send", queue="mail", retries=0)
@@ -51,3 +54,23 @@ async def index(document: int) -> None:
 @task(name="cleanup", queue="nightly")
 async def cleanup() -> None:
     await asyncio.sleep(0.1)
+
+
+@task(name="fail_as", retries=0)
+async def fail_as(text: str) -> None:
+    log.warning("%s", text)
+    raise ValueError(text)
+
+
+@task(name="hold_as")
+async def hold_as(text: str) -> str:
+    current_job().progress({text: text})
+    log.warning("%s", text)
+    while not GATE.exists():  # noqa: ASYNC110, ASYNC240 - it is opened by another process
+        await asyncio.sleep(0.03)
+    return text
+
+
+@task(name="return_as")
+async def return_as(text: str) -> dict[str, str]:
+    return {text: text}

@@ -87,15 +87,21 @@ def _says_something(view: queues.LimitsView) -> bool:
 
 async def of_daemons(visit: Visit) -> dict[str, Any]:
     """What the template shows: all daemons of the store, and what this one says of itself."""
-    seen, status = await asyncio.gather(
-        visit.board.overview(), visit.source.command("status", {}, typed=True, by=visit.caller.name)
+    (seen, error), status = await asyncio.gather(
+        visit.board.known(), visit.source.command("status", {}, typed=True, by=visit.caller.name)
     )
     plan, problem = [], ""
     try:
         plan = (await visit.source.command("plan", {}, typed=True, by=visit.caller.name))["lines"]
     except CannotDo as refusal:
         problem = str(refusal)
-    return {"seen": seen, "status": status, "plan": plan, "plan_problem": problem}
+    return {
+        "seen": seen,
+        "store_error": error,
+        "status": status,
+        "plan": plan,
+        "plan_problem": problem,
+    }
 
 
 async def of_audit(visit: Visit) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.overview import Overview, QueueLine
-from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard.visit import Visit, address
 
 SHOWN = 50  # queues of one page: it is to stay below 100 kB
@@ -38,11 +37,7 @@ class Row(NamedTuple):
 
 async def values(visit: Visit) -> dict[str, Any]:
     """What the template shows. Without the store: what it said last, marked as old."""
-    error = ""
-    try:
-        seen: Overview | None = await visit.board.overview()
-    except CannotDo as refusal:
-        error, seen = str(refusal), visit.board.last
+    seen, error = await visit.board.known()
     found = [] if error or seen is None else list(seen.causes)
     told = [_told(each) for each in visit.source.causes(found)]
     begin = _begin(visit)
