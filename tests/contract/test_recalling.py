@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asyncmqd.admin import job_actions
+from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import RECALLED, BaseBackend, StoreRefused
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.client.job import Job
@@ -27,6 +28,7 @@ from asyncmqd.runtime.worker import Worker
 from tests.contract.conftest import Opener
 from tests.contract.jobs import QUEUE
 from tests.eventually import LIMIT, eventually
+from tests.runtime.virtual import store_clock, virtual
 
 FOR_EVER = 40 * LIMIT  # of a lease: whoever waits for its renewal waits in vain
 
@@ -185,3 +187,18 @@ async def test_a_recall_that_cannot_be_sent_is_no_error(open_store: Opener) -> N
 
 async def refuse(*_: object) -> list[object]:
     raise StoreRefused("NOPERM")
+
+
+@virtual
+async def test_a_cancelled_run_waits_for_no_clock() -> None:
+    """Not a moment of virtual time passes: nothing on the way looks now and then."""
+    store, run = InMemoryBackend(now=store_clock), Run()
+    await add(store)
+    async with worker(store, run):
+        await run.began.wait()
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1)  # all duties wait
+        began = loop.time()
+        await cancel_by_id(store)
+        await run.ended.wait()
+        assert loop.time() == began

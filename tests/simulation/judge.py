@@ -17,6 +17,7 @@ import msgspec
 
 from asyncmqd.backends.base import Held, Lapsed, OperationRecord, Turn
 from asyncmqd.domain.change import Answer, Change
+from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.operation import progress_of
 from asyncmqd.domain.overlap import ghost_name
@@ -26,6 +27,7 @@ from asyncmqd.domain.shared_limits import KeyLimits
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.typed_keywords import Overlap
 from tests.simulation.operated import Operated
+from tests.simulation.told import Told
 from tests.simulation.turns import Lane, Turns
 from tests.simulation.world import World
 
@@ -125,6 +127,7 @@ class Judge:
     on_step: Callable[[Any], None] = lambda _: None  # hears who has sent a step of an operation
     levels: Callable[[str], dict[int, Any]] = lambda _: {}  # the lanes that it has, by priority
     turns: Turns = field(default_factory=Turns)
+    told: Told | None = None  # what watchers are told, where there are any
     latest: float = 0.0  # seconds that an instant fired after its time, at most
     accepted: dict[str, str] = field(default_factory=dict)  # job to queue: the producer was told
     runs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -337,6 +340,14 @@ class Judge:
         held = active + len(self._living_ghosts())
         check(held <= (self.limit or 0), held, "hold a permit of", self.limit)
 
+    def _saw_watch(self, _: Any, _seconds: float, position: Position) -> None:
+        if self.told is not None:
+            self.told.watched(position, check)
+
+    def _saw_publish(self, sender: Any, lines: list[bytes], taken: bool) -> None:
+        if self.told is not None:
+            self.told.published(sender.name, lines, taken, self._unless_relaxed)
+
     def _saw_apply(self, sender: Any, queue: str, changes: list[Change], answers: Any) -> None:
         for change, answer in zip(changes, answers, strict=True):
             self._changed(sender, change, answer)
@@ -357,6 +368,8 @@ class Judge:
         self._place(life, ACTIVE)
         self._give(life, lease)
         self.edges["claim"] += 1
+        if self.told is not None:
+            self.told.claimed(claim.queue, claim.id, worker)
 
     def _place(self, life: Life, place: str) -> None:
         """It stands there now."""
@@ -380,6 +393,8 @@ class Judge:
             return
         if life.state is ACTIVE:
             self._check_right(sender, change, life)
+        if self.told is not None:
+            self.told.changed(sender.name, change.queue, change.id, change.edge, life.holder)
         self._check_counters(change, life)
         if change.edge == "retry":
             check(change.delay in {BACKOFF, AFTER}, "another pause than was asked for:", change)

@@ -100,6 +100,7 @@ class Plan:
     overlap: Overlap = "queue"  # how it keeps them apart
     key_limits: KeyLimits | None = None  # of each key
     operations: tuple[Operation, ...] = ()
+    watched: bool = False  # somebody reads the events of all processes
 
 
 def draw_plan(seed: int) -> Plan:
@@ -451,6 +452,11 @@ def draw_priced_plan(seed: int) -> Plan:
         plan = replace(draw_limited_plan(seed), shared_rate=rate)
     orders = [replace(each, cost=rng.choice((1, 1, 2, 4, 9))) for each in plan.orders]
     return replace(plan, orders=tuple(orders))
+
+
+def draw_watched_plan(seed: int) -> Plan:
+    """Somebody watches, from before the first process on."""
+    return replace(draw_plan(seed), watched=True)
 
 
 def draw_operated_plan(seed: int) -> Plan:

@@ -32,6 +32,7 @@ class Quiet(Observer):
         self.events: Counter[str] = Counter()
 
     def event(self, name: str, **fields: Any) -> None:
+        super().event(name, **fields)
         self.events[name] += 1
         assert name not in BAD_EVENTS, (name, fields)
 

@@ -26,10 +26,11 @@ from tests.simulation.plan import (
     draw_priced_plan,
     draw_replaced_plan,
     draw_unique_plan,
+    draw_watched_plan,
 )
 from tests.simulation.simulation import Report, Simulation
 
-COUNT = {"short": 160, "full": 5_000, "soak": 100_000}[SCALE]
+COUNT = {"short": 120, "full": 5_000, "soak": 100_000}[SCALE]
 POISONED = {"short": 16, "full": 1_000, "soak": 5_000}[SCALE]
 DENSE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 JUMPING = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
@@ -40,6 +41,7 @@ HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 REPLACED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 PRICED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 OPERATED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+WATCHED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEY_LIMITS = {"short": 3, "full": 1_000, "soak": 5_000}[SCALE]  # long worlds
 LIMITED = {"short": 24, "full": 1_000, "soak": 5_000}[SCALE]
@@ -122,6 +124,11 @@ def play_operated(seed: int) -> Report:
     """One world of operators, whose operations have many steps. Raises AssertionError likewise."""
     with mock.patch.multiple(operations, STEP=3, _FIRST=1):
         return _play(draw_operated_plan(seed), "one_operated_seed")
+
+
+def play_watched(seed: int) -> Report:
+    """One world in which somebody watches events. Raises AssertionError like the others."""
+    return _play(draw_watched_plan(seed), "one_watched_seed")
 
 
 def _play(plan: Plan, test: str) -> Report:

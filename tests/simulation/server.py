@@ -22,7 +22,7 @@ CALL_TIMEOUT = 2.0  # seconds after which a client gives a request up
 NEAR = (0.0002, 0.002)  # seconds that a message takes
 FAR = (0.001, 0.8)
 # What processes tell in these has the number of the process that plays, and the time on its clock.
-OF_THE_HOST = frozenset({"beat", "publish"})
+OF_THE_HOST = frozenset({"beat", "publish", "events"})
 
 
 class Server:

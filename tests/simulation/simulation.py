@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.client.events import LOOK_EVERY, Reader
 from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.schedule import Repeatable
@@ -22,6 +24,7 @@ from tests.simulation.plan import Order, Plan
 from tests.simulation.process import LEASE, Process
 from tests.simulation.server import RemoteStore, Server
 from tests.simulation.tasks import Tasks
+from tests.simulation.told import Told
 from tests.simulation.verdict import (
     check_calm,
     check_fates,
@@ -87,6 +90,7 @@ class Simulation:
         self.judge.alone = plan.overlap == "replace"
         if plan.every is not None and "jump" in plan.faults:
             self.judge.every = plan.every
+        self.judge.told = Told() if plan.watched else None
         self.server = Server(self.world, self.judge)
         self.tasks = Tasks(self.judge)
         self.processes: list[Process] = []  # the present life of each host
@@ -113,11 +117,13 @@ class Simulation:
             jobs=len(self.judge.history.lives),
             runs=sum(self.judge.runs.values()),
             deaths=sum(process.loop.dead for process in self.former),
-            edges=dict(self.judge.edges),
+            edges=self.judge.edges | (self.judge.told.sums if self.judge.told else {}),
         )
 
     def _play(self) -> None:
         self.processes += [self._start(host) for host in range(self.plan.hosts)]
+        if self.judge.told is not None:
+            self.client.begin(self._watch(self.judge.told))
         for order in self.plan.orders:
             self.client.begin(self._file(order))
         for operation in self.plan.operations:
@@ -259,6 +265,17 @@ class Simulation:
         except StoreError:
             return  # an operator may give up
 
+    async def _watch(self, told: Told) -> None:
+        reader = Reader(self.client.store)
+        while True:
+            events = []
+            with contextlib.suppress(StoreError):
+                events = await reader.page()
+            for event in events:
+                told.was_read(event, check)
+            if not events:
+                await asyncio.sleep(LOOK_EVERY)
+
     # ------------------------------------------------------------------ looking
 
     def _is_done(self) -> bool:
@@ -288,6 +305,12 @@ class Simulation:
         check_rate(self)
         check_calm(self, queues)
 
+    def _check_told(self) -> None:
+        if (told := self.judge.told) is not None:
+            read = self.world.run(lambda: told.is_read, IDLE)
+            check(read, "read to", told.read_to, "of", told.position)
+            told.check_end([*self.former, *self.processes], check)
+
     def _check_ends(self) -> None:
         """All stop in good order, and nothing of them is left."""
         self.closing = True
@@ -297,6 +320,7 @@ class Simulation:
         check(ended, "did not stop:", [each.name for each in self.processes if not each.ended])
         self.world.rest(STUBBORN)
         self._check_crashes()
+        self._check_told()
         held = [life for life in self.judge.history.lives.values() if life.place == "active"]
         check(not held, "still held after the end:", held)
         for process in {*self.former, *self.processes}:

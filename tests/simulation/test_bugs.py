@@ -20,7 +20,7 @@ from asyncmqd.backends.memory.lanes import Lanes, Level
 from asyncmqd.backends.memory.operations import InMemoryOperations
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.backends.memory.token_buckets import Purse
-from asyncmqd.domain import clock, settle
+from asyncmqd.domain import clock, events, settle
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.key_limits import KeyGate
 from asyncmqd.domain.missed_instants import Due
@@ -33,8 +33,9 @@ from asyncmqd.domain.settle import Crashed, Policy
 from asyncmqd.domain.shared_limits import Bucket
 from asyncmqd.domain.states import State
 from asyncmqd.domain.store_clock import StoreClock
+from asyncmqd.observe.event_names import EDGE_EVENTS
 from asyncmqd.runtime import scanner, scheduler
-from asyncmqd.runtime.claiming import runs
+from asyncmqd.runtime.claiming import loop, runs
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
 from asyncmqd.runtime.claiming.claim_decision import RECONCILE
 from asyncmqd.runtime.claiming.loop import ClaimLoop
@@ -42,6 +43,8 @@ from asyncmqd.runtime.claiming.poison_isolation import Isolation
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.leases import Leases
+from asyncmqd.runtime.process import event_publisher
+from asyncmqd.runtime.process.event_publisher import EventPublisher
 from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
@@ -60,6 +63,7 @@ from tests.simulation.seeds import (
     play_priced,
     play_replaced,
     play_unique,
+    play_watched,
 )
 from tests.simulation.simulation import Report
 
@@ -478,7 +482,49 @@ def nobody_carries_on(patch: Patch) -> None:
     patch.setattr(Operations, "look", lambda *_: None)
 
 
+def starts_told_before_ends(patch: Patch) -> None:
+    """The end of a run and the next start come in one reply, and the start is told first."""
+    patch.setattr(loop, "_TOKEN", lambda _: 1)
+
+
+def calls_that_overtake(patch: Patch) -> None:
+    """The last events of a process are told beside a call that is under way."""
+
+    async def end(self: EventPublisher) -> None:
+        if self._loop is not None:
+            await self._tell_all()
+
+    patch.setattr(EventPublisher, "end", end)
+
+
+def told_twice(patch: Patch) -> None:
+    """What happens is noted by two."""
+    note = EventPublisher._note
+
+    def twice(self: EventPublisher, name: str, fields: dict[str, Any]) -> None:
+        note(self, name, fields)
+        note(self, name, fields)
+
+    patch.setattr(EventPublisher, "_note", twice)
+
+
+def retries_not_told(patch: Patch) -> None:
+    """An edge has no event."""
+    edges = {edge: name for edge, name in EDGE_EVENTS.items() if edge != "retry"}
+    patch.setattr(event_publisher, "EDGE_EVENTS", edges)
+
+
+def read_on_too_far(patch: Patch) -> None:
+    """A reader goes on one event behind the place where he was."""
+    patch.setattr(events, "begin_of", lambda after, end: min(after.number + 1, end.number))
+
+
 BUGS = {
+    starts_told_before_ends: 717,
+    calls_that_overtake: 165,
+    told_twice: 0,
+    retries_not_told: 10,
+    read_on_too_far: 0,
     carried_by_two: 1,
     steps_of_the_dead: 70,
     progress_past_what_moved_on: 170,
@@ -567,6 +613,11 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     costs_not_counted: play_priced,
     dear_jobs_wait_for_ever: play_priced,
     debts_forgotten: play_priced,
+    starts_told_before_ends: play_watched,
+    calls_that_overtake: play_watched,
+    told_twice: play_watched,
+    retries_not_told: play_watched,
+    read_on_too_far: play_watched,
     carried_by_two: play_operated,
     steps_of_the_dead: play_operated,
     progress_past_what_moved_on: play_operated,

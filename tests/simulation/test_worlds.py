@@ -27,6 +27,7 @@ from tests.simulation.seeds import (
     REPLACED,
     SHARES,
     UNIQUE,
+    WATCHED,
     play,
     play_capped,
     play_dense,
@@ -42,6 +43,7 @@ from tests.simulation.seeds import (
     play_priced,
     play_replaced,
     play_unique,
+    play_watched,
     regressions,
     summary,
 )
@@ -190,6 +192,24 @@ def test_one_followed_seed() -> None:
 def test_one_held_seed() -> None:
     """The world of jobs held back of SEED in the environment, or the first."""
     play_held(int(os.environ.get("SEED", "0")))
+
+
+@pytest.mark.timeout(3_600)
+def test_many_watched_seeds(seen: Callable[[str], None]) -> None:
+    """Each change of a job is told once and in order, none that was not, and all of it is read."""
+    reports = [play_watched(seed) for seed in range(WATCHED)]
+    edges = {name: sum(each.edges.get(name, 0) for each in reports) for name in _OF_WATCHED}
+    assert all(edges.values()), edges
+    told = ", ".join(f"{number} {name}" for name, number in edges.items())
+    seen(f"simulation of events: {summary(reports)}, {told}, 0 told twice or for nothing")
+
+
+_OF_WATCHED = ("told", "read", "missed")
+
+
+def test_one_watched_seed() -> None:
+    """The world of SEED in the environment in which somebody watches, or the first."""
+    play_watched(int(os.environ.get("SEED", "0")))
 
 
 @pytest.mark.timeout(3_600)

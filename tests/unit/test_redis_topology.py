@@ -17,13 +17,22 @@ from asyncmqd.backends.base import Held, StoreError
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.redis.cluster import Clustered
 from asyncmqd.backends.redis.large_payloads import PIECE
-from asyncmqd.domain.job import NewJob
+from asyncmqd.client.events import watch
+from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.events import Event, Position
+from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Policy, Succeeded, settle
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.observe.observer import Observer
+from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.worker import Worker
 from tests.added import are_new
 from tests.cluster import Cluster
 from tests.eventually import eventually
 from tests.servers import PASSWORD, USER, USUAL, RedisServer, documented_user, free_port
 
+EVENTS = "!events"  # where a queue's name stands, in the keys of events
 QUEUES = [f"q{number}" for number in range(12)]  # enough to land on all masters of a cluster
 LEASE = 60.0
 LARGE = b"x" * 2 * PIECE
@@ -48,11 +57,11 @@ def sentinel_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[list[RedisServer]]:
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with Cluster(USUAL, tmp_path) as running:
         for node in running.nodes:
             documented_user(node)
-        yield running.nodes
+        yield running
 
 
 async def whole_way(store: RedisBackend, other: RedisBackend) -> None:
@@ -80,6 +89,52 @@ async def whole_way(store: RedisBackend, other: RedisBackend) -> None:
     await store.beat("w", b"{}", 10)
     assert [each.id for each in await other.workers()] == ["w"]
     assert any("appendonly" in each for each in await store.warnings())
+
+
+async def events_of_all_queues(cluster: Cluster, store: RedisBackend, other: RedisBackend) -> None:
+    """What happens on all masters is told in one slot, and read on when that slot has moved."""
+    told: list[Event] = []
+
+    async def read() -> None:
+        tell = told.append
+        async for event in watch(other):
+            tell(event)
+
+    async def are_told(ids: str) -> None:
+        wanted = sorted((queue, id) for queue in QUEUES for id in ids)
+
+        async def are() -> bool:
+            return len([each for each in told if each.event == "job.completed"]) >= len(wanted)
+
+        await eventually(are)
+        for name in ("job.started", "job.completed"):
+            found = [(each.queue, each.job_id) for each in told if each.event == name]
+            assert sorted(found) == wanted, name
+
+    async def add(id: str) -> None:
+        payload = encode_spec(JobSpec(id=id, task="nothing"))
+        for queue in QUEUES:
+            await other.add(queue, [NewJob(id=id, payload=payload)])
+
+    registry = Registry()
+    registry.add(TaskDef(asyncio.Event().set, "nothing", TaskOptions()))
+    reading = asyncio.create_task(read())
+    async with ProcessContext(store, registry=registry, observer=Observer([])) as context:
+        workers = [asyncio.create_task(Worker(q, context, QueueOptions()).run()) for q in QUEUES]
+        await add("x")
+        await are_told("x")
+        source = cluster.owner(EVENTS)
+        migration = cluster.migrate(EVENTS, next(n for n in cluster.masters if n is not source))
+        for _ in migration:
+            pass
+        await add("y")
+        await are_told("xy")
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)
+    reading.cancel()
+    numbers = [Position.of(each.position).number for each in told]
+    assert numbers == [*range(numbers[0], numbers[0] + len(numbers))], "each once, in order"
 
 
 async def test_sentinel_with_its_first_watcher_dead(sentinel_url: str):
@@ -111,14 +166,14 @@ async def go_on_with_a_client_that_was_given_up(store: RedisBackend) -> None:
         await pipeline.execute()
 
 
-async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: list[RedisServer]):
+async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: Cluster):
     complaints: list[dict] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster)
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster.nodes)
     store = RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}?timeout=1")
     await eventually(partial(whole, store))
     await go_on_with_a_client_that_was_given_up(store)
-    cluster[0].kill()
+    cluster.nodes[0].kill()
     cluster[1].freeze()
     failed = 0
     for _ in range(3):
@@ -132,17 +187,18 @@ async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: list[Re
     assert complaints == []
 
 
-async def test_cluster(cluster: list[RedisServer]):
-    hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster[:2])
+async def test_cluster(cluster: Cluster):
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in cluster.nodes[:2])
     store, other = (
         RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}"),
         RedisBackend(f"redis+cluster://{USER}:{PASSWORD}@{hosts}"),
     )
     await whole_way(store, other)
-    for node in cluster:
+    for node in cluster.nodes:
         with node.client() as client:
             client.script_flush()
             assert len(client.client_list(_type="pubsub")) == 1
     assert await store.claim(QUEUES[0], 1, LEASE, "w") == []
+    await events_of_all_queues(cluster, store, other)
     await store.close()
     await other.close()

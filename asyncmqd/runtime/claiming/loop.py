@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from operator import attrgetter
 
 from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.domain.failpoints import failpoint
@@ -33,6 +34,7 @@ from asyncmqd.runtime.scanner import Scanner
 
 LAST_FLUSH = 2.0  # seconds that a drain waits, past its deadline, for a store that does not answer
 _NEVER = float("inf")
+_TOKEN = attrgetter("token")
 _SLEEPS = frozenset({Do.SLEEP, Do.AWAIT_CAPACITY})
 _EXCHANGES = frozenset({Do.CLAIM, Do.SETTLE})
 
@@ -253,13 +255,18 @@ class ClaimLoop:
         brought = reply.claims
         if brought and self._may_be_lost(began):
             brought = await self._still_held(brought)
+        # A job that was claimed before may have ended in this very exchange: its end is told first.
+        again = bool(brought) and max(map(_TOKEN, brought)) > 1
+        if again:
+            self._unacknowledged.note_answers(batch, reply.answers)
         # Not before: starts that are counted while the store is asked make room for others.
         self._runs.start(brought, reserved)
         try:
             if brought:
                 await asyncio.sleep(0)  # they begin now: counting and logging what ended can wait
         finally:
-            self._unacknowledged.note_answers(batch, reply.answers)
+            if not again:
+                self._unacknowledged.note_answers(batch, reply.answers)
 
     async def _send(self, limit: int) -> tuple[Batch, Turn]:
         batch = self._unacknowledged.take()

@@ -13,6 +13,7 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import BATCH, FIELDS, KEPT, MISSED, Event, encode, shortened
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.event_names import EDGE_EVENTS
 from asyncmqd.observe.listeners import Applied, Listener
@@ -42,6 +43,7 @@ class EventPublisher(Listener):
         self._some = asyncio.Event()
         self._events: deque[Event] = deque()
         self._dropped = 0
+        self._telling: asyncio.Task[None] | None = None
         observer.add(self)
 
     def look(self, is_watched: bool) -> None:
@@ -107,12 +109,23 @@ class EventPublisher(Listener):
                 await self._publish()
 
     async def end(self) -> None:
-        """Tell the last. Raises StoreError."""
+        """Tell the last, behind a call that is under way. Raises StoreError."""
+        if self._telling is not None:
+            with contextlib.suppress(StoreError):
+                await asyncio.shield(self._telling)
         if self._loop is not None:
             await self._publish()
 
     async def _publish(self) -> None:
-        """Tell all that is there. Raises StoreError."""
+        """Tell all that is there, also if the caller is cancelled meanwhile. Raises StoreError.
+
+        What would be sent beside a call that was given up might be there before it.
+        """
+        self._telling = begin(self._tell_all())
+        self._telling.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._telling)
+
+    async def _tell_all(self) -> None:
         self._some.clear()
         while self._events or self._dropped:
             batch, missed = self._next_batch(), self._dropped
