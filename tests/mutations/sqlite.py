@@ -29,6 +29,24 @@ SQLITE = mutations(
         ),
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
         (
+            "log_bulk.py",
+            '        writer.execute("UPDATE store SET sequence = sequence + 1")',
+            "        pass",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "log_bulk.py",
+            "        _read(holder)\n",
+            "",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "writer.py",
+            "        self._checkpoints.end()\n",
+            "",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
             "moves.sql",
             "lanes INDEXED BY lanes_of_key --",
             "lanes --",

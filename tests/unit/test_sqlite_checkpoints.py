@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from asyncmqd.backends.sqlite import SQLiteBackend, file, free_disk_space
+from asyncmqd.backends.sqlite import SQLiteBackend, address, file, free_disk_space, log_bulk
+from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.sqlite_version import has_reset_bug
 from asyncmqd.domain.job import NewJob
 
@@ -44,6 +48,7 @@ def log_pages(path: Path) -> float:
 
 async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, path: Path) -> None:
     longest = 0.0
+    await fill(backend, "first-", 3)  # the tables alone are longer
     for number in range(100):
         await fill(backend, f"{number}-", 1)
         longest = max(longest, log_pages(path))
@@ -51,7 +56,7 @@ async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, p
     assert path.stat().st_size > 20 * 4_096, "it was brought in"
 
 
-async def test_nobody_can_commit_while_the_log_is_brought_in(
+async def test_nobody_can_commit_while_the_rest_of_the_log_is_brought_in(
     backend: SQLiteBackend, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a commit could begin the log anew, unnoticed by the checkpoint before SQLite 3.51.3."""
@@ -69,10 +74,109 @@ async def test_nobody_can_commit_while_the_log_is_brought_in(
         return connect(self, mode)
 
     await backend.queues()  # both threads have their connections
+    monkeypatch.setattr(log_bulk.Bulk, "begin", lambda *_: False)
     monkeypatch.setattr(file.DatabaseFile, "connect", connect_and_look)
     await fill(backend, "a")
     assert others
     assert not any(others)
+
+
+async def test_others_commit_while_most_of_the_log_is_brought_in(
+    backend: SQLiteBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody can begin it anew until that is done."""
+    flush = log_bulk._flush
+    found = []
+
+    def flush_and_look(of: Path) -> None:
+        found.append((begin_of_log(path), commit(path)))
+        flush(of)
+
+    monkeypatch.setattr(log_bulk, "_flush", flush_and_look)
+    await fill(backend, "a", 20)
+    assert found
+    assert all(before == after for before, after in found)
+
+
+@pytest.mark.parametrize("is_in", [False, True], ids=["some", "all"])
+async def test_the_log_is_held_whatever_of_it_is_in_the_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, is_in: bool
+) -> None:
+    """Who reads while all of it is in the file does not hold it by that."""
+    released = threading.Event()
+    monkeypatch.setattr(log_bulk, "_flush", lambda _: released.wait())
+    backend = SQLiteBackend(f"sqlite://{path}")
+    store = DatabaseFile(address.parse(backend.url), backend._host)
+    await fill(backend, "a", 1)
+    with store.opened() as writer, closing(sqlite3.connect(path)) as other:
+        writer.execute("PRAGMA busy_timeout = 0")
+        if is_in:
+            busy, log, brought = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            assert (busy, log) == (0, brought)
+        bulk = log_bulk.Bulk(store)
+        assert bulk.begin(writer)
+        before = begin_of_log(path)
+        assert commit(path) == before
+        released.set()
+        bulk.wait()
+        busy, *_ = other.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        assert not busy, "it is held no longer"
+        assert commit(path) != before
+    await backend.close()
+
+
+async def test_a_log_is_not_brought_in_while_another_one_writes(
+    backend: SQLiteBackend, path: Path
+) -> None:
+    store = DatabaseFile(address.parse(f"sqlite://{path}"), backend._host)
+    with store.opened() as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        writer.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+        bulk = log_bulk.Bulk(store)
+        assert not bulk.begin(writer)
+        assert bulk.is_done
+        assert not writer.in_transaction
+
+
+async def test_who_closes_the_store_waits_for_what_is_brought_in(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, waited = threading.Event(), threading.Event()
+    wait = log_bulk.Bulk.wait
+
+    def flush(_: Path) -> None:
+        begun.set()
+        waited.wait()
+
+    def wait_and_note(self: log_bulk.Bulk) -> None:
+        waited.set()
+        wait(self)
+
+    monkeypatch.setattr(log_bulk, "_flush", flush)
+    monkeypatch.setattr(log_bulk.Bulk, "wait", wait_and_note)
+    monkeypatch.setattr(file, "log_limit", lambda _: 100)
+    backend = SQLiteBackend(f"sqlite://{path}?synchronous=NORMAL")
+    for number in itertools.count():
+        await fill(backend, f"{number}-", 1)
+        if log_pages(path) > 100:
+            break  # one more commit would not be enough for the writer to wait
+    await asyncio.to_thread(begun.wait)
+    await backend.close()
+    log_is_gone = not path.with_name(f"{path.name}-wal").exists()
+    waited.set()
+    assert log_is_gone, "the last connection was the writer's"
+
+
+def commit(path: Path) -> bytes:
+    """As another program; what the log begins with then, which is new when it is begun again."""
+    with closing(sqlite3.connect(path, timeout=0)) as other, other:
+        other.execute("UPDATE store SET sequence = sequence + 1")
+    return begin_of_log(path)
+
+
+def begin_of_log(path: Path) -> bytes:
+    with path.with_name(f"{path.name}-wal").open("rb") as log:
+        return log.read(32)
 
 
 async def test_no_connection_brings_it_in_by_itself(backend: SQLiteBackend) -> None:

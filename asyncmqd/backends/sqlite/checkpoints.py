@@ -1,10 +1,12 @@
-"""The log is brought into the database file only by who holds the write lock.
+"""The log is brought into the database file, and nobody begins it again meanwhile.
 
 SQLite does it by itself after a commit, while others go on committing. Before 3.51.3 that can
 damage the file: a second checkpoint, after one that was complete, does not notice that a commit has
-begun the log again meanwhile (https://sqlite.org/wal.html#walresetbug). Under the write lock no
-commit can come between. The last connection of all checkpoints as it closes; SQLite has the file
-locked then.
+begun the log again meanwhile (https://sqlite.org/wal.html#walresetbug).
+
+So nearly all of it is brought in while a reader holds the log (`log_bulk.py`): others commit, and
+cannot begin it again. What they have added is brought in under the write lock, where there are no
+commits. The last connection of all checkpoints as it closes; SQLite has the file locked then.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import contextlib
 import sqlite3
 
 from asyncmqd.backends.sqlite.file import DatabaseFile
+from asyncmqd.backends.sqlite.log_bulk import Bulk
 
 _WAIT = 1  # ms for another one's commit
 _HELD = 8  # times its limit that the log has when somebody must be reading an old part of it
@@ -28,17 +31,35 @@ class Checkpoints:
     def __init__(self, file: DatabaseFile) -> None:
         self._file = file
         self._due = 0  # bytes of the log; more than its limit while a reader is in the way
+        self._bulk: Bulk | None = None  # under way, or done
 
     def after_commit(self, connection: sqlite3.Connection, log_bytes: int) -> None:
         """Bring the log in, if it is long and nobody else writes."""
         limit = self._file.log_limit
         if log_bytes <= limit:
             self._due = limit
-        elif log_bytes >= self._due:
-            self._due = log_bytes + limit // 4
-            self._checkpoint(connection)
+            if self._bulk is not None and self._bulk.is_done:
+                self._bulk = None
+            return
+        if log_bytes < self._due:
+            return
+        if self._bulk is None:
+            self._bulk = Bulk(self._file)
+            if self._bulk.begin(connection):
+                return
+        elif not self._bulk.is_done and log_bytes < self._due + limit // 4:
+            return  # those who commit are faster than the disk if it takes longer than that
+        self.end()
+        self._due = log_bytes + limit // 4
+        self._bring_in_the_rest(connection)
 
-    def _checkpoint(self, connection: sqlite3.Connection) -> None:
+    def end(self) -> None:
+        """Wait for what is under way: it has connections of its own."""
+        bulk, self._bulk = self._bulk, None
+        if bulk is not None:
+            bulk.wait()
+
+    def _bring_in_the_rest(self, connection: sqlite3.Connection) -> None:
         """On a connection of its own: SQLite refuses it inside of a transaction."""
         with contextlib.suppress(sqlite3.Error):  # busy, or a full disk: after a later commit
             connection.execute(f"PRAGMA busy_timeout = {_WAIT}")

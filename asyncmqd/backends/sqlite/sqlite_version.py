@@ -23,14 +23,14 @@ def refuse_old() -> None:
 def concern() -> str:
     """A sentence about the bug that a commit can damage a file during a checkpoint; or none.
 
-    Other processes of ours never commit then (checkpoints.py). Other programs may.
+    Other processes of ours never begin the log again then (checkpoints.py). Other programs may.
     """
     if not has_reset_bug(sqlite3.sqlite_version_info):
         return ""
     return (
         f"SQLite {sqlite3.sqlite_version} can corrupt a database when one program writes while"
         " another brings the log into the file (mended in 3.51.3, 3.50.7 and 3.44.6): asyncmqd"
-        " never does both at once, but no other program should write to the store"
+        " keeps its own processes from that, but no other program should write to the store"
     )
 
 

@@ -34,6 +34,7 @@ class Writer(StoreThread[Transaction]):
         return connection
 
     def close(self, connection: sqlite3.Connection) -> None:
+        self._checkpoints.end()
         self._order.leave()
         super().close(connection)
 
