@@ -14,8 +14,10 @@ from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.backends.base import BaseBackend, OperationRecord
 from asyncmqd.backends.contract.reading import SEARCH_PAGE
+from asyncmqd.domain.attempts import without_words
 from asyncmqd.domain.codec import CorruptPayload, decode_spec, encode_spec
 from asyncmqd.domain.job import Failure, Record
+from asyncmqd.domain.key_backlog import KeyBacklog
 from asyncmqd.domain.operation import encode, order_of, progress_of
 from asyncmqd.domain.selection import Mark, Searched, Sought
 from asyncmqd.domain.settle import decode_failure, encode_failure
@@ -48,6 +50,14 @@ class _Concealed:
     async def get(self, queue: str, ids: Sequence[str]) -> list[Record | None]:
         found = await self._store.get(queue, ids)
         return [each and _record(each) for each in found]
+
+    async def attempts(self, queue: str, id: str) -> bytes:
+        return without_words(await self._store.attempts(queue, id), HIDDEN)
+
+    async def key_backlog(self, queue: str, most: int) -> KeyBacklog:
+        """How many keys there are says nothing of them."""
+        found = await self._store.key_backlog(queue, most)
+        return found._replace(keys=[each._replace(key=HIDDEN) for each in found.keys])
 
     async def search(
         self,

@@ -11,9 +11,10 @@ from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.client.result_waits import serving
+from asyncmqd.domain.attempts import Attempt, attempts_of
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
 from asyncmqd.domain.heartbeat import NOBODY_KNOWS, unknown
-from asyncmqd.domain.job import JobSpec, Record
+from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.overlap import job_of_ghost
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.states import State
@@ -25,6 +26,20 @@ class Error(msgspec.Struct, frozen=True):
     type: str
     message: str
     traceback: str
+
+
+class AttemptView(msgspec.Struct, frozen=True, kw_only=True):
+    """A run of a job that did not end it well, as its record keeps it."""
+
+    number: int
+    outcome: str  # retry, fail, recover, quarantine, release or snooze
+    worker: str | None
+    started: str | None  # when it was claimed
+    ended: str | None
+    seconds: float
+    next_after: float | None  # seconds until the next one may start
+    error: Error | None
+    log: list[dict[str, Any]] | None  # the last lines of it
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +83,7 @@ class ExplainedJob(JobView, frozen=True, kw_only=True):
     """One job, and why it does not run."""
 
     problem: str | None
+    attempts: list[AttemptView]  # the last ones that did not end it well, the oldest first
 
 
 async def page(
@@ -97,11 +113,13 @@ async def page(
 async def show(store: BaseBackend, id: str, queue: str | None = None) -> ExplainedJob:
     """One job. Raises NotFound, and AdminError if several queues have one of this id."""
     found = await find(store, [id], queue)
-    job = job_view(only(id, found[id], queue))
+    record = only(id, found[id], queue)
+    job, kept = job_view(record), await store.attempts(record.queue, id)
     problem = None
     if job.parked:
         problem = unknown(job.task or "", job.queue, await serving(store)) or NOBODY_KNOWS
-    return ExplainedJob(**msgspec.structs.asdict(job), problem=problem)
+    attempts = [_attempt_view(each) for each in attempts_of(kept)]
+    return ExplainedJob(**msgspec.structs.asdict(job), problem=problem, attempts=attempts)
 
 
 async def find(
@@ -152,8 +170,8 @@ def job_view(record: Record) -> JobView:
         worker=record.worker or None,
         progress=_value(record.progress),
         result=_value(record.result),
-        error=Error(failure.type, failure.message, failure.traceback) if failure else None,
-        log=[*failure.log] if failure and failure.log else None,
+        error=_error(failure),
+        log=_log(failure),
         unique_while=(spec.unique_while or "live") if spec and spec.unique else None,
         on_conflict=(spec.on_conflict or "existing") if spec and spec.unique else None,
         holder=record.holder or None,
@@ -161,6 +179,29 @@ def job_view(record: Record) -> JobView:
         cost=record.cost,
         waits_for=tuple(job_of_ghost(each) or each for each in record.waits_for) or None,
     )
+
+
+def _attempt_view(attempt: Attempt) -> AttemptView:
+    told = attempt.told
+    return AttemptView(
+        number=told.number,
+        outcome=told.edge,
+        worker=told.worker or None,
+        started=rfc3339(attempt.started),
+        ended=rfc3339(attempt.ended),
+        seconds=round(max(0.0, attempt.ended - attempt.started), 6),
+        next_after=told.delay or None,
+        error=_error(told.failure),
+        log=_log(told.failure),
+    )
+
+
+def _error(failure: Failure | None) -> Error | None:
+    return Error(failure.type, failure.message, failure.traceback) if failure else None
+
+
+def _log(failure: Failure | None) -> list[dict[str, Any]] | None:
+    return [*failure.log] if failure and failure.log else None
 
 
 def _attempt(record: Record) -> int:

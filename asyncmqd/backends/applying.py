@@ -66,6 +66,9 @@ class Lines(Protocol[R_contra]):
     def keep(self, row: R_contra, keep: float | None) -> None:
         """Note how many seconds an ended row is kept; None means by number."""
 
+    def note_attempt(self, row: R_contra, told: bytes) -> None:
+        """Have its record keep an attempt more, see domain/attempts.py."""
+
     def settle_edges(self, row: R_contra) -> None:
         """It has ended: what waited for it alone comes back, and it waits for nothing more."""
 
@@ -111,11 +114,17 @@ def _place(lines: Lines[R_contra], row: R_contra, change: Change, path: Edge) ->
             lines.move_in_time(row, target, change.delay)
     if path.returns:
         lines.retake_name(row)
+    _write(lines, row, change)
+    if path.place in _ENDED:
+        lines.keep(row, change.keep)
+        lines.settle_edges(row)
+
+
+def _write(lines: Lines[R_contra], row: R_contra, change: Change) -> None:
     values = values_of(change)
     if values != NO_VALUES:
         for field, value in zip(VALUES, values, strict=True):
             if value is not None:
                 setattr(row, field, value)
-    if path.place in _ENDED:
-        lines.keep(row, change.keep)
-        lines.settle_edges(row)
+    if change.attempt is not None:
+        lines.note_attempt(row, change.attempt)

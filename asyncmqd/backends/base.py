@@ -15,6 +15,7 @@ import msgspec
 
 from asyncmqd.backends.contract.events import WATCHED, EventStore
 from asyncmqd.backends.contract.history import HistoryStore
+from asyncmqd.backends.contract.insight import Insight
 from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
 from asyncmqd.backends.contract.operations import OperationRecord, Operations, is_whole
 from asyncmqd.backends.contract.reading import SEARCH_PAGE, Reading
@@ -73,7 +74,9 @@ class Migration(msgspec.Struct, frozen=True):
     backup: str | None = None  # the file that holds the store as it was
 
 
-class BaseBackend(JobStore, Upkeep, Reading, Registry, HistoryStore, Operations, EventStore):
+class BaseBackend(
+    JobStore, Upkeep, Reading, Registry, HistoryStore, Operations, EventStore, Insight
+):
     """A store of jobs.
 
     Every verb takes and returns many, is atomic for each job, and raises StoreError when the store

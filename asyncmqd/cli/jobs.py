@@ -40,10 +40,11 @@ from asyncmqd.domain.safe_text import clean
 from asyncmqd.domain.states import State
 
 if TYPE_CHECKING:
-    from asyncmqd.admin.jobs import JobView
+    from asyncmqd.admin.jobs import AttemptView, JobView
     from asyncmqd.backends.base import BaseBackend
 
 _ERROR_WIDTH = 200  # characters of an error in a list; `job show` has all of it
+_BELOW = frozenset({"attempts", "log"})  # what `job show` prints below the fields
 _MOST_JOBS = 10**12  # to skip: more than any store has
 
 app = group("Look at jobs, and retry, cancel or remove them.")
@@ -165,16 +166,26 @@ def show(
     if as_json:
         show_json(job)
         return
-    fields = [(name, getattr(job, name)) for name in job.__struct_fields__ if name != "log"]
+    fields = [(name, getattr(job, name)) for name in job.__struct_fields__ if name not in _BELOW]
     known = [(name, value) for name, value in fields if value is not None]
     show_fields([(name, _reason(job) if name == "error" else value) for name, value in known])
     traceback = job.error.traceback if job.error else ""
     for line in traceback.splitlines():
         print(f"    {clean(line)}")
+    if job.attempts:
+        print("attempts")
+    for each in job.attempts:
+        print(f"    {clean(_told_attempt(each))}")
     if job.log:
         print("log")
     for event in job.log or ():
         print(indent(told(event), "    "))
+
+
+def _told_attempt(attempt: AttemptView) -> str:
+    head = f"{attempt.number}  {attempt.outcome:<10}  {attempt.ended}  {attempt.seconds:.3f} s"
+    error = f"{attempt.error.type}: {attempt.error.message}" if attempt.error else ""
+    return "  ".join(filter(None, (head, attempt.worker, error)))
 
 
 @app.command()

@@ -23,7 +23,9 @@ from asyncmqd.daemon.status import Status
 from asyncmqd.daemon.store_connection import reach_store
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
+from asyncmqd.domain.marks import Mark
 from asyncmqd.runtime.leases import LEASES
+from asyncmqd.runtime.process.marks import code_stamp, note
 
 if TYPE_CHECKING:
     from asyncmqd.daemon.http import Http
@@ -142,6 +144,12 @@ class Daemon:
             recovered=recovered or None,
             duration_ms=round((asyncio.get_running_loop().time() - began) * 1000),
         )
+        await self._note_start()
+
+    async def _note_start(self) -> None:
+        context = self._serving.context
+        what, code = f"version {asyncmqd.__version__}", code_stamp(context.registry)
+        await note(self._backend, Mark("started", context.presence.id, what, code))
 
     async def _start_http(self) -> None:
         """Answer over HTTP if [http] says so. Raises CannotStart."""

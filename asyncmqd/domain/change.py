@@ -45,6 +45,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: bytes | None = None
     result: bytes | None = None
     progress: bytes | None = None
+    attempt: bytes | None = None  # what the record keeps of this run, see attempts.py
     # Terminal states: seconds that the record is kept; None means until `keep_completed` newer
     # ones have come.
     keep: float | None = None

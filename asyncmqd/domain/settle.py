@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from asyncmqd.domain.attempts import told_of
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure, Record
 from asyncmqd.domain.options import MAX_DELAY
@@ -92,6 +93,7 @@ class Crashed(msgspec.Struct, frozen=True):
 
 
 _BACK = {"retry", "release", "snooze", "recover"}  # edges from a run to the next one
+_ATTEMPTED = _BACK | {"fail", "quarantine"}  # of what the record keeps an attempt
 
 Outcome = Succeeded | Raised | Refused | Expired | Released | Unknown | Crashed
 
@@ -153,7 +155,7 @@ def _failed(
         failures=failures,
         crashes=0,
         solo=False,
-        error=encode_failure(failure),
+        failure=failure,
     )
 
 
@@ -190,7 +192,7 @@ def _crashed(claim: Claim, crash: Crashed, policy: Policy) -> Change:
             "recover",
             crashes=crashes,
             solo=False,
-            error=encode_failure(failure),
+            failure=failure,
         )
     # The holder itself reports a run in a child process; somebody else reports all other runs.
     return msgspec.structs.replace(change, outside=not crash.alone, lapsed=crash.lapsed)
@@ -210,7 +212,7 @@ def _dead(
         edge,
         failures=failures,
         crashes=crashes,
-        error=encode_failure(failure),
+        failure=failure,
         keep=max(policy.retention.keep_failed, HELD),
     )
 
@@ -224,8 +226,7 @@ def _change(
     failures: int | None = None,
     crashes: int | None = None,
     solo: bool | None = None,
-    error: bytes | None = None,
-    result: bytes | None = None,
+    failure: Failure | None = None,
     keep: float | None = None,
 ) -> Change:
     # A value that does not change is not written: a first run that succeeds changes no counter.
@@ -239,8 +240,8 @@ def _change(
         failures=failures,
         crashes=None if crashes == claim.crashes else crashes,
         solo=None if solo is None or solo == claim.solo else solo,
-        error=error,
-        result=result or None,
+        error=encode_failure(failure) if failure else None,
+        attempt=told_of(claim, edge, failure, delay) if edge in _ATTEMPTED else None,
         # Progress belongs to the run, and a job that goes back has not begun its next run.
         progress=b"" if edge in _BACK else None,
         keep=keep,

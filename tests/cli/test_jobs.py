@@ -152,6 +152,11 @@ def test_what_a_failed_run_said_is_shown(asyncmq: Operator) -> None:
     shown = asyncmq("job", "show", "told", "--json").json
     assert shown["log"] == [*LOG]
     assert shown["error"] == {"type": "ValueError", "message": "x", "traceback": "Traceback:\n  it"}
+    (attempt,) = shown["attempts"]
+    assert (attempt["number"], attempt["outcome"], attempt["worker"]) == (1, "fail", "host/one")
+    assert (attempt["error"], attempt["log"]) == (shown["error"], shown["log"])
+    assert attempt["seconds"] >= 0
+    assert re.search(r"^    1  fail +\S+Z  0\.\d+ s  host/one  ValueError: x$", out, re.MULTILINE)
     (last,) = asyncmq("job", "logs", "told", "--lines", "1", "--json").out.splitlines()
     assert json.loads(last) == LOG[1]
     listed = asyncmq("job", "list", "--json").json

@@ -55,7 +55,8 @@ def _audit_memory(store: InMemoryBackend, queue: str) -> None:
 
 def _audit_sqlite(view: Snapshot, queue: str) -> None:
     rows = view.execute(
-        "SELECT place, kept_in, length(payload) + large + length(result) + length(error) FROM jobs"
+        "SELECT place, kept_in, length(payload) + large + length(result) + length(error)"
+        " + length(attempts) FROM jobs"
         " WHERE queue = ?",
         (queue,),
     ).fetchall()

@@ -27,6 +27,7 @@ from tests.contract.model import (
     LookForClaims,
     LostReply,
     MoveDue,
+    Note,
     Pause,
     Prune,
     Publish,
@@ -67,6 +68,10 @@ _EDGES = [EDGES[name] for name in sorted(EDGES.keys() - VERBS)]
 _BY_OPERATORS = [EDGES[name] for name in ("cancel", "replay", "run_now")]
 _ids = st.sampled_from(IDS)
 _bytes = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50])
+# Two of the second kind are more than a record keeps.
+_attempts = st.sampled_from(
+    [b'{"edge":"retry","number":1}', b'{"edge":"fail","number":2,"worker":"%s"}' % (b"x" * 40_000)]
+)
 _payloads = st.sampled_from([b"", b"1", b"\x00\xff", b"x" * 50, b"x" * 5_000, b"x" * 20_000])
 _pages = st.sampled_from([500, 1, 2])
 _leases = st.sampled_from([FAR, 0.0, 3 * FAR])
@@ -84,6 +89,7 @@ _fields = st.fixed_dictionaries(
         "error": _bytes,
         "result": _bytes,
         "progress": _bytes,
+        "attempt": _attempts,
     },
 )
 _keeps = st.sampled_from([None, 0.0, FAR, 2 * FAR])
@@ -274,7 +280,9 @@ _PLAIN = {
         st.builds(EditSchedule, _NAMES, st.sampled_from(["pause", "resume", "remove"])),
     ),
     "watch": st.one_of(
-        st.builds(Publish, st.integers(0, 4)), st.builds(ReadEvents, st.integers(0, 9))
+        st.builds(Publish, st.integers(0, 4)),
+        st.builds(ReadEvents, st.integers(0, 9)),
+        st.builds(Note, st.sampled_from(["one", "two", "three"])),
     ),
     "operation": st.one_of(
         _BEGINS,

@@ -15,6 +15,7 @@ import msgspec
 from asyncmqd.backends.base import Held
 from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Claim, NewJob, Record
+from asyncmqd.domain.marks import Mark, encode
 from asyncmqd.domain.settle import Retention
 from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import State
@@ -184,6 +185,16 @@ class EditSchedule(msgspec.Struct, frozen=True):
         return await side.backend.edit_schedule(side.queue, self.name, self.action)
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Note what happened to a process."""
+
+    id: str
+
+    async def play(self, side: Side) -> Any:
+        mark = Mark("started", f"{side.queue}/{self.id}")
+        return await side.backend.mark(mark.who, encode(mark))
+
+
 class Publish(msgspec.Struct, frozen=True):
     """Tell events to who watches: the numbers of the lines go on."""
 
@@ -240,6 +251,7 @@ Command = (
     | Declare
     | Fire
     | EditSchedule
+    | Note
     | Publish
     | ReadEvents
     | BeginOperation
@@ -312,6 +324,12 @@ async def snapshot(side: Side) -> dict[str, Any]:
             for each in await backend.schedules(queue)
         ],
         "operations": await operations(side, now),
+        "keys": await backend.key_backlog(queue, 50),
+        "marks": [
+            each.mark.who.removeprefix(queue)
+            for each in await backend.marks()
+            if each.mark.who.startswith(f"{queue}/")
+        ],
         "listed": queue in await backend.queues(),
     }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain.attempts import attempts_of
 from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import LIVE, TERMINAL, State
@@ -47,6 +49,7 @@ class Play:
         await later(self._store.backend)
         expected, got = await snapshot(self._model), await snapshot(self._store)
         assert got == expected
+        await self._compare_attempts(each.change.id for each in decisions(command))
         for side in (self._model, self._store):
             await audit(side.backend, side.queue)
         await self._hear_of_ends(got)
@@ -62,6 +65,16 @@ class Play:
             assert (side.queue in told) == under_way, "a heartbeat tells of what there is to carry"
         expected, got = await self._past(self._model), await self._past(self._store)
         assert got == expected
+        await self._compare_attempts(self.jobs)
+
+    async def _compare_attempts(self, ids: Iterable[str]) -> None:
+        """What the records keep of the attempts of these jobs, but for its times."""
+        for id in ids:
+            expected, got = [
+                [each.told for each in attempts_of(await side.backend.attempts(side.queue, id))]
+                for side in (self._model, self._store)
+            ]
+            assert got == expected
 
     @staticmethod
     async def _past(side: Side) -> list[tuple[list[int], list[int]]]:

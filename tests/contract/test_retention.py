@@ -115,11 +115,11 @@ async def test_then_those_with_the_least_time_left_go(backend: BaseBackend) -> N
     assert await completed(backend) == []
 
 
-async def test_bytes_are_payload_result_and_error(backend: BaseBackend) -> None:
+async def test_bytes_are_payload_result_error_and_attempts(backend: BaseBackend) -> None:
     await backend.add(QUEUE, [job("a", payload=b"x" * 1_000)])
     [claim] = await take(backend)
     await apply(backend, failed(claim, "y" * 2_000))
-    size = 1_000 + len((await record(backend, "a")).error)
+    size = 1_000 + len((await record(backend, "a")).error) + len(await backend.attempts(QUEUE, "a"))
     assert await backend.prune(QUEUE, keep(size=size)) == 0
     assert await backend.prune(QUEUE, keep(size=size - 1)) == 1
 

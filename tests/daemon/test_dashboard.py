@@ -436,3 +436,24 @@ def test_what_is_missing_is_said(daemon: Make, file: Store, place: Path) -> None
     page = Browser(port).get("/")
     assert (page.status, "pip install 'asyncmqd[web]'" in page.text) == (501, True)
     assert Browser(port).get("/metrics").status == 200
+
+
+def test_charts_say_what_happened_beside_the_jobs(daemon: Make, file: Store) -> None:
+    port = free_port()
+    d = daemon(file.url, keys_of(port)).start()
+    marks = lambda: [each.mark.kind for each in file.do(lambda store: store.marks())]  # noqa: E731
+    until(lambda: marks() == ["started"])
+    d.kill()
+    again = daemon(file.url, keys_of(port)).start()
+    again.ask("reload")
+    until(lambda: marks()[-1] == "reloaded")
+    page = Browser(port).get("/queues/mail").text
+    assert page.count('class="mark red"') == 4  # in each chart
+    for kind in ("started", "died", "reloaded"):
+        assert f"<b>{kind}</b>" in page
+    file.do(lambda store: store.pause("mail", True))
+    file.add("mail", "mark", ["a", "b"], key="one")
+    file.add("mail", "mark", ["c"], key="two")
+    until(lambda: "2 of 2 with jobs that wait" in Browser(port).get("/queues/mail").text)
+    page = Browser(port).get("/queues/mail").text
+    assert page.index("?state=waiting&amp;key=one") < page.index("?state=waiting&amp;key=two")

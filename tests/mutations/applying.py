@@ -13,6 +13,7 @@ APPLYING = mutations(
         ("applying.py", "if change.lapsed and not lines.has_lapsed(row):", "if False:", "leases"),
         ("applying.py", "    row.token += change.outside\n", "", "fencing"),
         ("applying.py", "        lines.revive(row)\n", "        pass\n", "leases"),
+        ("applying.py", "if change.attempt is not None:", "if False:", "insight"),
         ("applying.py", "        lines.settle_edges(row)\n", "", "blocked"),
         ("applying.py", "    if path.returns:\n", "    if False:\n", "unique"),
         ("applying.py", "if path.revives and lines.is_name_taken(row):", "if False:", "unique"),

@@ -25,6 +25,10 @@ MEMORY = mutations(
         ("events.py", "max(epoch.until, now + seconds)", "now + seconds", "events"),
         ("events.py", "known.until <= self._now()", "False", "events"),
         ("events.py", "            self._store.wake(WATCHED)\n", "            pass\n", "events"),
+        _row(" + len(self.attempts)", "", "retention"),
+        ("insight.py", "marks.setdefault(id, (now, mark))", "marks[id] = (now, mark)", "insight"),
+        ("insight.py", "kept[-KEPT:]", "kept", "insight"),
+        ("lanes.py", "key=lambda key: (self.closed[key], key))[:most]", "key=str)[:0]", "insight"),
         _row("if job.id in self._queue.rows:", "if False:", "adding"),
         _row(
             "return len(self.lines[State.ACTIVE]) + len(self.ghosts)",

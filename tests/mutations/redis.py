@@ -9,6 +9,18 @@ REDIS = mutations(
     "redis/",
     USUAL,
     (
+        ("_attempts.lua", "while older >= MOST_ATTEMPTS or", "while", "insight"),
+        ("_attempts.lua", " or older > 0 and #kept > MOST_BYTES_OF_ATTEMPTS", "", "insight"),
+        ("_attempts.lua", "older > 0 and #kept", "#kept", "insight"),
+        ("mark.lua", "HSETNX", "HSET", "insight"),
+        ("mark.lua", "now - ARGV[4] + 1", "0", "insight"),
+        ("mark.lua", "times[#times - ARGV[3] + 1] or 0", "0", "insight"),
+        (
+            "key_backlog.lua",
+            "base .. 'closed', 0, ARGV[2] - 1)",
+            "base .. 'closed', 1, 0)",
+            "insight",
+        ),
         ("watch.lua", "redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1])", "true", "events"),
         ("watch.lua", "begins and 1 or 0", "0", "events"),
         ("store.py", " if payloads else encoding.HEADER", "", "administration"),

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import Held, Lapsed, OperationRecord, Turn
+from asyncmqd.domain import attempts
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Added, Claim, NewJob
@@ -39,6 +40,9 @@ NOTICED = 16.0  # seconds until a jump of the store's clock is noticed: a heartb
 WINDOW = 60.0  # seconds in which the claims of a rate are counted
 ACTIVE, WAITING, DELAYED = State.ACTIVE, State.WAITING, State.DELAYED
 BLOCKED = State.BLOCKED
+
+
+FAILED = frozenset({"retry", "fail", "recover", "quarantine"})
 
 
 class Breach(AssertionError):
@@ -70,6 +74,7 @@ class Life:
     created: float = 0.0  # by the store's clock
     lane: Lane = ("", 0, "")  # in which it waits, if it does
     after: str = ""  # blocked: the job that has to end first, or the ghost
+    tried: list[str] = field(default_factory=list)  # the edges that its record keeps attempts of
     moves: int = 0  # how often it has come to another place
 
     @property
@@ -396,6 +401,7 @@ class Judge:
         if self.told is not None:
             self.told.changed(sender.name, change.queue, change.id, change.edge, life.holder)
         self._check_counters(change, life)
+        self._check_attempt(change, life)
         if change.edge == "retry":
             check(change.delay in {BACKOFF, AFTER}, "another pause than was asked for:", change)
         self._move(change, life)
@@ -431,6 +437,18 @@ class Judge:
         process = self.processes[holder]
         failures = [moment for moment in process.store.failures if moment >= life.claimed]
         return self.slow or not process.living or len(failures) > (not self.world.jumps)
+
+    def _check_attempt(self, change: Change, life: Life) -> None:
+        """Whatever has failed tells of its attempt, and nothing tells of one that did not run."""
+        if change.attempt is None:
+            check(change.edge not in FAILED, "an attempt of which nobody told", change, life)
+            return
+        told = attempts.attempts_of(attempts.joined(b"", 0, 0, change.attempt))[0].told
+        check(told.edge == change.edge, "told of another end", told, change)
+        check(told.number == life.failures + 1, "told of another attempt", told, life)
+        check(told.worker == life.holder, "told of another worker", told, life)
+        check((told.failure is not None) == (change.edge in FAILED), "told of no failure", told)
+        life.tried.append(change.edge)
 
     def _check_counters(self, change: Change, life: Life) -> None:
         charged = change.edge == "retry" or (change.edge == "fail" and change.failures is not None)

@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
+from asyncmqd.domain.attempts import MOST, attempts_of
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
@@ -22,7 +23,7 @@ RESUMES = 5.0  # seconds after a fault within which schedules fire again
 
 def check_fates(sim: Simulation, queues: Any) -> None:
     """Each job ended in a state that its task explains."""
-    for data in queues.values():
+    for name, data in queues.items():
         for id, row in data.rows.items():
             task = decode_spec(row.payload, len(row.payload)).task
             fates = set(sim.tasks.fates[task])
@@ -32,6 +33,9 @@ def check_fates(sim: Simulation, queues: Any) -> None:
                 fates.add("failed")
             check(row.place in fates, task, id, "became", row.place, row.error.decode())
             most = sim.tasks.attempts(task)
+            tried = sim.judge.history.lives[name, id].tried
+            kept = [each.told.edge for each in attempts_of(row.attempts)]
+            check(kept == tried[-MOST:], id, "keeps", kept, "of", tried)
             check(row.failures <= most, task, id, "failed", row.failures, "times of", most)
             if task == "quick" and row.place == State.COMPLETED:
                 check(row.result == f'"{id}"'.encode(), id, "has the result", row.result)

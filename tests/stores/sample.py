@@ -10,6 +10,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.history import Period
 from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.marks import Mark, encode
 from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.shared_limits import SharedLimits
 from asyncmqd.domain.states import State
@@ -33,12 +34,18 @@ def change(claim: Claim, edge: str, **fields: Any) -> Change:
     return Change(queue=claim.queue, id=claim.id, edge=edge, token=claim.token, **fields)
 
 
+_TOLD = b'{"edge":"retry","number":1,"worker":"host-1/abc#1"}'
 _ENDS: dict[str, dict[str, Any]] = {
     "succeed": {"result": b'{"sum":"12.30"}', "keep": 1e9},
     "fail": {"failures": 3, "error": b'{"type":"OSError","message":"\xc3\xa9"}'},
     "expire": {},
     "cancel": {"outside": True},
-    "retry": {"failures": 1, "error": b'{"type":"E","message":"x"}', "delay": 5_000.0},
+    "retry": {
+        "failures": 1,
+        "error": b'{"type":"E","message":"x"}',
+        "delay": 5_000.0,
+        "attempt": _TOLD,
+    },
     "release": {},
     "park": {"place": f"{State.WAITING}:mod.unknown"},
     "recover": {"outside": True, "crashes": 2, "solo": True},
@@ -79,6 +86,7 @@ async def fill(store: BaseBackend) -> None:
     assert await store.edit_schedule("reports", "idle", "pause")
     counted = Period(29_000_000, [0, 9, 0, 0, 1, 0, 0, 2], [], [35, 9], [35, 300, 99, 7])
     await store.note({"mail": counted}, over=True)
+    await store.mark("started:host-1/abc", encode(Mark("started", "host-1/abc", "version 1")))
     await store.note({"mail": msgspec.structs.replace(counted, minute=29_000_200)}, over=False)
 
 
@@ -109,8 +117,18 @@ async def shown(store: BaseBackend) -> dict[str, Any]:
             for row in rows:
                 row["cost"] -= 1  # no release before layout 17 had another than 1
             _leave_out(rows, "unique", "holder", "key", "waits_for", "cost")
+        await _add_insight(store, name, queue)
         _leave_out(queue["schedules"], "by", "former", "former_by", "tally")
     return plain
+
+
+async def _add_insight(store: BaseBackend, name: str, queue: dict[str, Any]) -> None:
+    """What no release before layout 20 had."""
+    ids = [row["id"] for rows in queue["jobs"].values() for row in rows]
+    kept = {id: (await store.attempts(name, id)).decode() for id in ids}
+    if any(kept.values()):
+        queue["attempts"] = {id: each for id, each in kept.items() if each}
+        queue["marks"] = msgspec.json.decode(msgspec.json.encode(await store.marks()))
 
 
 def _leave_out(rows: list[dict[str, Any]], *keys: str) -> None:

@@ -25,6 +25,7 @@ class Store:
         self.queues: defaultdict[str, Queue] = defaultdict(Queue)
         self.workers: dict[str, tuple[WorkerRecord, float]] = {}
         self.epoch: Epoch | None = None  # of events
+        self.marks: dict[str, tuple[float, bytes]] = {}  # by id
         self.listeners: list[Callable[[str], None]] = []
         self.hearers: list[Callable[[str, Collection[str]], None]] = []
 

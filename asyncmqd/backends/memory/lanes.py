@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from asyncmqd.backends.memory.ordered_ids import Key, Line
@@ -96,6 +96,18 @@ class Lanes:
         for level in self._levels.values():
             if key in level.jobs:
                 level.activate(key)
+
+    def backlog(self, most: int) -> tuple[dict[str, int], int]:
+        """Of keys how many jobs wait, and how many keys there are: see `Insight.key_backlog`."""
+        levels = [self._levels[each] for each in sorted(self._levels)]
+        turns = [(key, level) for level in levels for key in level.active.ids()]
+        closed = sorted(self.closed, key=lambda key: (self.closed[key], key))[:most]
+        waiting: Counter[str] = Counter()
+        for key, level in turns[:most]:
+            waiting[key] += len(level.jobs[key])
+        for key in closed:
+            waiting[key] += sum(len(each.jobs[key]) for each in levels if key in each.jobs)
+        return waiting, len(turns) + len(self.closed)
 
     def turns(self, limit: int, others: Line, gate: KeyGate, purse: Purse) -> Iterator[str]:
         """The ids of up to `limit` jobs whose turn it is. `others` are those without a key.

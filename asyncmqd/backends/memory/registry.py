@@ -8,8 +8,8 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.backends.base import WATCHED, ScheduleRecord, WorkerRecord
-from asyncmqd.backends.memory.events import InMemoryEvents
 from asyncmqd.backends.memory.history import Noting
+from asyncmqd.backends.memory.insight import InMemoryInsight
 from asyncmqd.backends.memory.rows import Jobs, Queue
 from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import NewJob
@@ -21,7 +21,7 @@ from asyncmqd.domain.store_clock import believed
 from asyncmqd.domain.typed_keywords import Overlap
 
 
-class InMemoryRegistry(InMemoryEvents):
+class InMemoryRegistry(InMemoryInsight):
     """The faces of the registry and of history; `store.InMemoryBackend` has the others."""
 
     async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:

@@ -14,6 +14,7 @@ from asyncmqd.backends.base import OperationRecord, ScheduleRecord
 from asyncmqd.backends.memory.dependencies import Edges
 from asyncmqd.backends.memory.lanes import Lanes
 from asyncmqd.backends.memory.ordered_ids import Key, Line
+from asyncmqd.domain.attempts import joined
 from asyncmqd.domain.history import DELETED, Period, Totals
 from asyncmqd.domain.job import Added, NewJob
 from asyncmqd.domain.overlap import ghost_name
@@ -48,6 +49,7 @@ class Row(msgspec.Struct, kw_only=True):
     error: bytes = b""
     result: bytes = b""
     progress: bytes = b""
+    attempts: bytes = b""
     unique: str = ""
     until_claimed: bool = False
     key: str = ""
@@ -55,7 +57,7 @@ class Row(msgspec.Struct, kw_only=True):
 
     @property
     def size(self) -> int:
-        return len(self.payload) + len(self.result) + len(self.error)
+        return len(self.payload) + len(self.result) + len(self.error) + len(self.attempts)
 
 
 def has(row: Row, sought: Sought) -> bool:
@@ -314,6 +316,10 @@ class Jobs:
             self.move_to_tail(row)
         else:
             self._queue.move(row, State.DELAYED, (due, self._queue.next()))
+
+    def note_attempt(self, row: Row, told: bytes) -> None:
+        started = round((row.started or 0) * 1e6)
+        row.attempts = joined(row.attempts, started, round(self._now * 1e6), told)
 
     def settle_edges(self, row: Row) -> None:
         self._queue.edges.forget(row.id)

@@ -5,7 +5,7 @@
 -- last of KEYS is `<base>guard`, which does not exist, see `call` in scripts.py.
 --   job:<id>    string: when it was added (16 digits, microseconds), its priority (3), the payload
 --   runs        hash of the jobs that were claimed, see _runs.lua
---   left:<id>   hash: the error, result and progress that runs left, if any
+--   left:<id>   hash: the error, result and progress that runs left, if any; and the last attempts
 --   <place>     sorted set of ids, one for each place; a job is in exactly one
 --   shelves     set of the places of parked jobs, the name is of layout 1
 --   expiry      sorted set of the ended jobs that are kept for a time, by its end

@@ -1,4 +1,4 @@
--- Of each job: id, place, score, the string of the job, its run, and the hash of what was left; then what
+-- Of each job: id, place, score, the string of the job, its run, and what was left: error, result, progress; then what
 -- only some have, with what is empty before it: the unique name and the id of the live job that has it now,
 -- the key, the jobs that a blocked one waits for, and what one costs that does not cost one token.
 local EMPTY = {[7] = '', [8] = '', [9] = '', [10] = {}}
@@ -41,7 +41,7 @@ local function read_records(ids, where, scores, most)
   local records = {}
   for number, id in ipairs(ids) do
     records[number] = where[number] and {id, where[number], scores[number], read_job(id, most), runs[number],
-      redis.call('HGETALL', base .. 'left:' .. id)} or false
+      redis.call('HMGET', base .. 'left:' .. id, 'error', 'result', 'progress')} or false
   end
   add_names(records)
   add_from('keys', 9, records, ids)

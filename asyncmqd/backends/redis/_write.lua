@@ -1,12 +1,15 @@
 -- What a change writes beside the lines; `runs` and `bytes` are written by turn.lua at the end.
 local bytes, packed = 0, {}
 
--- Write error, result or progress; what is empty takes no room. The first two are part of the
--- job's size.
+-- Write error, result or progress, or note an attempt; what is empty takes no room. All but progress
+-- is part of the job's size.
 local function write_left(id, left, run)
   local key, kept = base .. 'left:' .. id, {}
   for at = 1, #left, 2 do
     local name, value = left[at], left[at + 1]
+    if name == 'attempt' then
+      name, value = 'attempts', with_attempt(redis.call('HGET', key, 'attempts'), run[STARTED], now, value)
+    end
     if name ~= 'progress' then
       run[SIZE] = run[SIZE] + #value - redis.call('HSTRLEN', key, name)
     end

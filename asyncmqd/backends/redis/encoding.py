@@ -94,6 +94,8 @@ def costs_arg(jobs: Sequence[NewJob]) -> bytes:
 
 
 _id_of = attrgetter("id")
+_LEFT = "error", "result", "progress", "attempt"
+_left = attrgetter(*_LEFT)
 _kind = attrgetter(  # of a change: what `_kind_args` depends on
     "edge",
     "place",
@@ -142,7 +144,7 @@ def change_args(changes: Sequence[Change]) -> list[Argument]:
         if kind not in places:
             places[kind] = len(places) + 1
             firsts[kind] = change
-        if change.error is change.result is change.progress is None:
+        if change.error is change.result is change.progress is change.attempt is None:
             rows += (places[kind], change.id, change.token, 0)
         else:
             values = _left_args(change)
@@ -181,8 +183,8 @@ def _kind_args(change: Change) -> tuple[Argument, ...]:
 
 
 def _left_args(change: Change) -> list[Argument]:
-    values = (("error", change.error), ("result", change.result), ("progress", change.progress))
-    return [arg for name, value in values if value is not None for arg in (name, value)]
+    found = zip(_LEFT, _left(change), strict=True)
+    return [arg for name, value in found if value is not None for arg in (name, value)]
 
 
 def held_args(held: Sequence[Held]) -> list[Argument]:
@@ -238,7 +240,7 @@ def record(queue: str, row: Sequence[Any]) -> Record:
     id, place, score, job, packed, fields, *named = row
     created, priority, payload = _split(job)
     run = _run(packed) if packed else _NO_RUN
-    left = dict(zip(fields[::2], fields[1::2], strict=True))
+    error, result, progress = (each or b"" for each in fields)
     place = State.WAITING if place == b"keyed" else place.decode()
     unique, holder, key, parents, cost = *named, *_NAMELESS[len(named) :]
     state = state_of(place)
@@ -257,9 +259,9 @@ def record(queue: str, row: Sequence[Any]) -> Record:
         started=seconds(run.started) if run.started else None,
         finished=seconds(score) if state.terminal else None,
         worker=run.worker,
-        error=left.get(b"error", b""),
-        result=left.get(b"result", b""),
-        progress=left.get(b"progress", b""),
+        error=error,
+        result=result,
+        progress=progress,
         unique=unique.decode(),
         holder=holder.decode(),
         key=key.decode(),

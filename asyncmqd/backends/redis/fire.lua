@@ -1,5 +1,5 @@
 -- Add the job of an instant of a schedule, once for ever, and wake one waiting instance.
--- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _wake _tell _names _judge _write _dependencies _change _ghosts _costs _blocked _overlap _supersede _large_payloads _add
+-- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _wake _tell _names _judge _attempts _write _dependencies _change _ghosts _costs _blocked _overlap _supersede _large_payloads _add
 -- KEYS: the base of the queue
 -- ARGV: name, instant (seconds), the last instant that others were counted from (may be empty),
 --       what it does while the last job of the schedule is live (allow, skip, queue, replace), the place of

@@ -13,7 +13,7 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.redis import encoding
 from asyncmqd.backends.redis.encoding import micros, seconds
-from asyncmqd.backends.redis.events import RedisEvents
+from asyncmqd.backends.redis.insight import RedisInsight
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.domain import history as past
 from asyncmqd.domain.history import History, Period
@@ -25,7 +25,7 @@ from asyncmqd.domain.store_clock import TOLERANCE
 from asyncmqd.domain.typed_keywords import Overlap
 
 
-class RedisRegistry(RedisEvents):
+class RedisRegistry(RedisInsight):
     """The faces of the registry and of history; `store.RedisBackend` has the others."""
 
     async def pause(self, queue: str, paused: bool, by: str = "", reason: str = "") -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from importlib import resources
 
+from asyncmqd.domain import attempts
 from asyncmqd.domain.states import State
 
 Argument = str | bytes | int | float
@@ -48,7 +49,8 @@ def _constants() -> str:
     states = State.WAITING, State.DELAYED, State.BLOCKED, State.ACTIVE, State.FAILED
     names = ", ".join(("LAYOUT", *(each.name for each in states)))
     values = ", ".join(f"'{each}'" for each in (LAYOUT, *states))
-    return f"local {names} = {values}"
+    kept = f"local MOST_ATTEMPTS, MOST_BYTES_OF_ATTEMPTS = {attempts.MOST}, {attempts.MOST_BYTES}"
+    return f"local {names} = {values}\n{kept}"
 
 
 def read_all() -> None:

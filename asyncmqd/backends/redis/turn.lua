@@ -1,7 +1,7 @@
 -- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
 -- carries the token and stands in one of the edge's sources. Both are one script because a server may
 -- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_gate _key_judging _closed_keys _parked _wake _tell _names _judge _write _dependencies _awaited _change _changes _waiters _ghosts _apply _claims _lane_order _lane_costs _lane_turns _lane_pops _lane_claims _take
+-- needs: _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_gate _key_judging _closed_keys _parked _wake _tell _names _judge _attempts _write _dependencies _awaited _change _changes _waiters _ghosts _apply _claims _lane_order _lane_costs _lane_turns _lane_pops _lane_claims _take
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
 --       channel of the instance (empty if it does not listen), the most bytes of a job's string to

@@ -244,6 +244,15 @@ def _set_ended_jobs_free_of_lanes(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+def _keep_attempts_and_marks(connection: sqlite3.Connection) -> None:
+    """From 19 to 20: jobs keep their last attempts, and a store what became of daemons."""
+    connection.execute("ALTER TABLE jobs ADD COLUMN attempts BLOB NOT NULL DEFAULT x''")
+    connection.execute(
+        "CREATE TABLE marks (id TEXT PRIMARY KEY, time INTEGER NOT NULL, mark BLOB NOT NULL)"
+        " WITHOUT ROWID"
+    )
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -263,6 +272,7 @@ STEPS: dict[int, Step] = {
     17: _let_jobs_cost_tokens,
     18: _tell_events,
     19: _set_ended_jobs_free_of_lanes,
+    20: _keep_attempts_and_marks,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

@@ -184,26 +184,27 @@ SELECT number, ? FROM jobs WHERE queue = ? AND id = ?;
 -- name: rows
 -- JSON array of ids, queue
 SELECT number, jobs.id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error), coalesce(job_key, '')
+    length(payload), large, length(result), length(error), length(attempts), coalesce(job_key, '')
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: rows_in
 -- queue, place, highest rank, limit
 SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error), coalesce(job_key, '')
+    length(payload), large, length(result), length(error), length(attempts), coalesce(job_key, '')
 FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
 ORDER BY rank, seq LIMIT ?;
 
 -- name: rows_kept
 -- queue, line, lowest and highest rank in it, limit
-SELECT number, place, kept_in, large, length(payload) + large + length(result) + length(error)
+SELECT number, place, kept_in, large,
+    length(payload) + large + length(result) + length(error) + length(attempts)
 FROM jobs WHERE queue = ? AND kept_in = ? AND kept_until >= ? AND kept_until <= ?
 ORDER BY kept_until, seq LIMIT ?;
 
 -- name: save
 -- place, rank, seq, stood, kept_in, kept_until, token, then what NULL leaves as it is: created,
--- failures, crashes, solo, error, result, progress; number
+-- failures, crashes, solo, error, result, progress, attempts; number
 UPDATE jobs SET
     place = ?, rank = ?, seq = ?, stood = ?, kept_in = ?, kept_until = ?, token = ?,
     created = coalesce(?, created),
@@ -212,8 +213,13 @@ UPDATE jobs SET
     solo = coalesce(?, solo),
     error = coalesce(?, error),
     result = coalesce(?, result),
-    progress = coalesce(?, progress)
+    progress = coalesce(?, progress),
+    attempts = coalesce(?, attempts)
 WHERE number = ?;
+
+-- name: attempts
+-- number
+SELECT CAST(attempts AS BLOB), started FROM jobs WHERE number = ?;
 
 -- name: save_ended
 -- place, rank, kept_in, kept_until, token, JSON object of seq by number: jobs that ended alike

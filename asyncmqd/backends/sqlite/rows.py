@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 import msgspec
 
-from asyncmqd.backends.applying import NO_VALUES, values_of
+from asyncmqd.backends.applying import NO_VALUES, VALUES, values_of
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros
 from asyncmqd.backends.sqlite.dependencies import Edges
@@ -16,6 +16,7 @@ from asyncmqd.backends.sqlite.history import note_passed
 from asyncmqd.backends.sqlite.sql_statements import array, as_json
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.backends.sqlite.unique_names import Names
+from asyncmqd.domain.attempts import joined
 from asyncmqd.domain.history import DELETED
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.overlap import ghost_name
@@ -55,6 +56,7 @@ class Row(msgspec.Struct):
     large_size: int  # of one in `large_payloads`
     result_size: int  # as it was; so is the next
     error_size: int
+    attempts_size: int
     key: str
     created: int | None = None
     failures: int | None = None
@@ -63,17 +65,20 @@ class Row(msgspec.Struct):
     error: bytes | None = None
     result: bytes | None = None
     progress: bytes | None = None
+    attempts: bytes | None = None
 
     @property
     def size(self) -> int:
         result = self.result_size if self.result is None else len(self.result)
         error = self.error_size if self.error is None else len(self.error)
-        return self.payload_size + self.large_size + result + error
+        attempts = self.attempts_size if self.attempts is None else len(self.attempts)
+        return self.payload_size + self.large_size + result + error + attempts
 
     @property
     def keeps_its_values(self) -> bool:
         """Whether nothing waits to be written but where it stands."""
-        return self.created is None and values_of(self) == NO_VALUES
+        plain = self.created is None and self.attempts is None
+        return plain and values_of(self) == NO_VALUES
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -271,6 +276,11 @@ class Jobs:
             row.stood = seq
         self._tx.count(self._queue, place, 1)
 
+    def note_attempt(self, row: Row, told: bytes) -> None:
+        kept, started = self._tx.execute(_SQL["attempts"], (row.number,)).fetchone()
+        kept = kept if row.attempts is None else row.attempts
+        row.attempts = joined(kept, started or 0, self._tx.time, told)
+
     def settle_edges(self, row: Row) -> None:
         if self.edges.any:
             self.moved[row.id] = row
@@ -378,21 +388,5 @@ def _parts(payload: bytes) -> tuple[bytes, int]:
     return (b"", len(payload)) if len(payload) > LARGE else (payload, 0)
 
 
-def _values(row: Row) -> tuple[object, ...]:
-    return (
-        row.place,
-        row.rank,
-        row.seq,
-        row.stood,
-        row.kept_in,
-        row.kept_until,
-        row.token,
-        row.created,
-        row.failures,
-        row.crashes,
-        row.solo,
-        row.error,
-        row.result,
-        row.progress,
-        row.number,
-    )
+_stands = "place", "rank", "seq", "stood", "kept_in", "kept_until", "token", "created"
+_values = attrgetter(*_stands, *VALUES, "attempts", "number")

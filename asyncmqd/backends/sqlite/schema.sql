@@ -1,4 +1,4 @@
--- The tables of a store, layout 19 (`user_version` of the file).
+-- The tables of a store, layout 20 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -44,6 +44,7 @@ CREATE TABLE jobs (
     until_claimed INTEGER NOT NULL DEFAULT 0, -- whether it holds its name only until it is claimed
     job_key    TEXT,               -- whose job it is
     cost       INTEGER NOT NULL DEFAULT 1, -- tokens that a start takes of every rate limit
+    attempts   BLOB NOT NULL DEFAULT x'', -- those that did not end it well, see domain/attempts.py
     UNIQUE (queue, id)
 );
 
@@ -235,6 +236,13 @@ CREATE TABLE workers (
     started INTEGER NOT NULL,
     seen    INTEGER NOT NULL,
     until   INTEGER NOT NULL       -- microseconds since the host booted
+) WITHOUT ROWID;
+
+-- What happened to processes, see domain/marks.py.
+CREATE TABLE marks (
+    id   TEXT PRIMARY KEY,
+    time INTEGER NOT NULL,
+    mark BLOB NOT NULL             -- JSON
 ) WITHOUT ROWID;
 
 -- Of the past, see domain/history.py: jobs that have left an ended place for good, or are deleted.

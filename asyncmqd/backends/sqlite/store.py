@@ -32,9 +32,9 @@ from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
 from asyncmqd.backends.sqlite.ended_jobs import Endings
-from asyncmqd.backends.sqlite.events import SQLiteEvents
 from asyncmqd.backends.sqlite.free_disk_space import check_room
 from asyncmqd.backends.sqlite.health import concerns
+from asyncmqd.backends.sqlite.insight import SQLiteInsight
 from asyncmqd.backends.sqlite.migration import migrate
 from asyncmqd.backends.sqlite.searching import search
 from asyncmqd.backends.sqlite.sqlite_version import refuse_old
@@ -58,7 +58,7 @@ _Result = TypeVar("_Result")
 EXTEND_LIMIT = 5.0  # seconds that the lease thread waits; it has other tries before a lease ends
 
 
-class SQLiteBackend(SQLiteEvents):
+class SQLiteBackend(SQLiteInsight):
     """A store in one file; any number of processes of one host may use it at the same time.
 
     `url` is like `sqlite:///var/lib/asyncmqd/jobs.db?synchronous=NORMAL`; see `address.Address`.

@@ -19,8 +19,11 @@ from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
+from asyncmqd.domain.marks import Mark
+from asyncmqd.domain.safe_text import counted
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duty, told
+from asyncmqd.runtime.process.marks import note
 
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
 MOST_ADVICE = 20  # lines of an answer
@@ -152,6 +155,14 @@ class Reloader:
         finally:  # systemd waits for the end of the reload, whatever that is, and for ever
             if not self._stopped:
                 self._systemd.ready(self._configuration.refusal or "reloaded")
+        if not isinstance(outcome, Refused):
+            await self._note(outcome)
+
+    async def _note(self, outcome: dict[str, Any]) -> None:
+        context, generation = self._serving.context, outcome["generation"]
+        what = f"configuration {generation}, {counted(len(outcome['lines']), 'line')} of changes"
+        mark = Mark("reloaded", context.presence.id, what)
+        await note(context.backend, mark, generation)
 
     async def _outcome(self) -> dict[str, Any] | Refused:
         self._observer.event("daemon.reloading", config=str(self._configuration.path))

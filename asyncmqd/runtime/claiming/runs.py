@@ -160,6 +160,8 @@ class Runs:
     def _leave_change(self, run: Run, change: Change) -> None:
         if self._declaring.known is not None and (not run.begun or change.edge in NOT_STARTED):
             change = msgspec.structs.replace(change, unstarted=True)
+        if change.attempt is not None and not run.begun:
+            change = msgspec.structs.replace(change, attempt=None)  # it was no attempt
         self._unacknowledged.add_end(run, change)
 
     def _settle_without(self, run: Run) -> None:

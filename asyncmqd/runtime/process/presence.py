@@ -15,12 +15,14 @@ from asyncmqd.backends.base import WATCHED, BaseBackend, StoreError, WorkerRecor
 from asyncmqd.domain.former_self import Life, Verdict, judge
 from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of, together, told
 from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.marks import Mark
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.domain.told_options import ToldOptions, all_told
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.history_reports import Minutes
+from asyncmqd.runtime.process.marks import note
 from asyncmqd.runtime.process.workers import Workers
 
 BEAT_TTL = 3 * BEAT
@@ -140,6 +142,7 @@ class Presence:
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(_LEAVING):
                 await self.tell_rest()
+                await note(self._backend, Mark("stopped", self.id))  # before others miss it
                 await self._backend.leave(self.id)
 
     async def _beat_for_ever(self) -> None:
@@ -236,7 +239,11 @@ class Presence:
         return max(self.lease, *others, 0.0)
 
     async def _judge_namesakes(self, part: str = "") -> list[tuple[WorkerRecord, Verdict]]:
-        self._others = [each for each in await self._backend.workers() if each.id != self.id]
+        others = [each for each in await self._backend.workers() if each.id != self.id]
+        gone = {each.id for each in self._others} - {each.id for each in others}
+        self._others = others
+        for id in sorted(gone):
+            await note(self._backend, Mark("died", id))  # unless it noted its stop
         name = f"{self.instance}/{part}"
         return [(each, self._judge(each)) for each in self._others if each.id.startswith(name)]
 

@@ -9,12 +9,14 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.marks import Mark
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.leases import RENEWALS
 from asyncmqd.runtime.process.health import Health
+from asyncmqd.runtime.process.marks import note
 from asyncmqd.runtime.process.presence import Presence
 from asyncmqd.runtime.process.wakeups import Wakeups
 from asyncmqd.runtime.process.workers import Workers
@@ -63,6 +65,7 @@ class Recovery:
             claims = [claim for claim in held if claim.worker.partition("#")[0] in dead]
             recovered += await self.recover(queue, claims, Crashed(reason), Policy())
         for each in sorted(dead):
+            await note(self._backend, Mark("died", each))
             await self._backend.leave(each)  # nobody is to count on its slots any more
         if recovered:  # a process that runs no jobs tells of nothing else
             await self._presence.tell_rest()

@@ -68,9 +68,13 @@ def _bar(at: float, bottom: float, high: float, wide: float) -> str:
 
 
 def lines(
-    title: str, series: Sequence[Line], axis: Axis, unit: str, marks: Iterable[float] = ()
+    title: str,
+    series: Sequence[Line],
+    axis: Axis,
+    unit: str,
+    marks: Iterable[tuple[float, str]] = (),
 ) -> Markup:
-    """A chart of lines, with its highest value at the left and marks for what people did."""
+    """A chart of lines, with marks: when something happened, and the class that colours it."""
     width, height = CHART
     known = [value for line in series for _, value in line.points if value is not None]
     most = max(known, default=0.0)
@@ -82,8 +86,10 @@ def lines(
         for line in series
     ]
     drawn += [
-        Markup('<path class="mark" d="M{0:.4g} 0V{1}"/>').format(axis.place(at, width), height)
-        for at in marks
+        Markup('<path class="mark {}" d="M{:.4g} 0V{}"/>').format(
+            kind, axis.place(at, width), height
+        )
+        for at, kind in marks
         if axis.begin <= at <= axis.end
     ]
     said = said_of(most, unit) if known else "nothing"

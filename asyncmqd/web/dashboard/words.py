@@ -51,11 +51,11 @@ def number(value: float | None) -> Markup:
     return Markup(said.replace(",", "\N{NARROW NO-BREAK SPACE}"))  # noqa: S704 - digits
 
 
-def lines(text: str | None) -> Markup:
+def lines(text: str | None, most: int = LONGEST) -> Markup:
     """A text of several lines, of which the end is shown if it is long."""
     text = text or ""
-    if len(text) > LONGEST:
-        text = f"… {len(text) - LONGEST} characters before this are left out\n{text[-LONGEST:]}"
+    if len(text) > most:
+        text = f"… {len(text) - most} characters before this are left out\n{text[-most:]}"
     return Markup(escape(clean_lines(text)))  # noqa: S704 - it is escaped
 
 

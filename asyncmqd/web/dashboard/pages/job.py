@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from asyncmqd.admin import jobs, why
 from asyncmqd.admin.claim_obstacles import Reason
-from asyncmqd.admin.jobs import ExplainedJob
+from asyncmqd.admin.jobs import AttemptView, ExplainedJob
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.states import State
 from asyncmqd.web.api import CannotDo
@@ -16,6 +16,9 @@ from asyncmqd.web.dashboard.visit import Visit
 from asyncmqd.web.dashboard.words import duration
 
 _LINES = 200  # of its log
+_KINDS = {"release": "waiting", "snooze": "delayed", "recover": "warn", "retry": "warn"}
+_ENDS = frozenset({"fail", "quarantine"})  # outcomes after which it runs no more by itself
+ATTEMPT_LINES = 10  # of the log of an attempt
 
 
 class Event(NamedTuple):
@@ -25,6 +28,7 @@ class Event(NamedTuple):
     kind: str  # a class of the style sheet
     what: str
     more: str = ""
+    attempt: AttemptView | None = None  # whose worker, traceback and log are shown
 
 
 async def values(visit: Visit) -> dict[str, Any]:
@@ -40,6 +44,7 @@ async def values(visit: Visit) -> dict[str, Any]:
         "story": story(job),
         "journal": f"journalctl JOB_ID={job.id}",
         "log": (job.log or [])[-_LINES:],
+        "attempt_lines": ATTEMPT_LINES,
         "may_retry": state.terminal,
         "may_run_now": state is State.DELAYED,
         "may_cancel": not state.terminal,
@@ -67,11 +72,40 @@ def part_done(progress: Any) -> float | None:
 
 def story(job: ExplainedJob) -> list[Event]:
     """What the store knows of the life of a job, the first first."""
-    return [
-        Event(job.created, "waiting", "Enqueued", _of_schedule(job)),
-        *_failures(job),
-        *_end(job),
-    ]
+    came_back = bool(job.attempts) and (job.attempts[0].started or "") < (job.created or "")
+    enqueued = Event(None if came_back else job.created, "waiting", "Enqueued", _of_schedule(job))
+    return [enqueued, *(_attempts(job) if job.attempts else _failures(job)), *_end(job)]
+
+
+def _attempts(job: ExplainedJob) -> Iterator[Event]:
+    """The attempts that are kept; a job that ended and was run again begins to count anew."""
+    first = job.attempts[0]
+    if first.number > 1:
+        yield Event(None, "waiting", f"Attempts before number {first.number} are not kept")
+    for each, later in zip(job.attempts, [*job.attempts[1:], None], strict=True):
+        yield Event(each.ended, _KINDS.get(each.outcome, "bad"), _what(each), _why(each), each)
+        if each.outcome in _ENDS and (later is not None or job.state != State.FAILED):
+            yield Event(job.created if later is None else None, "waiting", "Run again", "by hand")
+
+
+def _what(attempt: AttemptView) -> str:
+    after = f"after {duration(attempt.seconds)}"
+    again = "" if attempt.next_after is None else f" for {duration(attempt.next_after)}"
+    match attempt.outcome:
+        case "recover":
+            return f"Its worker died in attempt {attempt.number}, {after}"
+        case "quarantine":
+            return f"Its worker died in attempt {attempt.number}, {after}: it is not run again"
+        case "release":
+            return f"Handed back in attempt {attempt.number}, {after}"
+        case "snooze":
+            return f"Put off{again} in attempt {attempt.number}, {after}"
+    paused = f", then a pause of {duration(attempt.next_after)}" if again else ""
+    return f"Attempt {attempt.number} failed {after}{paused}"
+
+
+def _why(attempt: AttemptView) -> str:
+    return f"{attempt.error.type}: {attempt.error.message}" if attempt.error else ""
 
 
 def _failures(job: ExplainedJob) -> Iterator[Event]:
@@ -86,7 +120,8 @@ def _failures(job: ExplainedJob) -> Iterator[Event]:
 
 
 def _end(job: ExplainedJob) -> Iterator[Event]:
-    if job.started and (job.state == State.ACTIVE or job.finished):
+    is_told = bool(job.attempts) and job.state == State.FAILED  # by its last attempt
+    if job.started and not is_told and (job.state == State.ACTIVE or job.finished):
         by = f"by {job.worker}" if job.worker else ""
         yield Event(job.started, "active", f"Attempt {job.attempt} started", by)
     if job.state == State.DELAYED:
@@ -94,7 +129,8 @@ def _end(job: ExplainedJob) -> Iterator[Event]:
     if job.state == State.ACTIVE:
         yield Event(None, "active", "Runs now")
     if job.finished:
-        yield Event(job.finished, job.state, job.state.capitalize(), _how_long(job))
+        how_long = "" if is_told else _how_long(job)
+        yield Event(job.finished, job.state, job.state.capitalize(), how_long)
 
 
 def _of_schedule(job: ExplainedJob) -> str:

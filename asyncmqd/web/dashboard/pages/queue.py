@@ -12,10 +12,12 @@ from asyncmqd.admin.arguments import read_arguments
 from asyncmqd.admin.claim_obstacles import Reason
 from asyncmqd.admin.errors import WrongArguments
 from asyncmqd.admin.history import Stretch
+from asyncmqd.admin.marks import Happening, happenings
 from asyncmqd.admin.operations import OperationView
 from asyncmqd.admin.queues import QueueView
 from asyncmqd.admin.verbs import Listed
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.domain.key_backlog import KeyBacklog
 from asyncmqd.domain.states import State
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard import charts
@@ -25,6 +27,19 @@ from asyncmqd.web.dashboard.visit import Visit, address
 HOURS = (1, 6, 48)
 FILTERS = ("task", "key", "error", "older_than")
 PAGE = 50  # jobs
+_KEYS = 50  # that are shown
+_HAPPENED = 12  # marks that are told in words
+# What happened beside the jobs, and the colour of its mark.
+MARKS = {
+    "paused": "amber",
+    "resumed": "green",
+    "deployed": "blue",
+    "started": "blue",
+    "reloaded": "grey",
+    "stopped": "grey",
+    "died": "red",
+}
+Marks = Sequence[tuple[float, str]]
 _CALM = frozenset({"empty", "working", "not_due"})
 
 
@@ -46,6 +61,8 @@ class Seen(NamedTuple):
     now: float
     found: search.Found
     operations: list[OperationView]
+    happened: list[Happening]
+    keys: KeyBacklog | None
 
 
 async def values(visit: Visit) -> dict[str, Any]:
@@ -58,11 +75,7 @@ async def values(visit: Visit) -> dict[str, Any]:
     wanted = listed(query | {"queue": name})
     seen = await visit.source.read(lambda store: _look(store, name, hours, wanted))
     axis = Axis(seen.now - hours * 3600, seen.now)
-    marks = [
-        charts.unix(each.begun)
-        for each in seen.operations
-        if each.verb in {"pause", "resume"} and each.begun
-    ]
+    marks = [(charts.unix(each.at), MARKS[each.kind]) for each in seen.happened]
     return {
         "queue": seen.view,
         "reason": None if seen.reason.name in _CALM else seen.reason,
@@ -71,6 +84,11 @@ async def values(visit: Visit) -> dict[str, Any]:
         "all_hours": [(each, _here(name, query, hours=each)) for each in HOURS],
         "begin": axis.begin,
         "charts": _charts(seen.past, axis, marks),
+        "happened": seen.happened[:_HAPPENED],
+        "happened_more": max(0, len(seen.happened) - _HAPPENED),
+        "marks": MARKS,
+        "keys": seen.keys,
+        "permits": _permits(seen),
         "stretches": seen.past[-12:][::-1],
         "tabs": _tabs(seen.view, query),
         "state": str(wanted.state),
@@ -96,14 +114,26 @@ def listed(query: dict[str, str]) -> Listed:
 async def _look(store: BaseBackend, name: str, hours: int, wanted: Listed) -> Seen:
     view = await queues.show(store, name)
     state = (wanted.state or State.WAITING,)
+    done = await operations.list_operations(store, name)
     return Seen(
         view=view,
         reason=await why.queue(store, name),
         past=(await history.of_queue(store, name, hours)).stretches,
         now=await store.now(),
         found=await search.search(store, wanted.selection, name, state, wanted.after, PAGE),
-        operations=await operations.list_operations(store, name),
+        operations=done,
+        happened=await happenings(store, done, hours),
+        keys=await store.key_backlog(name, _KEYS) if view.waiting else None,
     )
+
+
+def _permits(seen: Seen) -> dict[str, int | None]:
+    """Of each key that is shown how many of its jobs may run at once; None: no limit."""
+    limits = seen.view.limits
+    if limits is None or seen.keys is None:
+        return {}
+    each = {key.key: limits.keys.get(key.key, limits.each_key) for key in seen.keys.keys}
+    return {key: None if limit is None else limit.concurrency for key, limit in each.items()}
 
 
 def _here(name: str, query: dict[str, str], **change: Any) -> str:
@@ -124,7 +154,7 @@ def _tabs(view: QueueView, query: dict[str, str]) -> list[tuple[str, int, str]]:
 # ---------------------------------------------------------------------- charts
 
 
-def _charts(past: Sequence[Stretch], axis: Axis, marks: list[float]) -> list[Chart]:
+def _charts(past: Sequence[Stretch], axis: Axis, marks: Marks) -> list[Chart]:
     jobs = (("added", "blue", "added"), ("completed", "green", "completed"))
     bad = (("failed", "red", "failed"), ("tried again", "amber", "retried"))
     return [
@@ -135,7 +165,7 @@ def _charts(past: Sequence[Stretch], axis: Axis, marks: list[float]) -> list[Cha
     ]
 
 
-def _chart(title: str, series: list[Line], axis: Axis, unit: str, marks: list[float]) -> Chart:
+def _chart(title: str, series: list[Line], axis: Axis, unit: str, marks: Marks) -> Chart:
     known = [value for line in series for _, value in line.points if value is not None]
     key = [(line.name, line.kind, charts.said_of(_last(line), unit)) for line in series]
     most = charts.said_of(max(known), unit) if known else ""

@@ -1,0 +1,40 @@
+"""What only people ask of the store in memory."""
+
+from __future__ import annotations
+
+from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
+from asyncmqd.backends.memory.events import InMemoryEvents
+from asyncmqd.backends.memory.keys import QueueKeys
+from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog, most_first
+from asyncmqd.domain.marks import KEPT, KEPT_FOR, Marked, marked
+
+
+class InMemoryInsight(InMemoryEvents):
+    """The face of insight; `store.InMemoryBackend` has the others."""
+
+    async def attempts(self, queue: str, id: str) -> bytes:
+        with self._store.lock:
+            row = self._store.queues[queue].rows.get(id)
+            return b"" if row is None else row.attempts
+
+    async def key_backlog(self, queue: str, most: int) -> KeyBacklog:
+        with self._store.lock:
+            data = self._store.queues[queue]
+            waiting, of = data.lanes.backlog(KEYS_LOOKED_AT)
+            keys = QueueKeys(data, self._now())
+            found = [
+                BusyKey(key, number, keys.held(key)[0]) for key, number in most_first(waiting, most)
+            ]
+        return KeyBacklog(found, len(waiting), of)
+
+    async def mark(self, id: str, mark: bytes) -> None:
+        with self._store.lock:
+            now, marks = self._now(), self._store.marks
+            marks.setdefault(id, (now, mark))
+            kept = [each for each in marks.items() if each[1][0] > now - KEPT_FOR]
+            self._store.marks = dict(kept[-KEPT:])
+
+    async def marks(self) -> list[Marked]:
+        with self._store.lock:
+            found = (marked(*each) for each in self._store.marks.values())
+            return [each for each in found if each is not None]

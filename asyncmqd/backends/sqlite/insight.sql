@@ -1,0 +1,42 @@
+-- Statements for what only people ask. Parameters are listed in their order, or named where one stands
+-- twice.
+
+-- name: attempts_of
+-- queue, id
+SELECT CAST(attempts AS BLOB) FROM jobs WHERE queue = ? AND id = ?;
+
+-- name: open_lanes
+-- queue, limit: those whose turn is next, of the best priority first
+SELECT lane, jobs FROM lanes INDEXED BY active_lanes WHERE queue = ? AND jobs > 0 AND shut = 0
+ORDER BY priority, tag, lane LIMIT ?;
+
+-- name: shut_lanes
+-- queue, limit: of the keys that are closed, those that time opens first
+SELECT closed_keys.job_key, sum(lanes.jobs)
+FROM (
+    SELECT queue, job_key, opens FROM closed_keys WHERE queue = ? ORDER BY opens, job_key LIMIT ?
+) AS closed_keys
+CROSS JOIN lanes INDEXED BY lanes_of_key
+    ON lanes.queue = closed_keys.queue AND lanes.lane = closed_keys.job_key AND lanes.jobs > 0
+GROUP BY closed_keys.job_key;
+
+-- name: number_of_lanes
+SELECT (
+    SELECT count(*) FROM lanes INDEXED BY active_lanes
+    WHERE queue = :queue AND jobs > 0 AND shut = 0
+) + (SELECT count(*) FROM closed_keys WHERE queue = :queue);
+
+-- name: mark
+-- id, time, mark
+INSERT OR IGNORE INTO marks (id, time, mark) VALUES (?, ?, ?);
+
+-- name: forget_old_marks
+-- the time up to which none is kept
+DELETE FROM marks WHERE time <= ?;
+
+-- name: forget_first_marks
+-- how many are kept
+DELETE FROM marks WHERE id IN (SELECT id FROM marks ORDER BY time DESC, id DESC LIMIT -1 OFFSET ?);
+
+-- name: marks
+SELECT time, CAST(mark AS BLOB) FROM marks ORDER BY time, id;

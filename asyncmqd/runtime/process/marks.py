@@ -1,0 +1,39 @@
+"""What happens to processes is noted in the store, for who looks at charts: rarely, and at ease.
+
+Nothing waits for it, and nothing is lost without it: a store that does not answer has no mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import zlib
+from collections.abc import Iterable
+
+from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.marks import Mark, encode
+from asyncmqd.domain.tasks import TaskDef
+
+_PATIENCE = 1.0  # seconds that the store gets
+
+
+async def note(backend: BaseBackend, mark: Mark, number: int = 0) -> None:
+    """Note it once: a process starts once, and ends once, and each of its reloads has a number."""
+    kind = "ended" if mark.kind in {"stopped", "died"} else mark.kind
+    with contextlib.suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(_PATIENCE):
+            await backend.mark(f"{kind}:{number}:{mark.who}", encode(mark))
+
+
+def code_stamp(tasks: Iterable[TaskDef]) -> str:
+    """Changes when the files are written anew that the tasks are in; empty: there are none."""
+    files = {
+        code.co_filename for each in tasks if (code := getattr(each.function, "__code__", None))
+    }
+    found = []
+    for file in sorted(files):
+        with contextlib.suppress(OSError):
+            told = os.stat(file)
+            found.append(f"{file} {told.st_mtime_ns} {told.st_size}")
+    return f"{zlib.crc32(chr(10).join(found).encode()):08x}" if found else ""
