@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.settle import Retention, replay
 from asyncmqd.domain.states import State
+from tests.contract.audit import audit
 from tests.contract.jobs import (
     KEPT,
     QUEUE,
@@ -122,6 +123,7 @@ async def test_bytes_are_payload_result_error_and_attempts(backend: BaseBackend)
     size = 1_000 + len((await record(backend, "a")).error) + len(await backend.attempts(QUEUE, "a"))
     assert await backend.prune(QUEUE, keep(size=size)) == 0
     assert await backend.prune(QUEUE, keep(size=size - 1)) == 1
+    await audit(backend, QUEUE)  # no bytes are left of it
 
 
 async def test_the_bytes_of_removed_and_replayed_jobs_do_not_count(backend: BaseBackend) -> None:

@@ -22,12 +22,6 @@ SQLITE = mutations(
         ("insight.sql", "LIMIT -1 OFFSET ?", "LIMIT 0 OFFSET ?", "insight"),
         ("insight.sql", "WHERE time <= ?", "WHERE time <= 0 * ?", "insight"),
         ("rows.py", "kept if row.attempts is None else row.attempts", "b''", "insight"),
-        (
-            "rows.py",
-            "return self.created is self.attempts is None",
-            "return self.created is None",
-            "insight",
-        ),
         ("moves.sql", "length(error) + length(attempts)", "length(error)", "retention"),
         ("operations.py", "progress if is_whole(answers) else None", "progress", "operations"),
         ("operations.sql", "token = ? AND ended", "token >= ? AND ended", "operations"),
