@@ -11,8 +11,7 @@ import gc
 from collections.abc import Coroutine
 from typing import Any
 
-import uvloop
-
+from asyncmqd.daemon.started_programs import ProgramsLoop
 from asyncmqd.daemon.task_owners import begin_task, owner_of, raiser_of, was_told
 from asyncmqd.observe.log import running_job
 from asyncmqd.observe.observer import Observer
@@ -40,7 +39,7 @@ def run_loop(work: Coroutine[Any, Any, int], observer: Observer) -> int:
     return main.result()
 
 
-class _Loop(uvloop.Loop):
+class _Loop(ProgramsLoop):
     """A loop that only its owner stops."""
 
     def stop(self) -> None:

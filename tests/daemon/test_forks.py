@@ -216,6 +216,13 @@ def test_signals_that_whoever_started_us_has_blocked_arrive(daemon, file, top):
     assert d.stop() == 0
 
 
+def test_a_thread_forks_while_the_loop_starts_programs(daemon, file):
+    """uvloop's own way makes of some such children what the program was to become."""
+    d = daemon(file.url, MAIL, **FORKING).start()
+    assert run_all(d, file, {"forks_beside_programs": (4,)}) == {"forks_beside_programs": [1] * 4}
+    assert d.stop() == 0
+
+
 def test_a_term_ends_the_programs_of_a_job_in_a_child_process(daemon, file):
     d = daemon(file.url, MAIL, **FORKING).start()
     assert run_all(d, file, {"terminates": ()}) == {"terminates": -signal.SIGTERM}

@@ -307,6 +307,36 @@ def begin_family_process() -> None:
     _begin_family()
 
 
+_steps: list[str] = []  # that this process went through since it was forked
+
+
+def _before_fork() -> None:
+    time.sleep(0.01)  # other threads run, as they do when a hook of ours waits
+
+
+os.register_at_fork(before=_before_fork, after_in_child=lambda: _steps.append("forked"))
+
+
+def _fork_often(times: int) -> list[int]:
+    """How often each child was told that it is one."""
+    told = []
+    for _ in range(times):
+        if (child := os.fork()) == 0:
+            os._exit(len(_steps))
+        told.append(_wait_for(child))
+    return told
+
+
+@task(name="forks_beside_programs")
+async def forks_beside_programs(times: int) -> list[int]:
+    """Start programs all the time in which a thread forks."""
+    forking = asyncio.create_task(asyncio.to_thread(_fork_often, times))
+    while not forking.done():
+        program = await asyncio.create_subprocess_exec("true")
+        assert await program.wait() == 0
+    return await forking
+
+
 @task(name="end_of_programs")
 async def end_of_programs() -> int:
     """How the loop is told of a program's end."""
