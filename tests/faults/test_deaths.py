@@ -13,7 +13,7 @@ from tests.daemon.conftest import mostly_on
 from tests.daemon.harness import Store, until
 from tests.faults.conftest import Scene
 from tests.faults.forked import ForkedDaemon
-from tests.faults.ledger import QUEUE
+from tests.faults.ledger import QUEUE, records_of
 from tests.faults.strikes import GO, STRUCK
 from tests.scale import scaled
 
@@ -30,9 +30,9 @@ def test_killed_at_random(scene: Scene, figure):
     scene.enqueue(jobs, task="nap", args=[0.02])
     draw, longest, ran = random.Random(1), 0.0, 0
     for kill in range(1, kills + 1):
-        # What the last one held has run again by then: who dies with three daemons in a row, the
-        # third time alone, is condemned.
         scene.until_ran(min(max(kill * jobs // (kills + 1), ran + 4 * slots), jobs))
+        # Who dies with three daemons in a row, the third time alone, is condemned.
+        until(lambda: _recovered_have_ended(scene))
         victim = draw.choice(four)
         victim.kill()
         began = time.monotonic()
@@ -44,6 +44,12 @@ def test_killed_at_random(scene: Scene, figure):
     verdict = scene.verdict()
     verdict.check(doubled=kills * slots)
     figure(f"{kills} kills; {verdict} (at most {kills * slots}); ready again in {longest:.2f} s")
+
+
+def _recovered_have_ended(scene: Scene) -> bool:
+    told = [event for each in scene.daemons for event in each.history]
+    held = {event["job_id"] for event in told if event["event"] == "job.recovered"}
+    return all(job.state == "completed" for job in records_of(scene.store, sorted(held)))
 
 
 @pytest.mark.row("F01", "kill -9 of a daemon that nobody starts again")
