@@ -194,6 +194,7 @@ def test_what_a_job_has_started_ends_with_its_child_process(daemon, file, place,
     file.add("mail", task, ["job"])
     until(lambda: d.lines("began") == ["job"])
     family = json.loads((place / "family").read_text())
+    file.do(lambda backend: backend.pause("mail", True))  # a second family would outlive the test
     if end != "is killed":
         (child,) = runners(d)
         ends = psutil.Process(child).ppid() if end == "parent dies" else child
