@@ -216,6 +216,9 @@ class Scanner:
             if late:
                 await self._backend.extend(late, longest)
             offset += len(page)  # what is bounded now stands before what is still to be looked at
+        if outlook.ghosts:
+            longest = longest or await self._presence.longest_lease()
+            await self._backend.end_awaited(self.queue, longest)
         self._bounded = jumps  # one that came meanwhile is still to be looked at
 
     def _is_of_the_future(self, record: Record, now: float, longest: float) -> bool:

@@ -164,6 +164,18 @@ async def test_limits_count_what_ran_before_they_were_declared(backend: BaseBack
     assert ids((await backend.turn(QUEUE, [succeeded(claims[1])], 5, LEASE, "w")).claims) == ["a3"]
 
 
+async def test_a_key_that_is_held_back_until_the_future_is_bounded(backend: BaseBackend) -> None:
+    """The store's clock was set back, and the holder is dead; whoever sleeps is told."""
+    await limit(backend, concurrency=1)
+    await add(backend, "a1", "a2")
+    await take(backend, lease=HOUR)
+    await backend.remove(QUEUE, ["a1"])
+    assert await take(backend) == []
+    sleeper = await asleep(backend)
+    assert await backend.end_awaited(QUEUE, 0.0) == 0
+    assert await woken(sleeper) == ["a2"]
+
+
 @pytest.mark.parametrize("how", ["cancel", "remove", "purge"])
 async def test_a_job_that_was_taken_away_keeps_its_permit_until_its_code_has_ended(
     backend: BaseBackend, how: str

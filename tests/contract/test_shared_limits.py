@@ -174,6 +174,22 @@ async def test_the_permit_of_a_job_that_was_taken_away_ends_with_its_lease(
     assert ids(await take(backend)) == ["b"]
 
 
+async def test_a_permit_that_was_kept_until_the_future_is_bounded(backend: BaseBackend) -> None:
+    """The store's clock was set back, and the holder is dead."""
+    await limit(backend, 1)
+    await fill(backend, "a", "b")
+    await take(backend, lease=3_600.0)
+    await backend.remove(QUEUE, ["a"])
+    assert await take(backend) == []
+    assert await backend.end_awaited(QUEUE, LEASE) == 0
+    turn = await backend.turn(QUEUE, (), 1, LEASE, "w")
+    assert turn.claims == []
+    assert turn.opens_in is not None
+    assert 0 < turn.opens_in <= LEASE
+    assert await backend.end_awaited(QUEUE, 0.0) == 0
+    assert ids(await take(backend)) == ["b"]
+
+
 async def test_a_run_of_its_own_does_not_free_what_another_run_of_the_job_holds(
     backend: BaseBackend,
 ) -> None:

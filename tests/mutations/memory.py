@@ -77,6 +77,8 @@ MEMORY = mutations(
         ("operations.py", "if is_held and", "if False and", "operations"),
         ("operations.py", " or known.token != token", "", "operations"),
         ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
+        ("keys.py", "        queue.ghosts[each] = latest\n", "", "shared_limits"),
+        ("keys.py", "min(queue.lanes.closed[key], latest * 1e6)", "NEVER", "key_limits"),
         ("keys.py", "active + len(ends)", "active", "key_limits"),
         ("keys.py", "if gate.allowed(key) != 0}", "if False}", "key_limits"),
         ("token_buckets.py", "not self._bucket.pay(self.cost(id))", "False", "costs"),
@@ -122,7 +124,7 @@ MEMORY = mutations(
         _row("if job.unique and not after:", "if job.unique:", "successors"),
         _row("if self._queue.rows[id].unique == job.unique:", "if False:", "successors"),
         _row("self.holder(row.unique, math.inf):", "self.holder(row.unique, 0.0):", "successors"),
-        _row("        if row.rank > self._now:\n", "        if False:\n", "blocked"),
+        _row("        if due > self._now:\n", "        if False:\n", "blocked"),
         _row("        self.edges.forget(row.id)\n        del", "        del", "blocked"),
         _row(
             "        self._queue.edges.forget(row.id)\n        self.pay",

@@ -310,6 +310,8 @@ SQLITE = mutations(
             "{}",
             "superseding",
         ),
+        ("moves.py", "    _bound_ghosts(tx, queue, micros(longest))\n", "", "shared_limits"),
+        ("moves.py", "(tx.time + longest, queue, key)", "(2**62, queue, key)", "key_limits"),
         ("rows.py", "        self.end_awaited([ghost_name(id, token)])\n", "", "superseding"),
         ("rows.py", "            self._pay(ghost)\n", "            pass\n", "superseding"),
         (

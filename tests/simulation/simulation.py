@@ -153,9 +153,13 @@ class Simulation:
         self.world.correct()
 
     def _is_served(self) -> bool:
-        """Whether nothing waits, and the dead hold nothing."""
-        lives = [self.judge.history.lives[key] for key in self.judge.history.live]
-        return not self.filing and all(life.place == State.DELAYED for life in lives)
+        """Whether nothing waits but for a time or for what does, and the dead hold nothing."""
+        lives = {key: self.judge.history.lives[key] for key in self.judge.history.live}
+        delayed = {key for key, life in lives.items() if life.place == State.DELAYED}
+        others = [
+            (queue, life.after) for (queue, id), life in lives.items() if (queue, id) not in delayed
+        ]
+        return not self.filing and delayed.issuperset(others)
 
     def _patience(self) -> float:
         """Where jobs run one after the other, as candidates do, each may add its own time."""

@@ -89,6 +89,11 @@ def test_a_successor_that_was_enqueued_while_the_clock_was_ahead() -> None:
     play_jumping_limits(823)
 
 
+def test_a_permit_that_was_kept_until_a_time_that_is_none_any_more() -> None:
+    """A job of a key was cancelled and its process killed, and the clock was set back."""
+    play_jumping_limits(424)
+
+
 def test_one_seed_of_jumping_limits() -> None:
     """The world of SEED in the environment with limits and jumps, or the first."""
     play_jumping_limits(int(os.environ.get("SEED", "0")))

@@ -82,8 +82,8 @@ class Upkeep(abc.ABC):
     async def end_awaited(self, queue: str, longest: float) -> int:
         """Bring back the jobs that waited for ghosts whose leases have ended; how many there were.
 
-        No other of these leases ends later than `longest` seconds from now, from now on. One
-        waiting worker is woken.
+        No other lease of a ghost ends later than `longest` seconds from now, from now on: neither
+        of these, nor of those that keep a permit. One waiting worker is woken.
         """
 
     @abc.abstractmethod

@@ -39,6 +39,17 @@ def gate_of(queue: Queue, now: float) -> KeyGate:
     return KeyGate(queue.limits, QueueKeys(queue, now), now * 1e6)
 
 
+def bound_ghosts(queue: Queue, latest: float) -> bool:
+    """Have no permit kept beyond that moment by a claim that was taken away; whether one was."""
+    late = [each for each, end in queue.ghosts.items() if end > latest]
+    for each in late:
+        queue.ghosts[each] = latest
+        key = queue.ghost_keys.get(each)
+        if key in queue.lanes.closed:
+            queue.lanes.closed[key] = min(queue.lanes.closed[key], latest * 1e6)
+    return bool(late)
+
+
 def reopen(queue: Queue, gate: KeyGate, *, due: float = 0.0) -> bool:
     """Bring back the keys that may start again, by an end of a job or by time; whether any was."""
     closed = queue.lanes.closed

@@ -22,7 +22,7 @@ from asyncmqd.backends.base import (
     Waited,
 )
 from asyncmqd.backends.memory.instances import Store
-from asyncmqd.backends.memory.keys import QueueKeys, gate_of, reopen
+from asyncmqd.backends.memory.keys import QueueKeys, bound_ghosts, gate_of, reopen
 from asyncmqd.backends.memory.operations import InMemoryOperations
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
 from asyncmqd.backends.memory.token_buckets import Purse
@@ -228,7 +228,8 @@ class InMemoryBackend(InMemoryOperations):
                 awaited[ghost] = min(end, now + longest)
             lapsed = sorted((end, ghost) for ghost, end in awaited.items() if end <= now)
             ended = Jobs(data, now).end_awaited(ghost for _, ghost in lapsed)
-        if ended:
+            bounded = bound_ghosts(data, now + longest)
+        if ended or bounded:
             self._store.wake(queue)
         return ended
 

@@ -282,11 +282,24 @@ def move_due(tx: Transaction, queue: str, page: int) -> int:
 def end_awaited(tx: Transaction, queue: str, longest: float) -> int:
     """See `BaseBackend.end_awaited`."""
     tx.execute(_SQL["bound_awaited"], (tx.since_boot + micros(longest), queue))
+    _bound_ghosts(tx, queue, micros(longest))
     lapsed = tx.execute(_SQL["lapsed_ghosts"], (queue, tx.since_boot)).fetchall()
     jobs = Jobs(tx, queue)
     ended = jobs.end_awaited(ghost for _, ghost in sorted(lapsed))
     jobs.save_moved()
     return ended
+
+
+def _bound_ghosts(tx: Transaction, queue: str, longest: int) -> None:
+    """Have none keep a permit for longer, nor its key closed."""
+    latest = tx.since_boot + longest
+    late = tx.execute(_SQL["keys_of_late_ghosts"], (queue, latest)).fetchall()
+    if not late:
+        return
+    tx.execute(_SQL["bound_ghosts"], (latest, queue, latest))
+    for (key,) in late:
+        tx.execute(_SQL["open_key_by"], (tx.time + longest, queue, key))
+    tx.woken.add(queue)
 
 
 def supersede(tx: Transaction, queue: str, id: str, by: str, keep: float) -> str:

@@ -313,6 +313,10 @@ INSERT OR REPLACE INTO closed_keys (queue, job_key, opens) VALUES (?, ?, ?);
 -- queue, key
 DELETE FROM closed_keys WHERE queue = ? AND job_key = ?;
 
+-- name: open_key_by
+-- date, queue, key
+UPDATE closed_keys SET opens = min(opens, ?) WHERE queue = ? AND job_key = ?;
+
 -- name: due_keys
 -- queue, date: those that time has opened, a page
 SELECT job_key FROM closed_keys WHERE queue = ? AND opens <= ? ORDER BY opens LIMIT 1000;
@@ -443,6 +447,14 @@ DELETE FROM ghosts WHERE queue = ? AND id = ? AND token = ?;
 -- name: ghosts
 -- queue, since boot
 SELECT count(*), min(until) FROM ghosts WHERE queue = ? AND until > ?;
+
+-- name: keys_of_late_ghosts
+-- queue, since boot
+SELECT DISTINCT job_key FROM ghosts WHERE queue = ? AND until > ?;
+
+-- name: bound_ghosts
+-- since boot, queue, the same
+UPDATE ghosts SET until = ? WHERE queue = ? AND until > ?;
 
 -- name: forget_ghosts
 -- queue, since boot
