@@ -18,6 +18,7 @@ from asyncmqd.admin.facts import waited
 from asyncmqd.admin.jobs import job_view
 from asyncmqd.admin.queues import PauseView, pause_view
 from asyncmqd.admin.time_format import rfc3339
+from asyncmqd.admin.workers import about_of
 from asyncmqd.backends.base import BaseBackend, Outlook, WorkerRecord
 from asyncmqd.domain import clock
 from asyncmqd.domain.heartbeat import BEAT, Serving, serving_of
@@ -62,6 +63,11 @@ class DaemonLine(msgspec.Struct, frozen=True, kw_only=True):
     up: float  # seconds
     silent: float  # seconds since that heartbeat
     degraded: str  # what is wrong with its store, as it sees it
+    memory: int | None  # bytes that are resident
+    phase: str | None  # of a daemon; the rest, too
+    generation: int | None  # of its configuration
+    unit: str | None  # of systemd that runs it
+    restarts: int | None  # of the unit by systemd itself
 
 
 class JobLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,6 +241,8 @@ def _daemon(record: WorkerRecord, said: Serving, now: float) -> DaemonLine:
         up=round(max(0.0, now - record.started), 1),
         silent=round(max(0.0, now - record.seen), 1),
         degraded=said.degraded,
+        memory=said.memory or None,
+        **about_of(said),
     )
 
 

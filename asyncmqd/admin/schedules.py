@@ -28,6 +28,7 @@ from asyncmqd.domain.schedule import (
 from asyncmqd.domain.states import state_of
 
 Action = Literal["pause", "resume", "remove"]
+MOST_AHEAD, ALL_AHEAD = 48, 1_000  # instants of one schedule, and of all, that `ahead` finds
 
 
 WORDS = {
@@ -103,6 +104,40 @@ async def of_queue(store: BaseBackend, queue: str) -> list[ScheduleView]:
     ids = sorted({each.tally.job for each in records if each.tally.job})
     jobs = dict(zip(ids, await store.get(queue, ids) if ids else (), strict=True))
     return [schedule_view(each, now, jobs.get(each.tally.job)) for each in records]
+
+
+class Ahead(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule with the instants that it names next."""
+
+    view: ScheduleView
+    instants: list[float]  # Unix times
+    more: bool  # others follow before the end of that time
+
+
+async def ahead(store: BaseBackend, seconds: float, queue: str | None = None) -> list[Ahead]:
+    """The schedules of a queue, or of all, with what they name in so many seconds from now.
+
+    All together have some thousand instants, for each costs time to find.
+    """
+    names = await store.queues() if queue is None else [queue]
+    records = await store.schedules(*names) if names else []
+    most = max(2, min(MOST_AHEAD, ALL_AHEAD // max(1, len(records))))
+    now = await store.now()
+    known = {(each.queue, each.name): each for each in records}
+    found = []
+    for view in [view for name in names for view in await of_queue(store, name)]:
+        record = known.get((view.queue, view.name))
+        instants = [] if record is None or view.next is None else _named(record, now, most + 1)
+        within = [each for each in instants if each <= now + seconds]
+        found.append(Ahead(view=view, instants=within[:most], more=len(within) > most))
+    return found
+
+
+def _named(record: ScheduleRecord, now: float, most: int) -> list[float]:
+    try:
+        return upcoming(sound(record), max(now, record.last), most)
+    except (ValueError, OverflowError, AdminError):
+        return []
 
 
 async def find(store: BaseBackend, name: str, queue: str | None = None) -> ScheduleRecord:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, WorkerRecord
 from asyncmqd.client.result_waits import served_queues, serving
 from asyncmqd.domain.did_you_mean import did_you_mean
-from asyncmqd.domain.heartbeat import Load, serving_of, unknown
+from asyncmqd.domain.heartbeat import About, Load, Serving, serving_of, unknown
 
 _MOST_NAMES = 5
 
@@ -23,6 +25,11 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...] | None  # None: too many to tell
     started: str | None
     seen: str | None
+    memory: int | None  # bytes that are resident
+    phase: str | None  # of a daemon: starting, ready or draining; the rest is of daemons, too
+    generation: int | None  # of its configuration
+    unit: str | None  # of systemd that runs it
+    restarts: int | None  # of the unit by systemd itself
 
 
 async def list_workers(store: BaseBackend) -> list[WorkerView]:
@@ -41,7 +48,20 @@ def worker_view(record: WorkerRecord) -> WorkerView:
         tasks=said.tasks,
         started=rfc3339(record.started),
         seen=rfc3339(record.seen),
+        memory=said.memory or None,
+        **about_of(said),
     )
+
+
+def about_of(said: Serving) -> dict[str, Any]:
+    """What a daemon says of itself, for a view; None for what is not known."""
+    about = said.about or About()
+    return {
+        "phase": about.phase or None,
+        "generation": about.generation or None,
+        "unit": about.unit or None,
+        "restarts": about.restarts,
+    }
 
 
 async def probable_mistake(store: BaseBackend, queue: str, task: str) -> str | None:

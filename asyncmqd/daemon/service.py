@@ -22,7 +22,9 @@ from asyncmqd.daemon.signals import Command, Signals
 from asyncmqd.daemon.status import Status
 from asyncmqd.daemon.store_connection import reach_store
 from asyncmqd.daemon.systemd import Systemd
+from asyncmqd.daemon.systemd_unit import Unit
 from asyncmqd.domain import clock
+from asyncmqd.domain.heartbeat import About
 from asyncmqd.domain.marks import Mark
 from asyncmqd.runtime.leases import LEASES
 from asyncmqd.runtime.process.marks import code_stamp, note
@@ -55,6 +57,8 @@ class Daemon:
         self._systemd = systemd
         self._observer = observer
         self._status = Status(serving, configuration)
+        self._unit = Unit(os.environ)
+        serving.context.presence.about = self._about
         self._previewer = Previewer(self._backend)
         self._reloader = Reloader(
             configuration, serving, self._previewer, systemd, observer, set_log_level
@@ -146,7 +150,13 @@ class Daemon:
         )
         await self._note_start()
 
+    def _about(self) -> About:
+        generation, unit = self._configuration.generation, self._unit
+        return About(self._status.phase, generation, unit.name, unit.restarts)
+
     async def _note_start(self) -> None:
+        await self._unit.ask()
+        self._serving.context.presence.beat_soon()
         context = self._serving.context
         what, code = f"version {asyncmqd.__version__}", code_stamp(context.registry)
         await note(self._backend, Mark("started", context.presence.id, what, code))

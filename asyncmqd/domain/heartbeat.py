@@ -47,6 +47,15 @@ def together(loads: Sequence[Load]) -> Load:
     )
 
 
+class About(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a daemon says of itself beside its queues."""
+
+    phase: str = ""  # starting, ready or draining
+    generation: int = 0  # of its configuration
+    unit: str = ""  # of systemd
+    restarts: int | None = None  # of the unit, by systemd itself; None: not known
+
+
 class Serving(Life, frozen=True, kw_only=True, omit_defaults=True):
     """A heartbeat: what one process says. Fields that are None or empty are not known."""
 
@@ -57,6 +66,8 @@ class Serving(Life, frozen=True, kw_only=True, omit_defaults=True):
         None  # by tasks that declare something, if not too many
     )
     degraded: str = ""  # what is wrong with its store, as it sees it
+    memory: int = 0  # bytes that are resident
+    about: About | None = None  # what only a daemon says
     degraded_since: float | None = None  # Unix time
     restarting: str = ""  # why it ends, to be started anew
     restarting_since: float | None = None  # Unix time

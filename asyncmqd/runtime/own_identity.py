@@ -43,6 +43,12 @@ def state_of(pid: int | str) -> list[str]:
     return _read(f"{pid}/stat").rpartition(")")[2].split()
 
 
+def resident_memory() -> int:
+    """Bytes of this process that are in memory; 0 if it does not show."""
+    pages = _read("self/statm").split()
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE") if len(pages) > 1 else 0
+
+
 def _pid_namespace() -> str:
     try:
         return str((_PROC / "self/ns/pid").readlink())

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from asyncmqd.admin.workers import list_workers
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.states import State
@@ -451,6 +452,11 @@ def test_charts_say_what_happened_beside_the_jobs(daemon: Make, file: Store) -> 
     assert page.count('class="mark red"') == 4  # in each chart
     for kind in ("started", "died", "reloaded"):
         assert f"<b>{kind}</b>" in page
+    workers = lambda: file.do(list_workers)  # noqa: E731
+    until(lambda: [(each.generation, each.phase) for each in workers()] == [(2, "ready")])
+    assert workers()[0].memory > 10e6
+    page = Browser(port).get("/daemons").text
+    assert re.search(r">\d+ MB</td><td class=.n wide.>2</td>", page)
     file.do(lambda store: store.pause("mail", True))
     file.add("mail", "mark", ["a", "b"], key="one")
     file.add("mail", "mark", ["c"], key="two")

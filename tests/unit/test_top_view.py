@@ -66,6 +66,11 @@ OVERVIEW = Overview(
             up=180_000.0,
             silent=3.0,
             degraded="",
+            memory=None,
+            phase=None,
+            generation=None,
+            unit=None,
+            restarts=None,
         )
     ],
     state=State.ACTIVE,

@@ -162,6 +162,7 @@ class Reloader:
         context, generation = self._serving.context, outcome["generation"]
         what = f"configuration {generation}, {counted(len(outcome['lines']), 'line')} of changes"
         mark = Mark("reloaded", context.presence.id, what)
+        context.presence.beat_soon()
         await note(context.backend, mark, generation)
 
     async def _outcome(self) -> dict[str, Any] | Refused:

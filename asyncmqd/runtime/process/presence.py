@@ -13,13 +13,14 @@ import msgspec
 
 from asyncmqd.backends.base import WATCHED, BaseBackend, StoreError, WorkerRecord
 from asyncmqd.domain.former_self import Life, Verdict, judge
-from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of, together, told
+from asyncmqd.domain.heartbeat import BEAT, About, Load, Serving, serving_of, together, told
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.domain.marks import Mark
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.domain.told_options import ToldOptions, all_told
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import DutyGroup
+from asyncmqd.runtime.own_identity import resident_memory
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.history_reports import Minutes
 from asyncmqd.runtime.process.marks import note
@@ -82,6 +83,8 @@ class Presence:
         self.on_operations: Callable[[list[str]], None] = lambda _: None
         # Called with whether somebody watches events.
         self.on_watched: Callable[[bool], None] = lambda _: None
+        # What a daemon says of itself beside that.
+        self.about: Callable[[], About | None] = lambda: None
         workers.on_register.append(self.beat_soon)
         health.on_failure.append(self.beat_soon)
 
@@ -168,6 +171,8 @@ class Presence:
             tasks=told(tuple(self._registry.names())),
             declared=self._declared(),
             degraded=self._health.error,
+            memory=resident_memory(),
+            about=self.about(),
             degraded_since=self._health.since,
             restarting=self._restarting[0],
             restarting_since=self._restarting[1] or None,

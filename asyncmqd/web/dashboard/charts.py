@@ -13,6 +13,7 @@ from asyncmqd.web.dashboard.words import duration, number
 
 SPARK = (120, 24)  # width and height
 CHART = (360, 96)
+STRIP = (360, 18)
 
 
 class Line(NamedTuple):
@@ -119,6 +120,37 @@ def _path(
             parts.append("h.01")  # one point alone is seen, too
         pen = "L"
     return "".join(parts)
+
+
+def strip(
+    axis: Axis, now: float, done: Sequence[tuple[float, str]], ahead: Sequence[float], *, more: bool
+) -> Markup:
+    """A strip of time: what fired or was skipped (when, and its class), now, and what comes.
+
+    Instants that are too many to show each are one bar from the first to the end.
+    """
+    width, height = STRIP
+    coming = [_tick(axis.place(at, width), 2) for at in ahead]
+    if more and ahead:
+        begin = axis.place(ahead[0], width)
+        coming = [_tick(begin + (width - begin) / 2, width - begin)]
+    parts = [Markup('<path class="future" d="{}"/>').format("".join(coming))] if coming else []
+    parts += [
+        Markup('<path class="{}" d="{}"/>').format(kind, _tick(axis.place(at, width), 3))
+        for at, kind in done
+        if axis.begin <= at <= axis.end
+    ]
+    said = f"{number(len(ahead))}{' or more' if more else ''} instants to come"
+    return Markup(
+        '<svg class="strip" viewBox="0 0 {0} {1}" preserveAspectRatio="none" role="img"'
+        ' aria-label="{2}"><path class="grid" d="M0 {3}H{0}"/>{4}'
+        '<path class="mark" d="M{5:.4g} 0V{1}"/></svg>'
+    ).format(width, height, said, height / 2, Markup("").join(parts), axis.place(now, width))
+
+
+def _tick(at: float, wide: float) -> str:
+    """A bar round a place of a strip."""
+    return f"M{at - wide / 2:.4g} 3h{wide:.4g}v{STRIP[1] - 6}h-{wide:.4g}z"
 
 
 def unix(text: str) -> float:

@@ -75,6 +75,7 @@ class Renderer:
         self._environment.filters.update(
             duration=words.duration,
             number=words.number,
+            size=words.size,
             lines=words.lines,
             value=words.value,
             short=words.short,

@@ -51,6 +51,11 @@ def number(value: float | None) -> Markup:
     return Markup(said.replace(",", "\N{NARROW NO-BREAK SPACE}"))  # noqa: S704 - digits
 
 
+def size(value: int | None) -> str:
+    """Some bytes, in MB."""
+    return NOTHING if value is None else f"{value / 1e6:,.0f} MB"
+
+
 def lines(text: str | None, most: int = LONGEST) -> Markup:
     """A text of several lines, of which the end is shown if it is long."""
     text = text or ""

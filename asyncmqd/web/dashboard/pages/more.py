@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from markupsafe import Markup
+
 from asyncmqd.admin import dead_letters, operations, queues, schedules, workers
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.web.api import CannotDo
+from asyncmqd.web.dashboard import charts
 from asyncmqd.web.dashboard.charts import unix
 from asyncmqd.web.dashboard.groups import stamp_of
-from asyncmqd.web.dashboard.visit import Visit
+from asyncmqd.web.dashboard.visit import Visit, address
 
 _AUDIT = 200  # operations that are listed
 _INSTANTS = 20  # of a schedule that are shown
 _GROUPS = 50  # of dead letters that are shown
+_LARGE = 100  # jobs of a group: so many are not run again by one click
+HOURS = (1, 24, 168)  # of the strips of schedules, back and ahead
 _KEYS = (
     ("?", "This page"),
     ("/", "Filter the jobs of the page, or find a job by its id"),
@@ -39,6 +44,7 @@ async def of_dead_letters(visit: Visit) -> dict[str, Any]:
     running = [each for each in done if each.state == operations.RUNNING and each.states]
     return {
         "groups": found.groups[:_GROUPS],
+        "large": _LARGE,
         "stamp_of": stamp_of,
         "more": max(0, len(found.groups) - _GROUPS),
         "searched": found.searched,
@@ -49,20 +55,47 @@ async def of_dead_letters(visit: Visit) -> dict[str, Any]:
 
 async def of_schedules(visit: Visit) -> dict[str, Any]:
     """What the template shows. Raises CannotDo."""
-    found, now = await visit.source.read(_schedules)
-    late = sorted(found, key=lambda each: (each.next is None, each.next or "", each.name))
-    return {"schedules": late, "now": now}
+    given = visit.query.get("hours")
+    hours = int(given) if given in {*map(str, HOURS)} else HOURS[1]
+    found, now = await visit.source.read(lambda store: _schedules(store, hours))
+    views = [each.view for each in found]
+    late = sorted(views, key=lambda each: (each.next is None, each.next or "", each.name))
+    return {
+        "schedules": late,
+        "strips": {(e.view.queue, e.view.name): _strip(e, now, hours) for e in found},
+        "hours": hours,
+        "all_hours": [(each, address("/schedules", hours=each)) for each in HOURS],
+        "words": schedules.WORDS,
+    }
 
 
-async def _schedules(store: BaseBackend) -> tuple[list[schedules.ScheduleView], float]:
-    return await schedules.list_schedules(store), await store.now()
+async def _schedules(
+    store: BaseBackend, hours: int, queue: str | None = None
+) -> tuple[list[schedules.Ahead], float]:
+    return await schedules.ahead(store, hours * 3_600, queue), await store.now()
+
+
+def _strip(found: schedules.Ahead, now: float, hours: int) -> Markup:
+    """As far back as ahead."""
+    axis = charts.Axis(now - hours * 3_600, now + hours * 3_600)
+    told = (found.view.fired, "past"), (found.view.skipped_last, "skipped")
+    done = [(unix(at), kind) for at, kind in told if at]
+    return charts.strip(axis, now, done, found.instants, more=found.more)
 
 
 async def of_schedule(visit: Visit) -> dict[str, Any]:
     """What the template shows: when a schedule fires next. Raises CannotDo."""
     queue, name = visit.query.get("queue", ""), visit.query.get("name", "")
-    found = await visit.source.read(lambda store: schedules.preview(store, name, queue, _INSTANTS))
-    return {"preview": found}
+    preview, views = await visit.source.read(lambda store: _schedule(store, queue, name))
+    view = next((each for each in views if each.name == name), None)
+    return {"preview": preview, "view": view, "words": schedules.WORDS}
+
+
+async def _schedule(
+    store: BaseBackend, queue: str, name: str
+) -> tuple[schedules.Preview, list[schedules.ScheduleView]]:
+    found = await schedules.preview(store, name, queue, _INSTANTS)
+    return found, await schedules.of_queue(store, found.queue)
 
 
 async def of_limits(visit: Visit) -> dict[str, Any]:

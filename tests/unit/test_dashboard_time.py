@@ -1,0 +1,58 @@
+"""What the dashboard puts on strips of time and charts: instants to come, and what happened."""
+
+from __future__ import annotations
+
+from asyncmqd.admin.marks import happenings
+from asyncmqd.admin.schedules import MOST_AHEAD, ahead
+from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain.marks import KEPT_FOR, Mark, encode
+from asyncmqd.web.dashboard.charts import Axis, strip
+
+HOUR = 3_600.0
+
+
+async def test_the_instants_ahead_are_bounded() -> None:
+    store = InMemoryBackend(now=lambda: 86_400.0 * 365)
+    specs = {
+        "often": b'{"task":"f","every":10,"queue":"mail"}',
+        "hourly": b'{"task":"f","every":3600,"queue":"mail"}',
+        "seldom": b'{"task":"f","cron":"0 3 1 6 *","queue":"mail"}',
+        "spoilt": b"{",
+    }
+    await store.declare("mail", specs, fresh=True)
+    found = {each.view.name: each for each in await ahead(store, 24 * HOUR)}
+    assert (len(found["often"].instants), found["often"].more) == (MOST_AHEAD, True)
+    assert (len(found["hourly"].instants), found["hourly"].more) == (24, False)
+    assert (found["seldom"].instants, found["spoilt"].instants) == ([], [])
+    await store.edit_schedule("mail", "hourly", "pause")
+    [hourly] = [each for each in await ahead(store, HOUR, "mail") if each.view.name == "hourly"]
+    assert hourly.instants == []
+
+
+def test_a_strip_shows_what_was_and_what_comes() -> None:
+    axis, done = Axis(0.0, 200.0), [(50.0, "past"), (60.0, "skipped"), (-1.0, "past")]
+    drawn = strip(axis, 100.0, done, [120.0, 140.0], more=False)
+    assert drawn.count('class="past"') == drawn.count('class="skipped"') == 1
+    assert drawn.count("3h2v") == 2
+    assert "2 instants to come" in drawn
+    dense = strip(axis, 100.0, [], [120.0, 140.0], more=True)
+    assert dense.count("M216 3h144v") == 1, "one bar from the first to the end"
+
+
+async def test_a_start_with_other_files_is_a_deploy() -> None:
+    now = 1_000_000.0
+    store = InMemoryBackend(now=lambda: now)
+    for number, code in enumerate(("one", "one", "", "two")):
+        now += 1.0
+        await store.mark(f"started:{number}", encode(Mark("started", f"d{number}", code=code)))
+    await store.mark("later release", encode(Mark("rebalanced", "d9")))
+    found = await happenings(store, [], 1.0)
+    assert [(each.kind, each.who) for each in found] == [
+        ("deployed", "d3"),
+        ("started", "d2"),
+        ("started", "d1"),
+        ("started", "d0"),
+    ]
+    now += 2 * HOUR
+    assert await happenings(store, [], 1.0) == []
+    assert len(await happenings(store, [], KEPT_FOR / HOUR)) == 4
