@@ -376,6 +376,14 @@ async def test_one_who_is_idle_is_told_when_a_key_opens_if_who_closed_it_is_idle
         sleeper.cancel()
 
 
+async def test_a_key_pays_for_the_jobs_that_it_has_and_no_more(backend: BaseBackend) -> None:
+    await limit(backend, rate_limit=1, rate_interval=HOUR, burst=3)
+    await add(backend, "a1", "b1", "b2", "b3", "b4")
+    assert ids(await take(backend)) == ["a1", "b1", "b2", "b3"]
+    await add(backend, "a2", "a3", "a4")
+    assert ids(await take(backend)) == ["a2", "a3"]
+
+
 # ---------------------------------------------------------------------- weights
 
 

@@ -97,6 +97,16 @@ async def test_a_key_that_comes_back_has_no_credit(backend: BaseBackend) -> None
     assert Counter(id[0] for id in await one_by_one(backend, 4)) == {"a": 2, "b": 2}
 
 
+async def test_of_the_keys_of_one_claim_those_that_ran_dry_come_back_without_credit(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, "a1", "c1", *(f"b{number}" for number in range(12)))
+    assert ids(await take(backend, 3)) == ["a1", "b0", "c1"]
+    assert len(await one_by_one(backend, 5)) == 5
+    await add(backend, "a2", "a3", "a4")
+    assert Counter(id[0] for id in await one_by_one(backend, 4)) == {"a": 2, "b": 2}
+
+
 async def test_a_key_that_ran_dry_has_no_head_start(backend: BaseBackend) -> None:
     """It enqueues the next job just after its last one was taken, again and again."""
     for key in "abcde":

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
@@ -486,5 +487,12 @@ async def test_a_spoilt_run_costs_no_job(server, store):
     """It is read after the jobs were taken from their line, and Redis takes nothing back."""
     await store.add(QUEUE, jobs("a", "b", "c"))
     with server.client() as client:
-        client.hset(f"asyncmq:{{{QUEUE}}}:runs", mapping={"a": b"\xc1", "b": b"\x01"})
-    assert [claim.id for claim in await store.claim(QUEUE, 10, LEASE, "w")] == ["a", "b", "c"]
+        sound = msgspec.msgpack.encode([4, 0, 3, 0, "", 2, 0, 0])
+        runs = {"a": b"\xc1", "b": b"\x01", "c": sound}
+        client.hset(f"asyncmq:{{{QUEUE}}}:runs", mapping=runs)
+    claims = await store.claim(QUEUE, 10, LEASE, "w")
+    assert [(claim.id, claim.token, claim.failures) for claim in claims] == [
+        ("a", 1, 0),
+        ("b", 1, 0),
+        ("c", 5, 2),
+    ]

@@ -14,7 +14,7 @@ if lanes then
     for _, level in ipairs(redis.call('ZRANGE', base .. 'levels', 0, -1)) do
       local tag = redis.call('ZSCORE', lanes.name('ready', level), key)
       if tag then
-        lanes.deactivate(key, tonumber(level), tag)
+        lanes.deactivate(tonumber(level), {key}, {tag})
         redis.call('SADD', base .. 'shut:' .. key, level)
       end
     end

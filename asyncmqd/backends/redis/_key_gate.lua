@@ -16,7 +16,7 @@ if lanes then
 
   -- By how much a start sets a key back.
   function lanes.step(key)
-    return math.max(1, math.floor(1000 / (lanes.limits_of(key).weight or 1) + 0.5))
+    return declared and math.max(1, math.floor(1000 / (lanes.limits_of(key).weight or 1) + 0.5)) or 1000
   end
 
   function lanes.arrival(key)

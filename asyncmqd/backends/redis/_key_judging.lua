@@ -22,17 +22,16 @@ if lanes then
     return allowed == 0
   end
 
-  -- Jobs of a key were claimed that cost so many tokens; `left`: others wait.
+  -- Jobs of a key were claimed that cost so many tokens, where keys have limits; `left`: others wait.
   function lanes.charge(key, tokens, left)
-    if lanes.are_limited then
-      lanes.bucket(key).take(tokens)
-      lanes.close_unless_allowed(key, left and lanes.allowed(key))
-    end
+    lanes.bucket(key).take(tokens)
+    lanes.close_unless_allowed(key, left and lanes.allowed(key))
   end
 
   -- Tokens come back to the buckets of keys; whether any key may start again of those that ended.
   function lanes.judge(touched, unstarted)
-    local stored = (next(touched) or #unstarted > 0) and redis.call('GET', base .. 'limits')
+    local any, closed = false, next(touched) and redis.call('EXISTS', base .. 'closed') == 1
+    local stored = (closed or #unstarted > 0) and redis.call('GET', base .. 'limits')
     lanes.judge_by(stored and cmsgpack.unpack(stored))
     for _, each in ipairs(lanes.are_limited and unstarted or {}) do
       local bucket = each[1] and lanes.bucket(each[1])
@@ -41,8 +40,7 @@ if lanes then
         bucket.take(0)
       end
     end
-    local any = false
-    for key in pairs(touched) do
+    for key in pairs(closed and touched or {}) do
       -- One that stays closed may open sooner than was known.
       if redis.call('ZSCORE', base .. 'closed', key)
         and not lanes.close_unless_allowed(key, lanes.allowed(key)) then

@@ -2,17 +2,17 @@
 if lanes then
   local touched, unstarted = {}, {}
 
-  function lanes.hold(key, ids) -- that are active now
+  -- Jobs are active no more, some of which have a key.
+  function lanes.let_go(ids)
     local members = {}
-    for _, id in ipairs(ids) do
-      members[#members + 1], members[#members + 2] = 0, key .. '\0' .. id
+    for number, key in ipairs(redis.call('HMGET', base .. 'keys', unpack(ids))) do
+      if key then
+        touched[key], members[#members + 1] = true, key .. '\0' .. ids[number]
+      end
     end
-    redis.call('ZADD', base .. 'held', unpack(members))
-  end
-
-  function lanes.let_go(key, id)
-    redis.call('ZREM', base .. 'held', key .. '\0' .. id)
-    touched[key] = true
+    if #members > 0 then
+      redis.call('ZREM', base .. 'held', unpack(members))
+    end
   end
 
   -- It did not even start, though it was `claimed`: when, and for how many tokens.
@@ -35,7 +35,8 @@ if lanes then
       local key = redis.call('HGET', base .. 'ghost_keys', ghost)
       if key then
         redis.call('HDEL', base .. 'ghost_keys', ghost)
-        lanes.let_go(key, '\0' .. ghost)
+        redis.call('ZREM', base .. 'held', key .. '\0\0' .. ghost)
+        touched[key] = true
       end
     end
     if #ghosts > 0 then

@@ -1,7 +1,7 @@
 -- Waiting jobs that have a key enter their lanes, and leave them, at once: what moves jobs from line to
 -- line needs to know nothing of lanes.
 if lanes then
-  local enter_line, leave_line = enter, leave
+  local enter_line, leave_line, write, ended = enter, leave, write_lines, {}
 
   -- A job waits, at its place in the order of its lane.
   local function enter_lane(key, score, id)
@@ -25,24 +25,30 @@ if lanes then
     end
   end
 
-  -- A job waits no more, or has no permit of its key any more.
+  -- A job waits no more, or has no permit of its key any more once the lines are written.
   function leave(line, id)
-    local key = (line == 'keyed' or line == ACTIVE) and redis.call('HGET', base .. 'keys', id)
-    if key and line == ACTIVE then
-      lanes.let_go(key, id)
-    end
+    ended[#ended + 1] = line == ACTIVE and id or nil
     if line ~= 'keyed' then
       return leave_line(line, id)
     end
+    local key = redis.call('HGET', base .. 'keys', id)
     local level = math.floor(redis.call('ZSCORE', base .. 'keyed', id) / lanes.PRIORITY)
     redis.call('ZREM', base .. 'keyed', id)
     redis.call('ZREM', lanes.of(key, level), id)
     if redis.call('EXISTS', lanes.of(key, level)) == 0 then
-      lanes.deactivate(key, level, redis.call('ZSCORE', lanes.name('ready', level), key))
+      lanes.deactivate(level, {key}, {redis.call('ZSCORE', lanes.name('ready', level), key)})
       if redis.call('SREM', base .. 'shut:' .. key, level) == 1
         and redis.call('EXISTS', base .. 'shut:' .. key) == 0 then
         redis.call('ZREM', base .. 'closed', key)
       end
+    end
+  end
+
+  function write_lines()
+    write()
+    if #ended > 0 then
+      lanes.let_go(ended)
+      ended = {}
     end
   end
 end

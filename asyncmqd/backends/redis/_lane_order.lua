@@ -1,12 +1,14 @@
--- Lanes in the order of their turns. What stands in a heap is a lane with its `tag` and `key`.
+-- Lanes in the order of their turns: each has its `tag` and `key`.
 if lanes then
+  local byte = string.byte
+
   -- By tag, then by the bytes of the key: what Lua compares itself depends on the host.
   local function comes_first(one, other)
     if one.tag ~= other.tag then
       return one.tag < other.tag
     end
     for at = 1, math.min(#one.key, #other.key) do
-      local a, b = one.key:byte(at), other.key:byte(at)
+      local a, b = byte(one.key, at), byte(other.key, at)
       if a ~= b then
         return a < b
       end
@@ -14,36 +16,30 @@ if lanes then
     return #one.key < #other.key
   end
 
-  -- Into lanes that are in order, which are a heap.
+  -- Into lanes that are in order. Mostly it comes last: it has just had a turn.
   function lanes.insert(sorted, lane)
-    local at = 1
-    while sorted[at] and comes_first(sorted[at], lane) do
-      at = at + 1
+    local at = #sorted
+    while at > 0 and comes_first(lane, sorted[at]) do
+      at = at - 1
     end
-    table.insert(sorted, at, lane)
+    table.insert(sorted, at + 1, lane)
   end
 
-  -- The first one was changed: it goes where it belongs.
-  function lanes.sift(heap)
-    local lane, at, size = heap[1], 1, #heap
-    while 2 * at <= size do
-      local child = 2 * at
-      if child < size and comes_first(heap[child + 1], heap[child]) then
-        child = child + 1
-      end
-      if comes_first(lane, heap[child]) then
-        break
-      end
-      heap[at], at = heap[child], child
+  -- The lane whose turn is next: of those that had none yet, from `at` on, and of those that had one. And
+  -- where the former go on.
+  function lanes.next_of(first, at, again)
+    if first[at] and not (again[1] and comes_first(again[1], first[at])) then
+      return first[at], at + 1
     end
-    heap[at] = lane
+    return table.remove(again, 1), at
   end
 
-  function lanes.drop_first(heap)
-    local last = table.remove(heap)
-    if heap[1] then
-      heap[1] = last
-      lanes.sift(heap)
+  -- A lane had a turn, of which so many are left. It gets another only if the lanes from `at` on, each of
+  -- which has a job, are too few or not all before it.
+  function lanes.come_again(first, at, again, lane, left)
+    local enough = #first - at + 1 >= left and left > 0 and lane.tag > first[#first].tag
+    if lane.left > lane.served and not enough then
+      lanes.insert(again, lane)
     end
   end
 end

@@ -13,38 +13,16 @@ if lanes then
     return redis.call('ZRANGEBYSCORE', base .. WAITING, '-inf', lanes.behind(level), 'LIMIT', 0, number)
   end
 
-  local function taken_from(line, found)
-    local ids = {}
-    for at = 1, #found, 2 do
-      ids[#ids + 1] = found[at]
-    end
-    redis.call('ZREM', base .. line, unpack(ids))
-    return ids
-  end
-
   -- Jobs of one priority that have no key.
   function lanes.pop_plain(level, number)
     local found = redis.call('ZRANGEBYSCORE', base .. WAITING, '-inf', lanes.behind(level),
       'WITHSCORES', 'LIMIT', 0, number)
-    taken_from(WAITING, found)
+    local ids = {}
+    for at = 1, #found, 2 do
+      ids[#ids + 1] = found[at]
+    end
+    redis.call('ZREM', base .. WAITING, unpack(ids))
     return found
   end
-
-  -- All jobs for which it is the turn of this lane.
-  function lanes.pop(lane, level)
-    if lane.key == '' then
-      redis.call('ZADD', lanes.name('idle', level), lane.tag, '')
-      return lanes.pop_plain(level, lane.served)
-    end
-    local found = redis.call('ZPOPMIN', lanes.of(lane.key, level), lane.served)
-    lanes.hold(lane.key, taken_from('keyed', found))
-    local left = redis.call('EXISTS', lanes.of(lane.key, level)) == 1
-    if left then
-      redis.call('ZADD', lanes.name('ready', level), lane.tag, lane.key)
-    else
-      lanes.deactivate(lane.key, level, lane.tag)
-    end
-    lanes.charge(lane.key, lane.tokens or lane.served, left)
-    return found
-  end
+  -- with: _lane_ends
 end

@@ -8,10 +8,13 @@ if lanes then
       local tags = redis.call('ZRANGE', lanes.name('ready', level), 0, number - 1, 'WITHSCORES')
       for at = 1, #tags, 2 do
         local key = tags[at]
-        known[key] = known[key] or {lanes.allowed_of(key, level, limit)}
-        local allowed, costs = unpack(known[key])
-        closed = lanes.close_unless_allowed(key, allowed, costs and costs[1]) or closed
-        found[#found + 1] = {key = key, tag = tonumber(tags[at + 1]), served = 0, allowed = allowed, costs = costs}
+        local lane = {key = key, tag = tonumber(tags[at + 1]), served = 0, left = math.huge}
+        if lanes.are_limited then
+          known[key] = known[key] or {lanes.allowed_of(key, level, limit)}
+          lane.left, lane.costs = unpack(known[key])
+          closed = lanes.close_unless_allowed(key, lane.left, lane.costs and lane.costs[1]) or closed
+        end
+        found[#found + 1] = lane
       end
       number = 2 * number -- of those that are left: a reload may have used up thousands at once
     until not closed
@@ -29,20 +32,22 @@ if lanes then
 
   -- The lane of each start.
   function lanes.take_turns(level, limit, plain)
-    local heap, turns = candidates(level, limit, plain), {}
+    local first, again, turns = candidates(level, limit, plain), {}, {}
     local reached = lanes.virtual_time(level)
-    while #turns < limit and heap[1] do
-      local lane = heap[1]
-      lane.left = lane.left or math.min(lane.allowed, redis.call('ZCARD', lanes.of(lane.key, level)))
-      if lane.left == lane.served then
-        lanes.drop_first(heap)
-      elseif not lanes.pays(lane, level, limit) then
-        break
-      else
+    local lane, at = lanes.next_of(first, 1, again)
+    while lane and #turns < limit do
+      if lane.served == 1 and lane.key ~= '' then -- that it has one is known, for it is ready
+        lane.left = math.min(lane.left, redis.call('ZCARD', lanes.of(lane.key, level)))
+      end
+      if lane.left > lane.served then
+        if not lanes.pays(lane, level, limit) then
+          break
+        end
         reached = math.max(reached, lane.tag)
         lane.served, lane.tag, turns[#turns + 1] = lane.served + 1, lane.tag + lanes.step(lane.key), lane
-        lanes.sift(heap)
+        lanes.come_again(first, at, again, lane, limit - #turns)
       end
+      lane, at = lanes.next_of(first, at, again)
     end
     redis.call('HSET', base .. 'reached', level, reached)
     return turns

@@ -4,13 +4,8 @@ if lanes then
   local emptied = {}
   lanes.PRIORITY, lanes.BEHIND = 2 ^ 44, 100
 
-  function lanes.name(kind, level)
-    return string.format('%s%s:%d', base, kind, level)
-  end
-
-  function lanes.of(key, level)
-    return string.format('%slane:%d:%s', base, level, key)
-  end
+  function lanes.name(kind, level) return string.format('%s%s:%d', base, kind, level) end
+  function lanes.of(key, level) return string.format('%slane:%d:%s', base, level, key) end
 
   function lanes.virtual_time(level)
     return tonumber(redis.call('HGET', base .. 'reached', level) or 0)
@@ -28,11 +23,17 @@ if lanes then
     redis.call('ZADD', base .. 'levels', level, level)
   end
 
-  -- A lane takes no turns any more; `tag` is its last one, if it took some.
-  function lanes.deactivate(key, level, tag)
-    redis.call('ZREM', lanes.name('ready', level), key)
-    if tag and tonumber(tag) > lanes.virtual_time(level) then
-      redis.call('ZADD', lanes.name('idle', level), tag, key)
+  -- Lanes take no turns any more; the tag of each is its last one, false if it took none.
+  function lanes.deactivate(level, keys, tags)
+    local idle, reached = {}, lanes.virtual_time(level)
+    for number, key in ipairs(keys) do
+      if tags[number] and tonumber(tags[number]) > reached then
+        idle[#idle + 1], idle[#idle + 2] = tags[number], key
+      end
+    end
+    redis.call('ZREM', lanes.name('ready', level), unpack(keys))
+    if #idle > 0 then
+      redis.call('ZADD', lanes.name('idle', level), unpack(idle))
     end
     if redis.call('EXISTS', lanes.name('ready', level)) == 0 then
       redis.call('ZREM', base .. 'levels', level)

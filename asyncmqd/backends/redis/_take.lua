@@ -3,8 +3,8 @@
 -- The claims: id, run, string of the job; then the limits that they were judged by, packed, if there
 -- are any, and in how many microseconds time alone lets more start, if they held some back.
 local function take(limit, unstarted)
-  local lease, worker, channel, most = unpack(ARGV, 4, 7)
-  local piece = tonumber(ARGV[8])
+  local lease, worker, channel = unpack(ARGV, 4, 6)
+  local most, piece = tonumber(ARGV[7]), tonumber(ARGV[8])
   local paused, stored = false, false
   if redis.call('EXISTS', base .. 'paused', base .. 'limits') > 0 then
     paused, stored = unpack(redis.call('MGET', base .. 'paused', base .. 'limits'))
