@@ -135,6 +135,9 @@ def _file(
 
 def known_ids(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> set[str]:
     """Those of the ids that the queue has already."""
+    if len(jobs) == 1:
+        found = tx.execute(_SQL["is_known"], (queue, jobs[0].id)).fetchone()
+        return {jobs[0].id} if found else set()
     return {id for (id,) in tx.execute(_SQL["known"], (array(job.id for job in jobs), queue))}
 
 

@@ -15,6 +15,9 @@ ON CONFLICT (one) DO UPDATE SET
     slow = excluded.slow,
     sequence = excluded.sequence;
 
+-- name: set_sequence
+UPDATE store SET sequence = ?;
+
 -- name: end_leases
 -- `place` is the active one: since_boot counts anew after a reboot, and no process outlived it.
 UPDATE jobs SET rank = 0
@@ -37,6 +40,10 @@ DELETE FROM workers;
 -- JSON array of ids, queue
 SELECT jobs.id FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
+
+-- name: is_known
+-- queue, id
+SELECT 1 FROM jobs WHERE queue = ? AND id = ?;
 
 -- name: insert
 -- queue, id, place, rank, seq, stood, priority, created, unique name, whether it is held only until

@@ -65,7 +65,7 @@ class Transaction(Snapshot):
         self._adjust(host)
 
     def _adjust(self, host: HostClock) -> None:
-        known = self.anchor
+        self._kept = known = self.anchor
         self.anchor = host.adjusted(known)
         self._read_clock(host)
         before = known.time_at(self.since_boot)
@@ -123,7 +123,10 @@ class Transaction(Snapshot):
             lanes.save()
         self._write_tallies()
         if self._connection.total_changes != self._changes:
-            save_clock(self.execute, self.anchor, self.sequence)
+            if self.anchor is self._kept:
+                self.execute(_SQL["set_sequence"], (self.sequence,))
+            else:
+                save_clock(self.execute, self.anchor, self.sequence)
         super().commit()
 
     def _write_tallies(self) -> None:

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 _ROOT = 0
@@ -21,6 +22,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Identity = tuple[int, int]  # device and inode
 
 
+@lru_cache(maxsize=16)  # each commit asks
 def directory_of(database: Path) -> Path:
     """Where the sockets are."""
     return database.with_name(f"{database.name}-wake")
@@ -99,17 +101,13 @@ def _open(database: Path) -> int:
     directory = directory_of(database)
     fd = os.open(directory, _FLAGS)
     owner = os.fstat(fd).st_uid
-    if owner in _trusted(database):
+    if owner in {_ROOT, os.geteuid()} or owner in {_owner(database.parent), _owner(database)}:
         return fd
     os.close(fd)
     raise PermissionError(
         f"expected a directory of user {_owner(database.parent)} or of root, got one of"
         f" user {owner}: remove {directory}"
     )
-
-
-def _trusted(database: Path) -> set[int | None]:
-    return {_ROOT, os.geteuid(), _owner(database.parent), _owner(database)}
 
 
 def _owner(path: Path) -> int | None:

@@ -61,8 +61,6 @@ _silent: dict[str, int] = {}  # directories in which nobody waits for ends, by t
 
 def _nobody_hears_ends(directory: str) -> bool:
     """Nearly every commit of a busy store ends jobs, and mostly nobody waits for them."""
-    if not os.access(directory, os.F_OK):  # an exception would cost ten times as much
-        return True
     changed = os.stat(directory).st_mtime_ns
     if _silent.get(directory) == changed:
         return True
@@ -95,8 +93,11 @@ def ring(database: Path, queues: Iterable[str], ended: Mapping[str, Sequence[str
 
     Whoever cannot be reached looks again by itself.
     """
+    listed = _listed(database)
+    if not os.access(listed, os.F_OK):  # an exception would cost ten times as much
+        return
     with contextlib.suppress(OSError):
-        if not queues and _nobody_hears_ends(_listed(database)):
+        if not queues and _nobody_hears_ends(listed):
             return
     with contextlib.suppress(OSError), opened(database) as directory:
         # Listed again each time: while sockets come and go, the time of the last change is too
