@@ -34,6 +34,18 @@ SQLITE = mutations(
         ),
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
         (
+            "writer.py",
+            "any(request.flushes for request in group)",
+            "all(request.flushes for request in group)",
+            "tests/unit/test_sqlite_flushes.py",
+        ),
+        (
+            "writer.py",
+            "            self._is_set_to_flush = self._flushes\n",
+            "",
+            "tests/unit/test_sqlite_flushes.py",
+        ),
+        (
             "log_bulk.py",
             '        writer.execute("UPDATE store SET sequence = sequence + 1")',
             "        pass",

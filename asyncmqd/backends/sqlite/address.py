@@ -18,7 +18,8 @@ Synchronous = Literal["FULL", "NORMAL"]
 class Address(msgspec.Struct, frozen=True):
     """A file and how it is written.
 
-    `synchronous` FULL: what was answered outlives a loss of power. NORMAL: it outlives the death
+    `synchronous` FULL: what was answered outlives a loss of power, but for what a boot ends in any
+    case (heartbeats, renewals of leases, events for watchers). NORMAL: it outlives the death
     of every process, but a loss of power may take back the last moments; nothing gets damaged.
     `timeout`: the seconds that a call may take.
     """

@@ -21,7 +21,9 @@ class SQLiteEvents(BaseBackend):
     """The face of events; `store.SQLiteBackend` has the others."""
 
     @abc.abstractmethod
-    async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
+    async def _write(
+        self, work: Callable[[Transaction], _Result], *, flushes: bool = True
+    ) -> _Result:
         """Do it in a transaction."""
 
     @abc.abstractmethod
@@ -29,10 +31,10 @@ class SQLiteEvents(BaseBackend):
         """Look at one moment."""
 
     async def watch(self, seconds: float) -> Position:
-        return await self._write(partial(_watch, seconds=seconds))
+        return await self._write(partial(_watch, seconds=seconds), flushes=False)
 
     async def publish(self, events: Sequence[bytes]) -> bool:
-        return await self._write(partial(_publish, events=events))
+        return await self._write(partial(_publish, events=events), flushes=False)
 
     async def events(self, after: Position) -> EventPage:
         return await self._read(partial(_events, after=after))

@@ -67,7 +67,8 @@ class DatabaseFile:
 
     def __init__(self, address: Address, host: HostClock) -> None:
         self.path = address.path
-        self.log, self._shared = f"{self.path}-wal", f"{self.path}-shm"
+        self.log = f"{self.path}-wal"
+        self._paths = (str(self.path), self.log, f"{self.path}-shm")
         self.host = host
         self.log_limit = 0  # bytes that the log may have before it is brought into the file
         self._named = address.named
@@ -120,7 +121,7 @@ class DatabaseFile:
         return log.st_size if log else 0
 
     def _files(self) -> Files:
-        return Files(*(_identity(_status(each)) for each in (self.path, self.log, self._shared)))
+        return Files(*[_identity(_status(each)) for each in self._paths])
 
     def _removed(self) -> StoreError:
         return StoreError(f"{self.path}: the file was removed while in use")
@@ -187,6 +188,11 @@ class DatabaseFile:
         """A connection as SQLite makes it, for a moment beside another one."""
         uri = f"{self.path.as_uri()}?mode={mode}"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    def set_to_flush(self, connection: sqlite3.Connection, flushes: bool) -> None:
+        """Whether its next commits wait until the disk has them, where they are to do that."""
+        mode = self._synchronous if flushes else "NORMAL"
+        connection.execute(f"PRAGMA synchronous = {mode}")
 
     def close(self, connection: sqlite3.Connection) -> None:
         """Close it, unless that would harm: the last one brings its log into the file."""

@@ -111,8 +111,10 @@ class SQLiteBackend(SQLiteInsight):
         if self._leave_behind is not None:
             self._leave_behind.detach()
 
-    async def _write(self, work: Callable[[Transaction], _Result]) -> _Result:
-        return await ask(self._living().writer, work, self._patience.here())
+    async def _write(
+        self, work: Callable[[Transaction], _Result], *, flushes: bool = True
+    ) -> _Result:
+        return await ask(self._living().writer, work, self._patience.here(), flushes=flushes)
 
     async def _read(self, work: Callable[[Snapshot], _Result]) -> _Result:
         life = self._living()
@@ -136,9 +138,7 @@ class SQLiteBackend(SQLiteInsight):
         if not life.is_here():
             self._forget()
             return
-        self._life = None
-        if self._leave_behind is not None:
-            self._leave_behind.detach()
+        self._forget()
         if leave(life, self._user):
             await life.end()
 
@@ -199,14 +199,13 @@ class SQLiteBackend(SQLiteInsight):
         return await self._write(work)
 
     async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
-        return await self._write(partial(moves.extend, held=held, lease=lease)) if held else []
+        work = partial(moves.extend, held=held, lease=lease)
+        return await self._write(work, flushes=False) if held else []
 
     def extender(self) -> Extender | None:
         def extend(held: Sequence[Held], lease: float) -> list[bool]:
-            if not held:
-                return []
-            work = partial(moves.extend, held=held, lease=lease)
-            return ask_blocking(self._living().writer, work, EXTEND_LIMIT)
+            work, writer = partial(moves.extend, held=held, lease=lease), self._living().writer
+            return ask_blocking(writer, work, EXTEND_LIMIT, flushes=False) if held else []
 
         return extend
 
@@ -355,10 +354,11 @@ class SQLiteBackend(SQLiteInsight):
     # ------------------------------------------------------------------ workers
 
     async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
-        return await self._write(partial(registry.beat, worker=worker, info=info, ttl=ttl))
+        work = partial(registry.beat, worker=worker, info=info, ttl=ttl)
+        return await self._write(work, flushes=False)
 
     async def leave(self, worker: str) -> None:
-        await self._write(partial(registry.leave, worker=worker))
+        await self._write(partial(registry.leave, worker=worker), flushes=False)
 
     async def workers(self) -> list[WorkerRecord]:
         return await self._read(registry.workers)

@@ -9,7 +9,7 @@ import contextlib
 import queue
 import sqlite3
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -40,15 +40,18 @@ running: set[StoreThread[Any]] = set()
 class Request:
     """Something to do in the thread, and the future that waits for it."""
 
-    __slots__ = ("begun", "error", "future", "given_up", "loop", "result", "work")
+    __slots__ = ("begun", "error", "flushes", "future", "given_up", "loop", "result", "work")
 
     def __init__(
         self,
         work: Callable[[Any], Any],
         future: asyncio.Future[Any] | concurrent.futures.Future[Any],
         loop: asyncio.AbstractEventLoop | None,
+        *,
+        flushes: bool = True,
     ) -> None:
         self.work = work
+        self.flushes = flushes  # whether it has to be on the disk before it is answered
         self.future = future
         self.loop = loop  # where the future lives; None for one that any thread may settle
         self.begun = self.given_up = False
@@ -114,7 +117,11 @@ class Patience:
 
 
 async def ask(
-    thread: StoreThread[_View], work: Callable[[_View], _Result], patience: Patience | None = None
+    thread: StoreThread[_View],
+    work: Callable[[_View], _Result],
+    patience: Patience | None = None,
+    *,
+    flushes: bool = True,
 ) -> _Result:
     """Have `work` done in the thread; its result.
 
@@ -122,7 +129,7 @@ async def ask(
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
-    request = Request(work, future, loop)
+    request = Request(work, future, loop, flushes=flushes)
     if (departure := departing.get()) is not None:
         departure.has_begun = lambda: request.begun
     if patience is not None:
@@ -132,11 +139,15 @@ async def ask(
 
 
 def ask_blocking(
-    thread: StoreThread[_View], work: Callable[[_View], _Result], limit: float
+    thread: StoreThread[_View],
+    work: Callable[[_View], _Result],
+    limit: float,
+    *,
+    flushes: bool = True,
 ) -> _Result:
     """The same for a caller without an event loop. Raises StoreError after `limit` seconds."""
     future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
-    thread.submit(Request(work, future, None))
+    thread.submit(Request(work, future, None, flushes=flushes))
     try:
         return future.result(limit)
     except concurrent.futures.TimeoutError:
@@ -213,6 +224,9 @@ class StoreThread(abc.ABC, Generic[_View]):
         """Close one that `open` made."""
         self.file.close(connection)
 
+    def prepare(self, group: Sequence[Request]) -> None:
+        """These are the next."""
+
     @abc.abstractmethod
     def begin(self, connection: sqlite3.Connection) -> _View:
         """Begin a transaction."""
@@ -262,6 +276,7 @@ class StoreThread(abc.ABC, Generic[_View]):
 
     def _carry_out(self, group: list[Request]) -> None:
         """Do what is requested, in one transaction."""
+        self.prepare(group)
         view = self._begun()
         for request in group:
             request.begun = True

@@ -3,16 +3,20 @@
 A commit costs a flush of the disk, whatever it carries. While one commit is under way, requests
 gather, and the next transaction carries them all: many callers share one flush, and a single one
 waits for nobody.
+
+What a boot of the host ends in any case is not flushed by itself: heartbeats, renewed leases, and
+events for watchers. The next commit that flushes takes it along.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from asyncmqd.backends.sqlite.checkpoints import Checkpoints
 from asyncmqd.backends.sqlite.errors import is_busy
 from asyncmqd.backends.sqlite.file import DatabaseFile
-from asyncmqd.backends.sqlite.threads import StoreThread
+from asyncmqd.backends.sqlite.threads import Request, StoreThread
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.wakeups import ring
 from asyncmqd.backends.sqlite.write_order import WriteOrder
@@ -25,12 +29,15 @@ class Writer(StoreThread[Transaction]):
         self._checkpoints = Checkpoints(file)
         self._log_bytes = 0
         self._order = WriteOrder()
+        self._flushes = True  # whether the next commit has to
+        self._is_set_to_flush = True
         super().__init__(file, "writer")
 
     def open(self) -> sqlite3.Connection:
         connection = super().open()
         self._order.join(self.file.log)
         connection.execute("PRAGMA busy_timeout = 0")  # it would sleep for longer than a try takes
+        self._is_set_to_flush = True
         return connection
 
     def close(self, connection: sqlite3.Connection) -> None:
@@ -38,7 +45,13 @@ class Writer(StoreThread[Transaction]):
         self._order.leave()
         super().close(connection)
 
+    def prepare(self, group: Sequence[Request]) -> None:
+        self._flushes = any(request.flushes for request in group)
+
     def begin(self, connection: sqlite3.Connection) -> Transaction:
+        if self._flushes is not self._is_set_to_flush:
+            self.file.set_to_flush(connection, self._flushes)
+            self._is_set_to_flush = self._flushes
         self._order.give_way()
         try:
             connection.execute("BEGIN IMMEDIATE")
