@@ -75,6 +75,9 @@ def test_filter_and_open_a_failed_job(site: Site, visit: Visit) -> None:
     assert "ValueError: no such <b>host</b>" in page.inner_text("main")
     assert page.locator("main b >> text=host").count() == 0
     assert "in fail_with" in page.inner_text("#traceback")
+    told = page.locator(".story li", has_text="Attempt 1 failed")
+    told.locator("summary").click()
+    assert "in fail_with" in told.inner_text()
     page.fill("#find", "fine")
     page.keyboard.press("Enter")
     page.wait_for_selector("h1 >> text=delayed")
@@ -98,7 +101,7 @@ def test_dead_letters_are_run_again(site: Site, visit: Visit) -> None:
     until(lambda: site.store.counts("images").failed == 300)  # they fail again
     page.goto(f"{site.url}/dead")
     row = page.locator("tr", has_text="disk 7 is full")
-    row.locator("summary").click()
+    row.locator("summary", has_text="Discard").click()
     row.locator('input[name="reason"]').fill("the disk is gone")
     row.locator("text=Delete the group").click()
     page.wait_for_selector("h1 >> text=done")
@@ -186,7 +189,8 @@ def test_every_page_in_both_themes_and_on_a_phone(site: Site, visit: Visit) -> N
     axe, wrong = Axe(), []
     failed = "/job?queue=billing&id=charge-4101"
     running = "/job?queue=reports&id=report-2026-11-28"
-    paths = (*PAGES, "/queues/mail?state=failed", "/queues/images", failed, running)
+    one = "/schedule?queue=reports&name=nightly"
+    paths = (*PAGES, one, "/queues/mail?state=failed", "/queues/images", failed, running)
     for theme, size in (("light", WIDE), ("dark", WIDE), ("light", PHONE)):
         page = visit("/", color_scheme=theme, viewport=size)
         for path in paths:
