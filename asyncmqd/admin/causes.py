@@ -246,7 +246,10 @@ def _has_work(facts: Facts) -> bool:
 
 def of_daemon(own: Own, of_queues: Sequence[Cause] = ()) -> list[Cause]:
     """All that is wrong with a daemon and its queues, the worst first; empty if nothing is."""
-    return sorted([*_of_itself(own), *of_queues], key=_rank)
+    itself = [*_of_itself(own)]
+    said = {(each.queue, each.sentence) for each in itself}  # the store has heard it from it, too
+    others = [each for each in of_queues if (each.queue, each.sentence) not in said]
+    return sorted([*itself, *others], key=_rank)
 
 
 def _of_itself(own: Own) -> Iterator[Cause]:

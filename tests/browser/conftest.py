@@ -85,16 +85,14 @@ class Site(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(
-    keys: str = "", queues: str = QUEUES, url: str = "", place: Path | None = None
-) -> Iterator[Site]:
+def serving(keys: str = "", queues: str = QUEUES, url: str = "", top: str = "") -> Iterator[Site]:
     """A daemon that lets ann operate and bob read. `keys` are more lines of [http]."""
-    place = place or Path(tempfile.mkdtemp(prefix="amq"))
+    place = Path(tempfile.mkdtemp(prefix="amq"))
     lines = (f"{name} {role} {sha256(name.encode()).hexdigest()}\n" for name, role in ROLES.items())
     (place / "tokens").write_text("".join(lines))
     port, store = free_port(), Outside(url or f"sqlite://{place}/jobs.db")
     head = f'[http]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{place}/tokens"\n{keys}\n'
-    daemon = Daemon(place, store.url, head + queues, tasks=("ledger", "shop"))
+    daemon = Daemon(place, store.url, head + queues, top=top, tasks=("ledger", "shop"))
     shutil.copy(Path(__file__).parent / "app" / "shop.py", place)
     daemon.start()
     try:

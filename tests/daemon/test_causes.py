@@ -255,6 +255,7 @@ def test_causes_come_in_the_order_of_their_gravity() -> None:
         "failing",
         "reload_refused",
     ]
+    assert len(of_daemon(own, of_daemon(own))) == len(of_daemon(own))  # told once
     assert of_daemon(Own()) == []
     assert of_daemon(own)[0].line == (
         "degraded: no answer, since 1970-01-01T00:00:00.000Z. [asyncmq store info]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -21,6 +21,7 @@ class Told(NamedTuple):
 
     cause: Cause
     kind: str  # bad or warn: a class of the style sheet
+    where: str  # the queue, or which daemon
     link: str = ""  # where to look
     label: str = ""
     resumes: bool = False
@@ -39,9 +40,11 @@ async def values(visit: Visit) -> dict[str, Any]:
     """What the template shows. Without the store: what it said last, marked as old."""
     seen, error = await visit.board.known()
     found = [] if error or seen is None else list(seen.causes)
-    told = [_told(each) for each in visit.source.causes(found)]
+    causes = visit.source.causes(found)
+    told = [_told(each, "a daemon" if each in found else "this daemon") for each in causes]
     begin = _begin(visit)
-    queues = sorted(seen.queues if seen else (), key=_order)
+    wrong = {each.queue for each in causes}
+    queues = sorted(seen.queues if seen else (), key=lambda line: _order(line, wrong))
     part = queues[begin : begin + SHOWN]
     return {
         "store_error": error,
@@ -64,8 +67,9 @@ def _begin(visit: Visit) -> int:
     return int(given) if given.isascii() and given.isdecimal() and len(given) < 8 else 0
 
 
-def _order(line: QueueLine) -> tuple[float, int, str]:
-    return -(line.oldest or 0.0), -line.waiting, line.name
+def _order(line: QueueLine, wrong: Container[str | None]) -> tuple[float, int, bool, str]:
+    """By the age of the oldest job; of those without one, queues of which is told come first."""
+    return -(line.oldest or 0.0), -line.waiting, line.name not in wrong, line.name
 
 
 async def _rows(part: Sequence[QueueLine], seen: Overview | None, visit: Visit | None) -> list[Row]:
@@ -85,21 +89,21 @@ def _kind(cause: Cause) -> str:
     return "bad" if cause.name in _RED else "warn"
 
 
-def _told(cause: Cause) -> Told:
+def _told(cause: Cause, daemon: str) -> Told:
     """The one thing to do about it: a button, or the page that says more."""
     kind, queue = _kind(cause), cause.queue
     if queue is None:
-        return Told(cause, kind, "/daemons", "Daemons")
+        return Told(cause, kind, daemon, "/daemons", "Daemons")
     page = f"/queues/{queue}"
     match cause.name:
         case "paused":
-            return Told(cause, kind, page, "Queue", resumes=True)
+            return Told(cause, kind, queue, page, "Queue", resumes=True)
         case "failing":
-            return Told(cause, kind, address(page, state="failed"), "Failed jobs")
+            return Told(cause, kind, queue, address(page, state="failed"), "Failed jobs")
         case "slots_busy" | "worker_lost" | "isolation" | "daemon_slots_busy":
-            return Told(cause, kind, address(page, state="active"), "Running jobs")
+            return Told(cause, kind, queue, address(page, state="active"), "Running jobs")
         case "schedule_late":
-            return Told(cause, kind, "/schedules", "Schedules")
+            return Told(cause, kind, queue, "/schedules", "Schedules")
         case "no_daemon" | "daemons_silent" | "stopping":
-            return Told(cause, kind, "/daemons", "Daemons")
-    return Told(cause, kind, page, "Queue")
+            return Told(cause, kind, queue, "/daemons", "Daemons")
+    return Told(cause, kind, queue, page, "Queue")
