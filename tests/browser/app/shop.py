@@ -74,3 +74,13 @@ async def hold_as(text: str) -> str:
 @task(name="return_as")
 async def return_as(text: str) -> dict[str, str]:
     return {text: text}
+
+
+@task(name="count_up")
+async def count_up() -> None:
+    """Tell a long progress, which is another one at each look."""
+    done = 0
+    while True:
+        done += 1
+        current_job().progress({"done": done, "of": 300, "rows": list(range(300))})
+        await asyncio.sleep(0.1)

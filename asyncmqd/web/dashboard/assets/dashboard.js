@@ -48,17 +48,17 @@
     return Boolean(used) || Boolean(selects);
   };
 
-  const openDetails = (region) =>
-    new Set([...region.querySelectorAll("details[id][open]")].map((each) => each.id));
-
-  // Rows keep their focus, and what is open stays open.
+  // Rows keep their focus, what somebody has opened or closed stays so, and what he has scrolled, too.
   const put = (old, fresh) => {
     const focused = old.contains(document.activeElement) && document.activeElement.getAttribute("href");
-    for (const id of openDetails(old)) {
-      const same = [...fresh.querySelectorAll("details[id]")].find((each) => each.id === id);
-      if (same) same.open = true;
-    }
+    const opened = new Map([...old.querySelectorAll("details[id]")].map((each) => [each.id, each.open]));
+    const scrolled = [...old.querySelectorAll("pre, .scroll")].map((each) => [each.scrollLeft, each.scrollTop]);
+    for (const each of fresh.querySelectorAll("details[id]"))
+      if (opened.has(each.id)) each.open = opened.get(each.id);
+    const boxes = [...fresh.querySelectorAll("pre, .scroll")];
     old.replaceChildren(...fresh.childNodes);
+    if (boxes.length === scrolled.length)
+      boxes.forEach((each, at) => { [each.scrollLeft, each.scrollTop] = scrolled[at]; });
     if (focused) {
       const link = [...old.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused);
       if (link) link.focus({ preventScroll: true });
@@ -244,7 +244,8 @@
   }
 
   const zone = document.getElementById("zone");
-  if (zone) zone.textContent = `Times are in ${Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone"}; UTC when you point at them.`;
+  const named = Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone";
+  if (zone && named !== "UTC") zone.textContent = `Times are in ${named}; UTC when you point at them.`;
   tellTimes(document);
   ready(document);
   if (document.querySelector("[data-live]")) {
