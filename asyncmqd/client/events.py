@@ -25,13 +25,17 @@ class Reader:
         self._position = after
         self._renewed = float("-inf")  # loop time
 
-    async def page(self) -> list[Event]:
-        """The next events; none if there is nothing new. Raises StoreError, and may go on then."""
+    async def begin(self) -> None:
+        """Say that somebody watches, unless that was said lately. Raises StoreError."""
         loop = asyncio.get_running_loop()
         if loop.time() - self._renewed > RENEWAL:
             newest = await self._store.watch(LASTS)
             self._renewed = loop.time()
             self._position = self._position or newest
+
+    async def page(self) -> list[Event]:
+        """The next events; none if there is nothing new. Raises StoreError, and may go on then."""
+        await self.begin()
         assert self._position is not None
         page = await self._store.events(self._position)
         self._position = page.position

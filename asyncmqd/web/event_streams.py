@@ -23,6 +23,7 @@ from asyncmqd.web.server import Request, Stream
 from asyncmqd.web.sse import CONTENT_TYPE, HEADERS, HEARTBEAT, MOST_STREAMS, retry_line
 
 _AGAIN = 2.0  # seconds before the next try at a store that failed
+_HEAD_LIMIT = 1.0  # seconds that a client waits for the head of an answer if the store is slow
 _TOGETHER = 5  # streams that write in one turn of the loop: jobs are not to wait for all
 
 
@@ -82,9 +83,11 @@ class EventStreams:
         self, wanted: Wanted, may_go_on: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
         self._streams += 1
+        own = Reader(self._store, wanted.after)
         try:
-            yield retry_line()
-            async for part in self._follow(wanted):
+            await _begun(own)
+            yield retry_line()  # with the head: who has it is told what happens from then on
+            async for part in self._follow(own, wanted):
                 if part is None and not may_go_on():
                     return
                 yield part or b":\n\n"
@@ -99,10 +102,10 @@ class EventStreams:
             self._look.cancel()
         self._look = self._newest = None
 
-    async def _follow(self, wanted: Wanted) -> AsyncGenerator[bytes | None, None]:
+    async def _follow(self, own: Reader, wanted: Wanted) -> AsyncGenerator[bytes | None, None]:
         """What to send; None: nothing for a while."""
         loop = asyncio.get_running_loop()
-        own, sent = Reader(self._store, wanted.after), loop.time()
+        sent = loop.time()
         while True:
             next_page = begin(self._page(own))
             try:
@@ -166,6 +169,13 @@ class EventStreams:
             if page.events:
                 return page
             await asyncio.sleep(LOOK_EVERY)
+
+
+async def _begun(reader: Reader) -> None:
+    """The store knows that somebody watches, or has not answered in time."""
+    begun = begin(reader.begin())
+    begun.add_done_callback(lambda task: task.cancelled() or task.exception())
+    await asyncio.wait({begun}, timeout=_HEAD_LIMIT)
 
 
 def _sent(event: Event) -> bytes:

@@ -198,15 +198,20 @@ class _Client:
         self._write(self._connection.send(h11.Response(status_code=response.status, headers=all)))
 
     async def stream(self, stream: Stream, *, head_only: bool = False) -> None:
-        """Send part after part. Nothing more is read: whatever comes now ends it."""
-        self._send_head(stream, ("Connection", "close"))
+        """Send part after part, the head with the first: by then the stream has begun.
+
+        Nothing more is read: whatever comes now ends it.
+        """
         async with contextlib.aclosing(stream.parts) as parts:
             gone = asyncio.ensure_future(self._reader.read(1))
             try:
-                while not head_only and (part := await _next_part(parts, gone)) is not None:
+                part = None if head_only else await _next_part(parts, gone)
+                self._send_head(stream, ("Connection", "close"))
+                while part is not None:
                     self._write(self._connection.send(h11.Data(data=part)))
                     async with asyncio.timeout(SEND_LIMIT):
                         await self._writer.drain()
+                    part = await _next_part(parts, gone)
                 self._write(self._connection.send(h11.EndOfMessage()))
             finally:
                 gone.cancel()

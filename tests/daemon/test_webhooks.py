@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -147,6 +148,25 @@ def test_a_private_address_is_not_asked_and_a_webhook_tells_of_no_webhook(
     counts = store.counts(QUEUE)
     assert (counts.failed, counts.waiting, counts.delayed, counts.active) == (2, 0, 0, 0)
     assert receiver.requests == []
+
+
+def test_a_receiver_that_does_not_answer_delays_no_other(
+    daemon, file: Store, receiver, secret
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        hooks = table(url, secret, "allow_private = true", name="silent")
+        hooks += table(receiver.url, secret, "allow_private = true", name="quick")
+        queues = '[queues.mail]\nwebhooks = ["silent"]\n[queues.web]\nwebhooks = ["quick"]\n'
+        d = daemon(file.url, hooks + queues).start()
+        for number in range(3):  # each is a request of its own
+            file.add("mail", "fail_with", [f"m{number}"], "x")
+            until(lambda: (c := file.counts(QUEUE)).active + c.waiting > number)  # noqa: B023
+        assert file.counts(QUEUE).active == 2
+        file.add("web", "fail_with", ["w"], "x")
+        assert until(receiver.events)[0]["job_id"] == "w"
+        assert file.counts(QUEUE).active == 2, "the others still wait"
+        d.kill()
 
 
 # ---------------------------------------------------------------------- one request

@@ -120,8 +120,12 @@ async def enqueue(
         "data": {"events": [msgspec.to_builtins(each) for each in events], "missed": missed},
     }
     text = msgspec.json.encode(body).decode()
-    options = CallOptions(unique=f"{webhook.name} {once}", unique_for=_AGAIN) if once else None
-    job = pending(task_of(webhook), (text,), {}, options or CallOptions())
+    options = CallOptions(key=webhook.name)
+    if once:
+        options = msgspec.structs.replace(
+            options, unique=f"{webhook.name} {once}", unique_for=_AGAIN
+        )
+    job = pending(task_of(webhook), (text,), {}, options)
     await add_all(context.backend, QUEUE, [job])
 
 

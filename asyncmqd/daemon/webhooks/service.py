@@ -20,7 +20,8 @@ from asyncmqd.runtime.worker import Worker
 
 RETRIES = 12  # about three hours
 _BACKOFF = Exponential(base=5.0, cap=3_600.0)
-_OPTIONS = QueueOptions(concurrency=4, drain_timeout=LIMIT)
+# Requests of one webhook, from all daemons: a receiver that does not answer delays no other.
+_AT_ONCE = 2
 
 
 class Webhooks:
@@ -34,6 +35,9 @@ class Webhooks:
         environ: Mapping[str, str],
     ) -> None:
         self._context = context
+        self._options = QueueOptions(
+            concurrency=_AT_ONCE * len(webhooks), key_concurrency=_AT_ONCE, drain_timeout=LIMIT
+        )
         self._failures = Failures(context, webhooks, queues)
         self._watch = Watch(context, webhooks, queues)
         self._stops: list[Callable[[], Coroutine[Any, Any, None]]] = []
@@ -45,7 +49,7 @@ class Webhooks:
     def start(self) -> None:
         """Deliver from now on."""
         self._failures.start()
-        worker = begin(Worker(QUEUE, self._context, _OPTIONS).run())
+        worker = begin(Worker(QUEUE, self._context, self._options, declares=True).run())
         watch = self._context.duties.begin("webhooks", self._watch.run)
 
         async def stop() -> None:
