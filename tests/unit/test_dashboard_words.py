@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from asyncmqd.admin.history import Quantiles, Stretch
@@ -103,7 +105,7 @@ def test_a_bar_is_as_high_as_what_happened_in_a_minute() -> None:
 def test_a_gap_is_a_gap_and_one_point_is_seen() -> None:
     axis = charts.Axis(0.0, 100.0)
     line = charts.Line("waits", "blue", [(10.0, 1.0), (20.0, None), (30.0, 2.0), (40.0, 4.0)])
-    drawn = str(charts.lines("Waiting", [line], axis, "s", marks=[50.0, 500.0]))
+    drawn = str(charts.lines("Waiting", [line], axis, "s", marks=[(50.0, "warn"), (500.0, "bad")]))
     assert drawn.count("h.01") == 2
-    assert drawn.count('class="mark"') == 1
+    assert re.findall('class="(mark[^"]*)"', drawn) == ["mark warn"]
     assert "Waiting, at most 4 s" in drawn
