@@ -30,7 +30,7 @@ LIMITS = {
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.row("L04", "two daemons with jobs that wait for a limit")
+@pytest.mark.row("L05", "two daemons with jobs that wait for a limit")
 @pytest.mark.parametrize("store", ["sqlite", "redis8", "valkey9"], indirect=True)
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_job_that_waits_for_a_limit_starts_at_its_moment(scene: Scene, limit: str, figure):

@@ -35,9 +35,7 @@ MEMORY = mutations(
             "return len(self.lines[State.ACTIVE])",
             "shared_limits",
         ),
-        _edit(
-            "if (freed and places != 0) or back or data.lanes.timed:", "if back:", "shared_limits"
-        ),
+        _edit("if passes_on or back or data.lanes.timed:", "if back:", "shared_limits"),
         _edit(
             "            queue.filling = bucket.filling\n", "            pass\n", "shared_limits"
         ),

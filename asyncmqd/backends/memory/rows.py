@@ -161,6 +161,11 @@ class Queue:
                 opens = min(self.lanes.closed[row.key], row.rank * 1e6)
                 self.lanes.closed[row.key] = opens
 
+    @property
+    def waiting(self) -> int:
+        """How many wait, those of keys that are held back among them."""
+        return len(self.lines[State.WAITING]) + len(self.lines[KEYED])
+
     def holding(self, now: float) -> int:
         """How many hold a permit, where there are limits."""
         if self.limits is None:

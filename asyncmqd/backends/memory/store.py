@@ -43,7 +43,7 @@ from asyncmqd.domain.shared_limits import (
     least,
     permits,
 )
-from asyncmqd.domain.states import EDGES, KEYED, State, parked_place
+from asyncmqd.domain.states import EDGES, State, parked_place
 
 _stores: defaultdict[str, Store] = defaultdict(Store)
 
@@ -99,14 +99,15 @@ class InMemoryBackend(InMemoryOperations):
             applied = [change for change, answer in pairs if answer == "applied"]
             self._hand_back(data, bucket, [each for each in applied if each.unstarted])
             reopened = reopen(data, gate_of(data, self._now()))
-            freed = held > data.holding(self._now()) or reopened
+            freed = reopened or held > data.holding(self._now())
             claims = self._claim_allowed(queue, data, bucket, limit, lease, worker)
             data.forget_idle_lanes()
             places = permits(data.limits, data.holding(self._now()))
+            passes_on = freed and places != 0 and data.waiting > 0
             opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
         back = any(change.path.target is State.WAITING for change in changes)
         back = back or len(data.edges) < blocked
-        if (freed and places != 0) or back or data.lanes.timed:
+        if passes_on or back or data.lanes.timed:
             data.lanes.timed = False
             self._store.wake(queue)
         self._store.tell(queue, [change.id for change in applied if change.path.target.terminal])
@@ -286,7 +287,7 @@ class InMemoryBackend(InMemoryOperations):
         active = queue.lines[State.ACTIVE].first()
         return Outlook(
             now=self._now(),
-            waiting=0 if queue.pause else len(queue.lines[State.WAITING]) + len(queue.lines[KEYED]),
+            waiting=0 if queue.pause else queue.waiting,
             next_due=delayed[0][0] if delayed else None,
             next_lapse=active[0][0] if active else None,
             parked_tasks=tuple(
