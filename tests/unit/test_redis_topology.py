@@ -174,7 +174,7 @@ async def test_an_outage_of_a_cluster_leaves_no_client_unclosed(cluster: Cluster
     await eventually(partial(whole, store))
     await go_on_with_a_client_that_was_given_up(store)
     cluster.nodes[0].kill()
-    cluster[1].freeze()
+    cluster.nodes[1].freeze()
     failed = 0
     for _ in range(3):
         counts = (store.counts([queue]) for queue in QUEUES)

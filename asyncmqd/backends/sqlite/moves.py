@@ -300,7 +300,7 @@ def _bound_ghosts(tx: Transaction, queue: str, longest: int) -> None:
     if not late:
         return
     tx.execute(_SQL["bound_ghosts"], (latest, queue, latest))
-    for (key,) in late:
+    for (key,) in set(late):
         tx.execute(_SQL["open_key_by"], (tx.time + longest, queue, key))
     tx.woken.add(queue)
 

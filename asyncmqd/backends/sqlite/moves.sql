@@ -457,7 +457,7 @@ SELECT count(*), min(until) FROM ghosts WHERE queue = ? AND until > ?;
 
 -- name: keys_of_late_ghosts
 -- queue, since boot
-SELECT DISTINCT job_key FROM ghosts WHERE queue = ? AND until > ?;
+SELECT job_key FROM ghosts WHERE queue = ? AND until > ?;
 
 -- name: bound_ghosts
 -- since boot, queue, the same
