@@ -7,7 +7,7 @@ import os
 import socket
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -38,6 +38,16 @@ class Refused(Exception):
         self.status = status
 
 
+class Call(NamedTuple):
+    """What somebody asks of the store by name."""
+
+    name: str
+    arguments: dict[str, Any]
+    by: str
+    typed: bool = True  # otherwise all arguments are text
+    conceals: bool = False  # nothing is to be told that an application wrote into jobs
+
+
 class Commands(Protocol):
     """What can be asked. Results are JSON values; Refused becomes an answer."""
 
@@ -50,15 +60,7 @@ class Commands(Protocol):
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
 
-    async def verb(
-        self,
-        name: str,
-        arguments: dict[str, Any],
-        by: str,
-        *,
-        typed: bool = True,
-        conceals: bool = False,
-    ) -> Any:
+    async def verb(self, call: Call) -> Any:
         """Do what the store is asked for by name: see `admin.verbs`. Raises Refused."""
 
 
@@ -233,7 +235,7 @@ class Control:
                     return Reply(ok=True, result=await self._commands.reload())
                 case name:
                     by = name_of(peer.user)
-                    done = await self._commands.verb(name, request.arguments, by)
+                    done = await self._commands.verb(Call(name, request.arguments, by))
                     return Reply(ok=True, result=done)
         except Refused as refusal:
             return Reply(ok=False, error=str(refusal))

@@ -14,7 +14,7 @@ from asyncmqd.admin.verbs import VERBS
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.config.http import Address, address_of
 from asyncmqd.config.http import Http as Keys
-from asyncmqd.daemon.control_server import Commands, Refused
+from asyncmqd.daemon.control_server import Call, Commands, Refused
 from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.metrics_text import Scraper
 from asyncmqd.daemon.queue_processes import Serving
@@ -129,8 +129,7 @@ class Http:
         try:
             if name not in DAEMON:
                 hides = self._keys.hide_arguments
-                verb = self._commands.verb
-                found = await verb(name, arguments, by, typed=typed, conceals=hides)
+                found = await self._commands.verb(Call(name, arguments, by, typed, hides))
                 return hidden(name, found) if hides else found
             return await self._of_daemon(name, by)
         except Refused as refusal:

@@ -12,7 +12,7 @@ import asyncmqd
 from asyncmqd.backends.base import StoreError, StoreRefused
 from asyncmqd.client.connection import connect
 from asyncmqd.config.errors import ConfigErrors
-from asyncmqd.daemon.control_server import Control, Refused
+from asyncmqd.daemon.control_server import Call, Control, Refused
 from asyncmqd.daemon.hang_monitor import LoopMonitor
 from asyncmqd.daemon.instance_lock import CannotStart
 from asyncmqd.daemon.queue_processes import CLOSE_LIMIT, LOOK_EVERY, OwnProcess, Serving
@@ -260,20 +260,12 @@ class Daemon:
         preview = await self._previewer.of(plan)
         return {"plan": preview.values, "lines": preview.lines}
 
-    async def verb(
-        self,
-        name: str,
-        arguments: dict[str, Any],
-        by: str,
-        *,
-        typed: bool = True,
-        conceals: bool = False,
-    ) -> Any:
+    async def verb(self, call: Call) -> Any:
         """What the store is asked for by name. Raises Refused."""
         from asyncmqd.daemon.verbs import Verbs  # nobody else pays for it
 
         verbs = Verbs(self._serving.context, lambda: self._configuration.settings.queues)
-        return await verbs.do(name, arguments, by, typed=typed, conceals=conceals)
+        return await verbs.do(call)
 
     async def reload(self) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""

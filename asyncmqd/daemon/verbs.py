@@ -13,7 +13,7 @@ from asyncmqd.admin.concealed import concealed
 from asyncmqd.admin.errors import AdminError, NotFound, WrongArguments
 from asyncmqd.admin.verbs import VERBS, Asked, Which
 from asyncmqd.backends.base import StoreError
-from asyncmqd.daemon.control_server import Refused
+from asyncmqd.daemon.control_server import Call, Refused
 from asyncmqd.runtime.process.context import ProcessContext
 
 STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for
@@ -26,20 +26,12 @@ class Verbs:
         self._context = context
         self._configured = configured
 
-    async def do(
-        self,
-        name: str,
-        arguments: dict[str, Any],
-        by: str,
-        *,
-        typed: bool = True,
-        conceals: bool = False,
-    ) -> Any:
+    async def do(self, call: Call) -> Any:
         """The answer of a verb, as JSON values. Raises Refused.
 
-        Without `typed` all arguments are text. With `conceals` nothing is told that an
-        application wrote into jobs. What operates is logged, whatever becomes of it.
+        What operates is logged, whatever becomes of it.
         """
+        name, arguments, by, typed, conceals = call
         verb = VERBS[name]
         try:
             asked = read_arguments(verb.takes, arguments, typed=typed)

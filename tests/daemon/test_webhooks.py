@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from asyncmqd.backends import InMemoryBackend
+from asyncmqd.backends.base import StoreError
 from asyncmqd.config.errors import ConfigErrors
 from asyncmqd.config.load import load
 from asyncmqd.config.values import Secret
@@ -399,6 +400,32 @@ async def test_many_failures_are_one_request_and_the_rest_is_counted() -> None:
     async with ProcessContext(store, observer=Observer([])) as context:
         await play(store, context)
     assert len(await told(store)) == 2, "the last is told at the end"
+
+
+@virtual
+async def test_what_may_have_been_enqueued_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to the enqueue is lost, and then the store is away for a while."""
+
+    async def play(store: InMemoryBackend, context: ProcessContext) -> None:
+        add, calls = store.add, iter(range(9))
+
+        async def lossy(queue: str, jobs: Sequence[NewJob]) -> Any:
+            number = next(calls)
+            found = await add(queue, jobs) if number in {0, 3} else None
+            if number < 3:
+                raise StoreError("no answer")
+            return found or await add(queue, jobs)
+
+        monkeypatch.setattr(store, "add", lossy)
+        Failures(context, [hook()], serving("mail")).start()
+        note_failure(context, "mail", "a")
+        await asyncio.sleep(1.5)
+        note_failure(context, "mail", "b")
+        await asyncio.sleep(20)
+        events = [each for data in await told(store) for each in data["events"]]
+        assert [each["job_id"] for each in events] == ["a", "b"]
+
+    await in_context(play)
 
 
 def note_failure(context: ProcessContext, queue: str, id: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.client.pending import CallOptions, add_all, pending
+from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.config.webhooks import Webhook
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import Event, shortened
@@ -52,6 +52,7 @@ class Failures(Listener):
         self._some = asyncio.Event()
         self._events: deque[Event] = deque()
         self._missed = 0
+        self._jobs: list[PendingJob] = []  # that may not be in the store yet
         context.observer.add(self)
         context.before_leave.append(self.stop)
         self._duty: Duty | None = None
@@ -92,28 +93,33 @@ class Failures(Listener):
                 self._some.set()
 
     async def send(self) -> None:
-        """Enqueue it now. Raises StoreError."""
+        """Enqueue it now. Raises StoreError.
+
+        What may be in the store, as its answer was lost, is sent again with the same ids.
+        """
         self._some.clear()
-        events, missed = list(self._events), self._missed
-        queues = self._queues()
-        for webhook in self._webhooks:
-            told = [e for e in events if webhook.is_about("job.failed", e.queue or "", queues)]
-            if told:
-                await enqueue(self._context, webhook, told, missed)
-        for event in events:
-            with contextlib.suppress(ValueError):  # it had to make room meanwhile
-                self._events.remove(event)
-        self._missed -= missed
+        while self._jobs or self._events:
+            if not self._jobs:
+                self._jobs = self._take()
+            if self._jobs:
+                await add_all(self._context.backend, QUEUE, self._jobs)
+            self._jobs = []
+
+    def _take(self) -> list[PendingJob]:
+        events, missed, queues = [*self._events], self._missed, self._queues()
+        self._events.clear()
+        self._missed = 0
+        told = {
+            webhook: [e for e in events if webhook.is_about("job.failed", e.queue or "", queues)]
+            for webhook in self._webhooks
+        }
+        return [request(webhook, each, missed) for webhook, each in told.items() if each]
 
 
-async def enqueue(
-    context: ProcessContext,
-    webhook: Webhook,
-    events: Sequence[Event],
-    missed: int = 0,
-    once: str = "",
-) -> None:
-    """Have it delivered; `once` names what is not told again for an hour. Raises StoreError."""
+def request(
+    webhook: Webhook, events: Sequence[Event], missed: int = 0, once: str = ""
+) -> PendingJob:
+    """The job that delivers it; `once` names what is not told again for an hour."""
     body: dict[str, Any] = {
         "type": events[0].event,
         "timestamp": events[0].timestamp,
@@ -125,8 +131,7 @@ async def enqueue(
         options = msgspec.structs.replace(
             options, unique=f"{webhook.name} {once}", unique_for=_AGAIN
         )
-    job = pending(task_of(webhook), (text,), {}, options)
-    await add_all(context.backend, QUEUE, [job])
+    return pending(task_of(webhook), (text,), {}, options)
 
 
 class Watch:
@@ -170,7 +175,7 @@ class Watch:
             if looks % round(_AGAIN / BEAT) == _LATE_LOOKS:
                 reason = f"the oldest job has waited for {age:.0f} s"
                 event = Event(timestamp=utc_now(), event="queue.late", queue=queue, reason=reason)
-                await enqueue(self._context, webhook, [event], once=f"late {queue}")
+                await self._enqueue(request(webhook, [event], once=f"late {queue}"))
 
     async def _tell_dead(self) -> None:
         backend, now = self._context.backend, await self._context.backend.now()
@@ -182,4 +187,7 @@ class Watch:
             event = Event(timestamp=utc_now(), event="daemon.dead", worker=record.id, reason=reason)
             for webhook in self._webhooks:
                 if "daemon.dead" in webhook.events:
-                    await enqueue(self._context, webhook, [event], once=f"dead {record.id}")
+                    await self._enqueue(request(webhook, [event], once=f"dead {record.id}"))
+
+    async def _enqueue(self, job: PendingJob) -> None:
+        await add_all(self._context.backend, QUEUE, [job])
