@@ -8,6 +8,8 @@ from tests.mutations.redis import REDIS
 from tests.mutations.rules import RULES
 from tests.mutations.sqlite import SQLITE
 from tests.mutations.telling import TELLING
+from tests.mutations.trips import SHARED_TRIPS
 
 STORES = {"memory": MEMORY, "sqlite": SQLITE, "redis": REDIS}
-ALL = [mutation for found in (*STORES.values(), APPLYING, RULES, TELLING) for mutation in found]
+OTHERS = (APPLYING, RULES, TELLING, SHARED_TRIPS)
+ALL = [mutation for found in (*STORES.values(), *OTHERS) for mutation in found]

@@ -82,3 +82,33 @@ async def test_one_that_is_cancelled_takes_nobody_along(store):
     found = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(found.pop(3), asyncio.CancelledError)
     assert all(isinstance(each, Turn) and each.claims for each in found)
+
+
+async def test_no_write_has_more_calls_than_that(store, monkeypatch):
+    link = store._link
+    sizes: list[int] = []
+    run_each = link.run_each
+
+    async def counted(commands):
+        sizes.append(len(commands))
+        return await run_each(commands)
+
+    monkeypatch.setattr(link, "run_each", counted)
+    await asyncio.gather(*turns(store))
+    assert sizes == [MOST, MOST, len(QUEUES) - 1 - 2 * MOST]
+
+
+async def test_the_end_of_a_write_ends_the_calls_in_it(server, store):
+    server.freeze()
+    waiting = turns(store)
+    while len(store._link._under_way) < 4:
+        await asyncio.sleep(0)
+    under_way = set(store._ways.here().shared_trips._tasks)
+    assert len(under_way) == 3
+    for each in under_way:
+        each.cancel()
+    server.thaw()
+    first, *others = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(first, Turn)
+    assert all(isinstance(each, asyncio.CancelledError) for each in others)
+    assert all(each.cancelled() for each in under_way)
