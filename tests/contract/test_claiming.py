@@ -79,6 +79,15 @@ async def test_tokens_rise_by_one_with_each_claim(backend: BaseBackend) -> None:
         assert await apply(backend, *map(released, claims)) == ["applied", "applied"]
 
 
+async def test_a_released_job_is_still_behind_those_of_a_better_priority(
+    backend: BaseBackend,
+) -> None:
+    await fill(backend, "a", "b")
+    await apply(backend, *map(released, await take(backend)))
+    await backend.add(QUEUE, [job("urgent", priority=0)])
+    assert ids(await take(backend)) == ["urgent", "a", "b"]
+
+
 async def test_a_turn_applies_before_it_claims(backend: BaseBackend) -> None:
     await fill(backend, "a", "b")
     [a] = await take(backend, 1)

@@ -1,7 +1,8 @@
 -- Takes waiting jobs for turn.lua: each gets the next token and a lease.
 
--- The claims: id, run, string of the job; then the limits that they were judged by, packed, if there
--- are any, and in how many microseconds time alone lets more start, if they held some back.
+-- The claims, as three columns, for a table of each would cost more than what is in it: ids, runs and
+-- strings of the jobs; then the limits that they were judged by, packed, if there are any, and in how
+-- many microseconds time alone lets more start, if they held some back.
 local function take(limit, unstarted)
   local lease, worker, channel = unpack(ARGV, 4, 6)
   local most, piece = tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -26,14 +27,15 @@ local function take(limit, unstarted)
   for at = 1, #popped, 2 do
     ids[#ids + 1], ends[at], ends[at + 1] = popped[at], now + lease + at, popped[at]
   end
-  local claims = read_claims(ids, read_runs(ids), piece)
-  for number, claim in ipairs(claims) do
-    local size = #claim[3] == piece and string_size(claim[1]) or #claim[3]
-    local run = claim[2] or new_run(size - 19)
-    run[TOKEN], run[ORDER] = run[TOKEN] + 1, tonumber(popped[2 * number])
-    run[STARTED], run[WORKER] = now, worker
-    claim[2], claim[3] = cmsgpack.pack(run), cut(claim[3], most)
-    taken[2 * number - 1], taken[2 * number] = claim[1], claim[2]
+  local runs, jobs, first = read_runs(ids), read_jobs(ids, piece), first_run(now, worker)
+  for number, id in ipairs(ids) do
+    local run, job, order = runs[number], jobs[number], tonumber(popped[2 * number])
+    if run then
+      run[TOKEN], run[ORDER] = run[TOKEN] + 1, order
+      run[STARTED], run[WORKER] = now, worker
+    end
+    runs[number] = run and cmsgpack.pack(run) or first(order, #job == piece and string_size(id) or #job)
+    jobs[number], taken[2 * number - 1], taken[2 * number] = cut(job, most), id, runs[number]
   end
   if #ids > 0 then
     redis.call('HSET', base .. 'runs', unpack(taken))
@@ -42,7 +44,7 @@ local function take(limit, unstarted)
   local full = #ids == limit
   if not limits then
     note_waiter(full, channel)
-    return claims
+    return ids, runs, jobs
   end
-  return claims, packed, limits.note_claims(purse and 0 or #ids, full, places - #ids, bucket)
+  return ids, runs, jobs, packed, limits.note_claims(purse and 0 or #ids, full, places - #ids, bucket)
 end

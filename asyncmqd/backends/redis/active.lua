@@ -13,8 +13,8 @@ for at = 1, #found, 2 do
   ids[#ids + 1] = found[at]
 end
 local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
-local claims = read_claims(ids, runs)
-for _, claim in ipairs(claims) do
-  claim[3] = cut(claim[3], ARGV[5])
+local claims = {}
+for number, job in ipairs(read_jobs(ids)) do
+  claims[number] = {ids[number], runs[number], cut(job, ARGV[5])}
 end
 return {now, claims, found[#found]}

@@ -76,12 +76,13 @@ class RedisBackend(RedisOperations):
             piece = self._pieces.of(queue)
             claim_args = self._claim_args(room, lease, worker, piece)
             packed = encoding.limits_arg(limits)
-            now, numbers, rows, *judged = await self._one_of_many(
+            now, numbers, ids, runs, strings, *judged = await self._one_of_many(
                 "turn", queue, *claim_args, packed, *encoding.change_args(page)
             )
             if judged and judged[0]:
                 limits, opens_in = encoding.judged(*judged)
             answers += map(encoding.ANSWERS.__getitem__, numbers)
+            rows = [*map(list, zip(ids, runs, strings, strict=True))]
             await self._pieces.complete(queue, self._base(queue), rows, piece, self._most)
             taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken, limits, opens_in)

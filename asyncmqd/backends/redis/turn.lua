@@ -9,7 +9,7 @@
 --       worker knows (packed, or empty); then, if there are changes, whom to wake (none,
 --       one, all) and the changes, see _changes.lua; no id comes twice: all are read before one is written
 -- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is
---       taken; the claims: id, run, string of the job; and see `take`
+--       taken; of the claims the ids, the runs and the strings of the jobs; and see `take`
 
 local limit, answers, freed, unstarted = tonumber(ARGV[3]), {}, false, nil
 if ARGV[10] then
@@ -23,7 +23,7 @@ else
   if unstarted or reopened or freed and redis.call('EXISTS', base .. 'held_back') == 1 then
     limited(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)
   end
-  reply = {now, answers, {}}
+  reply = {now, answers, {}, {}, {}}
 end
 if lanes then
   lanes.forget_idle()
