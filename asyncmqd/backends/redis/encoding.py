@@ -136,24 +136,25 @@ def change_args(changes: Sequence[Change]) -> list[Argument]:
     """Of turn.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
     if not changes:
         return []
-    firsts: dict[tuple[Any, ...], Change] = {}  # of each kind
-    places: dict[tuple[Any, ...], int] = {}  # the numbers of the kinds
+    firsts: list[Change] = []  # of each kind
+    numbers: dict[tuple[Any, ...], int] = {}  # of the kinds
     rows: list[Any] = []
     left: list[Argument] = []
     for kind, change in zip(map(_kind, changes), changes, strict=True):
-        if kind not in places:
-            places[kind] = len(places) + 1
-            firsts[kind] = change
+        number = numbers.get(kind)
+        if number is None:
+            firsts.append(change)
+            number = numbers[kind] = len(firsts)
         if change.error is change.result is change.progress is change.attempt is None:
-            rows += (places[kind], change.id, change.token, 0)
+            rows += (number, change.id, change.token, 0)
         else:
             values = _left_args(change)
-            rows += (places[kind], change.id, change.token, len(values))
+            rows += (number, change.id, change.token, len(values))
             left += values
-    heads = [arg for first in firsts.values() for arg in _kind_args(first)]
+    heads = [arg for first in firsts for arg in _kind_args(first)]
     # In one piece: the server, too, would have to take each number and id for itself.
     packed = msgspec.msgpack.encode(rows)
-    return [_whom_to_wake(firsts.values()), len(firsts), *heads, packed, *left]
+    return [_whom_to_wake(firsts), len(firsts), *heads, packed, *left]
 
 
 def _whom_to_wake(changes: Collection[Change]) -> str:
