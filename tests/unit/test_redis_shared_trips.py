@@ -11,6 +11,7 @@ from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.redis.shared_trips import MOST
 from asyncmqd.domain.job import NewJob
+from tests.eventually import eventually
 from tests.servers import USUAL, RedisServer
 
 QUEUES = [f"q{number}" for number in range(2 * MOST + 3)]
@@ -101,8 +102,11 @@ async def test_no_write_has_more_calls_than_that(store, monkeypatch):
 async def test_the_end_of_a_write_ends_the_calls_in_it(server, store):
     server.freeze()
     waiting = turns(store)
-    while len(store._link._under_way) < 4:
-        await asyncio.sleep(0)
+
+    async def all_left() -> bool:
+        return len(store._link._under_way) == 4
+
+    await eventually(all_left)
     under_way = set(store._ways.here().shared_trips._tasks)
     assert len(under_way) == 3
     for each in under_way:
