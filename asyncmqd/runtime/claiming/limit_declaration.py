@@ -28,6 +28,7 @@ class Declaring:
         self._pending: SharedLimits | None = None  # to be declared before anything is claimed
         self._unlimited = False  # ours are none, and those of an older declaration may be there
         self._alarm: asyncio.TimerHandle | None = None
+        self._moment = 0.0  # of the alarm; uvloop does not tell it of one that is all but now
 
     def declare(self, limits: SharedLimits) -> None:
         """Have these hold, at a start or a reload; the store is told before the next claim.
@@ -77,9 +78,9 @@ class Declaring:
         """Call `wake` then, if not before: a reply of an earlier turn may come after a later."""
         loop = asyncio.get_running_loop()
         moment = loop.time() + pause
-        if self._alarm is None or self._alarm.when() > moment:
+        if self._alarm is None or self._moment > moment:
             self.call_no_more()
-            self._alarm = loop.call_at(moment, self._call)
+            self._alarm, self._moment = loop.call_at(moment, self._call), moment
 
     def _call(self) -> None:
         self._alarm = None
