@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from asyncmqd.domain.history import Period, bucket_of, minute_of
-from tests.browser.conftest import PHONE, WIDE, Site, Visit, without_this_host
+from tests.browser.conftest import PHONE, WIDE, Site, Visit, serving, without_this_host
 from tests.daemon.harness import until
 
 PAGES = ("/", "/jobs", "/dead", "/schedules", "/limits", "/daemons", "/audit", "/keys")
@@ -199,18 +202,28 @@ def story(site: Site) -> None:
     store.add("images", "images.resize", pictures, 2**60, key="tenant-7")
 
 
-def test_every_page_in_both_themes_and_on_a_phone(site: Site, visit: Visit) -> None:
+@pytest.fixture
+def shop() -> Iterator[Site]:
+    """A site of its own: pictures show nothing of other tests."""
+    with serving() as site:
+        story(site)
+        yield site
+
+
+def test_every_page_in_both_themes_and_on_a_phone(shop: Site, visit: Visit) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    story(site)
-    axe, wrong = Axe(), []
+    axe, wrong, site = Axe(), [], shop
     failed = "/job?queue=billing&id=charge-4101"
     running = "/job?queue=reports&id=report-2026-11-28"
     one = "/schedule?queue=reports&name=nightly"
-    paths = (*PAGES, one, "/queues/mail?state=failed", "/queues/images", failed, running)
+    more = ("/queues/mail?state=failed", "/queues/images", "/queues/nobody", "/login")
     for theme, size in (("light", WIDE), ("dark", WIDE), ("light", PHONE)):
-        page = visit("/", color_scheme=theme, viewport=size)
-        for path in paths:
+        page = visit("/", site=site, color_scheme=theme, viewport=size)
+        _take(page, site, theme, size, failed)
+        for path in (*PAGES, one, failed, running, *more):
+            if path == "/login":
+                page.context.clear_cookies()
             page.goto(f"{site.url}{path}")
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, (theme, size, path)
@@ -218,7 +231,6 @@ def test_every_page_in_both_themes_and_on_a_phone(site: Site, visit: Visit) -> N
             for each in (*found["violations"], *found["incomplete"]):
                 nodes = [(node["html"][:200], node["any"][:1]) for node in each["nodes"][:2]]
                 wrong.append((theme, size["width"], path, each["id"], nodes))
-        _take(page, site, theme, size, failed)
     assert not wrong, "\n".join(map(str, wrong))
 
 

@@ -122,7 +122,7 @@ def test_a_store_that_is_gone_is_told_and_no_zeros(server: RedisServer, visit: V
         first.wait_for_selector("text=The store does not answer.")
         assert first.locator(".queues tr", has_text="held").count() == 1
         others["/daemons"].wait_for_selector("text=The store does not answer.")
-        assert others["/daemons"].locator("text=Generation").count() == 1
+        assert others["/daemons"].locator("dt >> text=Generation").count() == 1
         for path in ("/queues/held", "/limits"):
             others[path].wait_for_selector("#banner >> text=Not live since")
         assert others["/queues/held"].inner_text("#tabs >> text=delayed") == "delayed 2"

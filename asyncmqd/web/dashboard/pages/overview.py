@@ -40,8 +40,8 @@ async def values(visit: Visit) -> dict[str, Any]:
     """What the template shows. Without the store: what it said last, marked as old."""
     seen, error = await visit.board.known()
     found = [] if error or seen is None else list(seen.causes)
-    causes = visit.source.causes(found)
-    told = [_told(each, "a daemon" if each in found else "this daemon") for each in causes]
+    causes, own = visit.source.causes(found), visit.source.causes([])
+    told = [_told(each, "this daemon" if each in own else "a daemon") for each in causes]
     begin = _begin(visit)
     wrong = {each.queue for each in causes}
     queues = sorted(seen.queues if seen else (), key=lambda line: _order(line, wrong))
