@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from asyncmqd.admin import history, job_actions, jobs, operations, queues, schedules, search
-from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued, enqueue
+from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.history import KEPT
@@ -32,6 +32,7 @@ class Asked(NamedTuple):
     store: BaseBackend
     by: str  # the name of a user, or of a token
     carry: Callable[[str], None]  # has this process carry on the operations of a queue, at once
+    enqueue: Callable[[EnqueueArguments], Awaitable[Enqueued]]  # where the code of its task is
     configured: queues.Names = tuple  # names of queues that the configuration has
 
 
@@ -247,7 +248,7 @@ async def _begun(asked: Asked, queue: str, order: Order) -> operations.Operation
 
 
 async def _enqueue(asked: Asked, args: EnqueueArguments) -> Enqueued:
-    return await enqueue(asked.store, args)
+    return await asked.enqueue(args)
 
 
 class StartedJob(msgspec.Struct, frozen=True):

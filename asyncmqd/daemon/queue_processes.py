@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -27,6 +27,9 @@ from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execution.call_stacks import stack_of
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
+
+if TYPE_CHECKING:  # who enqueues nothing does without their code
+    from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
 
 CLOSE_LIMIT = 2.0  # seconds that the store gets to say goodbye
 ADVICE_LIMIT = 2.0  # seconds that whoever asked for a reload waits for advice on it
@@ -86,6 +89,9 @@ class Serving(Protocol):
 
     def processes(self) -> list[dict[str, Any]]:
         """The child processes, as JSON values."""
+
+    async def enqueue(self, job: EnqueueArguments) -> Enqueued:
+        """Enqueue a job where the application's code is. Raises AdminError and StoreError."""
 
     def runs(self) -> list[Run]:
         """The runs that are under way in this process."""
@@ -286,6 +292,12 @@ class OwnProcess:
     async def counted(self) -> dict[int, Counted]:
         """See `Serving`."""
         return {1: self.count()}
+
+    async def enqueue(self, job: EnqueueArguments) -> Enqueued:
+        """See `Serving`."""
+        from asyncmqd.admin.enqueue import enqueue  # nobody else pays for it
+
+        return await enqueue(self.context.backend, job)
 
     def processes(self) -> list[dict[str, Any]]:
         """There are no children."""

@@ -264,7 +264,7 @@ class Daemon:
         """What the store is asked for by name. Raises Refused."""
         from asyncmqd.daemon.verbs import Verbs  # nobody else pays for it
 
-        verbs = Verbs(self._serving.context, lambda: self._configuration.settings.queues)
+        verbs = Verbs(self._serving, lambda: self._configuration.settings.queues)
         return await verbs.do(call)
 
     async def reload(self) -> dict[str, Any]:

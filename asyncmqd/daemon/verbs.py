@@ -14,7 +14,7 @@ from asyncmqd.admin.errors import AdminError, NotFound, WrongArguments
 from asyncmqd.admin.verbs import VERBS, Asked, Which
 from asyncmqd.backends.base import StoreError
 from asyncmqd.daemon.control_server import Call, Refused
-from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.daemon.queue_processes import Serving
 
 STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for
 
@@ -22,8 +22,9 @@ STORE_LIMIT = 5.0  # seconds that it gets for what somebody waits for
 class Verbs:
     """Does what is asked. `configured` names the queues of the configuration."""
 
-    def __init__(self, context: ProcessContext, configured: Callable[[], Iterable[str]]) -> None:
-        self._context = context
+    def __init__(self, serving: Serving, configured: Callable[[], Iterable[str]]) -> None:
+        self._serving = serving
+        self._context = serving.context
         self._configured = configured
 
     async def do(self, call: Call) -> Any:
@@ -44,7 +45,13 @@ class Verbs:
         context = self._context
         is_seen = not verb.operates or name == "cancel_operation"  # its answer is a description
         reads = concealed(context.backend) if conceals and is_seen else context.backend
-        store = Asked(reads, by, lambda queue: context.operations.look([queue]), self._configured)
+        store = Asked(
+            reads,
+            by,
+            lambda queue: context.operations.look([queue]),
+            self._serving.enqueue,
+            self._configured,
+        )
         try:
             async with asyncio.timeout(STORE_LIMIT):
                 return msgspec.to_builtins(await verb.run(store, asked))

@@ -73,6 +73,15 @@ def test_it_is_the_same_job_as_by_the_task_itself(d: Daemon, store: Store) -> No
     check_refusals(d)
 
 
+@mostly_on("sqlite")
+def test_a_daemon_of_several_processes_asks_one_of_them(daemon: Make, store: Store) -> None:
+    """Its own process has no code of the application."""
+    d = daemon(store.url, PAUSED, tasks=["declaring"], top="processes = 2\n").start()
+    d.ask("enqueue", queue="mail", task="bill", args=BILL, id="socket")
+    assert decided(store.get("mail", "socket"))[0] == "17"
+    check_refusals(d)
+
+
 def check_refusals(d: Daemon) -> None:
     """Calls that do not fit, and rules that fail, are told with the parameter."""
 

@@ -531,9 +531,11 @@ class Judge:
             self._place(life, WAITING)
 
     def _saw_end_awaited(self, _: Any, queue: str, longest: float, ended: int) -> None:
-        awaited = self.history.awaited
+        awaited, ghosts = self.history.awaited, self.history.ghosts
         for ghost, end in awaited.items():
             awaited[ghost] = min(end, self.clock + longest)
+        for each, due in ghosts.items():
+            ghosts[each] = min(due, self.clock + longest)
         lapsed = [ghost for ghost, end in awaited.items() if end <= self.clock]
         check(ended == len(lapsed), "brought back for", ended, "ghosts instead of", lapsed)
         for ghost in lapsed:

@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
 from asyncmqd.config.errors import Path as KeyPath
 from asyncmqd.daemon.control_protocol import HEADER
 from asyncmqd.daemon.process_report import Report
@@ -18,7 +19,9 @@ from asyncmqd.observe.metrics import Counted
 
 IN_ORDER = 100  # exit code of a child that was told to end; 0 is what any job can say by os._exit
 
-OrderName = Literal["serve", "prepare", "apply", "report", "count", "dump", "stop", "hand_back"]
+OrderName = Literal[
+    "serve", "prepare", "apply", "report", "count", "dump", "stop", "hand_back", "enqueue"
+]
 
 
 class Hello(msgspec.Struct):
@@ -41,6 +44,7 @@ class Order(msgspec.Struct, omit_defaults=True):
     id: int
     name: OrderName
     settings: msgspec.Raw = msgspec.Raw(b"null")
+    job: EnqueueArguments | None = None  # of "enqueue"
     declares: bool = True  # of "serve": no child before it has declared the limits of these
 
 
@@ -53,6 +57,9 @@ class Answer(msgspec.Struct, omit_defaults=True):
     warnings: list[str] = []  # of "apply": what is new that is probably wrong
     report: Report | None = None
     counted: Counted | None = None
+    enqueued: Enqueued | None = None
+    refused: str = ""  # why the job was not enqueued
+    is_wrong: bool = False  # since what was asked means nothing
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:

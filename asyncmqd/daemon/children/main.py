@@ -18,6 +18,8 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.admin.enqueue import enqueue
+from asyncmqd.admin.errors import AdminError, WrongArguments
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.backends.factory import open_backend
 from asyncmqd.client.connection import connect
@@ -270,6 +272,9 @@ class Child:
                 await self._own.drain()
             case "hand_back":
                 await self._own.hand_back()
+            case "enqueue":
+                self._tell(await self._enqueue(order))
+                return
             case "count":
                 self._tell(Answer(order.id, counted=self._own.count()))
                 return
@@ -277,6 +282,14 @@ class Child:
                 pass
         report = self._own.report()
         self._tell(Answer(order.id, error, list(problems.items()), warnings, report))
+
+    async def _enqueue(self, order: Order) -> Answer:
+        """The code of the task is here, and says what it decides about its jobs."""
+        assert order.job is not None
+        try:
+            return Answer(order.id, enqueued=await enqueue(self._own.context.backend, order.job))
+        except (AdminError, StoreError) as error:
+            return Answer(order.id, refused=str(error), is_wrong=isinstance(error, WrongArguments))
 
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""

@@ -10,13 +10,15 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
+from asyncmqd.admin.errors import AdminError, WrongArguments
 from asyncmqd.backends.base import StoreError
 from asyncmqd.config.models import Settings
 from asyncmqd.config.settings_transfer import packed
 from asyncmqd.daemon.application_import import Application, named_scanners
 from asyncmqd.daemon.children.ipc import Answer, Hello
 from asyncmqd.daemon.children.log_forwarding import forwarded_format
-from asyncmqd.daemon.children.process import ChildProcess
+from asyncmqd.daemon.children.process import ChildGone, ChildProcess
 from asyncmqd.daemon.children.supervisor import ChildSupervisor
 from asyncmqd.daemon.process_report import QueueReport, Report, total
 from asyncmqd.daemon.queue_processes import CLOSE_LIMIT, IMPORT_LIMIT, LOOK_EVERY
@@ -180,6 +182,18 @@ class ChildPool:
             await asyncio.sleep(0)
         live = {each.number: each.child.counted for each in self._supervisors if each.child}
         return {0: ended.counted(), **live}
+
+    async def enqueue(self, job: EnqueueArguments) -> Enqueued:
+        """See `Serving`. A child does it: this process has no code of the application."""
+        for child in self._loaded():
+            try:
+                answer = await child.ask("enqueue", job=job)
+            except ChildGone:
+                continue
+            if answer.enqueued is not None:
+                return answer.enqueued
+            raise (WrongArguments if answer.is_wrong else AdminError)(answer.refused)
+        raise AdminError("no process has imported the application yet: try again")
 
     def report(self) -> Report:
         """See `Serving`."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from asyncmqd.admin.enqueue import EnqueueArguments
 from asyncmqd.daemon.children.ipc import (
     IN_ORDER,
     Answer,
@@ -111,7 +112,12 @@ class ChildProcess:
         return answer
 
     def ask(
-        self, name: OrderName, settings: bytes = b"null", *, declares: bool = True
+        self,
+        name: OrderName,
+        settings: bytes = b"null",
+        *,
+        declares: bool = True,
+        job: EnqueueArguments | None = None,
     ) -> asyncio.Future[Answer]:
         """Give an order. The future raises ChildGone if no answer will come."""
         id = next(self._ids)
@@ -122,7 +128,8 @@ class ChildProcess:
         if self._writer is None or self._listening is None or self._listening.done():
             self._give_up()
         else:
-            self._writer.write(pack(Order(id, name, msgspec.Raw(settings), declares)))
+            order = Order(id, name, msgspec.Raw(settings), declares=declares, job=job)
+            self._writer.write(pack(order))
         return answer
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
