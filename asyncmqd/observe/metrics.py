@@ -1,14 +1,17 @@
 """Numbers of all runs of a process: plain integers on the way of a job, read at a scrape.
 
 A cell counts the runs of one queue and task: what they came to, their run and waiting times in
-microseconds, and two histograms. Durations are sorted into buckets many at a time, once for the
-history and for this. On the way to another process all cells are one run of bytes, eight for each
-number: read as one long integer, those of several processes are added up by one addition.
+microseconds, and two histograms. It is one list, so that a job pays for one look-up and a few
+additions. On the way to another process all cells are one run of bytes, eight for each number:
+read as one long integer, those of several processes are added up by one addition.
+
+Durations are put into buckets one by one here, and many at a time for the history. To sort both
+together was tried: a job paid a quarter of a microsecond less, and a scrape of 200 busy queues
+took 4 ms in each process instead of 0.14.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from struct import Struct
@@ -17,8 +20,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.domain.states import EDGES
-from asyncmqd.observe.listeners import Applied
-from asyncmqd.observe.run_totals import Durations, Totals
+from asyncmqd.observe.listeners import Applied, Listener
 
 OUTCOMES = {
     "succeed": "completed",
@@ -43,7 +45,11 @@ _SIZE = WAITS + BUCKETS
 _LAYOUT = Struct(f"<{_SIZE}q")  # no number ever comes to 2^63: it would take 290,000 years
 _BYTES = _LAYOUT.size
 _PLACES = dict.fromkeys(EDGES, _ELSE) | {edge: place for place, edge in enumerate(OUTCOMES)}
-_NEGATIVE = 0x8000  # from here on the sign is set
+# The place of a number of microseconds by its bits: one look-up for each run.
+_RUN_AT, _WAIT_AT = (
+    tuple(first + min(max(0, (bits - 9) // 2), BUCKETS - 1) for bits in range(64))
+    for first in (RUNS, WAITS)
+)
 _SLICE = 300  # cells that are added up in one turn of the loop
 
 Key = tuple[str, str]  # queue, task
@@ -134,79 +140,42 @@ class Sum:
 _NONE = bytes(_BYTES)
 
 
-class _Summed(Durations):
-    """Durations that are added to a cell as well, when they are sorted for the history."""
-
-    __slots__ = ("_begin", "_cell", "_sum")
-
-    def __init__(self, cell: list[int], place: int, begin: int) -> None:
-        super().__init__()
-        self._cell, self._sum, self._begin = cell, place, begin
-
-    def _note(self, by_upper: Counter[int], new: array[float]) -> None:
-        super()._note(by_upper, new)
-        for upper, number in by_upper.items():
-            self._cell[self._begin + _place_of(upper)] += number
-        if min(new) < 0:  # the store's clock was set back
-            new = array("d", (max(each, 0.0) for each in new))
-        self._cell[self._sum] += int(sum(new))
-
-
-def _place_of(upper: int) -> int:
-    """The bucket of a number of microseconds, by its float's upper bytes: sign and exponent."""
-    return min(max(0, ((upper >> 4) - 1031) // 2), BUCKETS - 1) if upper < _NEGATIVE else 0
-
-
-class Metrics(Totals):
-    """Counts for /metrics, with what is always counted. There is one only where somebody may ask.
-
-    A job pays for one count, by queue, task and edge. Runs are kept by queue and task. Waiting
-    times are those of the history, by queue, and are told with one of its cells.
-    """
+class Metrics(Listener):
+    """Counts for /metrics. There is one only where somebody may ask."""
 
     def __init__(self) -> None:
         self._cells: dict[Key, list[int]] = {}
-        self._first: dict[str, list[int]] = {}  # a cell of each queue
-        self._waited: dict[str, list[int]] = {}  # by queue: a cell with nothing but waiting times
-        self._new: Counter[tuple[str, str, str]] = Counter()  # by queue, task and edge
         self._events: dict[str, Counter[str]] = {
             "job.lease_lost": Counter(),
             "job.cancelled": Counter(),
             "job.stuck": Counter(),
         }
-        super().__init__()
-
-    @property
-    def by_edge(self) -> Counter[tuple[str, str]]:
-        """See `Totals`. Tasks that this process does not know share one cell."""
-        if self._new:
-            new, self._new = self._new, Counter()
-            for (queue, task, edge), number in new.items():
-                self._edges[queue, edge] += number
-                known = task and edge != "park"
-                self._cell((queue, task if known else OTHER))[_PLACES[edge]] += number
-        return self._edges
-
-    def _cell(self, key: Key) -> list[int]:
-        cell = self._cells.setdefault(key, [0] * _SIZE)
-        self._first.setdefault(key[0], cell)
-        return cell
-
-    # ------------------------------------------------------------------ on the way of a job
 
     def changes(self, applied: Sequence[Applied]) -> None:
         """See `Listener`."""
-        if not applied:
-            return
-        self._new.update([(claim.queue, task, change.edge) for change, claim, task, _ in applied])
-        runs, kept = self._runs, None
-        for _, claim, task, duration in applied:
-            if duration is not None:
-                kept = runs[claim.queue, task]
-                kept.append(duration * 1e6)
-        if kept is not None:
-            kept.sort_if_many()
-            self._waits[claim.queue].sort_if_many()
+        cells = self._cells
+        for change, claim, task, duration in applied:
+            try:
+                cell = cells[claim.queue, task]
+            except KeyError:
+                cell = self._new(claim.queue, task, change.edge)
+            cell[_PLACES[change.edge]] += 1
+            if duration is None:  # of a run that was never begun
+                continue
+            spent = int(duration * 1e6)
+            cell[RUN] += spent
+            cell[_RUN_AT[spent.bit_length()]] += 1
+            if not claim.failures:
+                waited = int(claim.age * 1e6)
+                if waited < 0:  # the store's clock was set back
+                    waited = 0
+                cell[WAIT] += waited
+                cell[_WAIT_AT[waited.bit_length()]] += 1
+
+    def _new(self, queue: str, task: str, edge: str) -> list[int]:
+        """A cell for a key that has none; tasks that this process does not know share one."""
+        known = bool(task) and edge != "park"
+        return self._cells.setdefault((queue, task if known else OTHER), [0] * _SIZE)
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         """See `Listener`."""
@@ -214,28 +183,8 @@ class Metrics(Totals):
         if counted is not None:
             counted[str(fields.get("queue", ""))] += 1
 
-    # ------------------------------------------------------------------ sorting, many at a time
-
-    def _new_waits(self, key: str) -> Durations:
-        return _Summed(self._waited.setdefault(key, [0] * _SIZE), WAIT, WAITS)
-
-    def _new_runs(self, key: Key) -> Durations:
-        return _Summed(self._cell((key[0], key[1] or OTHER)), RUN, RUNS)
-
-    def _runs_by_queue(self) -> dict[str, Counter[int]]:
-        found: dict[str, Counter[int]] = {}
-        for (queue, _), durations in self._runs.items():
-            found.setdefault(queue, Counter()).update(durations.buckets())
-        return found
-
     def counted(self) -> Counted:
         """All that was counted so far."""
-        _ = self.by_edge
-        for durations in (*self._waits.values(), *self._runs.values()):
-            durations.sort()
-        for queue, waited in self._waited.items():
-            if cell := self._first.get(queue):
-                cell[WAIT], cell[WAITS:] = waited[WAIT], waited[WAITS:]
         return Counted(
             [*self._cells],
             b"".join([_LAYOUT.pack(*cell) for cell in self._cells.values()]),

@@ -5,7 +5,6 @@ Log lines and numbers come from its listeners and from nowhere else, so that the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,15 +18,10 @@ class Observer:
     """Tells its listeners. One instance serves all workers of a process."""
 
     def __init__(self, listeners: Sequence[Listener] = (LogLines(),)) -> None:
-        counting = (each for each in listeners if isinstance(each, Totals))
-        self._totals = totals = next(counting, None) or Totals()
+        totals = Totals()
+        self.totals = totals.by_edge
         self.take = totals.take
-        self._connect((*(each for each in listeners if each is not totals), totals))
-
-    @property
-    def totals(self) -> Counter[tuple[str, str]]:
-        """How many changes there were since the start, by queue and edge."""
-        return self._totals.by_edge
+        self._connect((*listeners, totals))
 
     def _connect(self, listeners: tuple[Listener, ...]) -> None:
         self._listeners = listeners

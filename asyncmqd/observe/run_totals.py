@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from asyncmqd.domain.history import COUNTS, Period, bucket_of_float, histogram
 from asyncmqd.domain.job import Claim
@@ -18,7 +17,7 @@ _MANY = 512  # durations of a queue that are kept one by one
 _UPPER = 3 if sys.byteorder == "little" else 0  # of the four pairs of bytes of a float
 
 
-class Durations:
+class _Durations:
     """Durations in microseconds, which are sorted into buckets many at a time.
 
     One by one, that cost more than all the rest of a count. The upper two bytes of a float have its
@@ -35,65 +34,33 @@ class Durations:
     def sort_if_many(self) -> None:
         """Keep no more one by one than `_MANY` and those of one batch."""
         if len(self._new) > _MANY:
-            self.sort()
+            self._sort()
 
-    def sort(self) -> None:
-        """Keep none one by one."""
-        if self._new:
-            self._note(Counter(memoryview(self._new.tobytes()).cast("H")[_UPPER::4]), self._new)
-            del self._new[:]
-
-    def _note(self, by_upper: Counter[int], new: array[float]) -> None:  # noqa: ARG002 - see Metrics
-        """These are new; `by_upper` counts them by their upper two bytes."""
-        self._by_upper.update(by_upper)
+    def _sort(self) -> None:
+        self._by_upper.update(memoryview(self._new.tobytes()).cast("H")[_UPPER::4])
+        del self._new[:]
 
     def buckets(self) -> Counter[int]:
         """How many each bucket has."""
-        self.sort()
+        self._sort()
         found: Counter[int] = Counter()
         for upper, number in self._by_upper.items():
             found[bucket_of_float(upper)] += number
         return found
 
 
-class Kept(dict[Any, Durations]):
-    """Durations by something, made when the first one comes."""
-
-    def __init__(self, make: Callable[[Any], Durations]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, key: Any) -> Durations:
-        made = self[key] = self._make(key)
-        return made
-
-
 class Totals(Listener):
     """Counts changes since the start of the process, and all else since it was last taken."""
 
     def __init__(self) -> None:
-        self._edges: Counter[tuple[str, str]] = Counter()
+        self.by_edge: Counter[tuple[str, str]] = Counter()  # by queue and edge
         self._taken: dict[tuple[str, str], int] = {}  # the same as it was
         self._begin()
 
-    @property
-    def by_edge(self) -> Counter[tuple[str, str]]:
-        """How many changes there were since the start, by queue and edge."""
-        return self._edges
-
     def _begin(self) -> None:
         self._again: Counter[str] = Counter()  # starts that are not first attempts, by queue
-        self._waits = Kept(self._new_waits)  # of first attempts, by queue
-        self._runs = Kept(self._new_runs)
-
-    def _new_waits(self, key: Any) -> Durations:  # noqa: ARG002 - see Metrics
-        return Durations()
-
-    def _new_runs(self, key: Any) -> Durations:  # noqa: ARG002 - see Metrics
-        return Durations()
-
-    def _runs_by_queue(self) -> dict[str, Counter[int]]:
-        return {queue: each.buckets() for queue, each in self._runs.items()}
+        self._waits: defaultdict[str, _Durations] = defaultdict(_Durations)  # of first attempts
+        self._runs: defaultdict[str, _Durations] = defaultdict(_Durations)
 
     def started(self, claim: Claim, task: str) -> None:  # noqa: ARG002 - as all listeners have it
         """See `Listener`."""
@@ -104,7 +71,7 @@ class Totals(Listener):
 
     def changes(self, applied: Sequence[Applied]) -> None:
         """See `Listener`."""
-        by_edge, runs = self._edges, self._runs
+        by_edge, runs = self.by_edge, self._runs
         by_edge.update([(claim.queue, change.edge) for change, claim, _, _ in applied])
         for _, claim, _, duration in applied:
             if duration is not None:
@@ -117,7 +84,7 @@ class Totals(Listener):
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:
         """What was counted since it was last taken, by queue. Nobody gets it a second time."""
         waits = {queue: each.buckets() for queue, each in self._waits.items()}
-        runs = self._runs_by_queue()
+        runs = {queue: each.buckets() for queue, each in self._runs.items()}
         again = self._again
         self._begin()
         counts: defaultdict[str, list[int]] = defaultdict(lambda: [0] * len(COUNTS))
