@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 _PATIENCE = 5.0  # seconds for an answer of systemd
+_UNITS = Path("/run/systemd/units")  # has a link for each unit that runs, to its invocation
+_CGROUPS = Path("/proc/self/cgroup")
 
 
 class Unit:
-    """The unit, once it is known; a process that systemd does not run has none."""
+    """The unit, once it is known; a process that systemd does not run has none.
+
+    The name is in files. How often it was restarted only systemd can say, which an ordinary user
+    asks by D-Bus: a host without it leaves that unknown.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._invocation = environ.get("INVOCATION_ID", "")
@@ -22,14 +29,19 @@ class Unit:
     async def ask(self) -> None:
         """Find out. Nothing depends on it, so that whatever fails leaves it unknown."""
         if self._invocation:  # that of a shell in some service, perhaps
-            with contextlib.suppress(OSError, ValueError, KeyError, subprocess.SubprocessError):
+            with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
                 await asyncio.to_thread(self._ask)
 
     def _ask(self) -> None:
-        cgroups = Path("/proc/self/cgroup").read_text("utf-8")
+        cgroups = _CGROUPS.read_text("utf-8")
         unit = own_unit(cgroups)
-        user = ["--user"] if "/user@" in cgroups else []
-        asked = ["systemctl", "show", "--property=InvocationID,NRestarts", *user, unit]
+        link, user = _UNITS, []
+        if "/user@" in cgroups:
+            link, user = Path(f"/run/user/{os.getuid()}/systemd/units"), ["--user"]
+        if os.readlink(link / f"invocation:{unit}") != self._invocation:
+            return
+        self.name = unit
+        asked = ["systemctl", "show", "--property=NRestarts", "--value", *user, unit]
         shown = subprocess.run(  # noqa: S603 - no word of it comes from elsewhere
             asked,
             stdin=subprocess.DEVNULL,
@@ -38,9 +50,7 @@ class Unit:
             timeout=_PATIENCE,
             check=True,
         )
-        told = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
-        if told["InvocationID"] == self._invocation:
-            self.name, self.restarts = unit, int(told["NRestarts"])
+        self.restarts = int(shown.stdout)
 
 
 def own_unit(cgroups: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -23,37 +24,33 @@ def test_the_service_is_found_in_the_control_groups() -> None:
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A command of that name, for there is no systemd here, and a service that we are in."""
     (tmp_path / "cgroup").write_text("0::/system.slice/asyncmqd.service\n")
-    monkeypatch.setattr(systemd_unit, "Path", lambda _: tmp_path / "cgroup")
+    (tmp_path / "invocation:asyncmqd.service").symlink_to("abc")
+    monkeypatch.setattr(systemd_unit, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(systemd_unit, "_UNITS", tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return tmp_path / "systemctl"
 
 
-def answer(systemctl: Path, text: str) -> None:
-    systemctl.write_text(f"#!/bin/sh\n{text}\n")
+def found(systemctl: Path, answer: str, invocation: str = "abc") -> tuple[str, int | None]:
+    """The unit and its restarts, if systemd answers so."""
+    systemctl.write_text(f"#!/bin/sh\n{answer}\n")
     systemctl.chmod(0o755)
-
-
-async def test_restarts_are_asked_of_systemd(systemctl: Path) -> None:
-    told = "echo InvocationID=abc; echo NRestarts=3"
-    answer(systemctl, f'test "$3" = asyncmqd.service || exit 1; {told}')
-    unit = Unit({"INVOCATION_ID": "abc"})
+    unit = Unit({"INVOCATION_ID": invocation})
     assert (unit.name, unit.restarts) == ("", None)
-    await unit.ask()
-    assert (unit.name, unit.restarts) == ("asyncmqd.service", 3)
+    asyncio.run(unit.ask())
+    return unit.name, unit.restarts
 
 
-@pytest.mark.parametrize(
-    "text", ["exit 1", "echo InvocationID=other; echo NRestarts=3", "echo nothing", "exec /nowhere"]
-)
-async def test_what_is_not_known_is_left_out(systemctl: Path, text: str) -> None:
-    answer(systemctl, text)
-    unit = Unit({"INVOCATION_ID": "abc"})
-    await unit.ask()
-    assert (unit.name, unit.restarts) == ("", None)
+def test_restarts_are_asked_of_systemd(systemctl: Path) -> None:
+    asked = 'test "$1 $4" = "show asyncmqd.service" || exit 1; echo 3'
+    assert found(systemctl, asked) == ("asyncmqd.service", 3)
 
 
-async def test_without_systemd_nothing_is_asked(systemctl: Path) -> None:
-    answer(systemctl, "echo InvocationID=; echo NRestarts=3")
-    unit = Unit({})
-    await unit.ask()
-    assert (unit.name, unit.restarts) == ("", None)
+@pytest.mark.parametrize("answer", ["exit 1", "echo nothing", "exec /nowhere", "kill $$"])
+def test_what_systemd_does_not_say_is_not_known(systemctl: Path, answer: str) -> None:
+    assert found(systemctl, answer) == ("asyncmqd.service", None)
+
+
+@pytest.mark.parametrize("invocation", ["of a shell in another service", ""])
+def test_who_is_not_that_service_has_none(systemctl: Path, invocation: str) -> None:
+    assert found(systemctl, "echo 3", invocation) == ("", None)
