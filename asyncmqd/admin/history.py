@@ -79,14 +79,32 @@ async def of_queue(
     history = await store.history(queue)
     if not history.periods:
         await check_known(store, queue, elsewhere)
+    return QueueHistory(queue=queue, stretches=[_stretch(*e) for e in stretches(history, hours)])
+
+
+def stretches(history: History, hours: int) -> list[tuple[int, Period]]:
+    """The last hours, and how many minutes each stretch has. None reaches into the next one.
+
+    The last half hour has minutes that do not stand alone any more. It ends where these begin.
+    """
     length = next(minutes for most, minutes in _STRETCHES if hours <= most)
+    alone = history.minutes[0].minute if history.minutes else 0
+    half = alone - alone % HALF_HOUR
     found: dict[int, tuple[int, Period]] = {}
     for minutes, period in _last(history, hours):
         minutes = max(minutes, length)
         part = in_stretch(period, minutes)
+        if part.minute < alone and half in found:  # a part of it is in the half hour
+            part = msgspec.structs.replace(part, minute=min(part.minute, half))
         known = found.get(part.minute)
-        found[part.minute] = minutes, part if known is None else joined(known[1], part)
-    return QueueHistory(queue=queue, stretches=[_stretch(*each) for each in found.values()])
+        found[part.minute] = (
+            (minutes, part) if known is None else (known[0], joined(known[1], part))
+        )
+    ends = [*list(found)[1:], minute_of(history.now) + KEPT]
+    return [
+        (min(minutes, end - part.minute), part)
+        for (minutes, part), end in zip(found.values(), ends, strict=True)
+    ]
 
 
 async def of_all(store: BaseBackend, hours: int) -> list[QueueHistory]:

@@ -6,9 +6,11 @@ import struct
 from collections import Counter
 from functools import reduce
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncmqd.admin.history import stretches
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.history import (
     COUNTS,
@@ -16,6 +18,7 @@ from asyncmqd.domain.history import (
     KEPT,
     LEVELS,
     MINUTES_KEPT,
+    History,
     Period,
     bucket_of,
     bucket_of_float,
@@ -110,6 +113,23 @@ def test_nothing_is_lost_where_minutes_are_joined(parts: list[Period], ahead: in
     expected = reduce(joined, parts, Period(0))
     assert reduce(joined, [*minutes, *half_hours], Period(0)) == expected
     assert all(each.minute % HALF_HOUR == 0 for each in half_hours)
+
+
+@pytest.mark.parametrize("now", range(1_000, 1_000 + HALF_HOUR, 7))
+@pytest.mark.parametrize("hours", [1, 2, 6, 48])
+def test_stretches_of_a_steady_time_are_alike(now: int, hours: int) -> None:
+    """Ten jobs in each minute: a half hour that has lost none of its minutes shows no less."""
+    minutes: list[Period] = []
+    half_hours: list[Period] = []
+    for minute in range(300, now):
+        put(minutes, Period(minute, [10]), NOW)
+        roll_up(minutes, half_hours, minute, NOW)
+    found = stretches(History(now * 60.0, minutes, half_hours), hours)
+    ends = [part.minute + long for long, part in found]
+    assert ends[:-1] == [part.minute for _, part in found[1:]]
+    first, *whole, _ = found  # the last one has not ended
+    assert {part.counts[0] / long for long, part in whole} <= {10.0}
+    assert first[1].counts[0] <= 10 * first[0]
 
 
 def test_what_is_too_old_is_forgotten() -> None:
