@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 from asyncmqd.domain import clock
+from asyncmqd.runtime.process import presence
 from tests.simulation.loop import SimLoop
 
 EPOCH = 1_800_000_000.0  # what the store's clock shows when a world begins
@@ -138,12 +139,17 @@ class World:
         def wall() -> float:
             return self.epoch + self.now + SimLoop.running().owner.skew
 
-        with mock.patch.multiple(
-            clock,
-            wall=wall,
-            monotonic=lambda: SimLoop.running().time(),
-            draw=self.rng.random,
-            nonce=self.new_id,
-            new_id=self.new_id,
+        with (
+            mock.patch.multiple(
+                clock,
+                wall=wall,
+                monotonic=lambda: SimLoop.running().time(),
+                draw=self.rng.random,
+                nonce=self.new_id,
+                new_id=self.new_id,
+            ),
+            mock.patch.object(
+                presence, "resident_memory", return_value=0
+            ),  # of the host that plays
         ):
             yield
