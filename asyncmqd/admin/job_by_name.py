@@ -18,12 +18,16 @@ class Undecided(AdminError):
     """Only the code of the task could say what these options of its job are."""
 
     def __init__(self, task: str, options: list[str]) -> None:
+        self.task = task
         self.options = options
         decided = " and ".join(options)
         super().__init__(
             f"{options[0]}: expected one, for the code of task {task} decides the {decided} of its"
             " jobs, and it is not known here"
         )
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.task, self.options), self.__dict__
 
 
 async def job_by_name(

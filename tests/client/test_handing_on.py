@@ -17,6 +17,7 @@ import pytest
 
 import asyncmqd
 from asyncmqd import Job, JobFailed, NameTaken, NotConfigured, Queue, Retry, State, connect, task
+from asyncmqd.admin.job_by_name import Undecided
 from asyncmqd.backends import BaseBackend, InMemoryBackend
 from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.client import connection
@@ -33,6 +34,7 @@ SAMPLES: dict[str, Callable[[], Exception]] = {
     "JobFailed": lambda: JobFailed("a", State.FAILED, WHY),
     "NameTaken": lambda: NameTaken("a", "b"),
     "Retry": lambda: Retry("later", after="5m"),
+    "Undecided": lambda: Undecided("app.send", ["key", "cost"]),
 }
 
 

@@ -114,8 +114,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/admin/causes.py",
-        "return sorted([*_of_itself(own), *of_queues], key=_rank)",
-        "return [*_of_itself(own), *of_queues]",
+        "return sorted([*itself, *others], key=_rank)",
+        "return [*itself, *others]",
         CAUSES,
     ),
     Mutation(
