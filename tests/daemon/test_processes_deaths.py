@@ -167,11 +167,12 @@ def test_so_it_is_at_the_start_of_the_daemon(daemon, file, place):
 
 @mostly_on("sqlite")
 def test_children_keep_to_one_limit_and_a_new_one_leaves_a_newer_limit_as_it_is(daemon, store):
-    limited = MAIL + "global_concurrency = 3\n"
+    # Three slots for each child: both have to claim, and so to declare, before four jobs run.
+    limited = "[queues.mail]\nconcurrency = 6\nglobal_concurrency = 4\n"
     d = daemon(store.url, limited, top=TWO).start()
     store.add("mail", "hold", [f"{n}" for n in range(9)])
-    until(lambda: len(d.lines("began")) == 3)
-    assert d.ask("status")["queues"]["mail"]["limits"]["held"] == 3
+    until(lambda: len(d.lines("began")) == 4)
+    assert d.ask("status")["queues"]["mail"]["limits"]["held"] == 4
     newer = SharedLimits(concurrency=5)
     store.do(lambda backend: backend.declare_limits("mail", newer, "another"))
     until(lambda: len(d.lines("began")) == 5)
@@ -181,11 +182,11 @@ def test_children_keep_to_one_limit_and_a_new_one_leaves_a_newer_limit_as_it_is(
     until(lambda: store.counts("mail").active == 5)
     outlook = store.do(lambda backend: backend.outlook(["mail"]))["mail"]
     assert (outlook.limits.limits, outlook.limits.by) == (newer, "another")
-    d.configure(limited.replace("3", "4"), top=TWO)
+    d.configure(limited.replace("4", "3"), top=TWO)
     d.ask("reload")
     d.open_gate()
     until(lambda: len(d.lines()) == 9)
     until(lambda: store.counts("mail").completed == 9)
     shown = d.ask("status")["queues"]["mail"]["limits"]
-    assert (shown["concurrency"], shown["held"]) == (4, 0)
+    assert (shown["concurrency"], shown["held"]) == (3, 0)
     assert d.stop() == 0
