@@ -100,10 +100,10 @@ def stretches(history: History, hours: int) -> list[tuple[int, Period]]:
         found[part.minute] = (
             (minutes, part) if known is None else (known[0], joined(known[1], part))
         )
-    ends = [*list(found)[1:], minute_of(history.now) + KEPT]
+    begins = [*found, minute_of(history.now) + KEPT]
     return [
         (min(minutes, end - part.minute), part)
-        for (minutes, part), end in zip(found.values(), ends, strict=True)
+        for (minutes, part), end in zip(found.values(), begins[1:], strict=True)
     ]
 
 

@@ -244,5 +244,7 @@ def _take(page: Any, site: Site, theme: str, size: dict[str, int], failed: str) 
             continue
         page.goto(f"{site.url}{path}")
         page.wait_for_selector("main time, main h1")
+        # The first page does not wait for all sparklines; the next one has them.
+        until(lambda: page.locator(".spark").count() == page.locator("td.sparks").count())
         without_this_host(page, site)
         page.screenshot(path=PICTURES / f"{name}-{theme}{phone}.png")

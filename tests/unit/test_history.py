@@ -115,6 +115,10 @@ def test_nothing_is_lost_where_minutes_are_joined(parts: list[Period], ahead: in
     assert all(each.minute % HALF_HOUR == 0 for each in half_hours)
 
 
+def test_a_queue_without_a_past_has_no_stretches() -> None:
+    assert stretches(History(NOW, [], []), 2) == []
+
+
 @pytest.mark.parametrize("now", range(1_000, 1_000 + HALF_HOUR, 7))
 @pytest.mark.parametrize("hours", [1, 2, 6, 48])
 def test_stretches_of_a_steady_time_are_alike(now: int, hours: int) -> None:

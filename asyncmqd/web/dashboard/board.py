@@ -77,10 +77,14 @@ class Board:
         return {name: self._sparks[name][1] for name in queues if name in self._sparks}
 
     def _has_drawn(self, drawing: asyncio.Task[None]) -> None:
-        """What could not be read is asked for with the next page."""
+        """What could not be read is asked for with the next page; the loop logs any other error."""
         self._drawing = None
-        if not drawing.cancelled():
-            drawing.exception()
+        if not drawing.cancelled() and isinstance(error := drawing.exception(), Exception):
+            if isinstance(error, CannotDo):
+                return
+            drawing.get_loop().call_exception_handler(
+                {"message": "sparklines could not be drawn", "exception": error}
+            )
 
     async def _draw(self, wanted: Sequence[str]) -> None:
         for start in range(0, len(wanted), _TOGETHER):
