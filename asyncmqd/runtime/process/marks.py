@@ -10,12 +10,32 @@ import contextlib
 import os
 import zlib
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.heartbeat import BEAT
 from asyncmqd.domain.marks import Mark, encode
 from asyncmqd.domain.tasks import TaskDef
 
 _PATIENCE = 1.0  # seconds that the store gets
+_GAP = 2.5 * BEAT  # seconds between two looks, before any heartbeat of others can have run out
+
+
+class Listed:
+    """The processes that were listed at the last look: who is missing at the next one has died.
+
+    If that comes late, our own store was away, or we were: then all heartbeats may have run out.
+    """
+
+    def __init__(self) -> None:
+        self._ids: AbstractSet[str] = frozenset()
+        self._at = float("-inf")
+
+    def missing(self, ids: AbstractSet[str], now: float) -> list[str]:
+        """Those that are listed no more; `now` is on a steady clock."""
+        gone = self._ids - ids if now - self._at < _GAP else ()
+        self._ids, self._at = ids, now
+        return sorted(gone)
 
 
 async def note(backend: BaseBackend, mark: Mark, number: int = 0) -> None:

@@ -23,7 +23,7 @@ from asyncmqd.runtime.duties import DutyGroup
 from asyncmqd.runtime.own_identity import resident_memory
 from asyncmqd.runtime.process.health import Health
 from asyncmqd.runtime.process.history_reports import Minutes
-from asyncmqd.runtime.process.marks import note
+from asyncmqd.runtime.process.marks import Listed, note
 from asyncmqd.runtime.process.workers import Workers
 
 BEAT_TTL = 3 * BEAT
@@ -75,6 +75,7 @@ class Presence:
         self._numbers = itertools.count(1)
         self._beat_now = asyncio.Event()
         self._others: list[WorkerRecord] = []  # who lived at the last look
+        self._listed = Listed()  # the same, to see who dies
         self._first_seen: dict[str, float] = {}  # by the store's clock
         self._twins: set[str] = set()  # those that were warned of
         self._asking_leases: asyncio.Task[float] | None = None  # not sent yet
@@ -244,10 +245,9 @@ class Presence:
         return max(self.lease, *others, 0.0)
 
     async def _judge_namesakes(self, part: str = "") -> list[tuple[WorkerRecord, Verdict]]:
-        others = [each for each in await self._backend.workers() if each.id != self.id]
-        gone = {each.id for each in self._others} - {each.id for each in others}
-        self._others = others
-        for id in sorted(gone):
+        self._others = [each for each in await self._backend.workers() if each.id != self.id]
+        now = asyncio.get_running_loop().time()
+        for id in self._listed.missing({each.id for each in self._others}, now):
             await note(self._backend, Mark("died", id))  # unless it noted its stop
         name = f"{self.instance}/{part}"
         return [(each, self._judge(each)) for each in self._others if each.id.startswith(name)]
