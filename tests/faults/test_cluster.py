@@ -91,7 +91,7 @@ def both_stopped(cluster: Cluster, scene: Scene) -> Iterator[RedisServer]:
 
 @pytest.mark.row("F19", "a master of the cluster is lost and its replica is promoted")
 @pytest.mark.parametrize("loss", [killed, both_stopped][: scaled(1, 2)])
-@pytest.mark.parametrize("cluster", scaled(NEW_KINDS[1:], NEW_KINDS), indirect=True)
+@pytest.mark.parametrize("cluster", scaled(NEW_KINDS[-1:], NEW_KINDS), indirect=True)
 def test_master_lost(cluster: Cluster, place: Path, loss: Loss, figure):
     """What the replica had not got is lost; all else ends, and work goes on by itself."""
     with closing(Scene(place, cluster.url)) as scene:
