@@ -76,7 +76,6 @@ MEMORY = mutations(
         ("operations.py", " or known.token != token", "", "operations"),
         ("lanes.py", "            self.set_idle(key, tag[0])\n", "", "lanes"),
         ("keys.py", "        queue.ghosts[each] = latest\n", "", "shared_limits"),
-        ("keys.py", "min(queue.lanes.closed[key], latest * 1e6)", "NEVER", "key_limits"),
         ("keys.py", "active + len(ends)", "active", "key_limits"),
         ("keys.py", "if gate.allowed(key) != 0}", "if False}", "key_limits"),
         ("token_buckets.py", "not self._bucket.pay(self.cost(id))", "False", "costs"),
