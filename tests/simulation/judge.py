@@ -446,7 +446,7 @@ class Judge:
         told = attempts.attempts_of(attempts.joined(b"", 0, 0, change.attempt))[0].told
         check(told.edge == change.edge, "told of another end", told, change)
         check(told.number == life.failures + 1, "told of another attempt", told, life)
-        check(told.worker == life.holder, "told of another worker", told, life)
+        check(self.relaxed or told.worker == life.holder, "told of another worker", told, life)
         check((told.failure is not None) == (change.edge in FAILED), "told of no failure", told)
         life.tried.append(change.edge)
 
