@@ -384,7 +384,7 @@ def test_a_store_that_does_not_answer_has_no_zeros(daemon: Make, server: RedisSe
     d = daemon(server.url, keys_of(port)).start()
     Store(server.url).add("mail", "mark", ["later"], delay=3600)
     browser = Browser(port)
-    assert "Nothing is paused" in browser.get("/").text
+    until(lambda: "Nothing is paused" in browser.get("/").text)
     assert "does not answer" not in browser.get("/daemons").text
     server.kill()
     d.wait_for("daemon.degraded")
