@@ -169,7 +169,7 @@ async def test_who_closes_the_store_waits_for_what_is_brought_in(
 
 def commit(path: Path) -> bytes:
     """As another program; what the log begins with then, which is new when it is begun again."""
-    with closing(sqlite3.connect(path, timeout=0)) as other, other:
+    with closing(sqlite3.connect(path, timeout=10)) as other, other:
         other.execute("UPDATE store SET sequence = sequence + 1")
     return begin_of_log(path)
 
