@@ -174,7 +174,7 @@ def test_promotion(pair: Pair, place: Path, least: int, figure):
         until(lambda: read(scene.notes, "refused") or len(not_run(scene) - before) > 20)
         pair.lose_master()
         pair.until_promoted()
-        took = back_at_work(scene)
+        took = back_at_work(scene, pair.url)
         pair.follow()
         lost, doubled = outcome(scene, daemon)
         assert bool(lost) == (least == 0), "without waiting, a lag is a loss"
@@ -200,11 +200,12 @@ def test_planned_failover(three: Pair, place: Path, least: int, figure):
     way at the promotion may be lost.
     """
     with closing(Scene(place, three.url)) as scene:
-        daemon = at_work(scene, f"{three.url}?min_replicas={least}")
+        url = f"{three.url}?min_replicas={least}"
+        daemon = at_work(scene, url)
         warned = " ".join(each["warning"] for each in daemon.all("daemon.warning"))
         assert "min_replicas is 0 and the server has 2 replicas" in warned  # the daemon's own URL
         three.promote()
-        took = back_at_work(scene)
+        took = back_at_work(scene, url)
         # A process that is new has heard no announcement, and asks Sentinel: which names the old
         # master for up to a second after the replica was promoted. What it adds before is lost.
         three.until_announced()
@@ -274,10 +275,10 @@ def at_work(scene: Scene, url: str) -> ForkedDaemon:
     return daemon
 
 
-def back_at_work(scene: Scene) -> float:
+def back_at_work(scene: Scene, url: str) -> float:
     """Seconds until the next job ends from now on: where all have ended meanwhile, one more."""
     began, so_far = time.monotonic(), scene.ran()
-    scene.enqueue(1, prefix="more")
+    scene.enqueue(1, prefix="more", url=url)
     until(lambda: scene.ran() > so_far)
     return time.monotonic() - began
 
