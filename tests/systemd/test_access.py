@@ -122,7 +122,7 @@ def test_what_a_member_plants_beside_the_store_leads_neither_the_unit_nor_root(
         ("jobs.db-journal", "got a link or another kind"),
         ("jobs.db-wal", "got a link or another kind"),
     ):
-        plant(f"ln -s /srv/precious/letter {beside}")
+        plant(f"ln -sf /srv/precious/letter {beside}")  # a stop at the start leaves its log
         refused = box.run(*enqueue, check=False)
         assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
         assert daemon.start(check=False).returncode == 1
