@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain import clock
 from asyncmqd.domain.heartbeat import BEAT
+from asyncmqd.domain.loop_tasks import retrieve_error
 
 if TYPE_CHECKING:
     from asyncmqd.admin.causes import Cause
@@ -53,7 +54,7 @@ class Diagnosis:
         if self._looking is None or self._looking.done():
             self._begun = clock.monotonic()
             self._looking = asyncio.create_task(self._look(queues), name="diagnosis")
-            self._looking.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._looking.add_done_callback(retrieve_error)
         return self._looking
 
     async def _look(self, queues: Sequence[str]) -> None:

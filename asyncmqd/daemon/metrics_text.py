@@ -13,6 +13,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.daemon.process_report import QueueReport, Report
 from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.status import Status
+from asyncmqd.domain.loop_tasks import retrieve_error
 from asyncmqd.domain.states import State
 from asyncmqd.observe.metrics import Counted, Sum
 from asyncmqd.observe.prometheus_text import Sample, family, labels, of_counted
@@ -55,7 +56,7 @@ class Scraper:
         """What the store says; None if it does not in time. The call is never cancelled."""
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(of_queues(self._backend, queues))
-            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._asking.add_done_callback(retrieve_error)
         asking = self._asking
         done, _ = await asyncio.wait([asking], timeout=STORE_LIMIT)
         try:

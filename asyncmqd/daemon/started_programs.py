@@ -2,7 +2,7 @@
 
 uvloop's own way is a fork that runs what is registered with `os.register_at_fork`. While it does so
 in the parent, another thread may fork, and the child of that thread then takes itself for the
-program: it goes through the steps of a forked child twice, and Python 3.14 aborts it.
+program: it goes through the steps of a forked child twice, and Python aborts it from 3.13 on.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
+from asyncmqd.domain.loop_tasks import retrieve_error
 
 if TYPE_CHECKING:
     from asyncmqd.admin.causes import Cause
@@ -210,7 +211,7 @@ class Status:
         if self._counting is None or self._counting.done():
             queues = list(self._serving.report().queues)
             self._counting = asyncio.create_task(self._ask_store(queues))
-            self._counting.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._counting.add_done_callback(retrieve_error)
         counting = self._counting  # by the time it returns, somebody may have begun another
         done, _ = await asyncio.wait([counting], timeout=COUNT_LIMIT)
         if not done:

@@ -30,5 +30,14 @@ def begin(
     return task
 
 
+def retrieve_error(done: asyncio.Future[Any]) -> None:
+    """For `add_done_callback`, where whoever still waits tells the error, and nobody may wait.
+
+    asyncio logs an error that nobody has retrieved.
+    """
+    if not done.cancelled():
+        done.exception()
+
+
 def _is_eager(loop: asyncio.AbstractEventLoop) -> bool:
     return getattr(loop.get_task_factory(), "__code__", None) is _EAGER

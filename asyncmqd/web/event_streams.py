@@ -17,7 +17,7 @@ from asyncmqd.admin.concealed import HIDDEN
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.events import LOOK_EVERY, Reader, is_about
 from asyncmqd.domain.events import Event, Position, encode
-from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.server import Request, Stream
 from asyncmqd.web.sse import CONTENT_TYPE, HEADERS, HEARTBEAT, MOST_STREAMS, retry_line
@@ -174,7 +174,7 @@ class EventStreams:
 async def _begun(reader: Reader) -> None:
     """The store knows that somebody watches, or has not answered in time."""
     begun = begin(reader.begin())
-    begun.add_done_callback(lambda task: task.cancelled() or task.exception())
+    begun.add_done_callback(retrieve_error)
     await asyncio.wait({begun}, timeout=_HEAD_LIMIT)
 
 

@@ -28,6 +28,7 @@ from asyncmqd.daemon.children.log_forwarding import LogForwarder
 from asyncmqd.daemon.control_protocol import pack
 from asyncmqd.daemon.process_report import Report
 from asyncmqd.domain import clock
+from asyncmqd.domain.loop_tasks import retrieve_error
 from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.metrics import Counted
 from asyncmqd.runtime.execution.spawn_child import command, end_session
@@ -123,7 +124,7 @@ class ChildProcess:
         id = next(self._ids)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         # Not everybody who gives an order waits for the answer.
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        answer.add_done_callback(retrieve_error)
         self._asked[id] = answer
         if self._writer is None or self._listening is None or self._listening.done():
             self._give_up()

@@ -11,6 +11,7 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.config.diff import Plan
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import Counts
+from asyncmqd.domain.loop_tasks import retrieve_error
 
 ASK_LIMIT = 1.0  # seconds that the store gets; an urgent reload must not wait longer
 
@@ -59,7 +60,7 @@ class Previewer:
                 while self._asking is not None and not self._asking.done():
                     await asyncio.wait([self._asking])
                 asking = self._asking = asyncio.create_task(self._look(queues))
-                asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+                asking.add_done_callback(retrieve_error)
                 return await asyncio.shield(asking)
         except (TimeoutError, StoreError):
             return None

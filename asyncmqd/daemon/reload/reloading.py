@@ -19,6 +19,7 @@ from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.reload.preview import Previewer
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
+from asyncmqd.domain.loop_tasks import retrieve_error
 from asyncmqd.domain.marks import Mark
 from asyncmqd.domain.safe_text import counted
 from asyncmqd.observe.observer import Observer
@@ -103,7 +104,7 @@ class Reloader:
         """Ask for a reload; the future says what it changed, or raises Refused."""
         answer: _Answer = asyncio.get_running_loop().create_future()
         # Who sends a signal does not wait for the answer; the log has it.
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        answer.add_done_callback(retrieve_error)
         if self._stopped:
             answer.set_exception(_stopping())
         else:

@@ -13,7 +13,7 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import BATCH, FIELDS, KEPT, MISSED, Event, encode, shortened
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.event_names import EDGE_EVENTS
 from asyncmqd.observe.listeners import Applied, Listener
@@ -122,7 +122,7 @@ class EventPublisher(Listener):
         What would be sent beside a call that was given up might be there before it.
         """
         self._telling = begin(self._tell_all())
-        self._telling.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._telling.add_done_callback(retrieve_error)
         await asyncio.shield(self._telling)
 
     async def _tell_all(self) -> None:

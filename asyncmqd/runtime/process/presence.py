@@ -14,7 +14,7 @@ import msgspec
 from asyncmqd.backends.base import WATCHED, BaseBackend, StoreError, WorkerRecord
 from asyncmqd.domain.former_self import Life, Verdict, judge
 from asyncmqd.domain.heartbeat import BEAT, About, Load, Serving, serving_of, together, told
-from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.domain.marks import Mark
 from asyncmqd.domain.tasks import Registry
 from asyncmqd.domain.told_options import ToldOptions, all_told
@@ -235,7 +235,7 @@ class Presence:
         """
         if self._asking_leases is None:
             self._asking_leases = begin(self._ask_leases())
-            self._asking_leases.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._asking_leases.add_done_callback(retrieve_error)
         return await asyncio.shield(self._asking_leases)
 
     async def _ask_leases(self) -> float:

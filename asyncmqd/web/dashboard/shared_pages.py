@@ -9,7 +9,7 @@ from html import escape
 from typing import NamedTuple
 
 from asyncmqd.domain import clock
-from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.web.server import Response
 
 FRESH = 1.0  # seconds for which a page is shown to all
@@ -48,7 +48,7 @@ class SharedPages:
         making = self._making.get(key)
         if making is None:
             making = self._making[key] = begin(self._make(key, make))
-            making.add_done_callback(lambda task: task.cancelled() or task.exception())
+            making.add_done_callback(retrieve_error)
         return await asyncio.shield(making)
 
     async def _make(self, key: Key, make: Callable[[], Awaitable[Response]]) -> Response:
