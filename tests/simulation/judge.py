@@ -71,7 +71,7 @@ class Life:
     unique: str = ""  # the digest of its name
     until_claimed: bool = False  # it holds its name while it waits or is delayed, and no longer
     payload: bytes = b""
-    created: float = 0.0  # by the store's clock
+    created: float = 0.0  # by the store's clock; or when it came back from being blocked
     lane: Lane = ("", 0, "")  # in which it waits, if it does
     after: str = ""  # blocked: the job that has to end first, or the ghost
     tried: list[str] = field(default_factory=list)  # the edges that its record keeps attempts of
@@ -498,6 +498,7 @@ class Judge:
                 if life.unique:  # the holder is the one that has ended
                     self.history.names[queue, life.unique] = (id, NEVER)
                 life.due = min(life.due, self.clock + life.due - life.created)
+                life.created = self.clock  # its age, and how far it may be pushed, count from now
                 self._place(life, DELAYED if life.due > self.clock else WAITING)
                 self.edges["unblock"] += 1
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from asyncmqd.backends.base import OperationRecord, StoreError
 from asyncmqd.client.operations import begin, carry_on
 from asyncmqd.domain.operation import Order
+from asyncmqd.domain.settle import is_poison_candidate, run_now
+from asyncmqd.domain.states import State
 from tests.simulation.plan import Operation
 from tests.simulation.process import LEASE
 
@@ -45,3 +47,15 @@ async def _cancel(sim: Simulation, id: str, after: float) -> None:
 async def _carry(sim: Simulation, record: OperationRecord) -> None:
     with contextlib.suppress(StoreError):
         await carry_on(sim.client.store, record, LEASE)
+
+
+async def run_candidates(sim: Simulation) -> None:
+    """Run now what was put off, because another candidate ran, while the clock was ahead.
+
+    Such a job waits until the clock has reached that time again, as all that is delayed does.
+    """
+    store = sim.client.store
+    ids = [id for queue, id in sim.judge.history.live if queue == QUEUE]
+    for record in await store.get(QUEUE, ids):
+        if record and record.state is State.DELAYED and is_poison_candidate(record):
+            await store.apply(QUEUE, [run_now(record)])

@@ -151,6 +151,7 @@ class Simulation:
         self.world.rest(NOTICED + 4 * (self.plan.every or 0.0))
         check_jump(self)
         self.world.correct()
+        self.client.begin(operators.run_candidates(self))
 
     def _is_served(self) -> bool:
         """Whether nothing waits but for a time or for what does, and the dead hold nothing."""
