@@ -6,6 +6,7 @@ word. Ends with 1 if a mutation survived.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,12 @@ def main(words: list[str]) -> int:
 
     All of them are put into the same state of the project, however it is edited meanwhile.
     """
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations.run", description=__doc__)
+    parser.add_argument("word", nargs="*", help="those whose file and text have all the words")
+    words = parser.parse_args(words).word
     chosen = [each for each in ALL if all(word in f"{each.file}\n{each.old}" for word in words)]
+    if not chosen:
+        parser.error(f"no mutation has {' '.join(words)} in its file and text")
     began = time.monotonic()
     survived = 0
     with tempfile.TemporaryDirectory(prefix="amq") as directory:

@@ -33,6 +33,7 @@ from asyncmqd.domain.settle import CRASH_LIMIT
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 from asyncmqd.runtime import runners
+from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -380,6 +381,30 @@ async def test_a_drain_ends_though_the_store_does_not_come_back(bench: Bench) ->
     assert asyncio.get_running_loop().time() < 0.5 + 30 + 10 + 6
     store.down = False
     assert (await store.counts(["q"]))["q"].active == 2, "their leases bring them back"
+
+
+@virtual
+async def test_a_loop_that_crashes_hands_back_what_a_reply_had_brought(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.task(sleeper(1000), name="long")
+    running, brought = await bench.add("long"), ""
+    async with bench.context() as context:
+        worker = asyncio.create_task(Worker("q", context, QueueOptions(concurrency=5)).run())
+        await asyncio.sleep(1)
+        monkeypatch.setattr(Runs, "start", fail)
+        brought = await bench.add("long")
+        await asyncio.wait([worker])
+    with pytest.raises(BaseExceptionGroup, match="unhandled"):
+        worker.result()
+    assert asyncio.get_running_loop().time() < 5, "sooner than by the end of a lease"
+    for id in (running, brought):
+        record = await bench.record(id)
+        assert (record.state, record.token, record.crashes) == (State.WAITING, 1, 0)
+
+
+def fail(*_: Any) -> None:
+    raise LookupError("an error of ours")
 
 
 @virtual

@@ -319,9 +319,7 @@ class ClaimLoop:
 
     async def _reconcile(self) -> None:
         """Start what a lost reply had brought us, or hand it back if there is no room."""
-        held = await self._backend.held(self.queue, self.name)
-        mine = (claim for claim in held if claim.worker == self.name)
-        unknown = [claim for claim in mine if not self._leases.holds(claim)]
+        unknown = await self._unknown_claims()
         # Renewed at once: while we waited for the reply, their leases have almost run out.
         kept = await self._leases.check(unknown) if unknown else []
         for claim in itertools.compress(unknown, kept):
@@ -331,6 +329,12 @@ class ClaimLoop:
             else:
                 self._runs.release(claim)
         self._note(claim_decision.RECONCILE)
+
+    async def _unknown_claims(self) -> list[Claim]:
+        """What the store has given us, and we do not know of."""
+        held = await self._backend.held(self.queue, self.name)
+        mine = (claim for claim in held if claim.worker == self.name)
+        return [claim for claim in mine if not self._leases.holds(claim)]
 
     async def _unsubscribe(self) -> None:
         self._note(claim_decision.UNSUBSCRIBE)
@@ -372,6 +376,8 @@ class ClaimLoop:
             await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
         held: list[Run] = [*runs, *(run for run, _ in self._unacknowledged.ended)]
         try:
+            for claim in await self._unknown_claims():  # of a reply that was on its way
+                self._runs.release(claim)
             await self._send(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
             self._observer.event("queue.release_failed", queue=self.queue, error=str(error))
