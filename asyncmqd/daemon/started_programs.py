@@ -8,8 +8,8 @@ program: it goes through the steps of a forked child twice, and Python aborts it
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import socket
 import subprocess
 import threading
 from asyncio.base_subprocess import BaseSubprocessTransport
@@ -17,6 +17,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import uvloop
+
+UNKNOWN = 255  # the code of a program of which nobody can tell how it ended, as in asyncio
+_logger = logging.getLogger("asyncio")
 
 
 class ProgramsLoop(uvloop.Loop):
@@ -73,22 +76,15 @@ class ProgramsLoop(uvloop.Loop):
 class _Program(BaseSubprocessTransport):
     """A running program. `wait` returns at its end, whoever still holds its pipes."""
 
-    popen: subprocess.Popen[bytes]
+    popen: _Popen
 
-    def _start(self, args: Any, *, stdin: Any, **options: Any) -> None:  # type: ignore[override]
-        """What the constructor calls."""
+    def _start(self, args: Any, **options: Any) -> None:
+        """What the constructor calls. Its input is a pipe: what `/dev/stdin` names can be opened.
+
+        uvloop's own is a socket, which cannot.
+        """
         self.ended = asyncio.Event()
-        if stdin != subprocess.PIPE:
-            self._begin(args, stdin, options)
-            return
-        # uvloop tells of a socket without a reader what it does not tell of a pipe.
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._begin(args, theirs.fileno(), options)
-            self.popen.stdin = os.fdopen(ours.detach(), "wb", buffering=0)
-
-    def _begin(self, args: Any, stdin: Any, options: dict[str, Any]) -> None:
-        self.popen = self._proc = subprocess.Popen(args, stdin=stdin, **options)  # noqa: S603
+        self.popen = self._proc = _Popen(args, **options)
 
     def get_pipe_transport(self, fd: int) -> Any:
         """The pipe to that descriptor of it, if there is one."""
@@ -104,6 +100,37 @@ class _Program(BaseSubprocessTransport):
         """What `wait` of asyncio's `Process` calls."""
         await self.ended.wait()
         return self.popen.wait()
+
+
+class _Popen(subprocess.Popen[bytes]):
+    """One that does not call it a success when somebody else has waited for its end.
+
+    That is code which waits for all children, or ignores SIGCHLD: then the kernel keeps no code.
+    """
+
+    def poll(self) -> int | None:
+        """Its code, if it has ended."""
+        self._look(os.WNOHANG)
+        return super().poll()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its code, once it has ended."""
+        self._look(0)
+        return super().wait(timeout)
+
+    def _look(self, how: int) -> None:
+        if self.returncode is not None:
+            return
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | how)
+        except ChildProcessError:
+            self.returncode = UNKNOWN
+            _logger.warning(
+                "program with pid %d: expected to learn how it ended, got nothing: other code has"
+                " waited for it, or ignores SIGCHLD; its code is told as %d",
+                self.pid,
+                UNKNOWN,
+            )
 
 
 class _Input:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from asyncmqd.daemon.started_programs import ProgramsLoop
+from asyncmqd.daemon.started_programs import UNKNOWN, ProgramsLoop
 
 start = asyncio.create_subprocess_exec
 
@@ -45,6 +45,15 @@ def test_what_it_reads_writes_and_ends_with() -> None:
         return len(text), cat.returncode, said, shell.returncode
 
     assert run(play()) == (400_000, 0, b"out\nerr\n", 4)
+
+
+def test_what_the_names_of_its_streams_lead_to_can_be_opened() -> None:
+    async def play() -> tuple[bytes, bytes]:
+        named = "cat /dev/stdin >/dev/stdout; cat /proc/self/fd/0; echo err >/dev/stderr"
+        shell = await asyncio.create_subprocess_shell(named, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        return await shell.communicate(b"text")
+
+    assert run(play()) == (b"text", b"err\n")
 
 
 def test_each_has_its_own_code() -> None:
@@ -101,14 +110,19 @@ def test_an_end_is_seen_without_the_signal(child_signal: None) -> None:
     assert run(play()) == -signal.SIGKILL
 
 
-def test_an_end_whose_code_somebody_else_took() -> None:
-    async def play() -> int:
-        program = await start("sleep", "1000")
-        program.kill()
-        os.waitid(os.P_PID, program.pid, os.WEXITED)  # noqa: ASYNC222 - before the loop can
-        return await program.wait()
+def test_an_end_whose_code_nobody_can_tell_is_no_success(
+    child_signal: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play() -> list[int | None]:
+        taken = await start("sh", "-c", "exit 0")
+        os.waitid(os.P_PID, taken.pid, os.WEXITED)  # noqa: ASYNC222 - before the loop can
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # from now on the kernel keeps none
+        ignored = await start("sh", "-c", "exit 0", stdout=PIPE)
+        await ignored.communicate()
+        return [await taken.wait(), ignored.returncode]
 
-    assert run(play()) == 0
+    assert run(play()) == [UNKNOWN, UNKNOWN]
+    assert caplog.text.count("expected to learn how it ended") == 2
 
 
 def test_an_end_is_seen_without_a_descriptor_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
