@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from asyncmqd.admin.errors import AdminError
-from asyncmqd.cli import closed_output, jobs, operations, queues, schedules, store, workers
+from asyncmqd.cli import closed_streams, jobs, operations, queues, schedules, store, workers
 from asyncmqd.cli.completion import answer_shells
 from asyncmqd.cli.enqueue import enqueue
 from asyncmqd.cli.errors import FAILED, USAGE, CommandError, Misconfigured
@@ -74,8 +74,8 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: run a command, and turn whatever goes wrong into one line and a code."""
-    closed_output.prepare()
-    sys.exit(closed_output.flushed(_run(arguments)))
+    closed_streams.prepare()
+    sys.exit(closed_streams.flushed(_run(arguments)))
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from asyncmqd.cli import closed_output, daemon_commands
+from asyncmqd.cli import closed_streams, daemon_commands
 from asyncmqd.cli.errors import FAILED
 
 _ASKING = frozenset({"plan", "reload", "status"})
@@ -22,7 +22,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """The entry point."""
-    closed_output.prepare()
+    closed_streams.prepare()
     try:
         (plain(sys.argv[1:], os.environ) or _by_typer)()
         code: object = 0
@@ -32,7 +32,7 @@ def main() -> None:
         code = _INTERRUPTED
     except BrokenPipeError:
         code = FAILED
-    sys.exit(closed_output.flushed(code if isinstance(code, int) else FAILED))
+    sys.exit(closed_streams.flushed(code if isinstance(code, int) else FAILED))
 
 
 def plain(arguments: Sequence[str], environ: Mapping[str, str]) -> Callable[[], None] | None:

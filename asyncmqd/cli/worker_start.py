@@ -20,7 +20,7 @@ from asyncmqd.cli.store_choice import Target
 from asyncmqd.client.connection import connect, connect_within
 from asyncmqd.config.file_permissions import directory_problem
 from asyncmqd.daemon.guarded_loop import run_loop
-from asyncmqd.observe.captured_streams import capture_prints, finish, release_prints
+from asyncmqd.observe.captured_streams import capture_prints, finish, leave_input, release_prints
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.pid_one import leave_orphans_to_parent
@@ -45,6 +45,7 @@ def serve(
         complain("no --tasks: jobs are parked for workers that know their tasks")
     set_up_log()
     capture_prints(descriptor=True, pipes=True)
+    leave_input()
     try:
         with _traced(target.file):
             import_tasks(tasks)

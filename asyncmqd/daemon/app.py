@@ -22,7 +22,7 @@ from asyncmqd.daemon.reload.reloading import Configuration
 from asyncmqd.daemon.service import Daemon
 from asyncmqd.daemon.signals import Signals
 from asyncmqd.daemon.systemd import Systemd
-from asyncmqd.observe.captured_streams import capture_prints
+from asyncmqd.observe.captured_streams import capture_prints, leave_input
 from asyncmqd.observe.journal import is_journal, tell_errors
 from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.listeners import LogLines
@@ -70,6 +70,7 @@ def _run(
     writer = setup(settings.log_level, settings.log_format)
     here = settings.processes == 1  # else the jobs' code runs in children
     capture_prints(descriptor=here, pipes=here)
+    leave_input()
     if systemd.problem:
         Observer().event("daemon.warning", warning=systemd.problem)
     systemd.extend("starting: importing the application")

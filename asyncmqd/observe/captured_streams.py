@@ -41,6 +41,19 @@ def capture_prints(
     _use(out, errors, out, errors)
 
 
+def leave_input() -> None:
+    """Have descriptor 0 lead nowhere, since the programs that jobs start inherit it.
+
+    One that reads a terminal waits for whoever sits there, and in the background the terminal stops
+    the whole group of processes for it, this one too. `sys.stdin` still is what it was: a debugger
+    in a job reads it.
+    """
+    with contextlib.suppress(OSError):
+        if sys.stdin is not None:
+            sys.stdin = open(os.dup(0))  # noqa: SIM115 - until the end
+        _lead_nowhere(0, os.O_RDONLY)
+
+
 def leave_dead_stderr() -> None:
     """Have descriptor 2 lead nowhere once its reader is gone and will not come back.
 
@@ -51,9 +64,13 @@ def leave_dead_stderr() -> None:
     poll.register(2, 0)  # its end is told without being asked for
     if any(told & (select.POLLERR | select.POLLHUP) for _, told in poll.poll(0)):
         with contextlib.suppress(OSError):
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
+            _lead_nowhere(2, os.O_WRONLY)
+
+
+def _lead_nowhere(number: int, how: int) -> None:
+    nowhere = os.open(os.devnull, how | os.O_CLOEXEC)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def release_prints() -> None:

@@ -81,6 +81,17 @@ def test_output_that_cannot_be_written(
     assert (done.returncode, done.stderr) == outcome
 
 
+def test_what_is_closed_is_opened_for_programs_too() -> None:
+    """The first file that such a program opens would be its input, or its output."""
+    begin = "from asyncmqd.cli.closed_streams import prepare; import os, sys; prepare();"
+    code = f"{begin} assert not sys.stdin.read(); os.execvp('sh', ['sh', '-c', sys.argv[1]])"
+    look = "found=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); echo $found >&9"
+    command = [sys.executable, "-c", code, look]
+    shell = ["sh", "-c", 'exec "$@" 9>&1 <&- >&- 2>&-', "-", *command]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == ["/dev/null"] * 3
+
+
 @ONE_STORE
 def test_a_terminal_without_the_letter_gets_an_escape(
     asyncmq: Operator, spawn: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch

@@ -40,13 +40,15 @@ def test_a_job_s_streams_are_whole_and_its_programs_are_heard(daemon, file: Stor
     ("end", "top"), [("os.pipe()", ""), ("(x.detach() for x in socket.socketpair())", TWO)]
 )
 def test_a_standard_error_that_nobody_reads_any_more_ends_no_program(daemon, file: Store, end, top):
-    """So it is after journald was stopped and started."""
+    """So it is after journald was stopped and started. Nor does one read what we were given."""
     dead = f"import os, socket, sys; r, w = {end}; os.dup2(w, 2); os.close(r); os.close(w);"
+    dead += "os.dup2(os.open('/dev/zero', 0), 0);"
     start = f"{dead} os.execv(sys.executable, [sys.executable, '-m', 'asyncmqd', *sys.argv[1:]])"
     command = (sys.executable, "-c", start)
     d = daemon(file.url, "[queues.mail]\n", top=top, tasks=["streams"], command=command).start()
     file.add("mail", "complain", ["job"])
     d.wait_for("job.completed", job_id="job")
+    assert decode(file.get("mail", "job").result) == ""
     assert d.stop() == 0
 
 
@@ -80,6 +82,8 @@ def test_a_daemon_with_children_hears_programs_too(daemon, file: Store):
     d.wait_for("the end", job_id="a")
     d.wait_for("by number")
     assert d.stop() == 0
+    marks = file.do(lambda store: store.marks())
+    assert [bool(each.mark.code) for each in marks if each.mark.kind == "started"] == [True]
 
 
 def test_a_forked_child_leaves_the_job_s_pipes_to_its_parent(daemon, file: Store):

@@ -104,6 +104,7 @@ def forks() -> int:
 
 
 @task(name="complain")
-def complain() -> None:
-    """Have a program write to the standard error that it inherits."""
-    subprocess.run(["sh", "-c", "echo complaint >&2"], check=True)
+def complain() -> str:
+    """Have a program write to the standard error that it inherits; what it has read before."""
+    told = ["sh", "-c", "head -c 4; echo complaint >&2"]
+    return subprocess.run(told, check=True, stdout=subprocess.PIPE, text=True).stdout

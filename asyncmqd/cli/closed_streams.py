@@ -1,4 +1,4 @@
-"""Standard output and error of a command, which may be closed, full or left by their reader."""
+"""The standard streams of a command, which may be closed, full or left by their reader."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from asyncmqd.cli.errors import FAILED
 
 
 def prepare() -> None:
-    """Open what is closed (`>&-`), so that nothing that is opened later takes its place."""
-    for name in ("stdout", "stderr"):
+    """Open what is closed (`<&-`, `>&-`), so that nothing that is opened later takes its place.
+
+    Programs that jobs start inherit it: one without would take its first file for its own output.
+    """
+    while (nowhere := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(nowhere, True)
+    os.close(nowhere)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - until the end
+            setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115 - until the end
 
 
 def flushed(code: int) -> int:
