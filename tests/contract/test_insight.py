@@ -9,12 +9,12 @@ import pytest
 
 from asyncmqd.backends import memory, redis, sqlite
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.domain import attempts
+from asyncmqd.domain import attempts, marks
 from asyncmqd.domain.attempts import Attempt, attempts_of
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.key_backlog import BusyKey
-from asyncmqd.domain.marks import KEPT, Mark, encode
+from asyncmqd.domain.marks import KEPT, Mark, encode, id_of
 from asyncmqd.domain.settle import replay
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
 from tests.contract.conftest import Opener
@@ -114,6 +114,20 @@ async def test_the_newest_attempts_are_kept(backend: BaseBackend) -> None:
         await apply(backend, retried(claim, 60.0))
         claim = await again(backend)
     assert [each.told.number for each in await kept(backend)] == [*range(3, attempts.MOST + 3)]
+    await apply(backend, released(claim))
+    assert [each.told.edge for each in await kept(backend)][-2:] == ["retry", "release"]
+    await apply(backend, retried(await again(backend), 60.0))
+    assert [each.told.number for each in await kept(backend)] == [*range(4, attempts.MOST + 4)]
+
+
+async def test_no_error_goes_for_a_run_that_only_came_back(backend: BaseBackend) -> None:
+    await apply(backend, retried(await take_one(backend, "a"), 60.0))
+    for number in range(attempts.MOST):
+        claim = await again(backend)
+        await apply(backend, released(claim, 60.0 if number in {0, 3} else 0.0))
+    found = [each.told.edge for each in await kept(backend)]
+    # The one that was put off first is gone.
+    assert found == ["retry", "release", "release", "snooze"] + ["release"] * (attempts.MOST - 4)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +144,29 @@ async def test_they_take_no_more_than_so_many_bytes(
     assert [len(each.told.failure.message) for each in found if each.told.failure] == [
         *sizes[-number:]
     ]
+
+
+async def test_the_same_traceback_is_kept_once(backend: BaseBackend) -> None:
+    frames = {"a": '  File "a.py", line 1, in f\n' * 50, "b": '  File "b.py", line 1, in f\n' * 50}
+    told = [(where, f"{where} {number}") for number, where in enumerate("abaa")]
+    claim = await take_one(backend, "a")
+    for where, message in told:
+        failure = Failure("E", message, f"Traceback:\n{frames[where]}E: {message}\n")
+        line = attempts.told_of(claim, "retry", failure, 0.0)
+        await apply(backend, msgspec.structs.replace(retried(claim, 0.0), attempt=line))
+        claim = await again(backend)
+    assert [each.told.failure and each.told.failure.traceback for each in await kept(backend)] == [
+        f"Traceback:\n{frames[where]}E: {message}\n" for where, message in told
+    ]
+    assert len(await backend.attempts(QUEUE, "a")) < 3 * len(frames["a"])
+
+
+def test_a_traceback_that_does_not_end_with_the_message_is_whole() -> None:
+    claim = Claim(queue=QUEUE, id="a", token=1, payload=b"", worker=WORKER)
+    failure = Failure("E", "a\tb", 'File "a.py", line 1\nE: a\tb\nand a note\n')
+    told = attempts.told_of(claim, "fail", failure, 0.0)
+    whole = attempts.joined(attempts.joined(b"", 1, 2, told), 3, 4, told)
+    assert [each.told.failure for each in attempts_of(whole)] == [failure, failure]
 
 
 async def test_attempts_go_with_their_job(backend: BaseBackend) -> None:
@@ -227,6 +264,20 @@ async def test_the_newest_marks_are_kept(backend: BaseBackend) -> None:
     await later(backend)
     await asyncio.gather(*(note(backend, f"{number:03}") for number in range(KEPT)))
     assert sorted(await who(backend)) == [f"{number:03}" for number in range(KEPT)]
+
+
+async def test_marks_of_which_there_are_most_go_first(
+    backend: BaseBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for store in (marks, sqlite.insight, redis.insight):
+        monkeypatch.setattr(store, "KEPT", 5)
+    deploy, reload = Mark("started", "d/1", code="new"), Mark("reloaded", "d/0")
+    lives = [Mark(kind, f"d/{life}", code="") for life in "abcd" for kind in ("started", "died")]
+    for mark in (deploy, reload, *lives):
+        await backend.mark(id_of(mark, 0), encode(mark))
+        await later(backend)
+    found = [each.mark for each in await backend.marks()]
+    assert found == [deploy, reload, *lives[-3:]]
 
 
 async def test_old_marks_are_forgotten(

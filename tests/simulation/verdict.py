@@ -35,10 +35,21 @@ def check_fates(sim: Simulation, queues: Any) -> None:
             most = sim.tasks.attempts(task)
             tried = sim.judge.history.lives[name, id].tried
             kept = [each.told.edge for each in attempts_of(row.attempts)]
-            check(kept == tried[-MOST:], id, "keeps", kept, "of", tried)
+            check(kept == _kept_of(tried), id, "keeps", kept, "of", tried)
             check(row.failures <= most, task, id, "failed", row.failures, "times of", most)
             if task == "quick" and row.place == State.COMPLETED:
                 check(row.result == f'"{id}"'.encode(), id, "has the result", row.result)
+
+
+def _kept_of(tried: list[str]) -> list[str]:
+    """The edges of the attempts that are kept: an error does not go for what only came back."""
+    kept: list[str] = []
+    for edge in tried:
+        kept.append(edge)
+        if len(kept) > MOST:
+            older = [at for at, each in enumerate(kept[:-1]) if each in {"release", "snooze"}]
+            del kept[older[0] if older else 0]
+    return kept
 
 
 def check_poison(sim: Simulation) -> None:

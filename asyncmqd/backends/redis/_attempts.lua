@@ -1,11 +1,32 @@
 -- What a job's record keeps of the runs that did not end it well: `joined` of domain/attempts.py.
-local function with_attempt(kept, started, ended, told)
-  local line = string.format('%016d %016d ', started, ended) .. told
-  kept = kept and kept ~= '' and kept .. '\n' .. line or line
-  local _, older = kept:gsub('\n', '\n')
-  while older >= MOST_ATTEMPTS or older > 0 and #kept > MOST_BYTES_OF_ATTEMPTS do
-    kept = kept:sub(kept:find('\n', 1, true) + 1)
-    older = older - 1
+local function has_no_error(line)
+  for _, beginning in ipairs(ATTEMPTS_WITHOUT_ERROR) do
+    if line:sub(HEAD_OF_ATTEMPT + 1, HEAD_OF_ATTEMPT + #beginning) == beginning then
+      return true
+    end
   end
-  return kept
+end
+
+local function with_attempt(kept, started, ended, told)
+  local lines, size, stamp = {}, 0, told:match('\t(%x+)')
+  for line in (kept or ''):gmatch('[^\n]+') do
+    local head, its = line:match('^([^\t]*)\t(%x+)')
+    if stamp and its == stamp then
+      line = head .. '\t' .. stamp
+    end
+    lines[#lines + 1], size = line, size + #line + 1
+  end
+  lines[#lines + 1] = string.format('%016d %016d ', started, ended) .. told
+  size = size + #lines[#lines]
+  while #lines > MOST_ATTEMPTS do
+    local goes = 1
+    for older = #lines - 1, 1, -1 do
+      goes = has_no_error(lines[older]) and older or goes
+    end
+    size = size - #table.remove(lines, goes) - 1
+  end
+  while #lines > 1 and size > MOST_BYTES_OF_ATTEMPTS do
+    size = size - #table.remove(lines, 1) - 1
+  end
+  return table.concat(lines, '\n')
 end

@@ -50,7 +50,9 @@ def _constants() -> str:
     names = ", ".join(("LAYOUT", *(each.name for each in states)))
     values = ", ".join(f"'{each}'" for each in (LAYOUT, *states))
     kept = f"local MOST_ATTEMPTS, MOST_BYTES_OF_ATTEMPTS = {attempts.MOST}, {attempts.MOST_BYTES}"
-    return f"local {names} = {values}\n{kept}"
+    without = ", ".join(f"'{each.decode()}'" for each in attempts.WITHOUT_ERROR)
+    read = f"local HEAD_OF_ATTEMPT, ATTEMPTS_WITHOUT_ERROR = {attempts.HEAD}, {{{without}}}"
+    return f"local {names} = {values}\n{kept}\n{read}"
 
 
 def read_all() -> None:
