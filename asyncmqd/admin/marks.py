@@ -33,13 +33,18 @@ async def happenings(
 
 
 def _of_daemons(marks: Sequence[Marked]) -> Iterator[Happening]:
-    """A start with other files than the start before is a deploy."""
-    code = ""
+    """A start with other files than those of the same daemon's last start is a deploy.
+
+    Of one that has not started yet, as in a new container: with files that no daemon has had.
+    """
+    last: dict[str, str] = {}  # by daemon
     for at, mark in marks:
         kind = mark.kind
         if kind == "started" and mark.code:
-            kind = "deployed" if code not in {"", mark.code} else kind
-            code = mark.code
+            daemon = mark.who.partition("/")[0]
+            known = {last[daemon]} if daemon in last else {*last.values()}
+            kind = "deployed" if known and mark.code not in known else kind
+            last[daemon] = mark.code
         if kind in KINDS:
             yield Happening(kind=kind, at=rfc3339(at) or "", who=mark.who, what=mark.what or None)
 

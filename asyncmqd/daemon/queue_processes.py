@@ -27,6 +27,7 @@ from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.execution.call_stacks import stack_of
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.process.marks import code_stamp
 
 if TYPE_CHECKING:  # who enqueues nothing does without their code
     from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
@@ -92,6 +93,9 @@ class Serving(Protocol):
 
     async def enqueue(self, job: EnqueueArguments) -> Enqueued:
         """Enqueue a job where the application's code is. Raises AdminError and StoreError."""
+
+    def code(self) -> str:
+        """A stamp of the application's code."""
 
     def runs(self) -> list[Run]:
         """The runs that are under way in this process."""
@@ -302,6 +306,10 @@ class OwnProcess:
     def processes(self) -> list[dict[str, Any]]:
         """There are no children."""
         return []
+
+    def code(self) -> str:
+        """See `Serving`."""
+        return code_stamp(self.context.registry)
 
     def runs(self) -> list[Run]:
         """See `Serving`."""

@@ -27,7 +27,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.heartbeat import About
 from asyncmqd.domain.marks import Mark
 from asyncmqd.runtime.leases import LEASES
-from asyncmqd.runtime.process.marks import code_stamp, note
+from asyncmqd.runtime.process.marks import note
 
 if TYPE_CHECKING:
     from asyncmqd.daemon.http import Http
@@ -158,7 +158,7 @@ class Daemon:
         await self._unit.ask()
         self._serving.context.presence.beat_soon()
         context = self._serving.context
-        what, code = f"version {asyncmqd.__version__}", code_stamp(context.registry)
+        what, code = f"version {asyncmqd.__version__}", await asyncio.to_thread(self._serving.code)
         await note(self._backend, Mark("started", context.presence.id, what, code))
 
     async def _start_http(self) -> None:

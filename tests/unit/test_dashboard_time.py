@@ -56,3 +56,15 @@ async def test_a_start_with_other_files_is_a_deploy() -> None:
     now += 2 * HOUR
     assert await happenings(store, [], 1.0) == []
     assert len(await happenings(store, [], KEPT_FOR / HOUR)) == 4
+
+
+async def test_a_restart_beside_daemons_with_other_files_is_no_deploy() -> None:
+    """Copies of the same release have times of their own on each host."""
+    now = 1_000_000.0
+    store = InMemoryBackend(now=lambda: now)
+    starts = [("a/1", "x"), ("b/1", "y"), ("a/2", "x"), ("b/2", "y"), ("a/3", "z"), ("c/1", "z")]
+    for who, code in starts:
+        now += 1.0
+        await store.mark(who, encode(Mark("started", who, code=code)))
+    found = await happenings(store, [], 1.0)
+    assert [each.who for each in found if each.kind == "deployed"] == ["a/3", "b/1"]

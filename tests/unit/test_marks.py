@@ -1,8 +1,17 @@
-"""When a process that is listed no more has died, and when nobody can tell."""
+"""When a process that is listed no more has died; what tells one release from another."""
 
 from __future__ import annotations
 
-from asyncmqd.runtime.process.marks import Listed
+import importlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
+from asyncmqd.runtime.process.marks import Listed, code_stamp
 
 
 def test_who_is_listed_no_more_has_died() -> None:
@@ -18,3 +27,42 @@ def test_after_an_outage_nobody_can_tell_who_has_died() -> None:
     assert listed.missing(set(), 60.0) == []
     assert listed.missing({"a"}, 70.0) == []
     assert listed.missing(set(), 80.0) == ["a"]
+
+
+def stamp_of(place: Path) -> str:
+    """Of a start with the package `shop` that is in that directory."""
+    for name in ("shop.mail", "shop.texts", "shop"):
+        sys.modules.pop(name, None)
+    sys.path.insert(0, str(place))
+    importlib.invalidate_caches()
+    try:
+        importlib.import_module("shop.mail")
+    finally:
+        sys.path.remove(str(place))
+    registry = Registry()
+    registry.add(TaskDef(sys.modules["shop.mail"].send, "send", TaskOptions()))
+    return code_stamp(registry)
+
+
+def test_a_release_is_known_by_what_is_in_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    package = tmp_path / "a" / "shop"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "texts.py").write_text("HELLO = 1\n")
+    (package / "mail.py").write_text("from shop import texts\n\ndef send() -> None: ...\n")
+    first = stamp_of(tmp_path / "a")
+    copy = tmp_path / "b" / "shop"
+    shutil.copytree(package, copy)
+    os.utime(copy / "mail.py", (1, 1))
+    assert stamp_of(tmp_path / "b") == first != ""
+    (copy / "texts.py").write_text("HELLO = 2\n")
+    assert stamp_of(tmp_path / "b") != first
+
+
+def test_without_code_of_an_application_there_is_no_stamp() -> None:
+    registry = Registry()
+    registry.add(TaskDef(Listed, "ours", TaskOptions()))
+    assert code_stamp(registry) == ""

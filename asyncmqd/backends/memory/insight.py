@@ -6,7 +6,7 @@ from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
 from asyncmqd.backends.memory.events import InMemoryEvents
 from asyncmqd.backends.memory.keys import QueueKeys
 from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog, most_first
-from asyncmqd.domain.marks import KEPT, KEPT_FOR, Marked, marked
+from asyncmqd.domain.marks import KEPT_FOR, Marked, first_to_go, marked
 
 
 class InMemoryInsight(InMemoryEvents):
@@ -31,8 +31,9 @@ class InMemoryInsight(InMemoryEvents):
         with self._store.lock:
             now, marks = self._now(), self._store.marks
             marks.setdefault(id, (now, mark))
-            kept = [each for each in marks.items() if each[1][0] > now - KEPT_FOR]
-            self._store.marks = dict(kept[-KEPT:])
+            kept = {id: each for id, each in marks.items() if each[0] > now - KEPT_FOR}
+            kept.pop(first_to_go({id: at for id, (at, _) in kept.items()}), None)
+            self._store.marks = kept
 
     async def marks(self) -> list[Marked]:
         with self._store.lock:

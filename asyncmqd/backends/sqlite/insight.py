@@ -51,7 +51,7 @@ def _key_backlog(view: Snapshot, queue: str, most: int) -> KeyBacklog:
 def _mark(tx: Transaction, id: str, mark: bytes) -> None:
     tx.execute(_SQL["mark"], (id, tx.time, mark))
     tx.execute(_SQL["forget_old_marks"], (tx.time - micros(KEPT_FOR),))
-    tx.execute(_SQL["forget_first_marks"], (KEPT,))
+    tx.execute(_SQL["forget_first_mark"], (KEPT,))
 
 
 def _marks(view: Snapshot) -> list[Marked]:

@@ -34,9 +34,14 @@ INSERT OR IGNORE INTO marks (id, time, mark) VALUES (?, ?, ?);
 -- the time up to which none is kept
 DELETE FROM marks WHERE time <= ?;
 
--- name: forget_first_marks
--- how many are kept
-DELETE FROM marks WHERE id IN (SELECT id FROM marks ORDER BY time DESC, id DESC LIMIT -1 OFFSET ?);
+-- name: forget_first_mark
+-- If there are more than so many: `first_to_go` of domain/marks.py.
+DELETE FROM marks WHERE id = (
+    SELECT id FROM (
+        SELECT id, time, count(*) OVER () AS total,
+            count(*) OVER (PARTITION BY substr(id, 1, instr(id || ' ', ' ') - 1)) AS alike
+        FROM marks)
+    WHERE total > ? ORDER BY alike DESC, time, id LIMIT 1);
 
 -- name: marks
 SELECT time, CAST(mark AS BLOB) FROM marks ORDER BY time, id;

@@ -60,6 +60,7 @@ class Answer(msgspec.Struct, omit_defaults=True):
     enqueued: Enqueued | None = None
     refused: str = ""  # why the job was not enqueued
     is_wrong: bool = False  # since what was asked means nothing
+    code: str = ""  # with the first of child 1: a stamp of the application's code
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes:

@@ -43,6 +43,7 @@ from asyncmqd.daemon.queue_processes import CLOSE_LIMIT, OwnProcess
 from asyncmqd.daemon.signals import SIGNALS
 from asyncmqd.daemon.store_connection import reach_store
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.tasks import REGISTRY
 from asyncmqd.observe.captured_streams import capture_prints
 from asyncmqd.observe.listeners import LogLines
 from asyncmqd.observe.log import set_level, setup
@@ -51,6 +52,7 @@ from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.forks import take_signals
 from asyncmqd.runtime.leases import LEASES
 from asyncmqd.runtime.process.context import ProcessContext
+from asyncmqd.runtime.process.marks import code_stamp
 from asyncmqd.runtime.process_exit import leave
 
 FAILED = 1
@@ -79,7 +81,8 @@ def _serve(line: socket.socket) -> int:
     application.extend_path(settings)
     scanners, problems = application.attempt(settings)
     problems = problems or trace_setup.export(settings.otel, os.environ)
-    line.sendall(pack_answer(Answer(problems=list(problems.items()))))
+    code = code_stamp(REGISTRY) if hello.number == 1 else ""
+    line.sendall(pack_answer(Answer(problems=list(problems.items()), code=code)))
     lines = ChildLogLines(hello.number)
     metrics = Metrics() if settings.http.listen else None
     observer = Observer([lines, metrics] if metrics else [lines])

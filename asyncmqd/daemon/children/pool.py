@@ -215,6 +215,10 @@ class ChildPool:
         """See `Serving`."""
         return [each.status() for each in self._supervisors]
 
+    def code(self) -> str:
+        """See `Serving`."""
+        return next((child.code for child in self._loaded() if child.code), "")
+
     def runs(self) -> list[Run]:
         """None: this process runs no jobs."""
         return []

@@ -49,6 +49,7 @@ class ChildProcess:
         self.report = Report()
         self.counted = Counted()
         self.loaded = False  # it has imported the application
+        self.code = ""  # a stamp of the application's code, if it has told one
         self.last_well = self.began = clock.monotonic()
         self.aborted = False
         self._process = process
@@ -108,7 +109,7 @@ class ChildProcess:
     async def load(self) -> Answer:
         """What importing the application came to. Raises ChildGone."""
         answer = await self._asked[0]
-        self.loaded = True
+        self.loaded, self.code = True, answer.code
         self.last_well = clock.monotonic()
         return answer
 

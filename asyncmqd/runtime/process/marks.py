@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import sys
 import zlib
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.heartbeat import BEAT
-from asyncmqd.domain.marks import Mark, encode
+from asyncmqd.domain.marks import Mark, encode, id_of
 from asyncmqd.domain.tasks import TaskDef
 
+_OURS = __name__.partition(".")[0]
 _PATIENCE = 1.0  # seconds that the store gets
 _GAP = 2.5 * BEAT  # seconds between two looks, before any heartbeat of others can have run out
 
@@ -39,21 +41,24 @@ class Listed:
 
 
 async def note(backend: BaseBackend, mark: Mark, number: int = 0) -> None:
-    """Note it once: a process starts once, and ends once, and each of its reloads has a number."""
-    kind = "ended" if mark.kind in {"stopped", "died"} else mark.kind
+    """Note it, unless it is noted already."""
     with contextlib.suppress(StoreError, TimeoutError):
         async with asyncio.timeout(_PATIENCE):
-            await backend.mark(f"{kind}:{number}:{mark.who}", encode(mark))
+            await backend.mark(id_of(mark, number), encode(mark))
 
 
 def code_stamp(tasks: Iterable[TaskDef]) -> str:
-    """Changes when the files are written anew that the tasks are in; empty: there are none."""
-    files = {
-        code.co_filename for each in tasks if (code := getattr(each.function, "__code__", None))
-    }
-    found = []
-    for file in sorted(files):
-        with contextlib.suppress(OSError):
-            told = os.stat(file)
-            found.append(f"{file} {told.st_mtime_ns} {told.st_size}")
-    return f"{zlib.crc32(chr(10).join(found).encode()):08x}" if found else ""
+    """Changes with the code of the application; empty: there is none.
+
+    That is what stands in the files of the packages that the tasks are in, as far as they are
+    imported. A copy on another host is the same, wherever and whenever it was made.
+    """
+    modules = (getattr(each.function, "__module__", None) or "" for each in tasks)
+    packages = {each.partition(".")[0] for each in modules} - {"", _OURS}
+    stamp, is_any = 0, False
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None) or ""
+        if name.partition(".")[0] in packages and file.endswith((".py", ".pyc")):
+            with contextlib.suppress(OSError):
+                stamp, is_any = zlib.crc32(Path(file).read_bytes(), stamp), True
+    return f"{stamp:08x}" if is_any else ""
