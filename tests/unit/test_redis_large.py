@@ -85,6 +85,23 @@ async def test_a_claim_is_completed_by_what_was_asked_when_it_was_sent():
     assert rows[0][2] == b"x" * 2 * PIECE
 
 
+async def test_a_queue_of_which_nothing_is_known_brings_beginnings(store):
+    """The first claim of a queue may share its reply with those of many others."""
+    run, sizes = store._one_of_many, []
+
+    async def measured(*call):
+        reply = await run(*call)
+        sizes.append(max(map(len, reply[4]), default=0))
+        return reply
+
+    store._one_of_many = measured
+    await store.add(QUEUE, [job(f"{number}", 2 * PIECE) for number in range(2)])
+    await store.add("other", [job("o", 5), job("p", 2 * PIECE)])
+    claims = [await store.claim(queue, 1, LEASE, "w") for queue in (QUEUE, QUEUE, "other", "other")]
+    assert [len(claim.payload) for [claim] in claims] == [2 * PIECE, 2 * PIECE, 5, 2 * PIECE]
+    assert [size <= PIECE for size in sizes] == [True, True, True, False]
+
+
 class Work:
     """A task that takes a payload, and fails once for every third job."""
 

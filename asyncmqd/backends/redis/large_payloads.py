@@ -5,7 +5,8 @@ the same write. If that does not happen, it is gone after a minute. Each call dr
 callers may add a job of the same id.
 
 On its way out, a claim brings the beginning, and a plain command the whole. That is a second round
-trip, so it is done while claims of the queue bring large ones.
+trip, so it is done while claims of the queue bring large ones, and by the first of a queue: calls of
+other queues wait for the same reply.
 """
 
 from __future__ import annotations
@@ -55,15 +56,15 @@ def _set(key: str, job: NewJob) -> Command:
 
 
 class Pieces:
-    """Knows the queues whose jobs are large, and completes what their claims bring."""
+    """Knows the queues whose jobs are small, and completes what claims of the others bring."""
 
     def __init__(self, run: Callable[..., Awaitable[list[Any]]]) -> None:
         self._run = run  # sends commands
-        self._large: set[str] = set()  # queues
+        self._small: set[str] = set()  # queues
 
     def of(self, queue: str) -> int | str:
         """How many bytes of each job's string a claim reads; empty for all."""
-        return PIECE if queue in self._large else ""
+        return "" if queue in self._small else PIECE
 
     async def complete(
         self, queue: str, base: str, rows: Rows, piece: int | str, most: int
@@ -76,7 +77,7 @@ class Pieces:
         if not rows:
             return
         if max(map(len, map(_string, rows))) < min(PIECE, most):  # no loop of Python's for these
-            self._large.discard(queue)
+            self._small.add(queue)
             return
         if cut := [row for row in rows if len(row[2]) == piece]:
             keys = [f"{base}job:{row[0].decode()}" for row in cut]
@@ -88,6 +89,6 @@ class Pieces:
             for row, size in zip(cut, sizes, strict=True):
                 row.append(size)
         if any(len(row[2]) > PIECE for row in rows):
-            self._large.add(queue)
+            self._small.discard(queue)
         else:
-            self._large.discard(queue)
+            self._small.add(queue)
