@@ -9,6 +9,7 @@ import pytest
 
 from asyncmqd.backends.base import StoreError, Turn
 from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.redis.scripts import call, teach
 from asyncmqd.backends.redis.shared_trips import MOST
 from asyncmqd.domain.job import NewJob
 from tests.eventually import eventually
@@ -38,6 +39,11 @@ def reads(server: RedisServer) -> int:
         return int(client.info("stats")["total_reads_processed"])
 
 
+def bytes_in(server: RedisServer) -> int:
+    with server.client() as client:
+        return int(client.info("stats")["total_net_input_bytes"])
+
+
 def turns(store: RedisBackend) -> list[asyncio.Task[Turn]]:
     return [asyncio.create_task(store.turn(queue, [], 1, LEASE, "w")) for queue in QUEUES]
 
@@ -62,6 +68,38 @@ async def test_an_error_is_of_the_queue_that_has_it(server, store):
     ]
     assert failed == [QUEUES[5]]
     assert isinstance(found[5], StoreError)
+
+
+async def test_a_server_that_forgot_the_script_is_sent_it_once_a_write(server, store):
+    await store.turn("another", [], 1, LEASE, "w")
+    with server.client() as client:
+        client.script_flush()
+    before = bytes_in(server)
+    found = await asyncio.gather(*turns(store))
+    assert all(turn.claims for turn in found)
+    text = len(str(teach(call("turn", ["asyncmq:{a}:"]))[1]))
+    assert bytes_in(server) - before < 5 * text  # four writes
+
+
+async def test_two_servers_behind_one_address_are_both_sent_the_script(store, tmp_path):
+    """A proxy may keep the queues on several servers, which do not tell each other of scripts."""
+    (tmp_path / "2").mkdir()
+    with RedisServer(USUAL, tmp_path / "2") as second:
+        other = RedisBackend(second.url)
+        await other.add(QUEUES[2], [NewJob(id="of-2", payload=b"{}")])
+        link, send = store._link, store._link._send
+
+        async def split(trip, commands):
+            theirs = [each for each in commands if f"{{{QUEUES[2]}}}" in str(each[3])]
+            found = dict(zip(theirs, await other._link._send(trip, theirs), strict=True))
+            rest = [each for each in commands if each not in found]
+            found |= zip(rest, await send(trip, rest), strict=True)
+            return [found[each] for each in commands]
+
+        link._send = split
+        found = await asyncio.gather(*turns(store))
+        assert all(turn.claims for turn in found)
+        await other.close()
 
 
 async def test_a_lost_server_is_told_to_each(server, store):

@@ -125,15 +125,20 @@ class Link(abc.ABC):
     async def _send_unknown(
         self, trip: Trip, commands: Sequence[Command | Late], replies: list[Any]
     ) -> None:
-        """Send the scripts that the server does not have in full, and take those replies."""
-        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if not unknown:
-            return
-        # Replicas confirmed what came before those scripts: wait for them again.
-        unknown += [at for at, command in enumerate(commands) if made(command)[0] == WAIT]
-        again = await self._send(trip, [teach(made(commands[at])) for at in unknown])
-        for at, reply in zip(unknown, again, strict=True):
-            replies[at] = reply
+        """Send the scripts that the server does not have in full, and take those replies.
+
+        Each once, since it knows them from then on: calls of many queues have the same. Behind a
+        proxy other keys may be another server's: what is still unknown is sent with each call.
+        """
+        for texts in (_once, _each):
+            unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if not unknown:
+                return
+            # Replicas confirmed what came before those scripts: wait for them again.
+            unknown += [at for at, command in enumerate(commands) if made(command)[0] == WAIT]
+            again = await self._send(trip, texts([made(commands[at]) for at in unknown]))
+            for at, reply in zip(unknown, again, strict=True):
+                replies[at] = reply
 
     def error(self, error: Exception, *, sent: bool = False, lost: bool = False) -> StoreError:
         """What the contract calls this error; see `to_store_error`."""
@@ -172,3 +177,15 @@ class Link(abc.ABC):
     @abc.abstractmethod
     def abandon(self) -> None:
         """Close all sockets, once the event loop is closed."""
+
+
+def _once(commands: Sequence[Command]) -> list[Command]:
+    first = {command[1]: at for at, command in reversed([*enumerate(commands)])}
+    return [
+        teach(command) if first[command[1]] == at else command
+        for at, command in enumerate(commands)
+    ]
+
+
+def _each(commands: Sequence[Command]) -> list[Command]:
+    return [teach(command) for command in commands]
