@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from asyncmqd.domain.attempts import attempts_of
 from asyncmqd.domain.job import Failure
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.observe.log_tail import FIELDS as MOST_FIELDS
@@ -57,6 +58,8 @@ def test_what_a_run_logged_or_printed_is_with_its_failure(daemon, store, top):
     for task in ("loop", "thread", "process"):
         failure = failed(d, store, task)
         assert failure.type == "ValueError"
+        [attempt] = attempts_of(store.do(lambda backend, id=task: backend.attempts("mail", id)))
+        assert attempt.told.failure == failure  # of which the next attempt leaves nothing else
         told = {event["event"]: event for event in failure.log}
         assert [each for each in told if each != "of a program"] == [
             *("printed", "to stderr", "recorded", "structured", "by the job", "without an end")

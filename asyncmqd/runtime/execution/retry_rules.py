@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from asyncmqd.domain import clock
+from asyncmqd.domain.attempts import told_of
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.retry import DEFAULT_BACKOFF
 from asyncmqd.domain.settle import (
@@ -43,14 +44,15 @@ def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
         judge = functools.partial(settle, run.claim, outcome, draw=draw)
         tell = functools.partial(observer.about, run.claim, run.task_name, "job.rules_failed")
         change = _by_default(judge, run.policy, error, tell)
-    return change if run.tail is None or not change.error else _with_log(change, run.tail)
+    return change if run.tail is None or not change.error else _with_log(run, change, run.tail)
 
 
-def _with_log(change: Change, tail: LogTail) -> Change:
+def _with_log(run: Run, change: Change, tail: LogTail) -> Change:
     failure = decode_failure(change.error or b"")
     assert failure is not None
-    error = encode_failure(msgspec.structs.replace(failure, log=tail.lines()))
-    return msgspec.structs.replace(change, error=error)
+    failure = msgspec.structs.replace(failure, log=tail.lines())
+    attempt = change.attempt and told_of(run.claim, change.edge, failure, change.delay)
+    return msgspec.structs.replace(change, error=encode_failure(failure), attempt=attempt)
 
 
 def by_rules(
