@@ -158,7 +158,10 @@ class Daemon:
         await self._unit.ask()
         self._serving.context.presence.beat_soon()
         context = self._serving.context
-        what, code = f"version {asyncmqd.__version__}", await asyncio.to_thread(self._serving.code)
+        code = ""
+        with contextlib.suppress(RuntimeError):  # no thread is left
+            code = await asyncio.to_thread(self._serving.code)
+        what = f"version {asyncmqd.__version__}"
         await note(self._backend, Mark("started", context.presence.id, what, code))
 
     async def _start_http(self) -> None:
