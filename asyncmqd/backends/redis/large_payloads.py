@@ -5,8 +5,8 @@ the same write. If that does not happen, it is gone after a minute. Each call dr
 callers may add a job of the same id.
 
 On its way out, a claim brings the beginning, and a plain command the whole. That is a second round
-trip, so it is done while claims of the queue bring large ones, and by the first of a queue: calls of
-other queues wait for the same reply.
+trip, so it is done while claims of the queue bring large ones, and by the first claim of a queue:
+calls of other queues wait for the same reply.
 """
 
 from __future__ import annotations
