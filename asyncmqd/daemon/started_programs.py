@@ -78,7 +78,7 @@ class _Program(BaseSubprocessTransport):
 
     popen: _Popen
 
-    def _start(self, args: Any, **options: Any) -> None:
+    def _start(self, args: Any, **options: Any) -> None:  # type: ignore[override]
         """What the constructor calls. Its input is a pipe: what `/dev/stdin` names can be opened.
 
         uvloop's own is a socket, which cannot.
