@@ -46,8 +46,8 @@ SHARED_TRIPS = mutations(
             "self.error(reply, sent=True",
             _SHARED,
         ),
-        ("calls.py", "for texts in (_once, _each):", "for texts in (_each,):", _SHARED),
-        ("calls.py", "for texts in (_once, _each):", "for texts in (_once,):", _SHARED),
+        ("scripts.py", "IN_FULL = (_once, _each)", "IN_FULL = (_each,)", _SHARED),
+        ("scripts.py", "IN_FULL = (_once, _each)", "IN_FULL = (_once,)", _SHARED),
         (
             "server.py",
             "        if not self._connected:\n            return await self._one(",

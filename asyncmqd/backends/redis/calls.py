@@ -19,7 +19,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.call_withdrawal import departing
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.errors import FAULTS, has_refused, says_elsewhere, to_store_error
-from asyncmqd.backends.redis.scripts import WAIT, Argument, Command, Late, made, teach
+from asyncmqd.backends.redis.scripts import IN_FULL, WAIT, Argument, Command, Late, made
 
 _is_error = Exception.__instancecheck__  # `isinstance`, for `map` and `filter`
 
@@ -125,12 +125,8 @@ class Link(abc.ABC):
     async def _send_unknown(
         self, trip: Trip, commands: Sequence[Command | Late], replies: list[Any]
     ) -> None:
-        """Send the scripts that the server does not have in full, and take those replies.
-
-        Each once, since it knows them from then on: calls of many queues have the same. Behind a
-        proxy other keys may be another server's: what is still unknown is sent with each call.
-        """
-        for texts in (_once, _each):
+        """Send the scripts that the server does not have in full, and take those replies."""
+        for texts in IN_FULL:
             unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
             if not unknown:
                 return
@@ -177,15 +173,3 @@ class Link(abc.ABC):
     @abc.abstractmethod
     def abandon(self) -> None:
         """Close all sockets, once the event loop is closed."""
-
-
-def _once(commands: Sequence[Command]) -> list[Command]:
-    first = {command[1]: at for at, command in reversed([*enumerate(commands)])}
-    return [
-        teach(command) if first[command[1]] == at else command
-        for at, command in enumerate(commands)
-    ]
-
-
-def _each(commands: Sequence[Command]) -> list[Command]:
-    return [teach(command) for command in commands]

@@ -22,7 +22,7 @@ from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.connect import SENTINEL_TIMEOUT
 from asyncmqd.backends.redis.encoding import held_args, micros, pages
 from asyncmqd.backends.redis.errors import FAULTS, to_store_error
-from asyncmqd.backends.redis.scripts import Command, call, teach
+from asyncmqd.backends.redis.scripts import IN_FULL, Command, call
 from asyncmqd.domain.states import State
 
 TIMEOUT = 2.0  # seconds; the thread that waits here has other claims to renew
@@ -103,9 +103,11 @@ class LeaseClient:
 
     def _run(self, commands: Sequence[Command]) -> list[Any]:
         replies = self._send(commands)
-        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if unknown:
-            again = self._send([teach(commands[at]) for at in unknown])
+        for texts in IN_FULL:
+            unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            if not unknown:
+                break
+            again = self._send(texts([commands[at] for at in unknown]))
             for at, reply in zip(unknown, again, strict=True):
                 replies[at] = reply
         for reply in replies:

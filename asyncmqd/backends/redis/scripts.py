@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 
 from asyncmqd.domain import attempts
@@ -96,3 +96,21 @@ def teach(command: Command) -> Command:
     if command[0] == WAIT:
         return command
     return ("EVAL", _texts[str(command[1])], *command[2:])
+
+
+def _once(commands: Sequence[Command]) -> list[Command]:
+    first = {command[1]: at for at, command in reversed([*enumerate(commands)])}
+    return [
+        teach(command) if first[command[1]] == at else command
+        for at, command in enumerate(commands)
+    ]
+
+
+def _each(commands: Sequence[Command]) -> list[Command]:
+    return [teach(command) for command in commands]
+
+
+IN_FULL = (_once, _each)
+"""How calls are sent whose scripts a server does not have: each script once, since the calls behind
+it find it there. Behind a proxy other keys may be another server's: then with each call.
+"""
