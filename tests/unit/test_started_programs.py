@@ -114,7 +114,8 @@ def test_an_end_whose_code_nobody_can_tell_is_no_success(
     child_signal: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play() -> list[int | None]:
-        taken = await start("sh", "-c", "exit 0")
+        taken = await start("sleep", "1000")
+        taken.kill()
         os.waitid(os.P_PID, taken.pid, os.WEXITED)  # noqa: ASYNC222 - before the loop can
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # from now on the kernel keeps none
         ignored = await start("sh", "-c", "exit 0", stdout=PIPE)
