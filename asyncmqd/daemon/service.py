@@ -120,7 +120,7 @@ class Daemon:
 
     async def _start(self) -> None:
         began = asyncio.get_running_loop().time()
-        settings = self._configuration.settings
+        settings, code = self._configuration.settings, self._serving.code()
         self._observer.event(
             "daemon.starting",
             version=asyncmqd.__version__,
@@ -148,19 +148,16 @@ class Daemon:
             recovered=recovered or None,
             duration_ms=round((asyncio.get_running_loop().time() - began) * 1000),
         )
-        await self._note_start()
+        await self._note_start(code)
 
     def _about(self) -> About:
         generation, unit = self._configuration.generation, self._unit
         return About(self._status.phase, generation, unit.name, unit.restarts)
 
-    async def _note_start(self) -> None:
+    async def _note_start(self, code: str) -> None:
         await self._unit.ask()
         self._serving.context.presence.beat_soon()
         context = self._serving.context
-        code = ""
-        with contextlib.suppress(RuntimeError):  # no thread is left
-            code = await asyncio.to_thread(self._serving.code)
         what = f"version {asyncmqd.__version__}"
         await note(self._backend, Mark("started", context.presence.id, what, code))
 

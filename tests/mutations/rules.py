@@ -44,6 +44,30 @@ DASHBOARD = ("tests/daemon/test_dashboard.py",)
 
 RULES = [
     Mutation(
+        "asyncmqd/domain/marks.py",
+        'key=lambda id: (-alike[id.partition(" ")[0]], times[id], id)',
+        "key=lambda id: (times[id], id)",
+        ("tests/contract/test_insight.py", "-k", "memory"),
+    ),
+    Mutation(
+        "asyncmqd/domain/attempts.py",
+        "enumerate(lines[:-1])",
+        "enumerate(lines)",
+        ("tests/contract/test_insight.py", "-k", "memory"),
+    ),
+    Mutation(
+        "asyncmqd/runtime/execution/retry_rules.py",
+        "told_of(run.claim, change.edge, failure, change.delay)",
+        "change.attempt",
+        ("tests/daemon/test_job_logs.py", "-k", "logged_or_printed"),
+    ),
+    Mutation(
+        "asyncmqd/admin/marks.py",
+        "{last[daemon]} if daemon in last else {*last.values()}",
+        "{*[*last.values()][-1:]}",
+        ("tests/unit/test_dashboard_time.py",),
+    ),
+    Mutation(
         "asyncmqd/domain/selection.py",
         "return self.alike is None or self.alike == masked(error_of(record))",
         "return True",
