@@ -32,7 +32,8 @@ class InMemoryInsight(InMemoryEvents):
             now, marks = self._now(), self._store.marks
             marks.setdefault(id, (now, mark))
             kept = {id: each for id, each in marks.items() if each[0] > now - KEPT_FOR}
-            kept.pop(first_to_go({id: at for id, (at, _) in kept.items()}), None)
+            if goes := first_to_go({id: at for id, (at, _) in kept.items()}):
+                del kept[goes]
             self._store.marks = kept
 
     async def marks(self) -> list[Marked]:
