@@ -4,6 +4,7 @@
 # It looks for the weekday first and for the month afterwards, and adds the days of the months between:
 # Mondays in September begin with a Sunday, and 29 February comes on 1 March in most years. `5-7` has no
 # Sunday. A field keeps its value when a later one moves on: at 08:10, the next of 09:00 and 09:30 is 09:30.
+# And on the day of a clock change each job is an hour off: late in spring; in autumn early, and on time again.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -26,6 +27,11 @@ CASES = [  # expression, after, next by periodiq, next by croniter
     ("0 9,18 * * 1", "2026-03-01 12:00", "Mon 2026-03-02 18:00", "Mon 2026-03-02 09:00"),
 ]
 
+CLOCK_CHANGES = [  # day before, runs of `0 9 * * *` in Berlin on the next two days
+    ("2026-03-28", ["Sun 2026-03-29 10:00", "Mon 2026-03-30 09:00"]),
+    ("2026-10-24", ["Sun 2026-10-25 08:00", "Sun 2026-10-25 09:00"]),
+]
+
 print("periodiq", version("periodiq"), "croniter", version("croniter"))
 for expression, after, expected, other in CASES:
     seen = f"{cron(expression).next_valid_date(pendulum.parse(after)):%a %Y-%m-%d %H:%M}"
@@ -33,4 +39,11 @@ for expression, after, expected, other in CASES:
     print(f"{expression:13} after {after}: periodiq {seen}, croniter {right}")
     assert right == other
     assert seen == expected, f"{expression}: the behaviour has changed"
+for day, expected in CLOCK_CHANGES:
+    moment, seen = pendulum.parse(f"{day} 09:00", tz="Europe/Berlin"), []
+    for _ in expected:
+        moment = cron("0 9 * * *").next_valid_date(moment)
+        seen.append(f"{moment:%a %Y-%m-%d %H:%M}")
+    print(f"0 9 * * *     after {day} 09:00, in Berlin: periodiq", *seen)
+    assert seen == expected, "the behaviour has changed"
 PYTHON
