@@ -1,4 +1,4 @@
-"""What happened beside a queue's jobs in the last two days: pauses, reloads, starts and deaths."""
+"""What happened beside the jobs in the last two days: pauses, reloads, starts and deaths."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from asyncmqd.admin.operations import OperationView
+from asyncmqd.admin.operations import OperationView, list_operations
+from asyncmqd.admin.queues import Names, check_known
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.marks import Marked
@@ -17,16 +18,26 @@ KINDS = ("paused", "resumed", "deployed", "started", "reloaded", "stopped", "die
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
     """Something that may explain what a chart shows."""
 
-    kind: str  # one of KINDS
     at: str
-    who: str
+    kind: str  # one of KINDS
+    queue: str | None  # None: it happened to a daemon
+    who: str  # who did it, or the daemon
     what: str | None
+
+
+async def list_marks(
+    store: BaseBackend, queue: str | None, hours: float, elsewhere: Names = tuple
+) -> list[Happening]:
+    """What happened to a queue, or to all of them. Raises NotFound for one that nobody knows."""
+    if queue is not None:
+        await check_known(store, queue, elsewhere)
+    return await happenings(store, await list_operations(store, queue), hours)
 
 
 async def happenings(
     store: BaseBackend, operations: Sequence[OperationView], hours: float
 ) -> list[Happening]:
-    """What daemons noted, and what operators did to a queue; the newest first."""
+    """What daemons noted, and which of the operations pause or resume; the newest first."""
     first = rfc3339(await store.now() - hours * 3_600) or ""
     found = [*_of_daemons(await store.marks()), *_of_operators(operations)]
     return sorted((e for e in found if e.at >= first), key=lambda each: each.at, reverse=True)
@@ -46,11 +57,17 @@ def _of_daemons(marks: Sequence[Marked]) -> Iterator[Happening]:
             kind = "deployed" if known and mark.code not in known else kind
             last[daemon] = mark.code
         if kind in KINDS:
-            yield Happening(kind=kind, at=rfc3339(at) or "", who=mark.who, what=mark.what or None)
+            at_text, what = rfc3339(at) or "", mark.what or None
+            yield Happening(at=at_text, kind=kind, queue=None, who=mark.who, what=what)
 
 
 def _of_operators(operations: Sequence[OperationView]) -> Iterator[Happening]:
     for each in operations:
         if each.verb in {"pause", "resume"} and each.begun:
-            kind = f"{each.verb}d"
-            yield Happening(kind=kind, at=each.begun, who=each.by or "", what=each.reason)
+            yield Happening(
+                at=each.begun,
+                kind=f"{each.verb}d",
+                queue=each.queue,
+                who=each.by or "",
+                what=each.reason,
+            )

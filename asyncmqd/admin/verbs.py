@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from asyncmqd.admin import history, job_actions, jobs, operations, queues, schedules, search
+from asyncmqd.admin import history, job_actions, jobs, marks, operations, queues, schedules, search
 from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
 from asyncmqd.admin.errors import AdminError
 from asyncmqd.backends.base import BaseBackend
@@ -85,6 +85,12 @@ class Hours(msgspec.Struct, forbid_unknown_fields=True):
     """The last hours of a queue."""
 
     queue: str
+    hours: Annotated[int, msgspec.Meta(ge=1, le=KEPT // 60)] = 1
+
+
+class HoursOfSome(OfSomeQueue):
+    """The last hours of one queue, or of all of them."""
+
     hours: Annotated[int, msgspec.Meta(ge=1, le=KEPT // 60)] = 1
 
 
@@ -188,6 +194,10 @@ async def _queue(asked: Asked, args: OfQueue) -> queues.QueueView:
 
 async def _history(asked: Asked, args: Hours) -> history.QueueHistory:
     return await history.of_queue(asked.store, args.queue, args.hours, asked.configured)
+
+
+async def _marks(asked: Asked, args: HoursOfSome) -> list[marks.Happening]:
+    return await marks.list_marks(asked.store, args.queue, args.hours, asked.configured)
 
 
 async def _operations(asked: Asked, args: OfSomeQueue) -> list[operations.OperationView]:
@@ -302,6 +312,12 @@ VERBS: dict[str, Verb] = {
     "queues": Verb("All queues.", Nothing, list[queues.ListedQueue], _queues),
     "queue": Verb("One queue.", OfQueue, queues.QueueView, _queue),
     "history": Verb("The last hours of a queue.", Hours, history.QueueHistory, _history),
+    "marks": Verb(
+        "What happened beside the jobs: pauses, reloads, starts, deaths.",
+        HoursOfSome,
+        list[marks.Happening],
+        _marks,
+    ),
     "jobs": Verb("Search jobs: a part at a time.", Listed, search.Found, _jobs),
     "job": Verb("One job.", OfJob, jobs.ExplainedJob, _job),
     "operations": Verb(

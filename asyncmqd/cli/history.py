@@ -31,6 +31,9 @@ def history(
         str | None, typer.Argument(metavar="QUEUE", help="The queue's name; else all queues.")
     ] = None,
     hours: Annotated[int, kind_option(_HOURS, "How many hours, from 1 to 48; usually 1.", "N")] = 1,
+    marks: Annotated[
+        bool, typer.Option("--marks", help="Show pauses, reloads, starts and deaths instead.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what happened to a queue in the last hours, or to each queue.
@@ -40,6 +43,9 @@ def history(
     """
     from asyncmqd.admin import history
 
+    if marks:
+        _show_marks(context, queue, hours, as_json=as_json)
+        return
     if queue is None:
         every = with_store(context, lambda store: history.of_all(store, hours))
         if as_json:
@@ -57,6 +63,18 @@ def history(
         ("BEGIN", "MINUTES", *_HEADINGS),
         [(_minute(each.begin), each.minutes, *_cells(each)) for each in found.stretches],
     )
+
+
+def _show_marks(context: typer.Context, queue: str | None, hours: int, *, as_json: bool) -> None:
+    from asyncmqd.admin.marks import list_marks
+
+    names = configured(context)
+    found = with_store(context, lambda store: list_marks(store, queue, hours, names), queue)
+    if as_json:
+        show_json(found)
+        return
+    rows = [(each.at, each.kind, each.queue, each.who, each.what) for each in found]
+    show_table(("AT", "KIND", "QUEUE", "WHO", "WHAT"), rows)
 
 
 def _minute(begin: str) -> str:

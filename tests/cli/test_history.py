@@ -10,6 +10,7 @@ import pytest
 
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.history import COUNTS, HALF_HOUR, Period, bucket_of, minute_of
+from asyncmqd.domain.marks import Mark, encode
 from tests.cli.conftest import Operator
 from tests.cli.test_jobs import new
 
@@ -66,6 +67,23 @@ def test_all_queues(asyncmq: Operator) -> None:
     assert mail[:4] == ["mail", "2", "17", "0"]
     assert web == ["web", *["0"] * 8, *["-"] * 8]
     assert [each["queue"] for each in asyncmq("history", "--json").json] == ["mail", "web"]
+
+
+@pytest.mark.usefixtures("past")
+def test_what_happened_beside_the_jobs(asyncmq: Operator, in_store: InStore) -> None:
+    in_store(lambda store: store.mark("started:one", encode(Mark("started", "web-1/1", "v 1"))))
+    asyncmq("queue", "pause", "mail", "--reason", "the provider is down")
+    asyncmq("queue", "pause", "web")
+    mail, start = asyncmq("history", "mail", "--marks").rows
+    assert (mail[1:3], start[1:4]) == (["paused", "mail"], ["started", "-", "web-1/1"])
+    assert mail[4:] == ["the", "provider", "is", "down"]
+    every = asyncmq("history", "--marks", "--hours", "48", "--json").json
+    assert [(each["kind"], each["queue"]) for each in every] == [
+        ("paused", "web"),
+        ("paused", "mail"),
+        ("started", None),
+    ]
+    assert asyncmq("history", "nobody", "--marks").code == 1
 
 
 def test_a_queue_that_nobody_knows(asyncmq: Operator) -> None:
