@@ -20,6 +20,7 @@ from asyncmqd.domain import attempts
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.key_backlog import KeyBacklog
 from asyncmqd.domain.operation import progress_of
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.rate import Rate
@@ -27,6 +28,7 @@ from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.shared_limits import KeyLimits
 from asyncmqd.domain.states import State, state_of
 from asyncmqd.domain.typed_keywords import Overlap
+from tests.simulation.noted import Noted
 from tests.simulation.operated import Operated
 from tests.simulation.told import Told
 from tests.simulation.turns import Lane, Turns
@@ -106,6 +108,7 @@ class History:
     rated: dict[tuple[str, int], float] = field(default_factory=dict)
     costs: dict[str, int] = field(default_factory=dict)  # of jobs, in tokens, if it is not one
     operations: dict[str, Operated] = field(default_factory=dict)
+    noted: Noted = field(default_factory=Noted)
 
 
 @dataclass
@@ -131,6 +134,7 @@ class Judge:
     stored: Callable[[str], Collection[str]] = tuple  # the ids that the store has of a queue
     on_step: Callable[[Any], None] = lambda _: None  # hears who has sent a step of an operation
     levels: Callable[[str], dict[int, Any]] = lambda _: {}  # the lanes that it has, by priority
+    backlog: Callable[[str], KeyBacklog] = lambda _: KeyBacklog([], 0, 0)  # of keys
     turns: Turns = field(default_factory=Turns)
     told: Told | None = None  # what watchers are told, where there are any
     latest: float = 0.0  # seconds that an instant fired after its time, at most
@@ -278,6 +282,7 @@ class Judge:
             self._claimed(claim, worker, lease)
         if turn.claims:
             self.turns.check(queue, self.levels(queue), check, in_turn=self.key_limits is None)
+            self.turns.check_backlog(queue, self.backlog(queue), self._running_of, check)
         if self.key_limits is not None:
             self._check_keys(queue, changes, turn, self.key_limits)
         if turn.claims and self.limit is not None:
@@ -302,6 +307,18 @@ class Judge:
                 starts = [each for each in history.rated if key_of.get(each[0]) == key]
                 rate = msgspec.structs.replace(limits.rate, interval=limits.rate_interval)
                 self._check_rate(rate, starts)
+
+    def _running_of(self, queue: str, key: str) -> int | None:
+        """How many permits of a key the store counts; None: it may have given tokens twice."""
+        history = self.history
+        ghosts = [id for (id, _), due in history.ghosts.items() if due > self.clock]
+        lives = [
+            (id, life)
+            for (name, id), life in history.lives.items()
+            if name == queue and life.lane[2] == key
+        ]
+        running = sum((life.place == ACTIVE) + ghosts.count(id) for id, life in lives)
+        return None if self.relaxed else running
 
     def _living_ghosts(self) -> list[tuple[str, int]]:
         """Of jobs whose code may run: their leases have ended neither by the store nor in truth."""
@@ -574,6 +591,19 @@ class Judge:
         for key in gone:
             check(self.history.lives.pop(key).state.terminal, "deleted a live job:", key)
             self.accepted.pop(key[1], None)
+
+    # ------------------------------------------------------------------ processes
+
+    def _saw_beat(self, _: Any, who: str, _info: bytes, ttl: float, _answer: Any) -> None:
+        self.history.noted.beat(who, self.clock + ttl, self.clock)
+
+    def _saw_leave(self, _: Any, who: str, _answer: None) -> None:
+        self.history.noted.leave(who)
+
+    def _saw_mark(self, sender: Any, id: str, data: bytes, _answer: None) -> None:
+        process = self.processes.get(id.rpartition(":")[2])
+        dead = self.relaxed or (process is not None and not process.living)
+        self.history.noted.note(sender, id, data, self.clock, check, dead)
 
     # ------------------------------------------------------------------ operations
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.marks import Marked
 from tests.simulation.judge import Judge
 from tests.simulation.loop import SimLoop
 from tests.simulation.world import World
@@ -21,6 +22,7 @@ from tests.simulation.world import World
 CALL_TIMEOUT = 2.0  # seconds after which a client gives a request up
 NEAR = (0.0002, 0.002)  # seconds that a message takes
 FAR = (0.001, 0.8)
+MOST_KEYS = 50  # more than a world has
 # What processes tell in these has the number of the process that plays, and the time on its clock.
 OF_THE_HOST = frozenset({"beat", "publish", "events"})
 
@@ -42,7 +44,13 @@ class Server:
         self._snapshot: tuple[Any, ...] | None = None
         judge.stored = lambda queue: self.backend._store.queues[queue].rows
         judge.levels = lambda queue: self.backend._store.queues[queue].lanes._levels
+        judge.backlog = lambda queue: _at_once(self.backend.key_backlog(queue, MOST_KEYS))
         self.backend._store.listeners.append(self._on_wake)
+
+    @property
+    def marks(self) -> list[Marked]:
+        """What it tells of processes."""
+        return _at_once(self.backend.marks())
 
     # ------------------------------------------------------------------ faults
 
@@ -65,13 +73,14 @@ class Server:
     def take_snapshot(self) -> None:
         """What it will have after the next loss of its newest writes."""
         store = self.backend._store
-        self._snapshot = copy.deepcopy((store.queues, store.workers, self.judge.history))
+        kept = store.queues, store.workers, store.marks, self.judge.history
+        self._snapshot = copy.deepcopy(kept)
 
     def _come_back(self, forget: bool) -> None:
         self.down = False
         if forget and self._snapshot is not None:
             store = self.backend._store
-            store.queues, store.workers, history = self._snapshot
+            store.queues, store.workers, store.marks, history = self._snapshot
             self._snapshot = None
             self.judge.roll_back(history)
 

@@ -29,6 +29,7 @@ from tests.simulation.verdict import (
     check_calm,
     check_fates,
     check_jump,
+    check_noted,
     check_poison,
     check_rate,
     check_schedule,
@@ -326,6 +327,7 @@ class Simulation:
         self.world.rest(STUBBORN)
         self._check_crashes()
         self._check_told()
+        check_noted(self)
         held = [life for life in self.judge.history.lives.values() if life.place == "active"]
         check(not held, "still held after the end:", held)
         for process in {*self.former, *self.processes}:

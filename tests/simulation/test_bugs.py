@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
@@ -43,8 +45,9 @@ from asyncmqd.runtime.claiming.poison_isolation import Isolation
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
 from asyncmqd.runtime.leases import Leases
-from asyncmqd.runtime.process import event_publisher
+from asyncmqd.runtime.process import event_publisher, recovery
 from asyncmqd.runtime.process.event_publisher import EventPublisher
+from asyncmqd.runtime.process.marks import Listed
 from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
@@ -519,7 +522,42 @@ def read_on_too_far(patch: Patch) -> None:
     patch.setattr(events, "begin_of", lambda after, end: min(after.number + 1, end.number))
 
 
+def newcomers_taken_for_dead(patch: Patch) -> None:
+    """Who is listed at a look and was not at the one before is noted as dead."""
+
+    def missing(self: Listed, ids: AbstractSet[str], now: float) -> list[str]:
+        gone, self._ids = ids - self._ids, ids
+        return sorted(gone)
+
+    patch.setattr(Listed, "missing", missing)
+
+
+def deaths_not_noted(patch: Patch) -> None:
+    """Who takes back what a former self held does not note its death."""
+
+    async def note(*_: Any) -> None:
+        """Note nothing."""
+
+    patch.setattr(recovery, "note", note)
+
+
+def closed_keys_not_told(patch: Patch) -> None:
+    """Whoever asks for the keys is told nothing of those that a limit holds back."""
+
+    def backlog(self: Lanes, most: int) -> tuple[dict[str, int], int]:
+        turns = [(key, each) for each in self._levels.values() for key in each.active.ids()]
+        waiting = Counter[str]()
+        for key, level in turns[:most]:
+            waiting[key] += len(level.jobs[key])
+        return waiting, len(turns)
+
+    patch.setattr(Lanes, "backlog", backlog)
+
+
 BUGS = {
+    newcomers_taken_for_dead: 2,
+    deaths_not_noted: 10,
+    closed_keys_not_told: 0,
     starts_told_before_ends: 717,
     calls_that_overtake: 165,
     told_twice: 0,
@@ -586,6 +624,7 @@ WORLDS: dict[Callable[[Patch], None], Callable[[int], Report]] = {
     leases_of_the_dead_kept: play_jumping,
     nothing_skipped: play_jumping,
     buckets_filled_by_the_former_time: play_jumping_limits,
+    closed_keys_not_told: play_key_limits,
     name_free_at_claim: play_unique,
     name_free_by_another: play_unique,
     name_of_who_comes_back_is_lost: play_unique,

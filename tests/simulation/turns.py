@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from asyncmqd.domain.key_backlog import KeyBacklog
+
 SERVICE = 1_000  # by which a start sets its lane back, at least
 Lane = tuple[str, int, str]  # queue, priority and key; without a key: ""
 Pair = tuple[Lane, Lane]
@@ -77,3 +79,23 @@ class Turns:
                 self._tags[lane] = tag
             first = level.active.first()
             hold(first is None or first[0][0] >= level.reached, "late:", first, level.reached)
+
+    def check_backlog(
+        self,
+        queue: str,
+        found: KeyBacklog,
+        running_of: Callable[[str, str], int | None],
+        hold: Callable[..., None],
+    ) -> None:
+        """Whoever asks is told of each key how many of its jobs wait and run, most first."""
+        want: Counter[str] = Counter()
+        for (name, _, key), number in self.waiting.items():
+            if name == queue and key:
+                want[key] += number
+        has = {each.key: each.waiting for each in found.keys}
+        hold(has == want, "of keys it tells", has, "and not", want)
+        hold([*has.values()] == sorted(has.values(), reverse=True), "in another order:", found)
+        hold(found.looked == len(has) <= found.of, "of so many keys:", found)
+        for each in found.keys:
+            right = running_of(queue, each.key)
+            hold(right in {None, each.running}, "it tells", each, "and", right, "hold a permit")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HARMLESS = frozenset({"deaf", "cancel", "jump"})  # faults that cost no run
 BLAMELESS = HARMLESS | {"stop"}  # faults that are no crash
+LOSES_NO_MESSAGE = BLAMELESS | {"kill", "poison"}
 RESUMES = 5.0  # seconds after a fault within which schedules fire again
 
 
@@ -108,6 +109,15 @@ def check_jump(sim: Simulation) -> None:
     first, last = math.floor((ahead + calm) / every) + 1, (sim.world.true_time - 0.5) / every
     for count in range(first, math.floor(last) + 1):
         check(round(count * every, 3) in fired, "missed:", count * every - ahead, calm)
+
+
+def check_noted(sim: Simulation) -> None:
+    """What was noted of processes is kept, and where no message is lost, every end was noted."""
+    noted = sim.judge.history.noted
+    if not sim.world.jumps:  # which may make them old
+        noted.check_store(sim.server.marks, check)
+    if sim.plan.faults <= LOSES_NO_MESSAGE - {"jump"}:
+        noted.check_ends(sim.former, check)
 
 
 def check_calm(sim: Simulation, queues: Any) -> None:
