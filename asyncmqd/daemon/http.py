@@ -126,12 +126,13 @@ class Http:
 
     async def command(self, name: str, arguments: dict[str, Any], *, typed: bool, by: str) -> Any:
         """See `Source`."""
+        hides = self._keys.hide_arguments
         try:
-            if name not in DAEMON:
-                hides = self._keys.hide_arguments
+            if name in DAEMON:
+                found = await self._of_daemon(name, by)
+            else:
                 found = await self._commands.verb(Call(name, arguments, by, typed, hides))
-                return hidden(name, found) if hides else found
-            return await self._of_daemon(name, by)
+            return hidden(name, found) if hides else found
         except Refused as refusal:
             raise CannotDo(str(refusal), refusal.status) from None
         except Exception as error:  # noqa: BLE001 - the daemon goes on, whatever is asked of it

@@ -17,6 +17,7 @@ DOCUMENT = "openapi.json"
 EVENTS = "events"
 _OF_APPLICATIONS = ("args", "kwargs", "result", "progress", "log")  # of jobs
 _OF_SCHEDULES = ("args", "kwargs", "former")
+_OF_KEYS = re.compile(r"(~ queue [^ ]+: keys): .*", re.DOTALL)
 _HISTORY = re.compile("queues/([^/&]+)/history")
 
 
@@ -90,13 +91,38 @@ def _flaw(body: bytes) -> str:
 
 
 def hidden(name: str, found: Any) -> Any:
-    """An answer without what is of the application in jobs."""
-    jobs = [found] if name == "job" else found["jobs"] if name == "jobs" else ()
-    for job in jobs:
-        job.update(dict.fromkeys(_OF_APPLICATIONS))
-    for schedule in found if name == "schedules" else ():
-        schedule.update(dict.fromkeys(_OF_SCHEDULES))
+    """An answer without what is of the application: arguments, results, keys."""
+    match name:
+        case "job":
+            return found | dict.fromkeys(_OF_APPLICATIONS)
+        case "jobs":
+            return found | {"jobs": [hidden("job", each) for each in found["jobs"]]}
+        case "schedules":
+            return [each | dict.fromkeys(_OF_SCHEDULES) for each in found]
+        case "queue":
+            schedules = hidden("schedules", found["schedules"])
+            return _without_keys(found) | {"schedules": schedules}
+        case "status":
+            queues = {name: _without_keys(each) for name, each in found["queues"].items()}
+            return found | {"queues": queues}
+        case "plan" | "reload":
+            plan, lines = found["plan"], found["lines"]
+            changed = {queue: [*map(_change, each)] for queue, each in plan["changed"].items()}
+            lines = [_OF_KEYS.sub(r"\1: hidden", each) for each in lines]
+            return found | {"plan": plan | {"changed": changed}, "lines": lines}
     return found
+
+
+def _without_keys(queue: dict[str, Any]) -> dict[str, Any]:
+    limits = queue.get("limits")
+    return queue | {"limits": limits and limits | {"keys": {}}}
+
+
+def _change(change: dict[str, Any]) -> dict[str, Any]:
+    """A difference between configurations, without the names of keys that have limits."""
+    if change["key"] != "keys":
+        return change
+    return change | {"old": "hidden", "new": "hidden"}
 
 
 def answer(

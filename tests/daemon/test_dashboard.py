@@ -404,7 +404,11 @@ def test_a_store_that_does_not_answer_has_no_zeros(daemon: Make, server: RedisSe
 
 def test_what_jobs_carry_is_hidden_wherever_it_would_show(daemon: Make, file: Store) -> None:
     port, secret = free_port(), "sec-" + "ret"
-    d = daemon(file.url, keys_of(port, "hide_arguments = true")).start()
+    keys = keys_of(port, "hide_arguments = true")
+    limits = f'[queues.mail.keys."{secret}"]\nkey_concurrency = 1\n'
+    schedule = f"[[queues.mail.repeatables]]\ntask = 'mark'\nevery = 3600\nargs = ['{secret}']\n"
+    d = daemon(file.url, f"{keys}{limits}{schedule}").start()
+    d.configure(f"{keys}{limits.replace('1', '2')}{schedule}")
     file.add("mail", "fail_with", ["a", "b", "c"], secret, key=secret)
     until(lambda: file.counts("mail").failed == 3)
     browser = Browser(port)
@@ -413,6 +417,9 @@ def test_what_jobs_carry_is_hidden_wherever_it_would_show(daemon: Make, file: St
         "/job?queue=mail&id=a",
         "/api/v1/job?id=a",
         "/api/v1/jobs",
+        "/api/v1/queue?queue=mail",
+        "/api/v1/schedules",
+        "/api/v1/plan",
         "/api/v1/status",
         "/readyz",
     ]
@@ -420,6 +427,7 @@ def test_what_jobs_carry_is_hidden_wherever_it_would_show(daemon: Make, file: St
         page = browser.get(path)
         assert page.status == 200, path
         assert secret not in page.text, path
+    assert "~ queue mail: keys: hidden" in browser.get("/daemons").text
     assert "hide_arguments is set" in browser.get("/job?queue=mail&id=a").text
     until(lambda: "runs failed" in browser.get("/readyz").text)
     # who could search by it would learn it letter by letter
