@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -136,10 +137,13 @@ async def of_queues(
 
     Queues that have no jobs cost no call of their own.
     """
-    processes = await _processes(store)
-    counts, schedules = await store.counts(queues), await store.schedules(*queues)
+    processes, counts, schedules = await asyncio.gather(
+        _processes(store), store.counts(queues), store.schedules(*queues)
+    )
     fullest = sorted(queues, key=lambda each: counts[each].waiting, reverse=True)[:looked_at]
-    jobs = {queue: await _jobs(store, queue, counts[queue], listed) for queue in fullest}
+    # Together: one after the other, so many queues would take a hundred round trips.
+    found = await asyncio.gather(*(_jobs(store, each, counts[each], listed) for each in fullest))
+    jobs = dict(zip(fullest, found, strict=True))
     sharing = await _sharing(store, processes)
     outlooks = await store.outlook(queues)  # the last call: its time is no earlier than the rest
     return [
@@ -160,20 +164,24 @@ async def _jobs(store: BaseBackend, queue: str, counts: Counts, listed: int) -> 
     """The jobs of a queue that tell what is wrong."""
 
     async def page(state: State, size: int, begin: int = 0) -> tuple[Record, ...]:
-        there = getattr(counts, state) > begin
+        there = size and getattr(counts, state) > begin
         # Of one that runs its task is told; of the others only times and errors.
         named = state is State.ACTIVE
         found = await store.list(queue, state, begin, size, payloads=named) if there else ()
         return tuple(found)
 
-    failed, delayed = await page(State.FAILED, SAMPLE), await page(State.DELAYED, SAMPLE)
+    runnable = counts.waiting - counts.parked
+    failed, delayed, active, head, parked = await asyncio.gather(
+        page(State.FAILED, SAMPLE),
+        page(State.DELAYED, SAMPLE),
+        page(State.ACTIVE, listed),
+        page(State.WAITING, 1 if runnable else 0),
+        page(State.WAITING, 1 if counts.parked else 0, runnable),
+    )
     failing = bool(failed) or any(each.failures for each in delayed)
     completed = await page(State.COMPLETED, SAMPLE) if failing else ()
-    runnable = counts.waiting - counts.parked
-    head = await page(State.WAITING, 1) if runnable else ()
-    parked = await page(State.WAITING, 1, runnable) if counts.parked else ()
     return {
-        "active": await page(State.ACTIVE, listed),
+        "active": active,
         "head": head[0] if head else None,
         "parked": parked[0] if parked else None,
         "ended": completed + failed,
@@ -194,16 +202,21 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
 
 
 async def _about(store: BaseBackend, job: Record) -> Facts:
-    queue, processes = job.queue, await _processes(store)
-    waits = job.place == State.WAITING
+    queue, waits = job.queue, job.place == State.WAITING
+    processes, counts, active, outlooks = await asyncio.gather(
+        _processes(store),
+        store.counts([queue]),
+        store.list(queue, State.ACTIVE, 0, LISTED),
+        store.outlook([queue]),
+    )
     ahead, takes_turns, head = await _ahead(store, job) if waits else (None, False, None)
-    outlook = (await store.outlook([queue]))[queue]
+    outlook = outlooks[queue]
     limited = bool(job.key) and outlook.limits is not None and outlook.limits.limits.of_keys
     return Facts(
         queue=queue,
         processes=processes,
-        counts=(await store.counts([queue]))[queue],
-        active=tuple(await store.list(queue, State.ACTIVE, 0, LISTED)),
+        counts=counts[queue],
+        active=tuple(active),
         sharing=await _sharing(store, processes),
         job=job,
         head=head,
@@ -226,11 +239,9 @@ async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str
     limited = [each.said.queues or {} for each in processes if each.has_cap]
     names = sorted({name for queues in limited for name in queues})
     counts = await store.counts(names) if names else {}
-    return {
-        name: await store.list(name, State.ACTIVE, 0, LISTED)
-        for name, count in counts.items()
-        if count.active
-    }
+    running = [name for name, count in counts.items() if count.active]
+    found = await asyncio.gather(*(store.list(name, State.ACTIVE, 0, LISTED) for name in running))
+    return dict(zip(running, found, strict=True))
 
 
 async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool, Record | None]:

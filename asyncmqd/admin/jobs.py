@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -127,10 +129,11 @@ async def find(
 ) -> dict[str, list[Record]]:
     """The jobs of each id. Without a queue all are searched: an id is unique only in its queue."""
     found: dict[str, list[Record]] = {id: [] for id in ids}
-    for name in await store.queues() if queue is None else [queue]:
-        for record in await store.get(name, list(found)):
-            if record is not None:
-                found[record.id].append(record)
+    names = await store.queues() if queue is None else [queue]
+    pages = await asyncio.gather(*(store.get(name, list(found)) for name in names))
+    for record in chain.from_iterable(pages):
+        if record is not None:
+            found[record.id].append(record)
     return found
 
 

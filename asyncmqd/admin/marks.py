@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -38,8 +39,9 @@ async def happenings(
     store: BaseBackend, operations: Sequence[OperationView], hours: float
 ) -> list[Happening]:
     """What daemons noted, and which of the operations pause or resume; the newest first."""
-    first = rfc3339(await store.now() - hours * 3_600) or ""
-    found = [*_of_daemons(await store.marks()), *_of_operators(operations)]
+    now, marks = await asyncio.gather(store.now(), store.marks())
+    first = rfc3339(now - hours * 3_600) or ""
+    found = [*_of_daemons(marks), *_of_operators(operations)]
     return sorted((e for e in found if e.at >= first), key=lambda each: each.at, reverse=True)
 
 

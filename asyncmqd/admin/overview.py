@@ -119,15 +119,17 @@ class Looks:
     async def look(self, wanted: Wanted, *, judge: bool = False) -> Overview:
         """What there is now. `judge`: ask in any case what is wrong. Raises StoreError."""
         store = self._store
-        processes = await store.workers()
+        processes, stored = await asyncio.gather(store.workers(), store.queues())
         said = [serving_of(each.info) for each in processes]  # once: a look at many queues is long
-        names = sorted({*await store.queues(), *chain.from_iterable(e.queues or () for e in said)})
+        names = sorted({*stored, *chain.from_iterable(each.queues or () for each in said)})
         counts = await store.counts(names)
-        await self._judge(names, anyway=judge)
-        oldest = await store.oldest([q for q in names if counts[q].waiting > counts[q].parked])
-        jobs = await self._jobs(wanted, counts)
-        await self._measure(counts)
-        outlooks = await store.outlook(names)
+        oldest, jobs, *_ = await asyncio.gather(
+            store.oldest([name for name in names if counts[name].waiting > counts[name].parked]),
+            self._jobs(wanted, counts),
+            self._judge(names, anyway=judge),
+            self._measure(counts),
+        )
+        outlooks = await store.outlook(names)  # the last call: its time is no earlier than the rest
         now = max((each.now for each in outlooks.values()), default=0.0) or await store.now()
         return Overview(
             store=store.url,

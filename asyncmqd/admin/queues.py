@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -131,11 +132,17 @@ async def list_queues(store: BaseBackend) -> list[ListedQueue]:
 
 async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> QueueView:
     """One queue. Raises NotFound if nobody knows it."""
-    await check_known(store, queue, elsewhere)
-    counts = (await store.counts([queue]))[queue]
-    outlook = (await store.outlook([queue]))[queue]
-    serving = [worker for worker in await list_workers(store) if queue in worker.queues]
-    records = await store.list(queue, State.WAITING, 0, 1)
+    _, all_counts, outlooks, workers, records, schedules, done = await asyncio.gather(
+        check_known(store, queue, elsewhere),
+        store.counts([queue]),
+        store.outlook([queue]),
+        list_workers(store),
+        store.list(queue, State.WAITING, 0, 1),
+        of_queue(store, queue),
+        store.operations([queue]),
+    )
+    counts, outlook = all_counts[queue], outlooks[queue]
+    serving = [worker for worker in workers if queue in worker.queues]
     return QueueView(
         name=queue,
         **_fields(counts),
@@ -144,18 +151,14 @@ async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> Queu
         next_due=rfc3339(outlook.next_due),
         next_lease_end=rfc3339(outlook.next_lapse),
         parked_tasks=outlook.parked_tasks,
-        resumed=None if outlook.pause else pause_view(await _last_resumed(store, queue)),
+        resumed=None if outlook.pause else pause_view(last_resumed(done)),
         limits=limits_view(outlook, counts),
         concurrency=sum(worker.queues[queue].concurrency for worker in serving),
         running=sum(worker.queues[queue].running for worker in serving),
         workers=[worker.id for worker in serving],
         daemon_slots=[*filter(None, (_daemon_slots(worker, queue) for worker in serving))],
-        schedules=await of_queue(store, queue),
+        schedules=schedules,
     )
-
-
-async def _last_resumed(store: BaseBackend, queue: str) -> Pause | None:
-    return last_resumed(await store.operations([queue]))
 
 
 def _daemon_slots(worker: WorkerView, queue: str) -> DaemonSlotsView | None:
@@ -241,7 +244,7 @@ async def check_known(store: BaseBackend, queue: str, elsewhere: Names = tuple) 
     """Raise NotFound for a queue that neither store, nor worker, nor anybody elsewhere knows."""
     if (await store.counts([queue]))[queue].paused:
         return
-    known = {*await store.queues(), *await served_queues(store)}
+    known = set().union(*await asyncio.gather(store.queues(), served_queues(store)))
     if queue in known:
         return
     known.update(elsewhere())

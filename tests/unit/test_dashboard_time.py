@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from asyncmqd.admin.history import ends_of, of_queue
 from asyncmqd.admin.marks import happenings
 from asyncmqd.admin.schedules import MOST_AHEAD, ahead
 from asyncmqd.backends.memory import InMemoryBackend
+from asyncmqd.domain.history import MINUTE, Period
 from asyncmqd.domain.marks import KEPT_FOR, Mark, encode
 from asyncmqd.web.dashboard.charts import Axis, strip
 
@@ -27,6 +29,20 @@ async def test_the_instants_ahead_are_bounded() -> None:
     await store.edit_schedule("mail", "hourly", "pause")
     [hourly] = [each for each in await ahead(store, HOUR, "mail") if each.view.name == "hourly"]
     assert hourly.instants == []
+
+
+async def test_a_sparkline_has_the_numbers_of_the_history() -> None:
+    now = 1_000_037.0 * MINUTE
+    store = InMemoryBackend(now=lambda: now)
+    for ago in (300, 118, 95, 91, 40, 7, 6):
+        period = Period(1_000_037 - ago, [9, 9, ago, 1, 2], [], [20, 3], [22, 4])
+        await store.note({"mail": period}, over=False)
+    found, at = await ends_of(store, "mail", 2)
+    whole = (await of_queue(store, "mail", 2)).stretches
+    assert [(e.minutes, e.completed, e.failed) for e in found] == [
+        (e.minutes, e.completed, e.failed + e.retried) for e in whole
+    ]
+    assert (len(found), at) == (5, now)
 
 
 def test_a_strip_shows_what_was_and_what_comes() -> None:

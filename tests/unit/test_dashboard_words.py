@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from asyncmqd.admin.history import Quantiles, Stretch
+from asyncmqd.admin.history import Ends
 from asyncmqd.web.dashboard import charts, words
 from asyncmqd.web.dashboard.pages.job import part_done
 from asyncmqd.web.dashboard.visit import address, job_address, local_path
@@ -76,26 +76,11 @@ def test_progress_of_a_known_form_is_a_bar(progress: object, part: float | None)
     assert part_done(progress) == part
 
 
-def stretch(begin: str, minutes: int, completed: int, failed: int) -> Stretch:
-    none = Quantiles(number=0, p50=None, p95=None, p99=None)
-    counts = dict.fromkeys(("added", "started", "retried", "expired", "cancelled", "recovered"), 0)
-    return Stretch(
-        begin=begin,
-        minutes=minutes,
-        completed=completed,
-        failed=failed,
-        levels=None,
-        wait=none,
-        run=none,
-        **counts,
-    )
-
-
 def test_a_bar_is_as_high_as_what_happened_in_a_minute() -> None:
     end = charts.unix("2026-11-29T02:00:00Z")
     axis = charts.Axis(end - 7_200, end)
-    one = stretch("2026-11-29T00:30:00Z", 30, 300, 0)
-    other = stretch("2026-11-29T01:30:00Z", 5, 50, 0)
+    one = Ends(charts.unix("2026-11-29T00:30:00Z"), 30, 300, 0)
+    other = Ends(charts.unix("2026-11-29T01:30:00Z"), 5, 50, 0)
     drawn = str(charts.spark([one, other], axis))
     assert drawn.count("v-22h") == 2  # ten in each minute
     assert "350 completed, 0 failed" in drawn

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 
 from markupsafe import Markup
 
-from asyncmqd.admin import history
-from asyncmqd.admin.errors import NotFound
-from asyncmqd.admin.history import QueueHistory
+from asyncmqd.admin.history import Ends, ends_of
 from asyncmqd.admin.overview import Looks, Overview, Wanted
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard import charts
+from asyncmqd.web.dashboard.charts import Axis
 from asyncmqd.web.dashboard.visit import Source
 
 FRESH = 1.0  # seconds for which a look at the store is shown to all
 HISTORY_FRESH = 60.0  # seconds: a daemon tells its numbers once a minute
 PATIENCE = 0.1  # seconds that a page waits for sparklines
 _HOURS = 2  # of a sparkline
-_TOGETHER = 3  # queues whose history is asked for, and read in one turn of the loop
+_TOGETHER = 8  # queues whose history is asked for in one round trip
+_Past = tuple[list[Ends], float]
 
 
 class Board:
@@ -89,18 +88,11 @@ class Board:
     async def _draw(self, wanted: Sequence[str]) -> None:
         for start in range(0, len(wanted), _TOGETHER):
             part = wanted[start : start + _TOGETHER]
-            found, now = await self._source.read(partial(_histories, queues=part))
-            axis, at = charts.Axis(now - _HOURS * 3_600, now), clock.monotonic()
-            for each in found:
-                self._sparks[each.queue] = at, charts.spark(each.stretches, axis)
+
+            async def look(store: BaseBackend, part: Sequence[str] = part) -> list[_Past]:
+                return await asyncio.gather(*(ends_of(store, name, _HOURS) for name in part))
+
+            found, at = await self._source.read(look), clock.monotonic()
+            for name, (ends, now) in zip(part, found, strict=True):
+                self._sparks[name] = at, charts.spark(ends, Axis(now - _HOURS * 3_600, now))
                 await asyncio.sleep(0)  # jobs are not kept waiting for all of them
-
-
-async def _histories(store: BaseBackend, queues: Sequence[str]) -> tuple[list[QueueHistory], float]:
-    async def of(queue: str) -> QueueHistory:
-        try:
-            return await history.of_queue(store, queue, _HOURS)
-        except NotFound:  # it was there a moment ago
-            return QueueHistory(queue=queue, stretches=[])
-
-    return await asyncio.gather(*map(of, queues)), await store.now()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from asyncmqd.admin.history import Stretch
+from asyncmqd.admin.history import Ends
 from asyncmqd.web.dashboard.words import duration, number
 
 SPARK = (120, 24)  # width and height
@@ -35,33 +35,28 @@ class Axis(NamedTuple):
         return (at - self.begin) / (self.end - self.begin) * width
 
 
-def spark(past: Sequence[Stretch], axis: Axis) -> Markup:
-    """Bars of what completed in a minute, and on top of them of what failed."""
+def spark(past: Sequence[Ends], axis: Axis) -> Markup:
+    """Bars of the runs that completed in a minute, and on top of them of those that failed."""
     width, height = SPARK
-    most = max(((e.completed + _bad(e)) / e.minutes for e in past), default=0)
+    most = max(((each.completed + each.failed) / each.minutes for each in past), default=0)
     good, bad = [], []
-    for each in past:
-        begin = unix(each.begin)
+    for begin, minutes, completed, failed in past:
         at = max(0.0, axis.place(begin, width))
-        end = min(axis.place(begin + each.minutes * 60, width), width)
+        end = min(axis.place(begin + minutes * 60, width), width)
         if not most or end <= at:
             continue
-        scale, wide = (height - 2) / most / each.minutes, max(1.0, end - at - 1)
-        low = each.completed * scale
-        if each.completed:
+        scale, wide = (height - 2) / most / minutes, max(1.0, end - at - 1)
+        low = completed * scale
+        if completed:
             good.append(_bar(at, height, max(1.0, low), wide))
-        if _bad(each):
-            bad.append(_bar(at, height - low, max(1.5, _bad(each) * scale), wide))
-    completed, failed = sum(each.completed for each in past), sum(map(_bad, past))
-    said = f"{number(completed)} completed, {number(failed)} failed in the last two hours"
+        if failed:
+            bad.append(_bar(at, height - low, max(1.5, failed * scale), wide))
+    done, lost = sum(each.completed for each in past), sum(each.failed for each in past)
+    said = f"{number(done)} completed, {number(lost)} failed in the last two hours"
     return Markup(
         '<svg class="spark" viewBox="0 0 {} {}" role="img" aria-label="{}">'
         '<path class="good" d="{}"/><path class="bad" d="{}"/></svg>'
     ).format(width, height, said, "".join(good), "".join(bad))
-
-
-def _bad(each: Stretch) -> int:
-    return each.failed + each.retried
 
 
 def _bar(at: float, bottom: float, high: float, wide: float) -> str:

@@ -1,8 +1,13 @@
-"""Templates and assets: how a page becomes bytes, and with which headers it is sent."""
+"""Templates and assets: how a page becomes bytes, and with which headers it is sent.
+
+A template is compiled when its page is asked for first: all of them together would take the first
+page of all as long as it may take.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +17,7 @@ import jinja2
 from jinja2.meta import find_referenced_templates
 
 import asyncmqd
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.web.dashboard import words
 from asyncmqd.web.dashboard.visit import address, job_address
 from asyncmqd.web.server import Response
@@ -58,13 +64,36 @@ SAID = {
 }
 
 
+class _Loader(jinja2.FileSystemLoader):
+    """Knows which other templates each one needs, without a second look at it."""
+
+    def __init__(self, place: Path) -> None:
+        super().__init__(place)
+        self.needs: dict[str, list[str]] = {}
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,
+    ) -> jinja2.Template:
+        source, path, is_fresh = self.get_source(environment, name)
+        tree = environment.parse(source, name, path)
+        self.needs[name] = [*filter(None, find_referenced_templates(tree))]
+        code = environment.compile(tree, name, path)
+        return environment.template_class.from_code(environment, code, globals or {}, is_fresh)
+
+
 class Renderer:
     """Makes pages from templates."""
 
     def __init__(self, prefix: str) -> None:
-        self._loaded: set[str] = set()  # templates that are compiled
+        self._loaded: set[str] = set()  # templates that are compiled, with all that they need
+        self._compiling = asyncio.Lock()  # one is compiled at a time
+        self._loading: asyncio.Task[None] | None = None
+        self._loader = _Loader(_HERE / "templates")
         self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_HERE / "templates"),
+            loader=self._loader,
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             finalize=words.shown,
@@ -93,25 +122,29 @@ class Renderer:
         )
 
     def load(self, name: str) -> None:
-        """Compile a template and those that it needs: 30 ms at its first page, then nothing.
-
-        All of them together would take the first page of all as long as it may take.
-        """
-        if name in self._loaded:
-            return
-        loader, environment = self._environment.loader, self._environment
-        assert loader is not None
-        source, _, _ = loader.get_source(environment, name)
-        environment.get_template(name)
-        for other in find_referenced_templates(environment.parse(source)):
-            if other is not None:
+        """Compile a template and those that it needs, which takes 30 ms at most, and once."""
+        if name not in self._loaded:
+            self._environment.get_template(name)
+            for other in self._loader.needs[name]:
                 self.load(other)
-        self._loaded.add(name)
+            self._loaded.add(name)
+
+    def load_soon(self, *names: str) -> None:
+        """Compile these while nobody waits for them."""
+        missing = [name for name in names if name not in self._loaded]
+        if missing and (self._loading is None or self._loading.done()):
+            self._loading = begin(self._load_all(missing))
+            self._loading.add_done_callback(retrieve_error)  # whoever asks for the page hears of it
+
+    async def _load_all(self, names: Sequence[str]) -> None:
+        for name in names:
+            async with self._compiling:
+                await asyncio.to_thread(self.load, name)
 
     async def page(self, name: str, values: dict[str, Any]) -> bytes:
         """A page. It is made in parts, so that jobs are not kept waiting for a long one."""
         if name not in self._loaded:
-            await asyncio.to_thread(self.load, name)
+            await self._load_all([name])
         parts: list[str] = []
         for number, part in enumerate(self._environment.get_template(name).generate(values), 1):
             parts.append(part)

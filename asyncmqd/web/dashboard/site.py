@@ -203,6 +203,7 @@ class Site:
             "form": self._sessions.form_token(cookie),
         }
         body = await self._renderer.page("login.html", values)
+        self._renderer.load_soon("overview.html", "queue.html")  # while somebody types the token
         # A form of another site brings no cookie along: a new one would end the session there is.
         foreign = request.method == "POST" and self._sessions.problem_with_origin(request)
         kept = () if foreign else (self._sessions.header(request, cookie),)

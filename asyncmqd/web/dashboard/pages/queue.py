@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from asyncmqd.admin import history, operations, queues, search, why
+from asyncmqd.admin import facts, history, operations, queues, search, why
 from asyncmqd.admin.arguments import read_arguments
 from asyncmqd.admin.claim_obstacles import Reason
 from asyncmqd.admin.errors import WrongArguments
@@ -62,7 +63,7 @@ class Seen(NamedTuple):
     found: search.Found
     operations: list[OperationView]
     happened: list[Happening]
-    keys: KeyBacklog | None
+    keys: KeyBacklog
 
 
 async def values(visit: Visit) -> dict[str, Any]:
@@ -112,25 +113,31 @@ def listed(query: dict[str, str]) -> Listed:
 
 
 async def _look(store: BaseBackend, name: str, hours: int, wanted: Listed) -> Seen:
-    view = await queues.show(store, name)
     state = (wanted.state or State.WAITING,)
-    done = await operations.list_operations(store, name)
+    view, [known], past, found, done, keys = await asyncio.gather(
+        queues.show(store, name),
+        facts.of_queues(store, [name]),
+        history.of_queue(store, name, hours),
+        search.search(store, wanted.selection, name, state, wanted.after, PAGE),
+        operations.list_operations(store, name),
+        store.key_backlog(name, _KEYS),
+    )
     return Seen(
         view=view,
-        reason=await why.queue(store, name),
-        past=(await history.of_queue(store, name, hours)).stretches,
-        now=await store.now(),
-        found=await search.search(store, wanted.selection, name, state, wanted.after, PAGE),
+        reason=why.of_queue(known),
+        past=past.stretches,
+        now=known.now,
+        found=found,
         operations=done,
         happened=await happenings(store, done, hours),
-        keys=await store.key_backlog(name, _KEYS) if view.waiting else None,
+        keys=keys,
     )
 
 
 def _permits(seen: Seen) -> dict[str, int | None]:
     """Of each key that is shown how many of its jobs may run at once; None: no limit."""
     limits = seen.view.limits
-    if limits is None or seen.keys is None:
+    if limits is None:
         return {}
     each = {key.key: limits.keys.get(key.key, limits.each_key) for key in seen.keys.keys}
     return {key: None if limit is None else limit.concurrency for key, limit in each.items()}
