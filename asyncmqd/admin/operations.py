@@ -21,6 +21,7 @@ class OperationView(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     verb: str | None  # None: of a later release, or spoilt
     jobs: str | None  # which ones, in words
+    schedule: str | None  # that it is about, and no jobs
     states: list[str]
     selection: Selection
     by: str | None
@@ -77,6 +78,7 @@ def view(record: OperationRecord) -> OperationView:
         queue=record.queue,
         verb=None if order is None else order.verb,
         jobs=None if order is None else order.words,
+        schedule=known.schedule or None,
         states=[*map(str, known.states)],
         selection=known.selection,
         by=known.by or None,

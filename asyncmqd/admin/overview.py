@@ -16,7 +16,7 @@ from asyncmqd.admin import causes, facts
 from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.facts import waited
 from asyncmqd.admin.jobs import job_view
-from asyncmqd.admin.queues import PauseView, pause_view
+from asyncmqd.admin.queues import LimitsView, PauseView, limits_view, pause_view
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.admin.workers import about_of
 from asyncmqd.backends.base import BaseBackend, Outlook, WorkerRecord
@@ -49,6 +49,7 @@ class QueueLine(msgspec.Struct, frozen=True, kw_only=True):
     oldest: float | None
     rate: float | None  # jobs completed in a second, lately; None: not known
     pause: PauseView | None
+    limits: LimitsView | None = None  # those over all daemons
 
 
 class DaemonLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,6 +201,7 @@ class Looks:
             oldest=None if oldest is None else round(max(0.0, oldest), 1),
             rate=None if rate is None else rate.at(outlook.now),
             pause=pause_view(outlook.pause),
+            limits=limits_view(outlook, counts),
         )
 
 

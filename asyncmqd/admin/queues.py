@@ -132,14 +132,13 @@ async def list_queues(store: BaseBackend) -> list[ListedQueue]:
 
 async def show(store: BaseBackend, queue: str, elsewhere: Names = tuple) -> QueueView:
     """One queue. Raises NotFound if nobody knows it."""
-    _, all_counts, outlooks, workers, records, schedules, done = await asyncio.gather(
-        check_known(store, queue, elsewhere),
+    (_, done), all_counts, outlooks, workers, records, schedules = await asyncio.gather(
+        asyncio.gather(check_known(store, queue, elsewhere), store.operations([queue])),
         store.counts([queue]),
         store.outlook([queue]),
         list_workers(store),
         store.list(queue, State.WAITING, 0, 1),
         of_queue(store, queue),
-        store.operations([queue]),
     )
     counts, outlook = all_counts[queue], outlooks[queue]
     serving = [worker for worker in workers if queue in worker.queues]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -11,9 +13,11 @@ import msgspec
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, ScheduleRecord
+from asyncmqd.client.operations import noted
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import PayloadTooLarge
 from asyncmqd.domain.job import Record
+from asyncmqd.domain.operation import Deed, Order
 from asyncmqd.domain.overlap import job_of_ghost
 from asyncmqd.domain.schedule import (
     FORGOTTEN,
@@ -28,6 +32,11 @@ from asyncmqd.domain.schedule import (
 from asyncmqd.domain.states import state_of
 
 Action = Literal["pause", "resume", "remove"]
+_DEEDS: dict[Action, Deed] = {
+    "pause": "pause_schedule",
+    "resume": "resume_schedule",
+    "remove": "remove_schedule",
+}
 MOST_AHEAD, ALL_AHEAD = 48, 1_000  # instants of one schedule, and of all, that `ahead` finds
 
 
@@ -124,8 +133,10 @@ async def ahead(store: BaseBackend, seconds: float, queue: str | None = None) ->
     most = max(2, min(MOST_AHEAD, ALL_AHEAD // max(1, len(records))))
     now = await store.now()
     known = {(each.queue, each.name): each for each in records}
+    declared = sorted({each.queue for each in records})
+    views = await asyncio.gather(*(of_queue(store, name) for name in declared))
     found = []
-    for view in [view for name in names for view in await of_queue(store, name)]:
+    for view in chain.from_iterable(views):
         record = known.get((view.queue, view.name))
         instants = [] if record is None or view.next is None else _named(record, now, most + 1)
         within = [each for each in instants if each <= now + seconds]
@@ -178,28 +189,32 @@ def _foreseen(spec: Repeatable, queue: str, instant: float) -> Foreseen:
     return Foreseen(local_time(spec, instant), rfc3339(instant) or "", due or "")
 
 
-async def run(store: BaseBackend, queue: str, name: str) -> str:
+async def run(store: BaseBackend, queue: str, name: str, by: str = "") -> str:
     """Enqueue a schedule's job now; its id. The instants stay as they are.
 
-    Raises NotFound and AdminError.
+    Raises NotFound and AdminError. The store keeps who did it, and when.
     """
     spec = sound(await find(store, name, queue))
     now = datetime.fromtimestamp(await store.now(), UTC)
+    order = Order(verb="run_schedule", schedule=name, by=by)
+    jobs = [_job_of(spec, now)]
     try:
-        [job] = await add_all(store, queue, [_job_of(spec, now)])
+        [job] = await noted(store, queue, order, lambda: add_all(store, queue, jobs))
     except PayloadTooLarge as error:
         raise AdminError(str(error)) from None
     return job.spec.id
 
 
-async def edit(store: BaseBackend, queue: str, name: str, action: Action) -> None:
+async def edit(store: BaseBackend, queue: str, name: str, action: Action, by: str = "") -> None:
     """Let no instant fire until it is resumed; let them fire again; forget the schedule.
 
-    A daemon that still declares a removed one brings it back. Raises NotFound.
+    A daemon that still declares a removed one brings it back. Raises NotFound. The store keeps who
+    did it, and when.
     """
+    await find(store, name, queue)
     passed = await _passed(store, queue, name) if action == "resume" else 0
-    if not await store.edit_schedule(queue, name, action, passed):
-        raise _unknown(queue, name)
+    order = Order(verb=_DEEDS[action], schedule=name, by=by)
+    await noted(store, queue, order, lambda: store.edit_schedule(queue, name, action, passed))
 
 
 async def _passed(store: BaseBackend, queue: str, name: str) -> int:

@@ -285,16 +285,16 @@ async def _preview(asked: Asked, args: Previewed) -> schedules.Preview:
 
 
 async def _run_schedule(asked: Asked, args: OfSchedule) -> StartedJob:
-    return StartedJob(await schedules.run(asked.store, args.queue, args.name), args.queue)
+    return StartedJob(await schedules.run(asked.store, args.queue, args.name, asked.by), args.queue)
 
 
 async def _pause_schedule(asked: Asked, args: OfSchedule) -> ScheduleChanged:
-    await schedules.edit(asked.store, args.queue, args.name, "pause")
+    await schedules.edit(asked.store, args.queue, args.name, "pause", asked.by)
     return ScheduleChanged(args.queue, args.name, paused=True)
 
 
 async def _resume_schedule(asked: Asked, args: OfSchedule) -> ScheduleChanged:
-    await schedules.edit(asked.store, args.queue, args.name, "resume")
+    await schedules.edit(asked.store, args.queue, args.name, "resume", asked.by)
     return ScheduleChanged(args.queue, args.name, paused=False)
 
 

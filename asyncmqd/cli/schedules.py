@@ -171,8 +171,10 @@ def run(context: typer.Context, queue: QueueArgument, name: Name) -> None:
     The instants stay as they are. Prints the job's id.
     """
     from asyncmqd.admin import schedules
+    from asyncmqd.client.acting_user import system_user
 
-    print(with_store(context, lambda store: schedules.run(store, queue, name)))
+    by = system_user()
+    print(with_store(context, lambda store: schedules.run(store, queue, name, by)))
 
 
 @app.command()
@@ -201,5 +203,7 @@ def remove(context: typer.Context, queue: StoredQueue, name: Name) -> None:
 
 def _edit(context: typer.Context, queue: str, name: str, action: Action) -> None:
     from asyncmqd.admin import schedules
+    from asyncmqd.client.acting_user import system_user
 
-    with_store(context, lambda store: schedules.edit(store, queue, name, action), queue)
+    by = system_user()
+    with_store(context, lambda store: schedules.edit(store, queue, name, action, by), queue)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
-from asyncmqd.backends.base import BaseBackend, OperationRecord
+from asyncmqd.backends.base import BaseBackend, OperationRecord, StoreError
 from asyncmqd.client.events import tell
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
@@ -29,6 +31,7 @@ STEP = 200  # jobs that one step moves, at most
 LARGE = 1024 * 1024  # bytes: if the jobs of a step have more, the next step takes fewer
 _FIRST = 25  # jobs of the first step, when nobody knows yet how large they are
 
+Done = TypeVar("Done")
 Tell = Callable[[int, int], None]
 """Hears of each page how many jobs were looked at, and how many of them were moved."""
 
@@ -49,14 +52,28 @@ async def begin(
 async def pause(
     store: BaseBackend, queue: str, paused: bool, by: str = "", reason: str = ""
 ) -> None:
-    """Pause or resume a queue, and note it among the operations. Raises StoreError.
+    """Pause or resume a queue, and note it among the operations. Raises StoreError."""
+    order = Order(verb="pause" if paused else "resume", by=by, reason=reason)
+    await noted(store, queue, order, lambda: store.pause(queue, paused, by=by, reason=reason))
+
+
+async def noted(
+    store: BaseBackend, queue: str, order: Order, act: Callable[[], Awaitable[Done]]
+) -> Done:
+    """Do what moves no job, and note it among the operations. Raises StoreError.
 
     It is noted first, so that whoever sees the change can see who made it.
     """
-    order = Order(verb="pause" if paused else "resume", by=by, reason=reason)
-    record = await store.begin_operation(queue, clock.nonce(), encode(order), by or "?", LEASE)
-    await store.pause(queue, paused, by=by, reason=reason)
+    by = order.by or "?"
+    record = await store.begin_operation(queue, clock.nonce(), encode(order), by, LEASE)
+    try:
+        done = await act()
+    except Exception:
+        with contextlib.suppress(StoreError):
+            await store.cancel_operation(queue, record.id, by)
+        raise
     await store.advance(queue, record.id, record.token, LEASE, ends=True)
+    return done
 
 
 def last_resumed(records: Iterable[OperationRecord]) -> Pause | None:

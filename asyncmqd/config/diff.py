@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from asyncmqd.config.http import Http
 from asyncmqd.config.models import LIVE_KEYS, Settings
-from asyncmqd.config.otel import Otel
+from asyncmqd.config.shown import ARGUMENTS, HIDDEN, plain, words
 from asyncmqd.config.tables import keys_of
-from asyncmqd.config.values import Secret
-from asyncmqd.config.webhooks import Webhook
-from asyncmqd.domain.queue_options import FIXED_KEYS, KeyOptions
+from asyncmqd.domain.queue_options import FIXED_KEYS
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
-from asyncmqd.domain.url_redaction import redacted
 
 FORESEEN = 3  # instants that are listed of a schedule
 _MERGED = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change
-_ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for others
-_SECRETS = frozenset({"exporter_otlp_headers"})  # which hold keys, and no URL
-_HIDDEN = "***"
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -36,16 +29,16 @@ class KeyChange:
     new: Any
 
     def __str__(self) -> str:
-        old, new = _plain(self.old), _plain(self.new)
+        old, new = plain(self.old), plain(self.new)
         if old == new:
-            return f"{self.key}: {_words(old)} (another user or password)"
-        return f"{self.key}: {_words(old)} -> {_words(new)}"
+            return f"{self.key}: {words(old)} (another user or password)"
+        return f"{self.key}: {words(old)} -> {words(new)}"
 
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON values, without passwords and without arguments of jobs."""
-        if self.key in _ARGUMENTS:
-            return {"key": self.key, "old": _HIDDEN, "new": _HIDDEN}
-        return {"key": self.key, "old": _plain(self.old), "new": _plain(self.new)}
+        if self.key in ARGUMENTS:
+            return {"key": self.key, "old": HIDDEN, "new": HIDDEN}
+        return {"key": self.key, "old": plain(self.old), "new": plain(self.new)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class ScheduleChange:
 
     def line(self, now: float | None) -> str:
         """The change for people, with the next times unless `now` is None."""
-        details = [f"{key.key} changed" if key.key in _ARGUMENTS else str(key) for key in self.keys]
+        details = [f"{key.key} changed" if key.key in ARGUMENTS else str(key) for key in self.keys]
         if self.change == "removed":
             details.append("this daemon no longer fires it")
         elif now is not None:
@@ -202,48 +195,3 @@ def _parts(change: KeyChange) -> tuple[KeyChange, ...]:
         return (change,)
     changes = _changes(change.old, change.new)
     return tuple(KeyChange(f"{change.key}.{each.key}", each.old, each.new) for each in changes)
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON has it; of a secret URL, what may be seen."""
-    if isinstance(value, Secret):
-        return redacted(value.text)
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return _plain_table(value)
-
-
-def _plain_table(value: Any) -> Any:
-    """The same of what is a table in the file."""
-    if isinstance(value, Repeatable):
-        fields: dict[str, Any] = msgspec.to_builtins(value)
-        return fields | dict.fromkeys(_ARGUMENTS & fields.keys(), _HIDDEN)
-    if isinstance(value, Otel):
-        fields = _set_keys({key: getattr(value, key) for key in keys_of(Otel)})
-        return fields | dict.fromkeys(_SECRETS & fields.keys(), _HIDDEN)
-    if isinstance(value, Webhook):
-        return {**_set_keys(msgspec.structs.asdict(value)), "url": _HIDDEN}
-    if isinstance(value, KeyOptions):
-        return _set_keys(msgspec.structs.asdict(value))
-    return value
-
-
-def _set_keys(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: _plain(each) for key, each in values.items() if each is not None}
-
-
-def _words(value: Any) -> str:
-    """A plain value for a line: an unset one in a word, tables of an array by their number."""
-    if value is None:
-        return "unset"
-    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        return f"{len(value)} entr{'y' if len(value) == 1 else 'ies'}"
-    if isinstance(value, dict):
-        words = ((key, _words(each)) for key, each in value.items())
-        tables = any(isinstance(each, dict) for each in value.values())
-        return ", ".join(f"{key} ({each})" if tables else f"{key} {each}" for key, each in words)
-    return str(value)

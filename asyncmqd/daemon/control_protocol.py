@@ -11,7 +11,7 @@ HEADER = struct.Struct("!I")
 REQUEST_LIMIT = 64 * 1024  # bytes
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes
 
-CommandName = Literal["ping", "status", "plan", "reload"]
+CommandName = Literal["ping", "status", "plan", "config", "reload"]
 COMMANDS: frozenset[str] = frozenset(get_args(CommandName))
 """What the daemon itself answers; the verbs of the store come beside it, see `admin.verbs`."""
 OPERATE: frozenset[CommandName] = frozenset({"reload"})

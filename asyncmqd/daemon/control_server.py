@@ -57,7 +57,10 @@ class Commands(Protocol):
     async def plan(self) -> dict[str, Any]:
         """What a reload would change. Raises Refused."""
 
-    async def reload(self) -> dict[str, Any]:
+    async def config(self) -> dict[str, Any]:
+        """What is in force: all keys that are not as usual."""
+
+    async def reload(self, by: str) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
 
     async def verb(self, call: Call) -> Any:
@@ -231,8 +234,10 @@ class Control:
                     return Reply(ok=True, result=await self._shared("status"))
                 case "plan":
                     return Reply(ok=True, result=await self._shared("plan"))
+                case "config":
+                    return Reply(ok=True, result=await self._commands.config())
                 case "reload":
-                    return Reply(ok=True, result=await self._commands.reload())
+                    return Reply(ok=True, result=await self._commands.reload(name_of(peer.user)))
                 case name:
                     by = name_of(peer.user)
                     done = await self._commands.verb(Call(name, request.arguments, by))

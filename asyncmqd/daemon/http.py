@@ -163,11 +163,13 @@ class Http:
             case "status":
                 status = await self._answers.get("status", self._commands.status)
                 return {**status, "causes": [told_cause(each) for each in self._causes()]}
+            case "config":
+                return await self._commands.config()
             case "plan":
                 return await self._answers.get("plan", self._commands.plan)
             case "reload":
                 self._observer.event("http.operated", action=name, by=by)
-                return await self._commands.reload()
+                return await self._commands.reload(by)
         return None
 
 

@@ -260,6 +260,12 @@ class Daemon:
         preview = await self._previewer.of(plan)
         return {"plan": preview.values, "lines": preview.lines}
 
+    async def config(self) -> dict[str, Any]:
+        """What is in force: all keys that are not as usual."""
+        from asyncmqd.config.shown import in_force  # nobody else pays for it
+
+        return in_force(self._configuration.settings)
+
     async def verb(self, call: Call) -> Any:
         """What the store is asked for by name. Raises Refused."""
         from asyncmqd.daemon.verbs import Verbs  # nobody else pays for it
@@ -267,11 +273,11 @@ class Daemon:
         verbs = Verbs(self._serving, lambda: self._configuration.settings.queues)
         return await verbs.do(call)
 
-    async def reload(self) -> dict[str, Any]:
+    async def reload(self, by: str) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
         if self._status.phase == "starting":  # the answer would come when the store does, if ever
             raise Refused(f"the daemon is still {self._status.line()}; restart it instead")
-        return await self._reloader.request()
+        return await self._reloader.request(by)
 
 
 def _webhooks(serving: Serving, configuration: Configuration) -> Webhooks | None:

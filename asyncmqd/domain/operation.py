@@ -15,7 +15,9 @@ from asyncmqd.domain.states import State
 from asyncmqd.domain.unique import name_taken
 
 Verb = Literal["retry", "cancel", "remove", "run_now"]
-Pausing = Literal["pause", "resume"]
+Deed = Literal[
+    "pause", "resume", "run_schedule", "pause_schedule", "resume_schedule", "remove_schedule"
+]
 """What is noted as an operation, too, though it moves no job."""
 Outcome = Literal["", "done", "cancelled"]
 """How an operation has ended; empty: it has not."""
@@ -29,10 +31,11 @@ _EXACT = 0.001  # seconds: the ends of one call are put apart by microseconds
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is done to which jobs of a queue, and who ordered it."""
 
-    verb: Verb | Pausing
+    verb: Verb | Deed
     states: tuple[State, ...] = ()
     selection: Selection = Selection()
     ids: int = 0  # it is about so many jobs that were named, and not about states
+    schedule: str = ""  # or about a schedule
     by: str = ""
     reason: str = ""
     total: int = 0  # jobs that were in these states when it began
@@ -58,6 +61,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def words(self) -> str:
         """What it is about, for people."""
+        if self.schedule:
+            return f"schedule {self.schedule}"
         if not self.states:
             return f"{self.ids} named" if self.ids else "the queue"
         states = " and ".join(map(str, self.states))

@@ -105,6 +105,12 @@ def hidden(name: str, found: Any) -> Any:
         case "status":
             queues = {name: _without_keys(each) for name, each in found["queues"].items()}
             return found | {"queues": queues}
+        case "config":
+            queues = {
+                name: {key: value for key, value in each.items() if key != "keys"}
+                for name, each in found["queues"].items()
+            }
+            return found | {"queues": queues}
         case "plan" | "reload":
             plan, lines = found["plan"], found["lines"]
             changed = {queue: [*map(_change, each)] for queue, each in plan["changed"].items()}

@@ -15,6 +15,7 @@ _REF = "#/components/schemas/{name}"
 DAEMON: dict[str, tuple[str, bool]] = {
     "ping": ("Whether the daemon answers.", False),
     "status": ("What the daemon is doing.", False),
+    "config": ("The configuration that is in force: keys that are not as usual.", False),
     "plan": ("What a reload would change.", False),
     "reload": ("Reload the configuration.", True),
 }

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.client.acting_user import system_user
 from asyncmqd.domain.schedule import Repeatable, count_instants
 from asyncmqd.domain.schedule_counts import Passed
 from asyncmqd.domain.tasks import Registry, TaskDef, TaskOptions
@@ -389,6 +390,13 @@ def test_pause_resume_remove(asyncmq: Operator) -> None:
     assert paused() == [False, False]
     assert asyncmq("schedule", "remove", "reports", "nightly").out == "nightly removed\n"
     assert paused() == [False]
+    noted = asyncmq("operation", "list", "--json").json
+    assert [each["verb"] for each in noted] == [
+        "remove_schedule",
+        "resume_schedule",
+        "pause_schedule",
+    ]
+    assert {(each["schedule"], each["by"]) for each in noted} == {("nightly", system_user())}
 
 
 @pytest.mark.usefixtures("schedules")

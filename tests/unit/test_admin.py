@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from asyncmqd.admin import backfill, job_actions, jobs, queues, schedules, store, workers
+from asyncmqd.admin import (
+    backfill,
+    job_actions,
+    jobs,
+    operations,
+    queues,
+    schedules,
+    store,
+    workers,
+)
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
@@ -53,6 +62,20 @@ async def test_what_cannot_be_done_is_said(
     with pytest.raises(kind) as raised:
         await ask(filled)
     assert type(raised.value) is kind
+
+
+async def test_what_is_done_to_schedules_is_noted(filled: BaseBackend) -> None:
+    await schedules.edit(filled, "mail", "sound", "pause", "ann")
+    filled.payload_limit = 10
+    with pytest.raises(AdminError):
+        await schedules.run(filled, "mail", "sound", "bob")
+    with pytest.raises(NotFound):
+        await schedules.edit(filled, "mail", "nosuch", "pause", "eve")
+    noted = {each.verb: each for each in await operations.list_operations(filled)}
+    assert noted.keys() == {"pause_schedule", "run_schedule"}
+    paused, refused = noted["pause_schedule"], noted["run_schedule"]
+    assert (paused.by, paused.schedule, paused.state) == ("ann", "sound", "done")
+    assert (refused.by, refused.state) == ("bob", "cancelled")
 
 
 async def test_all_answers_are_json(filled: BaseBackend) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +97,16 @@ class Reloader:
         self._observer = observer
         self._set_log_level = set_log_level
         self._waiting: list[_Answer] = []  # for a reload that has not begun
+        self._by: set[str] = set()  # who asked for it
         self._asked = asyncio.Event()
         self._duty: Duty | None = None
         self._stopped = False
 
-    def request(self) -> _Answer:
-        """Ask for a reload; the future says what it changed, or raises Refused."""
+    def request(self, by: str = "") -> _Answer:
+        """Ask for a reload; the future says what it changed, or raises Refused.
+
+        `by` is who asks; empty: a signal.
+        """
         answer: _Answer = asyncio.get_running_loop().create_future()
         # Who sends a signal does not wait for the answer; the log has it.
         answer.add_done_callback(retrieve_error)
@@ -109,6 +114,7 @@ class Reloader:
             answer.set_exception(_stopping())
         else:
             self._waiting.append(answer)
+            self._by.add(by)
             self._asked.set()
         return answer
 
@@ -133,8 +139,9 @@ class Reloader:
             await self._asked.wait()
             self._asked.clear()
             asking, self._waiting = self._waiting, []
+            by, self._by = self._by - {""}, set()
             try:
-                await self._answer(asking)
+                await self._answer(asking, by)
             except Exception as error:  # noqa: BLE001 - the next reload may mend what ails this one
                 self._observer.event(
                     "duty.crashed", duty="reloads", error=told(error), exc_info=error
@@ -144,7 +151,7 @@ class Reloader:
                 _settle(asking, _stopping())
             await asyncio.sleep(REST)
 
-    async def _answer(self, asking: list[_Answer]) -> None:
+    async def _answer(self, asking: list[_Answer], by: AbstractSet[str]) -> None:
         self._systemd.reloading()
         try:
             outcome = await self._outcome()
@@ -157,11 +164,12 @@ class Reloader:
             if not self._stopped:
                 self._systemd.ready(self._configuration.refusal or "reloaded")
         if not isinstance(outcome, Refused):
-            await self._note(outcome)
+            await self._note(outcome, by)
 
-    async def _note(self, outcome: dict[str, Any]) -> None:
+    async def _note(self, outcome: dict[str, Any], by: AbstractSet[str]) -> None:
         context, generation = self._serving.context, outcome["generation"]
         what = f"configuration {generation}, {counted(len(outcome['lines']), 'line')} of changes"
+        what += f", by {' and '.join(sorted(by))}" if by else ""
         mark = Mark("reloaded", context.presence.id, what)
         context.presence.beat_soon()
         await note(context.backend, mark, generation)

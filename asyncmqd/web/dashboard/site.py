@@ -11,7 +11,18 @@ from asyncmqd.web.api import CannotDo
 from asyncmqd.web.authorization import Access, Caller
 from asyncmqd.web.dashboard.actions import Actions
 from asyncmqd.web.dashboard.board import Board
-from asyncmqd.web.dashboard.pages import job, jobs, more, overview, queue
+from asyncmqd.web.dashboard.pages import (
+    audit,
+    daemons,
+    dead_letters,
+    job,
+    jobs,
+    keys,
+    limits,
+    overview,
+    queue,
+    schedules,
+)
 from asyncmqd.web.dashboard.rendering import HEADERS, Renderer
 from asyncmqd.web.dashboard.shared_pages import Own, SharedPages
 from asyncmqd.web.dashboard.ticks import Ticks
@@ -26,14 +37,14 @@ PAGES: dict[str, tuple[str, Values]] = {
     "queues": ("queue.html", queue.values),
     "job": ("job.html", job.values),
     "jobs": ("jobs.html", jobs.values),
-    "dead": ("dead.html", more.of_dead_letters),
-    "schedules": ("schedules.html", more.of_schedules),
-    "schedule": ("schedule.html", more.of_schedule),
-    "limits": ("limits.html", more.of_limits),
-    "daemons": ("daemons.html", more.of_daemons),
-    "audit": ("audit.html", more.of_audit),
-    "operation": ("operation.html", more.of_operation),
-    "keys": ("keys.html", more.of_keys),
+    "dead": ("dead.html", dead_letters.values),
+    "schedules": ("schedules.html", schedules.of_all),
+    "schedule": ("schedule.html", schedules.of_one),
+    "limits": ("limits.html", limits.values),
+    "daemons": ("daemons.html", daemons.values),
+    "audit": ("audit.html", audit.of_all),
+    "operation": ("operation.html", audit.of_one),
+    "keys": ("keys.html", keys.values),
 }
 """By the first part of the path: the template, and what gives its values."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.overview import Overview, QueueLine
+from asyncmqd.admin.queues import LimitsView
+from asyncmqd.domain.safe_text import counted
 from asyncmqd.web.dashboard.visit import Visit, address
+from asyncmqd.web.dashboard.words import duration
 
 SHOWN = 50  # queues of one page: it is to stay below 100 kB
 _CAUSES = 12  # that are shown whole
@@ -27,13 +30,20 @@ class Told(NamedTuple):
     resumes: bool = False
 
 
+class Limit(NamedTuple):
+    """A limit over all daemons, and how near the queue is to it."""
+
+    said: str
+    is_reached: bool
+
+
 class Row(NamedTuple):
     """A queue as the page shows it."""
 
     line: QueueLine
     spark: Markup
     state: str  # bad, warn or nothing
-    near: float | None  # which part of its slots is in use
+    limits: list[Limit]
 
 
 async def values(visit: Visit) -> dict[str, Any]:
@@ -79,10 +89,23 @@ async def _rows(part: Sequence[QueueLine], seen: Overview | None, visit: Visit |
     wrong = {each.queue: _kind(each) for each in reversed(seen.causes)}
     rows = []
     for line in part:
-        near = line.active / line.slots if line.slots else None
         spark = sparks.get(line.name, Markup())
-        rows.append(Row(line, spark, wrong.get(line.name, ""), near))
+        rows.append(Row(line, spark, wrong.get(line.name, ""), [*_limits(line.limits)]))
     return rows
+
+
+def _limits(limits: LimitsView | None) -> Iterator[Limit]:
+    if limits is None:
+        return
+    if limits.concurrency is not None:
+        said = f"{limits.held} of {limits.concurrency} run"
+        yield Limit(said, limits.held >= limits.concurrency)
+    if limits.rate_limit is not None:
+        every = duration(limits.rate_interval or 1.0)
+        said = f"{limits.allowed or 0} free of {limits.rate_limit:g} in {every}"
+        yield Limit(said, not limits.allowed)
+    if limits.closed_keys:
+        yield Limit(counted(limits.closed_keys, "key") + " at the limit", is_reached=True)
 
 
 def _kind(cause: Cause) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from markupsafe import Markup
 
@@ -23,7 +23,7 @@ from asyncmqd.domain.states import State
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard import charts
 from asyncmqd.web.dashboard.charts import Axis, Line
-from asyncmqd.web.dashboard.visit import Visit, address
+from asyncmqd.web.dashboard.visit import Moved, Visit, address, job_address
 
 HOURS = (1, 6, 48)
 FILTERS = ("task", "key", "error", "older_than")
@@ -71,6 +71,8 @@ async def values(visit: Visit) -> dict[str, Any]:
     name, query = visit.rest, visit.query
     if not name:
         raise CannotDo("There is no such page.", 404)
+    if id := query.get("id", "").strip():
+        await _find(visit, name, id)
     given = query.get("hours")
     hours = int(given) if given in {*map(str, HOURS)} else 1
     wanted = listed(query | {"queue": name})
@@ -100,6 +102,14 @@ async def values(visit: Visit) -> dict[str, Any]:
         "first": _here(name, query, after=None) if query.get("after") else None,
         "operations": [each for each in seen.operations if each.states][:3],
     }
+
+
+async def _find(visit: Visit, queue: str, id: str) -> NoReturn:
+    """Go to a job by its id. Raises Moved, and CannotDo if the queue has none."""
+    [found] = await visit.source.read(lambda store: store.get(queue, [id]))
+    if found is None:
+        raise CannotDo(f"Queue {queue} has no job {id[:200]}.", 404)
+    raise Moved(job_address(queue, id))
 
 
 def listed(query: dict[str, str]) -> Listed:

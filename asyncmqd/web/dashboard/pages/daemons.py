@@ -1,0 +1,53 @@
+"""Daemons: all of the store, and of the one that answers its configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple
+
+from asyncmqd.config.shown import words
+from asyncmqd.web.api import CannotDo
+from asyncmqd.web.dashboard.visit import Visit
+
+_TABLES = 200  # of the configuration that are shown: the page is to stay below 100 kB
+
+
+class Table(NamedTuple):
+    """A table of the configuration as it is in force."""
+
+    name: str  # empty: the top
+    keys: list[tuple[str, str]]  # those that are not as usual, with their values in words
+
+
+async def values(visit: Visit) -> dict[str, Any]:
+    """What the template shows."""
+    (seen, error), status, config, (plan, problem) = await asyncio.gather(
+        visit.board.known(), _ask(visit, "status"), _ask(visit, "config"), _plan(visit)
+    )
+    tables = [Table("", _keys(config["top"]))]
+    tables += [Table(f"queues.{name}", _keys(each)) for name, each in config["queues"].items()]
+    return {
+        "seen": seen,
+        "store_error": error,
+        "status": status,
+        "tables": tables[:_TABLES],
+        "more_tables": max(0, len(tables) - _TABLES),
+        "plan": plan,
+        "plan_problem": problem,
+    }
+
+
+async def _ask(visit: Visit, name: str) -> Any:
+    return await visit.source.command(name, {}, typed=True, by=visit.caller.name)
+
+
+async def _plan(visit: Visit) -> tuple[list[str], str]:
+    """What a reload would change, or why it would be refused."""
+    try:
+        return (await _ask(visit, "plan"))["lines"], ""
+    except CannotDo as refusal:
+        return [], str(refusal)
+
+
+def _keys(table: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(key, words(value)) for key, value in table.items()]
