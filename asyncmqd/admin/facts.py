@@ -202,14 +202,14 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
 
 
 async def _about(store: BaseBackend, job: Record) -> Facts:
-    queue, waits = job.queue, job.place == State.WAITING
-    processes, counts, active, outlooks = await asyncio.gather(
+    queue = job.queue
+    processes, counts, active, (ahead, takes_turns, head), outlooks = await asyncio.gather(
         _processes(store),
         store.counts([queue]),
         store.list(queue, State.ACTIVE, 0, LISTED),
+        _ahead(store, job),
         store.outlook([queue]),
     )
-    ahead, takes_turns, head = await _ahead(store, job) if waits else (None, False, None)
     outlook = outlooks[queue]
     limited = bool(job.key) and outlook.limits is not None and outlook.limits.limits.of_keys
     return Facts(
@@ -245,7 +245,12 @@ async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str
 
 
 async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool, Record | None]:
-    """How many jobs of its key are before it, whether other keys take turns, the first of them."""
+    """How many jobs of its key are before it, whether other keys take turns, the first of them.
+
+    Nothing of a job that does not wait.
+    """
+    if job.place != State.WAITING:
+        return None, False, None
     waiting = await store.list(job.queue, State.WAITING, 0, PAGE, payloads=False)
     page = [each for each in waiting if each.place == State.WAITING]
     alike = [each for each in page if each.key == job.key]

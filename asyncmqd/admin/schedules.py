@@ -129,9 +129,8 @@ async def ahead(store: BaseBackend, seconds: float, queue: str | None = None) ->
     All together have some thousand instants, for each costs time to find.
     """
     names = await store.queues() if queue is None else [queue]
-    records = await store.schedules(*names) if names else []
+    records, now = await asyncio.gather(store.schedules(*names), store.now())
     most = max(2, min(MOST_AHEAD, ALL_AHEAD // max(1, len(records))))
-    now = await store.now()
     known = {(each.queue, each.name): each for each in records}
     declared = sorted({each.queue for each in records})
     views = await asyncio.gather(*(of_queue(store, name) for name in declared))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -54,7 +55,9 @@ async def values(visit: Visit) -> dict[str, Any]:
 
 
 async def _look(store: BaseBackend, id: str, queue: str | None) -> tuple[ExplainedJob, Reason]:
-    job = await jobs.show(store, id, queue)
+    if queue is not None:  # as all links say
+        return await asyncio.gather(jobs.show(store, id, queue), why.job(store, id, queue))
+    job = await jobs.show(store, id)
     return job, await why.job(store, id, job.queue)
 
 
