@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PREFIX ?= /usr/local
 WORKERS ?= 5
+BROWSERS ?= 2
 CHROMIUM ?= /usr/bin/chromium
 NGINX ?= $(CURDIR)/.venv/nginx/usr/sbin/nginx
 BIN := .venv/bin
@@ -59,8 +60,10 @@ test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test`
 
 test-browser: .venv/.browser  ## Try the dashboard in Chromium, which root gets from Debian (CHROMIUM=path)
 	ASYNCMQD_TEST_BROWSER='$(CHROMIUM)' ASYNCMQD_TEST_NGINX='$(NGINX)' \
-	$(BIN)/python -m pytest tests/browser -q $(PYTEST)
+	$(BIN)/python -m pytest tests/browser -n $(BROWSERS) --dist loadfile -q $(PYTEST)
 
+# One after the other: its figures are those of a machine that does nothing else.
+test-browser-full: BROWSERS = 0
 test-browser-full: export ASYNCMQD_TEST_SCALE = full
 test-browser-full: test-browser  ## The same with a million jobs and 10,000 dead letters (ten minutes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +219,7 @@ def test_every_page_in_both_themes_and_on_a_phone(shop: Site, visit: Visit) -> N
     running = "/job?queue=reports&id=report-2026-11-28"
     one = "/schedule?queue=reports&name=nightly"
     more = ("/queues/mail?state=failed", "/queues/images", "/queues/nobody", "/login")
-    for theme, size in (("light", WIDE), ("dark", WIDE), ("light", PHONE)):
+    for theme, size in product(("light", "dark"), (WIDE, PHONE)):
         page = visit("/", site=site, color_scheme=theme, viewport=size)
         _take(page, site, theme, size, failed)
         for path in (*PAGES, one, failed, running, *more):

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from asyncmqd.admin.workers import list_workers
+from asyncmqd.client.acting_user import system_user
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
 from asyncmqd.domain.states import State
@@ -340,7 +341,8 @@ def test_dead_letters_are_groups(site: Site, file: Store) -> None:
 
 def test_schedules_are_run_paused_and_foreseen(site: Site, file: Store) -> None:
     every = '[[queues.mail.repeatables]]\ntask = "mark"\nname = "yearly"\ncron = "0 3 1 1 *"\n'
-    site.daemon.configure(keys_of(site.port, f'token_file = "{site.tokens}"') + every)
+    limit = "global_concurrency = 3\n"
+    site.daemon.configure(keys_of(site.port, f'token_file = "{site.tokens}"') + limit + every)
     site.daemon.ask("reload")
     browser = site.browser("operate")
     until(lambda: "yearly" in browser.get("/schedules").text)
@@ -357,6 +359,11 @@ def test_schedules_are_run_paused_and_foreseen(site: Site, file: Store) -> None:
     actions = [each["action"] for each in site.daemon.all("daemon.operated", schedule="yearly")]
     assert actions == ["run_schedule", "pause_schedule", "resume_schedule"]
     assert browser.get("/schedule?queue=mail&name=nobody").status == 404
+    audit = until(lambda: (p := browser.get("/audit").text) and "reloaded" in p and p)
+    assert audit.count("<small>yearly</small>") == 3
+    assert f", by {system_user()}" in audit
+    assert "0 of 3 run" in browser.get("/").text
+    assert "[queues.mail]\nglobal_concurrency = 3\n" in browser.get("/daemons").text
 
 
 def test_jobs_are_found(site: Site, file: Store) -> None:
@@ -373,6 +380,8 @@ def test_jobs_are_found(site: Site, file: Store) -> None:
     assert browser.get("/queues/mail?older_than=1h").text.count("data-row") == 0
     for wrong in ("older_than=x", "state=x", "after=x"):
         assert browser.get(f"/queues/mail?{wrong}").status in {400, 409}
+    assert browser.get("/queues/mail?id=other").headers["Location"].endswith("mail&id=other")
+    assert browser.get("/queues/mail?id=nobody").status == 404
     assert browser.get("/jobs?id=other").headers["Location"] == "/job?queue=mail&id=other"
     assert "No queue has a job" in browser.get("/jobs?id=nobody").text
     assert browser.get("/queues/nobody").status == 404
