@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import queue
+import shlex
 import subprocess
 import threading
 from collections import deque
@@ -95,7 +96,7 @@ def _explain(id: str, job: ExplainedJob | None, journal: Journal, shown: _Shown)
     reason = journal.problem or "the journal of this host has no line of it"
     complain(
         f"job {id} is {job.state}: {reason}; with a job is kept what its last failed run logged,"
-        f" and all else is in the journal{where}: journalctl JOB_ID={id}"
+        f" and all else is in the journal{where}: journalctl {shlex.quote(f'JOB_ID={id}')}"
     )
 
 

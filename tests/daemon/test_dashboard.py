@@ -285,6 +285,9 @@ def test_what_producers_wrote_is_no_markup(site: Site, file: Store) -> None:
         assert len(page.text) < 100_000
     page = browser.get("/job?queue=mail&id=h")
     assert str(2**63 + 1) in page.text
+    assert "<code>journalctl JOB_ID=h</code>" in page.text
+    # which somebody copies into a shell
+    assert "<code>journalctl &#39;JOB_ID=" in browser.get(f"/job?{named}").text
     assert "default-src 'none'; script-src 'self'" in page.headers["Content-Security-Policy"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ async def values(visit: Visit) -> dict[str, Any]:
         "job": job,
         "reason": reason,
         "story": story(job),
-        "journal": f"journalctl JOB_ID={job.id}",
+        "journal": f"journalctl {shlex.quote(f'JOB_ID={job.id}')}",
         "log": (job.log or [])[-_LINES:],
         "attempt_lines": ATTEMPT_LINES,
         "may_retry": state.terminal,
