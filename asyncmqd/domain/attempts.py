@@ -6,6 +6,9 @@ fails, or that comes back, writes one: a job that succeeds at first costs nothin
 
 Most jobs fail by the same error again and again. So what is told of one ends with its traceback,
 behind a stamp of it, and an older line with that stamp loses its own.
+
+The failure of the last one is in the record's `error`, too. Lists, searches and results read it
+there, without all that is kept here; and a replay need not move it to where it would be missing.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def _charts(past: Sequence[Stretch], axis: Axis, marks: Marks) -> list[Chart]:
     return [
         _chart("Jobs a minute", [_counted(past, axis, *each) for each in jobs], axis, "", marks),
         _chart("Failures a minute", [_counted(past, axis, *each) for each in bad], axis, "", marks),
-        _chart("Waiting", _waits(past, axis), axis, "s", marks),
+        _chart("Waiting time", _waits(past, axis), axis, "s", marks),
         _chart("Run time", _runs(past, axis), axis, "s", marks),
     ]
 
