@@ -28,7 +28,7 @@ from asyncmqd.runtime.duties import told
 from asyncmqd.web.api import CannotDo, hidden
 from asyncmqd.web.event_streams import EventStreams
 from asyncmqd.web.openapi import DAEMON, document
-from asyncmqd.web.routes import Pages
+from asyncmqd.web.routes import Routes
 from asyncmqd.web.server import Request, Server, Stream
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Http:
         self._scraper = Scraper(serving, status)
         self._answers = SharedAnswers()
         self._streams = EventStreams(serving.context.backend, hides=keys.hide_arguments)
-        self._server = Server(Pages(keys, self, self._tell_refusal).answer, self._tell_error)
+        self._server = Server(Routes(keys, self, self._tell_refusal).answer, self._tell_error)
         self._path: Path | None = None
         self._told = float("-inf")
 

@@ -41,7 +41,7 @@ class Source(visit.Source, Protocol):
         """A stream of events. Raises CannotDo."""
 
 
-class Pages:
+class Routes:
     """Answers requests. `tell` hears of each that is refused: the reason, and the address."""
 
     def __init__(self, http: Http, source: Source, tell: Callable[[str, str], None]) -> None:

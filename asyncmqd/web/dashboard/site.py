@@ -91,14 +91,18 @@ class Site:
         if first == "live":
             return self._live(request)
         visit = Visit(request, path, caller, self._source, self._board)
-        if request.method == "POST":
-            return self._of(visit, await self._act(visit, first, unquote(rest)))
-        if request.method not in {"GET", "HEAD"}:
-            allowed = ("Allow", "GET, POST")
-            problem = await self._problem(visit, 405, "expected GET or POST", allowed)
-            return self._of(visit, problem)
-        key = f"{path}?{request.query}", caller.operates
-        return self._of(visit, await self._shared.get(key, lambda: self._page(visit, first)))
+        return self._personal(visit, await self._answer(visit, first, unquote(rest)))
+
+    async def _answer(self, visit: Visit, first: str, rest: str) -> Response:
+        """What is the same for all of a role: a page, or where a form leads."""
+        match visit.request.method:
+            case "GET" | "HEAD":
+                key = f"{visit.path}?{visit.request.query}", visit.caller.operates
+                return await self._shared.get(key, lambda: self._page(visit, first))
+            case "POST":
+                return await self._act(visit, first, rest)
+        allowed = ("Allow", "GET, POST")
+        return await self._problem(visit, 405, "expected GET or POST", allowed)
 
     def _live(self, request: Request) -> Response | Stream:
         try:
@@ -109,7 +113,7 @@ class Site:
     def _caller(self, request: Request) -> Caller | None:
         return self._sessions.caller(request) or self._access.caller(request)
 
-    def _of(self, visit: Visit, page: Response) -> Response:
+    def _personal(self, visit: Visit, page: Response) -> Response:
         """The page for the one who looks."""
         form = self._sessions.form_token(cookie_of(visit.request))
         return self._shared.filled(page, Own(visit.caller.name, form))
