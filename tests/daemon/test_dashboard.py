@@ -366,7 +366,7 @@ def test_schedules_are_run_paused_and_foreseen(site: Site, file: Store) -> None:
     assert audit.count("<small>yearly</small>") == 3
     assert f", by {system_user()}" in audit
     assert "0 of 3 run" in browser.get("/").text
-    assert "[queues.mail]\nglobal_concurrency = 3\n" in browser.get("/daemons").text
+    assert "<dt>global_concurrency</dt><dd>3</dd>" in browser.get("/daemons").text
 
 
 def test_jobs_are_found(site: Site, file: Store) -> None:

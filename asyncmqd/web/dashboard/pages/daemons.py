@@ -50,4 +50,13 @@ async def _plan(visit: Visit) -> tuple[list[str], str]:
 
 
 def _keys(table: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(key, words(value)) for key, value in table.items()]
+    """The keys of a table, and those of the tables in it by dotted names."""
+    found = []
+    for key, value in table.items():
+        if isinstance(value, dict) and not any(isinstance(each, dict) for each in value.values()):
+            found += [(f"{key}.{inner}", text) for inner, text in _keys(value)]
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+            found.append((key, ", ".join(value)))
+        else:
+            found.append((key, words(value)))
+    return found

@@ -98,7 +98,9 @@ def _limits(limits: LimitsView | None) -> Iterator[Limit]:
     if limits is None:
         return
     if limits.concurrency is not None:
-        said = f"{limits.held} of {limits.concurrency} run"
+        said = (
+            f"{limits.held} of {limits.concurrency} run" if limits.concurrency else "none may run"
+        )
         yield Limit(said, limits.held >= limits.concurrency)
     if limits.rate_limit is not None:
         every = duration(limits.rate_interval or 1.0)
