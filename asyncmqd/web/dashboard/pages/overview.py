@@ -97,11 +97,8 @@ async def _rows(part: Sequence[QueueLine], seen: Overview | None, visit: Visit |
 def _limits(limits: LimitsView | None) -> Iterator[Limit]:
     if limits is None:
         return
-    if limits.concurrency is not None:
-        said = (
-            f"{limits.held} of {limits.concurrency} run" if limits.concurrency else "none may run"
-        )
-        yield Limit(said, limits.held >= limits.concurrency)
+    if (most := limits.concurrency) is not None:
+        yield Limit(f"{limits.held} of {most} run" if most else "none may run", limits.held >= most)
     if limits.rate_limit is not None:
         every = duration(limits.rate_interval or 1.0)
         said = f"{limits.allowed or 0} free of {limits.rate_limit:g} in {every}"
