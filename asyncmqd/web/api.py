@@ -106,10 +106,8 @@ def hidden(name: str, found: Any) -> Any:
             queues = {name: _without_keys(each) for name, each in found["queues"].items()}
             return found | {"queues": queues}
         case "config":
-            queues = {
-                name: {key: value for key, value in each.items() if key != "keys"}
-                for name, each in found["queues"].items()
-            }
+            hide = lambda each: each | dict.fromkeys({"keys"} & each.keys(), "hidden")  # noqa: E731
+            queues = {name: hide(each) for name, each in found["queues"].items()}
             return found | {"queues": queues}
         case "plan" | "reload":
             plan, lines = found["plan"], found["lines"]

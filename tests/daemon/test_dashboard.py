@@ -432,6 +432,7 @@ def test_what_jobs_carry_is_hidden_wherever_it_would_show(daemon: Make, file: St
         "/api/v1/queue?queue=mail",
         "/api/v1/schedules",
         "/api/v1/plan",
+        "/api/v1/config",
         "/api/v1/status",
         "/readyz",
     ]
