@@ -106,8 +106,7 @@ def hidden(name: str, found: Any) -> Any:
             queues = {name: _without_keys(each) for name, each in found["queues"].items()}
             return found | {"queues": queues}
         case "config":
-            hide = lambda each: each | dict.fromkeys({"keys"} & each.keys(), "hidden")  # noqa: E731
-            queues = {name: hide(each) for name, each in found["queues"].items()}
+            queues = {name: _with_keys_hidden(each) for name, each in found["queues"].items()}
             return found | {"queues": queues}
         case "plan" | "reload":
             plan, lines = found["plan"], found["lines"]
@@ -115,6 +114,10 @@ def hidden(name: str, found: Any) -> Any:
             lines = [_OF_KEYS.sub(r"\1: hidden", each) for each in lines]
             return found | {"plan": plan | {"changed": changed}, "lines": lines}
     return found
+
+
+def _with_keys_hidden(table: dict[str, Any]) -> dict[str, Any]:
+    return table | dict.fromkeys({"keys"} & table.keys(), "hidden")
 
 
 def _without_keys(queue: dict[str, Any]) -> dict[str, Any]:
