@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from functools import partial
 
 from asyncmqd.backends.base import PAGE, Held, Outlook
@@ -47,6 +46,8 @@ class Scanner:
         self._loop = asyncio.get_running_loop()
         self.last_tidied = self._loop.time()
         self._next_look = _NEVER  # loop time
+        self._expected = _NEVER  # the same, by what this worker does: the store may not know it yet
+        self._sleep: asyncio.Timeout | None = None  # until then
         self._more_to_tidy = False  # the last page of what is to be deleted was full
         self._ended = 0  # jobs that ended here, when last tidied
         self._lease_ends = LeaseEnds()
@@ -59,8 +60,11 @@ class Scanner:
 
     def expect(self, delay: float) -> None:
         """This worker delays a job by so many seconds: be awake then."""
-        if self._loop.time() + delay < self._next_look:
-            self._wakeup.set()
+        moment = self._loop.time() + delay
+        if moment < self._alarm():
+            self._expected = moment
+            if self._sleep is not None and not self._sleep.expired():
+                self._sleep.reschedule(moment)
 
     def look_soon(self) -> None:
         """Jobs are delayed or active, here or elsewhere: sleep no longer than `scan_interval`."""
@@ -81,14 +85,27 @@ class Scanner:
     async def _scan(self) -> None:
         self._wakeup.clear()
         self.busy_since = self._loop.time()
+        if self._expected <= self.busy_since:
+            self._expected = _NEVER
         try:
             self._next_look = await self.look()
         finally:
             self.busy_since = None
-        await self._sleep_until(min(self._next_look, self._loop.time() + LEAST_NAP))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(None if self._next_look == _NEVER else self._next_look):
+        await self._sleep_until(min(self._alarm(), self._loop.time() + LEAST_NAP))
+        await self._sleep_until_woken()
+
+    def _alarm(self) -> float:
+        return min(self._next_look, self._expected)
+
+    async def _sleep_until_woken(self) -> None:
+        moment = self._alarm()
+        try:
+            async with asyncio.timeout_at(None if moment == _NEVER else moment) as self._sleep:
                 await self._wakeup.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._sleep = None
 
     async def _sleep_until(self, moment: float) -> None:
         await asyncio.sleep(max(0.0, moment - self._loop.time()))
@@ -239,7 +256,7 @@ class Scanner:
         ended = self._count_ended() - self._ended
         since = self._loop.time() - self.last_tidied
         if ended >= TIDY_AFTER:
-            return not busy or since > TIDY_BUSY
+            return not busy or since >= TIDY_BUSY
         return ended > 0 and since > TIDY_EVERY
 
     def _count_ended(self) -> int:

@@ -45,7 +45,8 @@ class Turn(msgspec.Struct, frozen=True):
 
     async def play(self, side: Side) -> Any:
         changes = [decision.on(side) for decision in self.decisions] * (1 + self.again)
-        turn = await side.backend.turn(side.queue, changes, self.limit, self.lease, self.worker)
+        how = self.limit, self.lease, self.worker
+        turn = await side.company.turn(side.backend, side.queue, changes, *how)
         return turn.answers, await _claims(side, turn.claims)
 
 

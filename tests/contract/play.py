@@ -15,6 +15,7 @@ from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import LIVE, TERMINAL, State
 from tests.contract.audit import audit
 from tests.contract.commands import IDS
+from tests.contract.company import company
 from tests.contract.history import History
 from tests.contract.jobs import later
 from tests.contract.model import Command, decisions, snapshot
@@ -28,7 +29,8 @@ class Play:
     def __init__(self, store: BaseBackend, queue: str) -> None:
         self._clock = 0.0
         model = InMemoryBackend(now=lambda: self._clock)
-        self._model, self._store = Side(model, queue), Side(store, queue)
+        self._model = Side(model, queue, company(queue))
+        self._store = Side(store, queue, company(queue))
         self.jobs: dict[str, Record] = {}
         self.under_way: list[str] = []  # operations
         self._watched = {queue: IDS}
@@ -39,11 +41,13 @@ class Play:
             side.start = await side.backend.now()
             side.watched = await side.backend.watch(FAR)
             await side.backend.wait_ended(self._watched, 0.0)
+            await side.company.come(side.backend)
 
     async def step(self, command: Command) -> None:
         """Play one command. Raises AssertionError where the stores differ or a rule is broken."""
         expected, got = await command.play(self._model), await command.play(self._store)
         assert got == expected
+        assert self._store.company.told == self._model.company.told
         reply = got
         self._clock += 0.001
         await later(self._store.backend)

@@ -8,6 +8,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.events import Position
 from asyncmqd.domain.states import TERMINAL, State
+from tests.contract.company import Company
 
 FAR = 10_000.0  # seconds
 
@@ -17,6 +18,7 @@ class Side(msgspec.Struct):
 
     backend: BaseBackend
     queue: str
+    company: Company
     start: float = 0.0  # its clock, when the play began
     tokens: dict[str, int] = {}
     carriers: dict[str, int] = {}  # the tokens of operations

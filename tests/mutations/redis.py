@@ -89,8 +89,8 @@ REDIS = mutations(
             "shared_limits",
         ),
         (
-            "turn.lua",
-            "  limited(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)\n",
+            "_turn.lua",
+            "    limited(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)\n",
             "",
             "shared_limits",
         ),
@@ -164,7 +164,7 @@ REDIS = mutations(
             "retention",
         ),
         (
-            "_take.lua",
+            "_claim.lua",
             "run[TOKEN], run[ORDER] = run[TOKEN] + 1, ",
             "run[TOKEN], run[ORDER] = run[TOKEN], ",
             "claiming fencing",
@@ -187,7 +187,7 @@ REDIS = mutations(
             " then",
             "waking",
         ),
-        ("_take.lua", "now + lease + at, popped[at]", "now + at, popped[at]", "leases"),
+        ("_claim.lua", "now + lease + at, popped[at]", "now + at, popped[at]", "leases"),
         ("move_due.lua", "'-inf', clock(), 'LIMIT'", "'-inf', '+inf', 'LIMIT'", "delays"),
         (
             "extend.lua",
@@ -228,7 +228,7 @@ REDIS = mutations(
         ("_supersede.lua", "redis.call('INCRBY', base .. 'bytes', bytes)", "", "superseding"),
         ("_awaited.lua", "      edges.pay(name)\n", "", "superseding"),
         (
-            "_queue.lua",
+            "_shape.lua",
             "BLOCKED, base .. 'awaited') > 0 and {}",
             "BLOCKED) > 0 and {}",
             "superseding",
@@ -254,8 +254,8 @@ REDIS = mutations(
         ("_dependencies.lua", "edges.came_back[id] = ", "local _ = ", "blocked"),
         (
             "_apply.lua",
-            "ARGV[10] ~= 'none' or edges and next(edges.came_back)",
-            "ARGV[10] ~= 'none'",
+            "kinds.wake ~= 'none' or edges and next(edges.came_back)",
+            "kinds.wake ~= 'none'",
             "blocked",
         ),
         ("_remove.lua", "  free_others(found)\n", "", "blocked"),
@@ -344,7 +344,7 @@ REDIS = mutations(
             "",
             "key_limits",
         ),
-        ("_limited.lua", "redis.call('GET', base .. 'told') == ARGV[6]", "false", "key_limits"),
+        ("_limited.lua", "redis.call('GET', base .. 'told') == channel", "false", "key_limits"),
         ("retire.lua", ", base .. 'closed')", ")", "key_limits"),
         ("_key_gate.lua", "lanes.bucket(key).allowed())", "math.huge)", "key_limits"),
         ("_key_judging.lua", "    lanes.bucket(key).take(tokens)\n", "", "key_limits"),
@@ -400,7 +400,7 @@ REDIS = mutations(
             "tests/unit/test_redis_faults.py::test_silent_processes_leave_nothing_in_the_store",
         ),
         (
-            "_queue.lua",
+            "_shape.lua",
             "if found and found ~= LAYOUT then",
             "if false then",
             "tests/stores/test_migrating.py::test_redis_is_migrated_by_the_command",

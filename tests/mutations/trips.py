@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.mutation import mutations
 
 _SHARED = "tests/unit/test_redis_shared_trips.py"
+_TOGETHER = "turns_together"
 
 SHARED_TRIPS = mutations(
     "redis/",
@@ -12,14 +13,15 @@ SHARED_TRIPS = mutations(
     (
         ("shared_trips.py", "if not self._under_way or", "if True or", _SHARED),
         ("shared_trips.py", "self._waiting = self._waiting, []", "_ = self._waiting, []", _SHARED),
-        ("shared_trips.py", "waiting[at : at + MOST]", "waiting", _SHARED),
-        ("shared_trips.py", "run_each([command for", "run_all([command for", _SHARED),
-        (
-            "shared_trips.py",
-            "[command for command, _ in calls]",
-            "[calls[0][0]] * len(calls)",
-            _SHARED,
-        ),
+        ("shared_trips.py", "len(group) == MOST or", "False or", _SHARED),
+        ("shared_trips.py", "jobs > PAGE or", "False or", _SHARED),
+        ("shared_trips.py", " or each.common != group[0].common", "", _SHARED),
+        ("shared_trips.py", "group, jobs = [], each.part.jobs", "group, jobs = [], 0", _SHARED),
+        ("shared_trips.py", "for part in parts for arg", "for part in parts[:1] for arg", _SHARED),
+        ("shared_trips.py", "            at += 1 + size", "            at += size", _SHARED),
+        ("shared_trips.py", "except self._script.undone:", "except ZeroDivisionError:", _SHARED),
+        ("shared_trips.py", "_rows, StoreError)", "_rows, StoreRefused)", _SHARED),
+        ("shared_trips.py", "        except StoreUncertain:\n            raise\n", "", _SHARED),
         ("shared_trips.py", "replies = [error] *", "replies = [None] *", _SHARED),
         (
             "shared_trips.py",
@@ -29,8 +31,8 @@ SHARED_TRIPS = mutations(
         ),
         (
             "shared_trips.py",
-            "zip(calls, replies, strict=True)",
-            "zip(calls, replies[::-1])",
+            "zip(group, replies, strict=True)",
+            "zip(group, replies[::-1])",
             _SHARED,
         ),
         ("shared_trips.py", "elif isinstance(reply, BaseException):", "elif False:", _SHARED),
@@ -48,11 +50,21 @@ SHARED_TRIPS = mutations(
         ),
         ("scripts.py", "IN_FULL = (_once, _each)", "IN_FULL = (_each,)", _SHARED),
         ("scripts.py", "IN_FULL = (_once, _each)", "IN_FULL = (_once,)", _SHARED),
-        (
-            "server.py",
-            "        if not self._connected:\n            return await self._one(",
-            "        if True:\n            return await self._one(",
-            _SHARED,
-        ),
+        ("calls.py", "if any(map(says_elsewhere, errors)):", "if False:", _SHARED),
+        ("calls.py", "self.error(each, sent=True) if", "None if", _SHARED),
+        ("turn.lua", "pcall(serve, function", "true, serve(function", _SHARED),
+        ("turn.lua", "    base = KEYS[number]\n", "", _TOGETHER),
+        ("turn.lua", "number, at = number + 1, behind + 1", "number, at = number + 1, at", _SHARED),
+        ("turn.lua", "until not plain or", "until", _TOGETHER),
+        ("turn.lua", " or not is_plain()", "", _TOGETHER),
+        ("_turn.lua", "  bytes, packed = 0, {}\n", "", "turns_together model"),
+        ("_changes.lua", "lasts and kinds or nil", "kinds", _TOGETHER),
+        ("_changes.lua", "{wake = rows[1]}", "{wake = 'none'}", "waking"),
+        ("_plain.lua", "base .. 'laned', ", "", "lanes"),
+        ("_plain.lua", "BLOCKED, base", "BLOCKED .. 'x', base", "blocked"),
+        ("_plain.lua", "base .. 'paused', ", "", "administration"),
+        ("_plain.lua", "base .. 'limits', ", "", "shared_limits"),
+        ("_plain.lua", "base .. 'hearers', ", "", "endings"),
+        ("_plain.lua", ", base .. 'waiters')", ")", "waking"),
     ),
 )

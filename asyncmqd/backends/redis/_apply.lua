@@ -1,10 +1,10 @@
--- Applies the changes of a turn: an answer to each, whether a permit of the limits over all daemons came
+-- Applies the changes that stand from an argument on: an answer to each, whether a permit of the limits over all daemons came
 -- free, and of the jobs that did not start (nil: none) when they were claimed, and what they cost.
-local function apply_all()
-  local changes, ids, places = read_changes()
+local function apply_all(at)
+  local changes, ids, kinds = read_changes(at)
   local answers, moved, ended, runs, freed = {}, false, {}, read_runs(ids), false
   local unstarted
-  local where, scores = locate(ids, places)
+  local where, scores = locate(ids, kinds.places)
   for number, change in ipairs(changes) do
     local run, place, score = runs[number], where[number], scores[number]
     if edges and edges.came_back[change.id] then -- by one before this
@@ -40,8 +40,8 @@ local function apply_all()
   if bytes ~= 0 then
     redis.call('INCRBY', base .. 'bytes', bytes)
   end
-  if moved and ARGV[10] ~= 'none' or edges and next(edges.came_back) then
-    wake(ARGV[10] == 'all')
+  if moved and kinds.wake ~= 'none' or edges and next(edges.came_back) then
+    wake(kinds.wake == 'all')
   end
   tell(ended)
   return answers, freed, unstarted

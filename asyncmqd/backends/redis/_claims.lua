@@ -3,7 +3,7 @@
 -- A job's string, or of one that is too long the beginning, which tells that it is: a string of a
 -- gigabyte must not come to the worker.
 local function cut(job, most)
-  return #job > tonumber(most) and string.sub(job, 1, most) or job
+  return #job > most and string.sub(job, 1, most) or job
 end
 
 -- The first bytes of each string, for a script copies a long one three times.

@@ -1,7 +1,7 @@
 -- What a turn does with the limits over all daemons, beside `limits_of_all`. Called only where there are
 -- some. It comes before other parts, and gets what comes later: each local of others that a function uses
 -- is looked for when the function is made, and the later, the longer.
-local function limited(wake, note_waiter)
+local function limited(wake, note_waiter, channel)
   local limits, now = limits_of_all(), clock()
   -- with: _token_budget
 
@@ -13,16 +13,16 @@ local function limited(wake, note_waiter)
     local is_open = bucket.allowed() > 0
     if places > 0 and (is_open or full) then
       limits.open_gate()
-      note_waiter(full, ARGV[6])
-      if full and lanes and (lanes.timed or redis.call('GET', base .. 'told') == ARGV[6]) then
+      note_waiter(full, channel)
+      if full and lanes and (lanes.timed or redis.call('GET', base .. 'told') == channel) then
         wake() -- one who learns when time opens a key: who knew it is full now
       end
       if not full and bucket.refused > 1 then
         return bucket.opens_in()
       end
-      return not full and lanes and lanes.tell_opening(ARGV[6])
+      return not full and lanes and lanes.tell_opening(channel)
     end
-    note_waiter(full, ARGV[6], true)
+    note_waiter(full, channel, true)
     if full or places > 0 then
       return not full and bucket.opens_in()
     end

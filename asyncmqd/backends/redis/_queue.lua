@@ -36,20 +36,8 @@
 --   paused      string: when it was paused (16 digits, microseconds), JSON of by whom and why; or 1
 --   schedules, schedule:<name>, and of the past, see note.lua: passed, totals, minutes, half_hours; operations, see _operations.lua
 local base = KEYS[1]
--- Keys that belong to no queue end otherwise, and have no neighbours in their slot.
-local lanes, edges = false, false -- or tables, to which other parts add functions
-if base:sub(-1) == ':'
-  and redis.call('EXISTS', base .. 'layout', base .. 'laned', base .. BLOCKED, base .. 'awaited') > 0 then
-  local found, laned = unpack(redis.call('MGET', base .. 'layout', base .. 'laned'))
-  if found and found ~= LAYOUT then
-    return redis.error_reply('LAYOUT ' .. found)
-  end
-  lanes, edges = laned and {}, redis.call('EXISTS', base .. BLOCKED, base .. 'awaited') > 0 and {}
+local lanes, edges, plain = false, false, false
+if base:sub(-1) == ':' then -- keys that belong to no queue end otherwise, and have no neighbours
+  -- with: _shape
 end
-
--- Microseconds are whole numbers below 2^53: exact in Lua and as scores. Only never join them with
--- `..`, which rounds to 14 digits.
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
+-- with: _clock

@@ -6,13 +6,13 @@ local function note_waiter(full, channel, closed)
     if channel ~= '' and not full then
       redis.call('SADD', base .. 'held_back', channel)
     end
-  elseif full then
+  elseif full and not plain then
     redis.call('SREM', base .. 'waiters', channel)
     if redis.call('EXISTS', base .. ARGV[1]) == 1
       or lanes and redis.call('EXISTS', base .. 'levels') == 1 then
       wake()
     end
-  elseif channel ~= '' then
+  elseif not full and channel ~= '' then
     redis.call('SADD', base .. 'waiters', channel)
   end
 end

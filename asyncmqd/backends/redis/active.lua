@@ -15,6 +15,6 @@ end
 local runs = #ids > 0 and redis.call('HMGET', base .. 'runs', unpack(ids))
 local claims = {}
 for number, job in ipairs(read_jobs(ids)) do
-  claims[number] = {ids[number], runs[number], cut(job, ARGV[5])}
+  claims[number] = {ids[number], runs[number], cut(job, tonumber(ARGV[5]))}
 end
 return {now, claims, found[#found]}

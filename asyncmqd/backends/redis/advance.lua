@@ -13,7 +13,7 @@ if not is_under_way(id) or redis.call('HGET', key, 'token') ~= ARGV[4] then
 end
 
 local function change_all()
-  local answers, freed, unstarted = apply_all()
+  local answers, freed, unstarted = apply_all(10)
   local reopened = lanes and lanes.judge_touched()
   if unstarted or reopened or freed and redis.call('EXISTS', base .. 'held_back') == 1 then
     limited(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)

@@ -82,6 +82,21 @@ class Link(abc.ABC):
                 replies[at] = self.error(reply, sent=True, lost=trip.lost)
         return replies
 
+    async def run_parts(self, command: Command, split: Callable[[Any], list[Any]]) -> list[Any]:
+        """A script that does something for each of several callers: to each its reply or error.
+
+        `split` takes the script's own reply apart. Raises StoreError if the script was not run, or
+        if nobody knows.
+        """
+        [reply] = await self.run_all([command])
+        replies = split(reply)
+        errors = [*filter(_is_error, replies)]
+        if any(map(says_elsewhere, errors)):
+            self.distrust()
+        if errors:
+            return [self.error(each, sent=True) if _is_error(each) else each for each in replies]
+        return replies
+
     async def _travel(
         self, trip: Trip, commands: Sequence[Command | Late], again: bool = False
     ) -> list[Any]:

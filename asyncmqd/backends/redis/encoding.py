@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -17,9 +18,10 @@ from asyncmqd.domain.pause import Pause
 from asyncmqd.domain.schedule_counts import REASONS, Tally
 from asyncmqd.domain.selection import Mark
 from asyncmqd.domain.shared_limits import DeclaredLimits
-from asyncmqd.domain.states import EDGES, TERMINAL, Edge, State, state_of
+from asyncmqd.domain.states import TERMINAL, State, state_of
 
 ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone", "taken")
+_ANSWERS = dict(zip(b"01234", ANSWERS, strict=True))  # by their digits
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
 _DIGITS = 16  # of a date as text, in microseconds
 _NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
@@ -96,7 +98,7 @@ def costs_arg(jobs: Sequence[NewJob]) -> bytes:
 _id_of = attrgetter("id")
 _LEFT = "error", "result", "progress", "attempt"
 _left = attrgetter(*_LEFT)
-_kind = attrgetter(  # of a change: what `_kind_args` depends on
+_KIND = (  # of a change: what `_kind_args` depends on
     "edge",
     "place",
     "outside",
@@ -108,14 +110,7 @@ _kind = attrgetter(  # of a change: what `_kind_args` depends on
     "crashes",
     "solo",
 )
-
-
-def _edge_args(edge: Edge) -> tuple[tuple[Argument, ...], tuple[Argument, ...]]:
-    head = (edge.rank, int(edge.sources <= TERMINAL), int(State.WAITING in edge.sources))
-    return head, (len(edge.sources), *sorted(edge.sources))
-
-
-_EDGE_ARGS = {name: _edge_args(edge) for name, edge in EDGES.items()}
+_kind = attrgetter(*_KIND)
 
 
 def steps(changes: Sequence[Change], limit: int) -> Iterator[tuple[Sequence[Change], int]]:
@@ -123,6 +118,10 @@ def steps(changes: Sequence[Change], limit: int) -> Iterator[tuple[Sequence[Chan
 
     Mostly it is one. All changes come before the first job is taken.
     """
+    if len(changes) < 2 and limit <= PAGE:
+        if changes or limit:
+            yield changes, limit
+        return
     *earlier, last = [*pages([*map(_id_of, changes)], changes)] if changes else [()]
     for page in earlier:
         yield page, 0
@@ -133,28 +132,30 @@ def steps(changes: Sequence[Change], limit: int) -> Iterator[tuple[Sequence[Chan
 
 
 def change_args(changes: Sequence[Change]) -> list[Argument]:
-    """Of turn.lua: the kinds of change, since those of a batch are mostly of one, and the jobs."""
+    """See _changes.lua: the kinds of change, as those of a batch are mostly of one; the jobs."""
     if not changes:
         return []
-    firsts: list[Change] = []  # of each kind
     numbers: dict[tuple[Any, ...], int] = {}  # of the kinds
     rows: list[Any] = []
     left: list[Argument] = []
     for kind, change in zip(map(_kind, changes), changes, strict=True):
-        number = numbers.get(kind)
-        if number is None:
-            firsts.append(change)
-            number = numbers[kind] = len(firsts)
+        number = numbers.setdefault(kind, len(numbers) + 1)
         if change.error is change.result is change.progress is change.attempt is None:
             rows += (number, change.id, change.token, 0)
         else:
             values = _left_args(change)
             rows += (number, change.id, change.token, len(values))
             left += values
-    heads = [arg for first in firsts for arg in _kind_args(first)]
     # In one piece: the server, too, would have to take each number and id for itself.
-    packed = msgspec.msgpack.encode(rows)
-    return [_whom_to_wake(firsts), len(firsts), *heads, packed, *left]
+    return [_packed_kinds(tuple(numbers)), msgspec.msgpack.encode(rows), *left]
+
+
+@functools.lru_cache(maxsize=64)  # most ends are alike
+def _packed_kinds(kinds: tuple[tuple[Any, ...], ...]) -> bytes:
+    firsts = [
+        Change(queue="", id="", token=0, **dict(zip(_KIND, kind, strict=True))) for kind in kinds
+    ]
+    return msgspec.msgpack.encode([_whom_to_wake(firsts), *map(_kind_args, firsts)])
 
 
 def _whom_to_wake(changes: Collection[Change]) -> str:
@@ -163,23 +164,24 @@ def _whom_to_wake(changes: Collection[Change]) -> str:
     return "one" if any(change.path.target is State.WAITING for change in changes) else "none"
 
 
-def _kind_args(change: Change) -> tuple[Argument, ...]:
-    head, sources = _EDGE_ARGS[change.edge]
-    kept = _NOT_KEPT
-    if change.path.target in TERMINAL:
+def _kind_args(change: Change) -> tuple[Any, ...]:
+    edge, kept = change.path, _NOT_KEPT
+    if edge.target in TERMINAL:
         kept = _KEPT_BY_NUMBER if change.keep is None else micros(change.keep)
     return (
-        *head,
+        edge.rank,
+        edge.sources <= TERMINAL,
+        State.WAITING in edge.sources,
         change.target,
-        int(change.place is not None),
+        change.place is not None,
         3 if change.unstarted else 2 if change.takes_away else int(change.outside),
-        int(change.lapsed),
+        change.lapsed,
         micros(change.delay),
         kept,
-        "" if change.failures is None else change.failures,
-        "" if change.crashes is None else change.crashes,
-        "" if change.solo is None else int(change.solo),
-        *sources,
+        change.failures,
+        change.crashes,
+        None if change.solo is None else int(change.solo),
+        sorted(edge.sources),
     )
 
 
@@ -191,6 +193,23 @@ def _left_args(change: Change) -> list[Argument]:
 def held_args(held: Sequence[Held]) -> list[Argument]:
     """Of extend.lua."""
     return [arg for each in held for arg in (each.id, each.token)]
+
+
+def turn_args(
+    limit: int,
+    worker: str,
+    piece: int | str,
+    told: DeclaredLimits | None,
+    changes: Sequence[Change],
+) -> list[Argument]:
+    """Of turn.lua: what is one queue's own."""
+    known = b"" if told is None else msgspec.msgpack.encode(told)
+    return [limit, worker, piece, known, *change_args(changes)]
+
+
+def answers(digits: bytes) -> list[Answer]:
+    """From turn.lua: of each change."""
+    return [*map(_ANSWERS.__getitem__, digits)]
 
 
 def claims(queue: str, now: int, rows: Sequence[Sequence[Any]]) -> list[Claim]:
@@ -309,11 +328,6 @@ def pause(value: bytes) -> Pause:
 
 
 limits = msgspec.msgpack.Decoder(DeclaredLimits).decode
-
-
-def limits_arg(told: DeclaredLimits | None) -> bytes:
-    """For turn.lua."""
-    return b"" if told is None else msgspec.msgpack.encode(told)
 
 
 def judged(packed: bytes, opens_in: int | None = None) -> tuple[DeclaredLimits, float | None]:

@@ -6,7 +6,7 @@ from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.connect import link_to
 from asyncmqd.backends.redis.ended_jobs import Endings
 from asyncmqd.backends.redis.leases import LeaseClient
-from asyncmqd.backends.redis.shared_trips import SharedTrips
+from asyncmqd.backends.redis.shared_trips import OUTLOOKS, TURNS, SharedTrips
 from asyncmqd.backends.redis.wakeups import Wakeups
 from asyncmqd.domain import clock
 
@@ -16,7 +16,8 @@ class Way:
 
     def __init__(self, address: Address, leases: LeaseClient) -> None:
         self.link = link_to(address)
-        self.shared_trips = SharedTrips(self.link)
+        self.turns = SharedTrips(self.link, TURNS)
+        self.outlooks = SharedTrips(self.link, OUTLOOKS)
         prefix = address.prefix
 
         def base(queue: str) -> str:  # of the keys of a queue

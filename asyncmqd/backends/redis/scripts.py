@@ -20,7 +20,7 @@ WAIT = "WAIT"  # for replicas
 
 _NEEDS = re.compile(r"^-- needs:(.*)$", re.MULTILINE)
 # A part that stands inside of a function: each script makes all others anew at each call.
-_WITH = re.compile(r"^ *-- with: (\w+)$", re.MULTILINE)
+_WITH = re.compile(r"^ *-- with: (.*)$", re.MULTILINE)
 
 
 # A comment to all others. Claims learn the keys of jobs in the script, which Dragonfly refuses.
@@ -36,9 +36,10 @@ def _sha(name: str) -> str:
     text = _read(name)
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
-    text = "\n".join(
-        [_FOR_DRAGONFLY, _constants(), *map(_read, ("_queue", *needs[1].split())), text]
-    )
+    parts = needs[1].split()
+    if "_clock" not in parts:  # one of several queues looks at each of them itself
+        parts.insert(0, "_queue")
+    text = "\n".join([_FOR_DRAGONFLY, _constants(), *map(_read, parts), text])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     _texts[sha] = text
     return sha
@@ -65,7 +66,7 @@ def read_all() -> None:
 
 def _read(name: str) -> str:
     text = resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
-    return _WITH.sub(lambda found: _read(found[1]), text)
+    return _WITH.sub(lambda found: "\n".join(map(_read, found[1].split())), text)
 
 
 def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Command:

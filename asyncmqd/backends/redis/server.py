@@ -90,11 +90,10 @@ class RedisServer(BaseBackend):
         [reply] = await self._run(self._call(name, queue, *args))
         return reply
 
-    async def _one_of_many(self, name: str, queue: str, *args: Argument) -> Any:
-        """The same for a call that may leave together with those of other queues."""
-        if not self._connected:
-            return await self._one(name, queue, *args)
-        return await self._ways.here().shared_trips.run(self._call(name, queue, *args))
+    async def _sure_way(self) -> Way:
+        """The way to a store that was looked at."""
+        await self._run()
+        return self._ways.here()
 
     def _known(self, queue: str) -> Command:
         # In the same write as what fills the queue, and at each time: an instance that remembered

@@ -28,6 +28,7 @@ from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.leases import Renewal
 from asyncmqd.backends.redis.operations import RedisOperations
 from asyncmqd.backends.redis.scripts import Argument, call
+from asyncmqd.backends.redis.shared_trips import Part
 from asyncmqd.backends.redis.wakeups import channel_of_recalls
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
@@ -72,19 +73,22 @@ class RedisBackend(RedisOperations):
         answers: list[Answer] = []
         taken: list[Claim] = []
         limits, opens_in = told, None
+        base, most = self._base(queue), self._most
+        way = self._ways.here() if self._connected else await self._sure_way()
+        common = State.WAITING, State.ACTIVE, micros(lease), way.wakeups.channel, most
         for page, room in encoding.steps(changes, limit):
             piece = self._pieces.of(queue)
-            claim_args = self._claim_args(room, lease, worker, piece)
-            packed = encoding.limits_arg(limits)
-            now, numbers, ids, runs, strings, *judged = await self._one_of_many(
-                "turn", queue, *claim_args, packed, *encoding.change_args(page)
+            args = encoding.turn_args(room, worker, piece, limits, page)
+            now, digits, packed, pause, *claimed = await way.turns.run(
+                Part(base, args, len(page) + room), common
             )
-            if judged and judged[0]:
-                limits, opens_in = encoding.judged(*judged)
-            answers += map(encoding.ANSWERS.__getitem__, numbers)
-            rows = [*map(list, zip(ids, runs, strings, strict=True))]
-            await self._pieces.complete(queue, self._base(queue), rows, piece, self._most)
-            taken += encoding.claims(queue, now, rows)
+            if packed:
+                limits, opens_in = encoding.judged(packed, pause)
+            answers += encoding.answers(digits)
+            if claimed:
+                rows = [*map(list, zip(claimed[::3], claimed[1::3], claimed[2::3], strict=True))]
+                await self._pieces.complete(queue, base, rows, piece, most)
+                taken += encoding.claims(queue, now, rows)
         return Turn(answers, taken, limits, opens_in)
 
     async def declare_limits(
@@ -92,13 +96,6 @@ class RedisBackend(RedisOperations):
     ) -> DeclaredLimits | None:
         packed = await self._one("declare_limits", queue, by, msgspec.msgpack.encode(limits))
         return None if packed is None else encoding.limits(packed)
-
-    def _claim_args(
-        self, limit: int, lease: float, worker: str, piece: int | str
-    ) -> tuple[Argument, ...]:
-        channel = self._wakeups.channel
-        places = (State.WAITING, State.ACTIVE)
-        return (*places, limit, micros(lease), worker, channel, self._most, piece)
 
     @property
     def _most(self) -> int:
@@ -161,6 +158,10 @@ class RedisBackend(RedisOperations):
         if not queues:
             return {}
         args = (State.WAITING, State.DELAYED, State.ACTIVE)
+        if len(queues) == 1:  # scanners of several queues often look at one moment
+            way = self._ways.here() if self._connected else await self._sure_way()
+            now, row = await way.outlooks.run(Part(self._base(queues[0])), args)
+            return {queues[0]: _outlook(now, *row)}
         replies = await self._run(*(call("outlook", slot, args) for slot in self._slots(queues)))
         rows = [(now, *row) for now, *rows in replies for row in rows]
         return {name: _outlook(*row) for name, row in zip(queues, rows, strict=True)}

@@ -1,31 +1,52 @@
--- Apply changes, then take waiting jobs. A change moves one job along one edge, if the job still
--- carries the token and stands in one of the edge's sources. Both are one script because a server may
--- have forgotten one of two: the jobs would be taken before the changes are sent in full.
--- needs: _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_gate _key_judging _closed_keys _parked _wake _tell _names _judge _attempts _write _dependencies _awaited _change _changes _waiters _ghosts _apply _claims _lane_order _lane_costs _lane_turns _lane_pops _lane_claims _take
--- KEYS: the base of the queue
--- ARGV: waiting place, active place, how many jobs to take (0: none), lease (microseconds), worker,
---       channel of the instance (empty if it does not listen), the most bytes of a job's string to
---       return, how many of them to read (empty: all), the limits of all daemons that the
---       worker knows (packed, or empty); then, if there are changes, whom to wake (none,
---       one, all) and the changes, see _changes.lua; no id comes twice: all are read before one is written
--- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is
---       taken; of the claims the ids, the runs and the strings of the jobs; and see `take`
+-- Turns of queues: of each, apply changes, then take waiting jobs. A change moves one job along one edge,
+-- if the job still carries the token and stands in one of the edge's sources. Both are one script because a
+-- server may have forgotten one of two: the jobs would be taken before the changes are sent in full.
+--
+-- A script makes all its functions anew at each call, which costs half as much as a turn of one job. So queues
+-- that are plain have their turns by the same functions. An error is of the queue that has it: those behind
+-- it get functions of their own, for nobody knows what the failed turn has left in these.
+-- needs: _clock
+-- KEYS: the bases of the queues; of several only where all of them are on one server
+-- ARGV: waiting place, active place, lease (microseconds), channel of the instance (empty if it does not
+--       listen), the most bytes of a job's string to return; then of each queue how many arguments it has, and
+--       these: how many jobs to take (0: none), worker, how many bytes of their strings to read (empty: all),
+--       the limits of all daemons that the worker knows (packed, or empty); then, if there are changes, what
+--       _changes.lua says; no id comes twice: all are read before one is written
+-- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is taken, in one
+--       string; two values, see `take`; of each claim the id, the run and the string of the job. Of several
+--       queues all in one list: of each how many values it has, and these, or its error.
+local count, number, at = #KEYS - 1, 1, 7 -- which queue's turn it is, and where its arguments are
+local behind, replies = at + ARGV[6], {}
 
-local limit, answers, freed, unstarted = tonumber(ARGV[3]), {}, false, nil
-if ARGV[10] then
-  answers, freed, unstarted = apply_all()
+local function go_on()
+  number, at = number + 1, behind + 1
+  behind = at + (ARGV[behind] or 0)
 end
-local reopened = lanes and lanes.judge_touched()
-local reply
-if limit > 0 then
-  reply = {now, answers, take(limit, unstarted)}
-else
-  if unstarted or reopened or freed and redis.call('EXISTS', base .. 'held_back') == 1 then
-    limited(wake, note_waiter).pass_permits(ARGV[1], ARGV[2], unstarted)
+
+-- The turn of a queue, and of plain ones behind it.
+local function serve(note_reply)
+  local base = KEYS[number]
+  -- with: _plain _turn
+  repeat
+    note_reply(turn())
+    go_on()
+    base = KEYS[number]
+  until not plain or number > count or not is_plain()
+end
+
+if count == 1 then
+  return serve(function(reply) replies = reply end) or replies
+end
+while number <= count do
+  local _, problem = pcall(serve, function(reply)
+    replies[#replies + 1] = #reply
+    for _, value in ipairs(reply) do
+      replies[#replies + 1] = value
+    end
+  end)
+  if problem then
+    replies[#replies + 1] = type(problem) == 'table' and problem or {err = 'ERR ' .. problem}
+    go_on()
   end
-  reply = {now, answers, {}, {}, {}}
 end
-if lanes then
-  lanes.forget_idle()
-end
-return reply
+return replies
