@@ -19,7 +19,8 @@ const READERS = {
   cron: (expression, zone) => (after) => new CronTime(expression, zone).getNextDateFrom(after, zone).toJSDate(),
   "cron-parser": (expression, zone) => (after) =>
     CronExpressionParser.parse(expression, { currentDate: after, tz: zone }).next().toDate(),
-  croner: (expression, zone) => (after) => new Cron(expression, { timezone: zone, paused: true }).nextRun(after),
+  croner: (expression, zone) => (after) =>
+    new Cron(expression, { timezone: zone, paused: true }).nextRun(after),
 };
 
 function times(name, expression, zone, from, until) {

@@ -9,7 +9,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check schedule==1.2.2 time-machine==3.6.0 pytz==2026.6
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
+    schedule==1.2.2 time-machine==3.6.0 pytz==2026.6
 TZ=UTC "$folder/venv/bin/python" - <<'PYTHON'
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
