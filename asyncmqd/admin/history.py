@@ -25,6 +25,7 @@ from asyncmqd.domain.history import (
     quantile,
 )
 
+_BAR = 5  # minutes of a bar of a sparkline
 _STRETCHES = ((1, 1), (2, 5), (24, HALF_HOUR), (KEPT // 60, 60))
 """Up to so many hours are told in stretches of so many minutes: in sixty lines at most."""
 
@@ -118,26 +119,32 @@ class Ends(NamedTuple):
 
 
 async def ends_of(store: BaseBackend, queue: str, hours: int) -> tuple[list[Ends], float]:
-    """The last hours of a queue, and the store's time. Nobody need know the queue.
+    """The last hours of a queue, and the store's time. Nobody need know the queue."""
+    history = await store.history(queue)
+    return ends(history, hours), history.now
 
-    Durations are left out, for to join them takes ten times as long as all the rest.
+
+def ends(history: History, hours: int) -> list[Ends]:
+    """The last hours, cheaply: a page has the sparklines of fifty queues.
+
+    In parts of five minutes, and in half hours before those that stand alone.
     """
-    full = await store.history(queue)
-    minutes, half_hours = (
-        [Period(each.minute, each.counts) for each in periods]
-        for periods in (full.minutes, full.half_hours)
-    )
-    lean = History(full.now, minutes, half_hours)
-    found = [
-        Ends(
-            period.minute * MINUTE,
-            length,
-            period.count("completed"),
-            period.count("failed") + period.count("retried"),
-        )
-        for length, period in stretches(lean, hours)
+    first = minute_of(history.now) - 60 * hours
+    alone = history.minutes[0].minute if history.minutes else minute_of(history.now) + KEPT
+    parts: dict[int, list[int]] = {}  # by the first minute: the end, completed, failed
+    for length, period in history.periods:
+        if period.minute + length > first:
+            size = _BAR if length == 1 else length
+            begin = period.minute - period.minute % size
+            end = begin + size if length == 1 else min(begin + size, alone)
+            part = parts.setdefault(max(begin, alone) if length == 1 else begin, [end, 0, 0])
+            _, _, completed, failed, retried, *_ = (*period.counts, 0, 0, 0, 0, 0)
+            part[1] += completed
+            part[2] += failed + retried
+    return [
+        Ends(begin * MINUTE, end - begin, completed, failed)
+        for begin, (end, completed, failed) in parts.items()
     ]
-    return found, full.now
 
 
 async def of_all(store: BaseBackend, hours: int) -> list[QueueHistory]:
