@@ -21,6 +21,7 @@ from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.events import Position
 from asyncmqd.domain.job import Added, Claim, NewJob
 from asyncmqd.domain.key_backlog import KeyBacklog
+from asyncmqd.domain.marks import marked
 from asyncmqd.domain.operation import progress_of
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.rate import Rate
@@ -601,7 +602,8 @@ class Judge:
         self.history.noted.leave(who)
 
     def _saw_mark(self, sender: Any, id: str, data: bytes, _answer: None) -> None:
-        process = self.processes.get(id.rpartition(":")[2])
+        told = marked(self.clock, data)
+        process = self.processes.get(told.mark.who) if told is not None else None
         dead = self.relaxed or (process is not None and not process.living)
         self.history.noted.note(sender, id, data, self.clock, check, dead)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from asyncmqd.domain.marks import Mark, Marked, marked
+from asyncmqd.domain.marks import Mark, Marked, id_of, marked
 
 Hold = Callable[..., None]
 """Raises if its first argument is false."""
@@ -38,7 +38,7 @@ class Noted:
         hold(found is not None, "a mark that cannot be read:", data)
         assert found is not None
         mark = found.mark
-        hold(id == f"ended:0:{mark.who}", "a mark by another name:", id, mark)
+        hold(id == id_of(mark, 0), "a mark by another name:", id, mark)
         if mark.kind == "stopped":
             hold(mark.who == sender.name, "the stop of another:", mark, "by", sender.name)
         else:
@@ -54,8 +54,9 @@ class Noted:
 
     def check_ends(self, former: Iterable[Any], hold: Hold) -> None:
         """Each process that was ever listed has noted its stop, or another has noted its death."""
+        noted = {mark.who: mark for mark in self.marks.values()}
         for process in former:
-            mark = self.marks.get(f"ended:0:{process.name}")
+            mark = noted.get(process.name)
             if process.name in self.ends or process.name in self.away:
                 hold(mark is not None, "nobody has noted the end of", process.name)
             if mark is not None and process.ended:
