@@ -60,7 +60,8 @@ class KeyGate:
 
     def step(self, key: str) -> int:
         """By how much a start sets a key back."""
-        return max(1, math.floor(SERVICE / self.limits(key).weight + 0.5))
+        weight = self.limits(key).weight
+        return SERVICE if weight == 1 else max(1, math.floor(SERVICE / weight + 0.5))
 
     def allowed(self, key: str) -> int | None:
         """How many jobs of a key may start; None is no limit."""

@@ -14,7 +14,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.sqlite import SQLiteBackend
-from asyncmqd.backends.sqlite.transaction import Snapshot
+from asyncmqd.backends.sqlite.transaction import Snapshot, gate
 from asyncmqd.domain.states import KEYED, State, state_of
 
 
@@ -86,14 +86,20 @@ def _audit_sqlite(view: Snapshot, queue: str) -> None:
 
 def _audit_lanes_of_sqlite(view: Snapshot, queue: str) -> None:
     counted = view.execute(
-        "SELECT priority, job_key, count(*) FROM jobs WHERE queue = ? AND place = ? GROUP BY 1, 2",
+        "SELECT lane, priority, job_key, count(*) FROM jobs WHERE queue = ? AND place = ?"
+        " GROUP BY 1, 2, 3",
         (queue, KEYED),
     )
     lanes = view.execute(
-        "SELECT priority, lane, jobs FROM lanes WHERE queue = ? AND jobs", (queue,)
+        "SELECT number, priority, lane, jobs FROM lanes WHERE queue = ? AND jobs", (queue,)
     )
     assert sorted(lanes.fetchall()) == sorted(counted.fetchall()), "a lane of another length"
-    shut = view.execute("SELECT lane FROM lanes WHERE queue = ? AND shut", (queue,))
+    stray = "SELECT id FROM jobs WHERE queue = ? AND place <> ? AND lane IS NOT NULL"
+    assert not view.execute(stray, (queue, KEYED)).fetchall(), "a lane of a job that waits in none"
+    idle = "SELECT lane FROM lanes WHERE queue = ? AND (jobs = 0) <> (activity = 2)"
+    assert not view.execute(idle, (queue,)).fetchall(), "a lane that is idle with jobs"
+    _audit_permits_of_sqlite(view, queue)
+    shut = view.execute("SELECT lane FROM lanes WHERE queue = ? AND activity = 1", (queue,))
     closed = view.execute(
         "SELECT lane FROM lanes JOIN closed_keys USING (queue)"
         " WHERE queue = ? AND lane = job_key AND jobs",
@@ -105,6 +111,17 @@ def _audit_lanes_of_sqlite(view: Snapshot, queue: str) -> None:
     assert set(shut.fetchall()) == set(closed), (
         "a lane that is shut though its key is not closed, or not though it is"
     )
+
+
+def _audit_permits_of_sqlite(view: Snapshot, queue: str) -> None:
+    permits = "SELECT id FROM jobs WHERE queue = ? AND permit_key IS NOT NULL"
+    active = "SELECT id FROM jobs WHERE queue = ? AND place = ? AND job_key IS NOT NULL"
+    held = {id for (id,) in view.execute(permits, (queue,))}
+    keyed = {id for (id,) in view.execute(active, (queue, State.ACTIVE))}
+    assert held <= keyed, "a permit of a job that does not run"
+    _, limits, _ = gate(view, queue)
+    if limits is not None and limits.limits.of_keys:
+        assert held == keyed, "a job that runs without a permit of its key"
 
 
 async def _audit_redis(store: RedisBackend, queue: str) -> None:

@@ -112,6 +112,34 @@ async def test_the_large_payloads_of_layout_1_are_set_apart(tmp_path: Path) -> N
     await opened.close()
 
 
+async def test_the_lanes_of_layout_20_get_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    load_sqlite("sqlite-20", path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """
+            UPDATE jobs SET place = 'waiting#keyed', job_key = 'kunde é' WHERE id = 'low';
+            UPDATE jobs SET job_key = 'kunde é' WHERE id = 'update';
+            UPDATE tallies SET jobs = jobs - 1 WHERE queue = 'mail' AND line = 'waiting';
+            UPDATE tallies SET jobs = jobs + 1 WHERE queue = 'mail' AND line = 'waiting#keyed';
+            INSERT INTO lanes (queue, priority, lane, jobs, tag) VALUES
+                ('mail', 200, 'kunde é', 1, 100), ('mail', 200, 'idle', 0, 10000);
+            UPDATE limits SET declared =
+                '{"since":1.0,"by":"a","limits":{"each_key":{"concurrency":2}}}'
+                WHERE queue = 'mail';
+            """
+        )
+        connection.commit()
+    opened = sqlite_store(path)
+    await opened.migrate()
+    await audit(opened, "mail")
+    claims = await opened.claim("mail", 100, 60.0, "w")
+    assert "low" in {claim.id for claim in claims}
+    assert "keyed" not in {claim.id for claim in claims}, "one that runs already has a permit"
+    await audit(opened, "mail")
+    await opened.close()
+
+
 async def found(store: BaseBackend, ids: Iterable[str]) -> list[tuple[str, Record | None]]:
     return list(zip(ids, await store.get("mail", list(ids)), strict=True))
 

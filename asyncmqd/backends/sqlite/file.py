@@ -22,7 +22,7 @@ from asyncmqd.backends.sqlite.transaction import save_clock
 from asyncmqd.domain import os_threads
 
 APPLICATION = 0x61736D71  # "asmq", as `PRAGMA application_id`
-LAYOUT = 20  # of the tables, as `PRAGMA user_version`; see migration.py
+LAYOUT = 21  # of the tables, as `PRAGMA user_version`; see migration.py
 
 _SMALLEST = 512  # bytes: a database has at least one page
 

@@ -8,7 +8,7 @@ from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.events import SQLiteEvents
-from asyncmqd.backends.sqlite.keys import QueueKeys
+from asyncmqd.backends.sqlite.keys import ShownKeys
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog, most_first
 from asyncmqd.domain.marks import KEPT, KEPT_FOR, Marked, marked
@@ -43,7 +43,7 @@ def _key_backlog(view: Snapshot, queue: str, most: int) -> KeyBacklog:
         for key, jobs in view.execute(_SQL[statement], (queue, KEYS_LOOKED_AT)):
             waiting[key] = waiting.get(key, 0) + jobs
     (of,) = view.execute(_SQL["number_of_lanes"], {"queue": queue}).fetchone()
-    keys = QueueKeys(view, queue)
+    keys = ShownKeys(view, queue)
     found = [BusyKey(key, jobs, keys.held(key)[0]) for key, jobs in most_first(waiting, most)]
     return KeyBacklog(found, len(waiting), of)
 

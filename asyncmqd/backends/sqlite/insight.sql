@@ -7,7 +7,7 @@ SELECT CAST(attempts AS BLOB) FROM jobs WHERE queue = ? AND id = ?;
 
 -- name: open_lanes
 -- queue, limit: those whose turn is next, of the best priority first
-SELECT lane, jobs FROM lanes INDEXED BY active_lanes WHERE queue = ? AND jobs > 0 AND shut = 0
+SELECT lane, jobs FROM lanes INDEXED BY turns WHERE queue = ? AND activity = 0
 ORDER BY priority, tag, lane LIMIT ?;
 
 -- name: shut_lanes
@@ -16,15 +16,18 @@ SELECT closed_keys.job_key, sum(lanes.jobs)
 FROM (
     SELECT queue, job_key, opens FROM closed_keys WHERE queue = ? ORDER BY opens, job_key LIMIT ?
 ) AS closed_keys
-CROSS JOIN lanes INDEXED BY lanes_of_key
+CROSS JOIN lanes
     ON lanes.queue = closed_keys.queue AND lanes.lane = closed_keys.job_key AND lanes.jobs > 0
 GROUP BY closed_keys.job_key;
 
 -- name: number_of_lanes
 SELECT (
-    SELECT count(*) FROM lanes INDEXED BY active_lanes
-    WHERE queue = :queue AND jobs > 0 AND shut = 0
+    SELECT count(*) FROM lanes INDEXED BY turns WHERE queue = :queue AND activity = 0
 ) + (SELECT count(*) FROM closed_keys WHERE queue = :queue);
+
+-- name: active_by_key
+-- queue, active place
+SELECT job_key, count(*) FROM jobs WHERE queue = ? AND place = ? AND job_key IS NOT NULL GROUP BY 1;
 
 -- name: mark
 -- id, time, mark

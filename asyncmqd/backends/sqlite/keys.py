@@ -10,6 +10,7 @@ from asyncmqd.domain.rate import FULL, Filling
 from asyncmqd.domain.shared_limits import DeclaredLimits
 
 _SQL = sql_statements.load("moves.sql")
+_INSIGHT = sql_statements.load("insight.sql")
 
 
 class QueueKeys:
@@ -20,11 +21,14 @@ class QueueKeys:
         self._queue = queue
 
     def held(self, key: str) -> tuple[int, float]:
-        (active,) = self._tx.execute(_SQL["active_of_key"], (self._queue, ACTIVE, key)).fetchone()
         wanted = self._queue, key, self._tx.since_boot
         ghosts, until = self._tx.execute(_SQL["ghosts_of_key"], wanted).fetchone()
         gone = NEVER if until is None else self._tx.time + until - self._tx.since_boot
-        return active + ghosts, gone
+        return self._active(key) + ghosts, gone
+
+    def _active(self, key: str) -> int:
+        (active,) = self._tx.execute(_SQL["active_of_key"], (self._queue, key)).fetchone()
+        return int(active)
 
     def filling(self, key: str) -> Filling:
         row = self._tx.execute(_SQL["bucket"], (self._queue, key)).fetchone()
@@ -33,6 +37,18 @@ class QueueKeys:
     def keep_filling(self, key: str, filling: Filling) -> None:
         self._tx.execute(_SQL["forget_full_buckets"], (self._queue, self._tx.time))
         self._tx.execute(_SQL["save_bucket"], (self._queue, key, *filling))
+
+
+class ShownKeys(QueueKeys):
+    """The same for people, also where keys have no limits: all active jobs are read, once."""
+
+    def __init__(self, view: Snapshot, queue: str) -> None:
+        super().__init__(view, queue)
+        rows = view.execute(_INSIGHT["active_by_key"], (queue, ACTIVE))
+        self._numbers: dict[str, int] = dict(rows.fetchall())
+
+    def _active(self, key: str) -> int:
+        return self._numbers.get(key, 0)
 
 
 def gate_of_keys(tx: Snapshot, queue: str, declared: DeclaredLimits | None) -> KeyGate:

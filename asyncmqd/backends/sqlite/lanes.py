@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,20 +22,38 @@ if TYPE_CHECKING:  # it knows the transaction, which knows the lanes
 _SQL = sql_statements.load("moves.sql")
 _WAITING = str(State.WAITING)
 _NEVER = 2**62
-_Row = TypeVar("_Row")
+_OPEN, _SHUT, _IDLE = range(3)  # what `lanes.activity` tells, see schema.sql
+
+_Jobs = list[tuple[Any, ...]]  # rows of jobs, as `next` and others in moves.sql have them
 
 
 class _Lane(msgspec.Struct):
+    """A lane, and what the file has of it."""
+
+    number: int | None  # None: it is not in the file
     jobs: int
     tag: int | None
-    shut: int = 0
+    activity: int = _IDLE
+    kept: tuple[int, int | None, int] = (0, None, _IDLE)
+
+    def change(self) -> tuple[int, int | None, int]:
+        """What the file is to have."""
+        self.activity = self.activity if self.jobs else _IDLE
+        return self.jobs, self.tag, self.activity
+
+
+def _kept(number: int, jobs: int, tag: int, activity: int) -> _Lane:
+    return _Lane(number, jobs, tag, activity, (jobs, tag, activity))
 
 
 class _Costs:
     """What the first jobs of the lanes of a priority cost."""
 
-    def __init__(self, priority: int, limit: int, purse: Purse | None) -> None:
+    def __init__(
+        self, priority: int, limit: int, purse: Purse | None, numbers: Mapping[str, int]
+    ) -> None:
         self._priority = priority
+        self._numbers = numbers  # of the lanes
         self._limit = limit
         self._purse = purse
         self._known: dict[str, list[int]] = {}
@@ -47,7 +65,7 @@ class _Costs:
             return [1] * min(number, self._limit)
         if key not in self._known:
             self._known[key] = (
-                self._purse.costs_of_lane(key, self._priority, self._limit)
+                self._purse.costs_of_lane(self._numbers[key], self._limit)
                 if key
                 else self._purse.costs_of_level(self._priority, self._limit)
             )
@@ -77,18 +95,20 @@ class Lanes:
         self._queue = queue
         self._lanes: dict[tuple[int, str], _Lane] = {}  # those that were touched
         self._reached: dict[int, int] = {}
+        self._numbers: dict[str, int] = {}  # of the lanes of the last turns
         self._emptied: set[int] = set()
         self._spent: dict[str, int] = {}  # tokens, by the last turns
         self.ended: set[str] = set()  # keys of which a job or a ghost gave its permit back
         self.timed = False  # whether a key was closed that time opens
 
-    def enter(self, key: str, priority: int) -> None:
-        """A job waits."""
+    def enter(self, key: str, priority: int) -> int:
+        """A job waits; the number of its lane."""
         lane = self._lane(priority, key)
         if not lane.jobs:
             lane.tag = start_tag(self._virtual_time(priority), lane.tag)
-            lane.shut = self._opens(key) is not None
+            lane.activity = _OPEN if self._opens(key) is None else _SHUT
         lane.jobs += 1
+        return self._add(priority, key, lane) if lane.number is None else lane.number
 
     def leave(self, key: str, priority: int, number: int = 1) -> None:
         """So many jobs wait no more."""
@@ -96,17 +116,23 @@ class Lanes:
         lane.jobs -= number
         if not lane.jobs:
             self._emptied.add(priority)
-            if lane.shut:
-                lane.shut = 0
+            if lane.activity == _SHUT:
+                lane.activity = _IDLE
                 if not self._priorities(key):  # who comes next finds out whether it may start
                     self._tx.execute(_SQL["open_key"], (self._queue, key))
 
     def _lane(self, priority: int, key: str) -> _Lane:
         known = self._lanes.get((priority, key))
         if known is None:
-            row = self._tx.execute(_SQL["lane"], (self._queue, priority, key)).fetchone()
-            known = self._lanes[priority, key] = _Lane(*row) if row else _Lane(0, None)
+            row = self._tx.execute(_SQL["lane"], (self._queue, key, priority)).fetchone()
+            known = self._lanes[priority, key] = _kept(*row) if row else _Lane(None, 0, None)
         return known
+
+    def _add(self, priority: int, key: str, lane: _Lane) -> int:
+        lane.kept = lane.change()
+        values = self._queue, key, priority, *lane.kept
+        number = lane.number = int(self._tx.execute(_SQL["add_lane"], values).lastrowid)
+        return number
 
     def _virtual_time(self, priority: int) -> int:
         if priority not in self._reached:
@@ -118,29 +144,37 @@ class Lanes:
         """Write what was touched."""
         if not self._lanes:
             return
-        rows = [
-            (self._queue, *at, lane.jobs, lane.tag, lane.shut)
-            for at, lane in self._lanes.items()
-            if lane.tag is not None
-        ]
-        self._tx.executemany(_SQL["save_lane"], rows)
+        self._write()
         for priority in {priority for priority, _ in self._lanes}:
             values = self._queue, priority, self._virtual_time(priority)
             self._tx.execute(_SQL["forget_outdated_lanes"], values)
         self._lanes.clear()
 
+    def _write(self) -> None:
+        """Those that changed alike by one statement: most have one job less, or one more."""
+        changed: defaultdict[tuple[int, int], dict[int, int | None]] = defaultdict(dict)
+        lengths: defaultdict[int, list[int]] = defaultdict(list)
+        for (priority, key), lane in self._lanes.items():
+            jobs, tag, activity = lane.kept
+            if lane.change() == lane.kept:
+                continue
+            if lane.number is None:
+                self._add(priority, key, lane)
+            elif (lane.tag, lane.activity) == (tag, activity):
+                lengths[lane.jobs - jobs].append(lane.number)
+            else:
+                changed[lane.jobs - jobs, lane.activity][lane.number] = lane.tag
+        for alike, tags in changed.items():
+            self._tx.execute(_SQL["save_lanes"], (*alike, as_json(tags)))
+        for more, numbers in lengths.items():
+            self._tx.execute(_SQL["save_lengths"], (more, as_json(numbers)))
+
     # ------------------------------------------------------------------ claims
 
-    def turns(
-        self,
-        limit: int,
-        jobs: Callable[[Mapping[str, int], int], dict[str, list[_Row]]],
-        gate: KeyGate,
-        purse: Purse | None,
-    ) -> list[_Row] | None:
+    def turns(self, limit: int, most: int, gate: KeyGate, purse: Purse | None) -> _Jobs | None:
         """Up to `limit` jobs whose turn it is, all of one priority; None if nothing may start.
 
-        `jobs` brings, by key, so many of the first jobs of each key, of a priority.
+        `most` bytes of a payload are loaded.
         """
         self.save()
         self._spent = {}
@@ -149,19 +183,45 @@ class Lanes:
         if level is None or (plain is not None and plain < level):
             if plain is not None and purse is not None:
                 limit = purse.paid(purse.costs_of_level(plain, limit))
-            return None if plain is None else jobs({NO_KEY: limit}, plain)[NO_KEY]
+            return None if plain is None else self._first_jobs({NO_KEY: limit}, plain, most)[NO_KEY]
         turns, costs = self._turns(level, limit, gate, purse, level == plain)
         numbers = Counter(turns.keys)
         self._take(level, turns, numbers)
         if not gate.is_open:
             self._spent = {key: sum(costs.of(key, count)) for key, count in numbers.items()}
-        found = {key: iter(rows) for key, rows in jobs(numbers, level).items()}
+        rows = self._first_jobs(numbers, level, most)
+        found = {key: iter(each) for key, each in rows.items()}
         return [next(found[key]) for key in turns.keys]
+
+    def _first_jobs(self, numbers: Mapping[str, int], priority: int, most: int) -> dict[str, _Jobs]:
+        """So many of the first jobs of each key, of one priority.
+
+        Where many keys take turns most get one, and all of these are read by one statement.
+        """
+        single = {self._numbers[key]: key for key, count in numbers.items() if key and count == 1}
+        found: dict[str, _Jobs] = {}
+        if single:
+            asked: dict[str, Any] = {"lanes": as_json([*single]), "most": most}
+            rows = self._tx.execute(_SQL["first_of_lanes"], asked).fetchall()
+            found = {single[row[-1]]: [row[:-1]] for row in rows}
+        for key, count in numbers.items():
+            if key not in found:
+                asked = {"limit": count, "most": most}
+                if key:
+                    asked |= {"lane": self._numbers[key]}
+                else:
+                    asked |= {"queue": self._queue, "place": _WAITING, "rank": priority}
+                query = _SQL["next_of_lane" if key else "next_of_level"]
+                found[key] = self._tx.execute(query, asked).fetchall()
+        plain = len(found.get(NO_KEY, ()))
+        self._tx.count(self._queue, _WAITING, -plain)
+        self._tx.count(self._queue, KEYED, plain - sum(map(len, found.values())))
+        return found
 
     def _turns(
         self, priority: int, limit: int, gate: KeyGate, purse: Purse | None, has_plain: bool
     ) -> tuple[Turns, _Costs]:
-        costs = _Costs(priority, limit, purse)
+        costs = _Costs(priority, limit, purse, self._numbers)
         tags, waiting = self._candidates(priority, limit, gate, costs)
         reached = self._virtual_time(priority)
         if has_plain:
@@ -193,9 +253,11 @@ class Lanes:
     def _active(self, priority: int, limit: int) -> list[tuple[str, int, int]]:
         """Lane, tag and jobs of the lanes whose turn is next."""
         level = self._queue, priority, limit
-        active: list[tuple[str, int, int]]
-        active = self._tx.execute(_SQL["active_lanes"], level).fetchall()
-        self._lanes.update({(priority, lane): _Lane(jobs, tag) for lane, tag, jobs in active})
+        active: list[tuple[str, int, int]] = []
+        for lane, number, jobs, tag in self._tx.execute(_SQL["active_lanes"], level).fetchall():
+            self._lanes[priority, lane] = _kept(number, jobs, tag, _OPEN)
+            self._numbers[lane] = number
+            active.append((lane, tag, jobs))
         return active
 
     def charge(self, gate: KeyGate) -> None:
@@ -247,7 +309,7 @@ class Lanes:
         self._tx.execute(_SQL["close_key"], (self._queue, key, int(min(opens, _NEVER))))
         self.timed = self.timed or opens < NEVER
         for priority in self._priorities(key):
-            self._lane(priority, key).shut = 1
+            self._lane(priority, key).activity = _SHUT
             self._emptied.add(priority)
 
     def reopen(self, key: str) -> None:
@@ -255,7 +317,7 @@ class Lanes:
         self._tx.execute(_SQL["open_key"], (self._queue, key))
         for priority in self._priorities(key):
             lane = self._lane(priority, key)
-            lane.shut, lane.tag = 0, start_tag(self._virtual_time(priority), lane.tag)
+            lane.activity, lane.tag = _OPEN, start_tag(self._virtual_time(priority), lane.tag)
 
     def reopen_due(self) -> None:
         """Those that time has opened come back."""
@@ -289,28 +351,3 @@ class Lanes:
         if opens is None or opens >= _NEVER:
             return None
         return max(0.0, seconds(opens - self._tx.time))
-
-
-def first_of_lanes(
-    tx: Any, wanted: dict[str, Any], numbers: Mapping[str, int]
-) -> dict[str, list[Any]]:
-    """So many of the first jobs of each key, of one priority.
-
-    Where many keys take turns most get one, and all of these are read by one statement.
-    """
-    single = [key for key, number in numbers.items() if key and number == 1]
-    found: dict[str, list[Any]] = {}
-    if single:
-        asked = {**wanted, "place": KEYED, "keys": as_json(single)}
-        rows = tx.execute(_SQL["first_of_lanes"], asked).fetchall()
-        found = {key: [row] for *row, key in rows}
-    for key, number in numbers.items():
-        if key not in found:
-            query = _SQL["next_of_lane" if key else "next_of_level"]
-            place = KEYED if key else _WAITING
-            asked = {**wanted, "place": place, "key": key, "limit": number}
-            found[key] = tx.execute(query, asked).fetchall()
-    plain = len(found.get(NO_KEY, ()))
-    tx.count(wanted["queue"], _WAITING, -plain)
-    tx.count(wanted["queue"], KEYED, plain - sum(map(len, found.values())))
-    return found

@@ -253,6 +253,40 @@ def _keep_attempts_and_marks(connection: sqlite3.Connection) -> None:
     )
 
 
+def _number_lanes(connection: sqlite3.Connection) -> None:
+    """From 20 to 21: lanes have numbers, by which their jobs name them, and one index of tags."""
+    for statement in (
+        "DROP INDEX lane",
+        "ALTER TABLE jobs ADD COLUMN lane INTEGER",
+        "ALTER TABLE jobs ADD COLUMN permit_key TEXT",
+        "CREATE TABLE former AS SELECT queue, lane, priority, jobs, tag, shut FROM lanes",
+        "DROP TABLE lanes",
+        (
+            "CREATE TABLE lanes (number INTEGER PRIMARY KEY, queue TEXT NOT NULL,"
+            " lane TEXT NOT NULL, priority INTEGER NOT NULL, jobs INTEGER NOT NULL,"
+            " tag INTEGER NOT NULL, activity INTEGER NOT NULL, UNIQUE (queue, lane, priority))"
+        ),
+        (
+            "INSERT INTO lanes (queue, lane, priority, jobs, tag, activity)"
+            " SELECT queue, lane, priority, jobs, tag, iif(jobs, shut, 2) FROM former"
+        ),
+        "DROP TABLE former",
+        "CREATE INDEX turns ON lanes (queue, activity, priority, tag, lane)",
+        (
+            "UPDATE jobs SET lane = (SELECT number FROM lanes WHERE lanes.queue = jobs.queue"
+            " AND lanes.lane = jobs.job_key AND lanes.priority = jobs.rank)"
+            " WHERE job_key IS NOT NULL AND place = 'waiting#keyed'"
+        ),
+        "CREATE INDEX lane ON jobs (lane, seq) WHERE lane IS NOT NULL",
+        (
+            "UPDATE jobs SET permit_key = job_key WHERE place = 'active'"
+            " AND queue IN (SELECT queue FROM limits)"
+        ),
+        "CREATE INDEX permits ON jobs (queue, permit_key) WHERE permit_key IS NOT NULL",
+    ):
+        connection.execute(statement)
+
+
 STEPS: dict[int, Step] = {
     2: _set_large_payloads_apart,
     3: _note_who_declares,
@@ -273,6 +307,7 @@ STEPS: dict[int, Step] = {
     18: _tell_events,
     19: _set_ended_jobs_free_of_lanes,
     20: _keep_attempts_and_marks,
+    21: _number_lanes,
 }
 """By the layout that each leads to, from the one before. Layout 1 was the first.
 

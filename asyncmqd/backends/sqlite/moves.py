@@ -15,7 +15,6 @@ from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
-from asyncmqd.backends.sqlite.lanes import first_of_lanes
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
     COUNTED,
@@ -201,22 +200,19 @@ def _claim_in_turns(
     """The same where keys take turns: a priority after the other."""
     lanes = tx.lanes_of(queue)
     taken: list[Claim] = []
-
-    def jobs(numbers: Mapping[str, int], priority: int) -> dict[str, list[Any]]:
-        return first_of_lanes(tx, {"queue": queue, "rank": priority, "most": most}, numbers)
-
     while len(taken) < limit and not (purse is not None and purse.is_empty):
-        rows = lanes.turns(limit - len(taken), jobs, gate, purse)
+        rows = lanes.turns(limit - len(taken), most, gate, purse)
         if rows is None:
             break
-        taken += _take(tx, queue, rows, lease, worker)
+        taken += _take(tx, queue, rows, lease, worker, keys=not gate.is_open)
         lanes.charge(gate)
     return taken
 
 
 def _take(
-    tx: Transaction, queue: str, rows: Sequence[Any], lease: float, worker: str
+    tx: Transaction, queue: str, rows: Sequence[Any], lease: float, worker: str, keys: bool = False
 ) -> list[Claim]:
+    """Claim these. `keys`: each needs a permit of its key."""
     place, end = str(EDGES["claim"].target), tx.since_boot + micros(lease)
     taken, numbers = [], []
     for row in rows:
@@ -225,7 +221,7 @@ def _take(
         numbers.append(number)
     if taken:
         first = tx.next(len(taken))
-        tx.execute(_SQL["claim"], (place, end, first, tx.time, worker, as_json(numbers)))
+        tx.execute(_SQL["claim"], (place, end, first, tx.time, worker, keys, as_json(numbers)))
         tx.count(queue, place, len(taken))
     return taken
 

@@ -47,11 +47,11 @@ SELECT 1 FROM jobs WHERE queue = ? AND id = ?;
 
 -- name: insert
 -- queue, id, place, rank, seq, stood, priority, created, unique name, whether it is held only until
--- the claim, key, payload, bytes of one that stands apart
+-- the claim, key, lane, payload, bytes of one that stands apart
 INSERT INTO jobs (
     queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, job_key,
-    payload, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    lane, payload, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: holders
 -- `names` is a JSON array of unique names, `active` the place of claimed jobs
@@ -114,9 +114,9 @@ DELETE FROM names WHERE (queue, name) IN (
 SELECT created, started FROM jobs WHERE number = ?;
 
 -- name: replace
--- place, rank, seq, stood, priority, cost, payload, bytes of one that stands apart, number
+-- place, rank, seq, stood, lane, priority, cost, payload, bytes of one that stands apart, number
 UPDATE jobs SET
-    place = ?, rank = ?, seq = ?, stood = ?, priority = ?, cost = ?, payload = ?, large = ?
+    place = ?, rank = ?, seq = ?, stood = ?, lane = ?, priority = ?, cost = ?, payload = ?, large = ?
 WHERE number = ?;
 
 -- name: any_edge
@@ -178,10 +178,8 @@ SELECT cost FROM jobs WHERE queue = :queue AND place = :place AND rank = :rank
 ORDER BY seq LIMIT :limit;
 
 -- name: costs_of_lane
--- The same of one priority and key.
-SELECT cost FROM jobs
-WHERE queue = :queue AND place = :place AND job_key = :key AND kept_in IS NULL AND rank = :rank
-ORDER BY seq LIMIT :limit;
+-- The same of one lane.
+SELECT cost FROM jobs WHERE lane = :lane ORDER BY seq LIMIT :limit;
 
 -- name: insert_large
 -- payload, queue, id
@@ -191,14 +189,14 @@ SELECT number, ? FROM jobs WHERE queue = ? AND id = ?;
 -- name: rows
 -- JSON array of ids, queue
 SELECT number, jobs.id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error), length(attempts), coalesce(job_key, '')
+    length(payload), large, length(result), length(error), length(attempts), coalesce(job_key, ''), lane
 FROM json_each(?) AS wanted
 CROSS JOIN jobs ON jobs.queue = ? AND jobs.id = wanted.value;
 
 -- name: rows_in
 -- queue, place, highest rank, limit
 SELECT number, id, place, rank, seq, stood, kept_in, kept_until, priority, token,
-    length(payload), large, length(result), length(error), length(attempts), coalesce(job_key, '')
+    length(payload), large, length(result), length(error), length(attempts), coalesce(job_key, ''), lane
 FROM jobs WHERE queue = ? AND place = ? AND rank <= ?
 ORDER BY rank, seq LIMIT ?;
 
@@ -210,10 +208,11 @@ FROM jobs WHERE queue = ? AND kept_in = ? AND kept_until >= ? AND kept_until <= 
 ORDER BY kept_until, seq LIMIT ?;
 
 -- name: save
--- place, rank, seq, stood, kept_in, kept_until, token, then what NULL leaves as it is: created,
--- failures, crashes, solo, error, result, progress, attempts; number
+-- place, rank, seq, stood, kept_in, kept_until, token, lane, place again, then what NULL leaves as it is:
+-- created, failures, crashes, solo, error, result, progress, attempts; number
 UPDATE jobs SET
-    place = ?, rank = ?, seq = ?, stood = ?, kept_in = ?, kept_until = ?, token = ?,
+    place = ?, rank = ?, seq = ?, stood = ?, kept_in = ?, kept_until = ?, token = ?, lane = ?,
+    permit_key = iif(place = ?, permit_key, NULL),
     created = coalesce(?, created),
     failures = coalesce(?, failures),
     crashes = coalesce(?, crashes),
@@ -231,7 +230,8 @@ SELECT CAST(attempts AS BLOB), started FROM jobs WHERE number = ?;
 -- name: save_ended
 -- place, rank, kept_in, kept_until, token, JSON object of seq by number: jobs that ended alike
 UPDATE jobs SET
-    place = ?, rank = ?, kept_in = ?, kept_until = ?, token = ?, seq = ended.value
+    place = ?, rank = ?, kept_in = ?, kept_until = ?, token = ?, seq = ended.value,
+    lane = NULL, permit_key = NULL
 FROM json_each(?) AS ended WHERE number = CAST(ended.key AS INTEGER);
 
 -- name: delete
@@ -257,20 +257,18 @@ WHERE queue = :queue AND place = :place AND rank = :rank
 ORDER BY seq LIMIT :limit;
 
 -- name: next_of_lane
--- The same of one priority and key.
+-- The same of one lane.
 SELECT number, {claim}
 FROM jobs {payloads}
-WHERE queue = :queue AND place = :place AND job_key = :key AND kept_in IS NULL AND rank = :rank
+WHERE lane = :lane
 ORDER BY seq LIMIT :limit;
 
 -- name: first_of_lanes
--- The first job of each of `keys`, a JSON array, of one priority; its key comes last.
+-- The first job of each of `lanes`, a JSON array of numbers; that of its lane comes last.
 SELECT number, {claim}, wanted.value
-FROM json_each(:keys) AS wanted
+FROM json_each(:lanes) AS wanted
 CROSS JOIN jobs ON number = (
-    SELECT number FROM jobs
-    WHERE queue = :queue AND place = :place AND job_key = wanted.value AND kept_in IS NULL AND rank = :rank
-    ORDER BY seq LIMIT 1
+    SELECT number FROM jobs WHERE lane = wanted.value ORDER BY seq LIMIT 1
 ) {payloads};
 
 -- name: first_rank
@@ -282,31 +280,36 @@ SELECT min(rank) FROM jobs WHERE queue = ? AND place = ?;
 SELECT count(*) FROM (SELECT 1 FROM jobs WHERE queue = ? AND place = ? AND rank = ? LIMIT ?);
 
 -- name: lane
--- queue, priority, lane
-SELECT jobs, tag, shut FROM lanes WHERE queue = ? AND priority = ? AND lane = ?;
+-- queue, key, priority
+SELECT number, jobs, tag, activity FROM lanes WHERE queue = ? AND lane = ? AND priority = ?;
 
 -- name: active_lanes
 -- queue, priority, limit: those whose turn is next
-SELECT lane, tag, jobs FROM lanes WHERE queue = ? AND priority = ? AND jobs > 0 AND shut = 0
+SELECT lane, number, jobs, tag FROM lanes WHERE queue = ? AND activity = 0 AND priority = ?
 ORDER BY tag, lane LIMIT ?;
 
 -- name: first_levels
 -- The best priority of which a lane takes turns, and that of the jobs without a key, which wait in `place`
 SELECT
-    (SELECT priority FROM lanes INDEXED BY active_lanes -- a search of the table would pass all that are shut
-     WHERE queue = :queue AND jobs > 0 AND shut = 0 ORDER BY queue, priority LIMIT 1),
+    (SELECT min(priority) FROM lanes WHERE queue = :queue AND activity = 0),
     (SELECT min(rank) FROM jobs WHERE queue = :queue AND place = :place);
 
--- name: save_lane
--- queue, priority, lane, jobs, tag, shut
-INSERT INTO lanes (queue, priority, lane, jobs, tag, shut) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (queue, priority, lane) DO UPDATE SET
-    jobs = excluded.jobs, tag = excluded.tag, shut = excluded.shut;
+-- name: add_lane
+-- queue, key, priority, jobs, tag, activity
+INSERT INTO lanes (queue, lane, priority, jobs, tag, activity) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: save_lanes
+-- jobs to add, activity, JSON object of tags by number: lanes that changed alike
+UPDATE lanes SET jobs = jobs + ?, activity = ?, tag = changed.value
+FROM json_each(?) AS changed WHERE number = CAST(changed.key AS INTEGER);
+
+-- name: save_lengths
+-- jobs to add, JSON array of numbers: lanes of which nothing else has changed. Their index is not written.
+UPDATE lanes SET jobs = jobs + ? WHERE number IN (SELECT value FROM json_each(?));
 
 -- name: lanes_of_key
 -- queue, key
-SELECT priority FROM lanes INDEXED BY lanes_of_key -- the primary key would pass all lanes of the queue
-WHERE queue = ? AND lane = ? AND jobs > 0;
+SELECT priority FROM lanes WHERE queue = ? AND lane = ? AND jobs > 0;
 
 -- name: is_closed
 -- queue, key
@@ -337,8 +340,12 @@ SELECT min(opens) FROM closed_keys WHERE queue = ?;
 UPDATE closed_keys SET opens = 0 WHERE queue = ?;
 
 -- name: active_of_key
--- queue, active place, key
-SELECT count(*) FROM jobs WHERE queue = ? AND place = ? AND job_key = ? AND kept_in IS NULL;
+-- queue, key
+SELECT count(*) FROM jobs WHERE queue = ? AND permit_key = ?;
+
+-- name: note_permits
+-- queue, active place: its keys may have had no limits until now
+UPDATE jobs SET permit_key = job_key WHERE queue = ? AND place = ? AND job_key IS NOT NULL;
 
 -- name: ghosts_of_key
 -- queue, key, since boot
@@ -362,7 +369,7 @@ DELETE FROM buckets WHERE queue = ? AND arrival <= ?;
 
 -- name: forget_outdated_lanes
 -- queue, priority, virtual time
-DELETE FROM lanes WHERE queue = ? AND priority = ? AND jobs = 0 AND tag <= ?;
+DELETE FROM lanes WHERE queue = ? AND activity = 2 AND priority = ? AND tag <= ?;
 
 -- name: level
 -- queue, priority
@@ -374,20 +381,22 @@ INSERT OR REPLACE INTO levels (queue, priority, reached) VALUES (?, ?, ?);
 
 -- name: forget_lanes
 -- queue, priority
-DELETE FROM lanes WHERE queue = ? AND priority = ? AND jobs = 0;
+DELETE FROM lanes WHERE queue = ? AND activity = 2 AND priority = ?;
 
 -- name: forget_tags
--- queue, priority
-UPDATE lanes SET tag = 0 WHERE queue = ? AND priority = ?;
+-- queue, priority, of which no lane takes turns
+UPDATE lanes SET tag = 0 WHERE queue = ? AND activity = 1 AND priority = ?;
 
 -- name: forget_level
 -- queue, priority
 DELETE FROM levels WHERE queue = ? AND priority = ?;
 
 -- name: claim
--- active place, end of the lease, the first seq, started, worker, JSON array of numbers
+-- active place, end of the lease, the first seq, started, worker, whether keys have limits, JSON array of
+-- numbers
 UPDATE jobs SET
-    place = ?, rank = ?, seq = ? + taken.key, token = token + 1, started = ?, worker = ?
+    place = ?, rank = ?, seq = ? + taken.key, token = token + 1, started = ?, worker = ?,
+    lane = NULL, permit_key = iif(?, job_key, NULL)
 FROM json_each(?) AS taken WHERE number = taken.value;
 
 -- name: extend
@@ -409,7 +418,7 @@ SELECT line, jobs, bytes FROM tallies WHERE queue = ? AND jobs > 0 ORDER BY line
 -- Whether it is paused, its limits over all daemons, and whether keys take turns.
 SELECT EXISTS (SELECT 1 FROM paused WHERE queue = :queue),
     (SELECT declared FROM limits WHERE queue = :queue),
-    EXISTS (SELECT 1 FROM lanes INDEXED BY lanes_of_key WHERE queue = :queue AND jobs > 0);
+    EXISTS (SELECT 1 FROM lanes INDEXED BY turns WHERE queue = :queue AND activity < 2);
 
 -- name: declare_limits
 -- queue, declared

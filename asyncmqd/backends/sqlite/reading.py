@@ -11,7 +11,7 @@ import msgspec
 from asyncmqd.backends.base import KeyOutlook, Lapsed, Outlook
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import seconds
-from asyncmqd.backends.sqlite.keys import QueueKeys
+from asyncmqd.backends.sqlite.keys import ShownKeys
 from asyncmqd.backends.sqlite.moves import claim_of, parked, places
 from asyncmqd.backends.sqlite.sql_statements import array
 from asyncmqd.backends.sqlite.transaction import Snapshot, filling, gate, ghosts, tallies
@@ -87,7 +87,7 @@ def _closed_keys(view: Snapshot, queue: str) -> int:
 
 def outlook_of_key(view: Snapshot, queue: str, key: str) -> KeyOutlook:
     """See `BaseBackend.outlook_of_key`."""
-    keys = QueueKeys(view, queue)
+    keys = ShownKeys(view, queue)
     return KeyOutlook(*keys.held(key), keys.filling(key))
 
 

@@ -58,6 +58,7 @@ class Row(msgspec.Struct):
     error_size: int
     attempts_size: int
     key: str
+    lane: int | None  # in which it waits
     created: int | None = None
     failures: int | None = None
     crashes: int | None = None
@@ -155,17 +156,17 @@ class Jobs:
             self.edges.add(id, parents)
 
     def _new(self, job: NewJob, seq: int, blocked: bool) -> tuple[object, ...]:
-        place, rank = WAITING, job.priority
+        place, rank, lane = WAITING, job.priority, None
         if blocked or job.delay > 0:
             rank = self._tx.time + micros(max(job.delay, 0))
             place = BLOCKED if blocked else DELAYED
         elif job.key:
             place = KEYED
-            self._tx.lanes_of(self._queue).enter(job.key, job.priority)
+            lane = self._tx.lanes_of(self._queue).enter(job.key, job.priority)
         payload, large = _parts(job.payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
         asked = job.unique or None, job.until_claimed, job.key or None
-        return *file, *asked, payload, large
+        return *file, *asked, lane, payload, large
 
     def replace(self, row: Row, job: NewJob) -> bool:
         """Put payload and options of a new job in the place of one that was never claimed."""
@@ -175,7 +176,7 @@ class Jobs:
         if row.place == KEYED:
             lanes = self._tx.lanes_of(self._queue)
             lanes.leave(row.key, row.priority)
-            lanes.enter(row.key, job.priority)
+            row.lane = lanes.enter(row.key, job.priority)
         row.priority = job.priority
         if row.place in {WAITING, KEYED}:
             row.rank = job.priority
@@ -183,7 +184,7 @@ class Jobs:
             delay, most = micros(job.delay), micros(job.push_for)
             self._push(row, pushed_to(self._tx.time, delay, created, most))
         payload, large = _parts(job.payload)
-        stands = row.place, row.rank, row.seq, row.stood
+        stands = row.place, row.rank, row.seq, row.stood, row.lane
         values = *stands, row.priority, job.cost, payload, large, row.number
         self._tx.execute(_SQL["replace"], values)
         if row.large_size:
@@ -270,7 +271,7 @@ class Jobs:
         self._leave(row)
         if row.key and place == WAITING:
             place = KEYED
-            self._tx.lanes_of(self._queue).enter(row.key, row.priority)
+            row.lane = self._tx.lanes_of(self._queue).enter(row.key, row.priority)
         row.place, row.rank, row.seq = place, rank, seq
         if place.startswith(WAITING):  # or parked
             row.stood = seq
@@ -373,6 +374,7 @@ class Jobs:
         self._tx.count(self._queue, row.place, -1)
         if row.place == KEYED:
             self._tx.lanes_of(self._queue).leave(row.key, row.priority)
+            row.lane = None
         elif row.key and row.place == ACTIVE:
             self._tx.lanes_of(self._queue).ended.add(row.key)
         if row.kept_in is not None:
@@ -388,5 +390,5 @@ def _parts(payload: bytes) -> tuple[bytes, int]:
     return (b"", len(payload)) if len(payload) > LARGE else (payload, 0)
 
 
-_stands = "place", "rank", "seq", "stood", "kept_in", "kept_until", "token", "created"
-_values = attrgetter(*_stands, *VALUES, "attempts", "number")
+_stands = "place", "rank", "seq", "stood", "kept_in", "kept_until", "token", "lane"
+_values = attrgetter(*_stands, "place", "created", *VALUES, "attempts", "number")

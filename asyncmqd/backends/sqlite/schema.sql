@@ -1,4 +1,4 @@
--- The tables of a store, layout 20 (`user_version` of the file).
+-- The tables of a store, layout 21 (`user_version` of the file).
 --
 -- Dates are microseconds of the store's clock (clock.py). States, places and edges are decided
 -- elsewhere: no name of one stands in any SQL, they come as parameters.
@@ -45,6 +45,8 @@ CREATE TABLE jobs (
     job_key    TEXT,               -- whose job it is
     cost       INTEGER NOT NULL DEFAULT 1, -- tokens that a start takes of every rate limit
     attempts   BLOB NOT NULL DEFAULT x'', -- those that did not end it well, see domain/attempts.py
+    lane       INTEGER,            -- the number of the lane in which it waits
+    permit_key TEXT,               -- while it is active in a queue whose keys have limits: its key
     UNIQUE (queue, id)
 );
 
@@ -57,10 +59,12 @@ CREATE TABLE large_payloads (
 -- The line of every place, in one index.
 CREATE INDEX line ON jobs (queue, place, rank, seq);
 
--- The lanes of the jobs that have a key, each with its jobs in order. Ended ones are in none: each would
--- write a page of its own.
-CREATE INDEX lane ON jobs (queue, place, job_key, rank, seq)
-WHERE job_key IS NOT NULL AND kept_in IS NULL;
+-- The jobs of each lane, in order. Only those that wait in one: each start and each end would write
+-- a page more.
+CREATE INDEX lane ON jobs (lane, seq) WHERE lane IS NOT NULL;
+
+-- Those that hold a permit of their key.
+CREATE INDEX permits ON jobs (queue, permit_key) WHERE permit_key IS NOT NULL;
 
 -- Whether any job of a queue costs more than one token.
 CREATE INDEX priced ON jobs (queue) WHERE cost <> 1;
@@ -140,20 +144,18 @@ CREATE TABLE awaited (
 -- The lanes of waiting jobs that take turns, see domain/lanes.py: those that have jobs, and others
 -- until virtual time has passed their tags.
 CREATE TABLE lanes (
+    number   INTEGER PRIMARY KEY,
     queue    TEXT NOT NULL,
+    lane     TEXT NOT NULL,        -- a key; '': the jobs without one, which are not counted
     priority INTEGER NOT NULL,
-    lane     TEXT NOT NULL,        -- a key; '': the jobs without one, whose number is not noted
     jobs     INTEGER NOT NULL,
     tag      INTEGER NOT NULL,
-    shut     INTEGER NOT NULL DEFAULT 0,       -- whether it takes no turns: its key is closed
-    PRIMARY KEY (queue, priority, lane)
-) WITHOUT ROWID;
+    activity INTEGER NOT NULL,     -- 0: it takes turns; 1: it does not, its key is closed; 2: it has no jobs
+    UNIQUE (queue, lane, priority)
+);
 
-CREATE INDEX active_lanes ON lanes (queue, priority, tag, lane) WHERE jobs > 0 AND shut = 0;
-
-CREATE INDEX lanes_of_key ON lanes (queue, lane) WHERE jobs > 0;
-
-CREATE INDEX idle_lanes ON lanes (queue, priority, tag) WHERE jobs = 0;
+-- The lanes of each kind by their tags. A start writes this index, and no other of this table.
+CREATE INDEX turns ON lanes (queue, activity, priority, tag, lane);
 
 -- Keys of which no job may start, by their limits.
 CREATE TABLE closed_keys (

@@ -6,7 +6,6 @@ from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.rows import WAITING
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.domain.shared_limits import Bucket
-from asyncmqd.domain.states import KEYED
 
 _SQL = sql_statements.load("moves.sql")
 
@@ -28,9 +27,9 @@ class Purse:
         """The same of one priority."""
         return self._read("costs_of_level", place=WAITING, rank=priority, limit=limit)
 
-    def costs_of_lane(self, key: str, priority: int, limit: int) -> list[int]:
-        """The same of one priority and key."""
-        return self._read("costs_of_lane", place=KEYED, key=key, rank=priority, limit=limit)
+    def costs_of_lane(self, lane: int, limit: int) -> list[int]:
+        """The same of one lane, by its number."""
+        return self._read("costs_of_lane", lane=lane, limit=limit)
 
     def _read(self, name: str, **wanted: str | int) -> list[int]:
         rows = self._tx.execute(_SQL[name], {"queue": self._queue, **wanted})

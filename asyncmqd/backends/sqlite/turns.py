@@ -177,6 +177,8 @@ def declare_limits(
 def _keep(tx: Transaction, queue: str, limits: DeclaredLimits) -> None:
     tx.execute(_SQL["judge_keys_anew"], (queue,))
     tx.execute(_SQL["declare_limits"], (queue, msgspec.json.encode(limits)))
+    if limits.limits.of_keys:
+        tx.execute(_SQL["note_permits"], (queue, ACTIVE))
 
 
 def _any_waiting(tx: Transaction, queue: str) -> bool:
