@@ -15,7 +15,7 @@ _TABLES = 200  # of the configuration that are shown: the page is to stay below 
 class Table(NamedTuple):
     """A table of the configuration as it is in force."""
 
-    name: str  # empty: the top
+    queue: str  # empty: the top, which is about the daemon
     keys: list[tuple[str, str]]  # those that are not as usual, with their values in words
 
 
@@ -25,7 +25,7 @@ async def values(visit: Visit) -> dict[str, Any]:
         visit.board.known(), _ask(visit, "status"), _ask(visit, "config"), _plan(visit)
     )
     tables = [Table("", _keys(config["top"]))]
-    tables += [Table(f"queues.{name}", _keys(each)) for name, each in config["queues"].items()]
+    tables += [Table(queue, _keys(each)) for queue, each in config["queues"].items()]
     return {
         "seen": seen,
         "store_error": error,
@@ -57,6 +57,8 @@ def _keys(table: dict[str, Any]) -> list[tuple[str, str]]:
             found += [(f"{key}.{inner}", text) for inner, text in _keys(value)]
         elif isinstance(value, list) and all(isinstance(each, str) for each in value):
             found.append((key, ", ".join(value)))
+        elif isinstance(value, float):
+            found.append((key, f"{value:g}"))
         else:
             found.append((key, words(value)))
     return found
