@@ -33,6 +33,7 @@ from servers import USUAL, RedisServer
 from stores import Redis
 
 WARM_UP = 300  # jobs
+START_UP = 5.0  # seconds: what a daemon imports at its first look at all is not counted either
 LIMIT = 600.0  # seconds: a process that is counted takes fifty times as long
 _TOTALS = re.compile(r"^(?:totals|summary): (\d+)", re.MULTILINE)
 
@@ -95,6 +96,7 @@ def drained(programs: Counted, store: Redis, jobs: int) -> int:
 
     with programs.worker() as worker:
         run(WARM_UP)
+        time.sleep(START_UP)
         return programs.count(worker.pid, lambda: run(jobs))
 
 

@@ -230,7 +230,7 @@ async def add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> l
 
     Raises ValueError for a job whose options name another queue.
     """
-    if AROUND_ENQUEUE:
+    if AROUND_ENQUEUE.declared:
         outgoing = Outgoing(queue, jobs)
         async with AROUND_ENQUEUE.inside(outgoing, "plain", "async"):
             outgoing.check()
@@ -255,7 +255,7 @@ async def _add_all(backend: BaseBackend, queue: str, jobs: list[PendingJob]) -> 
 
 def add_one(backend: BaseBackend, queue: str, job: PendingJob) -> Coroutine[Any, Any, Job[Any]]:
     """Add a job to a queue; concurrent calls share a round trip."""
-    if AROUND_ENQUEUE:
+    if AROUND_ENQUEUE.declared:
         outgoing = Outgoing(queue, [job])
         return _add_outgoing(backend, outgoing, "plain", "async")
     return _add_one(backend, queue, job)
@@ -270,7 +270,7 @@ def add_one_sync(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
     """The same for code without an event loop. Raises like `run_sync`, too."""
     limit = None if backend.timeout is None else backend.timeout + _GRACE
     try:
-        if not AROUND_ENQUEUE:
+        if not AROUND_ENQUEUE.declared:
             return run_sync(_add_one(backend, queue, job), limit)
         outgoing = Outgoing(queue, [job])
         with AROUND_ENQUEUE.plain(outgoing):

@@ -26,7 +26,7 @@ from asyncmqd.observe.captured_streams import capture_prints, leave_input
 from asyncmqd.observe.journal import is_journal, tell_errors
 from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.listeners import LogLines
-from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.log import setup
 from asyncmqd.observe.metrics import Metrics
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.pid_one import leave_orphans_to_parent
@@ -98,7 +98,7 @@ def _run(
             serving = OwnProcess(context, settings, application, scanners, metrics=metrics)
         else:
             serving = await _load_children(context, configuration, application, systemd, writer)
-        return await Daemon(configuration, serving, systemd, set_level).run(signals)
+        return await Daemon(configuration, serving, systemd, observer.set_level).run(signals)
 
     return run_loop(serve(), observer)
 

@@ -16,7 +16,6 @@ from asyncmqd.daemon.task_owners import begin_task, owner_of, raiser_of, was_tol
 from asyncmqd.observe.log import running_job
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.forks import end_if_forked, keep_loop
-from asyncmqd.runtime.job_context import JobContext
 
 
 def run_loop(work: Coroutine[Any, Any, int], observer: Observer) -> int:
@@ -70,7 +69,7 @@ class _Escape:
                 return
             task.exception()  # or asyncio would tell of it, too
             job = owner_of(task)
-            if isinstance(job, JobContext) and job.exit(self.error):
+            if job is not None and job.context.exit(self.error):
                 return
         self._observer.event(
             "loop.interrupted",

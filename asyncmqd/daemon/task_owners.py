@@ -10,19 +10,29 @@ from weakref import WeakKeyDictionary
 from asyncmqd.observe.log import HasFields, running_job
 
 _owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
+_present_job = running_job.get
+OURS = "asyncmqd"
+"""The name of tasks that no job begins. To make one for each takes asyncio a hundredth of a job."""
 _exited: list[asyncio.Task[Any]] = []  # by an error that leaves the loop, until it was judged
 
 
 def begin_task(
-    loop: asyncio.AbstractEventLoop, coro: Any, *, context: Context | None = None, **options: Any
+    loop: asyncio.AbstractEventLoop,
+    coro: Any,
+    *,
+    name: str | None = None,
+    context: Context | None = None,
+    **options: Any,
 ) -> asyncio.Task[Any]:
     """Begin a task; for `loop.set_task_factory`.
 
     A job that cancels all of `asyncio.all_tasks()`, as programs do at their end, means its own. So
     a task that no job begins is not listed there: cancelled by a job, the daemon would end.
     """
-    task = asyncio.Task(coro, loop=loop, context=context, **options)
-    job = running_job.get() if context is None else context.get(running_job)
+    job = _present_job() if context is None else context.get(running_job)
+    if job is None and name is None:
+        name = OURS
+    task = asyncio.Task(coro, loop=loop, name=name, context=context, **options)
     if job is None:
         # From the documentation's page on how to extend asyncio.
         asyncio._unregister_task(task)  # noqa: SLF001

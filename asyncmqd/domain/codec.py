@@ -17,7 +17,7 @@ from enum import Enum
 from itertools import accumulate
 from operator import attrgetter
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -34,6 +34,7 @@ NOT_STORED = "the task returned, but its result cannot be stored"
 _LONG = 1_000  # bytes
 _SHALLOW = 2 * MAX_DEPTH  # bytes that cannot be too deep
 _asked = attrgetter("priority", "retries", "timeout", "ttl", "key", "cost")  # options of a job
+_is_job_id = JOB_ID.fullmatch
 _USUAL = (DEFAULT_PRIORITY, None, None, None, None, None)  # those of most jobs
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -56,8 +57,6 @@ class CorruptPayload(ValueError):
 _encoder = msgspec.json.Encoder(enc_hook=written)
 _spec_decoder = msgspec.json.Decoder(JobSpec)
 _value_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
-
-Decoded = TypeVar("Decoded")
 
 
 def encode(value: Any, what: str = "value") -> bytes:
@@ -120,12 +119,17 @@ def decode_spec(
         raise PayloadTooLarge(
             f"expected a payload of at most {limit} bytes, got {max(len(data), size)}"
         )
-    spec = _decoded(data, _spec_decoder)
+    try:
+        if len(data) > _SHALLOW:
+            _refuse_deep(data)
+        spec = _spec_decoder.decode(data)
+    except (ValueError, RecursionError) as error:  # msgspec's and Unicode errors are ValueErrors
+        raise _corrupt(error) from None
     # What our own encoder wrote comes out the same again. Only what somebody else wrote, or a
     # release with more fields, is read once more, by a parser that tells of a key that comes twice.
     if _encoder.encode(spec) != data:
         _refuse_twins(data)
-    if not JOB_ID.fullmatch(spec.id) or not spec.task:
+    if not _is_job_id(spec.id) or not spec.task:
         raise CorruptPayload("expected a job id and a task name")
     if _asked(spec) != _USUAL:
         _check_options(spec)
@@ -144,16 +148,20 @@ def _check_options(spec: JobSpec) -> None:
 
 def decode(data: bytes) -> Any:
     """A stored JSON value as plain Python objects. Raises CorruptPayload."""
-    return _decoded(data, _value_decoder)
-
-
-def _decoded(data: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
-    if len(data) > _SHALLOW and _too_deep(data):
-        raise CorruptPayload(f"expected at most {MAX_DEPTH} levels of nesting, got more")
     try:
-        return decoder.decode(data)
-    except (ValueError, RecursionError) as error:  # msgspec's and Unicode errors are ValueErrors
-        raise CorruptPayload(str(error) or type(error).__name__) from None
+        _refuse_deep(data)
+        return _value_decoder.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise _corrupt(error) from None
+
+
+def _corrupt(error: Exception) -> CorruptPayload:
+    return CorruptPayload(str(error) or type(error).__name__)
+
+
+def _refuse_deep(data: bytes) -> None:
+    if _too_deep(data):
+        raise CorruptPayload(f"expected at most {MAX_DEPTH} levels of nesting, got more")
 
 
 def _too_deep(data: bytes) -> bool:

@@ -1,8 +1,8 @@
 """Named steps on the way of a job, at which a test may step in: kill the process, freeze it, raise.
 
-Nothing is armed in production, and then a step costs one call. Only code that runs in the process
-can arm one. Environment and payloads cannot: whoever may write to the store must not be able to
-stop a daemon.
+Nothing is armed in production, and then a step costs one call. Where each job comes by, `ARMED` is
+looked at first, which costs less. Only code that runs in the process can arm one. Environment and
+payloads cannot: whoever may write to the store must not be able to stop a daemon.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Step = Literal[
 
 STEPS: tuple[Step, ...] = get_args(Step)
 
-_armed: dict[str, Callable[[], None]] = {}
+ARMED: dict[str, Callable[[], None]] = {}
 
 
 def arm(step: Step, action: Callable[[], None]) -> None:
@@ -42,10 +42,10 @@ def arm(step: Step, action: Callable[[], None]) -> None:
     """
     if step not in STEPS:
         raise ValueError(f"step: expected one of {', '.join(STEPS)}, got {step!r}")
-    _armed[step] = action
+    ARMED[step] = action
 
 
 def failpoint(step: Step) -> None:
     """The step is reached."""
-    if _armed and (action := _armed.get(step)) is not None:
+    if ARMED and (action := ARMED.get(step)) is not None:
         action()

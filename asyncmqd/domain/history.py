@@ -51,13 +51,12 @@ def bucket_of(micros: int) -> int:
     return (shift << 2) + (micros >> shift) if shift > 0 else max(micros, 0)
 
 
-def bucket_of_float(upper: int) -> int:
-    """The same of a float, by its upper two bytes: sign, exponent, and four bits of mantissa."""
-    exponent, mantissa = (upper >> 4) - 1023, 16 + (upper & 15)
-    if not 0 <= exponent < 1024:  # less than one; or less than nothing: a clock was set back
-        return 0
-    whole = mantissa >> (4 - exponent) if exponent < 4 else mantissa << (exponent - 4)
-    return bucket_of(whole)
+def least_of(bucket: int) -> int:
+    """The shortest duration of a bucket, in microseconds."""
+    if bucket < 8:
+        return bucket
+    shift = (bucket >> 2) - 1
+    return (bucket - (shift << 2)) << shift
 
 
 def middle_of(bucket: int) -> float:

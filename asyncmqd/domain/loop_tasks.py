@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -28,6 +28,14 @@ def begin(
     if name is not None:
         task.set_name(name)
     return task
+
+
+def begin_all(works: Iterable[Coroutine[Any, Any, Result]]) -> list[asyncio.Task[Result]]:
+    """The same for several, which the loop is looked up for once."""
+    loop = asyncio.get_running_loop()
+    if _EAGER is not None and _is_eager(loop):
+        return [asyncio.Task(work, loop=loop) for work in works]
+    return [*map(loop.create_task, works)]
 
 
 def retrieve_error(done: asyncio.Future[Any]) -> None:

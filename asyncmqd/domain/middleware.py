@@ -38,10 +38,7 @@ class Chain:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._declared: list[_Declared] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._declared)
+        self.declared: list[_Declared] = []
 
     def declare(self, function: Function) -> Function:
         """Put it inside of those that are there; in its old place if its module is imported again.
@@ -53,27 +50,27 @@ class Chain:
             what = getattr(function, "__qualname__", None) or repr(function)[:100]
             raise TypeError(f"@{self._name}: expected a function that yields once, got {what}")
         declared = _Declared(function, Origin.here())
-        for place, known in enumerate(self._declared):
+        for place, known in enumerate(self.declared):
             if is_same(known, declared):
-                self._declared[place] = declared
+                self.declared[place] = declared
                 return function
-        self._declared.append(declared)
+        self.declared.append(declared)
         return function
 
     @property
     def modules(self) -> list[str]:
         """The modules to import for these functions to be declared, in that order."""
-        return list(dict.fromkeys(identity(each.function)[0] for each in self._declared))
+        return list(dict.fromkeys(identity(each.function)[0] for each in self.declared))
 
     def has(self, kind: Kind) -> bool:
         """Whether there are any of that kind."""
-        return any(each.kind == kind for each in self._declared)
+        return any(each.kind == kind for each in self.declared)
 
     @contextmanager
     def plain(self, given: Any) -> Iterator[None]:
         """Inside of the plain ones. No error is lost: one that a function catches is raised on."""
         with ExitStack() as stack:
-            for each in self._declared:
+            for each in self.declared:
                 if each.kind == "plain":
                     stack.enter_context(_Around(self._name, each.function, given))
             yield
@@ -82,7 +79,7 @@ class Chain:
     async def inside(self, given: Any, *kinds: Kind) -> AsyncIterator[None]:
         """The same inside of those of these kinds, for whoever runs in an event loop."""
         async with AsyncExitStack() as stack:
-            for each in self._declared:
+            for each in self.declared:
                 if each.kind not in kinds:
                     continue
                 if each.kind == "async":

@@ -20,6 +20,9 @@ Begun = Callable[[str, str, HasFields], object]
 
 _captured: list[PrintedLines] = []
 _before: list[Any] = []  # the streams that were there before
+# Of all streams, so that each job has one look at them.
+_unfinished: dict[tuple[str, HasFields | int], str] = {}  # lines, by stream and job, or thread
+_job_pipes: dict[tuple[str, HasFields], tuple[Output, int]] = {}  # that are open
 
 
 def capture_prints(
@@ -35,6 +38,7 @@ def capture_prints(
     if descriptor and sys.__stdout__ is not None:
         _capture_descriptor(1)
     _before[:] = [sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__]
+    _unfinished.clear()
     out = PrintedLines("stdout", 1, pipes=pipes, begun=begun)
     errors = PrintedLines("stderr", 2, pipes=pipes, begun=begun)
     _captured[:] = [out, errors]
@@ -94,6 +98,8 @@ def _capture_descriptor(number: int) -> None:
 
 
 def _after_fork() -> None:
+    _unfinished.clear()  # what was begun is the parent's
+    _job_pipes.clear()
     for stream in _captured:
         stream.after_fork()
 
@@ -112,7 +118,7 @@ def end_prints() -> None:
     if sys.stderr is not errors:
         with contextlib.suppress(Exception):
             sys.stderr.flush()
-    if out.unfinished or errors.unfinished or out.pipes.open or errors.pipes.open:
+    if _unfinished or _job_pipes:
         out.end_job()
         errors.end_job()
 
@@ -143,9 +149,7 @@ class PrintedLines(io.TextIOBase):
         self.buffer = _PrintedBytes(self)
         self._stream = stream
         self._number = number
-        # By job, for many of them take turns in one thread; by thread outside of jobs.
-        self.unfinished: dict[HasFields | int, str] = {}  # lines
-        self.pipes = _JobPipes(stream, number)
+        self._pipes = _JobPipes(stream, number)
         self._gives_pipes = pipes
         self._begun = begun
         self._forked = False
@@ -156,10 +160,10 @@ class PrintedLines(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Log each whole line; how many characters were taken."""
-        printer = _printer()
-        lines, rest = cut(self.unfinished.pop(printer, "") + text)
+        printed = self._stream, _printer()
+        lines, rest = cut(_unfinished.pop(printed, "") + text)
         if rest:
-            self.unfinished[printer] = rest
+            _unfinished[printed] = rest
             if self._begun is not None and self._stream == "stderr":  # which has no buffer
                 self.flush()
         if lines:
@@ -173,15 +177,15 @@ class PrintedLines(io.TextIOBase):
             log.finish()
         elif self._begun is not None:
             job = running_job.get()
-            if job is not None and job in self.unfinished:
-                self._begun(self._stream, whole(self.unfinished[job]), job)
+            if job is not None and (begun := _unfinished.get((self._stream, job))) is not None:
+                self._begun(self._stream, whole(begun), job)
 
     def fileno(self) -> int:
         """A descriptor to print to: where it can be, one for the present job."""
         job = running_job.get()
         if job is None or self._forked or not self._gives_pipes:
             return self._number
-        return self.pipes.of(job)
+        return self._pipes.of(job)
 
     def reconfigure(self, **_options: Any) -> None:
         """Nothing here depends on how text becomes bytes."""
@@ -195,22 +199,20 @@ class PrintedLines(io.TextIOBase):
         self.flush()
 
     def after_fork(self) -> None:
-        """In a forked child: what was begun is the parent's."""
-        self.unfinished.clear()
-        self.pipes.open.clear()
+        """In a forked child."""
         self._forked = True
 
     def end_job(self) -> None:
         """Log what the present job has printed."""
         job = running_job.get()
-        if job in self.pipes.open:
-            self.pipes.end(job)
+        if job is not None and (self._stream, job) in _job_pipes:
+            self._pipes.end(job)
         self.end_line()
 
     def end_line(self) -> None:
         """Log what the present job or thread has printed of a line."""
-        if self.unfinished:
-            log_printed(self._stream, [self.unfinished.pop(_printer(), "")])
+        if begun := _unfinished.pop((self._stream, _printer()), ""):
+            log_printed(self._stream, [begun])
 
 
 class _PrintedBytes(io.BufferedIOBase):
@@ -261,19 +263,18 @@ class _JobPipes:
     """
 
     def __init__(self, stream: str, number: int) -> None:
-        self.open: dict[HasFields, tuple[Output, int]] = {}
         self._stream = stream
         self._number = number
         self._free: list[int] = []
 
     def of(self, job: HasFields) -> int:
-        found = self.open.get(job)
+        found = _job_pipes.get((self._stream, job))
         if found is None:
             try:
                 output = Output(self._stream, job)
             except OSError:
                 return self._number
-            found = self.open[job] = output, self._place(output.writer)
+            found = _job_pipes[self._stream, job] = output, self._place(output.writer)
         return found[1]
 
     def _place(self, writer: int) -> int:
@@ -285,7 +286,7 @@ class _JobPipes:
         return place
 
     def end(self, job: HasFields) -> None:
-        output, place = self.open.pop(job)
+        output, place = _job_pipes.pop((self._stream, job))
         output.take()
         os.dup2(self._number, place, inheritable=False)
         self._free.append(place)

@@ -35,17 +35,22 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     return line if len(line) <= LINE_LIMIT else _cut_line(event)
 
 
-def json_lines(events: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    """The same for several at once, with their newlines: usual ones are looked at together."""
+def json_lines(common: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """The same for several at once, with their newlines.
+
+    All begin with the fields in `common`, which are encoded once, and each has more. Usual lines
+    are looked at together.
+    """
     try:
+        begin = _encoder.encode(common)[:-1] + b","
         text = _encoder.encode_lines(events)
     except Exception:  # noqa: BLE001 - of one of them, and the others need not be lost
-        text = b""
-    if is_clean(text):
-        lines = text.splitlines(keepends=True)
+        begin = text = b""
+    if is_clean(begin) and is_clean(text):
+        lines = [begin + line[1:] for line in text.splitlines(keepends=True)]
         if lines and max(map(len, lines)) <= LINE_LIMIT:
             return lines
-    return [json_line(event) + b"\n" for event in events]
+    return [json_line({**common, **event}) + b"\n" for event in events]
 
 
 def _cut_line(event: Mapping[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asyncmqd.domain.change import Change
@@ -10,13 +10,14 @@ from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
 from asyncmqd.domain.tasks import REGISTRY
 from asyncmqd.observe.event_names import EDGE_EVENTS, rank
-from asyncmqd.observe.log import LEVELS, head, logs, own_event, own_events
+from asyncmqd.observe.log import head, logs, own_event, own_events
 
-Applied = tuple[Change, Claim, str, float | None]
-"""A change that a store has applied, the claim before it, the task's name, the run's seconds."""
+Kind = tuple[str, str, str]
+"""Of a change: the queue, the edge, and the name of the task."""
+Applied = tuple[Change, Claim, float | None]
+"""A change that a store has applied, the claim before it, the run's seconds."""
 
-_DEBUG = LEVELS["debug"]
-_RANKS = {event: rank(event) for event in EDGE_EVENTS.values()}
+_RANKS = {event: rank(event) for event in ("job.started", *EDGE_EVENTS.values())}
 
 
 class Listener:
@@ -26,14 +27,18 @@ class Listener:
     nor raise.
     """
 
+    def hears(self, verb: str) -> bool:
+        """Whether it wants to hear of that now. It is asked again when the log's level changes."""
+        return getattr(type(self), verb) is not getattr(Listener, verb)
+
     def event(self, name: str, fields: dict[str, Any]) -> None:
         """Something happened to the process, a queue or a run. No field is None."""
 
     def started(self, claim: Claim, task: str) -> None:
         """A run begins."""
 
-    def changes(self, applied: Sequence[Applied]) -> None:
-        """A store has applied these changes."""
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+        """A store has applied these changes of one worker. Most of a batch are of one kind."""
 
 
 class LogLines(Listener):
@@ -43,48 +48,43 @@ class LogLines(Listener):
         """See `Listener`."""
         own_event(rank(name), name, fields)
 
+    def hears(self, verb: str) -> bool:
+        """Of starts only if they are logged: each job would pay for that."""
+        return super().hears(verb) and (verb != "started" or logs(_RANKS["job.started"]))
+
     def started(self, claim: Claim, task: str) -> None:
         """See `Listener`."""
-        if logs(_DEBUG):
-            self.event("job.started", job_fields(claim, task))
+        self.event("job.started", job_fields(claim, task))
 
-    def changes(self, applied: Sequence[Applied]) -> None:
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
         """See `Listener`."""
-        heads: dict[str, dict[str, Any] | None] = {}  # by edge; None: it is not logged
-        events = []
-        for change, claim, task, duration in applied:
-            try:
-                known = heads[change.edge]
-            except KeyError:
-                known = heads[change.edge] = _head(change.edge)
-            if known is not None:
-                events.append(_event(known, change, claim, task, duration))
-        own_events(events)
+        for (queue, edge, task), runs in applied.items():
+            event = EDGE_EVENTS.get(edge)
+            if event is None or not logs(_RANKS[event]):
+                continue
+            events = [_run_fields(claim, task, duration) for _, claim, duration in runs]
+            if edge != "succeed":
+                for fields, (change, _, _) in zip(events, runs, strict=True):
+                    fields.update(_more_fields(change, task))
+            worker = runs[0][1].worker
+            own_events(head(_RANKS[event], event) | {"queue": queue, "worker": worker}, events)
 
 
-def _head(edge: str) -> dict[str, Any] | None:
-    event = EDGE_EVENTS.get(edge)
-    return head(_RANKS[event], event) if event is not None and logs(_RANKS[event]) else None
-
-
-def _event(
-    head: dict[str, Any], change: Change, claim: Claim, task: str, duration: float | None
-) -> dict[str, Any]:
-    # Not by `job_fields`: of two tables for each job, one would be thrown away.
-    fields = {
-        **head,
-        "queue": claim.queue,
-        "worker": claim.worker,
-        "job_id": claim.id,
-        "task": task,
-        "attempt": claim.failures + 1,
-    }
+def _run_fields(claim: Claim, task: str, duration: float | None) -> dict[str, Any]:
+    """What a line about the end of a run has of its own."""
+    fields: dict[str, Any] = {"job_id": claim.id, "task": task, "attempt": claim.failures + 1}
     if claim.labels:
         fields |= claim.labels
     if duration is not None:
         fields["duration_ms"] = int(duration * 1e6 + 0.5) / 1e3  # `round` costs ten times as much
+    return fields
+
+
+def _more_fields(change: Change, task: str) -> dict[str, Any]:
+    """Why it ended so."""
+    fields: dict[str, Any] = {}
     if change.error:
-        fields.update(_error_fields(decode_failure(change.error), change.edge))
+        fields = _error_fields(decode_failure(change.error), change.edge)
     if change.edge == "retry":
         fields["retry_in"] = round(change.delay, 3)
     if change.edge == "park":

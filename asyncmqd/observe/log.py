@@ -39,6 +39,10 @@ class HasFields(Protocol):
         They are on every line that its code logs or prints.
         """
 
+    @property
+    def context(self) -> Any:
+        """What `current_job()` returns to its code."""
+
     def keep(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Its code has logged or printed these lines. From any thread."""
 
@@ -128,22 +132,28 @@ def own_event(level: int, event: str, fields: dict[str, Any]) -> None:
         return
     if "exc_info" in fields:
         fields = _with_traceback(fields)
-    own_events([head(level, event) | fields])
-
-
-def own_events(events: Sequence[dict[str, Any]]) -> None:
-    """Log events of ours that have their heads, and a level that is logged; in one go."""
+    whole = head(level, event) | fields
     if _log is None:
-        for event in events:
-            _log_whole_as_host(event)
-        return
-    render = _log.render
-    if render is _json_line:
-        lines = json_lines(events)
+        _log_whole_as_host(whole)
     else:
-        lines = [render(event, event, ours=True) for event in events]
-    if lines:
-        _log.writer.write(*lines)
+        _log.writer.write(_log.render(whole, whole, ours=True))
+
+
+def own_events(common: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
+    """Log events of ours, of a level that is logged, in one go.
+
+    `common` is what all begin with: a head, and more. Each has fields of its own.
+    """
+    if _log is not None and _log.render is _json_line:
+        _log.writer.write(*json_lines(common, events))
+        return
+    wholes = [{**common, **event} for event in events]
+    if _log is not None:
+        render = _log.render
+        _log.writer.write(*(render(whole, whole, ours=True) for whole in wholes))
+        return
+    for whole in wholes:
+        _log_whole_as_host(whole)
 
 
 def head(level: int, event: Any) -> dict[str, Any]:

@@ -13,14 +13,14 @@ took 4 ms in each process instead of 0.14.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Any
 
 import msgspec
 
 from asyncmqd.domain.states import EDGES
-from asyncmqd.observe.listeners import Applied, Listener
+from asyncmqd.observe.listeners import Applied, Kind, Listener
 
 OUTCOMES = {
     "succeed": "completed",
@@ -151,26 +151,12 @@ class Metrics(Listener):
             "job.stuck": Counter(),
         }
 
-    def changes(self, applied: Sequence[Applied]) -> None:
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
         """See `Listener`."""
-        cells = self._cells
-        for change, claim, task, duration in applied:
-            try:
-                cell = cells[claim.queue, task]
-            except KeyError:
-                cell = self._new(claim.queue, task, change.edge)
-            cell[_PLACES[change.edge]] += 1
-            if duration is None:  # of a run that was never begun
-                continue
-            spent = int(duration * 1e6)
-            cell[RUN] += spent
-            cell[_RUN_AT[spent.bit_length()]] += 1
-            if not claim.failures:
-                waited = int(claim.age * 1e6)
-                if waited < 0:  # the store's clock was set back
-                    waited = 0
-                cell[WAIT] += waited
-                cell[_WAIT_AT[waited.bit_length()]] += 1
+        for (queue, edge, task), runs in applied.items():
+            cell = self._cells.get((queue, task)) or self._new(queue, task, edge)
+            cell[_PLACES[edge]] += len(runs)
+            _add_durations(cell, runs)
 
     def _new(self, queue: str, task: str, edge: str) -> list[int]:
         """A cell for a key that has none; tasks that this process does not know share one."""
@@ -190,3 +176,21 @@ class Metrics(Listener):
             b"".join([_LAYOUT.pack(*cell) for cell in self._cells.values()]),
             {event: dict(queues) for event, queues in self._events.items()},
         )
+
+
+def _add_durations(cell: list[int], runs: Sequence[Applied]) -> None:
+    all_spent = all_waited = 0  # microseconds
+    for _, claim, duration in runs:
+        if duration is None:  # of a run that was never begun
+            continue
+        spent = int(duration * 1e6)
+        all_spent += spent
+        cell[_RUN_AT[spent.bit_length()]] += 1
+        if not claim.failures:
+            waited = int(claim.age * 1e6)
+            if waited < 0:  # the store's clock was set back
+                waited = 0
+            all_waited += waited
+            cell[_WAIT_AT[waited.bit_length()]] += 1
+    cell[RUN] += all_spent
+    cell[WAIT] += all_waited

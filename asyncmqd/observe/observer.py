@@ -5,12 +5,13 @@ Log lines and numbers come from its listeners and from nowhere else, so that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Listener, LogLines, job_fields
+from asyncmqd.observe.listeners import Applied, Kind, Listener, LogLines, job_fields
+from asyncmqd.observe.log import set_level
 from asyncmqd.observe.run_totals import Totals
 
 
@@ -37,6 +38,11 @@ class Observer:
         """Tell that one no more."""
         self._connect(tuple(each for each in self._listeners if each is not listener))
 
+    def set_level(self, level: str) -> None:
+        """Log from this level on, and tell those of starts who want to hear of them then."""
+        set_level(level)
+        self._connect(self._listeners)
+
     def event(self, name: str, **fields: Any) -> None:
         """Tell of one event. Fields that are None are left out."""
         shown = {key: value for key, value in fields.items() if value is not None}
@@ -52,10 +58,10 @@ class Observer:
         self, change: Change, claim: Claim, task: str, duration: float | None = None
     ) -> None:
         """A change was applied; `duration` is the run's, in seconds."""
-        self.changes([(change, claim, task, duration)])
+        self.changes({(claim.queue, change.edge, task): [(change, claim, duration)]})
 
-    def changes(self, applied: Sequence[Applied]) -> None:
-        """A batch of changes was applied."""
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+        """A batch of changes was applied, of one worker."""
         for tell in self._changes:
             tell(applied)
 
@@ -65,8 +71,5 @@ class Observer:
 
 
 def _heard(listeners: Sequence[Listener], verb: str) -> tuple[Callable[..., None], ...]:
-    """The methods of those that override the verb: a run pays for no call that does nothing."""
-    silent = getattr(Listener, verb)
-    return tuple(
-        getattr(each, verb) for each in listeners if getattr(type(each), verb) is not silent
-    )
+    """The methods of those that want to hear of it: a run pays for no call that does nothing."""
+    return tuple(getattr(each, verb) for each in listeners if each.hears(verb))

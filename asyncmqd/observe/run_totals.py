@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import sys
 from array import array
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from asyncmqd.domain.history import COUNTS, Period, bucket_of_float, histogram
+from asyncmqd.domain.history import COUNTS, Period, bucket_of, histogram, least_of
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Listener
+from asyncmqd.observe.listeners import Applied, Kind, Listener
 
 _COUNTED = {"retry": COUNTS.index("retried"), "recover": COUNTS.index("recovered")}
 _STARTED = COUNTS.index("started")
 _MANY = 512  # durations of a queue that are kept one by one
-_UPPER = 3 if sys.byteorder == "little" else 0  # of the four pairs of bytes of a float
 
 
 class _Durations:
     """Durations in microseconds, which are sorted into buckets many at a time.
 
-    One by one, that cost more than all the rest of a count. The upper two bytes of a float have its
-    exponent and four bits of its mantissa: a bucket of the history has two bits of it.
+    One by one, that cost more than all the rest of a count.
     """
 
-    __slots__ = ("_by_upper", "_new", "append")
+    __slots__ = ("_new", "_sorted", "append")
 
     def __init__(self) -> None:
         self._new = array("d")
-        self._by_upper: Counter[int] = Counter()
+        self._sorted: Counter[int] = Counter()  # by bucket
         self.append = self._new.append
+
+    def extend(self, durations: Iterable[float]) -> None:
+        """Several at once."""
+        self._new.extend(durations)
+        self.sort_if_many()
 
     def sort_if_many(self) -> None:
         """Keep no more one by one than `_MANY` and those of one batch."""
@@ -37,16 +40,18 @@ class _Durations:
             self._sort()
 
     def _sort(self) -> None:
-        self._by_upper.update(memoryview(self._new.tobytes()).cast("H")[_UPPER::4])
+        durations, at = sorted(self._new), 0
+        while at < len(durations):
+            bucket = bucket_of(max(0, int(durations[at])))  # less: a clock was set back
+            end = bisect_left(durations, least_of(bucket + 1), at)
+            self._sorted[bucket] += end - at
+            at = end
         del self._new[:]
 
     def buckets(self) -> Counter[int]:
         """How many each bucket has."""
         self._sort()
-        found: Counter[int] = Counter()
-        for upper, number in self._by_upper.items():
-            found[bucket_of_float(upper)] += number
-        return found
+        return self._sorted
 
 
 class Totals(Listener):
@@ -69,16 +74,11 @@ class Totals(Listener):
         else:
             self._waits[claim.queue].append(claim.age * 1e6)
 
-    def changes(self, applied: Sequence[Applied]) -> None:
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
         """See `Listener`."""
-        by_edge, runs = self.by_edge, self._runs
-        by_edge.update([(claim.queue, change.edge) for change, claim, _, _ in applied])
-        for _, claim, _, duration in applied:
-            if duration is not None:
-                runs[claim.queue].append(duration * 1e6)
-        if applied:  # most batches are of one queue
-            queue = applied[-1][1].queue
-            runs[queue].sort_if_many()
+        for (queue, edge, _), runs in applied.items():
+            self.by_edge[queue, edge] += len(runs)
+            self._runs[queue].extend([each[2] * 1e6 for each in runs if each[2] is not None])
             self._waits[queue].sort_if_many()
 
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:

@@ -27,12 +27,13 @@ async def run_one(
     job back and re-raise; also if it has just ended, which then counts. Raises StoreError if the
     store cannot be reached.
     """
-    run = Run(claim, claim.id, asyncio.get_running_loop().time())
     caller = asyncio.current_task()
     assert caller is not None
     execution = (TRACES.execution or Execution)(options, context)
     if threads is not None:
         execution.threads = threads
+    now = asyncio.get_running_loop().time()
+    run = Run(claim, claim.id, now, execution.rules_of_unknown)
     execution.ending = lambda: caller.cancelling() > 0
     # In a task of its own, so that a cancellation can meet no step of it half-way.
     work = begin(_run(context, run, execution))
@@ -62,11 +63,15 @@ async def _run(context: ProcessContext, run: Run, execution: Execution) -> None:
             apply = context.backend.apply(claim.queue, [update_progress(claim, progress)])
             notes.add(begin(apply))
 
+    outcomes: list[Outcome | None] = []
+
     async def execute() -> Outcome | None:
         await context.isolation.wait()
-        return await execution.execute(run)
+        await execution.execute(run)
+        return outcomes[0]
 
     run.on_progress = report
+    run.on_end = lambda _, outcome: outcomes.append(outcome)
     context.leases.hold(run)
     run.asyncio_task = begin(execute())
     try:

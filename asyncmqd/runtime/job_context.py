@@ -44,6 +44,11 @@ class JobContext(msgspec.Struct, eq=False):
         return f"<job {self.id} of {self.task}, attempt {self.attempt}>"
 
     @property
+    def context(self) -> JobContext:
+        """See `HasFields`."""
+        return self
+
+    @property
     def deadline(self) -> datetime | None:
         """When the run's time is over, in UTC; None if it has no limit."""
         return None if self._ends is None else datetime.fromtimestamp(self._ends, UTC)
@@ -95,7 +100,8 @@ class JobContext(msgspec.Struct, eq=False):
 
 def current_job() -> JobContext:
     """The run that this code is part of. Raises RuntimeError outside of a job."""
-    context = running_job.get()
+    job = running_job.get()
+    context = None if job is None else job.context
     if not isinstance(context, JobContext):
         raise RuntimeError("current_job() is only known within a running job")
     return context

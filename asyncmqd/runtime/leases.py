@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from asyncmqd.backends.base import BaseBackend, Extender, Held, StoreError
@@ -48,7 +48,7 @@ class Leases:
         self._observer = observer
         self._duties = duties
         self._on_drop = on_drop
-        self._runs: dict[tuple[str, str], Run] = {}
+        self._runs: dict[Run, None] = {}
         self._lost: dict[Run, None] = {}  # whose claims were taken, and whose code goes on
         self._explaining: set[asyncio.Task[None]] = set()
         self.recalled_at = -1e9  # loop time of the last `look`
@@ -70,17 +70,15 @@ class Leases:
         if self._looking is not None:
             self._looking.cancel()
 
-    def hold(self, run: Run) -> None:
-        """Renew this claim from now on."""
-        self._runs[run.claim.queue, run.id] = run
+    def hold(self, *runs: Run) -> None:
+        """Renew the claims of these from now on."""
+        self._runs.update(dict.fromkeys(runs))
 
     def drop(self, *runs: Run) -> None:
         """Renew these no more: the store has what became of them, or never will."""
         held = self._runs
         for run in runs:
-            key = (run.claim.queue, run.id)
-            if held.get(key) is run:
-                del held[key]
+            held.pop(run, None)
         self._on_drop(runs)
 
     def let_go(self, run: Run) -> None:
@@ -91,10 +89,10 @@ class Leases:
         """Whether its claim was taken, and its code has not ended yet, as far as we know."""
         return run in self._lost
 
-    def holds(self, claim: Claim) -> bool:
-        """Whether this process holds this very claim."""
-        run = self._runs.get((claim.queue, claim.id))
-        return run is not None and run.claim.token == claim.token
+    def not_held(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Those of the claims that this process does not hold."""
+        held = {run.held for run in self._runs} if claims else ()
+        return [each for each in claims if Held(each.queue, each.id, each.token) not in held]
 
     async def check(self, claims: list[Claim]) -> list[bool]:
         """Extend these claims now; whether each is still held. Raises StoreError."""
@@ -134,7 +132,7 @@ class Leases:
 
     def _all(self) -> list[Run]:
         """Those that are held, and those that a later job may have to wait for."""
-        return [*self._runs.values(), *self._lost]
+        return [*self._runs, *self._lost]
 
     def _pause(self, took: float) -> float:
         """Seconds until the next try, after one that took so long.
@@ -184,7 +182,7 @@ class Leases:
         lost = [
             run
             for run, is_kept in zip(runs, kept, strict=True)
-            if not is_kept and not run.ended and self._runs.get((run.claim.queue, run.id)) is run
+            if not is_kept and not run.ended and run in self._runs
         ]
         for run in lost:
             self.lose(run)

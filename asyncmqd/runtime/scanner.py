@@ -194,7 +194,7 @@ class Scanner:
             if not self._health.may_recover:
                 return total
             # Not our own living runs: after the loop was blocked, this scanner may wake up first.
-            others = [claim for claim in page.claims if not self._leases.holds(claim)]
+            others = self._leases.not_held(page.claims)
             crash = Crashed("its worker was silent for longer than its lease", lapsed=True)
             recovered = await self._recovery.recover(self.queue, others, crash, policy)
             total += recovered

@@ -37,8 +37,8 @@ Recipe = Callable[..., types.ModuleType]
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """Runs one recipe's code, as a module of the application."""
-    monkeypatch.setattr(AROUND_RUN, "_declared", [])
-    monkeypatch.setattr(AROUND_ENQUEUE, "_declared", [])
+    monkeypatch.setattr(AROUND_RUN, "declared", [])
+    monkeypatch.setattr(AROUND_ENQUEUE, "declared", [])
 
     def run(page: str, heading: str, number: int = 0, **names: Any) -> types.ModuleType:
         section = (DOCS / page).read_text().partition(f"# {heading}\n")[2]
@@ -214,7 +214,7 @@ def test_flask_s_context_is_there_and_left(
     names: dict[str, Any] = {"app": flask.Flask("shop"), "around_run": around_run}
     left: list[Any] = []
     names["app"].teardown_appcontext(left.append)
-    monkeypatch.setattr(AROUND_RUN, "_declared", [])
+    monkeypatch.setattr(AROUND_RUN, "declared", [])
     exec(code.replace("run def", "run\ndef").replace(": with", ":\n with"), names)
     seen: list[str] = []
     todo[:] = [lambda: seen.append(flask.current_app.name), _fail]

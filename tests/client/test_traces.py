@@ -60,7 +60,7 @@ class Traced:
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Traced]:
     for chain in (AROUND_RUN, AROUND_ENQUEUE):
-        monkeypatch.setattr(chain, "_declared", [])
+        monkeypatch.setattr(chain, "declared", [])
     monkeypatch.setattr(tracing.TRACES, "execution", None)
     monkeypatch.setattr(made, "_tracer", made._tracer)
     todo.clear()

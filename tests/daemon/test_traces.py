@@ -56,7 +56,7 @@ class Producer:
 
 @pytest.fixture
 def produce(file: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setattr(AROUND_ENQUEUE, "_declared", [])
+    monkeypatch.setattr(AROUND_ENQUEUE, "declared", [])
     monkeypatch.setattr(tracing.TRACES, "execution", None)
     monkeypatch.setattr(made, "_tracer", made._tracer)
 

@@ -653,8 +653,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/backends/redis/large_payloads.py",
-        "if len(row[2]) == piece]",
-        "if len(row[2]) == self.of(queue)]",
+        "if len(string) == piece]",
+        "if len(string) == self.of(queue)]",
         ("tests/unit/test_redis_large.py",),
     ),
     Mutation(

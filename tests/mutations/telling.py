@@ -37,7 +37,7 @@ TELLING = [
     ),
     Mutation(
         "asyncmqd/daemon/webhooks/sending.py",
-        " and claim.queue != QUEUE",
+        " and queue != QUEUE",
         "",
         (*HOOKS, "-k", "many_failures"),
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef, TaskOptions
 from asyncmqd.observe.event_names import EDGE_EVENTS
-from asyncmqd.observe.listeners import Applied, job_fields
+from asyncmqd.observe.listeners import Applied, Kind, job_fields
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
@@ -39,11 +39,12 @@ class Memory(Observer):
         """Remembered at any level of the log, which another test may have set."""
         self.event("job.started", **job_fields(claim, task))
 
-    def changes(self, applied: Iterable[Applied]) -> None:
-        for change, claim, task, _ in applied:
-            self.totals[claim.queue, change.edge] += 1
-            fields = {"job_id": claim.id, "task": task, "attempt": claim.attempt}
-            self.events.append((EDGE_EVENTS.get(change.edge, change.edge), fields))
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+        for (queue, edge, task), runs in applied.items():
+            for _, claim, _ in runs:
+                self.totals[queue, edge] += 1
+                fields = {"job_id": claim.id, "task": task, "attempt": claim.attempt}
+                self.events.append((EDGE_EVENTS.get(edge, edge), fields))
 
     def names(self) -> list[str]:
         return [name for name, _ in self.events]

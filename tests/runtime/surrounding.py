@@ -66,10 +66,10 @@ def inner(run: JobRun) -> Iterator[None]:
         raise OSError("cannot commit")
 
 
-DECLARED = AROUND_RUN._declared[-3:]
-del AROUND_RUN._declared[-3:]  # in the test's process only a test that asks has them
+DECLARED = AROUND_RUN.declared[-3:]
+del AROUND_RUN.declared[-3:]  # in the test's process only a test that asks has them
 if "pytest" not in sys.modules and ASKED in os.environ:  # nor in the children of other tests
-    AROUND_RUN._declared.extend(DECLARED)
+    AROUND_RUN.declared.extend(DECLARED)
 
 
 def succeeds(path: str) -> str:

@@ -30,8 +30,8 @@ from tests.runtime.surrounding import EXECUTORS
 @pytest.fixture
 def around(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is round anything but what the test declares."""
-    monkeypatch.setattr(AROUND_RUN, "_declared", [])
-    monkeypatch.setattr(AROUND_ENQUEUE, "_declared", [])
+    monkeypatch.setattr(AROUND_RUN, "declared", [])
+    monkeypatch.setattr(AROUND_ENQUEUE, "declared", [])
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def surrounded(
     around: None, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Surrounded:
     monkeypatch.setenv(surrounding.ASKED, "1")
-    AROUND_RUN._declared.extend(surrounding.DECLARED)
+    AROUND_RUN.declared.extend(surrounding.DECLARED)
     bench.backend = InMemoryBackend()
     bench.registry = tasks_of(surrounding)
     return Surrounded(bench, tmp_path / "seen")
@@ -186,14 +186,14 @@ def test_what_cannot_be_around_is_refused(around: None) -> None:
     for wrong in (lambda run: None, "name", asyncio.sleep, dict):
         with pytest.raises(TypeError, match="@around_run: expected a function that yields once"):
             around_run(wrong)
-    assert not AROUND_RUN
+    assert not AROUND_RUN.declared
 
 
 def test_a_module_that_is_imported_anew_takes_its_place(around: None) -> None:
     code = "from asyncmqd import around_run\n@around_run\ndef scope(run):\n    yield\n"
     for _ in range(2):
         exec(compile(code, "anew.py", "exec"), {"__name__": "anew"})
-    assert len(AROUND_RUN._declared) == 1
+    assert len(AROUND_RUN.declared) == 1
     assert AROUND_RUN.modules == ["anew"]
 
     def made(number: int) -> Any:
@@ -204,7 +204,7 @@ def test_a_module_that_is_imported_anew_takes_its_place(around: None) -> None:
 
     around_run(made(1))
     around_run(made(2))  # another one, though of the same name
-    assert len(AROUND_RUN._declared) == 3
+    assert len(AROUND_RUN.declared) == 3
 
 
 # ---------------------------------------------------------------------- round an enqueue

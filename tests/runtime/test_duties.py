@@ -241,7 +241,7 @@ async def test_the_lease_thread_is_begun_again_and_renews() -> None:
 
     observer = Memory()
     leases = Leases(Threaded(), 0.15, 60.0, observer, Duties(observer), lambda _: None)
-    leases._runs["q", "a"] = _Run()  # type: ignore[assignment]
+    leases.hold(_Run())  # type: ignore[arg-type]
     leases.start()
 
     async def renewed() -> bool:

@@ -73,7 +73,7 @@ class Process:
 
     def run(self) -> None:
         self.observer.started(CLAIM, "t")
-        self.observer.changes([(DONE, CLAIM, "t", 0.1)])
+        self.observer.change(DONE, CLAIM, "t", 0.1)
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def recovery_without_lease(patch: Patch) -> None:
 
     async def recover(self: Any, _: Any) -> int:
         held = await self._backend.held(self.queue, "")
-        others = [claim for claim in held if not self._leases.holds(claim)]
+        others = self._leases.not_held(held)
         return await self._recovery.recover(self.queue, others, Crashed("silent"), Policy())
 
     patch.setattr(Scanner, "_recover", recover)

@@ -101,10 +101,20 @@ ODD = [
 
 @pytest.mark.parametrize("odd", [[], [ODD[0]], [ODD[1]], [ODD[2]], [ODD[3]], [ODD[4]], ODD])
 def test_lines_made_together_are_those_made_one_by_one(odd):
-    events = [{**HEAD, "number": 1}, *({**HEAD, **each} for each in odd), {**HEAD, "text": "é"}]
-    assert json_lines(events) == [json_line(event) + b"\n" for event in events]
-    assert json_lines(events[:1]) == [json_line(events[0]) + b"\n"]
-    assert json_lines([]) == []
+    events = [{"number": 1, "value": {"a": {}}}, *odd, {"text": "é"}]
+    lines = [json_line({**HEAD, **event}) + b"\n" for event in events]
+    assert json_lines(HEAD, events) == lines
+    assert json_lines(HEAD, events[:1]) == lines[:1]
+    assert json_lines(HEAD, [events[0]] * 2) == lines[:1] * 2
+    assert json_lines(HEAD, []) == []
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_what_lines_have_in_common_may_be_odd(odd):
+    events = [{"number": 1}, {"number": 2}]
+    common = {**HEAD, **{f"its_{name}": value for name, value in odd.items()}}
+    lines = [json_line({**common, **event}) + b"\n" for event in events]
+    assert json_lines(common, events) == lines
 
 
 def test_a_console_line_is_one_line_and_a_traceback_stands_apart():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied
+from asyncmqd.observe.listeners import Applied, Kind
 from asyncmqd.observe.metrics import BOUNDS, RUN, RUNS, WAITS, Metrics, Sum
 from asyncmqd.observe.observer import Observer
 from asyncmqd.observe.prometheus_text import family, labels, of_counted
@@ -23,9 +23,17 @@ def applied(
     took: float | None = 0.002,
     waited: float = 0.5,
     failures: int = 0,
-) -> Applied:
+) -> tuple[Kind, Applied]:
     claim = Claim(queue="mail", id="x", token=1, payload=b"", age=waited, failures=failures)
-    return Change(queue="mail", id="x", edge=edge, token=1), claim, task, took
+    change = Change(queue="mail", id="x", edge=edge, token=1)
+    return ("mail", edge, task), (change, claim, took)
+
+
+def by_kind(*all: tuple[Kind, Applied]) -> dict[Kind, list[Applied]]:
+    found = defaultdict[Kind, list[Applied]](list)
+    for kind, each in all:
+        found[kind].append(each)
+    return found
 
 
 def values(*processes: Metrics) -> dict[tuple[Any, ...], float]:
@@ -43,7 +51,9 @@ def values(*processes: Metrics) -> dict[tuple[Any, ...], float]:
 
 def test_runs_are_counted_by_queue_task_and_outcome() -> None:
     metrics = Metrics()
-    metrics.changes([applied(), applied(), applied("fail"), applied("retry"), applied("update")])
+    metrics.changes(
+        by_kind(applied(), applied(), applied("fail"), applied("retry"), applied("update"))
+    )
     found = values(metrics)
     assert found["asyncmqd_jobs_total", "completed", "mail", "shop.add"] == 2
     assert found["asyncmqd_jobs_total", "failed", "mail", "shop.add"] == 1
@@ -55,7 +65,7 @@ def test_runs_are_counted_by_queue_task_and_outcome() -> None:
 def test_a_bucket_has_what_is_not_longer_than_its_bound() -> None:
     metrics = Metrics()
     took = [0.0, 0.001, *(bound * 0.999 for bound in BOUNDS), 1e9]
-    metrics.changes([applied(took=each, waited=-5.0) for each in took])
+    metrics.changes(by_kind(*(applied(took=each, waited=-5.0) for each in took)))
     found = values(metrics)
     for number, bound in enumerate(BOUNDS):
         expected = sum(each <= bound for each in took)
@@ -67,7 +77,9 @@ def test_a_bucket_has_what_is_not_longer_than_its_bound() -> None:
 
 def test_only_first_attempts_have_a_waiting_time() -> None:
     metrics = Metrics()
-    metrics.changes([applied(waited=3.0), applied(waited=99.0, failures=1), applied(took=None)])
+    metrics.changes(
+        by_kind(applied(waited=3.0), applied(waited=99.0, failures=1), applied(took=None))
+    )
     found = values(metrics)
     assert found["asyncmqd_job_wait_seconds_count", "mail"] == 1
     assert found["asyncmqd_job_wait_seconds_sum", "mail"] == 3
@@ -78,15 +90,17 @@ def test_tasks_that_nobody_knows_are_one() -> None:
     """Whoever enqueues could make a series for each job else."""
     metrics = Metrics()
     for number in range(100):
-        metrics.changes([applied("park", f"made.up{number}", None), applied("fail", "", None)])
+        metrics.changes(
+            by_kind(applied("park", f"made.up{number}", None), applied("fail", "", None))
+        )
     assert metrics.counted().keys == [("mail", "other")]
     assert values(metrics)["asyncmqd_jobs_total", "mail", "other", "parked"] == 100
 
 
 def test_several_processes_are_one_sum() -> None:
     one, two = Metrics(), Metrics()
-    one.changes([applied(), applied("fail")])
-    two.changes([applied(), applied()])
+    one.changes(by_kind(applied(), applied("fail")))
+    two.changes(by_kind(applied(), applied()))
     two.event("job.lease_lost", {"queue": "mail"})
     two.event("job.started", {"queue": "mail"})
     found = values(one, two)
@@ -104,13 +118,14 @@ def test_names_of_applications_break_no_line() -> None:
 
 def test_a_run_costs_few_instructions() -> None:
     """Of what counts, history included: each is some nanoseconds, all are under a microsecond."""
-    observer, job = Observer([Metrics()]), applied()
-    _, claim, task, _ = job
+    observer = Observer([Metrics()])
+    kind, run_of = applied()
+    (_, _, task), (_, claim, _) = kind, run_of
 
     def run(times: int) -> None:
         for _ in range(times):
             observer.started(claim, task)
-        observer.changes([job] * times)
+        observer.changes({kind: [run_of] * times})
 
     run(1)  # its cells are there
     assert (steps(run, 110) - steps(run, 10)) / 100 < 190
@@ -143,7 +158,7 @@ def test_processes_know_different_tasks_in_different_orders() -> None:
     whole, twice = Sum(), Sum()
     for part in parts:
         metrics = Metrics()
-        metrics.changes([applied(task=name, took=1e9) for name in part])
+        metrics.changes(by_kind(*(applied(task=name, took=1e9) for name in part)))
         whole.add(metrics.counted())
     twice.add(whole.counted())
     for found in (whole, twice):
@@ -155,5 +170,5 @@ def test_processes_know_different_tasks_in_different_orders() -> None:
 
 def test_a_percent_sign_in_a_name_is_one() -> None:
     metrics = Metrics()
-    metrics.changes([applied(task="send 50%s")])
+    metrics.changes(by_kind(applied(task="send 50%s")))
     assert values(metrics)["asyncmqd_job_run_seconds_count", "mail", "send 50%s"] == 1

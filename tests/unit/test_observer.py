@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Listener, job_fields
+from asyncmqd.observe.listeners import Applied, Kind, Listener, job_fields
 from asyncmqd.observe.observer import Observer
 
 CLAIM = Claim(queue="mail", id="j1", payload=b"", token=1, worker="w#1", failures=0)
 DONE = Change(queue="mail", id="j1", edge="succeed", token=1)
+KIND = ("mail", "succeed", "send")
 
 
 class Events(Listener):
@@ -33,8 +34,8 @@ class Runs(Listener):
     def started(self, claim: Claim, task: str) -> None:
         self.heard.append((claim.id, task))
 
-    def changes(self, applied: Sequence[Applied]) -> None:
-        self.heard += applied
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+        self.heard += applied.items()
 
 
 def test_each_listener_hears_what_it_asked_for() -> None:
@@ -46,7 +47,7 @@ def test_each_listener_hears_what_it_asked_for() -> None:
     observer.change(DONE, CLAIM, "send", 0.5)
     fields = {**job_fields(CLAIM, "send"), "reason": "no end"}
     assert events.heard == [("queue.started", {"queue": "mail"}), ("job.stuck", fields)]
-    assert runs.heard == [("j1", "send"), (DONE, CLAIM, "send", 0.5)]
+    assert runs.heard == [("j1", "send"), (KIND, [(DONE, CLAIM, 0.5)])]
     assert observer.totals == {("mail", "succeed"): 1}
 
 

@@ -77,24 +77,23 @@ async def test_a_claim_is_completed_by_what_was_asked_when_it_was_sent():
         return [b"x" * 2 * PIECE for _ in commands]
 
     pieces = large_payloads.Pieces(fetch)
-    await pieces.complete(QUEUE, PREFIX, [[b"a", None, b"x" * 2 * PIECE]], "", 9 * PIECE)
+    await pieces.complete(QUEUE, PREFIX, ["a"], [b"x" * 2 * PIECE], "", 9 * PIECE)
     asked = pieces.of(QUEUE)
-    await pieces.complete(QUEUE, PREFIX, [[b"b", None, b"small"]], pieces.of(QUEUE), 9 * PIECE)
-    rows = [[b"c", None, b"x" * PIECE]]
-    await pieces.complete(QUEUE, PREFIX, rows, asked, 9 * PIECE)
-    assert rows[0][2] == b"x" * 2 * PIECE
+    await pieces.complete(QUEUE, PREFIX, ["b"], [b"small"], pieces.of(QUEUE), 9 * PIECE)
+    strings = [b"x" * PIECE]
+    await pieces.complete(QUEUE, PREFIX, ["c"], strings, asked, 9 * PIECE)
+    assert strings == [b"x" * 2 * PIECE]
 
 
-async def test_a_queue_of_which_nothing_is_known_brings_beginnings(store):
+async def test_a_queue_of_which_nothing_is_known_brings_beginnings(store, monkeypatch):
     """The first claim of a queue may share its reply with those of many others."""
-    run, sizes = store._one_of_many, []
+    complete, sizes = store._pieces.complete, []
 
-    async def measured(*call):
-        reply = await run(*call)
-        sizes.append(max(map(len, reply[4]), default=0))
-        return reply
+    async def measured(queue, base, ids, strings, piece, most):
+        sizes.append(max(map(len, strings)))
+        return await complete(queue, base, ids, strings, piece, most)
 
-    store._one_of_many = measured
+    monkeypatch.setattr(store._pieces, "complete", measured)
     await store.add(QUEUE, [job(f"{number}", 2 * PIECE) for number in range(2)])
     await store.add("other", [job("o", 5), job("p", 2 * PIECE)])
     claims = [await store.claim(queue, 1, LEASE, "w") for queue in (QUEUE, QUEUE, "other", "other")]
@@ -147,10 +146,10 @@ async def test_claims_that_overlap_on_a_queue_of_all_sizes(store):
 async def test_a_claim_whose_second_part_fails_is_one_whose_reply_was_lost(store, monkeypatch):
     complete, claims = store._pieces.complete, itertools.count()
 
-    async def fails_twice(queue, base, rows, piece, most):
-        if rows and next(claims) in {2, 4}:
+    async def fails_twice(queue, base, ids, strings, piece, most):
+        if next(claims) in {2, 4}:
             raise StoreError("the connection is lost")
-        await complete(queue, base, rows, piece, most)
+        return await complete(queue, base, ids, strings, piece, most)
 
     monkeypatch.setattr(store._pieces, "complete", fails_twice)
     work = await worked_off(store, [2 * PIECE] * 40, concurrency=4)

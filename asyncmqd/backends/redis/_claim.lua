@@ -1,4 +1,4 @@
--- Write the claims, and tell of each its id, run and the string of its job.
+-- Write the claims, and tell of them: see `columns`.
 local function claim(reply, popped, worker, piece)
   local ids, ends, taken = {}, {}, {}
   for at = 1, #popped, 2 do
@@ -11,10 +11,10 @@ local function claim(reply, popped, worker, piece)
       run[TOKEN], run[ORDER] = run[TOKEN] + 1, order
       run[STARTED], run[WORKER] = now, worker
     end
-    run = run and cmsgpack.pack(run) or first(order, #job == piece and string_size(id) or #job)
-    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = id, run, cut(job, most)
-    taken[2 * number - 1], taken[2 * number] = id, run
+    runs[number] = run and cmsgpack.pack(run) or first(order, #job == piece and string_size(id) or #job)
+    taken[2 * number - 1], taken[2 * number] = id, runs[number]
   end
   redis.call('HSET', base .. 'runs', unpack(taken))
   redis.call('ZADD', base .. ARGV[2], unpack(ends))
+  columns(reply, ids, runs, jobs, most)
 end

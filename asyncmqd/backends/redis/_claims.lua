@@ -29,6 +29,18 @@ local function read_jobs(ids, piece)
   return jobs
 end
 
+-- Adds to a reply of claims the ids (packed), the packed runs one after the other (an empty one of a job whose
+-- run the store lost), and the string of each job: a table of each would cost more than what is in it.
+local function columns(reply, ids, runs, jobs, most)
+  for number, job in ipairs(jobs) do
+    runs[number], jobs[number] = runs[number] or '\144', cut(job, most)
+  end
+  reply[#reply + 1], reply[#reply + 2] = cmsgpack.pack(ids), table.concat(runs)
+  for _, job in ipairs(jobs) do
+    reply[#reply + 1] = job
+  end
+end
+
 -- Makes the packed runs of jobs that are claimed for the first time: tables would cost twice that.
 local function first_run(started, worker)
   local rest = cmsgpack.pack(started) .. cmsgpack.pack(worker) .. '\0\0\0'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -43,8 +43,11 @@ class _Run(msgspec.Struct, array_like=True):
 
 
 _NO_RUN = _Run()
+_ARRAY = b"\xdd%b"  # how MessagePack begins an array of so many
 _NAMELESS: tuple[Any, ...] = (b"", b"", b"", (), 1)  # unique name, its holder, key, parents, cost
 _run = msgspec.msgpack.Decoder(_Run).decode
+_runs = msgspec.msgpack.Decoder(list[_Run]).decode
+ids = msgspec.msgpack.Decoder(list[str]).decode  # of claims, from turn.lua and active.lua
 _period = msgspec.msgpack.Decoder(Period).decode
 _pause = msgspec.json.Decoder(Pause).decode
 
@@ -98,6 +101,7 @@ def costs_arg(jobs: Sequence[NewJob]) -> bytes:
 _id_of = attrgetter("id")
 _LEFT = "error", "result", "progress", "attempt"
 _left = attrgetter(*_LEFT)
+_NOTHING_LEFT = (None,) * len(_LEFT)
 _KIND = (  # of a change: what `_kind_args` depends on
     "edge",
     "place",
@@ -138,14 +142,14 @@ def change_args(changes: Sequence[Change]) -> list[Argument]:
     numbers: dict[tuple[Any, ...], int] = {}  # of the kinds
     rows: list[Any] = []
     left: list[Argument] = []
-    for kind, change in zip(map(_kind, changes), changes, strict=True):
+    for kind, values, change in zip(map(_kind, changes), map(_left, changes), changes, strict=True):
         number = numbers.setdefault(kind, len(numbers) + 1)
-        if change.error is change.result is change.progress is change.attempt is None:
+        if values == _NOTHING_LEFT:
             rows += (number, change.id, change.token, 0)
         else:
-            values = _left_args(change)
-            rows += (number, change.id, change.token, len(values))
-            left += values
+            args = _left_args(values)
+            rows += (number, change.id, change.token, len(args))
+            left += args
     # In one piece: the server, too, would have to take each number and id for itself.
     return [_packed_kinds(tuple(numbers)), msgspec.msgpack.encode(rows), *left]
 
@@ -185,8 +189,8 @@ def _kind_args(change: Change) -> tuple[Any, ...]:
     )
 
 
-def _left_args(change: Change) -> list[Argument]:
-    found = zip(_LEFT, _left(change), strict=True)
+def _left_args(values: tuple[bytes | None, ...]) -> list[Argument]:
+    found = zip(_LEFT, values, strict=True)
     return [arg for name, value in found if value is not None for arg in (name, value)]
 
 
@@ -212,9 +216,39 @@ def answers(digits: bytes) -> list[Answer]:
     return [*map(_ANSWERS.__getitem__, digits)]
 
 
-def claims(queue: str, now: int, rows: Sequence[Sequence[Any]]) -> list[Claim]:
-    """From turn.lua and active.lua."""
-    return [_claim(queue, now, *row) for row in rows]
+def claims(
+    queue: str,
+    now: int,
+    ids: Sequence[str],
+    runs: bytes,
+    strings: Sequence[bytes],
+    cut: Mapping[int, int] | None = None,
+) -> list[Claim]:
+    """From turn.lua and active.lua. `cut`: the whole lengths of strings that were cut, by place."""
+    found = []
+    array = _ARRAY % len(ids).to_bytes(4) + runs
+    for id, run, string in zip(ids, _runs(array), strings, strict=True):
+        payload, age = string, 0.0
+        head = string[:HEADER]
+        if len(head) == HEADER and head.isdigit():
+            payload, age = string[HEADER:], (now - int(head[:_DIGITS])) / 1e6
+        found.append(
+            Claim(
+                queue=queue,
+                id=id,
+                token=run.token,
+                payload=payload,
+                size=len(payload),
+                failures=run.failures,
+                crashes=run.crashes,
+                solo=run.solo == 1,
+                age=age,
+                worker=run.worker,
+            )
+        )
+    for at, size in (cut or {}).items():
+        found[at] = msgspec.structs.replace(found[at], size=size - HEADER)
+    return found
 
 
 def _split(job: bytes | None) -> tuple[int | None, int, bytes]:
@@ -226,33 +260,6 @@ def _split(job: bytes | None) -> tuple[int | None, int, bytes]:
     if len(head) < HEADER or not head.isdigit():
         return None, 0, job or b""
     return int(head[:_DIGITS]), int(head[_DIGITS:]), (job or b"")[HEADER:]
-
-
-def _claim(
-    queue: str,
-    now: int,
-    id: bytes,
-    packed: bytes | None,
-    job: bytes | None,
-    size: int | None = None,
-) -> Claim:
-    run = _run(packed) if packed else _NO_RUN  # a server that evicts may have lost it
-    payload, age = job or b"", 0.0
-    head = payload[:HEADER]
-    if len(head) == HEADER and head.isdigit():
-        payload, age = payload[HEADER:], (now - int(head[:_DIGITS])) / 1e6
-    return Claim(
-        queue=queue,
-        id=id.decode(),
-        token=run.token,
-        payload=payload,
-        size=len(payload) if size is None else size - HEADER,
-        failures=run.failures,
-        crashes=run.crashes,
-        solo=run.solo == 1,
-        age=age,
-        worker=run.worker,
-    )
 
 
 def record(queue: str, row: Sequence[Any]) -> Record:

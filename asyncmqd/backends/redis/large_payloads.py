@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 from asyncmqd.backends.redis.encoding import HEADER, job_args
@@ -21,12 +21,8 @@ from asyncmqd.backends.redis.scripts import Argument, Command, Late
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 
-Rows = list[list[Any]]
-"""Of each claimed job: id, run, string (see turn.lua), and its whole length if it was cut."""
-
 PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
 _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
-_string = itemgetter(2)  # of a row
 _payload_of = attrgetter("payload")
 _NO_HEADER = b" " * HEADER  # add.lua writes it
 
@@ -67,28 +63,34 @@ class Pieces:
         return "" if queue in self._small else PIECE
 
     async def complete(
-        self, queue: str, base: str, rows: Rows, piece: int | str, most: int
-    ) -> None:
-        """Bring up to `most` bytes of each string of a claim's rows, and how long a longer one is.
+        self,
+        queue: str,
+        base: str,
+        ids: Sequence[str],
+        strings: list[bytes],
+        piece: int | str,
+        most: int,
+    ) -> dict[int, int]:
+        """Put up to `most` bytes in the place of each string of claimed jobs that was cut.
 
-        Raises StoreError.
+        Returns the whole lengths of those that are still cut, by their place. Raises StoreError.
         `piece` is what `of` said when the claim was sent: another one may have come back meanwhile.
         """
-        if not rows:
-            return
-        if max(map(len, map(_string, rows))) < min(PIECE, most):  # no loop of Python's for these
+        if max(map(len, strings)) < min(PIECE, most):  # no loop of Python's for these
             self._small.add(queue)
-            return
-        if cut := [row for row in rows if len(row[2]) == piece]:
-            keys = [f"{base}job:{row[0].decode()}" for row in cut]
+            return {}
+        if cut := [at for at, string in enumerate(strings) if len(string) == piece]:
+            keys = [f"{base}job:{ids[at]}" for at in cut]
             whole = await self._run(*(("GETRANGE", key, 0, most - 1) for key in keys))
-            for row, string in zip(cut, whole, strict=True):
-                row[2] = string
-        if cut := [row for row in rows if len(row[2]) >= most]:
-            sizes = await self._run(*(("STRLEN", f"{base}job:{row[0].decode()}") for row in cut))
-            for row, size in zip(cut, sizes, strict=True):
-                row.append(size)
-        if any(len(row[2]) > PIECE for row in rows):
+            for at, string in zip(cut, whole, strict=True):
+                strings[at] = string
+        if max(map(len, strings)) > PIECE:
             self._small.discard(queue)
         else:
             self._small.add(queue)
+        cut = [at for at, string in enumerate(strings) if len(string) >= most]
+        if not cut:
+            return {}
+        keys = [f"{base}job:{ids[at]}" for at in cut]
+        sizes = await self._run(*(("STRLEN", key) for key in keys))
+        return dict(zip(cut, sizes, strict=True))

@@ -86,9 +86,10 @@ class RedisBackend(RedisOperations):
                 limits, opens_in = encoding.judged(packed, pause)
             answers += encoding.answers(digits)
             if claimed:
-                rows = [*map(list, zip(claimed[::3], claimed[1::3], claimed[2::3], strict=True))]
-                await self._pieces.complete(queue, base, rows, piece, most)
-                taken += encoding.claims(queue, now, rows)
+                names, runs, *strings = claimed
+                ids = encoding.ids(names)
+                cut = await self._pieces.complete(queue, base, ids, strings, piece, most)
+                taken += encoding.claims(queue, now, ids, runs, strings, cut)
         return Turn(answers, taken, limits, opens_in)
 
     async def declare_limits(
@@ -126,23 +127,30 @@ class RedisBackend(RedisOperations):
 
     async def expired(self, queue: str, page: int = PAGE) -> Lapsed:
         page = min(page, PAGE)
-        now, rows, *_ = await self._one(
-            "active", queue, State.ACTIVE, "-inf", "now", page, self._most
-        )
-        return Lapsed(encoding.claims(queue, now, rows), more=len(rows) >= page)
+        [claims, _] = await self._active(queue, "-inf", "now", page)
+        return Lapsed(claims, more=len(claims) >= page)
 
     async def held(self, queue: str, worker: str) -> list[Claim]:
         found: dict[str, Claim] = {}
-        begin, rows = "-inf", [None] * PAGE
-        while len(rows) == PAGE:
+        begin: Argument | None = "-inf"
+        while begin is not None:
             # From the end of the last lease on, not by offset: renewals move other claims to the
             # back, and offsets would pass over those that stand still.
-            page = await self._one("active", queue, State.ACTIVE, begin, "+inf", PAGE, self._most)
-            now, rows, *last = page
-            begin = last[0] if last else begin
-            claims = encoding.claims(queue, now, rows)
+            claims, last = await self._active(queue, begin, "+inf", PAGE)
+            begin = last if len(claims) == PAGE else None
             found.update((each.id, each) for each in claims if each.worker.startswith(worker))
         return list(found.values())
+
+    async def _active(
+        self, queue: str, begin: Argument, until: str, page: int
+    ) -> tuple[list[Claim], Argument | None]:
+        """Claims by the ends of their leases, and the last of these."""
+        args = (State.ACTIVE, begin, until, page, self._most)
+        now, last, *claimed = await self._one("active", queue, *args)
+        if not claimed:
+            return [], None
+        names, runs, *strings = claimed
+        return encoding.claims(queue, now, encoding.ids(names), runs, strings), last
 
     async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         if not tasks:

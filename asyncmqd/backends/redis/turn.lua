@@ -13,7 +13,7 @@
 --       the limits of all daemons that the worker knows (packed, or empty); then, if there are changes, what
 --       _changes.lua says; no id comes twice: all are read before one is written
 -- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is taken, in one
---       string; two values, see `take`; of each claim the id, the run and the string of the job. Of several
+--       string; two values, see `take`; if there are any, the claims (see `columns`). Of several
 --       queues all in one list: of each how many values it has, and these, or its error.
 local count, number, at = #KEYS - 1, 1, 7 -- which queue's turn it is, and where its arguments are
 local behind, replies = at + ARGV[6], {}

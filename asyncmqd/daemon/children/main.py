@@ -46,7 +46,7 @@ from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.tasks import REGISTRY
 from asyncmqd.observe.captured_streams import capture_prints
 from asyncmqd.observe.listeners import LogLines
-from asyncmqd.observe.log import set_level, setup
+from asyncmqd.observe.log import setup
 from asyncmqd.observe.metrics import Metrics
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.forks import take_signals
@@ -297,7 +297,7 @@ class Child:
     async def _start(self, settings: Settings) -> str:
         """Serve as soon as the store lets us; why it does not, if it never will."""
         self._wanted = self.settings = settings
-        set_level(settings.log_level)
+        self._own.context.observer.set_level(settings.log_level)
         # A reload may have come since the application was imported.
         if problems := await self._own.import_scanners(settings):
             return told(problems)
@@ -321,7 +321,7 @@ class Child:
             self.end(told(problems))
             return problems
         self.settings, self._declares = settings, True
-        set_level(settings.log_level)
+        self._own.context.observer.set_level(settings.log_level)
         if self._started and self._stopping is None:
             self._own.apply(settings)
         return {}

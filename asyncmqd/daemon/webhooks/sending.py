@@ -18,7 +18,7 @@ from asyncmqd.domain.events import Event, shortened
 from asyncmqd.domain.heartbeat import BEAT
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import failure_text
-from asyncmqd.observe.listeners import Applied, Listener
+from asyncmqd.observe.listeners import Applied, Kind, Listener
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.process.context import ProcessContext
 
@@ -67,12 +67,13 @@ class Failures(Listener):
             self._duty.end()
         await self.send()
 
-    def changes(self, applied: Sequence[Applied]) -> None:
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
         """See `Listener`. A webhook that fails is told by none: it would go round for ever."""
-        for change, claim, task, _ in applied:
-            if change.edge in _FAILED and claim.queue != QUEUE:
-                error = str(shortened(failure_text(change.error))) or None
-                self._note(claim.queue, claim.id, task, claim.attempt, error)
+        for (queue, edge, task), runs in applied.items():
+            if edge in _FAILED and queue != QUEUE:
+                for change, claim, _ in runs:
+                    error = str(shortened(failure_text(change.error))) or None
+                    self._note(queue, claim.id, task, claim.attempt, error)
 
     def _note(self, queue: str, id: str, task: str, attempt: int, error: str | None) -> None:
         if len(self._events) >= _MOST:

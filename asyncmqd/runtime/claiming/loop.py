@@ -71,9 +71,9 @@ class ClaimLoop:
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
         self.declaring = Declaring(queue, self._backend, context.presence.id, self.wake)
-        ends = Unacknowledged(queue, context.leases, context.observer, self._wakeup)
+        ends = Unacknowledged(context, self.declaring, queue, self._wakeup)
         self._unacknowledged = ends
-        self._runs = Runs(context, execution, capacity, scanner, self.declaring, ends, self._wakeup)
+        self._runs = Runs(context, execution, capacity, scanner, ends, self._wakeup)
         self.running = self._runs.running
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
@@ -333,8 +333,7 @@ class ClaimLoop:
     async def _unknown_claims(self) -> list[Claim]:
         """What the store has given us, and we do not know of."""
         held = await self._backend.held(self.queue, self.name)
-        mine = (claim for claim in held if claim.worker == self.name)
-        return [claim for claim in mine if not self._leases.holds(claim)]
+        return self._leases.not_held([claim for claim in held if claim.worker == self.name])
 
     async def _unsubscribe(self) -> None:
         self._note(claim_decision.UNSUBSCRIBE)

@@ -39,19 +39,18 @@ class Isolation:
         self._left = asyncio.Event()
         self._waiters = 0  # for that
 
-    def admits(self, run: Run) -> bool:
-        """Whether the run may begin now."""
-        return not self.active or run is self.candidate
-
     async def wait(self) -> None:
         """Return when others than a candidate may begin."""
         while self.active:
             self._ended.clear()
             await self._ended.wait()
 
-    def enter(self, run: Run) -> None:
-        """The run begins."""
+    def enter(self, run: Run) -> bool:
+        """Whether the run may begin now; if so, it has begun."""
+        if self.active and run is not self.candidate:
+            return False
         self._inside.add(run)
+        return True
 
     def leave(self, run: Run) -> None:
         """Its code runs no more, or only in a thread that is stuck."""

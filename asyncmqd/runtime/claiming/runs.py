@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from asyncmqd.backends.base import StoreError
-from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.loop_tasks import begin
+from asyncmqd.domain.loop_tasks import begin_all
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, Outcome, Released, is_poison_candidate, settle
 from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
-from asyncmqd.runtime.claiming.limit_declaration import Declaring
 from asyncmqd.runtime.claiming.poison_isolation import ClaimLost
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.unacknowledged import Unacknowledged
@@ -21,9 +17,6 @@ from asyncmqd.runtime.execution.retry_rules import decide
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.scanner import Scanner
-
-NOT_STARTED = frozenset({"park", "expire"})
-"""Edges of jobs whose task was not called."""
 
 
 class Runs:
@@ -38,7 +31,6 @@ class Runs:
         execution: Execution,
         capacity: Capacity,
         scanner: Scanner,
-        declaring: Declaring,
         unacknowledged: Unacknowledged,
         wakeup: asyncio.Event,
     ) -> None:
@@ -52,12 +44,11 @@ class Runs:
         self._observer = context.observer
         self._execution = execution
         self._scanner = scanner
-        self._declaring = declaring
         self._unacknowledged = unacknowledged
         self._wakeup = wakeup
         self._loop = asyncio.get_running_loop()
         # Looked up once, and not for each run.
-        self._calls = self._settle_without, unacknowledged.report
+        self._calls = self._settle_without, unacknowledged.report, self._end
 
     def start(self, claims: list[Claim], reserved: Reservation) -> None:
         """Start the runs of these claims; what they do not need of the reservation goes back."""
@@ -67,19 +58,18 @@ class Runs:
         self.capacity.use(reserved, len(claims) - len(candidates), len(candidates))
         if candidates:  # first: one runs alone only in a process in which nothing has begun yet
             claims = sorted(claims, key=is_poison_candidate, reverse=True)
-        now = self._loop.time()
-        for claim in claims:
-            run = self._hold(claim, now, reserved.limiter)
-            if candidates and is_poison_candidate(claim):
-                run.reserved = reserved.limiter
-                run.asyncio_task = begin(self._run_candidate(run))
-            else:
-                run.asyncio_task = begin(self._run(run))
+        runs = self._hold(claims, reserved.limiter)
+        for run in runs[: len(candidates)]:
+            run.reserved = reserved.limiter
+        works = [self._run_candidate(run) for run in runs[: len(candidates)]]
+        works += map(self._execution.execute, runs[len(candidates) :])
+        for run, task in zip(runs, begin_all(works), strict=True):
+            run.asyncio_task = task
 
     def release(self, claim: Claim) -> None:
         """Hand a claim back that is not to be started."""
-        run = Run(claim, claim.id, self._loop.time())
-        self._leave_change(run, settle(claim, Released(), run.policy, 0.0))
+        run = Run(claim, claim.id, self._loop.time(), self._execution.rules_of_unknown)
+        self._unacknowledged.add_end(run, settle(claim, Released(), run.rules.policy, 0.0))
 
     def release_all(self) -> None:
         """Stop what runs, and hand it back."""
@@ -88,19 +78,18 @@ class Runs:
 
     # ------------------------------------------------------------------ one run
 
-    def _hold(self, claim: Claim, now: float, limiter: RateLimiter | None) -> Run:
-        if claim.id in self.running:  # we had lost it without noticing, and claimed it again
-            self._leases.lose(self.running[claim.id])
-        run = Run(claim, claim.id, now, limiter, *self._calls)
-        self.running[claim.id] = run
-        self._leases.hold(run)
-        return run
-
-    async def _run(self, run: Run) -> None:
-        if not self._isolation.admits(run):
-            self._end(run, Released())
-            return
-        self._end(run, await self._execution.execute(run))
+    def _hold(self, claims: list[Claim], limiter: RateLimiter | None) -> list[Run]:
+        now = self._loop.time()
+        calls = limiter, *self._calls
+        rules = self._execution.rules_of_unknown
+        runs = [Run(each, each.id, now, rules, *calls) for each in claims]
+        by_id = {run.id: run for run in runs}
+        # Those that we had lost without noticing, and have claimed again.
+        for id in filter(self.running.__contains__, by_id):
+            self._leases.lose(self.running[id])
+        self.running |= by_id
+        self._leases.hold(*runs)
+        return runs
 
     async def _run_candidate(self, run: Run) -> None:
         """A job that was running at two crashes has to wait for its turn to run alone."""
@@ -110,7 +99,7 @@ class Runs:
         try:
             async with self._isolation.run_alone(run, self._backend, self._health):
                 run.use_token()
-                await self._run(run)
+                await self._execution.execute(run)
         except StoreError:
             self._end(run, Released(CANDIDATE_PAUSE))
         except ClaimLost:
@@ -136,8 +125,9 @@ class Runs:
             change = decide(run, outcome, self._observer)
             if change.edge in {"retry", "snooze"}:
                 self._scanner.expect(change.delay)
-            self._leases.let_go(run)
-            self._leave_change(run, change)
+            if run.stop_reason is not None:  # perhaps because its claim was lost
+                self._leases.let_go(run)
+            self._unacknowledged.add_end(run, change)
         elif not goes_on:
             self._confirm(run)
         self._wakeup.set()
@@ -154,15 +144,8 @@ class Runs:
             return
         self._leases.let_go(run)
         run.progress = None
-        self._leave_change(run, settle(run.claim, Released(), run.policy, 0.0))
+        self._unacknowledged.add_end(run, settle(run.claim, Released(), run.rules.policy, 0.0))
         self._wakeup.set()
-
-    def _leave_change(self, run: Run, change: Change) -> None:
-        if self._declaring.known is not None and (not run.begun or change.edge in NOT_STARTED):
-            change = msgspec.structs.replace(change, unstarted=True)
-        if change.attempt is not None and not run.begun:
-            change = msgspec.structs.replace(change, attempt=None)  # it was no attempt
-        self._unacknowledged.add_end(run, change)
 
     def _settle_without(self, run: Run) -> None:
         """The run does not end though it was told to, or was told before it began.

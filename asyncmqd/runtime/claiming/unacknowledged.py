@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,10 +12,13 @@ import msgspec
 
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.settle import update_progress
-from asyncmqd.observe.listeners import Applied
-from asyncmqd.observe.observer import Observer
+from asyncmqd.observe.listeners import Applied, Kind
+from asyncmqd.runtime.claiming.limit_declaration import Declaring
 from asyncmqd.runtime.execution.run import Run
-from asyncmqd.runtime.leases import Leases
+from asyncmqd.runtime.process.context import ProcessContext
+
+_NOT_STARTED = frozenset({"park", "expire"})
+"""Edges of jobs whose task was not called."""
 
 
 class Batch(NamedTuple):
@@ -32,11 +36,12 @@ class Unacknowledged:
     """
 
     def __init__(
-        self, queue: str, leases: Leases, observer: Observer, wakeup: asyncio.Event
+        self, context: ProcessContext, declaring: Declaring, queue: str, wakeup: asyncio.Event
     ) -> None:
         self.queue = queue
-        self._leases = leases
-        self._observer = observer
+        self._leases = context.leases
+        self._observer = context.observer
+        self._declaring = declaring
         self.ended: list[tuple[Run, Change]] = []
         self.progressed: dict[str, Run] = {}
         self._wakeup = wakeup
@@ -50,11 +55,19 @@ class Unacknowledged:
         """A run has ended so. Progress that the store may not have yet goes with it, unless the
         job runs again: then it has none.
         """
+        if not run.begun or change.edge in _NOT_STARTED:
+            change = self._as_unstarted(run, change)
         if run.progress is not None:
             self.progressed.pop(run.id, None)
             if change.progress is None:
                 change = msgspec.structs.replace(change, progress=run.progress)
         self.ended.append((run, change))
+
+    def _as_unstarted(self, run: Run, change: Change) -> Change:
+        if self._declaring.known is not None:
+            change = msgspec.structs.replace(change, unstarted=True)
+        # A run that has not begun was no attempt.
+        return change if run.begun else msgspec.structs.replace(change, attempt=None)
 
     def report(self, run: Run, progress: bytes) -> None:
         """Progress of a run, from whatever thread."""
@@ -88,12 +101,12 @@ class Unacknowledged:
     def note_answers(self, batch: Batch, answers: Sequence[Answer]) -> None:
         """What the store answered to a batch: drop what is settled, explain what was refused."""
         settled: list[Run] = []
-        applied: list[Applied] = []
+        applied: defaultdict[Kind, list[Applied]] = defaultdict(list)
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:
                 settled.append(run)
                 task = run.spec.task if run.spec is not None else ""
-                applied.append((change, run.claim, task, run.duration))
+                applied[self.queue, change.edge, task].append((change, run.claim, run.duration))
             else:
                 self._leases.explain(run)
         self._leases.drop(*settled)

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 
-from asyncmqd.domain import clock
 from asyncmqd.domain.codec import (
     NOT_STORED,
     CorruptPayload,
@@ -18,7 +17,7 @@ from asyncmqd.domain.codec import (
     decode_spec,
     encode_result,
 )
-from asyncmqd.domain.failpoints import failpoint
+from asyncmqd.domain.failpoints import ARMED, failpoint
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.middleware import AROUND_RUN
 from asyncmqd.domain.queue_options import QueueOptions
@@ -26,7 +25,6 @@ from asyncmqd.domain.settle import (
     Crashed,
     Expired,
     Outcome,
-    Policy,
     Raised,
     Refused,
     Released,
@@ -40,27 +38,19 @@ from asyncmqd.runtime.claiming.start_shortage import CannotBegin
 from asyncmqd.runtime.execution.failures import cancellation, failure_of, forget
 from asyncmqd.runtime.execution.middleware import JobRun
 from asyncmqd.runtime.execution.process_executor import ChildCrashed, EncodedResult, Processes
-from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.run import Rules, Run
 from asyncmqd.runtime.execution.thread_executor import Threads, Thrown
 from asyncmqd.runtime.forks import end_if_forked
-from asyncmqd.runtime.job_context import JobContext
 from asyncmqd.runtime.process.context import ProcessContext
 
 LARGE = 32 * 1024  # bytes of a payload; ten times as many may take 200 ms to decode
 _MOST_RULES = 1_000  # that are kept: `retries` of a job may be any number
 _NO_RESULT = Succeeded()
+_enter_job = running_job.set  # looked up once, as are others that each job needs
 
 
 class JobTimeout(Exception):
     """The run took longer than its limit."""
-
-
-class _Rules(msgspec.Struct, frozen=True):
-    """What the task of a job and its queue say together, unless the job itself says more."""
-
-    policy: Policy
-    time_limit: float | None
-    in_child: bool
 
 
 class Execution:
@@ -69,8 +59,8 @@ class Execution:
     def __init__(self, options: QueueOptions, context: ProcessContext) -> None:
         self.options = options
         # As long as the options hold: what a job of a task gets, by the task and its own retries.
-        self._rules: dict[tuple[TaskDef, int | None], _Rules] = {}
-        self._policy_of_unknown = options.policy(None, None)
+        self._rules: dict[tuple[TaskDef, int | None], Rules] = {}
+        self.rules_of_unknown = Rules(options.policy(None, None))
         self.observer = context.observer
         self._backend = context.backend
         self.registry = context.registry
@@ -85,35 +75,42 @@ class Execution:
         """Run by other limits from the next job on."""
         self.options = options
         self._rules.clear()
-        self._policy_of_unknown = options.policy(None, None)
+        self.rules_of_unknown = Rules(options.policy(None, None))
 
-    def _make_rules(self, task: TaskDef, retries: int | None) -> _Rules:
+    def _make_rules(self, task: TaskDef, retries: int | None) -> Rules:
         if len(self._rules) >= _MOST_RULES:
             self._rules.clear()
-        rules = self._rules[task, retries] = _Rules(
+        rules = self._rules[task, retries] = Rules(
             self.options.policy(task, retries),
+            task,
             self.options.time_limit(task, None),
             (task.options.executor or self.options.executor) == "process",
         )
         return rules
 
-    async def execute(self, run: Run) -> Outcome | None:
-        """Run the claimed job; None when the claim was lost, and nothing may be written.
+    async def execute(self, run: Run) -> None:
+        """Run the claimed job, and tell its `on_end` what came of it: None when the claim was lost,
+        and nothing may be written.
 
         Never raises what the task raised.
         """
+        if not self.isolation.enter(run):
+            run.on_end(run, Released())
+            return
         run.begun = True
-        self.isolation.enter(run)
         try:
             if len(run.claim.payload) > LARGE:
-                return await self._execute_large(run)
-            return self._prepare(run) or await self._call_in_time(run)
+                outcome = await self._execute_large(run)
+            else:
+                outcome = self._prepare(run) or await self._call_in_time(run)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - of ours, or of a value's own code
-            return Refused(failure_of(error))
+            outcome = Refused(failure_of(error))
         finally:
             self.isolation.leave(run)
+        # Not to be awaited: each coroutine around that of the task costs a job one percent.
+        run.on_end(run, outcome)
 
     async def _execute_large(self, run: Run) -> Outcome | None:
         """The same for a payload that the loop would have to wait for while it is decoded."""
@@ -129,7 +126,6 @@ class Execution:
 
     def _prepare(self, run: Run) -> Outcome | None:
         """Decode, look up, check the age. An outcome here means that the task is not called."""
-        run.policy = self._policy_of_unknown
         try:
             limit = self._backend.payload_limit
             spec = decode_spec(run.claim.payload, limit, run.claim.size, id=run.claim.id)
@@ -141,28 +137,24 @@ class Execution:
         task = self.registry.get(spec.task)
         if task is None:
             return Unknown(spec.task)
-        run.task = task
-        rules = self._rules.get((task, spec.retries)) or self._make_rules(task, spec.retries)
-        run.policy, run.in_child = rules.policy, rules.in_child
-        run.time_limit = rules.time_limit if spec.timeout is None else spec.timeout or None
+        run.rules = self._rules.get((task, spec.retries)) or self._make_rules(task, spec.retries)
         if spec.ttl and run.claim.age >= spec.ttl:
             return Expired()
         return None
 
     async def _call_in_time(self, run: Run) -> Outcome | None:
-        spec, task = run.spec, run.task
+        spec, rules = run.spec, run.rules
         assert spec is not None
-        assert task is not None
         self.observer.started(run.claim, spec.task)
         if run.limiter is not None and spec.cost is not None:
             run.limiter.charge(spec.cost - 1)
-        timer = None
-        if run.time_limit is not None:
-            timer = asyncio.get_running_loop().call_later(run.time_limit, run.stop, "timeout")
+        limit = rules.time_limit if spec.timeout is None else spec.timeout
+        timer = run.stop_in(limit) if limit else None
         try:
-            failpoint("starting")
+            if ARMED:
+                failpoint("starting")
             try:
-                value = await self._call(run, task, spec)
+                value = await self._call(run, rules, spec)
                 # A plain function may wrap an async one.
                 while value is not None and is_awaitable(value):
                     value = await value
@@ -173,7 +165,8 @@ class Execution:
             end_if_forked(error)
             return self._raised(run, error)
         finally:
-            failpoint("ran")
+            if ARMED:
+                failpoint("ran")
             if timer is not None:
                 timer.cancel()
         if run.stop_reason in {"lost", "timeout", "exited"}:  # it ignored the cancellation
@@ -184,34 +177,26 @@ class Execution:
             return self._raised(run, value.error)
         return self._succeeded(value)
 
-    def _call(self, run: Run, task: TaskDef, spec: JobSpec) -> Awaitable[Any]:
+    def _call(self, run: Run, rules: Rules, spec: JobSpec) -> Awaitable[Any]:
         """The call of the task, to be awaited; no coroutine of ours stands around the usual one."""
-        claim = run.claim
-        context = JobContext(
-            claim.id,
-            claim.queue,
-            spec.task,
-            claim.failures + 1,
-            claim.worker,
-            None if run.time_limit is None else clock.wall() + run.time_limit,
-            run,
-            claim.labels,
-            spec.instant,
-        )
-        running_job.set(context)
-        if run.in_child:
-            return self.processes.run(spec, context)
+        task = rules.task
+        assert task is not None
+        _enter_job(run)
+        if rules.in_child:
+            return self.processes.run(spec, run.context)
         args, kwargs = task.typed(spec.args, spec.kwargs)
-        if AROUND_RUN:
-            around = JobRun(context, spec, args, kwargs, lambda: run.stop_reason)
-            return self._call_inside(around, run, task)
+        if AROUND_RUN.declared:
+            return self._call_inside(run, task, spec, args, kwargs)
         if task.is_async:
             called: Awaitable[Any] = task.function(*args, **kwargs)
             return called
         call = functools.partial(_call_plain, task.function, *args, **kwargs)
         return self.threads.run(call, run)
 
-    async def _call_inside(self, around: JobRun, run: Run, task: TaskDef) -> Any:
+    async def _call_inside(
+        self, run: Run, task: TaskDef, spec: JobSpec, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        around = JobRun(run.context, spec, args, kwargs, lambda: run.stop_reason)
         call = functools.partial(task.function, *around.args, **around.kwargs)
         if task.is_async:
             return await around.call_async(call)

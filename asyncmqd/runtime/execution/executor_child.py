@@ -220,12 +220,12 @@ def _serve(line: _Line, call: Call) -> None:
 
 def _call(task: TaskDef, around: JobRun) -> Any:
     call = functools.partial(task.function, *around.args, **around.kwargs)
-    if AROUND_RUN and task.is_async:
+    if AROUND_RUN.declared and task.is_async:
         return _run(around.call_async(call))
     if AROUND_RUN.has("async"):  # they need a loop, and a plain task none in its thread
         in_thread = functools.partial(asyncio.to_thread, around.call, call)
         return _run(around.call_elsewhere(in_thread))
-    value = around.call(call) if AROUND_RUN else call()
+    value = around.call(call) if AROUND_RUN.declared else call()
     return _run(_awaited(value)) if is_awaitable(value) else value
 
 

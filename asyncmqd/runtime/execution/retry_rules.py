@@ -35,15 +35,15 @@ def decide(run: Run, outcome: Outcome, observer: Observer) -> Change:
     An error is kept with the last lines that the run logged.
     """
     if isinstance(outcome, Succeeded):  # no rule of the application has a say in it
-        return succeed(run.claim, outcome.result, run.policy.retention)
+        return succeed(run.claim, outcome.result, run.rules.policy.retention)
     draw = clock.draw()
     try:
-        change = settle(run.claim, outcome, run.policy, draw)
+        change = settle(run.claim, outcome, run.rules.policy, draw)
     except BaseException as error:  # noqa: BLE001 - a back-off function may raise anything
         # No closures: they would cost the jobs whose rules do not raise.
         judge = functools.partial(settle, run.claim, outcome, draw=draw)
         tell = functools.partial(observer.about, run.claim, run.task_name, "job.rules_failed")
-        change = _by_default(judge, run.policy, error, tell)
+        change = _by_default(judge, run.rules.policy, error, tell)
     return change if run.tail is None or not change.error else _with_log(run, change, run.tail)
 
 

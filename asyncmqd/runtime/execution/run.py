@@ -10,35 +10,54 @@ from typing import Any, Literal
 import msgspec
 
 from asyncmqd.backends.base import Held
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import Claim, JobSpec
-from asyncmqd.domain.settle import Policy
+from asyncmqd.domain.settle import Outcome, Policy
 from asyncmqd.domain.tasks import TaskDef
 from asyncmqd.observe.listeners import job_fields
 from asyncmqd.observe.log_tail import LogTail
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
+from asyncmqd.runtime.job_context import JobContext
 
 CANCEL_GRACE = 1.0  # seconds that a cancelled run gets to end; then it is settled without it
 
-_NO_POLICY = Policy()
 _making_tail = threading.Lock()
 
 StopReason = Literal["timeout", "lost", "released", "exited"]
 
 
+class Rules(msgspec.Struct, frozen=True):
+    """What the task of a job and its queue say together, unless the job itself says more."""
+
+    policy: Policy = Policy()
+    task: TaskDef | None = None  # None: it is not known, or not yet
+    time_limit: float | None = None  # seconds
+    in_child: bool = False  # its function is called in a child process
+
+
+NO_RULES = Rules()
+
+
+def _tell_nobody(_run: object, _outcome: object) -> None:
+    """Of a run that is not executed."""
+
+
 class Run(msgspec.Struct, eq=False):
-    """The record that the steps of `execute` work on, one after the other."""
+    """The record that the steps of `execute` work on, one after the other.
+
+    To make one costs less than to make an object of a plain class, and to write to a field more.
+    """
 
     claim: Claim
     id: str  # the job's
     started: float  # loop time
+    rules: Rules = NO_RULES
     limiter: RateLimiter | None = None  # its job's cost is paid to
     on_overstay: Callable[[Run], None] | None = None
     on_progress: Callable[[Run, bytes], None] | None = None  # in whatever thread
+    on_end: Callable[[Run, Outcome | None], None] = _tell_nobody
     spec: JobSpec | None = None
-    task: TaskDef | None = None
-    policy: Policy = _NO_POLICY
-    time_limit: float | None = None  # seconds
-    in_child: bool = False  # its function is called in a child process
+    ends: float | None = None  # Unix time at which its time is over
     progress: bytes | None = None  # reported, not stored yet
     stop_reason: StopReason | None = None
     error: BaseException | None = None  # by which its code ended the run
@@ -50,6 +69,7 @@ class Run(msgspec.Struct, eq=False):
     asyncio_task: asyncio.Task[Any] | None = None
     thread_id: int | None = None  # of the thread that runs a plain function
     reserved: RateLimiter | None = None  # keeps a token for it until it begins
+    _context: JobContext | None = None
 
     @property
     def held(self) -> Held:
@@ -71,6 +91,24 @@ class Run(msgspec.Struct, eq=False):
         """What names it in the log."""
         return job_fields(self.claim, self.task_name)
 
+    @property
+    def context(self) -> JobContext:
+        """See `HasFields`. Most jobs never ask for it."""
+        if self._context is None:
+            claim, instant = self.claim, None if self.spec is None else self.spec.instant
+            self._context = JobContext(
+                claim.id,
+                claim.queue,
+                self.task_name,
+                claim.attempt,
+                claim.worker,
+                self.ends,
+                self,
+                claim.labels,
+                instant,
+            )
+        return self._context
+
     def report(self, progress: bytes) -> None:
         """Progress of the task, encoded. From any thread."""
         if self.on_progress is not None:
@@ -86,9 +124,11 @@ class Run(msgspec.Struct, eq=False):
     def end(self) -> None:
         """What its task does from now on counts no more."""
         self.ended = True
-        # The task's context knows the run. Without this each job would leave a circle of some fifty
-        # objects to the garbage collector, which then takes a tenth of a busy loop.
+        # Both know the run. Without this each job would leave a circle of some fifty objects to the
+        # garbage collector, which then takes a tenth of a busy loop.
         self.asyncio_task = None
+        if self._context is not None:
+            self._context = None
 
     def use_token(self) -> None:
         """It begins: the token that was kept for it is spent."""
@@ -101,6 +141,11 @@ class Run(msgspec.Struct, eq=False):
         if self.reserved is not None:
             self.reserved.refund(1)
             self.reserved = None
+
+    def stop_in(self, limit: float) -> asyncio.TimerHandle:
+        """Its time is over in so many seconds."""
+        self.ends = clock.wall() + limit
+        return asyncio.get_running_loop().call_later(limit, self.stop, "timeout")
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the run. The first reason stands: a timeout is one even if the claim is lost."""

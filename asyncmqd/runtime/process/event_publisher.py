@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.domain.change import Change
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import BATCH, FIELDS, KEPT, MISSED, Event, encode, shortened
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.event_names import EDGE_EVENTS
-from asyncmqd.observe.listeners import Applied, Listener
+from asyncmqd.observe.listeners import Applied, Kind, Listener
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duty, DutyGroup
 
@@ -73,20 +74,12 @@ class EventPublisher(Listener):
         """See `Listener`."""
         self._note("job.started", _run(claim, task))
 
-    def changes(self, applied: Sequence[Applied]) -> None:
+    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
         """See `Listener`."""
-        for change, claim, task, duration in applied:
-            name = EDGE_EVENTS.get(change.edge)
-            if name is None:
-                continue
-            fields = _run(claim, task)
-            if duration is not None:
-                fields["duration_ms"] = round(duration * 1000, 3)
-            if change.edge == "retry":
-                fields["retry_in"] = round(change.delay, 3)
-            if error := failure_text(change.error):
-                fields["error"] = shortened(error)
-            self._note(name, fields)
+        for (_, edge, task), runs in applied.items():
+            if name := EDGE_EVENTS.get(edge):
+                for each in runs:
+                    self._note(name, _ended(*each, task))
 
     def _note(self, name: str, fields: dict[str, Any]) -> None:
         if len(self._events) >= KEPT:
@@ -151,6 +144,17 @@ def _run(claim: Claim, task: str) -> dict[str, Any]:
         "task": task,
         "attempt": claim.attempt,
     }
+
+
+def _ended(change: Change, claim: Claim, duration: float | None, task: str) -> dict[str, Any]:
+    fields = _run(claim, task)
+    if duration is not None:
+        fields["duration_ms"] = round(duration * 1000, 3)
+    if change.edge == "retry":
+        fields["retry_in"] = round(change.delay, 3)
+    if error := failure_text(change.error):
+        fields["error"] = shortened(error)
+    return fields
 
 
 def _known(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from opentelemetry.trace import Span
 
 from asyncmqd.domain.job import Failure, JobSpec
 from asyncmqd.domain.settle import Crashed, Outcome, Raised, Refused, Released, Succeeded
-from asyncmqd.domain.tasks import TaskDef
 from asyncmqd.runtime.execution.execute_job import Execution
-from asyncmqd.runtime.execution.run import Run
+from asyncmqd.runtime.execution.run import Rules, Run
 from asyncmqd.runtime.tracing.spans import (
     record_failure,
     start_run,
@@ -41,11 +40,11 @@ class TracedExecution(Execution):
             span.end()
             detach(token)
 
-    def _call(self, run: Run, task: TaskDef, spec: JobSpec) -> Awaitable[Any]:
-        if run.in_child:  # see `child_spans.py`
+    def _call(self, run: Run, rules: Rules, spec: JobSpec) -> Awaitable[Any]:
+        if rules.in_child:  # see `child_spans.py`
             headers = with_present_context(spec.headers)
             spec = msgspec.structs.replace(spec, headers=headers)
-        return super()._call(run, task, spec)
+        return super()._call(run, rules, spec)
 
 
 def _end_as(span: Span, outcome: Outcome | None) -> None:
