@@ -45,10 +45,10 @@ def serve(
         complain("no --tasks: jobs are parked for workers that know their tasks")
     set_up_log()
     capture_prints(descriptor=True, pipes=True)
-    leave_input()
     try:
         with _traced(target.file):
             import_tasks(tasks)
+        leave_input()
         code = _until_signal(work, queue)
     except BaseException:
         release_prints()  # it is told on standard error

@@ -70,7 +70,6 @@ def _run(
     writer = setup(settings.log_level, settings.log_format)
     here = settings.processes == 1  # else the jobs' code runs in children
     capture_prints(descriptor=here, pipes=here)
-    leave_input()
     if systemd.problem:
         Observer().event("daemon.warning", warning=systemd.problem)
     systemd.extend("starting: importing the application")
@@ -87,6 +86,7 @@ def _run(
         application.extend_path(settings)
         scanners = application.load(settings)
         application.send_traces(settings)
+    leave_input()
 
     metrics = _metrics(settings)
     observer = Observer() if metrics is None else Observer([LogLines(), metrics])

@@ -49,7 +49,10 @@ class Attempt(NamedTuple):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Told).decode
-_decode_traceback = msgspec.json.Decoder(tuple[str, bool]).decode
+_Traceback = tuple[str, bool, str]
+"""The beginning of it, whether the message follows, and the end."""
+
+_decode_traceback = msgspec.json.Decoder(_Traceback).decode
 _FRAME = re.compile(r'^[ |+]*File ".*', re.MULTILINE)
 
 
@@ -64,7 +67,8 @@ def told_of(claim: Claim, edge: str, failure: Failure | None, delay: float) -> b
     stamp = zlib.crc32("\n".join(frames).encode())
     # Its last words are those of the error, which differ where the frames are the same.
     cut = text.removesuffix(failure.message)
-    return b"%b\t%08x\t%b" % (told, stamp, _encode((cut, cut != text)))
+    parts = cut, cut != text, failure.traceback[len(text) :]
+    return b"%b\t%08x\t%b" % (told, stamp, _encode(parts))
 
 
 def joined(kept: bytes, started: int, ended: int, told: bytes) -> bytes:
@@ -92,7 +96,7 @@ def _without_traceback(line: bytes, stamp: bytes) -> bytes:
 def attempts_of(kept: bytes) -> list[Attempt]:
     """The attempts that are kept, the oldest first. What cannot be read is left out."""
     found: list[Attempt] = []
-    tracebacks: dict[bytes, tuple[str, bool]] = {}  # by their stamps, of later lines
+    tracebacks: dict[bytes, _Traceback] = {}  # by their stamps, of later lines
     for line in reversed(kept.split(b"\n")) if kept else ():
         try:
             found.append(_attempt(line, tracebacks))
@@ -101,7 +105,7 @@ def attempts_of(kept: bytes) -> list[Attempt]:
     return found[::-1]
 
 
-def _attempt(line: bytes, tracebacks: dict[bytes, tuple[str, bool]]) -> Attempt:
+def _attempt(line: bytes, tracebacks: dict[bytes, _Traceback]) -> Attempt:
     started, ended, rest = line.split(b" ", 2)
     head, _, rest = rest.partition(b"\t")
     stamp, _, traceback = rest.partition(b"\t")
@@ -109,9 +113,9 @@ def _attempt(line: bytes, tracebacks: dict[bytes, tuple[str, bool]]) -> Attempt:
     if traceback:
         tracebacks[stamp] = _decode_traceback(traceback)
     if told.failure and stamp in tracebacks:
-        text, is_cut = tracebacks[stamp]
-        text += f"{told.failure.message}\n" if is_cut else "\n"
-        failure = msgspec.structs.replace(told.failure, traceback=text)
+        begin, is_cut, end = tracebacks[stamp]
+        whole = begin + (told.failure.message if is_cut else "") + end
+        failure = msgspec.structs.replace(told.failure, traceback=whole)
         told = msgspec.structs.replace(told, failure=failure)
     return Attempt(int(started) / 1e6, int(ended) / 1e6, told)
 
