@@ -397,12 +397,14 @@ def test_a_store_that_does_not_answer_has_no_zeros(daemon: Make, server: RedisSe
     Store(server.url).add("mail", "mark", ["later"], delay=3600)
     browser = Browser(port)
     until(lambda: "Nothing is paused" in browser.get("/").text)
+    until(lambda: 'class="spark"' in browser.get("/").text)
     assert "does not answer" not in browser.get("/daemons").text
     server.kill()
     d.wait_for("daemon.degraded")
     page = until(lambda: (p := browser.get("/")) and "does not answer" in p.text and p)
     assert "What you see below is of" in page.text
     assert "degraded" in page.text
+    assert 'class="spark"' in page.text
     daemons = until(lambda: (p := browser.get("/daemons")) and "does not answer" in p.text and p)
     assert (daemons.status, "What you see below is of" in daemons.text) == (200, True)
     assert str(d.pid) in daemons.text

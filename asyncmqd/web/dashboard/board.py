@@ -61,8 +61,12 @@ class Board:
         """Look anew when somebody asks next: he has changed something."""
         self._at = float("-inf")
 
-    async def sparks(self, queues: Sequence[str]) -> dict[str, Markup]:
-        """The last two hours of these queues, drawn once a minute, as far as they are at hand.
+    def sparks(self, queues: Sequence[str]) -> dict[str, Markup]:
+        """The last two hours of these queues, as far as they are drawn."""
+        return {name: self._sparks[name][1] for name in queues if name in self._sparks}
+
+    async def draw(self, queues: Sequence[str]) -> None:
+        """Have the sparklines of these queues drawn, once a minute.
 
         A page does not wait long for the first ones of many queues: the next page has them.
         """
@@ -73,7 +77,6 @@ class Board:
             self._drawing.add_done_callback(self._has_drawn)
         if self._drawing is not None:
             await asyncio.wait({self._drawing}, timeout=PATIENCE)
-        return {name: self._sparks[name][1] for name in queues if name in self._sparks}
 
     def _has_drawn(self, drawing: asyncio.Task[None]) -> None:
         """What could not be read is asked for with the next page; the loop logs any other error."""

@@ -11,6 +11,7 @@ from asyncmqd.admin.causes import Cause
 from asyncmqd.admin.overview import Overview, QueueLine
 from asyncmqd.admin.queues import LimitsView
 from asyncmqd.domain.safe_text import counted
+from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.visit import Visit, address
 from asyncmqd.web.dashboard.words import duration
 
@@ -56,12 +57,16 @@ async def values(visit: Visit) -> dict[str, Any]:
     wrong = {each.queue for each in causes}
     queues = sorted(seen.queues if seen else (), key=lambda line: _order(line, wrong))
     part = queues[begin : begin + SHOWN]
+    if not error:
+        await visit.board.draw([each.name for each in part])
+    rows = _rows(part, seen, visit.board)
     return {
         "store_error": error,
         "seen": seen,
         "causes": told[:_CAUSES],
         "more_causes": len(told) - _CAUSES,
-        "rows": await _rows(part, seen, visit if not error else None),
+        "rows": rows,
+        "limited": any(each.limits for each in rows),
         "begin": begin,
         "number": len(queues),
         "next": begin + SHOWN if begin + SHOWN < len(queues) else None,
@@ -82,10 +87,10 @@ def _order(line: QueueLine, wrong: Container[str | None]) -> tuple[float, int, b
     return -(line.oldest or 0.0), -line.waiting, line.name not in wrong, line.name
 
 
-async def _rows(part: Sequence[QueueLine], seen: Overview | None, visit: Visit | None) -> list[Row]:
+def _rows(part: Sequence[QueueLine], seen: Overview | None, board: Board) -> list[Row]:
     if seen is None or seen.now is None:
         return []
-    sparks = await visit.board.sparks([each.name for each in part]) if visit else {}
+    sparks = board.sparks([each.name for each in part])
     wrong = {each.queue: _kind(each) for each in reversed(seen.causes)}
     rows = []
     for line in part:
