@@ -41,14 +41,32 @@ SQLITE = mutations(
         ("rows.py", "lanes.leave(row.key, row.priority)", "pass", "lanes"),
         (
             "writer.py",
-            "any(request.flushes for request in group)",
-            "all(request.flushes for request in group)",
+            "[request for request in group if request.flushes]",
+            "group if all(request.flushes for request in group) else []",
             "tests/unit/test_sqlite_flushes.py",
         ),
         (
             "writer.py",
-            "            self._is_set_to_flush = self._flushes\n",
+            "            self._is_set_to_flush = flushes\n",
             "",
+            "tests/unit/test_sqlite_flushes.py",
+        ),
+        (
+            "writer.py",
+            "self._flushes and all(request.early for request in lasting)",
+            "self._flushes and any(request.early for request in lasting)",
+            "tests/unit/test_sqlite_flushes.py",
+        ),
+        (
+            "writer.py",
+            "            self._flush()\n",
+            "",
+            "tests/unit/test_sqlite_flushes.py",
+        ),
+        (
+            "writer.py",
+            "            self._ring(view)\n            self._flush()\n",
+            "            self._flush()\n            self._ring(view)\n",
             "tests/unit/test_sqlite_flushes.py",
         ),
         (
@@ -71,9 +89,9 @@ SQLITE = mutations(
         ),
         (
             "moves.sql",
-            "FROM lanes INDEXED BY turns WHERE",
-            "FROM lanes WHERE",
-            "tests/unit/test_sqlite_statements.py",
+            "INDEXED BY turns WHERE queue = :queue AND activity < 2",
+            "INDEXED BY turns WHERE queue = :queue AND activity < 1",
+            "key_limits",
         ),
         (
             "schema.sql",

@@ -1,22 +1,32 @@
-"""Which commits wait until the disk has them: all but those of what a boot of the host ends."""
+"""Which commits wait until the disk has them: all but those of what a boot of the host ends.
+
+New jobs are seen by others before that, and answered after it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from asyncmqd.backends.base import Held
+from asyncmqd.backends.base import Held, StoreUncertain
 from asyncmqd.backends.sqlite import SQLiteBackend
 from asyncmqd.backends.sqlite.threads import Request
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.writer import Writer
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.states import State
+from tests.eventually import LIMIT
 
 NORMAL, FULL = 1, 2  # as `PRAGMA synchronous` tells them
+AFTER = 3  # NORMAL, and flushed once it is committed
 HELD = [Held("mail", "1", 1)]
 Verb = Callable[[SQLiteBackend], Awaitable[object]]
 
@@ -28,8 +38,11 @@ VOID: dict[str, Verb] = {
     "watch": lambda store: store.watch(60.0),
     "publish": lambda store: store.publish([b"{}"]),
 }
-LASTING: dict[str, Verb] = {
+ADDING: dict[str, Verb] = {
     "add": lambda store: store.add("mail", [NewJob(id="2", payload=b"")]),
+    "add nothing new": lambda store: store.add("mail", [NewJob(id="1", payload=b"")]),
+}
+LASTING: dict[str, Verb] = {
     "turn": lambda store: store.turn("mail", [], 1, 60.0, "w"),
     "purge": lambda store: store.purge("mail", State.WAITING),
     "pause": lambda store: store.pause("mail", True),
@@ -48,7 +61,15 @@ def modes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(self.execute("PRAGMA synchronous").fetchone()[0])
         commit(self)
 
+    flush = Writer._flush
+
+    def flush_and_note(self: Writer) -> None:
+        assert found.pop() == NORMAL
+        found.append(AFTER)
+        flush(self)
+
     monkeypatch.setattr(Transaction, "commit", commit_and_note)
+    monkeypatch.setattr(Writer, "_flush", flush_and_note)
     return found
 
 
@@ -60,15 +81,15 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteBackend]:
     await opened.close()
 
 
-@pytest.mark.parametrize("verb", [*VOID, *LASTING])
+@pytest.mark.parametrize("verb", [*VOID, *ADDING, *LASTING])
 async def test_only_what_a_boot_ends_does_not_wait_for_the_disk(
     store: SQLiteBackend, modes: list[int], verb: str
 ) -> None:
     for before in (VOID["beat"], LASTING["turn"]):
         await before(store)
         modes.clear()
-        await (VOID | LASTING)[verb](store)
-        assert modes == [NORMAL if verb in VOID else FULL]
+        await (VOID | ADDING | LASTING)[verb](store)
+        assert modes == [NORMAL if verb in VOID else AFTER if verb in ADDING else FULL]
 
 
 async def test_what_lasts_takes_the_others_along(
@@ -78,12 +99,14 @@ async def test_what_lasts_takes_the_others_along(
     prepare = Writer.prepare
 
     def prepare_and_note(self: Writer, group: Sequence[Request]) -> None:
-        expected.append(FULL if any(each.flushes for each in group) else NORMAL)
+        lasting = [each for each in group if each.flushes]
+        after = AFTER if all(each.early for each in lasting) else FULL
+        expected.append(after if lasting else NORMAL)
         prepare(self, group)
 
     monkeypatch.setattr(Writer, "prepare", prepare_and_note)
     modes.clear()
-    verbs = [VOID["publish"], LASTING["add"]] * 20
+    verbs = [VOID["publish"], ADDING["add"], LASTING["turn"], VOID["publish"], ADDING["add"]] * 20
     await asyncio.gather(*(verb(store) for verb in verbs))
     assert len(modes) < len(verbs), "some shared a commit"
     assert modes == expected
@@ -93,7 +116,38 @@ async def test_a_store_that_never_waits_for_the_disk_goes_on_so(
     tmp_path: Path, modes: list[int]
 ) -> None:
     store = SQLiteBackend(f"sqlite://{tmp_path / 'jobs.db'}?synchronous=NORMAL")
-    for verb in (LASTING["add"], VOID["beat"], LASTING["add"]):
+    for verb in (ADDING["add"], VOID["beat"], LASTING["turn"]):
         await verb(store)
     await store.close()
     assert modes == [NORMAL] * 3
+
+
+async def test_a_new_job_is_claimed_before_the_disk_has_it_and_answered_after(
+    store: SQLiteBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = threading.Event()
+    monkeypatch.setattr(os, "fdatasync", lambda _: flushed.wait())
+    url = f"sqlite://{tmp_path / 'jobs.db'}"
+    other = SQLiteBackend(url, now=partial(clock.wall))  # another clock: threads of its own
+    await other.turn("mail", [], 1, 60.0, "w")
+    await other.wait(["mail"], 0.0)
+    asleep = asyncio.create_task(other.wait(["mail"], LIMIT))
+    adding = asyncio.create_task(store.add("mail", [NewJob(id="2", payload=b"")]))
+    assert await asleep == {"mail"}
+    claimed = await other.turn("mail", [], 1, 60.0, "w")
+    assert [each.id for each in claimed.claims] == ["2"], "by a flush of SQLite's own"
+    assert not adding.done()
+    flushed.set()
+    assert [each.id for each in await adding] == ["2"]
+    await other.close()
+
+
+async def test_whether_a_job_is_stored_that_the_disk_did_not_take_is_not_known(
+    store: SQLiteBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(StoreUncertain, match="the disk failed"):
+        await store.add("mail", [NewJob(id="2", payload=b"")])

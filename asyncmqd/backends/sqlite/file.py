@@ -115,6 +115,13 @@ class DatabaseFile:
             self.confirm()
         return log.st_size if log else 0
 
+    def is_log(self, descriptor: int | None) -> bool:
+        """Whether it is one of the log in use."""
+        held = self._held
+        if descriptor is None or held is None:
+            return False
+        return _identity(os.fstat(descriptor)) == held.log
+
     def log_bytes(self) -> int:
         """The bytes of the log."""
         log = _status(self.log)
@@ -188,6 +195,11 @@ class DatabaseFile:
         """A connection as SQLite makes it, for a moment beside another one."""
         uri = f"{self.path.as_uri()}?mode={mode}"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+    @property
+    def flushes(self) -> bool:
+        """Whether what is answered has to be on the disk."""
+        return self._synchronous == "FULL"
 
     def set_to_flush(self, connection: sqlite3.Connection, flushes: bool) -> None:
         """Whether its next commits wait until the disk has them, where they are to do that."""

@@ -112,9 +112,10 @@ class SQLiteBackend(SQLiteInsight):
             self._leave_behind.detach()
 
     async def _write(
-        self, work: Callable[[Transaction], _Result], *, flushes: bool = True
+        self, work: Callable[[Transaction], _Result], *, flushes: bool = True, early: bool = False
     ) -> _Result:
-        return await ask(self._living().writer, work, self._patience.here(), flushes=flushes)
+        writer, patience = self._living().writer, self._patience.here()
+        return await ask(writer, work, patience, flushes=flushes, early=early)
 
     async def _read(self, work: Callable[[Snapshot], _Result]) -> _Result:
         life = self._living()
@@ -174,7 +175,7 @@ class SQLiteBackend(SQLiteInsight):
             return []
         # Not in the transaction, which others share: they are not to fail with us.
         check_room(self._address.path, sum(len(job.payload) for job in jobs))
-        return await self._write(partial(moves.add, queue=queue, jobs=jobs))
+        return await self._write(partial(moves.add, queue=queue, jobs=jobs), early=True)
 
     async def turn(
         self,

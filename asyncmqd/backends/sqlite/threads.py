@@ -40,7 +40,9 @@ running: set[StoreThread[Any]] = set()
 class Request:
     """Something to do in the thread, and the future that waits for it."""
 
-    __slots__ = ("begun", "error", "flushes", "future", "given_up", "loop", "result", "work")
+    __slots__ = (
+        *("begun", "early", "error", "flushes", "future", "given_up", "loop", "result", "work"),
+    )
 
     def __init__(
         self,
@@ -49,9 +51,11 @@ class Request:
         loop: asyncio.AbstractEventLoop | None,
         *,
         flushes: bool = True,
+        early: bool = False,
     ) -> None:
         self.work = work
         self.flushes = flushes  # whether it has to be on the disk before it is answered
+        self.early = early  # whether others may see it before that
         self.future = future
         self.loop = loop  # where the future lives; None for one that any thread may settle
         self.begun = self.given_up = False
@@ -122,6 +126,7 @@ async def ask(
     patience: Patience | None = None,
     *,
     flushes: bool = True,
+    early: bool = False,
 ) -> _Result:
     """Have `work` done in the thread; its result.
 
@@ -129,7 +134,7 @@ async def ask(
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
-    request = Request(work, future, loop, flushes=flushes)
+    request = Request(work, future, loop, flushes=flushes, early=early)
     if (departure := departing.get()) is not None:
         departure.has_begun = lambda: request.begun
     if patience is not None:

@@ -36,6 +36,11 @@ class WriteOrder:
         with contextlib.suppress(OSError):
             self._log = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
+    @property
+    def log(self) -> int | None:
+        """A descriptor of the log."""
+        return self._log
+
     def leave(self) -> None:
         """The log is about to be closed."""
         log, self._log = self._log, None

@@ -6,13 +6,19 @@ waits for nobody.
 
 What a boot of the host ends in any case is not flushed by itself: heartbeats, renewed leases, and
 events for watchers. The next commit that flushes takes it along.
+
+New jobs are seen by others as soon as they are committed, and answered when the disk has them: a
+worker claims them meanwhile, and nobody waits for that flush to write. The claim's own flush takes
+them along, since all is in one log.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 
+from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.backends.sqlite.checkpoints import Checkpoints
 from asyncmqd.backends.sqlite.errors import is_busy
 from asyncmqd.backends.sqlite.file import DatabaseFile
@@ -29,29 +35,37 @@ class Writer(StoreThread[Transaction]):
         self._checkpoints = Checkpoints(file)
         self._log_bytes = 0
         self._order = WriteOrder()
+        self._log: int | None = None  # a descriptor, to flush it by
         self._flushes = True  # whether the next commit has to
+        self._flushes_after = False  # whether it is seen by others before that
         self._is_set_to_flush = True
         super().__init__(file, "writer")
 
     def open(self) -> sqlite3.Connection:
         connection = super().open()
         self._order.join(self.file.log)
+        self._log = self._order.log if self.file.is_log(self._order.log) else None
         connection.execute("PRAGMA busy_timeout = 0")  # it would sleep for longer than a try takes
         self._is_set_to_flush = True
         return connection
 
     def close(self, connection: sqlite3.Connection) -> None:
         self._checkpoints.end()
+        self._log = None
         self._order.leave()
         super().close(connection)
 
     def prepare(self, group: Sequence[Request]) -> None:
-        self._flushes = any(request.flushes for request in group)
+        lasting = [request for request in group if request.flushes]
+        self._flushes = bool(lasting)
+        self._flushes_after = self._flushes and all(request.early for request in lasting)
 
     def begin(self, connection: sqlite3.Connection) -> Transaction:
-        if self._flushes is not self._is_set_to_flush:
-            self.file.set_to_flush(connection, self._flushes)
-            self._is_set_to_flush = self._flushes
+        self._flushes_after = self._flushes_after and self._log is not None and self.file.flushes
+        flushes = self._flushes and not self._flushes_after
+        if flushes is not self._is_set_to_flush:
+            self.file.set_to_flush(connection, flushes)
+            self._is_set_to_flush = flushes
         self._order.give_way()
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -67,10 +81,26 @@ class Writer(StoreThread[Transaction]):
 
     def finish(self, view: Transaction) -> None:
         super().finish(view)
-        # Before anybody is told: what went into a file that was removed meanwhile is lost.
+        if self._flushes_after:
+            self._ring(view)
+            self._flush()
+        # Before anybody is answered: what went into a file that was removed meanwhile is lost.
         self._log_bytes = self.file.confirm_log()
+        if not self._flushes_after:
+            self._ring(view)
+
+    def _ring(self, view: Transaction) -> None:
         if view.woken or any(view.ended.values()):
             ring(self.file.path, view.woken, view.ended)
+
+    def _flush(self) -> None:
+        """Also if nothing was written: an answer may name a job that another one has just added."""
+        assert self._log is not None
+        try:
+            os.fdatasync(self._log)
+        except OSError as error:
+            reason = f"{self.file.path}: the disk failed ({error.strerror})"
+            raise StoreUncertain(reason) from error
 
     def tidy(self, connection: sqlite3.Connection) -> None:
         log_bytes, self._log_bytes = self._log_bytes, 0
