@@ -13,7 +13,7 @@ import pytest
 from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.domain.settle import cancel
+from asyncmqd.domain.settle import cancel, update_progress
 from asyncmqd.domain.shared_limits import DeclaredLimits, KeyLimits, SharedLimits
 from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
@@ -162,6 +162,14 @@ async def test_limits_count_what_ran_before_they_were_declared(backend: BaseBack
     assert await take(backend) == []
     assert (await backend.turn(QUEUE, [succeeded(claims[0])], 5, LEASE, "w")).claims == []
     assert ids((await backend.turn(QUEUE, [succeeded(claims[1])], 5, LEASE, "w")).claims) == ["a3"]
+
+
+async def test_a_job_that_tells_its_progress_keeps_its_permit(backend: BaseBackend) -> None:
+    await limit(backend, concurrency=1)
+    await add(backend, "a1", "a2")
+    [claim] = await take(backend)
+    assert await apply(backend, update_progress(claim, b"50")) == ["applied"]
+    assert await take(backend) == []
 
 
 async def test_a_key_that_is_held_back_until_the_future_is_bounded(backend: BaseBackend) -> None:

@@ -189,7 +189,6 @@ SQLITE = mutations(
             "        pass\n",
             "key_limits",
         ),
-        ("rows.py", "            row.lane = None\n", "", "lanes keys"),
         ("migration.py", " AND lanes.priority = jobs.rank", "", "tests/stores/test_kept.py"),
         (
             "migration.py",
