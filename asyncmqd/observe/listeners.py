@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from asyncmqd.domain.change import Change
@@ -16,6 +17,16 @@ Kind = tuple[str, str, str]
 """Of a change: the queue, the edge, and the name of the task."""
 Applied = tuple[Change, Claim, float | None]
 """A change that a store has applied, the claim before it, the run's seconds."""
+
+
+class Ended(list[Applied]):
+    """Changes of one kind, in one batch of one worker."""
+
+    @cached_property
+    def durations(self) -> list[float]:
+        """Those of the runs that began, in seconds, the shortest first."""
+        return sorted([each[2] for each in self if each[2] is not None])
+
 
 _RANKS = {event: rank(event) for event in ("job.started", *EDGE_EVENTS.values())}
 
@@ -37,8 +48,8 @@ class Listener:
     def started(self, claim: Claim, task: str) -> None:
         """A run begins."""
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
-        """A store has applied these changes of one worker. Most of a batch are of one kind."""
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
+        """A store has applied these changes. Most of a batch are of one kind."""
 
 
 class LogLines(Listener):
@@ -56,7 +67,7 @@ class LogLines(Listener):
         """See `Listener`."""
         self.event("job.started", job_fields(claim, task))
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`."""
         for (queue, edge, task), runs in applied.items():
             event = EDGE_EVENTS.get(edge)

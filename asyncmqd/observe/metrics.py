@@ -5,13 +5,13 @@ microseconds, and two histograms. It is one list, so that a job pays for one loo
 additions. On the way to another process all cells are one run of bytes, eight for each number:
 read as one long integer, those of several processes are added up by one addition.
 
-Durations are put into buckets one by one here, and many at a time for the history. To sort both
-together was tried: a job paid a quarter of a microsecond less, and a scrape of 200 busy queues
-took 4 ms in each process instead of 0.14.
+The durations of a batch are sorted once, for the history as well. They are put into buckets at
+once: to do that at a scrape had one of 200 busy queues take 4 ms in each process instead of 0.14.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from asyncmqd.domain.states import EDGES
-from asyncmqd.observe.listeners import Applied, Kind, Listener
+from asyncmqd.observe.listeners import Ended, Kind, Listener
 
 OUTCOMES = {
     "succeed": "completed",
@@ -45,11 +45,6 @@ _SIZE = WAITS + BUCKETS
 _LAYOUT = Struct(f"<{_SIZE}q")  # no number ever comes to 2^63: it would take 290,000 years
 _BYTES = _LAYOUT.size
 _PLACES = dict.fromkeys(EDGES, _ELSE) | {edge: place for place, edge in enumerate(OUTCOMES)}
-# The place of a number of microseconds by its bits: one look-up for each run.
-_RUN_AT, _WAIT_AT = (
-    tuple(first + min(max(0, (bits - 9) // 2), BUCKETS - 1) for bits in range(64))
-    for first in (RUNS, WAITS)
-)
 _SLICE = 300  # cells that are added up in one turn of the loop
 
 Key = tuple[str, str]  # queue, task
@@ -151,12 +146,19 @@ class Metrics(Listener):
             "job.stuck": Counter(),
         }
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`."""
-        for (queue, edge, task), runs in applied.items():
+        for (queue, edge, task), ended in applied.items():
             cell = self._cells.get((queue, task)) or self._new(queue, task, edge)
-            cell[_PLACES[edge]] += len(runs)
-            _add_durations(cell, runs)
+            cell[_PLACES[edge]] += len(ended)
+            waits = [
+                claim.age if claim.age > 0 else 0.0  # less: the store's clock was set back
+                for _, claim, duration in ended
+                if duration is not None and not claim.failures
+            ]
+            waits.sort()
+            _add(cell, RUN, RUNS, ended.durations)
+            _add(cell, WAIT, WAITS, waits)
 
     def _new(self, queue: str, task: str, edge: str) -> list[int]:
         """A cell for a key that has none; tasks that this process does not know share one."""
@@ -178,19 +180,13 @@ class Metrics(Listener):
         )
 
 
-def _add_durations(cell: list[int], runs: Sequence[Applied]) -> None:
-    all_spent = all_waited = 0  # microseconds
-    for _, claim, duration in runs:
-        if duration is None:  # of a run that was never begun
-            continue
-        spent = int(duration * 1e6)
-        all_spent += spent
-        cell[_RUN_AT[spent.bit_length()]] += 1
-        if not claim.failures:
-            waited = int(claim.age * 1e6)
-            if waited < 0:  # the store's clock was set back
-                waited = 0
-            all_waited += waited
-            cell[_WAIT_AT[waited.bit_length()]] += 1
-    cell[RUN] += all_spent
-    cell[WAIT] += all_waited
+def _add(cell: list[int], total: int, first: int, durations: list[float]) -> None:
+    """Put sorted durations into their buckets, all of one bucket at once."""
+    cell[total] += int(sum(durations) * 1e6)
+    at = 0
+    while at < len(durations):
+        place = bisect_left(BOUNDS, durations[at])
+        bound = BOUNDS[place] if place < len(BOUNDS) else durations[-1]
+        end = bisect_right(durations, bound, at)
+        cell[first + place] += end - at
+        at = end

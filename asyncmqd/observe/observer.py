@@ -10,7 +10,7 @@ from typing import Any
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Kind, Listener, LogLines, job_fields
+from asyncmqd.observe.listeners import Ended, Kind, Listener, LogLines, job_fields
 from asyncmqd.observe.log import set_level
 from asyncmqd.observe.run_totals import Totals
 
@@ -22,6 +22,7 @@ class Observer:
         totals = Totals()
         self.totals = totals.by_edge
         self.take = totals.take
+        self._begun = totals.begun
         self._connect((*listeners, totals))
 
     def _connect(self, listeners: tuple[Listener, ...]) -> None:
@@ -51,6 +52,7 @@ class Observer:
 
     def started(self, claim: Claim, task: str) -> None:
         """A run begins."""
+        self._begun.append(claim)
         for tell in self._started:
             tell(claim, task)
 
@@ -58,9 +60,9 @@ class Observer:
         self, change: Change, claim: Claim, task: str, duration: float | None = None
     ) -> None:
         """A change was applied; `duration` is the run's, in seconds."""
-        self.changes({(claim.queue, change.edge, task): [(change, claim, duration)]})
+        self.changes({(claim.queue, change.edge, task): Ended([(change, claim, duration)])})
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """A batch of changes was applied, of one worker."""
         for tell in self._changes:
             tell(applied)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from asyncmqd.domain.history import COUNTS, Period, bucket_of, histogram, least_of
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Kind, Listener
+from asyncmqd.observe.listeners import Ended, Kind, Listener
 
 _COUNTED = {"retry": COUNTS.index("retried"), "recover": COUNTS.index("recovered")}
 _STARTED = COUNTS.index("started")
@@ -17,7 +16,7 @@ _MANY = 512  # durations of a queue that are kept one by one
 
 
 class _Durations:
-    """Durations in microseconds, which are sorted into buckets many at a time.
+    """Durations in seconds, which are sorted into buckets many at a time.
 
     One by one, that cost more than all the rest of a count.
     """
@@ -25,7 +24,7 @@ class _Durations:
     __slots__ = ("_new", "_sorted", "append")
 
     def __init__(self) -> None:
-        self._new = array("d")
+        self._new: list[float] = []
         self._sorted: Counter[int] = Counter()  # by bucket
         self.append = self._new.append
 
@@ -40,13 +39,14 @@ class _Durations:
             self._sort()
 
     def _sort(self) -> None:
-        durations, at = sorted(self._new), 0
+        durations, at = self._new, 0
+        durations.sort()
         while at < len(durations):
-            bucket = bucket_of(max(0, int(durations[at])))  # less: a clock was set back
-            end = bisect_left(durations, least_of(bucket + 1), at)
+            bucket = bucket_of(max(0, int(durations[at] * 1e6)))  # less: a clock was set back
+            end = bisect_left(durations, least_of(bucket + 1) / 1e6, at + 1)
             self._sorted[bucket] += end - at
             at = end
-        del self._new[:]
+        durations.clear()
 
     def buckets(self) -> Counter[int]:
         """How many each bucket has."""
@@ -59,6 +59,7 @@ class Totals(Listener):
 
     def __init__(self) -> None:
         self.by_edge: Counter[tuple[str, str]] = Counter()  # by queue and edge
+        self.begun: list[Claim] = []  # runs that are not counted yet
         self._taken: dict[tuple[str, str], int] = {}  # the same as it was
         self._begin()
 
@@ -67,22 +68,26 @@ class Totals(Listener):
         self._waits: defaultdict[str, _Durations] = defaultdict(_Durations)  # of first attempts
         self._runs: defaultdict[str, _Durations] = defaultdict(_Durations)
 
-    def started(self, claim: Claim, task: str) -> None:  # noqa: ARG002 - as all listeners have it
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`."""
-        if claim.failures:
-            self._again[claim.queue] += 1
-        else:
-            self._waits[claim.queue].append(claim.age * 1e6)
-
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
-        """See `Listener`."""
-        for (queue, edge, _), runs in applied.items():
-            self.by_edge[queue, edge] += len(runs)
-            self._runs[queue].extend([each[2] * 1e6 for each in runs if each[2] is not None])
+        self._count_begun()
+        for (queue, edge, _), ended in applied.items():
+            self.by_edge[queue, edge] += len(ended)
+            self._runs[queue].extend(ended.durations)
             self._waits[queue].sort_if_many()
+
+    def _count_begun(self) -> None:
+        waits = self._waits
+        for claim in self.begun:
+            if claim.failures:
+                self._again[claim.queue] += 1
+            else:
+                waits[claim.queue].append(claim.age)
+        self.begun.clear()
 
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:
         """What was counted since it was last taken, by queue. Nobody gets it a second time."""
+        self._count_begun()
         waits = {queue: each.buckets() for queue, each in self._waits.items()}
         runs = {queue: each.buckets() for queue, each in self._runs.items()}
         again = self._again

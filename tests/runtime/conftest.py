@@ -18,7 +18,7 @@ from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
 from asyncmqd.domain.retry import backoff
 from asyncmqd.domain.tasks import REGISTRY, Registry, TaskDef, TaskOptions
 from asyncmqd.observe.event_names import EDGE_EVENTS
-from asyncmqd.observe.listeners import Applied, Kind, job_fields
+from asyncmqd.observe.listeners import Ended, Kind, job_fields
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process.context import ProcessContext
 from asyncmqd.runtime.worker import Worker
@@ -39,7 +39,7 @@ class Memory(Observer):
         """Remembered at any level of the log, which another test may have set."""
         self.event("job.started", **job_fields(claim, task))
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         for (queue, edge, task), runs in applied.items():
             for _, claim, _ in runs:
                 self.totals[queue, edge] += 1

@@ -30,6 +30,7 @@ from asyncmqd.domain.history import (
     roll_up,
 )
 from asyncmqd.domain.job import Claim
+from asyncmqd.observe.listeners import Ended
 from asyncmqd.observe.run_totals import Totals
 
 NOW = 6e9  # seconds: long after all minutes of these tests
@@ -157,15 +158,16 @@ def test_totals_are_taken_once() -> None:
     early = Claim(queue="mail", id="x", token=2, payload=b"", age=-9.0)
     change = Change(queue="mail", id="x", edge="retry", token=1)
     for each in (claim, again, early):
-        totals.started(each, "t")
+        totals.begun.append(each)
     known = [(change, claim, 0.002), (change, again, 1e9)]
-    totals.changes({("mail", "retry", "t"): known, ("mail", "retry", ""): [(change, again, None)]})
+    unknown = [(change, again, None)]
+    totals.changes({("mail", "retry", "t"): Ended(known), ("mail", "retry", ""): Ended(unknown)})
     waits = of([500_000, 0])
     assert dict(totals.take(7)) == {
         "mail": Period(7, [0, 3, 0, 0, 3, 0, 0, 0], [], waits, of([2_000, 10**15]))
     }
     assert dict(totals.take(8)) == {}
-    totals.changes({("mail", "retry", "t"): [(change, claim, 0.002)]})
+    totals.changes({("mail", "retry", "t"): Ended([(change, claim, 0.002)])})
     assert dict(totals.take(9)) == {
         "mail": Period(9, [0, 0, 0, 0, 1, 0, 0, 0], [], [], of([2_000]))
     }
@@ -177,8 +179,8 @@ def test_many_durations_are_sorted_together() -> None:
     change = Change(queue="mail", id="x", edge="complete", token=1)
     durations = [number / 1_000 for number in range(2_000)]
     for duration in durations:
-        totals.started(claim, "t")
-        totals.changes({("mail", "complete", "t"): [(change, claim, duration)]})
+        totals.begun.append(claim)
+        totals.changes({("mail", "complete", "t"): Ended([(change, claim, duration)])})
     [(_, found)] = totals.take(7)
     assert found.waits == of([250_000] * 2_000)
     assert found.runs == of([int(each * 1e6) for each in durations])

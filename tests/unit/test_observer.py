@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim
-from asyncmqd.observe.listeners import Applied, Kind, Listener, job_fields
+from asyncmqd.observe.listeners import Ended, Kind, Listener, job_fields
 from asyncmqd.observe.observer import Observer
 
 CLAIM = Claim(queue="mail", id="j1", payload=b"", token=1, worker="w#1", failures=0)
@@ -34,7 +34,7 @@ class Runs(Listener):
     def started(self, claim: Claim, task: str) -> None:
         self.heard.append((claim.id, task))
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         self.heard += applied.items()
 
 
@@ -53,4 +53,4 @@ def test_each_listener_hears_what_it_asked_for() -> None:
 
 def test_nobody_is_called_for_what_nobody_hears() -> None:
     observer = Observer([Listener(), Events()])
-    assert (len(observer._event), len(observer._started), len(observer._changes)) == (1, 1, 1)
+    assert (len(observer._event), len(observer._started), len(observer._changes)) == (1, 0, 1)

@@ -18,7 +18,7 @@ from asyncmqd.domain.events import Event, shortened
 from asyncmqd.domain.heartbeat import BEAT
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import failure_text
-from asyncmqd.observe.listeners import Applied, Kind, Listener
+from asyncmqd.observe.listeners import Ended, Kind, Listener
 from asyncmqd.runtime.duties import Duty
 from asyncmqd.runtime.process.context import ProcessContext
 
@@ -67,7 +67,7 @@ class Failures(Listener):
             self._duty.end()
         await self.send()
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`. A webhook that fails is told by none: it would go round for ever."""
         for (queue, edge, task), runs in applied.items():
             if edge in _FAILED and queue != QUEUE:

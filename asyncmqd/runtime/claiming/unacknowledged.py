@@ -12,7 +12,7 @@ import msgspec
 
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.settle import update_progress
-from asyncmqd.observe.listeners import Applied, Kind
+from asyncmqd.observe.listeners import Ended, Kind
 from asyncmqd.runtime.claiming.limit_declaration import Declaring
 from asyncmqd.runtime.execution.run import Run
 from asyncmqd.runtime.process.context import ProcessContext
@@ -101,7 +101,7 @@ class Unacknowledged:
     def note_answers(self, batch: Batch, answers: Sequence[Answer]) -> None:
         """What the store answered to a batch: drop what is settled, explain what was refused."""
         settled: list[Run] = []
-        applied: defaultdict[Kind, list[Applied]] = defaultdict(list)
+        applied: defaultdict[Kind, Ended] = defaultdict(Ended)
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:
                 settled.append(run)

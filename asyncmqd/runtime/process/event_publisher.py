@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend, StoreError
@@ -17,7 +17,7 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.event_names import EDGE_EVENTS
-from asyncmqd.observe.listeners import Applied, Kind, Listener
+from asyncmqd.observe.listeners import Ended, Kind, Listener
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duty, DutyGroup
 
@@ -74,7 +74,7 @@ class EventPublisher(Listener):
         """See `Listener`."""
         self._note("job.started", _run(claim, task))
 
-    def changes(self, applied: Mapping[Kind, Sequence[Applied]]) -> None:
+    def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`."""
         for (_, edge, task), runs in applied.items():
             if name := EDGE_EVENTS.get(edge):
