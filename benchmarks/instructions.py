@@ -27,7 +27,7 @@ import environments
 import processes
 from peers import OURS, PROGRAMS, Peer
 from processes import Programs
-from programs.marks import QUEUE
+from programs.marks import QUEUE, QUEUES
 from report import markdown
 from servers import USUAL, RedisServer
 from stores import Redis
@@ -87,10 +87,11 @@ def _control(what: str, pid: int) -> None:
 
 def drained(programs: Counted, store: Redis, jobs: int) -> int:
     """Instructions of the daemon for `jobs` jobs that do nothing: claim, run, settle, log."""
+    many = programs.work == "queues"
 
     def run(number: int) -> None:
-        programs.produce("fill", "noop", str(number))
-        while store.left(OURS.looks([QUEUE])):
+        programs.produce("fill", "queues" if many else "noop", str(number))
+        while store.left(OURS.looks(QUEUES if many else [QUEUE])):
             worker.check()
             time.sleep(processes.LOOK)
 
@@ -127,6 +128,7 @@ STEPS = {
     "claim, ten in a call": step("claim", "many"),
     "settle, ten in a call": step("settle", "many", "claim"),
     "drain: claim, run, settle, log": drained,
+    "of 200 queues: the same, a job in a turn": drained,
 }
 
 
@@ -142,13 +144,14 @@ def main() -> None:
     rows = [["instructions a job", *(side.name for side in sides)]]
     for name, counted in STEPS.items():
         if not wanted.step or any(name.startswith(each) for each in wanted.step):
-            numbers = [_once(side, counted, wanted.jobs) for side in sides]
+            work = "queues" if name.startswith("of 200 queues") else "drain"
+            numbers = [_once(side, work, counted, wanted.jobs) for side in sides]
             rows.append([name, *(f"{number / wanted.jobs:,.0f}" for number in numbers)])
             print(*rows[-1], sep="\t", flush=True)
     print("\n" + "\n".join(markdown(rows)))
 
 
-def _once(peer: Peer, counted: Callable[[Counted, Redis, int], int], jobs: int) -> int:
+def _once(peer: Peer, work: str, counted: Callable[[Counted, Redis, int], int], jobs: int) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="bench") as place,
         RedisServer(USUAL, Path(place), tcp=True) as server,
@@ -156,7 +159,7 @@ def _once(peer: Peer, counted: Callable[[Counted, Redis, int], int], jobs: int) 
     ):
         own = Path(place) / "own"
         own.mkdir()
-        programs = Counted(peer, "drain", own, server.tcp_url, environments.prepare(peer))
+        programs = Counted(peer, work, own, server.tcp_url, environments.prepare(peer))
         return counted(programs, Redis(client), jobs)
 
 

@@ -12,8 +12,8 @@ from asyncmqd.backends.base import PAGE, StoreError, StoreRefused, Turn
 from asyncmqd.backends.redis import RedisBackend
 from asyncmqd.backends.redis.scripts import Command, call, teach
 from asyncmqd.backends.redis.shared_trips import MOST, Common, Part, SharedTrips
-from asyncmqd.domain.job import Claim, NewJob
-from asyncmqd.domain.settle import Policy, Succeeded, settle
+from asyncmqd.domain.job import Claim, Failure, NewJob
+from asyncmqd.domain.settle import Policy, Raised, Succeeded, settle
 from tests.eventually import eventually
 from tests.servers import KINDS, USUAL, RedisServer
 
@@ -164,6 +164,19 @@ async def test_a_turn_that_fails_in_its_middle_leaves_nothing_to_others(kind, tm
         [again] = await asyncio.gather(*settling(store, {queues[4]: claims[queues[4]]}))
         assert again.answers == ["already"]
         await store.close()
+
+
+async def test_what_one_queue_keeps_of_its_jobs_is_not_kept_by_the_next(server, store):
+    claims = {queue: [await claimed(store, queue)] for queue in QUEUES[:4]}
+    failed = Raised(OSError("x"), Failure("OSError", "x"))
+    ends = {queue: settle(held[0], failed, Policy(), 0.0) for queue, held in claims.items()}
+    turns = [store.turn(queue, [change], 0, LEASE, "w") for queue, change in ends.items()]
+    assert [each.answers for each in await asyncio.gather(*turns)] == [["applied"]] * 4
+    with server.client() as client:
+        runs = [client.hlen(f"asyncmq:{{{queue}}}:runs") for queue in claims]
+        sizes = {client.get(f"asyncmq:{{{queue}}}:bytes") for queue in claims}
+    assert runs == [1] * 4
+    assert len(sizes) == 1
 
 
 async def test_who_has_no_right_to_one_queue_has_the_others(server, store):

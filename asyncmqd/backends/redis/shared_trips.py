@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from asyncmqd.backends.base import PAGE, StoreError, StoreRefused, StoreUncertain
+from asyncmqd.backends.base import PAGE, StoreRefused
 from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.scripts import Argument, Command, call
 from asyncmqd.domain.loop_tasks import begin
@@ -41,8 +41,6 @@ class Script(NamedTuple):
     args_of: Callable[[Sequence[Part]], Iterable[Argument]]
     split: Callable[[list[Any]], list[Any]]
     """Of a reply for several queues, that of each, or its error."""
-    undone: type[StoreError]
-    """Told of a call after which each queue may be served by one of its own."""
 
 
 class Waiting(NamedTuple):
@@ -105,9 +103,9 @@ class SharedTrips:
             return await self._link.run(self._call(common, parts))
         try:
             return await self._link.run_parts(self._call(common, parts), self._script.split)
-        except StoreUncertain:
-            raise
-        except self._script.undone:
+        except StoreRefused:
+            # As a whole, so that nothing was done: the user may have no right to the keys of one
+            # queue, or one that is only looked at may have something else in a key.
             return await self._link.run_each([self._call(common, [part]) for part in parts])
 
     def _call(self, common: Common, parts: Sequence[Part]) -> Command:
@@ -160,7 +158,5 @@ def _rows(reply: list[Any]) -> list[Any]:
     return [[now, row] for row in rows]
 
 
-# Refused as a whole, so that nothing was done: the user may have no right to the keys of one queue.
-TURNS = Script("turn", _turn_args, _turns, StoreRefused)
-# It only reads. An error of one queue is that of all, so that each is asked for alone.
-OUTLOOKS = Script("outlook", lambda _: (), _rows, StoreError)
+TURNS = Script("turn", _turn_args, _turns)
+OUTLOOKS = Script("outlook", lambda _: (), _rows)
