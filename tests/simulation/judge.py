@@ -310,7 +310,11 @@ class Judge:
                 self._check_rate(rate, starts)
 
     def _running_of(self, queue: str, key: str) -> int | None:
-        """How many permits of a key the store counts; None: it may have given tokens twice."""
+        """How many permits of a key the store counts; None: nobody can tell.
+
+        Without limits it need not know of claims that were taken away; and one that has lost writes
+        may have given tokens twice.
+        """
         history = self.history
         ghosts = [id for (id, _), due in history.ghosts.items() if due > self.clock]
         lives = [
@@ -318,8 +322,10 @@ class Judge:
             for (name, id), life in history.lives.items()
             if name == queue and life.lane[2] == key
         ]
-        running = sum((life.place == ACTIVE) + ghosts.count(id) for id, life in lives)
-        return None if self.relaxed else running
+        running = sum(life.place == ACTIVE for _, life in lives)
+        haunted = sum(ghosts.count(id) for id, _ in lives)
+        unsure = self.relaxed or (haunted and self.key_limits is None)
+        return None if unsure else running + haunted
 
     def _living_ghosts(self) -> list[tuple[str, int]]:
         """Of jobs whose code may run: their leases have ended neither by the store nor in truth."""
@@ -597,6 +603,9 @@ class Judge:
 
     def _saw_beat(self, _: Any, who: str, _info: bytes, ttl: float, _answer: Any) -> None:
         self.history.noted.beat(who, self.clock + ttl, self.clock)
+
+    def _saw_workers(self, _: Any, _found: Any) -> None:
+        self.history.noted.drop(self.clock)
 
     def _saw_leave(self, _: Any, who: str, _answer: None) -> None:
         self.history.noted.leave(who)

@@ -23,9 +23,15 @@ class Noted:
 
     def beat(self, who: str, end: float, now: float) -> None:
         """It says that it lives: its record is kept until `end`."""
-        if self.ends.get(who, math.inf) <= now:
-            self.away.add(who)
+        self.drop(now)
         self.ends[who] = end
+
+    def drop(self, now: float) -> None:
+        """Records that have run out are dropped, also if the clock then goes back."""
+        gone = {each for each, end in self.ends.items() if end <= now}
+        self.away |= gone
+        for who in gone:
+            del self.ends[who]
 
     def leave(self, who: str) -> None:
         """It says that it ends, or another one says that it is dead."""
