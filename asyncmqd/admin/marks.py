@@ -13,6 +13,7 @@ from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.marks import Marked
 
+TOGETHER = 10.0  # seconds within which the ends of a daemon's child processes are one
 KINDS = ("paused", "resumed", "deployed", "started", "reloaded", "stopped", "died")
 
 
@@ -41,8 +42,28 @@ async def happenings(
     """What daemons noted, and which of the operations pause or resume; the newest first."""
     now, marks = await asyncio.gather(store.now(), store.marks())
     first = rfc3339(now - hours * 3_600) or ""
-    found = [*_of_daemons(marks), *_of_operators(operations)]
+    found = [*_of_daemons(_together(marks)), *_of_operators(operations)]
     return sorted((e for e in found if e.at >= first), key=lambda each: each.at, reverse=True)
+
+
+def _together(marks: Sequence[Marked]) -> list[Marked]:
+    """The same, with one for the child processes of a daemon that ended at about the same time."""
+    found: list[Marked] = []
+    ends: dict[tuple[str, str], tuple[int, int]] = {}  # where the last one stands, and of how many
+    for at, mark in marks:
+        daemon, _, process = mark.who.partition("/")
+        if mark.kind in {"stopped", "died"} and "/" in process:
+            place, count = ends.get((mark.kind, daemon), (-1, 0))
+            if count and at - found[place].at <= TOGETHER:
+                one = msgspec.structs.replace(mark, who=daemon, what=f"{count + 1} processes")
+                found[place] = found[place]._replace(mark=one)
+            else:
+                place, count = len(found), 0
+                found.append(Marked(at, mark))
+            ends[mark.kind, daemon] = place, count + 1
+        else:
+            found.append(Marked(at, mark))
+    return found
 
 
 def _of_daemons(marks: Sequence[Marked]) -> Iterator[Happening]:

@@ -88,3 +88,26 @@ async def test_a_restart_beside_daemons_with_other_files_is_no_deploy() -> None:
         await store.mark(who, encode(Mark("started", who, code=code)))
     found = await happenings(store, [], 1.0)
     assert [each.who for each in found if each.kind == "deployed"] == ["a/3", "b/1"]
+
+
+async def test_the_ends_of_a_daemon_s_processes_are_one() -> None:
+    """Sixteen of them would hide the deploy beside which they are listed."""
+    now = 1_000_000.0
+    store = InMemoryBackend(now=lambda: now)
+    for kind, who, later in (
+        ("stopped", "a/1/x", 0.0),
+        ("stopped", "b/y", 1.0),
+        ("stopped", "a/2/x", 1.0),
+        ("stopped", "a/3/x", 8.0),
+        ("stopped", "a/1/z", 11.0),
+        ("died", "a/2/z", 1.0),
+    ):
+        now += later
+        await store.mark(f"{kind} {who}", encode(Mark(kind, who)))
+    found = await happenings(store, [], 1.0)
+    assert [(each.kind, each.who, each.what) for each in reversed(found)] == [
+        ("stopped", "a", "3 processes"),
+        ("stopped", "b/y", None),
+        ("stopped", "a/1/z", None),
+        ("died", "a/2/z", None),
+    ]
