@@ -165,11 +165,11 @@ async def test_limits_count_what_ran_before_they_were_declared(backend: BaseBack
 
 
 async def test_a_job_that_tells_its_progress_keeps_its_permit(backend: BaseBackend) -> None:
-    await limit(backend, concurrency=1)
-    await add(backend, "a1", "a2")
-    [claim] = await take(backend)
-    assert await apply(backend, update_progress(claim, b"50")) == ["applied"]
-    assert await take(backend) == []
+    await limit(backend, concurrency=2)
+    await add(backend, "a1", "a2", "a3", "a4")
+    goes_on, ends = await take(backend)
+    assert await apply(backend, update_progress(goes_on, b"50")) == ["applied"]
+    assert ids((await backend.turn(QUEUE, [succeeded(ends)], 5, LEASE, "w")).claims) == ["a3"]
 
 
 async def test_a_key_that_is_held_back_until_the_future_is_bounded(backend: BaseBackend) -> None:
