@@ -583,7 +583,7 @@ BUGS = {
     starts_not_counted: 4,
     jumps_unnoticed: 0,
     future_believed: 0,
-    leases_of_the_dead_kept: 10,
+    leases_of_the_dead_kept: 86,
     nothing_skipped: 4,
     buckets_filled_by_the_former_time: 0,
     name_free_at_claim: 0,
