@@ -27,7 +27,7 @@ import environments
 import processes
 from peers import OURS, PROGRAMS, Peer
 from processes import Programs
-from programs.marks import QUEUE, QUEUES
+from programs.marks import QUEUE
 from report import markdown
 from servers import USUAL, RedisServer
 from stores import Redis
@@ -87,11 +87,10 @@ def _control(what: str, pid: int) -> None:
 
 def drained(programs: Counted, store: Redis, jobs: int) -> int:
     """Instructions of the daemon for `jobs` jobs that do nothing: claim, run, settle, log."""
-    many = programs.work == "queues"
 
     def run(number: int) -> None:
-        programs.produce("fill", "queues" if many else "noop", str(number))
-        while store.left(OURS.looks(QUEUES if many else [QUEUE])):
+        programs.produce("fill", "noop", str(number))
+        while store.left(OURS.looks([QUEUE])):
             worker.check()
             time.sleep(processes.LOOK)
 
@@ -128,7 +127,6 @@ STEPS = {
     "claim, ten in a call": step("claim", "many"),
     "settle, ten in a call": step("settle", "many", "claim"),
     "drain: claim, run, settle, log": drained,
-    "of 200 queues: the same, a job in a turn": drained,
 }
 
 
@@ -144,14 +142,13 @@ def main() -> None:
     rows = [["instructions a job", *(side.name for side in sides)]]
     for name, counted in STEPS.items():
         if not wanted.step or any(name.startswith(each) for each in wanted.step):
-            work = "queues" if name.startswith("of 200 queues") else "drain"
-            numbers = [_once(side, work, counted, wanted.jobs) for side in sides]
+            numbers = [_once(side, counted, wanted.jobs) for side in sides]
             rows.append([name, *(f"{number / wanted.jobs:,.0f}" for number in numbers)])
             print(*rows[-1], sep="\t", flush=True)
     print("\n" + "\n".join(markdown(rows)))
 
 
-def _once(peer: Peer, work: str, counted: Callable[[Counted, Redis, int], int], jobs: int) -> int:
+def _once(peer: Peer, counted: Callable[[Counted, Redis, int], int], jobs: int) -> int:
     with (
         tempfile.TemporaryDirectory(prefix="bench") as place,
         RedisServer(USUAL, Path(place), tcp=True) as server,
@@ -159,7 +156,7 @@ def _once(peer: Peer, work: str, counted: Callable[[Counted, Redis, int], int], 
     ):
         own = Path(place) / "own"
         own.mkdir()
-        programs = Counted(peer, work, own, server.tcp_url, environments.prepare(peer))
+        programs = Counted(peer, "drain", own, server.tcp_url, environments.prepare(peer))
         return counted(programs, Redis(client), jobs)
 
 
