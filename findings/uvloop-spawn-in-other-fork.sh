@@ -5,8 +5,10 @@
 # waits, another thread may call os.fork(). uvloop's handler in that child sees the mark and does for the
 # program what os.fork() does again afterwards: the hooks for children run twice. From Python 3.13 on the
 # second time may be fatal, "PyMutex_Unlock: unlocking mutex that is not locked", and the child is aborted.
-# So a pool's worker that a thread forks dies now and then while the loop starts a program.
+# So a pool's worker that a thread forks dies now and then while the loop starts a program. This is shown
+# on 3.11 and 3.12 only, where nothing dies.
 set -euo pipefail
+"${PYTHON:-python3}" -c 'import sys; sys.version_info < (3, 13) or sys.exit("expected Python 3.11 or 3.12")'
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
@@ -47,7 +49,7 @@ async def start():
 
 
 def under(new_loop):
-    """How the child of the thread ended: how often its hook ran, or by which signal."""
+    """How often the hook ran in the child of the thread."""
     starting.clear(), forked.clear()
     ends = []
     thread = threading.Thread(target=fork, args=(ends,))
@@ -61,8 +63,8 @@ def under(new_loop):
 
 ours, theirs = under(asyncio.new_event_loop), under(uvloop.new_event_loop)
 print("uvloop", version("uvloop"), "Python", sys.version.split()[0])
-print("a child forked while asyncio starts a program ends with", ours)
-print("a child forked while uvloop starts a program ends with", theirs)
+print("hooks in a child that is forked while asyncio starts a program:", ours)
+print("hooks in a child that is forked while uvloop starts a program:", theirs)
 assert ours == 1, "the behaviour has changed"
-assert theirs == 2 or theirs < 0, "the behaviour has changed"
+assert theirs == 2, "the behaviour has changed"
 PYTHON
