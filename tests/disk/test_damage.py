@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,42 @@ async def _work(store: BaseBackend) -> None:
     await store.prune("mail", Retention(keep_completed=1))
     await store.outlook(["mail", "reports"])
     await store.expired("mail")
+
+
+def _make_text(path: Path, column: str) -> None:
+    """The type of a value stands before it in its row, and is not checked when it is read."""
+    strict = "UPDATE sqlite_schema SET sql = {} WHERE name = 'jobs'"
+    steps = (
+        strict.format("replace(sql, 'STRICT', '')"),
+        f"UPDATE jobs SET {column} = 'x'",
+        strict.format("sql || ' STRICT'"),
+    )
+    for each in steps:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(each)
+            connection.commit()
+
+
+@pytest.mark.parametrize("column", ["token", "failures", "crashes", "priority", "cost"])
+async def test_a_number_that_damage_made_a_text_is_told_as_damage(
+    tmp_path: Path, whole: bytes, column: str
+) -> None:
+    path = tmp_path / "text.db"
+    path.write_bytes(whole)
+    _make_text(path, column)
+    assert await use(path) == "refused"
+
+
+@pytest.mark.parametrize("column", ["token", "failures", "crashes"])
+async def test_no_claim_has_a_text_for_a_number(tmp_path: Path, whole: bytes, column: str) -> None:
+    path = tmp_path / "text.db"
+    path.write_bytes(whole)
+    _make_text(path, column)
+    store = sqlite_store(path)
+    with pytest.raises(StoreError, match=r"text\.db"):
+        await store.claim("mail", 100, 60.0, "w")
+    await store.close()
 
 
 async def test_wrong_bytes_are_refused_in_words(

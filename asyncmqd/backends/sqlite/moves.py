@@ -229,14 +229,15 @@ def _take(
 def claim_of(tx: Snapshot, queue: str, row: Sequence[Any]) -> Claim:
     """A claim, from its columns in the order of `lapsed` in reading.sql."""
     id, token, payload, size, failures, crashes, solo, created, worker = row
+    # A damaged file may call a number a text: then `| 0` raises, and the damage is told in words.
     return Claim(
         queue=queue,
         id=id,
-        token=token,
+        token=token | 0,
         payload=payload,
-        size=size,
-        failures=failures,
-        crashes=crashes,
+        size=size | 0,
+        failures=failures | 0,
+        crashes=crashes | 0,
         solo=bool(solo),
         age=seconds(tx.time - created),
         worker=worker,

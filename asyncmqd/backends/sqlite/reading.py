@@ -153,34 +153,35 @@ def _with_holders(view: Snapshot, queue: str, records: list[Record]) -> list[Rec
 
 
 def record_of(view: Snapshot, queue: str, row: Sequence[Any]) -> Record:
-    """A record from the columns of `record`."""
+    """A record from the columns of `record`. Raises ValueError if a damaged file has others."""
     id, place, rank, payload, priority, token, failures, crashes, solo, created, started, *rest = (
         row
     )
     worker, error, result, progress, unique, key, cost = rest
     state = state_of(place)
-    return Record(
-        queue=queue,
-        id=id,
-        place=State.WAITING if place == KEYED else place,
-        payload=payload,
-        priority=priority,
-        token=token,
-        failures=failures,
-        crashes=crashes,
-        solo=bool(solo),
-        created=seconds(created),
-        due=_due(view, state, rank),
-        started=None if started is None else seconds(started),
-        finished=seconds(rank) if state.terminal else None,
-        worker=worker,
-        error=error,
-        result=result,
-        progress=progress,
-        unique=unique,
-        key=key,
-        cost=cost,
-    )
+    record = {
+        "queue": queue,
+        "id": id,
+        "place": State.WAITING if place == KEYED else place,
+        "payload": payload,
+        "priority": priority,
+        "token": token,
+        "failures": failures,
+        "crashes": crashes,
+        "solo": bool(solo),
+        "created": seconds(created),
+        "due": _due(view, state, rank),
+        "started": None if started is None else seconds(started),
+        "finished": seconds(rank) if state.terminal else None,
+        "worker": worker,
+        "error": error,
+        "result": result,
+        "progress": progress,
+        "unique": unique,
+        "key": key,
+        "cost": cost,
+    }
+    return msgspec.convert(record, Record)
 
 
 def _due(view: Snapshot, state: State, rank: int) -> float | None:
