@@ -246,8 +246,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/observe/metrics.py",
-        "if not claim.failures:",
-        "if True:",
+        "if duration is not None and not claim.failures",
+        "if duration is not None",
         METRICS,
     ),
     Mutation(
