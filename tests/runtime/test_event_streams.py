@@ -16,7 +16,7 @@ from asyncmqd.web import event_streams
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.event_streams import HEARTBEAT, MOST_STREAMS, EventStreams
 from asyncmqd.web.server import Request
-from tests.runtime.virtual import store_clock
+from tests.runtime.virtual import store_clock, virtual
 
 BEAT = b":\n\n"
 
@@ -70,6 +70,7 @@ def names(part: bytes) -> list[str]:
     return [line[7:] for line in part.decode().splitlines() if line.startswith("event: ")]
 
 
+@virtual
 async def test_all_streams_share_one_look(store: Counting, streams: EventStreams) -> None:
     all = [await begun(streams) for _ in range(50)]
     waiting = [asyncio.ensure_future(anext(each)) for each in all]
@@ -88,6 +89,7 @@ async def test_all_streams_share_one_look(store: Counting, streams: EventStreams
     assert store.looks == looks, "nobody is there any more"
 
 
+@virtual
 async def test_who_resumes_gets_all_and_then_what_comes(
     store: Counting, streams: EventStreams
 ) -> None:
@@ -110,6 +112,7 @@ async def test_who_resumes_gets_all_and_then_what_comes(
     assert names(await anext(lost)) == ["events.missed", "a", "b", "c", "d"]
 
 
+@virtual
 async def test_a_client_sees_what_it_asked_for(store: Counting, streams: EventStreams) -> None:
     parts = await begun(streams, "queue=mail&event=job.f&event=queue.")
     first = asyncio.ensure_future(anext(parts))
@@ -126,6 +129,7 @@ def test_wrong_questions_are_told(streams: EventStreams, query: str) -> None:
     assert refused.value.status == 400
 
 
+@virtual
 async def test_it_shows_that_it_lives(store: Counting, streams: EventStreams) -> None:
     """Proxies end connections that are silent, also while only other queues are busy."""
     loop, parts = asyncio.get_running_loop(), await begun(streams, "queue=mail")
@@ -140,6 +144,7 @@ async def test_it_shows_that_it_lives(store: Counting, streams: EventStreams) ->
     assert loop.time() - began == pytest.approx(2 * HEARTBEAT, abs=3)
 
 
+@virtual
 async def test_who_may_not_read_any_more_is_told_no_more(streams: EventStreams) -> None:
     allowed = [True]
     parts = streams.open(request(), lambda: allowed[0]).parts
@@ -150,6 +155,7 @@ async def test_who_may_not_read_any_more_is_told_no_more(streams: EventStreams) 
     assert await anext(parts, b"the end") == b"the end"
 
 
+@virtual
 async def test_a_store_that_fails_ends_no_stream(store: Counting, streams: EventStreams) -> None:
     both = [await begun(streams) for _ in range(2)]
     waiting = [asyncio.ensure_future(anext(each)) for each in both]
@@ -161,6 +167,7 @@ async def test_a_store_that_fails_ends_no_stream(store: Counting, streams: Event
     assert [names(await each) for each in waiting] == [["a"], ["a"]]
 
 
+@virtual
 async def test_there_are_so_many_at_most(
     streams: EventStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +182,7 @@ async def test_there_are_so_many_at_most(
     await two.aclose()
 
 
+@virtual
 async def test_texts_of_errors_can_be_hidden(store: Counting) -> None:
     parts = await begun(EventStreams(store, hides=True))
     first = asyncio.ensure_future(anext(parts))

@@ -17,7 +17,7 @@ from asyncmqd.domain.retry import Fixed
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process import event_publisher
 from tests.runtime.conftest import Bench
-from tests.runtime.virtual import store_clock
+from tests.runtime.virtual import store_clock, virtual
 
 
 class Counting(InMemoryBackend):
@@ -54,6 +54,7 @@ async def until(seen: AsyncIterator[Event], *names: str) -> list[Event]:
 async def nothing() -> None: ...
 
 
+@virtual
 async def test_nothing_is_told_while_nobody_watches(bench: Bench, store: Counting) -> None:
     observer = Observer([])
     before = observer._event, observer._started, observer._changes
@@ -64,6 +65,7 @@ async def test_nothing_is_told_while_nobody_watches(bench: Bench, store: Countin
         assert (observer._event, observer._started, observer._changes) == before
 
 
+@virtual
 async def test_runs_are_told_with_what_became_of_them(bench: Bench, store: Counting) -> None:
     async def flaky() -> None:
         raise ValueError("x" * 1_000)
@@ -92,6 +94,7 @@ async def test_runs_are_told_with_what_became_of_them(bench: Bench, store: Count
     assert numbers == [*range(numbers[0], numbers[0] + 4)]
 
 
+@virtual
 async def test_the_events_of_many_jobs_are_one_call(bench: Bench, store: Counting) -> None:
     task = bench.task(nothing)
     async with bench.worker(bench.context(observer=Observer([])), concurrency=10):
@@ -104,6 +107,7 @@ async def test_the_events_of_many_jobs_are_one_call(bench: Bench, store: Countin
     assert len(store.calls) <= 4
 
 
+@virtual
 async def test_what_the_store_does_not_take_is_counted(bench: Bench, store: Counting) -> None:
     task = bench.task(nothing)
     async with bench.worker(bench.context(observer=Observer([]))):
@@ -122,6 +126,7 @@ async def test_what_the_store_does_not_take_is_counted(bench: Bench, store: Coun
         ]
 
 
+@virtual
 async def test_it_tells_no_more_once_nobody_watches(
     bench: Bench, store: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +147,7 @@ async def test_it_tells_no_more_once_nobody_watches(
         assert observer._started != before
 
 
+@virtual
 async def test_only_the_newest_wait_for_the_store(
     bench: Bench, store: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +168,7 @@ async def test_only_the_newest_wait_for_the_store(
     ]
 
 
+@virtual
 async def test_what_operators_do_is_told(bench: Bench, store: Counting) -> None:
     queue = Queue("q", store)
     seen = queue.events()
@@ -178,6 +185,7 @@ async def test_what_operators_do_is_told(bench: Bench, store: Counting) -> None:
     assert all(each.by for each in found)
 
 
+@virtual
 async def test_a_reader_is_told_what_it_missed(bench: Bench, store: Counting) -> None:
     queue = Queue("q", store)
     with pytest.raises(ValueError, match="expected a position"):
@@ -199,6 +207,7 @@ async def test_a_reader_is_told_what_it_missed(bench: Bench, store: Counting) ->
     assert found[0].position == str(start)
 
 
+@virtual
 async def test_a_line_that_nobody_can_read_is_passed_over(store: Counting) -> None:
     start = await store.watch(60)
     await store.publish([b"\xff{", events.encode(_event("q"))])
