@@ -210,20 +210,20 @@ async def edit(store: BaseBackend, queue: str, name: str, action: Action, by: st
     A daemon that still declares a removed one brings it back. Raises NotFound. The store keeps who
     did it, and when.
     """
-    await find(store, name, queue)
-    passed = await _passed(store, queue, name) if action == "resume" else 0
-    order = Order(verb=_DEEDS[action], schedule=name, by=by)
-    await noted(store, queue, order, lambda: store.edit_schedule(queue, name, action, passed))
+    record = await find(store, name, queue)
+    passed = _passed(record, await store.now()) if action == "resume" else 0
+
+    async def act() -> None:
+        if not await store.edit_schedule(queue, name, action, passed):
+            raise _unknown(queue, name)  # it was there a moment ago
+
+    await noted(store, queue, Order(verb=_DEEDS[action], schedule=name, by=by), act)
 
 
-async def _passed(store: BaseBackend, queue: str, name: str) -> int:
+def _passed(record: ScheduleRecord, now: float) -> int:
     """How many instants a paused schedule has named since the last one that is done."""
-    now = await store.now()
-    for each in await store.schedules(queue):
-        spec, _ = _read(each)
-        if each.name == name and each.paused and spec is not None:
-            return count_instants(spec, each.since, now)
-    return 0
+    spec, _ = _read(record)
+    return count_instants(spec, record.since, now) if record.paused and spec is not None else 0
 
 
 def _unknown(queue: str, name: str) -> NotFound:

@@ -81,17 +81,20 @@ class OfOperation(msgspec.Struct, forbid_unknown_fields=True):
     id: str
 
 
+_Hours = Annotated[int, msgspec.Meta(ge=1, le=KEPT // 60)]
+
+
 class Hours(msgspec.Struct, forbid_unknown_fields=True):
     """The last hours of a queue."""
 
     queue: str
-    hours: Annotated[int, msgspec.Meta(ge=1, le=KEPT // 60)] = 1
+    hours: _Hours = 1
 
 
 class HoursOfSome(OfSomeQueue):
     """The last hours of one queue, or of all of them."""
 
-    hours: Annotated[int, msgspec.Meta(ge=1, le=KEPT // 60)] = 1
+    hours: _Hours = 1
 
 
 class Paused(msgspec.Struct, forbid_unknown_fields=True):

@@ -403,6 +403,23 @@ async def test_a_loop_that_crashes_hands_back_what_a_reply_had_brought(
         assert (record.state, record.token, record.crashes) == (State.WAITING, 1, 0)
 
 
+@virtual
+async def test_a_loop_that_crashes_hands_back_its_runs_though_its_store_names_no_claims(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.task(sleeper(1000), name="long")
+    running = await bench.add("long")
+    async with bench.context() as context:
+        worker = asyncio.create_task(Worker("q", context, QueueOptions(concurrency=5)).run())
+        await asyncio.sleep(1)
+        monkeypatch.setattr(Runs, "start", fail)
+        monkeypatch.setattr(bench.backend, "held", fail)
+        await bench.add("long")
+        await asyncio.wait([worker])
+    assert worker.exception() is not None
+    assert (await bench.record(running)).state is State.WAITING
+
+
 def fail(*_: Any) -> None:
     raise LookupError("an error of ours")
 

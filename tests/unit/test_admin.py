@@ -64,6 +64,19 @@ async def test_what_cannot_be_done_is_said(
     assert type(raised.value) is kind
 
 
+async def test_a_schedule_that_goes_meanwhile_is_said_to_be_gone(
+    filled: BaseBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gone(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(filled, "edit_schedule", gone)
+    with pytest.raises(NotFound, match="sound: queue mail has none"):
+        await schedules.edit(filled, "mail", "sound", "pause", "ann")
+    [noted] = await operations.list_operations(filled, "mail")
+    assert noted.state == "cancelled"
+
+
 async def test_what_is_done_to_schedules_is_noted(filled: BaseBackend) -> None:
     await schedules.edit(filled, "mail", "sound", "pause", "ann")
     filled.payload_limit = 10

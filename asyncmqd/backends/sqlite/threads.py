@@ -41,7 +41,15 @@ class Request:
     """Something to do in the thread, and the future that waits for it."""
 
     __slots__ = (
-        *("begun", "early", "error", "flushes", "future", "given_up", "loop", "result", "work"),
+        "begun",
+        "early",
+        "error",
+        "flushes",
+        "future",
+        "given_up",
+        "loop",
+        "result",
+        "work",
     )
 
     def __init__(

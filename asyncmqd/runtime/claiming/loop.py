@@ -375,9 +375,11 @@ class ClaimLoop:
             await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
         held: list[Run] = [*runs, *(run for run, _ in self._unacknowledged.ended)]
         try:
+            await self._send(0)
             for claim in await self._unknown_claims():  # of a reply that was on its way
                 self._runs.release(claim)
-            await self._send(0)
+            if self._unacknowledged:
+                await self._send(0)
         except Exception as error:  # noqa: BLE001 - we are failing already
             self._observer.event("queue.release_failed", queue=self.queue, error=str(error))
         self._leases.drop(*held)
