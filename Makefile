@@ -148,11 +148,12 @@ clean:  ## Delete .venv, var/ and all caches
 	$(PIP) -e '.[test]'
 	@touch $@ .venv/.run
 
-# Chromium is a package of the system: without it, root installs that of Debian. nginx is unpacked.
+# Chromium is a package of the system: without it, root installs that of Debian, and waits for another
+# apt-get that may be at work (a fresh machine upgrades itself). nginx is unpacked.
 .venv/.browser: .venv/.test
 	@test -x '$(CHROMIUM)' || { test "$$(id -u)" = 0 && apt-get update -q && \
 	    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
-	    chromium fonts-dejavu-core; } || \
+	    -o DPkg::Lock::Timeout=300 chromium fonts-dejavu-core; } || \
 	    { echo "expected Chromium at $(CHROMIUM): apt-get install chromium, or CHROMIUM=path"; exit 1; }
 	$(PIP) playwright axe-playwright-python
 	@rm -rf .venv/nginx && mkdir .venv/nginx
