@@ -121,9 +121,12 @@ class Load:
     async def _hear(self, changed: asyncio.Event) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        is_change = False  # the first event tells the state, which the page knows
         while line := await reader.readline():
             if line.startswith(b"data:"):
-                changed.set()
+                if is_change:
+                    changed.set()
+                is_change = True
         writer.close()
 
     async def _get(self, path: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from typing import Any
 
 from tests.browser.conftest import Site, Visit
 from tests.daemon.harness import until
@@ -21,6 +23,57 @@ def test_a_job_runs_live(site: Site, visit: Visit) -> None:
     assert "Asia/Tokyo" in zone
     moment = page.locator("time").first
     assert moment.get_attribute("title").endswith(" UTC")
+
+
+def test_what_changes_before_the_stream_begins_is_shown(site: Site, visit: Visit) -> None:
+    """The clock of the page stands still, so that it does not look by itself after a while."""
+    page = visit("/queues/held?state=delayed")
+    page.goto("about:blank")  # it closes its stream
+    stop_clock(page)
+    page.route("**/live", lambda route: [add(site, "before-the-stream"), route.continue_()])
+    page.goto(f"{site.url}/queues/held?state=delayed")
+    until(lambda: shows(page, "before-the-stream"))
+
+
+def test_what_changes_before_a_tab_hears_is_shown(site: Site, visit: Visit) -> None:
+    """Another tab has the stream, and is told before this one has its script."""
+    first = visit("/queues/held?state=delayed")
+    first.evaluate(
+        """() => {
+            const told = new BroadcastChannel("asyncmqd");
+            window.told = new Promise((resolve) => {
+                told.onmessage = ({ data }) => data === null && resolve();
+            });
+        }"""
+    )
+    page = first.context.new_page()
+    stop_clock(page)
+
+    def change(route: Any) -> None:
+        add(site, "before-the-script")
+        first.evaluate("window.told")
+        route.continue_()
+
+    page.route("**/dashboard.js", change)
+    page.goto(f"{site.url}/queues/held?state=delayed")
+    until(lambda: shows(page, "before-the-script"))
+
+
+def add(site: Site, id: str) -> None:
+    site.store.add("held", "mark", [id], delay=3600)
+
+
+def stop_clock(page: Any) -> None:
+    now = time.time()
+    page.clock.install(time=now)
+    page.clock.pause_at(now + 1)
+
+
+def shows(page: Any, text: str) -> bool:
+    """Whether the page shows it, at most a moment later by its own clock."""
+    page.clock.run_for(1)
+    found: int = page.locator(f"text={text}").count()
+    return found > 0
 
 
 def test_eight_tabs_are_live_at_once(site: Site, visit: Visit) -> None:

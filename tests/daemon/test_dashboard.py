@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import http.client
 import re
-import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -194,18 +193,23 @@ def test_a_browser_is_told_that_something_has_changed(site: Site, file: Store) -
     assert answer.getheader("Content-Type") == "text/event-stream"
     assert answer.readline().startswith(b"retry: ")
 
-    def told() -> bytes:
-        """The next line that is neither empty nor a beat of the heart.
+    def told() -> str:
+        """The next line that is neither empty nor a beat of the heart."""
+        return (
+            next(line for line in iter(answer.readline, b"") if line.strip() not in {b"", b":"})
+            .decode()
+            .strip()
+        )
 
-        A change is made until somebody hears of one: what was there at the first look is none.
-        """
-        line = b""
-        while line in {b"", b":"}:
-            file.add("mail", "mark", [f"m{time.monotonic()}"], delay=3600)
-            line = answer.readline().strip() or answer.readline().strip()
-        return line
+    def state() -> str:
+        """Of a page that is asked for now."""
+        found = re.search('data-state="([0-9a-f]+)"', browser.get("/queues/mail").text)
+        assert found
+        return found[1]
 
-    assert told() == b"data: 1"
+    assert (told(), told()) == ("event: state", f"data: {(before := state())}")
+    file.add("mail", "mark", ["new"], delay=3600)
+    assert told() == f"data: {state()}" != f"data: {before}"
     site.tokens.write_text(f"other read {sha256(b'other').hexdigest()}\n")
     file.add("mail", "mark", ["last"], delay=3600)
     until(lambda: not answer.readline())  # the session has ended, and so does the stream

@@ -33,6 +33,8 @@ class Board:
         self._looks: Looks | None = None
         self.last: Overview | None = None
         self._at = float("-inf")  # the monotonic time of the last look
+        self._forgotten = 0  # how often
+        self._judges = True  # the next look asks what is wrong
         self._looking = asyncio.Lock()
         self._sparks: dict[str, tuple[float, Markup]] = {}
         self._drawing: asyncio.Task[None] | None = None
@@ -41,8 +43,10 @@ class Board:
         """What there is now. Raises CannotDo."""
         async with self._looking:
             if self.last is None or clock.monotonic() - self._at > FRESH:
+                begun = self._forgotten
                 self.last = await self._source.read(self._look)
-                self._at = clock.monotonic()
+                if begun == self._forgotten:
+                    self._at, self._judges = clock.monotonic(), False
             return self.last
 
     async def known(self) -> tuple[Overview | None, str]:
@@ -55,11 +59,16 @@ class Board:
     async def _look(self, store: BaseBackend) -> Overview:
         if self._looks is None:
             self._looks = Looks(store)
-        return await self._looks.look(Wanted(listed=False), judge=self._at < 0)
+        return await self._looks.look(Wanted(listed=False), judge=self._judges)
 
-    def forget(self) -> None:
-        """Look anew when somebody asks next: he has changed something."""
+    def forget(self, *, judges: bool = False) -> None:
+        """Look anew when somebody asks next: something has changed, perhaps also what is wrong.
+
+        A look that is under way may not show it, either.
+        """
         self._at = float("-inf")
+        self._forgotten += 1
+        self._judges = self._judges or judges
 
     def sparks(self, queues: Sequence[str]) -> dict[str, Markup]:
         """The last two hours of these queues, as far as they are drawn."""

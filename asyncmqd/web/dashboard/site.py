@@ -69,11 +69,16 @@ class Site:
         self._board = Board(source)
         self._renderer = Renderer(prefix)
         self._shared = SharedPages()
-        self._ticks = Ticks(source)
-        self._actions = Actions(source, self._changed)
+        self._ticks = Ticks(source, self._changed)
+        self._actions = Actions(source, self._acted)
 
     def _changed(self) -> None:
+        """What was read before is not shown to those who are told of a change."""
         self._board.forget()
+        self._shared.forget()
+
+    def _acted(self) -> None:
+        self._board.forget(judges=True)
         self._shared.forget()
 
     async def answer(self, request: Request, path: str) -> Response | Stream:
@@ -98,7 +103,8 @@ class Site:
         match visit.request.method:
             case "GET" | "HEAD":
                 key = f"{visit.path}?{visit.request.query}", visit.caller.operates
-                return await self._shared.get(key, lambda: self._page(visit, first))
+                state = await self._ticks.state()  # before anything of the page is read
+                return await self._shared.get(key, lambda: self._page(visit, first, state))
             case "POST":
                 return await self._act(visit, first, rest)
         allowed = ("Allow", "GET, POST")
@@ -124,7 +130,7 @@ class Site:
 
     # ------------------------------------------------------------------ pages
 
-    async def _page(self, visit: Visit, first: str) -> Response:
+    async def _page(self, visit: Visit, first: str, state: str) -> Response:
         template, values = PAGES.get(first, ("", None))
         if values is None:
             return await self._problem(visit, 404, "There is no such page.")
@@ -136,7 +142,7 @@ class Site:
             return await self._problem(visit, 400, str(error))
         except CannotDo as refusal:
             return await self._problem(visit, refusal.status, str(refusal))
-        return await self._render(visit, template, found)
+        return await self._render(visit, template, found | {"store_state": state})
 
     async def _problem(
         self, visit: Visit, status: int, problem: str, *headers: tuple[str, str]
@@ -156,6 +162,7 @@ class Site:
         common = {
             "name": visit.caller.name and self._shared.places.name,
             "operates": visit.caller.operates,
+            "store_state": "",
             "hides": self._hides,
             "is_open": self._access.is_open,
             "here": visit.here,

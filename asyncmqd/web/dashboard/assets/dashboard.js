@@ -67,6 +67,7 @@
 
   const last = new Map();
   let since = null;
+  let seen = document.body.dataset.state; // the state of the store that the page was made of
 
   const renew = async () => {
     const regions = [...document.querySelectorAll("[data-live]")];
@@ -93,9 +94,11 @@
     since = null;
     say("");
     live.textContent = "Live.";
+    const behind = regions.filter(isUsed);
+    if (!behind.length) seen = page.body.dataset.state;
     for (const region of regions) {
       const fresh = page.getElementById(region.id);
-      if (!fresh || isUsed(region)) continue;
+      if (!fresh || behind.includes(region)) continue;
       const text = fresh.innerHTML;
       if (last.get(region.id) !== text) {
         last.set(region.id, text);
@@ -129,13 +132,22 @@
 
   // A browser opens six connections to a host, over all its tabs: one tab that is seen has the
   // stream, and tells the others. Where browsers have no locks (plain http), each tab asks by itself.
+  // What is told is a change, or the state that there is: a page of that state misses nothing.
   let streams = false;
+  let now = null; // the state as the stream of this tab has told it last
   const told = "BroadcastChannel" in window && new BroadcastChannel(`asyncmqd${prefix}`);
-  const hear = () => {
+  const tell = (message) => { if (told) told.postMessage(message); };
+  const hear = (state) => {
     streams = true;
-    plan(0);
+    if (state !== seen) plan(0);
   };
-  if (told) told.onmessage = hear;
+  if (told) {
+    told.onmessage = ({ data }) => {
+      if (data !== "state?") hear(data);
+      else if (now) tell(now);
+    };
+    tell("state?"); // who has a stream knows what has changed since this page was made
+  }
 
   const untilHidden = () =>
     new Promise((resolve) => {
@@ -150,15 +162,22 @@
 
   const listen = async () => {
     const source = new EventSource(`${prefix}/live`);
-    source.onmessage = () => {
-      if (told) told.postMessage("");
-      hear();
+    source.addEventListener("state", ({ data }) => {
+      now = data;
+      tell(now);
+      hear(now);
+    });
+    source.onmessage = ({ data }) => {
+      now = data;
+      tell(null);
+      hear(null);
     };
     source.onopen = () => { streams = true; };
     source.onerror = () => { streams = false; };
     await untilHidden();
     source.close();
     streams = false;
+    now = null;
   };
 
   let asks = false;
