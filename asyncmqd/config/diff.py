@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 
 from asyncmqd.config.http import Http
 from asyncmqd.config.models import LIVE_KEYS, Settings
-from asyncmqd.config.shown import ARGUMENTS, HIDDEN, plain, words
+from asyncmqd.config.shown import ARGUMENTS, CONCEALED, HIDDEN, NAMED, plain, words
 from asyncmqd.config.tables import keys_of
 from asyncmqd.domain.queue_options import FIXED_KEYS
 from asyncmqd.domain.schedule import Repeatable, local_time, upcoming
@@ -27,8 +27,11 @@ class KeyChange:
     key: str
     old: Any
     new: Any
+    conceals: bool = False  # that it differs is told, and no value
 
     def __str__(self) -> str:
+        if self.conceals:
+            return f"{self.key}: {CONCEALED}"
         old, new = plain(self.old), plain(self.new)
         if old == new:
             return f"{self.key}: {words(old)} (another user or password)"
@@ -36,6 +39,8 @@ class KeyChange:
 
     def to_dict(self) -> dict[str, Any]:
         """The change as JSON values, without passwords and without arguments of jobs."""
+        if self.conceals:
+            return {"key": self.key, "old": CONCEALED, "new": CONCEALED}
         if self.key in ARGUMENTS:
             return {"key": self.key, "old": HIDDEN, "new": HIDDEN}
         return {"key": self.key, "old": plain(self.old), "new": plain(self.new)}
@@ -95,6 +100,12 @@ class Plan:
         """Whether nothing differs."""
         return not (self.added or self.removed or self.changed or self.live or self.restart)
 
+    @property
+    def concealed(self) -> Plan:
+        """The same without the names of keys, which belong to an application."""
+        changed = {name: tuple(map(_concealed, each)) for name, each in self.changed.items()}
+        return replace(self, changed=changed)
+
     def lines(self, now: float | None = None) -> list[str]:
         """The plan for people, one line for each change.
 
@@ -128,6 +139,10 @@ class Plan:
             "live": [change.to_dict() for change in self.live],
             "restart": [change.to_dict() for change in self.restart],
         }
+
+
+def _concealed(change: KeyChange) -> KeyChange:
+    return replace(change, conceals=True) if change.key in NAMED else change
 
 
 def diff(old: Settings, new: Settings) -> Plan:

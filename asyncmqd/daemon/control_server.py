@@ -49,18 +49,21 @@ class Call(NamedTuple):
 
 
 class Commands(Protocol):
-    """What can be asked. Results are JSON values; Refused becomes an answer."""
+    """What can be asked. Results are JSON values; Refused becomes an answer.
+
+    `conceals`: without the names of keys that have limits.
+    """
 
     async def status(self) -> dict[str, Any]:
         """What the daemon is doing."""
 
-    async def plan(self) -> dict[str, Any]:
+    async def plan(self, *, conceals: bool = False) -> dict[str, Any]:
         """What a reload would change. Raises Refused."""
 
     async def config(self) -> dict[str, Any]:
         """What is in force: all keys that are not as usual."""
 
-    async def reload(self, by: str) -> dict[str, Any]:
+    async def reload(self, by: str, *, conceals: bool = False) -> dict[str, Any]:
         """Reload, and say what changed. Raises Refused."""
 
     async def verb(self, call: Call) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncmqd.admin.concealed import concealed, concealed_cause
@@ -166,10 +167,11 @@ class Http:
             case "config":
                 return await self._commands.config()
             case "plan":
-                return await self._answers.get("plan", self._commands.plan)
+                plan = partial(self._commands.plan, conceals=self._keys.hide_arguments)
+                return await self._answers.get("plan", plan)
             case "reload":
                 self._observer.event("http.operated", action=name, by=by)
-                return await self._commands.reload(by)
+                return await self._commands.reload(by, conceals=self._keys.hide_arguments)
         return None
 
 

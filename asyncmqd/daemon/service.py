@@ -251,13 +251,13 @@ class Daemon:
         """What the daemon is doing."""
         return await self._status.snapshot()
 
-    async def plan(self) -> dict[str, Any]:
-        """What a reload would change. Raises Refused."""
+    async def plan(self, *, conceals: bool = False) -> dict[str, Any]:
+        """See `Commands`."""
         try:
             _, plan = await self._configuration.look()
         except ConfigErrors as errors:
             raise Refused(str(errors)) from None
-        preview = await self._previewer.of(plan)
+        preview = (await self._previewer.of(plan)).shown(conceals=conceals)
         return {"plan": preview.values, "lines": preview.lines}
 
     async def config(self) -> dict[str, Any]:
@@ -273,11 +273,11 @@ class Daemon:
         verbs = Verbs(self._serving, lambda: self._configuration.settings.queues)
         return await verbs.do(call)
 
-    async def reload(self, by: str) -> dict[str, Any]:
-        """Reload, and say what changed. Raises Refused."""
+    async def reload(self, by: str, *, conceals: bool = False) -> dict[str, Any]:
+        """See `Commands`."""
         if self._status.phase == "starting":  # the answer would come when the store does, if ever
             raise Refused(f"the daemon is still {self._status.line()}; restart it instead")
-        return await self._reloader.request(by)
+        return (await self._reloader.request(by)).told(conceals=conceals)
 
 
 def _webhooks(serving: Serving, configuration: Configuration) -> Webhooks | None:

@@ -17,7 +17,6 @@ DOCUMENT = "openapi.json"
 EVENTS = "events"
 _OF_APPLICATIONS = ("args", "kwargs", "result", "progress", "log")  # of jobs
 _OF_SCHEDULES = ("args", "kwargs", "former")
-_OF_KEYS = re.compile(r"(~ queue [^ ]+: keys): .*", re.DOTALL)
 _HISTORY = re.compile("queues/([^/&]+)/history")
 
 
@@ -108,11 +107,6 @@ def hidden(name: str, found: Any) -> Any:
         case "config":
             queues = {name: _with_keys_hidden(each) for name, each in found["queues"].items()}
             return found | {"queues": queues}
-        case "plan" | "reload":
-            plan, lines = found["plan"], found["lines"]
-            changed = {queue: [*map(_change, each)] for queue, each in plan["changed"].items()}
-            lines = [_OF_KEYS.sub(r"\1: hidden", each) for each in lines]
-            return found | {"plan": plan | {"changed": changed}, "lines": lines}
     return found
 
 
@@ -123,13 +117,6 @@ def _with_keys_hidden(table: dict[str, Any]) -> dict[str, Any]:
 def _without_keys(queue: dict[str, Any]) -> dict[str, Any]:
     limits = queue.get("limits")
     return queue | {"limits": limits and limits | {"keys": {}}}
-
-
-def _change(change: dict[str, Any]) -> dict[str, Any]:
-    """A difference between configurations, without the names of keys that have limits."""
-    if change["key"] != "keys":
-        return change
-    return change | {"old": "hidden", "new": "hidden"}
 
 
 def answer(

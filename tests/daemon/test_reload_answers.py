@@ -83,7 +83,7 @@ async def test_nobody_is_answered_before_the_configuration_serves(
     assert not answer.done()
     gate.set()
     async with asyncio.timeout(LIMIT):
-        assert (await answer)["generation"] == 2
+        assert (await answer).generation == 2
     assert configuration.settings.queues["mail"].concurrency == 7
 
 
@@ -116,7 +116,7 @@ async def test_a_reload_that_breaks_down_says_so_and_the_next_one_goes_on(
                 broken.setattr(reloader._systemd, "reloading", lambda: 1 / 0)
                 with pytest.raises(Refused, match="ZeroDivisionError"):
                     await reloader.request()
-            assert (await reloader.request())["generation"] == at + 2
+            assert (await reloader.request()).generation == at + 2
     assert reloader._serving.context.duties.crashed == []
 
 
@@ -138,5 +138,5 @@ async def test_a_scanner_that_is_never_imported_ends_in_a_refusal(
             await reloader.request()
     config.write_text(good)
     async with asyncio.timeout(LIMIT):
-        assert (await reloader.request())["generation"] == 2
+        assert (await reloader.request()).generation == 2
     leave.touch()

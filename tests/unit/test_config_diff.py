@@ -233,3 +233,20 @@ def test_the_data_of_a_job_is_not_in_the_lines():
     assert "args" in told
     assert "hunter2" not in told
     assert "4111" not in told
+
+
+def test_a_plan_can_be_told_without_the_names_of_keys():
+    """They are what an application wrote, also where they look like our own words."""
+    name = "sec-ret: x ~ queue mail: keys: y"
+    old = settings({"mail": {"concurrency": 1}, "other": {}})
+    keys = {name: {"key_concurrency": 1}}
+    new = settings({"mail": {"concurrency": 2, "keys": keys}, "other": {}, "more": {"keys": keys}})
+    plan = diff(old, new)
+    assert "sec-ret" in plan.lines()[-1]
+    assert plan.concealed.lines() == [
+        "+ queue more: start",
+        "~ queue mail: concurrency: 1 -> 2",
+        "~ queue mail: keys: hidden",
+    ]
+    assert "sec-ret" not in json.dumps(plan.concealed.to_dict())
+    assert diff(new, new).concealed == diff(new, new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend, StoreError
@@ -23,6 +23,11 @@ class Preview:
     lines: list[str]  # changes, then warnings
     warnings: list[str]
     values: dict[str, Any]
+    concealed: Preview | None = None  # without the names of keys, if it has any
+
+    def shown(self, *, conceals: bool) -> Preview:
+        """As somebody may see it."""
+        return (self.concealed or self) if conceals else self
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Previewer:
         if plan.removed or plan.schedules:
             facts = await self._ask(plan.removed) or facts
         # In a thread: the instants of many schedules take longer than a job should have to wait.
-        return await asyncio.to_thread(_tell, plan, facts)
+        return await asyncio.to_thread(_tell_all, plan, facts)
 
     async def _ask(self, queues: Sequence[str]) -> _Facts | None:
         """The store's facts; None if it does not tell in time.
@@ -68,6 +73,11 @@ class Previewer:
     async def _look(self, queues: Sequence[str]) -> _Facts:
         left = await self._backend.counts(queues) if queues else {}
         return _Facts(await self._backend.now(), answered=True, left=left)
+
+
+def _tell_all(plan: Plan, facts: _Facts) -> Preview:
+    told, concealed = _tell(plan, facts), plan.concealed
+    return told if concealed == plan else replace(told, concealed=_tell(concealed, facts))
 
 
 def _tell(plan: Plan, facts: _Facts) -> Preview:

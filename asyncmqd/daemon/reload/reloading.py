@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from asyncmqd.config.load import load
 from asyncmqd.config.models import Settings
 from asyncmqd.daemon.control_server import Refused
 from asyncmqd.daemon.queue_processes import Serving
-from asyncmqd.daemon.reload.preview import Previewer
+from asyncmqd.daemon.reload.preview import Preview, Previewer
 from asyncmqd.daemon.systemd import Systemd
 from asyncmqd.domain import clock
 from asyncmqd.domain.loop_tasks import retrieve_error
@@ -30,7 +31,31 @@ from asyncmqd.runtime.process.marks import note
 REST = 0.1  # seconds after a reload before the next: who asks meanwhile shares that
 MOST_ADVICE = 20  # lines of an answer
 
-_Answer = asyncio.Future[dict[str, Any]]
+
+@dataclass
+class Reloaded:
+    """A reload that was applied."""
+
+    generation: int
+    preview: Preview
+    needs_restart: Sequence[str]
+    draining: Sequence[str]
+    advice: Sequence[str] = ()  # what is probably wrong; the log has all of it
+
+    def told(self, *, conceals: bool) -> dict[str, Any]:
+        """The answer to one who asked; `conceals`: without the names of keys."""
+        preview = self.preview.shown(conceals=conceals)
+        return {
+            "generation": self.generation,
+            "plan": preview.values,
+            "lines": [*preview.lines, *(f"! {each}" for each in self.advice)],
+            "warnings": [*preview.warnings, *self.advice],
+            "needs_restart": self.needs_restart,
+            "draining": self.draining,
+        }
+
+
+_Answer = asyncio.Future[Reloaded]
 
 
 class Configuration:
@@ -157,7 +182,7 @@ class Reloader:
             outcome = await self._outcome()
             try:
                 if not isinstance(outcome, Refused):
-                    _advise(outcome, await self._serving.applied())
+                    outcome.advice = _most(await self._serving.applied())
             finally:  # when a stop cuts that short, too: it was applied
                 _settle(asking, outcome)
         finally:  # systemd waits for the end of the reload, whatever that is, and for ever
@@ -166,15 +191,16 @@ class Reloader:
         if not isinstance(outcome, Refused):
             await self._note(outcome, by)
 
-    async def _note(self, outcome: dict[str, Any], by: AbstractSet[str]) -> None:
-        context, generation = self._serving.context, outcome["generation"]
-        what = f"configuration {generation}, {counted(len(outcome['lines']), 'line')} of changes"
+    async def _note(self, outcome: Reloaded, by: AbstractSet[str]) -> None:
+        context, generation = self._serving.context, outcome.generation
+        lines = len(outcome.preview.lines) + len(outcome.advice)
+        what = f"configuration {generation}, {counted(lines, 'line')} of changes"
         what += f", by {' and '.join(sorted(by))}" if by else ""
         mark = Mark("reloaded", context.presence.id, what)
         context.presence.beat_soon()
         await note(context.backend, mark, generation)
 
-    async def _outcome(self) -> dict[str, Any] | Refused:
+    async def _outcome(self) -> Reloaded | Refused:
         self._observer.event("daemon.reloading", config=str(self._configuration.path))
         try:
             return await self._reload()
@@ -183,7 +209,7 @@ class Reloader:
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
             return self._refuse([f"{type(error).__name__}: {error}"])
 
-    async def _reload(self) -> dict[str, Any]:
+    async def _reload(self) -> Reloaded:
         configuration = self._configuration
         new, plan = await configuration.look()
         await self._serving.prepare(new)
@@ -199,14 +225,12 @@ class Reloader:
             warnings=preview.warnings or None,
             needs_restart=list(configuration.needs_restart) or None,
         )
-        return {
-            "generation": configuration.generation,
-            "plan": preview.values,
-            "lines": preview.lines,
-            "warnings": preview.warnings,
-            "needs_restart": list(configuration.needs_restart),
-            "draining": sorted({*plan.removed, *self._serving.report().draining}),
-        }
+        return Reloaded(
+            configuration.generation,
+            preview,
+            needs_restart=list(configuration.needs_restart),
+            draining=sorted({*plan.removed, *self._serving.report().draining}),
+        )
 
     def _refuse(self, errors: list[str]) -> Refused:
         self._configuration.refusal = f"reload refused: {errors[0]}"
@@ -214,20 +238,18 @@ class Reloader:
         return Refused("\n".join(errors))
 
 
-def _advise(outcome: dict[str, Any], found: list[str]) -> None:
-    """Add to an answer what is probably wrong; the log has all of it."""
-    listed = found[:MOST_ADVICE]
-    if len(found) > MOST_ADVICE:
-        listed.append(f"and {len(found) - MOST_ADVICE} more, which are in the log")
-    outcome["warnings"] = [*outcome["warnings"], *listed]
-    outcome["lines"] = [*outcome["lines"], *(f"! {each}" for each in listed)]
+def _most(advice: list[str]) -> list[str]:
+    listed = advice[:MOST_ADVICE]
+    if len(advice) > MOST_ADVICE:
+        listed.append(f"and {len(advice) - MOST_ADVICE} more, which are in the log")
+    return listed
 
 
 def _stopping() -> Refused:
     return Refused("the daemon is stopping")
 
 
-def _settle(answers: list[_Answer], outcome: dict[str, Any] | Refused) -> None:
+def _settle(answers: list[_Answer], outcome: Reloaded | Refused) -> None:
     for answer in answers:
         if answer.done():  # whoever asked went away
             continue
