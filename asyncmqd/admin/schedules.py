@@ -236,10 +236,11 @@ def _job_of(spec: Repeatable, instant: datetime) -> PendingJob:
         retries=spec.retries,
         timeout=spec.timeout,
         ttl=spec.ttl,
+        key=spec.key,
         cost=spec.cost,
     )
     job = pending(spec.task, spec.args, spec.kwargs, options)
-    scheduled = msgspec.structs.replace(job.spec, schedule=spec.key, instant=instant)
+    scheduled = msgspec.structs.replace(job.spec, schedule=spec.identity, instant=instant)
     return PendingJob(job.queue, scheduled, job.delay)
 
 

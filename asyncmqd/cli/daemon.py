@@ -155,7 +155,7 @@ def _foreseen(settings: Settings) -> Iterator[str]:
     for name, queue in settings.queues.items():
         for each in queue.repeatables:
             times = ", ".join(local_time(each, instant) for instant in upcoming(each, now, 2))
-            yield f"schedule {name}/{each.key}: next {times or 'never'}"
+            yield f"schedule {name}/{each.identity}: next {times or 'never'}"
 
 
 @app.command()

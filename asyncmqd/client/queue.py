@@ -28,9 +28,9 @@ from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.events import Event
 from asyncmqd.domain.job import Counts
 from asyncmqd.domain.options import (
+    IN_PAYLOAD,
     OF_CALL,
     OF_INSTANTS,
-    STORED,
     TASK,
     Seconds,
     check_queue_name,
@@ -208,14 +208,14 @@ class Queue(OfStore):
             asked = _given(msgspec.structs.asdict(task.asked))
             if asked.get("queue") == self.name:
                 del asked["queue"]
-            refuse_unknown(asked, STORED)
+            refuse_unknown(asked, IN_PAYLOAD)
         args, kwargs = list(args), kwargs or {}
         definition = task.definition if isinstance(task, Task) else known_task(task, 3)
         if definition is not None:
             definition.check_call(tuple(args), kwargs)
             definition.check_options(args, kwargs, options)
         periods: dict[str, Any] = {**asked, **_given(options), "every": every}  # `check` reads them
-        repeatable = check(
+        new = check(
             Repeatable(
                 task=task.name if isinstance(task, Task) else task,
                 name=name,
@@ -226,9 +226,9 @@ class Queue(OfStore):
                 **periods,
             )
         )
-        check_size(repeatable, self._payload_limit)
-        self.repeatables = [r for r in self.repeatables if r.key != repeatable.key] + [repeatable]
-        return repeatable
+        check_size(new, self._payload_limit)
+        self.repeatables = [r for r in self.repeatables if r.identity != new.identity] + [new]
+        return new
 
     @property
     def _payload_limit(self) -> int:

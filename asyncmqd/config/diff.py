@@ -175,7 +175,7 @@ _Schedules = dict[tuple[str, str], Repeatable]  # by queue and name
 
 def _schedules(settings: Settings) -> _Schedules:
     return {
-        (name, repeatable.key): repeatable
+        (name, repeatable.identity): repeatable
         for name, queue in settings.queues.items()
         for repeatable in queue.repeatables
     }

@@ -351,9 +351,8 @@ def table_of(*options: Option) -> Table:
 
 
 STORED = table_of(PRIORITY, RETRIES, TIMEOUT, TTL, COST)
-"""What a schedule may say of its jobs. It travels in the payload."""
 IN_PAYLOAD = STORED | table_of(KEY)
-"""What a payload has, and a worker checks."""
+"""What a payload has, and a worker checks. A schedule may say it of its jobs."""
 OF_CALL = STORED | table_of(
     QUEUE, DELAY, ID, UNIQUE, UNIQUE_WHILE, UNIQUE_FOR, ON_CONFLICT, PUSH_FOR, KEY
 )
@@ -362,7 +361,7 @@ OF_TASK = STORED | table_of(
     COST_BY, QUEUE, EXECUTOR, UNIQUE_BY, UNIQUE_WHILE, UNIQUE_FOR, ON_CONFLICT, PUSH_FOR, KEY_BY
 )
 """What `@task` declares, beside its rules for retries."""
-OF_INSTANTS = STORED | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
+OF_INSTANTS = IN_PAYLOAD | table_of(MISSED, CATCH_UP, OVERLAP, ENABLED, START, END, JITTER)
 """What `add_repeatable` takes beside what names the jobs and the instants."""
 OF_SCHEDULE = OF_INSTANTS | table_of(TASK, NAME, EVERY, ARGS, KWARGS)
 """What a schedule has beside `cron` and `timezone`."""

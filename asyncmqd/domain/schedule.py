@@ -31,6 +31,7 @@ from asyncmqd.domain.options import (
     EVERY,
     JITTER,
     JOB_ID,
+    KEY,
     KWARGS,
     MISSED,
     NAME,
@@ -152,6 +153,11 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         TTL.kind,
         "A job that did not start in this time expires. Unset: the task's ttl.",
     ] = None
+    key: Annotated[
+        str | None,
+        KEY.kind,
+        "Whose the jobs are: a customer's, say. Unset: the task's key.",
+    ] = None
     cost: Annotated[
         int | None,
         COST.kind,
@@ -184,7 +190,7 @@ class Repeatable(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ] = 0.0
 
     @property
-    def key(self) -> str:
+    def identity(self) -> str:
         """What tells this schedule from the others of its queue."""
         return self.name or self.task
 
@@ -200,7 +206,7 @@ def check(repeatable: Repeatable) -> Repeatable:
     """
     repeatable = keys_kept(repeatable)
     if (repeatable.every is None) == (repeatable.cron is None):
-        raise ValueError(f"{repeatable.key}: expected either every or cron")
+        raise ValueError(f"{repeatable.identity}: expected either every or cron")
     if repeatable.every is None:
         cron = check_cron(repeatable.cron or "")
         check_timezone(repeatable.timezone)
@@ -253,37 +259,27 @@ def check_size(repeatable: Repeatable, payload_limit: int) -> Repeatable:
     return repeatable
 
 
-def job_of(
-    repeatable: Repeatable,
-    instant: float,
-    priority: int | None = None,
-    ttl: float | None = None,
-    cost: int | None = None,
-) -> JobSpec:
-    """The job of an instant.
-
-    `priority`, `ttl` and `cost` are the task's own, for what the schedule does not say.
-    """
-    own = DEFAULT_PRIORITY if priority is None else priority
-    tokens = cost if repeatable.cost is None else repeatable.cost
+def job_of(repeatable: Repeatable, instant: float) -> JobSpec:
+    """The job of an instant."""
     return JobSpec(
-        id=_job_id(repeatable.key, instant),
+        id=_job_id(repeatable.identity, instant),
         task=repeatable.task,
         args=repeatable.args,
         kwargs=repeatable.kwargs,
-        priority=own if repeatable.priority is None else repeatable.priority,
+        priority=DEFAULT_PRIORITY if repeatable.priority is None else repeatable.priority,
         retries=repeatable.retries,
         timeout=repeatable.timeout,
-        ttl=ttl if repeatable.ttl is None else repeatable.ttl,
-        cost=None if tokens == 1 else tokens,
-        schedule=repeatable.key,
+        ttl=repeatable.ttl,
+        key=repeatable.key,
+        cost=None if repeatable.cost == 1 else repeatable.cost,
+        schedule=repeatable.identity,
         instant=datetime.fromtimestamp(instant, UTC),
     )
 
 
 def jitter_of(repeatable: Repeatable, queue: str, instant: float) -> float:
     """Seconds from an instant until its job is due: below `jitter`, and alike for all daemons."""
-    text = f"{queue}/{repeatable.key}@{round(instant * 1000)}"
+    text = f"{queue}/{repeatable.identity}@{round(instant * 1000)}"
     share = int.from_bytes(sha256(text.encode()).digest()[:8]) / 2**64
     return repeatable.jitter * share
 

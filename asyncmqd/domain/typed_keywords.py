@@ -40,6 +40,7 @@ class StoredKeywords(RunKeywords, total=False):
 class RepeatableKeywords(StoredKeywords, total=False):
     """What `Queue.add_repeatable` takes beside what names the jobs and the instants."""
 
+    key: str | None
     missed: Missed | None
     catch_up: Seconds | None
     overlap: Overlap | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge, encode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.job_cost import cost_of
+from asyncmqd.domain.job_key import key_of
 from asyncmqd.domain.missed_instants import Due, due
 from asyncmqd.domain.options import DEFAULT_PRIORITY
 from asyncmqd.domain.schedule import (
@@ -35,6 +36,8 @@ from asyncmqd.domain.tasks import TaskOptions
 
 if TYPE_CHECKING:
     from asyncmqd.runtime.process.context import ProcessContext
+
+Value = TypeVar("Value")
 
 AT_ONCE = 50  # instants of one schedule that fire before the others have their turn
 
@@ -90,11 +93,11 @@ class Scheduler:
     def declare(self, repeatables: Sequence[Repeatable], keep: float) -> None:
         """Have these schedules from now on; one that is left out goes on if others have it.
 
-        The store is told the task's own priority, ttl and cost where a schedule has none: who
+        The store is told the task's own priority, ttl, key and cost where a schedule has none: who
         enqueues its jobs there, as `schedule run` does, need not know the task.
         """
         self._kept = keep
-        specs = {each.key: _encoder.encode(self._with_own(each)) for each in repeatables}
+        specs = {each.identity: _encoder.encode(self._with_own(each)) for each in repeatables}
         if specs != self.specs:
             self.withdrawn = (self.withdrawn | self.specs.keys()) - specs.keys()
             self._entries = {name: e for name, e in self._entries.items() if name in specs}
@@ -112,18 +115,20 @@ class Scheduler:
             repeatable = msgspec.structs.replace(repeatable, priority=own.priority)
         if repeatable.ttl is None and own.ttl is not None:
             repeatable = msgspec.structs.replace(repeatable, ttl=own.ttl)
+        if repeatable.key is None and own.key is not None:
+            repeatable = msgspec.structs.replace(repeatable, key=self._own(repeatable, key_of))
         if repeatable.cost is None and own.cost != 1:
-            repeatable = msgspec.structs.replace(repeatable, cost=self._own_cost(repeatable))
+            repeatable = msgspec.structs.replace(repeatable, cost=self._own(repeatable, cost_of))
         return repeatable
 
-    def _own_cost(self, repeatable: Repeatable) -> int | None:
-        """What the task says of its arguments; None if nobody knows, which is logged."""
-        if (task := self._registry.get(repeatable.task)) is None:
-            return None
+    def _own(self, repeatable: Repeatable, rule: Callable[..., Value]) -> Value | None:
+        """What the task says of its arguments by a rule; None if nobody knows, which is logged."""
+        task = self._registry.get(repeatable.task)
+        assert task is not None
         try:
-            return cost_of(task, repeatable.args, repeatable.kwargs)
+            return rule(task, tuple(repeatable.args), repeatable.kwargs)
         except Exception as error:  # noqa: BLE001 - a function of the application
-            self._event("schedule.failed", repeatable.key, error=f"cost: {error}")
+            self._event("schedule.failed", repeatable.identity, error=str(error))
             return None
 
     async def run(self) -> None:
@@ -308,20 +313,12 @@ class Scheduler:
 
         Declarations are checked, but the one that counts may be of a daemon with another limit.
         """
-        task = self._registry.get(repeatable.task)
-        options = None if task is None else task.options
-        spec = job_of(
-            repeatable,
-            instant,
-            None if options is None else options.priority,
-            None if options is None else options.ttl,
-            None if repeatable.cost else self._own_cost(repeatable),
-        )
+        spec = job_of(self._with_own(repeatable), instant)
         spec = msgspec.structs.replace(spec, id=spec.id + suffix)
         try:
             payload = encode_spec(spec, self._backend.payload_limit)
         except (NotSerialisable, PayloadTooLarge) as error:
-            self._event("schedule.failed", repeatable.key, error=str(error))
+            self._event("schedule.failed", repeatable.identity, error=str(error))
             return None
         delay = 0.0
         if repeatable.jitter:
@@ -332,6 +329,7 @@ class Scheduler:
             payload=payload,
             priority=spec.priority,
             delay=delay,
+            key=spec.key or "",
             cost=spec.cost or 1,
         )
 

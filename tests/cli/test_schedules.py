@@ -43,7 +43,7 @@ def schedules(in_store: InStore) -> None:
 
     async def fill(store: BaseBackend) -> None:
         tick = Repeatable(task="tick", every=30.0)
-        reports = {each.key: msgspec.json.encode(each) for each in (NIGHTLY, tick)}
+        reports = {each.identity: msgspec.json.encode(each) for each in (NIGHTLY, tick)}
         await store.declare("reports", reports, fresh=True)
         clean = Repeatable(task="shop.clean", name="clean up", every=0.5)
         await store.declare("mail", {"clean up": msgspec.json.encode(clean)}, fresh=True)
@@ -85,12 +85,13 @@ def test_what_the_task_says_holds_for_jobs_that_a_person_enqueues(
 ) -> None:
     """The command line does not know the task; the daemon that declares the schedule does."""
     registry = Registry()
-    options = TaskOptions(priority=2, ttl=7_200.0, cost="rows")
+    options = TaskOptions(priority=2, ttl=7_200.0, key="rows", cost="rows")
     registry.add(TaskDef(lambda rows: None, "shop.report", options))
     begin = "2020-01-01T00:00:00Z"
     own = Repeatable(task="shop.report", name="own", args=[40], every=60.0, start=begin)
-    other = msgspec.structs.replace(own, name="other", priority=7, ttl=60.0, cost=3)
-    wrong = msgspec.structs.replace(own, name="wrong", args=["all"])  # a job of it costs one token
+    other = msgspec.structs.replace(own, name="other", priority=7, ttl=60.0, key="mine", cost=3)
+    # A job of this one costs one token, and has no key.
+    wrong = msgspec.structs.replace(own, name="wrong", args=[""])
 
     async def declare(store: BaseBackend) -> None:
         context = ProcessContext(store, registry=registry, observer=Observer([]))
@@ -107,14 +108,18 @@ def test_what_the_task_says_holds_for_jobs_that_a_person_enqueues(
 
     in_store(declare)
     day = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:30Z", "--yes", "--json")
-    expectations = ("own", (2, 7_200.0, 40)), ("other", (7, 60.0, 3)), ("wrong", (2, 7_200.0, 1))
+    expectations = (
+        ("own", (2, 7_200.0, "40", 40)),
+        ("other", (7, 60.0, "mine", 3)),
+        ("wrong", (2, 7_200.0, None, 1)),
+    )
     for name, expected in expectations:
         asyncmq("schedule", "pause", "mail", name)  # what is past is for a backfill then
         filled = asyncmq("schedule", "backfill", name, *day).json
         ids = [asyncmq("schedule", "run", "mail", name).out.strip(), filled["instants"][0]["job"]]
         for id in ids:
             job = asyncmq("job", "show", id, "--json").json
-            assert (job["priority"], job["ttl"], job["cost"]) == expected
+            assert (job["priority"], job["ttl"], job["key"], job["cost"]) == expected
 
 
 @pytest.mark.usefixtures("schedules")

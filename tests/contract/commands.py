@@ -237,9 +237,7 @@ _LIMITS_OF_KEYS = (
 )
 ADDS = st.builds(Add, st.lists(_jobs, min_size=1, max_size=5).map(_unlike))
 _REMOVES = st.builds(Remove, st.lists(_ids, max_size=2).map(tuple))
-_OF_SCHEDULES = _jobs.map(
-    lambda job: msgspec.structs.replace(job, unique="", unique_for=0.0, key="")
-)
+_OF_SCHEDULES = _jobs.map(lambda job: msgspec.structs.replace(job, unique="", unique_for=0.0))
 _FIRES = st.builds(
     Fire,
     _NAMES,

@@ -16,6 +16,7 @@ from asyncmqd.domain.job import Claim
 from asyncmqd.domain.settle import cancel, update_progress
 from asyncmqd.domain.shared_limits import DeclaredLimits, KeyLimits, SharedLimits
 from asyncmqd.domain.states import State
+from asyncmqd.domain.typed_keywords import Overlap
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     LEASE,
@@ -440,3 +441,21 @@ async def test_a_key_of_which_no_job_waits_any_more_is_not_closed(
     await add(backend, "a3")
     assert await take(backend) == []
     assert (await backend.outlook([QUEUE]))[QUEUE].closed_keys == left + 1
+
+
+@pytest.mark.parametrize("overlap", ["allow", "queue", "replace"])
+async def test_jobs_of_schedules_have_keys(backend: BaseBackend, overlap: Overlap) -> None:
+    """What it enqueues is bound by the limit of its key, though the queue had none before."""
+    await backend.declare_limits(QUEUE, SharedLimits(each_key=KeyLimits(concurrency=1)), "d1")
+    await backend.declare(QUEUE, {"nightly": b"{}", "other": b"{}"}, True)
+    start = await backend.now() + HOUR
+    for name, id in (("nightly", "a"), ("other", "b"), ("nightly", "c")):
+        assert await backend.fire(QUEUE, name, start, job(id, key="k"), None, overlap)
+        start += 1
+    first = "b" if overlap == "replace" else "a"
+    assert [each and each.key for each in await backend.get(QUEUE, ["a", "b", "c"])] == ["k"] * 3
+    [claim] = await take(backend, limit=5)
+    assert claim.id == first
+    assert await apply(backend, succeeded(claim)) == ["applied"]
+    [claim] = await take(backend, limit=5)
+    assert claim.id != first

@@ -218,6 +218,7 @@ REDIS = mutations(
         ),
         ("fire.lua", "or known[2] or", "or", "schedules"),
         ("fire.lua", "if skipped then", "if false then", "schedules"),
+        ("fire.lua", "ARGV[8] ~= '' and {ARGV[8]}", "nil", "key_limits"),
         ("_overlap.lua", "last or '', before or ''", "last or ''", "blocked"),
         ("_overlap.lua", "overlap == 'queue' and is_held then", "false then", "blocked"),
         ("_overlap.lua", "if ghost or is_live", "if is_live", "superseding"),

@@ -277,6 +277,33 @@ async def test_jitter_makes_jobs_due_later_and_leaves_the_instants_alone(bench: 
 
 
 @virtual
+async def test_a_job_of_a_schedule_has_the_key_of_its_task_unless_the_schedule_has_one(
+    bench: Bench,
+) -> None:
+    """Else a schedule would pass by the limits of a key."""
+
+    async def sync(tenant: str) -> None: ...
+
+    bench.task(sync, key="tenant")
+    own = Repeatable(task="sync", name="own", args=["t7"], every=60.0)
+    other = Repeatable(task="sync", name="other", args=["t7"], every=60.0, key="mine")
+    wrong = Repeatable(task="sync", name="wrong", args=["x" * 129], every=60.0)
+    async with bench.worker(repeatables=(own, other, wrong)):
+        await bench.backend.pause("q", True)
+        # As an older daemon declares it, which knows nothing of keys.
+        await bench.backend.declare("q", {"own": msgspec.json.encode(own)}, True)
+        await asyncio.sleep(100)
+    jobs = await bench.backend.list("q", State.WAITING)
+    keys = {job.id.split("@")[0]: job.key for job in jobs}
+    assert keys == {"own": "t7", "other": "mine", "wrong": ""}
+    errors = [f["error"] for name, f in bench.observer.events if name == "schedule.failed"]
+    assert errors
+    assert {each.partition(", got")[0] for each in errors} == {
+        "task sync: key: parameter 'tenant': expected text of 1 to 128 printable characters"
+    }
+
+
+@virtual
 async def test_an_instant_that_would_overlap_is_skipped_counted_and_logged(bench: Bench) -> None:
     begun: list[float] = []
 

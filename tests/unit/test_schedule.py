@@ -342,8 +342,8 @@ def test_keys_that_do_not_go_together_are_refused(fields: dict[str, Any], proble
 
 
 def test_a_schedule_is_named_after_its_task_unless_it_has_a_name() -> None:
-    assert Repeatable(task="mod.f", every=1).key == "mod.f"
-    assert Repeatable(task="mod.f", name="nightly", every=1).key == "nightly"
+    assert Repeatable(task="mod.f", every=1).identity == "mod.f"
+    assert Repeatable(task="mod.f", name="nightly", every=1).identity == "nightly"
 
 
 @pytest.mark.parametrize("fields", [{"every": 5.0}, {"cron": "0 3 * * *"}, {"cron": "@daily"}])

@@ -1,11 +1,11 @@
 -- Add the job of an instant of a schedule, once for ever, and wake one waiting instance.
--- needs: _runs _lanes _lines _lane_moves _laned _key_permits _parked _wake _tell _names _judge _attempts _write _dependencies _change _ghosts _costs _blocked _overlap _supersede _large_payloads _add
+-- needs: _runs _laning _lanes _lines _lane_moves _laned _keys _key_permits _parked _wake _tell _names _judge _attempts _write _dependencies _change _ghosts _costs _blocked _overlap _supersede _large_payloads _add
 -- KEYS: the base of the queue
 -- ARGV: name, instant (seconds), the last instant that others were counted from (may be empty),
 --       what it does while the last job of the schedule is live (allow, skip, queue, replace), the place of
---       cancelled jobs, how long one is kept that is replaced (microseconds) and its error, what the new one
---       costs, how many reasons follow, of each: its name, how many instants it skips; then nothing (the
---       instant is skipped), or a job, see _add.lua
+--       cancelled jobs, how long one is kept that is replaced (microseconds) and its error, the key of the
+--       new one (may be empty), what it costs, how many reasons follow, of each: its name, how many
+--       instants it skips; then nothing (the instant is skipped), or a job, see _add.lua
 -- returns: 2, or 3 if the last job was cancelled, or 1 if the instant is skipped, or 0 if nothing was done
 local key, instant, counted = base .. 'schedule:' .. ARGV[1], ARGV[2], ARGV[3]
 local known = redis.call('HMGET', key, 'last', 'paused', 'job', 'before')
@@ -15,7 +15,7 @@ end
 if counted ~= '' and tonumber(counted) ~= tonumber(known[1]) then
   return 0
 end
-local reasons = 9
+local reasons = 10
 local job = reasons + 1 + 2 * ARGV[reasons]
 if ARGV[job] and redis.call('EXISTS', base .. 'job:' .. ARGV[job + 2]) == 1 then
   return 0
@@ -48,8 +48,8 @@ if before then
 elseif known[4] then
   redis.call('HDEL', key, 'before')
 end
-add(job, '', nil, before)
-note_cost(ARGV[job + 2], ARGV[8])
+add(job, '', ARGV[8] ~= '' and {ARGV[8]}, before)
+note_cost(ARGV[job + 2], ARGV[9])
 if lanes then lanes.forget_idle() end
 wake()
 return #cancels > 0 and 3 or 2

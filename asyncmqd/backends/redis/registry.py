@@ -75,7 +75,7 @@ class RedisRegistry(RedisInsight):
         flat = (argument for each in counts.items() for argument in each)
         head: tuple[Argument, ...] = (name, repr(float(instant)), counted, overlap)
         head += _cancel_args(queue, job, keep) if overlap == "replace" else ("", 0, "")
-        head += (1 if job is None else job.cost,)
+        head += ("", 1) if job is None else (job.key, job.cost)
         args: tuple[Argument, ...] = (*head, len(counts), *flat)
         if job is not None:
             args += (State.WAITING, State.DELAYED, *encoding.job_args(job))
