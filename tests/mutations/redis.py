@@ -132,6 +132,11 @@ REDIS = mutations(
         ),
         ("_apply.lua", " and change.kind.place ~= place then", " and false then", "shared_limits"),
         ("_add.lua", "local fresh = not twice and ", "local fresh = ", "adding"),
+        ("add_one.lua", "== 0 then", "== 2 then", "adding"),
+        ("add_one.lua", " + redis.call('INCR', base .. 'seq')", "", "adding"),
+        ("add_one.lua", "redis.call('SADD', KEYS[2], ARGV[1])", "", "administration"),
+        ("add_one.lua", "wake()\nreturn", "return", "waking"),
+        ("adding.py", "job.delay <= 0 and", "", "delays"),
         (
             "_judge.lua",
             "elseif (run and run[TOKEN] or 0) ~= change.token then",

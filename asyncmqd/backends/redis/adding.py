@@ -44,6 +44,10 @@ def _named_pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
     return list(pages)
 
 
+def _may_start_at_once(job: NewJob) -> bool:
+    return job.delay <= 0 and not large_payloads.is_large(job)
+
+
 class Adding:
     """The jobs of one queue, on their way into the store."""
 
@@ -54,9 +58,13 @@ class Adding:
         self._named = any(map(_unique_of, jobs)) or any(map(_key_of, jobs)) or _priced(jobs)
         self._pages = _named_pages(jobs) if self._named else _pages(jobs)
         self._ahead = 0  # commands before those that add
+        self._is_usual = not self._named and len(jobs) == 1 and _may_start_at_once(jobs[0])
 
     def commands(self, ahead: Sequence[Late] = (), queues: str = "") -> list[Command | Late]:
         """All in one write; `queues` is the key of the set of all queues, if one may name it."""
+        if self._is_usual:
+            self._ahead = len(ahead)
+            return [*ahead, partial(self._call_one, queues), *self._wait()]
         before: list[Command | Late] = []
         calls: list[Command | Late] = []
         for page in self._pages:
@@ -84,6 +92,11 @@ class Adding:
             special = (*name, encoding.keys_arg(page), encoding.costs_arg(page))
             return call("add_named", keys, (*head, *special, State.WAITING, State.DELAYED, *args))
         return call("add", keys, (*head, State.WAITING, State.DELAYED, *args))
+
+    def _call_one(self, queues: str) -> Command:
+        [[job]] = self._pages
+        keys = (self._base, queues) if queues else (self._base,)
+        return call("add_one", keys, (self._queue, job.id, f"{job.priority:03}", job.payload))
 
     def _wait(self) -> list[Command]:
         """What has the master answer only when enough replicas have the write before it.

@@ -27,7 +27,8 @@ _payload_of = attrgetter("payload")
 _NO_HEADER = b" " * HEADER  # add.lua writes it
 
 
-def _is_large(job: NewJob) -> bool:
+def is_large(job: NewJob) -> bool:
+    """Whether its payload is to be sent ahead of the script."""
     return len(job.payload) > PIECE
 
 
@@ -35,7 +36,7 @@ def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
     """The mark of these jobs, and the commands that send large payloads; empty without such."""
     if max(map(len, map(_payload_of, jobs))) <= PIECE:  # no loop of Python's for these
         return "", []
-    large = [job for job in jobs if _is_large(job)]
+    large = [job for job in jobs if is_large(job)]
     mark = f"part:{clock.nonce()}:"
     return mark, [partial(_set, f"{base}{mark}{job.id}", job) for job in large]
 
@@ -43,7 +44,7 @@ def sent_ahead(base: str, jobs: Sequence[NewJob]) -> tuple[str, list[Late]]:
 def args_of(job: NewJob, mark: str) -> tuple[Argument, ...]:
     """Of add.lua: in the place of a payload that was sent ahead stands the mark."""
     args = job_args(job)
-    return (*args[:-1], mark) if mark and _is_large(job) else args
+    return (*args[:-1], mark) if mark and is_large(job) else args
 
 
 def _set(key: str, job: NewJob) -> Command:
