@@ -12,7 +12,7 @@ SABOTAGE = """
 from asyncmqd.runtime import duties
 from asyncmqd.runtime.leases import Leases
 
-crashes = {crashes}
+crashes, every = {crashes}, {every}
 whole = Leases._due
 duties.HOPELESS = 3
 
@@ -24,16 +24,18 @@ def due(self):
     return whole(self)
 
 Leases._due = due
+Leases._pause = lambda self, took: every
 """
 
 
-def _sabotaged(place: Path, crashes: int) -> list[str]:
-    (place / "sabotage.py").write_text(SABOTAGE.format(crashes=crashes))
+def _sabotaged(place: Path, crashes: int, every: float) -> list[str]:
+    """A renewal of leases that fails so often; the leases are renewed all so many seconds."""
+    (place / "sabotage.py").write_text(SABOTAGE.format(crashes=crashes, every=every))
     return ["sabotage", "ledger"]
 
 
 def test_a_lease_thread_that_dies_is_begun_again_and_told_of(daemon, file, place):
-    d = daemon(file.url, QUEUE, tasks=_sabotaged(place, 1), top="lease = 2").start()
+    d = daemon(file.url, QUEUE, tasks=_sabotaged(place, 1, 0.5), top="lease = 2").start()
     file.add("mail", "hold", ["a"])
     crash = d.wait_for("duty.crashed")
     assert (crash["duty"], crash["error"]) == ("renewal of leases", "KeyError: 'moved'")
@@ -49,7 +51,7 @@ def test_a_lease_thread_that_dies_is_begun_again_and_told_of(daemon, file, place
 
 def test_leases_that_nobody_renews_are_handed_back(daemon, file, place):
     """Nothing waits for the drain: others would take over what still runs."""
-    d = daemon(file.url, QUEUE, tasks=_sabotaged(place, 1_000), top="lease = 30").start()
+    d = daemon(file.url, QUEUE, tasks=_sabotaged(place, 1_000, 0.1), top="lease = 30").start()
     file.add("mail", "hold", ["a"])
     assert d.wait(60) == 1, "systemd starts another"
     assert len(d.all("duty.crashed")) >= 3

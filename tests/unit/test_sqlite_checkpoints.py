@@ -73,8 +73,9 @@ async def test_nobody_can_commit_while_the_rest_of_the_log_is_brought_in(
                 others.append(True)
         return connect(self, mode)
 
-    await backend.queues()  # both threads have their connections
     monkeypatch.setattr(log_bulk.Bulk, "begin", lambda *_: False)
+    await backend.queues()  # both threads have their connections
+    await fill(backend, "first-", 1)  # and the one that writes is done with what made the tables
     monkeypatch.setattr(file.DatabaseFile, "connect", connect_and_look)
     await fill(backend, "a")
     assert others
