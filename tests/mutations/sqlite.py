@@ -70,6 +70,36 @@ SQLITE = mutations(
             "tests/unit/test_sqlite_flushes.py",
         ),
         (
+            "writer.py",
+            "            self.file.failed_flush.note()\n            reason",
+            "            reason",
+            "tests/unit/test_sqlite_failed_flushes.py",
+        ),
+        (
+            "writer.py",
+            "renew_log(self.file, connection)",
+            "pass",
+            "tests/unit/test_sqlite_failed_flushes.py",
+        ),
+        (
+            "log_renewal.py",
+            "        _check_log(file, connection)\n",
+            "",
+            "tests/unit/test_sqlite_failed_flushes.py",
+        ),
+        (
+            "file.py",
+            " or self.failed_flush.is_pending",
+            "",
+            "tests/unit/test_sqlite_failed_flushes.py",
+        ),
+        (
+            "log_bulk.py",
+            "            os.pwrite(index, bytes(4), _BROUGHT_IN)\n",
+            "            pass\n",
+            "tests/unit/test_sqlite_failed_flushes.py",
+        ),
+        (
             "log_bulk.py",
             '        writer.execute("UPDATE store SET sequence = sequence + 1")',
             "        pass",

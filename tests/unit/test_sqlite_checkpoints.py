@@ -89,9 +89,9 @@ async def test_others_commit_while_most_of_the_log_is_brought_in(
     flush = log_bulk._flush
     found = []
 
-    def flush_and_look(of: Path) -> None:
+    def flush_and_look(of: Path) -> bool:
         found.append((begin_of_log(path), commit(path)))
-        flush(of)
+        return flush(of)
 
     monkeypatch.setattr(log_bulk, "_flush", flush_and_look)
     await fill(backend, "a", 20)
@@ -145,9 +145,9 @@ async def test_who_closes_the_store_waits_for_what_is_brought_in(
     begun, waited = threading.Event(), threading.Event()
     wait = log_bulk.Bulk.wait
 
-    def flush(_: Path) -> None:
+    def flush(_: Path) -> bool:
         begun.set()
-        waited.wait()
+        return waited.wait()
 
     def wait_and_note(self: log_bulk.Bulk) -> None:
         waited.set()

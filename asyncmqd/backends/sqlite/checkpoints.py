@@ -14,6 +14,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
+from asyncmqd.backends.sqlite.descriptors import forget_cached
+from asyncmqd.backends.sqlite.errors import is_failed_flush
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.log_bulk import Bulk
 
@@ -50,6 +52,8 @@ class Checkpoints:
         elif not self._bulk.is_done and log_bytes < self._due + limit // 4:
             return  # those who commit are faster than the disk if it takes longer than that
         self.end()
+        if self._file.failed_flush.is_pending:
+            return
         self._due = log_bytes + limit // 4
         self._bring_in_the_rest(connection)
 
@@ -61,19 +65,25 @@ class Checkpoints:
 
     def _bring_in_the_rest(self, connection: sqlite3.Connection) -> None:
         """On a connection of its own: SQLite refuses it inside of a transaction."""
-        with contextlib.suppress(sqlite3.Error):  # busy, or a full disk: after a later commit
+        try:
             connection.execute(f"PRAGMA busy_timeout = {_WAIT}")
             connection.execute("BEGIN IMMEDIATE")
             with contextlib.closing(self._file.connect()) as other:
                 other.execute("PRAGMA user_version").fetchone()  # opens the log
                 other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:  # busy, or a full disk: after a later commit
+            if is_failed_flush(error):
+                forget_cached(self._file.path)
+                self._file.failed_flush.note()
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("PRAGMA busy_timeout = 0")
 
 
 def held_up(file: DatabaseFile) -> str:
-    """A sentence if somebody keeps the log from being brought in; else none."""
+    """A sentence if the log cannot be brought in, as somebody or the disk is in the way."""
+    if warning := file.failed_flush.warning:
+        return warning
     if not file.log_limit or file.log_bytes() <= _HELD * file.log_limit:
         return ""
     return (

@@ -29,6 +29,11 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) == sqlite3.SQLITE_BUSY
 
 
+def is_failed_flush(error: Exception) -> bool:
+    """Whether the disk did not take what was written before."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_FSYNC
+
+
 def busy(path: Path) -> StoreError:
     """What to raise when that moment does not come."""
     return StoreError(f"{path}: {_BUSY}")

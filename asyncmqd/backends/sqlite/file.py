@@ -16,6 +16,7 @@ from asyncmqd.backends.sqlite import creation, sql_statements
 from asyncmqd.backends.sqlite.address import Address
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import DAMAGED, damaged
+from asyncmqd.backends.sqlite.failed_flush import FailedFlush
 from asyncmqd.backends.sqlite.forks import Identity, refuse_inherited
 from asyncmqd.backends.sqlite.free_disk_space import log_limit, log_size
 from asyncmqd.backends.sqlite.transaction import save_clock
@@ -70,6 +71,7 @@ class DatabaseFile:
         self.log = f"{self.path}-wal"
         self._paths = (str(self.path), self.log, f"{self.path}-shm")
         self.host = host
+        self.failed_flush = FailedFlush(self.path)
         self.log_limit = 0  # bytes that the log may have before it is brought into the file
         self._named = address.named
         self._synchronous = address.synchronous
@@ -139,11 +141,15 @@ class DatabaseFile:
                 f"{self.path}: its -wal or -shm was removed or replaced while in use, and with it"
                 " the last changes: restart every process that uses it"
             )
-            return StoreError(_torn.setdefault(self.path, reason))
+            return self.torn(reason)
         return StoreError(
             f"{self.path}: another file was put in its place while in use: put the former one back,"
             " or stop every process that uses it, and remove its -wal and -shm"
         )
+
+    def torn(self, reason: str) -> StoreError:
+        """Not to be touched by this process any more; what to raise."""
+        return StoreError(_torn.setdefault(self.path, reason))
 
     # ------------------------------------------------------------------ connections
 
@@ -216,7 +222,9 @@ class DatabaseFile:
         found = self._files()
         if held is not None and found.torn_from(held):
             self._replaced(found, held)
-        if self.path in _torn:
+        if self.path in _torn or self.failed_flush.is_pending:
+            with contextlib.suppress(sqlite3.Error):
+                connection.rollback()  # others wait for its locks
             keep_for_ever(connection)
             return
         with contextlib.suppress(sqlite3.Error):

@@ -7,15 +7,20 @@ enqueue would wait for it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 from pathlib import Path
 
+from asyncmqd.backends.sqlite.descriptors import descriptors_of, forget_cached
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.domain import os_threads
 
+_PATIENCE = 15_000  # ms, as for any other transaction
+# In the log's index, by https://sqlite.org/walformat.html: how many frames are in the database, and
+# the byte that whoever checkpoints has locked.
+_BROUGHT_IN, _CHECKPOINTER = 96, 121
 _LIMIT = 5.0  # seconds that others wait for it: a fork, and whoever closes the store
-_DESCRIPTORS = "/proc/self/fd"
 
 
 class Bulk:
@@ -75,7 +80,10 @@ class Bulk:
         try:
             with contextlib.suppress(sqlite3.Error):  # a full disk, or another process is at it
                 other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            _flush(self._file.path)
+            if not _flush(self._file.path):
+                self._file.failed_flush.note()
+                with contextlib.suppress(sqlite3.Error, OSError):
+                    _bring_in_from_begin(self._file.path, other)
         finally:
             with contextlib.suppress(sqlite3.Error):
                 other.close()
@@ -90,16 +98,38 @@ def _read(connection: sqlite3.Connection) -> None:
     connection.execute("SELECT sequence FROM store").fetchone()
 
 
-def _flush(path: Path) -> None:
-    """Have the disk take it now: SQLite does so when all of a log is in the file, under the lock.
+def _flush(path: Path) -> bool:
+    """Have the disk take it now; whether it did not fail.
 
-    By a descriptor that SQLite has, because closing one of our own would drop its locks. If it is
-    another file's by now, that one is flushed.
+    SQLite flushes when all of a log is in the file, and that is under the lock. By a descriptor
+    that SQLite has, because closing one of our own would drop its locks. If it is another file's by
+    now, that one is flushed.
     """
-    with contextlib.suppress(OSError):
-        wanted = os.stat(path)
-        for name in os.listdir(_DESCRIPTORS):
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(int(name)), wanted):
-                    os.fdatasync(int(name))
-                    return
+    try:
+        file = descriptors_of(path)[0]
+    except OSError:  # the file was moved away
+        return True
+    try:
+        os.fdatasync(file)
+    except OSError:
+        return False
+    return True
+
+
+def _bring_in_from_begin(path: Path, connection: sqlite3.Connection) -> None:
+    """Have the next checkpoint begin with the first frame: the database may lack what was brought.
+
+    Until then nobody can begin the log again. Raises sqlite3.Error and OSError.
+    """
+    index = descriptors_of(f"{path}-shm")[0]
+    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        fcntl.lockf(index, fcntl.LOCK_EX, 1, _CHECKPOINTER)
+        try:
+            os.pwrite(index, bytes(4), _BROUGHT_IN)
+        finally:
+            fcntl.lockf(index, fcntl.LOCK_UN, 1, _CHECKPOINTER)
+    finally:
+        connection.execute("ROLLBACK")
+    forget_cached(path)

@@ -127,7 +127,7 @@ class SQLiteBackend(SQLiteInsight):
 
     async def connect(self) -> None:
         life = self._living()
-        await ask(life.writer, _nothing, self._patience.here())
+        await ask(life.writer, _nothing, self._patience.here(), flushes=False)
         life.reached = True
 
     async def close(self) -> None:

@@ -20,8 +20,9 @@ from collections.abc import Sequence
 
 from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.backends.sqlite.checkpoints import Checkpoints
-from asyncmqd.backends.sqlite.errors import is_busy
+from asyncmqd.backends.sqlite.errors import is_busy, is_failed_flush
 from asyncmqd.backends.sqlite.file import DatabaseFile
+from asyncmqd.backends.sqlite.log_renewal import renew_log
 from asyncmqd.backends.sqlite.threads import Request, StoreThread
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.wakeups import ring
@@ -68,6 +69,8 @@ class Writer(StoreThread[Transaction]):
             self._is_set_to_flush = flushes
         self._order.give_way()
         try:
+            if self._is_behind_a_failure():
+                renew_log(self.file, connection)
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             if is_busy(error):
@@ -88,6 +91,17 @@ class Writer(StoreThread[Transaction]):
         self._log_bytes = self.file.confirm_log()
         if not self._flushes_after:
             self._ring(view)
+        if self._is_behind_a_failure():
+            raise StoreUncertain(f"{self.file.path}: the disk failed in another process")
+
+    def _is_behind_a_failure(self) -> bool:
+        """Who asked would be told that the disk has it, and it may not have what is before it."""
+        return self._flushes and self.file.flushes and self.file.failed_flush.is_pending
+
+    def _roll_back(self, error: Exception) -> None:
+        if is_failed_flush(error):
+            self.file.failed_flush.note()
+        super()._roll_back(error)
 
     def _ring(self, view: Transaction) -> None:
         if view.woken or any(view.ended.values()):
@@ -99,6 +113,7 @@ class Writer(StoreThread[Transaction]):
         try:
             os.fdatasync(self._log)
         except OSError as error:
+            self.file.failed_flush.note()
             reason = f"{self.file.path}: the disk failed ({error.strerror})"
             raise StoreUncertain(reason) from error
 
