@@ -1,7 +1,9 @@
 """GET /api/v1/events: events of all daemons as server-sent events.
 
-All streams that have seen the same share one look at the store. One that fell behind, since its
-client is slow or resumes, looks for itself until it is there: nothing is kept for it here.
+All streams that have seen the same share one look at the store, and what is sent to those that want
+the same of it. The more they are, the longer is the pause to the next look. A stream that fell
+behind, since its client is slow or resumes, looks for itself until it is there: nothing is kept for
+it here.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from asyncmqd.web.sse import CONTENT_TYPE, HEADERS, HEARTBEAT, MOST_STREAMS, ret
 _AGAIN = 2.0  # seconds before the next try at a store that failed
 _HEAD_LIMIT = 1.0  # seconds that a client waits for the head of an answer if the store is slow
 _TOGETHER = 5  # streams that write in one turn of the loop: jobs are not to wait for all
+_PAUSE = 0.01  # seconds before the next look, for each stream that has to be told of the last one
 
 
 class Wanted(NamedTuple):
@@ -56,9 +59,21 @@ class Wanted(NamedTuple):
         return is_about(event, self.queue, self.names)
 
 
-class _Page(NamedTuple):
-    events: Sequence[tuple[Event, bytes]]  # with what is sent
-    position: Position
+class _Page:
+    """What one look has found."""
+
+    def __init__(self, events: Sequence[tuple[Event, bytes]], end: Position) -> None:
+        self.events = events  # with what is sent of each
+        self.end = end
+        self._parts: dict[tuple[str | None, tuple[str, ...]], bytes] = {}
+
+    def part(self, wanted: Wanted) -> bytes:
+        """What is sent to who wants this, which is often the same for many."""
+        key = wanted.queue, wanted.names
+        if key not in self._parts:
+            lines = (line for event, line in self.events if wanted.has(event))
+            self._parts[key] = b"".join(lines)
+        return self._parts[key]
 
 
 class EventStreams:
@@ -70,6 +85,7 @@ class EventStreams:
         self._streams = 0
         self._turns = asyncio.Semaphore(_TOGETHER)
         self._newest: Reader | None = None  # of those that have seen all
+        self._tells = False  # once there were events that all had to be told of
         self._look: asyncio.Task[_Page] | None = None
 
     def open(self, request: Request, may_go_on: Callable[[], bool]) -> Stream:
@@ -101,54 +117,71 @@ class EventStreams:
         if self._look is not None:
             self._look.cancel()
         self._look = self._newest = None
+        self._tells = False
 
     async def _follow(self, own: Reader, wanted: Wanted) -> AsyncGenerator[bytes | None, None]:
         """What to send; None: nothing for a while."""
         loop = asyncio.get_running_loop()
         sent = loop.time()
-        while True:
-            next_page = begin(self._page(own))
-            try:
-                await asyncio.wait({next_page}, timeout=HEARTBEAT)
-                while not next_page.done():
-                    yield None
+        look: asyncio.Task[_Page] | None = None
+        try:
+            while True:
+                look = look or self._begin(own)
+                await asyncio.wait({look}, timeout=sent + HEARTBEAT - loop.time())
+                part = b""
+                if look.done():
+                    done, look = look, None
+                    try:
+                        part = await self._part(done.result(), own, wanted)
+                    except StoreError:
+                        yield b": the store does not answer\n\n"
+                        await asyncio.sleep(_AGAIN)
+                if part or loop.time() - sent >= HEARTBEAT:
+                    yield part or None
                     sent = loop.time()
-                    await asyncio.wait({next_page}, timeout=HEARTBEAT)
-                page = next_page.result()
-            except StoreError:
-                yield b": the store does not answer\n\n"
-                await asyncio.sleep(_AGAIN)
-                continue
-            finally:
-                next_page.cancel()
-            own.resume(page.position)
-            async with self._turns:
-                part = b"".join(line for event, line in page.events if wanted.has(event))
-                await asyncio.sleep(0)
-            if part or loop.time() - sent > HEARTBEAT:
-                yield part or None
-                sent = loop.time()
+        finally:
+            if look is not None and look is not self._look:
+                look.cancel()
 
-    async def _page(self, own: Reader) -> _Page:
-        """The next events, once there are some. Raises StoreError."""
-        while own.position is None or (
-            self._newest is not None and self._newest.position != own.position
-        ):
-            page = await self._read(own)
-            if page.events:
-                return page
-            if self._newest is not None and self._newest.position != own.position:
-                await asyncio.sleep(LOOK_EVERY)  # the others see it, too, in a moment
-        return await self._next(own.position)
+    async def _part(self, page: _Page, own: Reader, wanted: Wanted) -> bytes:
+        """What to send of what was found."""
+        async with self._turns:
+            own.resume(page.end)
+            part = page.part(wanted)
+            await asyncio.sleep(0)
+        return part
 
-    async def _next(self, position: Position) -> _Page:
+    def _begin(self, own: Reader) -> asyncio.Task[_Page]:
+        """A look at what comes next."""
+        if own.position is not None and self._newest is None:
+            self._newest = Reader(self._store, own.position)
+        if self._newest is None or self._newest.position != own.position:
+            look = begin(self._catch_up(own))
+        elif self._look is None or self._look.done():
+            look = self._look = begin(self._look_until_some(self._newest))
+            look.add_done_callback(self._looked)
+        else:
+            return self._look
+        look.add_done_callback(retrieve_error)
+        return look
+
+    async def _catch_up(self, own: Reader) -> _Page:
+        """What others have seen, or nothing for a moment."""
+        page = await self._read(own)
+        if not page.events and self._newest is not None and self._newest.position != page.end:
+            await asyncio.sleep(LOOK_EVERY)  # the others see it, too, in a moment
+        return page
+
+    async def _look_until_some(self, reader: Reader) -> _Page:
         """What comes next to all who have seen all."""
-        if self._newest is None:
-            self._newest = Reader(self._store, position)
-        if self._look is None:
-            self._look = begin(self._look_until_some(self._newest))
-            self._look.add_done_callback(self._looked)
-        return await asyncio.shield(self._look)
+        if self._tells:
+            await asyncio.sleep(self._streams * _PAUSE)
+        while True:
+            page = await self._read(reader)
+            if page.events:
+                self._tells = True
+                return page
+            await asyncio.sleep(LOOK_EVERY)
 
     async def _read(self, reader: Reader) -> _Page:
         events = await reader.page()
@@ -160,15 +193,6 @@ class EventStreams:
     def _looked(self, look: asyncio.Task[_Page]) -> None:
         if self._look is look:
             self._look = None
-        if not look.cancelled():
-            look.exception()
-
-    async def _look_until_some(self, reader: Reader) -> _Page:
-        while True:
-            page = await self._read(reader)
-            if page.events:
-                return page
-            await asyncio.sleep(LOOK_EVERY)
 
 
 async def _begun(reader: Reader) -> None:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import h11
 
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
+
 FIRST_LIMIT = 5.0  # seconds that a new connection has for its first request
 IDLE_LIMIT = 75.0  # seconds that a connection has for each later one
 SEND_LIMIT = 10.0  # seconds that a client has to take an answer
@@ -183,8 +185,7 @@ class _Client:
         if not head_only:
             self._write(send(h11.Data(data=response.body)))
         self._write(send(h11.EndOfMessage()))
-        async with asyncio.timeout(SEND_LIMIT):
-            await self._writer.drain()
+        await self._taken()
 
     def _send_head(self, response: Response | Stream, *headers: tuple[str, str]) -> None:
         all = [
@@ -202,19 +203,34 @@ class _Client:
 
         Nothing more is read: whatever comes now ends it.
         """
-        async with contextlib.aclosing(stream.parts) as parts:
-            gone = asyncio.ensure_future(self._reader.read(1))
+        async with contextlib.aclosing(stream.parts):
+            gone = begin(self._reader.read(1))
+            sent = begin(self._send_parts(stream, head_only=head_only))
+            sent.add_done_callback(retrieve_error)
             try:
-                part = None if head_only else await _next_part(parts, gone)
-                self._send_head(stream, ("Connection", "close"))
-                while part is not None:
-                    self._write(self._connection.send(h11.Data(data=part)))
-                    async with asyncio.timeout(SEND_LIMIT):
-                        await self._writer.drain()
-                    part = await _next_part(parts, gone)
-                self._write(self._connection.send(h11.EndOfMessage()))
+                await asyncio.wait((sent, gone), return_when=asyncio.FIRST_COMPLETED)
+                if sent.done():
+                    sent.result()
             finally:
                 gone.cancel()
+                sent.cancel()
+                await asyncio.wait({sent})
+
+    async def _send_parts(self, stream: Stream, *, head_only: bool) -> None:
+        part = None if head_only else await anext(stream.parts, None)
+        self._send_head(stream, ("Connection", "close"))
+        while part is not None:
+            self._write(self._connection.send(h11.Data(data=part)))
+            await self._taken()
+            part = await anext(stream.parts, None)
+        self._write(self._connection.send(h11.EndOfMessage()))
+
+    async def _taken(self) -> None:
+        """The client takes what was written, but for what a transport keeps anyway."""
+        transport = self._writer.transport
+        if transport.get_write_buffer_size() > transport.get_write_buffer_limits()[0]:
+            async with asyncio.timeout(SEND_LIMIT):
+                await self._writer.drain()
 
     def _write(self, data: bytes | None) -> None:
         if data:
@@ -226,21 +242,3 @@ class _Client:
             self._connection.start_next_cycle()
             return True
         return False
-
-
-async def _next_part(
-    parts: AsyncGenerator[bytes, None], gone: asyncio.Future[bytes]
-) -> bytes | None:
-    """The next part of a stream; None: there is none, or the client is gone."""
-    part = asyncio.ensure_future(_next(parts))
-    try:
-        await asyncio.wait((part, gone), return_when=asyncio.FIRST_COMPLETED)
-        return part.result() if part.done() else None
-    finally:
-        if not part.done():
-            part.cancel()
-            await asyncio.wait({part})
-
-
-async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
-    return await anext(parts, None)

@@ -90,6 +90,30 @@ async def test_all_streams_share_one_look(store: Counting, streams: EventStreams
 
 
 @virtual
+async def test_many_are_told_of_many_events_together(
+    store: Counting, streams: EventStreams
+) -> None:
+    """One of them is slower than the others, and misses nothing."""
+    all = [await begun(streams) for _ in range(50)]
+    told: list[list[str]] = [[] for _ in all]
+
+    async def read(number: int) -> None:
+        while len(told[number]) < 100:
+            told[number] += names(await anext(all[number]))
+            await asyncio.sleep(0.3 if number == 7 else 0.0)
+
+    reading = [asyncio.ensure_future(read(number)) for number in range(50)]
+    await asyncio.sleep(1)
+    looks = store.looks
+    for number in range(100):
+        await tell(store, f"e{number}")
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*reading)
+    assert store.looks - looks < 30
+    assert told == [[f"e{number}" for number in range(100)]] * 50
+
+
+@virtual
 async def test_who_resumes_gets_all_and_then_what_comes(
     store: Counting, streams: EventStreams
 ) -> None:

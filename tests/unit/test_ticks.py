@@ -16,6 +16,7 @@ from asyncmqd.web.dashboard import ticks
 from asyncmqd.web.dashboard.ticks import Ticks
 from asyncmqd.web.dashboard.visit import Source
 from tests.cli.test_jobs import new
+from tests.runtime.virtual import virtual
 
 
 class Asking:
@@ -148,3 +149,26 @@ async def test_a_page_does_not_wait_for_a_store_that_is_silent(
     assert await world.streams.state() == ""
     world.asking.answers.set()
     assert await world.streams.state() != ""
+
+
+@virtual
+async def test_many_browsers_are_told_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All together ask for so many pages a second; a change after a quiet time comes soon."""
+
+    async def looks(number: int, *, changes: bool) -> int:
+        world = World()
+        opened = [await world.open() for _ in range(number)]
+        await asyncio.gather(*map(anext, opened))
+        before = world.asking.looks
+        for second in range(12):
+            if changes:
+                await world.asking.store.add("mail", [new(str(second))])
+            await asyncio.sleep(1.0)
+        for each in opened:
+            await each.aclose()
+        return world.asking.looks - before
+
+    monkeypatch.setattr(ticks, "MOST_STREAMS", 100)
+    assert await looks(1, changes=True) == pytest.approx(12, abs=1)
+    assert await looks(4 * ticks._A_SECOND, changes=True) == pytest.approx(3, abs=1)
+    assert await looks(4 * ticks._A_SECOND, changes=False) == pytest.approx(12, abs=3)

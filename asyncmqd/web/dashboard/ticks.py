@@ -27,6 +27,7 @@ from asyncmqd.web.sse import CONTENT_TYPE, HEADERS, HEARTBEAT, MOST_STREAMS, ret
 LOOK_EVERY = 1.0
 PATIENCE = 0.2  # seconds that a page waits for the state: without it, the page is behind
 _SPREAD = 0.5  # seconds over which the browsers hear of a change: jobs are not to wait for all
+_A_SECOND = 16  # browsers that are told of changes, at most: each asks for its page again
 
 
 class Ticks:
@@ -94,9 +95,11 @@ class Ticks:
 
     async def _go_on(self) -> None:
         while True:
+            before = self._changes
             async with self._turn:
                 await self._look()
-            await asyncio.sleep(LOOK_EVERY)
+            pause = max(1.0, self._streams / _A_SECOND) if self._changes > before else 1.0
+            await asyncio.sleep(pause * LOOK_EVERY)
 
     async def _look(self) -> None:
         begun = clock.monotonic()
