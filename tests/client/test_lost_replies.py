@@ -37,9 +37,11 @@ def proxy(server: RedisServer) -> Iterator[Proxy]:
 
 
 async def opened(url: str) -> BaseBackend:
-    """A connected store, on a server that knows the script which adds jobs."""
+    """A connected store, on a server that knows the scripts which add one job, and several."""
     store = open_backend(url)
-    await answered(lambda: store.add("other", [NewJob(id="a", payload=b"{}")]))
+    jobs = [NewJob(id=id, payload=b"{}") for id in ("a", "b")]
+    await answered(lambda: store.add("other", jobs[:1]))
+    await answered(lambda: store.add("other", jobs))
     return store
 
 

@@ -6,6 +6,9 @@ from tests.mutations.mutation import mutations
 
 _SHARED = "tests/unit/test_redis_shared_trips.py"
 _TOGETHER = "turns_together"
+_WIRE = "tests/unit/test_redis_wire.py"
+_AGAIN = "tests/unit/test_redis_second_try.py"
+_FAULTS = "tests/unit/test_redis_faults.py"
 
 SHARED_TRIPS = mutations(
     "redis/",
@@ -51,6 +54,13 @@ SHARED_TRIPS = mutations(
         ("scripts.py", "IN_FULL = (_once, _each)", "IN_FULL = (_once,)", _SHARED),
         ("calls.py", "if any(map(says_elsewhere, errors)):", "if False:", _SHARED),
         ("calls.py", "self.error(each, sent=True) if", "None if", _SHARED),
+        ("wire.py", " and not self._reader.has_data()", "", _WIRE),
+        ("wire.py", "not self._writable.is_set()", "False", _WIRE),
+        ("wire.py", "isinstance(reply, LostConnection)", "False", _AGAIN),
+        ("wire.py", "isinstance(reply, Exception)", "False", _FAULTS),
+        ("wire.py", "not self._reason and", "True and", _FAULTS),
+        ("single_server.py", "                wire.close()\n            # A s", "# A s", _FAULTS),
+        ("errors.py", "str(error).startswith(_NO_LOGIN)", "False", _FAULTS),
         ("turn.lua", "pcall(serve, function", "true, serve(function", _SHARED),
         ("turn.lua", "    base = KEYS[number]\n", "", _TOGETHER),
         ("turn.lua", "number, at = number + 1, behind + 1", "number, at = number + 1, at", _SHARED),

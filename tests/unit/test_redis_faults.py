@@ -17,8 +17,9 @@ import msgspec
 import pytest
 
 from asyncmqd.backends.base import Held, StoreError, StoreRefused
-from asyncmqd.backends.redis import RedisBackend, leases, single_server
+from asyncmqd.backends.redis import RedisBackend, blocking_clients, leases
 from asyncmqd.backends.redis.address import parse as address_of
+from asyncmqd.backends.redis.wire import Wire
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Crashed, Policy, Released, Succeeded, settle
 from asyncmqd.domain.states import State
@@ -57,7 +58,7 @@ async def test_a_forked_child_lets_go_of_the_connection_that_renews(server, stor
     [claim] = await store.claim(QUEUE, 1, LEASE, "w")
     extend, held = store.extender(), [Held(QUEUE, claim.id, claim.token)]
     assert extend(held, LEASE) == [True]
-    [connection] = leases._connections(extend._client)
+    [connection] = blocking_clients.connections_of(extend._client)
     line = connection._sock.fileno()
     assert not _fork_has(line)
     with server.client() as client:
@@ -103,7 +104,8 @@ async def test_a_fork_while_a_thread_uses_the_connection_that_renews(server, sch
     """A daemon that starts a program waits for its fork, and so for what a fork waits for."""
     address = address_of(server.url if scheme == "redis" else f"{scheme}://127.0.0.1:1/name")
     extend = leases.LeaseClient(address)
-    extend._client = leases._client(address)
+    extend.prepare()
+    extend._client = blocking_clients.client_of(address, 2.0)
     with _in_use_by_a_thread(extend._client.connection_pool._lock):
         if (pid := os.fork()) == 0:
             os._exit(0)
@@ -154,16 +156,16 @@ async def test_the_lease_thread_survives_forgotten_scripts(server, store):
 
 async def test_a_cancelled_call_leaves_its_reply_to_nobody(server, opened, monkeypatch):
     sent = asyncio.Event()
-    read = single_server._data
+    write = Wire._write
 
-    async def tell_and_read(stream):
+    async def write_and_tell(wire, commands):
+        await write(wire, commands)
         sent.set()
-        return await read(stream)
 
     store = opened(f"{server.url}?max_connections=1")
     await store.add(QUEUE, jobs("a"))
     server.freeze()
-    monkeypatch.setattr(single_server, "_data", tell_and_read)
+    monkeypatch.setattr(Wire, "_write", write_and_tell)
     call = asyncio.create_task(store.queues())
     async with asyncio.timeout(10):
         await sent.wait()  # the server has the request, and cannot answer
@@ -190,17 +192,17 @@ async def test_calls_whose_limits_end_in_one_turn_of_the_loop_are_all_errors_of_
 ):
     """As on a busy machine: the first to go gave up the others, whose limits had ended as well."""
     sent = asyncio.Semaphore(0)
-    read = single_server._data
+    write = Wire._write
 
-    async def tell_and_read(stream):
+    async def write_and_tell(wire, commands):
+        await write(wire, commands)
         sent.release()
-        return await read(stream)
 
     limit = 0.2
     store = opened(f"{server.url}?timeout={limit}")
     await store.connect()
     server.freeze()
-    monkeypatch.setattr(single_server, "_data", tell_and_read)
+    monkeypatch.setattr(Wire, "_write", write_and_tell)
     calls = [asyncio.create_task(store.now()) for _ in range(3)]
     for _ in calls:
         await asyncio.wait_for(sent.acquire(), 10)
@@ -260,6 +262,11 @@ async def test_credentials_that_are_wrong_or_missing_are_refused(tmp_path, opene
                 await opened(url).connect()
             assert "hunter" not in str(caught.value)
         await opened(f"unix://:hunter2@{path}").connect()
+
+
+async def test_a_password_that_the_server_does_not_ask_for_is_refused(server, opened):
+    with pytest.raises(StoreRefused, match="without any password"):
+        await opened(server.tcp_url.replace("://", "://:hunter2@")).connect()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -76,7 +76,7 @@ async def test_jobs_over_tls(url: str, option: str):
 
 async def test_a_server_that_speaks_no_new_tls_is_refused(old_url: str):
     store = RedisBackend(f"{old_url}?ssl_cert_reqs=none&ssl_min_version=1.3")
-    with pytest.raises(StoreError, match="Error connecting"):
+    with pytest.raises(StoreError, match="cannot connect"):
         await store.connect()
     await store.close()
     store = RedisBackend(f"{old_url}?ssl_cert_reqs=none")

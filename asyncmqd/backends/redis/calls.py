@@ -9,17 +9,23 @@ from __future__ import annotations
 import abc
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
-
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import NoScriptError, RedisClusterException
+from typing import TYPE_CHECKING, Any
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.call_withdrawal import departing
 from asyncmqd.backends.redis.address import Address
-from asyncmqd.backends.redis.errors import FAULTS, has_refused, says_elsewhere, to_store_error
+from asyncmqd.backends.redis.errors import (
+    broken,
+    faults,
+    has_refused,
+    says_elsewhere,
+    to_store_error,
+)
+from asyncmqd.backends.redis.replies import LostConnection, is_unknown_script
 from asyncmqd.backends.redis.scripts import IN_FULL, WAIT, Argument, Command, Late, made
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
 
 _is_error = Exception.__instancecheck__  # `isinstance`, for `map` and `filter`
 
@@ -105,7 +111,7 @@ class Link(abc.ABC):
         try:
             async with asyncio.timeout(self._address.timeout) as trip.limit, self._free:
                 return await self._send_all(trip, commands, again)
-        except FAULTS as error:
+        except faults() as error:
             told = self.error(self._reason(trip, error), sent=trip.sent, lost=trip.lost)
             raise told from told.__cause__
 
@@ -124,7 +130,7 @@ class Link(abc.ABC):
             if not any(map(_is_error, replies)):
                 return replies
             await self._send_unknown(trip, commands, replies)
-        except (LostConnection, RedisClusterException, OSError) as error:
+        except broken() as error:
             if not again:
                 raise
             trip.lost = trip.sent and not has_refused(error)
@@ -142,7 +148,7 @@ class Link(abc.ABC):
     ) -> None:
         """Send the scripts that the server does not have in full, and take those replies."""
         for texts in IN_FULL:
-            unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+            unknown = [at for at, reply in enumerate(replies) if is_unknown_script(reply)]
             if not unknown:
                 return
             # Replicas confirmed what came before those scripts: wait for them again.

@@ -12,7 +12,7 @@ from redis.exceptions import ConnectionError as LostConnection
 
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.calls import Link, Trip
-from asyncmqd.backends.redis.errors import FAULTS
+from asyncmqd.backends.redis.errors import faults
 from asyncmqd.backends.redis.scripts import Argument, Command, Late, made
 from asyncmqd.backends.redis.subscriber import cut
 from asyncmqd.domain.loop_tasks import begin
@@ -51,7 +51,7 @@ class Clustered(Link):
         try:
             async with asyncio.timeout(self._address.timeout):
                 await (await self._cluster()).nodes_manager.initialize()
-        except FAULTS as error:
+        except faults() as error:
             self.distrust()
             told = self.error(error)
             raise told from told.__cause__
@@ -61,7 +61,7 @@ class Clustered(Link):
             async with asyncio.timeout(self._address.timeout):
                 nodes = (await self._cluster()).get_primaries()
                 return [await _ask(node, command) for node in nodes]
-        except FAULTS as error:
+        except faults() as error:
             self.distrust()  # it may have asked one who is no master any more
             told = self.error(error)
             raise told from told.__cause__

@@ -1,86 +1,68 @@
-"""From an address to the link that it asks for."""
+"""From an address to the link that it asks for.
+
+redis-py is imported by who needs it: a producer on one server does without.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import (
-    SentinelConnectionPool,
-    SentinelManagedConnection,
-    SentinelManagedSSLConnection,
-)
-from redis.backoff import NoBackoff
+from typing import TYPE_CHECKING
 
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.calls import Link
-from asyncmqd.backends.redis.cluster import ClusterClient, Clustered
-from asyncmqd.backends.redis.sentinel import Discovery
-from asyncmqd.backends.redis.single_server import Single, Watched
+from asyncmqd.backends.redis.scripts import Command
+from asyncmqd.backends.redis.single_server import Single
+from asyncmqd.backends.redis.wire import Opening, Wire
 
-SENTINEL_TIMEOUT = 0.5
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from redis.asyncio.connection import AbstractConnection
 
 
 def link_to(address: Address) -> Link:
     """The link that the address asks for."""
-    options = _options(address)
-    if address.scheme == "redis+cluster":
-        return Clustered(address, lambda: _cluster(address, options))
-    if address.scheme == "redis+sentinel":
-        return _sentinel(address, options)
+    if address.scheme in {"redis+cluster", "redis+sentinel"}:
+        from asyncmqd.backends.redis import redis_py
+
+        clustered = address.scheme == "redis+cluster"
+        return redis_py.clustered(address) if clustered else redis_py.watched(address)
+    opening, login = _opening(address), greeting(address)
+    return Single(address, lambda: Wire(opening, login), lambda: _subscribing(address))
+
+
+def _subscribing(address: Address) -> Callable[[], AbstractConnection]:
+    from asyncmqd.backends.redis import redis_py
+
+    return partial(redis_py.connection, address)
+
+
+def greeting(address: Address) -> list[Command]:
+    """What a connection says first."""
+    login = [address.login[key] for key in ("username", "password") if key in address.login]
+    commands: list[Command] = [("AUTH", *login)] if login else []
+    return [*commands, ("SELECT", address.db)] if address.db else commands
+
+
+def _opening(address: Address) -> Opening:
     if address.scheme == "unix":
-        return Single(address, lambda: UnixDomainSocketConnection(path=address.path, **options))
+        return lambda wire: asyncio.get_running_loop().create_unix_connection(
+            lambda: wire, address.path
+        )
     host, port = address.hosts[0]
-    kind = Connection if address.tls is None else SSLConnection
-    return Single(address, lambda: kind(host=host, port=port, **options))
+    if address.tls is None:
+        return lambda wire: open_tcp(wire, host, port)
+    from asyncmqd.backends.redis import redis_py
+
+    context = partial(redis_py.tls_context, address.tls)
+    return lambda wire: open_tcp(wire, host, port, context)
 
 
-def _options(address: Address) -> dict[str, Any]:
-    """Arguments of every connection.
-
-    No timeouts here: one around the whole round trip is enough, and those of redis-py cost a task
-    for each write. RESP2 because it needs no handshake and tells wake-ups from replies as well.
-    """
-    options: dict[str, Any] = {
-        "protocol": 2,
-        "driver_info": None,
-        "retry": Retry(NoBackoff(), 0),
-        "socket_timeout": None,
-        "socket_connect_timeout": address.timeout,
-        **address.login,
-        **(address.tls or {}),
-    }
-    if address.scheme != "redis+cluster":
-        options["db"] = address.db
-    if address.scheme != "unix":
-        options["socket_keepalive"] = True
-    return options
-
-
-def _cluster(address: Address, options: dict[str, Any]) -> ClusterClient:
-    return ClusterClient(
-        startup_nodes=[ClusterNode(host, port) for host, port in address.hosts],
-        max_connections=address.max_connections,
-        ssl=address.tls is not None,
-        **options,
-    )
-
-
-def _sentinel(address: Address, options: dict[str, Any]) -> Watched:
-    login = {"username": None, "password": None, **address.sentinel_login, "db": 0}
-    # A short time for each sentinel, so that a silent one leaves time to ask the next.
-    short = {"socket_timeout": SENTINEL_TIMEOUT, "socket_connect_timeout": SENTINEL_TIMEOUT}
-    tls = {"ssl": address.tls is not None}
-    discovery = Discovery(address.hosts, sentinel_kwargs={**options, **login, **short, **tls})  # type: ignore[no-untyped-call]
-    kind = SentinelManagedConnection if address.tls is None else SentinelManagedSSLConnection
-    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        address.service, discovery, connection_class=kind, **options
-    )
-    plain = Connection if address.tls is None else SSLConnection
-    sentinels = [
-        partial(plain, host=host, port=port, **{**options, **login}) for host, port in address.hosts
-    ]
-    return Watched(address, pool.make_connection, discovery, sentinels)
+async def open_tcp(
+    wire: asyncio.Protocol, host: str, port: int, context: Callable[[], SSLContext] | None = None
+) -> None:
+    """Connect a protocol by TCP, or TLS. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    await loop.create_connection(lambda: wire, host, port, ssl=context() if context else None)

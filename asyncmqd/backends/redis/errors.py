@@ -1,30 +1,19 @@
-"""What an error of redis-py, or of the server behind it, means to whoever called."""
+"""What an error of a server, or on the way to it, means to whoever called."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterCrossSlotError,
-    ClusterDownError,
-    NoPermissionError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-)
-from redis.exceptions import ConnectionError as LostConnection
-
 from asyncmqd.backends.base import StoreError, StoreRefused, StoreUncertain
 from asyncmqd.backends.redis import acl, scripts
 from asyncmqd.backends.redis.address import Address
+from asyncmqd.backends.redis.replies import Refused, has_code, of_redis_py
 
-FAULTS = (RedisError, RedisClusterException, OSError)  # of which TimeoutError is one
-_REFUSALS = (AuthenticationError, AuthorizationError, NoPermissionError)
+_NO_RIGHT = frozenset({"NOPERM"})
+_REFUSALS = _NO_RIGHT | {"WRONGPASS", "NOAUTH"}
+_OF_OTHER_TOPOLOGY = frozenset({"ASK", "MOVED", "CROSSSLOT", "CLUSTERDOWN"})
+_NO_LOGIN = ("invalid password", "AUTH <password> called without", "Client sent AUTH")
 
 # What a server says that is not, or not now, the one to write to. redis-py takes the code off some
 # of them and makes a class of it; in a script of Redis 6.2 it stands in the middle, behind a dash.
@@ -32,32 +21,51 @@ _ELSEWHERE = re.compile(
     r"(^|-)(READONLY|MASTERDOWN|LOADING|MISCONF|CLUSTERDOWN|NOREPLICAS|UNBLOCKED) "
     r"|WAIT cannot be used with replica"
 )
-_ELSEWHERE_KINDS = (ReadOnlyError, BusyLoadingError, ClusterDownError)
+_ELSEWHERE_KINDS = ("ReadOnlyError", "BusyLoadingError", "ClusterDownError")
 _OF_WAIT = ("UNBLOCKED", "WAIT ")  # what came before it was carried out
 # Scripts of Redis 6.2, then of later servers.
 _FORBIDDEN = re.compile(r"user executing the script|ACL failure in script")
 
 
+def faults() -> tuple[type[Exception], ...]:
+    """What a call may raise that is a store's fault; TimeoutError is one of the first."""
+    return OSError, Refused, *of_redis_py("RedisError", "RedisClusterException")
+
+
+def broken() -> tuple[type[Exception], ...]:
+    """What it raises when a connection breaks, or cannot be made."""
+    return OSError, *of_redis_py("ConnectionError", "RedisClusterException")
+
+
+def is_lost(error: object) -> bool:
+    """Whether a connection broke, or could not be made."""
+    return isinstance(error, (OSError, *of_redis_py("ConnectionError")))
+
+
+def _is_answer(error: object) -> bool:
+    return isinstance(error, (Refused, *of_redis_py("RedisError")))
+
+
 def says_elsewhere(error: object) -> bool:
     """Whether a reply says that another server may be the one to ask by now."""
-    if not isinstance(error, RedisError):
+    if not _is_answer(error):
         return False
-    return isinstance(error, _ELSEWHERE_KINDS) or bool(_ELSEWHERE.search(str(error)))
+    return isinstance(error, of_redis_py(*_ELSEWHERE_KINDS)) or bool(_ELSEWHERE.search(str(error)))
 
 
 def turns_away(error: object) -> bool:
     """Whether a server has refused a connection because it has as many as it may, and done nothing.
 
-    redis-py takes that for a connection that broke. It says nothing of those that are there.
+    It says nothing of the connections that are there.
     """
-    return isinstance(error, LostConnection) and "max number of clients" in str(error)
+    return is_lost(error) and "max number of clients" in str(error)
 
 
 def is_forbidden(error: object) -> bool:
     """Whether the user lacks a permission."""
-    if not isinstance(error, RedisError):
+    if not _is_answer(error):
         return False
-    return isinstance(error, NoPermissionError) or bool(_FORBIDDEN.search(str(error)))
+    return has_code(error, _NO_RIGHT, "NoPermissionError") or bool(_FORBIDDEN.search(str(error)))
 
 
 def has_refused(error: object) -> bool:
@@ -68,7 +76,7 @@ def has_refused(error: object) -> bool:
 def to_store_error(
     address: Address, error: Exception, *, sent: bool = False, lost: bool = False
 ) -> StoreError:
-    """What the contract calls an error of redis-py, with its cause; raise it `from` that.
+    """What the contract calls such an error, with its cause; raise it `from` that.
 
     `sent`: the server may have got the call. `lost`: one may have done it at an earlier try,
     whatever is said of this one. Servers and proxies repeat what they do not
@@ -86,23 +94,30 @@ def to_store_error(
 
 
 def _kind(address: Address, error: Exception, sent: bool) -> type[StoreError]:
-    # What goes wrong while it logs in comes wrapped in another error.
-    refused = isinstance(error, _REFUSALS) or isinstance(error.__cause__, _REFUSALS)
-    if refused or is_forbidden(error) or str(error).startswith("WRONGTYPE"):
+    # What goes wrong while redis-py logs in comes wrapped in another error.
+    if _lets_nobody_in(error) or _lets_nobody_in(error.__cause__) or is_forbidden(error):
         return StoreRefused
-    if _is_other_topology(address, error):
+    if str(error).startswith("WRONGTYPE") or _is_other_topology(address, error):
         return StoreRefused
-    unanswered = isinstance(error, LostConnection | OSError) and not has_refused(error)
+    unanswered = is_lost(error) and not has_refused(error)
     done = str(error).startswith(_OF_WAIT)
     return StoreUncertain if sent and (unanswered or done) else StoreError
+
+
+def _lets_nobody_in(error: object) -> bool:
+    if has_code(error, _REFUSALS, "AuthenticationError", "AuthorizationError", "NoPermissionError"):
+        return True
+    return isinstance(error, Refused) and str(error).startswith(_NO_LOGIN)
 
 
 def _is_other_topology(address: Address, error: Exception) -> bool:
     """Whether the URL names one server and it is a node of a Cluster, or the other way round."""
     if address.scheme == "redis+cluster":
         return "Cluster mode is not enabled" in str(error)
-    # redis-py has the error of a master that is down, which any server says, as a kind of the last.
-    return isinstance(error, AskError | ClusterCrossSlotError) or type(error) is ClusterDownError
+    if has_code(error, _OF_OTHER_TOPOLOGY, "AskError", "ClusterCrossSlotError"):
+        return True
+    # redis-py has the error of a master that is down, which any server says, as a kind of this.
+    return type(error) in of_redis_py("ClusterDownError")
 
 
 def _advice(address: Address, error: Exception) -> str:

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.exceptions import OutOfMemoryError
-
 from asyncmqd.backends import layout
 from asyncmqd.backends.base import Migration, StoreError, StoreRefused
 from asyncmqd.backends.redis import encoding, scripts
 from asyncmqd.backends.redis.calls import Link
+from asyncmqd.backends.redis.replies import is_out_of_memory
 from asyncmqd.backends.redis.scripts import Command
 from asyncmqd.domain import clock
 
@@ -47,7 +46,7 @@ async def _found(link: Link, url: str, prefix: str) -> int:
     try:
         _, found = await link.run(("SETNX", key, scripts.LAYOUT), ("GET", key))
     except StoreError as error:
-        if not isinstance(error.__cause__, OutOfMemoryError):
+        if not is_out_of_memory(error.__cause__):
             raise
         # A server that is full refuses what might write. Who comes to make room there may look.
         [found] = await link.run(("GET", key))

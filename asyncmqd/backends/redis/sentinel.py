@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from asyncmqd.backends.redis.errors import FAULTS
+from asyncmqd.backends.redis.errors import faults
 from asyncmqd.backends.redis.subscriber import Ear
 from asyncmqd.domain.loop_tasks import begin
 
@@ -37,7 +37,7 @@ class Discovery(Sentinel):
         for sentinel in list(self.sentinels):
             try:
                 found = await _ask(sentinel, service_name)
-            except FAULTS as error:
+            except faults() as error:
                 failures.append(error)
                 reasons.append(f"sentinel {_name(sentinel)}: {error or 'no answer in time'}")
                 continue
@@ -119,7 +119,7 @@ class Announcements:
                 if missed:
                     self._heard()
                 await ear.ended()
-            except FAULTS:
+            except faults():
                 pass  # it is tried again, and others are heard
             finally:
                 await ear.close()

@@ -114,6 +114,7 @@ class RedisBackend(RedisOperations):
             await self._link.ask("PUBLISH", channel_of_recalls(self._prefix), RECALLED)
 
     def extender(self) -> Extender | None:
+        self._leases.prepare()
         return self._leases
 
     # ------------------------------------------------------------------ upkeep

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
-from redis.asyncio.connection import AbstractConnection
+from typing import TYPE_CHECKING
 
 from asyncmqd.domain.loop_tasks import begin
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
 
 HEARTBEAT = 4.0  # seconds of silence after which the server is asked whether it is still there
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
-from redis.asyncio.connection import AbstractConnection
+from typing import TYPE_CHECKING
 
 from asyncmqd.backends.redis.calls import Link
-from asyncmqd.backends.redis.errors import FAULTS, turns_away
+from asyncmqd.backends.redis.errors import faults, turns_away
 from asyncmqd.backends.redis.subscriber import Ear
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
 
 
 class Ears:
@@ -73,7 +75,7 @@ class Ears:
                 await self._open(masters)
         except BaseException as error:
             await self.close()
-            if isinstance(error, FAULTS):
+            if isinstance(error, faults()):
                 if not turns_away(error):
                     self._link.distrust()  # it may have named a master that is no longer one
                 told = self._link.error(error)
