@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncmqd.backends.base import Held, StoreUncertain
-from asyncmqd.backends.sqlite import SQLiteBackend
+from asyncmqd.backends.base import Held, StoreError, StoreUncertain
+from asyncmqd.backends.sqlite import SQLiteBackend, file
 from asyncmqd.backends.sqlite.threads import Request
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.writer import Writer
@@ -140,6 +140,22 @@ async def test_a_new_job_is_claimed_before_the_disk_has_it_and_answered_after(
     flushed.set()
     assert [each.id for each in await adding] == ["2"]
     await other.close()
+
+
+async def test_whether_a_job_is_stored_whose_log_was_removed_in_the_flush_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that has the same log open may have it."""
+    path = tmp_path / "jobs.db"
+    monkeypatch.setattr(file, "_torn", {})
+    monkeypatch.setattr(os, "fdatasync", lambda _: path.with_name("jobs.db-wal").unlink())
+    store = SQLiteBackend(f"sqlite://{path}")
+    with pytest.raises(StoreUncertain, match="restart every process"):
+        await store.add("mail", [NewJob(id="2", payload=b"")])
+    with pytest.raises(StoreError, match="restart every process") as later:
+        await store.add("mail", [NewJob(id="3", payload=b"")])
+    assert not isinstance(later.value, StoreUncertain)
+    await store.close()
 
 
 async def test_whether_a_job_is_stored_that_the_disk_did_not_take_is_not_known(

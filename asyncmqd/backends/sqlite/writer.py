@@ -18,7 +18,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from asyncmqd.backends.base import StoreUncertain
+from asyncmqd.backends.base import StoreError, StoreUncertain
 from asyncmqd.backends.sqlite.checkpoints import Checkpoints
 from asyncmqd.backends.sqlite.errors import is_busy, is_failed_flush
 from asyncmqd.backends.sqlite.file import DatabaseFile
@@ -88,7 +88,10 @@ class Writer(StoreThread[Transaction]):
             self._ring(view)
             self._flush()
         # Before anybody is answered: what went into a file that was removed meanwhile is lost.
-        self._log_bytes = self.file.confirm_log()
+        try:
+            self._log_bytes = self.file.confirm_log()
+        except StoreError as error:  # but somebody may have read it there, and have acted on it
+            raise StoreUncertain(*error.args) from error
         if not self._flushes_after:
             self._ring(view)
         if self._is_behind_a_failure():
