@@ -39,6 +39,8 @@ ln -s ../systemd-journald.service run/box/sysinit.target.wants/
 printf '[Journal]\nStorage=volatile\nReadKMsg=no\nRuntimeMaxUse=200M\nRateLimitBurst=200\n' \
     > run/systemd/journald.conf.d/box.conf
 rm -rf var/log/journal
+# They make units of what the host has, and all run again at each daemon-reload.
+rm -rf usr/lib/systemd/system-generators
 tr -d - < proc/sys/kernel/random/uuid > etc/machine-id
 
 mkdir outside
