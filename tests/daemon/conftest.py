@@ -28,6 +28,7 @@ FORKED = {
     f"tests.daemon.test_{name}"
     for name in (
         "advice",
+        "api",
         "beside",
         "causes",
         "configuration",
