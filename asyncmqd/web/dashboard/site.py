@@ -134,6 +134,7 @@ class Site:
         template, values = PAGES.get(first, ("", None))
         if values is None:
             return await self._problem(visit, 404, "There is no such page.")
+        self._renderer.load_soon(template)  # while the store is asked
         try:
             found = await values(visit)
         except Moved as moved:
@@ -142,7 +143,9 @@ class Site:
             return await self._problem(visit, 400, str(error))
         except CannotDo as refusal:
             return await self._problem(visit, refusal.status, str(refusal))
-        return await self._render(visit, template, found | {"store_state": state})
+        page = await self._render(visit, template, found | {"store_state": state})
+        self._renderer.load_soon("queue.html")  # while somebody reads
+        return page
 
     async def _problem(
         self, visit: Visit, status: int, problem: str, *headers: tuple[str, str]

@@ -1,0 +1,82 @@
+"""The pages of a daemon, without one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.backends.base import BaseBackend
+from asyncmqd.config.http import Http
+from asyncmqd.web.authorization import Access
+from asyncmqd.web.dashboard.site import Site
+from asyncmqd.web.dashboard.visit import Source
+from asyncmqd.web.server import Request, Response
+from asyncmqd.web.sessions import Sessions
+from tests.cli.test_jobs import new
+from tests.eventually import eventually
+
+
+class Asked:
+    """Whom the pages ask: `before` is waited for before each answer of the store."""
+
+    def __init__(self) -> None:
+        self.store = InMemoryBackend()
+        self.before: Callable[[], Awaitable[Any]] = lambda: asyncio.sleep(0)
+
+    async def read(self, work: Callable[[BaseBackend], Awaitable[Any]]) -> Any:
+        """See `Source`."""
+        await self.before()
+        return await work(self.store)
+
+    def causes(self, of_store: Any) -> Any:
+        """See `Source`."""
+        return of_store
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+def site(asked: Asked) -> Site:
+    http = Http(listen="127.0.0.1:1")
+    access = Access(http)
+    return Site(access, Sessions(access, ""), http, cast("Source", asked), lambda *_: None)
+
+
+async def look(site: Site, path: str) -> str:
+    answer = await site.answer(Request("GET", path, {"host": "127.0.0.1:1"}, "127.0.0.1"), path)
+    assert isinstance(answer, Response)
+    assert answer.status == 200
+    return answer.body.decode()
+
+
+async def test_a_template_is_compiled_while_the_store_is_asked(site: Site, asked: Asked) -> None:
+    """The first page would take the sum of both; the next one is compiled while that is read."""
+
+    async def is_compiled() -> bool:
+        return "overview.html" in site._renderer._loaded
+
+    await site._ticks.state()
+    asked.before = lambda: eventually(is_compiled)
+    assert "No queue has jobs" in await look(site, "/")
+
+    async def is_next_compiled() -> bool:
+        return "queue.html" in site._renderer._loaded
+
+    await eventually(is_next_compiled)
+
+
+async def test_who_is_told_of_a_change_gets_no_page_of_before(
+    site: Site, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the page nor what was read for it, though both are kept for a second."""
+    assert "No queue has jobs" in await look(site, "/")
+    await asked.store.add("mail", [new("a")])
+    monkeypatch.setattr("asyncmqd.web.dashboard.ticks.LOOK_EVERY", 0.0)  # it is noticed
+    assert "No queue has jobs" not in await look(site, "/")
