@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
 import asyncmqd.backends.redis
 from asyncmqd.backends.redis.scripts import call, teach
 from asyncmqd.domain.states import State
+from tests.servers import KINDS, RedisServer
 
 FILES = {
     each.name: each.read_text("utf-8")
@@ -47,3 +49,12 @@ def test_a_call_can_be_sent_with_the_text_instead():
     assert taught[0] == "EVAL"
     assert "return clock()" in str(taught[1])
     assert taught[2:] == command[2:]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_script_has_one_time(kind: str, tmp_path: Path):
+    """Redis 6 itself tells another at each call, and a loaded machine makes them differ."""
+    look_twice = "local first = clock()\nfor _ = 1, 100000 do end\nreturn {first, clock()}"
+    with RedisServer(kind, tmp_path) as server, server.client() as client:
+        first, second = client.eval(FILES["_clock.lua"] + look_twice, 0)
+    assert first == second
