@@ -11,7 +11,6 @@ from pathlib import Path
 from asyncmqd.backends.after_fork import keep_for_ever
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.backends.factory import open_backend
-from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 from asyncmqd.domain.options import TIMEOUT, Seconds
 
@@ -64,7 +63,7 @@ def _after_fork() -> None:
     for instance in (*_instances.values(), _default):
         keep_for_ever(instance)
     _instances.clear()
-    if isinstance(_default, BaseBackend) and not isinstance(_default, InMemoryBackend):
+    if isinstance(_default, BaseBackend) and not _default.url.startswith("memory:"):
         _default = _default.secret_url, _default.payload_limit
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.acting_user import system_user
 from asyncmqd.client.events import tell
 from asyncmqd.client.job_references import OfStore, PublicURL, read_ref, ref_of, store_of
-from asyncmqd.client.result_waits import waits
 from asyncmqd.client.sync_calls import run_sync
 from asyncmqd.domain.codec import CorruptPayload, decode, decode_spec
-from asyncmqd.domain.heartbeat import NOBODY_KNOWS, unknown
 from asyncmqd.domain.job import Failure, JobSpec, Record
 from asyncmqd.domain.options import TIMEOUT, Seconds
 from asyncmqd.domain.settle import allowed, cancel, decode_failure, replay, run_now
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY
 from asyncmqd.domain.unique import name_taken
+
+if TYPE_CHECKING:
+    from asyncmqd.client.result_waits import Waits
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -149,7 +150,7 @@ class Job(OfStore, Generic[Value_co]):
     async def record(self) -> Record:
         """Everything that the store knows about the job now. Raises JobGone."""
         backend = self._backend
-        return self._seen(await waits(backend).looks.look(backend, self.queue, self.id))
+        return self._seen(await _waits(backend).looks.look(backend, self.queue, self.id))
 
     def _seen(self, record: Record | None) -> Record:
         if record is None:
@@ -211,15 +212,17 @@ class Job(OfStore, Generic[Value_co]):
         if record.state is State.ACTIVE:
             return ""
         backend = self._backend
-        processes = await waits(backend).serving(backend)
+        processes = await _waits(backend).serving(backend)
         if record.place != record.state:
+            from asyncmqd.domain.heartbeat import NOBODY_KNOWS, unknown
+
             return unknown(self.task, self.queue, processes) or NOBODY_KNOWS
         served = any(process.serves(self.queue) for process in processes)
         return "" if served else "nobody serves the queue"
 
     async def _wait(self) -> Record:
         backend = self._backend
-        return self._seen(await waits(backend).end(backend, self.queue, self.id))
+        return self._seen(await _waits(backend).end(backend, self.queue, self.id))
 
     def _typed(self, value: Any) -> Any:
         """The result as the task's return hint declares it, where this process knows the task."""
@@ -304,3 +307,9 @@ def _spec_of(record: Record) -> JobSpec:
         return decode_spec(record.payload, len(record.payload), id=record.id)
     except CorruptPayload:
         return JobSpec(id=record.id, task="", priority=record.priority)
+
+
+def _waits(backend: BaseBackend) -> Waits:
+    from asyncmqd.client.result_waits import waits  # most producers wait for nothing
+
+    return waits(backend)

@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend
-from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.domain.did_you_mean import nearest
 from asyncmqd.domain.tasks import REGISTRY, TaskDef
 
@@ -48,7 +47,7 @@ def warn_of_main(task: str, backend: BaseBackend) -> None:
     Not where this process runs jobs itself: it has the name.
     """
     if (
-        isinstance(backend, InMemoryBackend)
+        backend.url.startswith("memory:")
         or task in _told
         or "asyncmqd.runtime.runners" in sys.modules
     ):

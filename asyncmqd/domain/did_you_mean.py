@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known name that looks most like it; None if none does to that degree, of 0 to 1."""
+    from difflib import get_close_matches  # few processes ever see a wrong name
+
     return next(iter(get_close_matches(name, sorted(known), 1, likeness)), None)
 
 

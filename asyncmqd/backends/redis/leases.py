@@ -63,7 +63,7 @@ class LeaseClient:
         """Import redis-py, which only those who hold claims need. Later no descriptor may be left
         for it; and a forked child only has what is there.
         """
-        from asyncmqd.backends.redis import blocking_clients
+        from asyncmqd.backends.redis import blocking_clients, redis_py  # noqa: F401
 
         self._make = blocking_clients.client_of
         self._connections_of = blocking_clients.connections_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterable, Sequence
-from importlib import resources
 
 from asyncmqd.domain import attempts
 from asyncmqd.domain.states import State
@@ -56,17 +56,28 @@ def _constants() -> str:
     return f"local {names} = {values}\n{kept}\n{read}"
 
 
+def read_those_that_add() -> None:
+    """Read now what a producer needs: one that has no descriptor left goes on with its work."""
+    for name in ("add_one", "add", "add_named"):
+        _sha(name)
+
+
 def read_all() -> None:
-    """Read all scripts now: a process that has no descriptor left goes on with its work."""
+    """The same of all scripts, for daemons."""
+    from importlib import resources  # most producers import nothing of what it needs
+
     for file in resources.files(__package__).iterdir():
         name = file.name.removesuffix(".lua")
         if name != file.name and not name.startswith("_"):
             _sha(name)
+    _read.cache_clear()
 
 
+@functools.cache  # many scripts have the same parts
 def _read(name: str) -> str:
-    text = resources.files(__package__).joinpath(f"{name}.lua").read_text("utf-8")
-    return _WITH.sub(lambda found: "\n".join(map(_read, found[1].split())), text)
+    data = pkgutil.get_data(__package__, f"{name}.lua")
+    assert data is not None, f"{__package__} is not a folder, or a file of its own"
+    return _WITH.sub(lambda found: "\n".join(map(_read, found[1].split())), data.decode())
 
 
 def call(name: str, keys: Iterable[str], args: Iterable[Argument] = ()) -> Command:

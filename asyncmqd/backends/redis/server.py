@@ -19,7 +19,14 @@ from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient
 from asyncmqd.backends.redis.loop_connections import Way
-from asyncmqd.backends.redis.scripts import Argument, Command, Late, call, read_all
+from asyncmqd.backends.redis.scripts import (
+    Argument,
+    Command,
+    Late,
+    call,
+    read_all,
+    read_those_that_add,
+)
 from asyncmqd.backends.redis.wakeups import Wakeups
 
 
@@ -81,7 +88,8 @@ class RedisServer(BaseBackend):
         # The limit is one for both.
         try:
             async with asyncio.timeout(self._address.timeout):
-                await self.connect()
+                read_those_that_add()
+                await self._look()
                 return await link.run_all(commands, again=again)
         except TimeoutError as error:
             raise link.error(error) from None
@@ -108,6 +116,9 @@ class RedisServer(BaseBackend):
 
     async def connect(self) -> None:
         read_all()
+        await self._look()
+
+    async def _look(self) -> None:
         await migration.check(self._link, self.url, self._prefix)
         await self._check_channels()
         if reason := await self.durability_warning():
