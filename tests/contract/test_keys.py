@@ -9,6 +9,7 @@ from asyncmqd.backends.base import PAGE, BaseBackend
 from asyncmqd.domain.settle import Retention, cancel, replay
 from asyncmqd.domain.states import State
 from tests.added import are_new
+from tests.contract.audit import audit
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     QUEUE,
@@ -111,3 +112,13 @@ async def test_a_large_payload_may_have_a_key(backend: BaseBackend) -> None:
     assert are_new(await backend.add(QUEUE, [large, job("b", key="k")])) == [True, True]
     assert await keys(backend, "a", "b") == [KEY, "k"]
     assert {len(claim.payload) for claim in await take(backend)} == {200_000, 2}
+
+
+async def test_nothing_is_left_of_keys_once_the_last_job_that_has_one_is_gone(
+    backend: BaseBackend,
+) -> None:
+    await backend.add(QUEUE, [job("a", key="k"), job("b", key="k"), job("c")])
+    [claim] = await take(backend, limit=1)
+    assert await apply(backend, succeeded(claim)) == ["applied"]
+    await backend.remove(QUEUE, ["a", "b"])
+    await audit(backend, QUEUE)
