@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextvars import Context
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,6 +14,8 @@ _owners: WeakKeyDictionary[asyncio.Task[Any], HasFields] = WeakKeyDictionary()
 _present_job = running_job.get
 OURS = "asyncmqd"
 """The name of tasks that no job begins. To make one for each takes asyncio a hundredth of a job."""
+# From the documentation's page on how to extend asyncio.
+_unlist = asyncio._unregister_task  # noqa: SLF001
 _exited: list[asyncio.Task[Any]] = []  # by an error that leaves the loop, until it was judged
 
 
@@ -34,12 +37,24 @@ def begin_task(
         name = OURS
     task = asyncio.Task(coro, loop=loop, name=name, context=context, **options)
     if job is None:
-        # From the documentation's page on how to extend asyncio.
-        asyncio._unregister_task(task)  # noqa: SLF001
+        _unlist(task)
     else:
         _owners[task] = job
         task.add_done_callback(_keep_exit)
     return task
+
+
+def _begin_all(loop: asyncio.AbstractEventLoop, coros: Iterable[Any]) -> list[asyncio.Task[Any]]:
+    """The same for several of one beginner: the jobs of a round trip."""
+    if _present_job() is not None:
+        return [begin_task(loop, coro) for coro in coros]
+    tasks = [asyncio.Task(coro, loop=loop, name=OURS) for coro in coros]
+    for task in tasks:
+        _unlist(task)
+    return tasks
+
+
+vars(begin_task)["begin_all"] = _begin_all  # see `loop_tasks`
 
 
 def _keep_exit(task: asyncio.Task[Any]) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from itertools import accumulate
-from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -23,7 +22,7 @@ import msgspec
 
 from asyncmqd.domain.foreign_types import Unwritable, is_pydantic, is_textual, written
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.options import DEFAULT_PRIORITY, IN_PAYLOAD, JOB_ID
+from asyncmqd.domain.options import DEFAULT_PRIORITY, IN_PAYLOAD
 from asyncmqd.domain.round_trip import fields_of
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
@@ -31,11 +30,9 @@ MAX_DEPTH = 100  # arrays and objects in each other; Python itself gives up at a
 
 NOT_STORED = "the task returned, but its result cannot be stored"
 
+_LONGEST_ID = 128  # characters
 _LONG = 1_000  # bytes
 _SHALLOW = 2 * MAX_DEPTH  # bytes that cannot be too deep
-_asked = attrgetter("priority", "retries", "timeout", "ttl", "key", "cost")  # options of a job
-_is_job_id = JOB_ID.fullmatch
-_USUAL = (DEFAULT_PRIORITY, None, None, None, None, None)  # those of most jobs
 _AS_ARRAYS = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _FLAT = 3  # levels
@@ -131,9 +128,23 @@ def decode_spec(
         _refuse_twins(data)
     if not _is_job_id(spec.id) or not spec.task:
         raise CorruptPayload("expected a job id and a task name")
-    if _asked(spec) != _USUAL:
+    # Looked at one by one, in as few steps as there are: most jobs ask for nothing.
+    if (
+        spec.priority != DEFAULT_PRIORITY
+        or spec.retries is not None
+        or spec.timeout is not None
+        or spec.ttl is not None
+        or spec.key is not None
+        or spec.cost is not None
+    ):
         _check_options(spec)
     return msgspec.structs.replace(spec, id=id) if id and spec.id != id else spec
+
+
+def _is_job_id(text: str) -> bool:
+    """Whether `JOB_ID` matches. The pattern itself would cost each job four times as much."""
+    visible = text.isascii() and text.isprintable() and " " not in text
+    return visible and 0 < len(text) <= _LONGEST_ID
 
 
 def _check_options(spec: JobSpec) -> None:

@@ -31,11 +31,15 @@ def begin(
 
 
 def begin_all(works: Iterable[Coroutine[Any, Any, Result]]) -> list[asyncio.Task[Result]]:
-    """The same for several, which the loop is looked up for once."""
+    """The same for several, which the loop is looked up for once.
+
+    A task factory that makes several at once for less says so by an attribute, `begin_all`.
+    """
     loop = asyncio.get_running_loop()
     if _EAGER is not None and _is_eager(loop):
         return [asyncio.Task(work, loop=loop) for work in works]
-    return [*map(loop.create_task, works)]
+    together = getattr(loop.get_task_factory(), "begin_all", None)
+    return [*map(loop.create_task, works)] if together is None else together(loop, works)
 
 
 def retrieve_error(done: asyncio.Future[Any]) -> None:

@@ -35,7 +35,17 @@ def json_line(event: Mapping[str, Any]) -> bytes:
     return line if len(line) <= LINE_LIMIT else _cut_line(event)
 
 
-def json_lines(common: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> list[bytes]:
+Fields = Mapping[str, Any] | msgspec.Struct
+"""What a line has of its own."""
+
+
+def with_common(common: Mapping[str, Any], fields: Fields) -> dict[str, Any]:
+    """All that a line has."""
+    own = fields if isinstance(fields, Mapping) else msgspec.to_builtins(fields)
+    return {**common, **own}
+
+
+def json_lines(common: Mapping[str, Any], events: Sequence[Fields]) -> list[bytes]:
     """The same for several at once, with their newlines.
 
     All begin with the fields in `common`, which are encoded once, and each has more. Usual lines
@@ -48,9 +58,9 @@ def json_lines(common: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -
         begin = text = b""
     if is_clean(begin) and is_clean(text):
         lines = [begin + line[1:] for line in text.splitlines(keepends=True)]
-        if lines and max(map(len, lines)) <= LINE_LIMIT:
+        if lines and (len(begin) + len(text) <= LINE_LIMIT or max(map(len, lines)) <= LINE_LIMIT):
             return lines
-    return [json_line({**common, **event}) + b"\n" for event in events]
+    return [json_line(with_common(common, event)) + b"\n" for event in events]
 
 
 def _cut_line(event: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.settle import decode_failure
@@ -25,7 +27,9 @@ class Ended(list[Applied]):
     @cached_property
     def durations(self) -> list[float]:
         """Those of the runs that began, in seconds, the shortest first."""
-        return sorted([each[2] for each in self if each[2] is not None])
+        found = [duration for _, _, duration in self if duration is not None]
+        found.sort()
+        return found
 
 
 _RANKS = {event: rank(event) for event in ("job.started", *EDGE_EVENTS.values())}
@@ -73,21 +77,40 @@ class LogLines(Listener):
             event = EDGE_EVENTS.get(edge)
             if event is None or not logs(_RANKS[event]):
                 continue
-            events = [_run_fields(claim, task, duration) for _, claim, duration in runs]
-            if edge != "succeed":
-                for fields, (change, _, _) in zip(events, runs, strict=True):
-                    fields.update(_more_fields(change, task))
+            events: list[dict[str, Any] | EndOfRun]
+            if edge == "succeed":
+                events = [_end_of_run(claim, task, duration) for _, claim, duration in runs]
+            else:
+                events = [
+                    _run_fields(claim, task, duration) | _more_fields(change, task)
+                    for change, claim, duration in runs
+                ]
             worker = runs[0][1].worker
             own_events(head(_RANKS[event], event) | {"queue": queue, "worker": worker}, events)
 
 
+class EndOfRun(msgspec.Struct, omit_defaults=True, gc=False):
+    """What a line about the end of a run has of its own. A dict of it would cost twice as much."""
+
+    job_id: str
+    task: str
+    attempt: int
+    duration_ms: float | None = None
+
+
+def _end_of_run(claim: Claim, task: str, duration: float | None) -> dict[str, Any] | EndOfRun:
+    if claim.labels or duration is None:
+        return _run_fields(claim, task, duration)
+    # `round` costs ten times as much.
+    return EndOfRun(claim.id, task, claim.failures + 1, int(duration * 1e6 + 0.5) / 1e3)
+
+
 def _run_fields(claim: Claim, task: str, duration: float | None) -> dict[str, Any]:
-    """What a line about the end of a run has of its own."""
     fields: dict[str, Any] = {"job_id": claim.id, "task": task, "attempt": claim.failures + 1}
     if claim.labels:
         fields |= claim.labels
     if duration is not None:
-        fields["duration_ms"] = int(duration * 1e6 + 0.5) / 1e3  # `round` costs ten times as much
+        fields["duration_ms"] = int(duration * 1e6 + 0.5) / 1e3
     return fields
 
 

@@ -19,7 +19,7 @@ from asyncmqd.domain import clock
 from asyncmqd.domain.safe_text import clean, clean_lines
 from asyncmqd.observe import journal
 from asyncmqd.observe.application_logs import logger_to, take_records, take_structlog
-from asyncmqd.observe.json_lines import HEAD, json_line, json_lines
+from asyncmqd.observe.json_lines import HEAD, Fields, json_line, json_lines, with_common
 from asyncmqd.observe.line_writer import LineWriter
 from asyncmqd.observe.log_sinks import journal_outlet, outlet_of
 
@@ -139,7 +139,7 @@ def own_event(level: int, event: str, fields: dict[str, Any]) -> None:
         _log.writer.write(_log.render(whole, whole, ours=True))
 
 
-def own_events(common: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> None:
+def own_events(common: Mapping[str, Any], events: Sequence[Fields]) -> None:
     """Log events of ours, of a level that is logged, in one go.
 
     `common` is what all begin with: a head, and more. Each has fields of its own.
@@ -147,7 +147,7 @@ def own_events(common: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -
     if _log is not None and _log.render is _json_line:
         _log.writer.write(*json_lines(common, events))
         return
-    wholes = [{**common, **event} for event in events]
+    wholes = [with_common(common, event) for event in events]
     if _log is not None:
         render = _log.render
         _log.writer.write(*(render(whole, whole, ours=True) for whole in wholes))

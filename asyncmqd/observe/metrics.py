@@ -152,11 +152,13 @@ class Metrics(Listener):
             cell = self._cells.get((queue, task)) or self._new(queue, task, edge)
             cell[_PLACES[edge]] += len(ended)
             waits = [
-                claim.age if claim.age > 0 else 0.0  # less: the store's clock was set back
+                claim.age
                 for _, claim, duration in ended
                 if duration is not None and not claim.failures
             ]
             waits.sort()
+            if waits and waits[0] < 0.0:  # the store's clock was set back
+                waits = [max(0.0, each) for each in waits]
             _add(cell, RUN, RUNS, ended.durations)
             _add(cell, WAIT, WAITS, waits)
 

@@ -22,13 +22,14 @@ class Observer:
         totals = Totals()
         self.totals = totals.by_edge
         self.take = totals.take
-        self._begun = totals.begun
+        self.begun_in = totals.begun.__getitem__
         self._connect((*listeners, totals))
 
     def _connect(self, listeners: tuple[Listener, ...]) -> None:
         self._listeners = listeners
         self._event = _heard(listeners, "event")
         self._started = _heard(listeners, "started")
+        self.hears_starts = bool(self._started)
         self._changes = _heard(listeners, "changes")
 
     def add(self, listener: Listener) -> None:
@@ -51,8 +52,10 @@ class Observer:
             tell(name, shown)
 
     def started(self, claim: Claim, task: str) -> None:
-        """A run begins."""
-        self._begun.append(claim)
+        """A run begins. While nobody `hears_starts`, it is enough that `begun_in` its queue has it:
+        a call for each job would cost as much as all else that is counted of it.
+        """
+        self.begun_in(claim.queue).append(claim)
         for tell in self._started:
             tell(claim, task)
 

@@ -21,20 +21,15 @@ class _Durations:
     One by one, that cost more than all the rest of a count.
     """
 
-    __slots__ = ("_new", "_sorted", "append")
+    __slots__ = ("_new", "_sorted")
 
     def __init__(self) -> None:
         self._new: list[float] = []
         self._sorted: Counter[int] = Counter()  # by bucket
-        self.append = self._new.append
 
     def extend(self, durations: Iterable[float]) -> None:
-        """Several at once."""
-        self._new.extend(durations)
-        self.sort_if_many()
-
-    def sort_if_many(self) -> None:
-        """Keep no more one by one than `_MANY` and those of one batch."""
+        """Several at once. No more are kept one by one than `_MANY`."""
+        self._new += durations
         if len(self._new) > _MANY:
             self._sort()
 
@@ -59,7 +54,8 @@ class Totals(Listener):
 
     def __init__(self) -> None:
         self.by_edge: Counter[tuple[str, str]] = Counter()  # by queue and edge
-        self.begun: list[Claim] = []  # runs that are not counted yet
+        # Runs that are not counted yet, by queue; whoever begins them keeps the list.
+        self.begun: defaultdict[str, list[Claim]] = defaultdict(list)
         self._taken: dict[tuple[str, str], int] = {}  # the same as it was
         self._begin()
 
@@ -70,24 +66,23 @@ class Totals(Listener):
 
     def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`."""
-        self._count_begun()
         for (queue, edge, _), ended in applied.items():
+            self._count_begun((queue,))
             self.by_edge[queue, edge] += len(ended)
             self._runs[queue].extend(ended.durations)
-            self._waits[queue].sort_if_many()
 
-    def _count_begun(self) -> None:
-        waits = self._waits
-        for claim in self.begun:
-            if claim.failures:
-                self._again[claim.queue] += 1
-            else:
-                waits[claim.queue].append(claim.age)
-        self.begun.clear()
+    def _count_begun(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            if begun := self.begun[queue]:
+                waits = [claim.age for claim in begun if not claim.failures]
+                self._waits[queue].extend(waits)
+                if again := len(begun) - len(waits):
+                    self._again[queue] += again
+                begun.clear()
 
     def take(self, minute: int) -> Iterator[tuple[str, Period]]:
         """What was counted since it was last taken, by queue. Nobody gets it a second time."""
-        self._count_begun()
+        self._count_begun(self.begun)
         waits = {queue: each.buckets() for queue, each in self._waits.items()}
         runs = {queue: each.buckets() for queue, each in self._runs.items()}
         again = self._again

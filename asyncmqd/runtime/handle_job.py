@@ -29,7 +29,7 @@ async def run_one(
     """
     caller = asyncio.current_task()
     assert caller is not None
-    execution = (TRACES.execution or Execution)(options, context)
+    execution = (TRACES.execution or Execution)(claim.queue, options, context)
     if threads is not None:
         execution.threads = threads
     now = asyncio.get_running_loop().time()

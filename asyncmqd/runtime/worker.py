@@ -55,7 +55,7 @@ class Worker:
         self.context = context
         self.options = options
         self._scanners = scanners
-        self._execution = (TRACES.execution or Execution)(options, context)
+        self._execution = (TRACES.execution or Execution)(queue, options, context)
         self._scanner = Scanner(queue, context, options)
         self._scheduler = Scheduler(
             queue, context, options.repeatables, options.retention.keep_failed

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 
 from asyncmqd.daemon.task_owners import begin_task, owner_of
+from asyncmqd.domain.loop_tasks import begin_all
 from asyncmqd.observe.log import running_job
 from asyncmqd.runtime.job_context import JobContext
 
@@ -24,3 +25,19 @@ async def test_a_job_sees_its_own_tasks_and_none_of_ours() -> None:
     for each in (ours, theirs, by_context):
         each.cancel()
     await asyncio.wait([ours, theirs, by_context])
+
+
+async def test_tasks_that_begin_together_are_as_those_that_begin_alone() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(begin_task)
+    job = JobContext(id="j", queue="q", task="t", attempt=1, worker="w", _ends=None, _run=None)
+    of_the_job = contextvars.copy_context()
+    of_the_job.run(running_job.set, job)
+    ours = begin_all([asyncio.sleep(0, 1), asyncio.sleep(0, 2)])
+    theirs = of_the_job.run(begin_all, [asyncio.sleep(0, 3)])
+    alone = asyncio.create_task(asyncio.sleep(0))
+    assert asyncio.all_tasks() & {*ours, *theirs} == {*theirs}
+    assert [owner_of(each) for each in (*ours, *theirs)] == [None, None, job]
+    assert {each.get_name() for each in ours} == {alone.get_name()}
+    assert await asyncio.gather(*ours, *theirs) == [1, 2, 3]
+    await alone

@@ -30,6 +30,7 @@ class Memory(Observer):
 
     def __init__(self) -> None:
         super().__init__([])
+        self.hears_starts = True
         self.events: list[tuple[str, dict[str, Any]]] = []
 
     def event(self, name: str, **fields: Any) -> None:

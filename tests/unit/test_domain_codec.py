@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -25,6 +26,7 @@ from asyncmqd.domain.codec import (
     encode_spec,
 )
 from asyncmqd.domain.job import JobSpec
+from asyncmqd.domain.options import JOB_ID
 
 json_values = st.recursive(
     st.none()
@@ -205,6 +207,21 @@ def test_a_null_is_no_hidden_nan() -> None:
 
 def spec(*args: object, **kwargs: object) -> JobSpec:
     return JobSpec(id="a", task="t", args=list(args), kwargs=kwargs)
+
+
+@given(st.one_of(st.text(), st.text(st.characters(max_codepoint=0x80), max_size=130)))
+@example("a" * 128)
+@example("a" * 129)
+@example("~!")
+@example("a b")
+@example("a\x7f")
+def test_an_id_is_one_if_its_pattern_says_so(id: str) -> None:
+    payload = msgspec.json.encode({"id": id, "task": "t"})
+    if JOB_ID.fullmatch(id):
+        assert decode_spec(payload).id == id
+    else:
+        with pytest.raises(CorruptPayload, match="expected a job id"):
+            decode_spec(payload)
 
 
 def test_a_job_comes_back_as_it_was_stored() -> None:

@@ -158,7 +158,7 @@ def test_totals_are_taken_once() -> None:
     early = Claim(queue="mail", id="x", token=2, payload=b"", age=-9.0)
     change = Change(queue="mail", id="x", edge="retry", token=1)
     for each in (claim, again, early):
-        totals.begun.append(each)
+        totals.begun["mail"].append(each)
     known = [(change, claim, 0.002), (change, again, 1e9)]
     unknown = [(change, again, None)]
     totals.changes({("mail", "retry", "t"): Ended(known), ("mail", "retry", ""): Ended(unknown)})
@@ -179,7 +179,7 @@ def test_many_durations_are_sorted_together() -> None:
     change = Change(queue="mail", id="x", edge="complete", token=1)
     durations = [number / 1_000 for number in range(2_000)]
     for duration in durations:
-        totals.begun.append(claim)
+        totals.begun["mail"].append(claim)
         totals.changes({("mail", "complete", "t"): Ended([(change, claim, duration)])})
     [(_, found)] = totals.take(7)
     assert found.waits == of([250_000] * 2_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
@@ -24,6 +25,7 @@ ANSWERS: tuple[Answer, ...] = ("applied", "already", "stale", "gone", "taken")
 _ANSWERS = dict(zip(b"01234", ANSWERS, strict=True))  # by their digits
 HEADER = 19  # bytes before the payload: 16 digits when it was added, 3 of priority
 _DIGITS = 16  # of a date as text, in microseconds
+_PRIORITIES = 1_000
 _NOT_KEPT, _KEPT_BY_NUMBER = -2, -1
 
 Item = TypeVar("Item")
@@ -49,6 +51,7 @@ _run = msgspec.msgpack.Decoder(_Run).decode
 _runs = msgspec.msgpack.Decoder(list[_Run]).decode
 ids = msgspec.msgpack.Decoder(list[str]).decode  # of claims, from turn.lua and active.lua
 _period = msgspec.msgpack.Decoder(Period).decode
+_integers = msgspec.json.Decoder(list[int]).decode
 _pause = msgspec.json.Decoder(Pause).decode
 
 
@@ -100,21 +103,10 @@ def costs_arg(jobs: Sequence[NewJob]) -> bytes:
 
 _id_of = attrgetter("id")
 _LEFT = "error", "result", "progress", "attempt"
-_left = attrgetter(*_LEFT)
 _NOTHING_LEFT = (None,) * len(_LEFT)
-_KIND = (  # of a change: what `_kind_args` depends on
-    "edge",
-    "place",
-    "outside",
-    "unstarted",
-    "lapsed",
-    "delay",
-    "keep",
-    "failures",
-    "crashes",
-    "solo",
-)
-_kind = attrgetter(*_KIND)
+_COUNTED = "failures", "crashes", "solo"
+# Of a change: what `_kind_args` depends on.
+_KIND = "edge", "place", "outside", "unstarted", "lapsed", "delay", "keep", *_COUNTED
 
 
 def steps(changes: Sequence[Change], limit: int) -> Iterator[tuple[Sequence[Change], int]]:
@@ -142,8 +134,25 @@ def change_args(changes: Sequence[Change]) -> list[Argument]:
     numbers: dict[tuple[Any, ...], int] = {}  # of the kinds
     rows: list[Any] = []
     left: list[Argument] = []
-    for kind, values, change in zip(map(_kind, changes), map(_left, changes), changes, strict=True):
-        number = numbers.setdefault(kind, len(numbers) + 1)
+    last: tuple[Any, ...] | None = None
+    number = 0
+    for change in changes:
+        # As a plain tuple, written out: no other way to read ten fields costs a job so little.
+        kind = (
+            change.edge,
+            change.place,
+            change.outside,
+            change.unstarted,
+            change.lapsed,
+            change.delay,
+            change.keep,
+            change.failures,
+            change.crashes,
+            change.solo,
+        )
+        if kind != last:
+            last, number = kind, numbers.setdefault(kind, len(numbers) + 1)
+        values = change.error, change.result, change.progress, change.attempt
         if values == _NOTHING_LEFT:
             rows += (number, change.id, change.token, 0)
         else:
@@ -225,30 +234,40 @@ def claims(
     cut: Mapping[int, int] | None = None,
 ) -> list[Claim]:
     """From turn.lua and active.lua. `cut`: the whole lengths of strings that were cut, by place."""
-    found = []
     array = _ARRAY % len(ids).to_bytes(4) + runs
-    for id, run, string in zip(ids, _runs(array), strings, strict=True):
-        payload, age = string, 0.0
-        head = string[:HEADER]
-        if len(head) == HEADER and head.isdigit():
-            payload, age = string[HEADER:], (now - int(head[:_DIGITS])) / 1e6
-        found.append(
-            Claim(
-                queue=queue,
-                id=id,
-                token=run.token,
-                payload=payload,
-                size=len(payload),
-                failures=run.failures,
-                crashes=run.crashes,
-                solo=run.solo == 1,
-                age=age,
-                worker=run.worker,
-            )
+    payloads, created = _payloads(strings)
+    found = [
+        Claim(
+            queue=queue,
+            id=id,
+            token=run.token,
+            payload=payload,
+            size=len(payload),
+            failures=run.failures,
+            crashes=run.crashes,
+            solo=run.solo == 1,
+            age=0.0 if added is None else (now - added) / 1e6,
+            worker=run.worker,
         )
+        for id, run, payload, added in zip(ids, _runs(array), payloads, created, strict=True)
+    ]
     for at, size in (cut or {}).items():
         found[at] = msgspec.structs.replace(found[at], size=size - HEADER)
     return found
+
+
+def _payloads(strings: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[int | None]]:
+    """The payloads in the strings of several jobs, and when they were added, all at one time."""
+    heads = [string[:HEADER] for string in strings]
+    digits = b"".join(heads)
+    # No head has more digits than that, so none has less.
+    if digits.isdigit() and len(digits) == HEADER * len(heads):
+        # One that begins with zeros, or is too large, is not of our time.
+        with contextlib.suppress(ValueError):
+            created = [each // _PRIORITIES for each in _integers(b"[%b]" % b",".join(heads))]
+            return [string[HEADER:] for string in strings], created
+    split = [*map(_split, strings)]
+    return [payload for _, _, payload in split], [added for added, _, _ in split]
 
 
 def _split(job: bytes | None) -> tuple[int | None, int, bytes]:

@@ -102,11 +102,15 @@ class Unacknowledged:
         """What the store answered to a batch: drop what is settled, explain what was refused."""
         settled: list[Run] = []
         applied: defaultdict[Kind, Ended] = defaultdict(Ended)
+        alike, edge, task = Ended(), "", ""  # those of one kind mostly follow each other
         for (run, change), answer in zip(batch.ended, answers, strict=False):
             if answer in {"applied", "already"}:
                 settled.append(run)
-                task = run.spec.task if run.spec is not None else ""
-                applied[self.queue, change.edge, task].append((change, run.claim, run.duration))
+                its_task = run.spec.task if run.spec is not None else ""
+                if change.edge != edge or its_task != task:
+                    edge, task = change.edge, its_task
+                    alike = applied[self.queue, edge, task]
+                alike.append((change, run.claim, run.duration))
             else:
                 self._leases.explain(run)
         self._leases.drop(*settled)

@@ -56,8 +56,9 @@ class JobTimeout(Exception):
 class Execution:
     """Where and how runs of one queue are executed."""
 
-    def __init__(self, options: QueueOptions, context: ProcessContext) -> None:
+    def __init__(self, queue: str, options: QueueOptions, context: ProcessContext) -> None:
         self.options = options
+        self._begun = context.observer.begun_in(queue)
         # As long as the options hold: what a job of a task gets, by the task and its own retries.
         self._rules: dict[tuple[TaskDef, int | None], Rules] = {}
         self.rules_of_unknown = Rules(options.policy(None, None))
@@ -127,8 +128,8 @@ class Execution:
     def _prepare(self, run: Run) -> Outcome | None:
         """Decode, look up, check the age. An outcome here means that the task is not called."""
         try:
-            limit = self._backend.payload_limit
-            spec = decode_spec(run.claim.payload, limit, run.claim.size, id=run.claim.id)
+            claim = run.claim
+            spec = decode_spec(claim.payload, self._backend.payload_limit, claim.size, id=claim.id)
         except (CorruptPayload, PayloadTooLarge) as error:
             return Refused(Failure(type(error).__name__, str(error)))
         run.spec = spec
@@ -138,21 +139,18 @@ class Execution:
         if task is None:
             return Unknown(spec.task)
         run.rules = self._rules.get((task, spec.retries)) or self._make_rules(task, spec.retries)
-        if spec.ttl and run.claim.age >= spec.ttl:
+        if spec.ttl and claim.age >= spec.ttl:
             return Expired()
         return None
 
     async def _call_in_time(self, run: Run) -> Outcome | None:
         spec, rules = run.spec, run.rules
         assert spec is not None
-        self.observer.started(run.claim, spec.task)
         if run.limiter is not None and spec.cost is not None:
             run.limiter.charge(spec.cost - 1)
         limit = rules.time_limit if spec.timeout is None else spec.timeout
         timer = run.stop_in(limit) if limit else None
         try:
-            if ARMED:
-                failpoint("starting")
             try:
                 value = await self._call(run, rules, spec)
                 # A plain function may wrap an async one.
@@ -181,6 +179,12 @@ class Execution:
         """The call of the task, to be awaited; no coroutine of ours stands around the usual one."""
         task = rules.task
         assert task is not None
+        if self.observer.hears_starts:
+            self.observer.started(run.claim, spec.task)
+        else:
+            self._begun.append(run.claim)
+        if ARMED:
+            failpoint("starting")
         _enter_job(run)
         if rules.in_child:
             return self.processes.run(spec, run.context)
