@@ -101,14 +101,26 @@ SQLITE = mutations(
         ),
         (
             "log_bulk.py",
-            '        writer.execute("UPDATE store SET sequence = sequence + 1")',
+            '        self.holder.execute("UPDATE store SET sequence = sequence + 1")',
             "        pass",
             "tests/unit/test_sqlite_checkpoints.py",
         ),
         (
             "log_bulk.py",
-            "        _read(holder)\n",
+            "        _read(self.holder)\n",
             "",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "checkpoints.py",
+            "self._due, self._rounds = limit, 0",
+            "self._due = limit",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "checkpoints.py",
+            "added > self._file.log_limit // _SHORT",
+            "False",
             "tests/unit/test_sqlite_checkpoints.py",
         ),
         (

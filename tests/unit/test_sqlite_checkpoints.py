@@ -11,12 +11,22 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from asyncmqd.backends.sqlite import SQLiteBackend, address, file, free_disk_space, log_bulk
+from asyncmqd.backends.sqlite import (
+    SQLiteBackend,
+    address,
+    checkpoints,
+    file,
+    free_disk_space,
+    log_bulk,
+)
+from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.sqlite_version import has_reset_bug
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
 
 PAGES = 16
@@ -57,29 +67,40 @@ async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, p
 
 
 async def test_nobody_can_commit_while_the_rest_of_the_log_is_brought_in(
-    backend: SQLiteBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a commit could begin the log anew, unnoticed by the checkpoint before SQLite 3.51.3."""
     others: list[bool] = []
-    connect = file.DatabaseFile.connect
 
-    def connect_and_look(self: file.DatabaseFile, mode: str = "rw") -> sqlite3.Connection:
-        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
-            try:
-                other.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                others.append(False)
-            else:
-                others.append(True)
-        return connect(self, mode)
+    class Watched(sqlite3.Connection):
+        def execute(self, sql: str, /, *values: Any) -> sqlite3.Cursor:
+            if "wal_checkpoint" in sql:
+                others.append(may_write(path))
+            return super().execute(sql, *values)
+
+    def connect(self: file.DatabaseFile, mode: str = "rw") -> sqlite3.Connection:
+        return sqlite3.connect(
+            self.path, isolation_level=None, check_same_thread=False, factory=Watched
+        )
 
     monkeypatch.setattr(log_bulk.Bulk, "begin", lambda *_: False)
-    await backend.queues()  # both threads have their connections
-    await fill(backend, "first-", 1)  # and the one that writes is done with what made the tables
-    monkeypatch.setattr(file.DatabaseFile, "connect", connect_and_look)
+    monkeypatch.setattr(file.DatabaseFile, "connect", connect)
+    monkeypatch.setattr(file, "log_limit", lambda _: PAGES)
+    backend = SQLiteBackend(f"sqlite://{path}?synchronous=NORMAL")
     await fill(backend, "a")
+    await backend.close()
     assert others
     assert not any(others)
+
+
+def may_write(path: Path) -> bool:
+    """Whether another program could, at this moment."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
 
 async def test_others_commit_while_most_of_the_log_is_brought_in(
@@ -99,6 +120,75 @@ async def test_others_commit_while_most_of_the_log_is_brought_in(
     assert all(before == after for before, after in found)
 
 
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done of a log, by nobody: rounds beside the commits of others, and the rest."""
+    done: list[str] = []
+
+    class Round:
+        is_done = True
+
+        def __init__(self, _: DatabaseFile) -> None: ...
+
+        def begin(self) -> bool:
+            done.append("round")
+            return True
+
+    def rest(*_: object) -> None:
+        done.append("rest")
+
+    monkeypatch.setattr(checkpoints, "Bulk", Round)
+    monkeypatch.setattr(checkpoints.Checkpoints, "_bring_in_the_rest", rest)
+    return done
+
+
+SIXTEENTH = 1 << 20  # bytes
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ([0], ["round", "rest"]),
+        ([SIXTEENTH], ["round", "rest"]),
+        ([SIXTEENTH + 1, 1], ["round", "round", "rest"]),
+        ([SIXTEENTH + 1] * 3, ["round", "round", "round", "rest"]),
+        ([-SIXTEENTH, SIXTEENTH + 1], ["round", "round"]),  # somebody else began it again
+    ],
+)
+def test_what_was_added_meanwhile_is_brought_in_beside_others_if_it_is_long(
+    path: Path, steps: list[str], added: list[int], expected: list[str]
+) -> None:
+    """Else all wait for as many pages as were added during the first round."""
+    host = HostClock(clock.wall, clock.since_boot, "boot")
+    store = DatabaseFile(address.parse(f"sqlite://{path}"), host)
+    ours = checkpoints.Checkpoints(store)
+    length, store.log_limit = 16 * SIXTEENTH + 1, 16 * SIXTEENTH
+    with closing(sqlite3.connect(":memory:")) as connection:
+        ours.after_commit(connection, length)
+        for each in added:
+            length += each
+            ours.after_commit(connection, length)
+    assert steps == expected
+
+
+async def test_what_holds_the_log_is_not_flushed_and_brings_nothing_in_by_itself(
+    backend: SQLiteBackend, path: Path
+) -> None:
+    await backend.connect()
+    store = DatabaseFile(address.parse(f"sqlite://{path}"), backend._host)
+    with store.opened():
+        bulk = log_bulk.Bulk(store)
+        for each in (bulk.holder, bulk.other):
+            found = [
+                each.execute(f"PRAGMA {setting}").fetchone()[0]
+                for setting in ("synchronous", "wal_autocheckpoint", "journal_size_limit")
+            ]
+            assert found == [1, 0, store.log_limit]
+        bulk.close()
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            bulk.holder.execute("SELECT 1")
+
+
 @pytest.mark.parametrize("is_in", [False, True], ids=["some", "all"])
 async def test_the_log_is_held_whatever_of_it_is_in_the_file(
     path: Path, monkeypatch: pytest.MonkeyPatch, *, is_in: bool
@@ -109,13 +199,12 @@ async def test_the_log_is_held_whatever_of_it_is_in_the_file(
     backend = SQLiteBackend(f"sqlite://{path}")
     store = DatabaseFile(address.parse(backend.url), backend._host)
     await fill(backend, "a", 1)
-    with store.opened() as writer, closing(sqlite3.connect(path)) as other:
-        writer.execute("PRAGMA busy_timeout = 0")
+    with store.opened(), closing(sqlite3.connect(path)) as other:
         if is_in:
             busy, log, brought = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             assert (busy, log) == (0, brought)
         bulk = log_bulk.Bulk(store)
-        assert bulk.begin(writer)
+        assert bulk.begin()
         before = begin_of_log(path)
         assert commit(path) == before
         released.set()
@@ -123,6 +212,7 @@ async def test_the_log_is_held_whatever_of_it_is_in_the_file(
         busy, *_ = other.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         assert not busy, "it is held no longer"
         assert commit(path) != before
+        bulk.close()
     await backend.close()
 
 
@@ -130,13 +220,13 @@ async def test_a_log_is_not_brought_in_while_another_one_writes(
     backend: SQLiteBackend, path: Path
 ) -> None:
     store = DatabaseFile(address.parse(f"sqlite://{path}"), backend._host)
-    with store.opened() as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        writer.execute("PRAGMA busy_timeout = 0")
-        other.execute("BEGIN IMMEDIATE")
+    with store.opened(), closing(sqlite3.connect(path, isolation_level=None)) as other:
         bulk = log_bulk.Bulk(store)
-        assert not bulk.begin(writer)
+        other.execute("BEGIN IMMEDIATE")
+        assert not bulk.begin()
         assert bulk.is_done
-        assert not writer.in_transaction
+        assert not bulk.holder.in_transaction
+        bulk.close()
 
 
 async def test_who_closes_the_store_waits_for_what_is_brought_in(

@@ -5,8 +5,9 @@ damage the file: a second checkpoint, after one that was complete, does not noti
 begun the log again meanwhile (https://sqlite.org/wal.html#walresetbug).
 
 So nearly all of it is brought in while a reader holds the log (`log_bulk.py`): others commit, and
-cannot begin it again. What they have added is brought in under the write lock, where there are no
-commits. The last connection of all checkpoints as it closes; SQLite has the file locked then.
+cannot begin it again. What they have added is brought in the same way, until it is short, and the
+rest under the write lock, where there are no commits. The last connection of all checkpoints as it
+closes; SQLite has the file locked then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.log_bulk import Bulk
 
 _WAIT = 1  # ms for another one's commit
+_ROUNDS = 3  # beside the commits of others, before the rest is brought in under the lock
+_SHORT = 16  # the rest is this part of the limit, or less: then it takes about as long as a commit
 _HELD = 8  # times its limit that the log has when somebody must be reading an old part of it
 
 
@@ -33,43 +36,68 @@ class Checkpoints:
     def __init__(self, file: DatabaseFile) -> None:
         self._file = file
         self._due = 0  # bytes of the log; more than its limit while a reader is in the way
-        self._bulk: Bulk | None = None  # under way, or done
+        self._bulk: Bulk | None = None
+        self._rounds = 0  # of it, since the log was longer than its limit
+        self._began_at = 0  # bytes of the log, at the last of them
 
     def after_commit(self, connection: sqlite3.Connection, log_bytes: int) -> None:
         """Bring the log in, if it is long and nobody else writes."""
         limit = self._file.log_limit
         if log_bytes <= limit:
-            self._due = limit
-            if self._bulk is not None and self._bulk.is_done:
-                self._bulk = None
+            self._due, self._rounds = limit, 0
             return
-        if log_bytes < self._due:
+        if log_bytes < self._due or self._file.failed_flush.is_pending:
             return
-        if self._bulk is None:
-            self._bulk = Bulk(self._file)
-            if self._bulk.begin(connection):
-                return
-        elif not self._bulk.is_done and log_bytes < self._due + limit // 4:
-            return  # those who commit are faster than the disk if it takes longer than that
-        self.end()
+        if self._is_bulk_under_way:
+            if log_bytes < self._due + limit // 4:
+                return  # those who commit are faster than the disk if it takes longer than that
+            self._wait()
+        elif self._rest_is_long(log_bytes) and self._begin_bulk(log_bytes):
+            return
         if self._file.failed_flush.is_pending:
             return
         self._due = log_bytes + limit // 4
+        self._rounds = 0
         self._bring_in_the_rest(connection)
+
+    @property
+    def _is_bulk_under_way(self) -> bool:
+        return self._bulk is not None and not self._bulk.is_done
+
+    def _rest_is_long(self, log_bytes: int) -> bool:
+        """What was added during a round is shorter than what it brought in, mostly by far."""
+        if not self._rounds:
+            return True
+        added = log_bytes - self._began_at
+        return self._rounds < _ROUNDS and added > self._file.log_limit // _SHORT
+
+    def _begin_bulk(self, log_bytes: int) -> bool:
+        self._rounds += 1
+        self._began_at = log_bytes
+        try:
+            self._bulk = self._bulk or Bulk(self._file)
+        except sqlite3.Error:
+            return False
+        return self._bulk.begin()
+
+    def _wait(self) -> None:
+        if self._bulk is not None:
+            self._bulk.wait()
 
     def end(self) -> None:
         """Wait for what is under way: it has connections of its own."""
-        bulk, self._bulk = self._bulk, None
+        bulk, self._bulk, self._rounds = self._bulk, None, 0
         if bulk is not None:
-            bulk.wait()
+            bulk.close()
 
     def _bring_in_the_rest(self, connection: sqlite3.Connection) -> None:
         """On a connection of its own: SQLite refuses it inside of a transaction."""
         try:
             connection.execute(f"PRAGMA busy_timeout = {_WAIT}")
-            connection.execute("BEGIN IMMEDIATE")
-            with contextlib.closing(self._file.connect()) as other:
-                other.execute("PRAGMA user_version").fetchone()  # opens the log
+            with contextlib.ExitStack() as opened:
+                bulk = self._bulk if self._bulk is not None and self._bulk.is_done else None
+                other = bulk.other if bulk else opened.enter_context(self._file.beside())
+                connection.execute("BEGIN IMMEDIATE")
                 other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:  # busy, or a full disk: after a later commit
             if is_failed_flush(error):

@@ -197,6 +197,22 @@ class DatabaseFile:
         self._seen = True
         return connection
 
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[sqlite3.Connection]:
+        """A connection for checkpoints, beside one that is open, and closed before that one."""
+        connection = self.connect()
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            for setting in ("wal_autocheckpoint = 0", f"journal_size_limit = {self.log_limit}"):
+                connection.execute(f"PRAGMA {setting}")
+            connection.execute("PRAGMA user_version").fetchone()  # opens the log
+            yield connection
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+            connection.close()
+
     def connect(self, mode: str = "rw") -> sqlite3.Connection:
         """A connection as SQLite makes it, for a moment beside another one."""
         uri = f"{self.path.as_uri()}?mode={mode}"

@@ -24,15 +24,30 @@ _LIMIT = 5.0  # seconds that others wait for it: a fork, and whoever closes the 
 
 
 class Bulk:
-    """One checkpoint, in a thread that lives as long as it."""
+    """One checkpoint at a time, in a thread that lives as long as it.
+
+    `other` is the connection that checkpoints, and `holder` the one that holds the log. Both stay
+    open between two checkpoints: to open one takes longer than a commit.
+    """
 
     def __init__(self, file: DatabaseFile) -> None:
         self._file = file
         self._at_work = os_threads.lock()
+        self._is_left = False  # by whoever used it
+        with contextlib.ExitStack() as opened:
+            self.holder, self.other = (self._connected(opened) for _ in "12")
+            self._opened = opened.pop_all()
+
+    def _connected(self, opened: contextlib.ExitStack) -> sqlite3.Connection:
+        connection = opened.enter_context(self._file.beside())
+        connection.execute("PRAGMA busy_timeout = 0")
+        # A number that is left out need not be on the disk. Checkpoints are flushed nevertheless.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
 
     @property
     def is_done(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether nothing is under way."""
         return not self._at_work.locked()
 
     def wait(self) -> None:
@@ -40,56 +55,62 @@ class Bulk:
         if self._at_work.acquire(timeout=_LIMIT):
             self._at_work.release()
 
-    def begin(self, writer: sqlite3.Connection) -> bool:
-        """Whether it is under way. `writer` is in no transaction."""
-        with contextlib.ExitStack() as opened:
-            try:
-                holder, other = (
-                    opened.enter_context(contextlib.closing(self._file.connect())) for _ in "12"
-                )
-                self._hold_log(writer, holder, other)
-                self._at_work.acquire()
-                os_threads.start(lambda: self._run(holder, other), "asyncmqd-sqlite-log")
-            except (sqlite3.Error, RuntimeError):  # busy, or a full disk; or no thread is left
-                if writer.in_transaction:
-                    writer.execute("ROLLBACK")
-                if self._at_work.locked():
-                    self._at_work.release()
-                return False
-            opened.pop_all()  # the thread closes them
+    def close(self) -> None:
+        """Wait for what is under way, and close both connections. Else the thread closes them."""
+        self.wait()
+        self._is_left = not self.is_done
+        if self.is_done:
+            self._close()
+
+    def _close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._opened.close()  # whoever is the second finds nothing to close
+
+    def begin(self) -> bool:
+        """Whether it is under way."""
+        try:
+            self._hold_log()
+            self._at_work.acquire()
+            os_threads.start(self._run, "asyncmqd-sqlite-log")
+        except (sqlite3.Error, RuntimeError):  # busy, or a full disk; or no thread is left
+            self._end_reading()
+            if self._at_work.locked():
+                self._at_work.release()
+            return False
         return True
 
-    @staticmethod
-    def _hold_log(
-        writer: sqlite3.Connection, holder: sqlite3.Connection, other: sqlite3.Connection
-    ) -> None:
+    def _hold_log(self) -> None:
         """Let `holder` read a part of the log that is not in the file yet: it stays then.
 
         Who reads while all of the log is in the file holds none of it, but then nobody can bring
         anything in. So one reads first; after the commit that follows, a part of the log is not in
         the file for as long as that one reads, and whoever begins to read now holds the log.
         """
-        writer.execute("BEGIN IMMEDIATE")
-        _read(other)
-        writer.execute("UPDATE store SET sequence = sequence + 1")  # numbers may be left out
-        writer.execute("COMMIT")
-        _read(holder)
-        other.execute("COMMIT")
+        self.holder.execute("BEGIN IMMEDIATE")
+        _read(self.other)
+        self.holder.execute("UPDATE store SET sequence = sequence + 1")  # numbers may be left out
+        self.holder.execute("COMMIT")
+        _read(self.holder)
+        self.other.execute("COMMIT")
 
-    def _run(self, holder: sqlite3.Connection, other: sqlite3.Connection) -> None:
+    def _run(self) -> None:
         try:
             with contextlib.suppress(sqlite3.Error):  # a full disk, or another process is at it
-                other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                self.other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             if not _flush(self._file.path):
                 self._file.failed_flush.note()
                 with contextlib.suppress(sqlite3.Error, OSError):
-                    _bring_in_from_begin(self._file.path, other)
+                    _bring_in_from_begin(self._file.path, self.other)
         finally:
-            with contextlib.suppress(sqlite3.Error):
-                other.close()
-            with contextlib.suppress(sqlite3.Error):
-                holder.close()
+            self._end_reading()
             self._at_work.release()
+            if self._is_left:
+                self._close()
+
+    def _end_reading(self) -> None:
+        for each in (self.other, self.holder):
+            with contextlib.suppress(sqlite3.Error):
+                each.rollback()
 
 
 def _read(connection: sqlite3.Connection) -> None:
@@ -124,6 +145,7 @@ def _bring_in_from_begin(path: Path, connection: sqlite3.Connection) -> None:
     index = descriptors_of(f"{path}-shm")[0]
     connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
     connection.execute("BEGIN IMMEDIATE")
+    connection.execute("PRAGMA busy_timeout = 0")
     try:
         fcntl.lockf(index, fcntl.LOCK_EX, 1, _CHECKPOINTER)
         try:
