@@ -7,6 +7,7 @@ from tests.mutations.mutation import mutations
 _SHARED = "tests/unit/test_redis_shared_trips.py"
 _TOGETHER = "turns_together"
 _WIRE = "tests/unit/test_redis_wire.py"
+_LIMITS = "tests/unit/test_redis_time_limits.py"
 _AGAIN = "tests/unit/test_redis_second_try.py"
 _FAULTS = "tests/unit/test_redis_faults.py"
 
@@ -54,6 +55,10 @@ SHARED_TRIPS = mutations(
         ("scripts.py", "IN_FULL = (_once, _each)", "IN_FULL = (_once,)", _SHARED),
         ("calls.py", "if any(map(says_elsewhere, errors)):", "if False:", _SHARED),
         ("calls.py", "self.error(each, sent=True) if", "None if", _SHARED),
+        ("time_limits.py", "self._timer = loop.call_at(end, self._expire)", "pass", _LIMITS),
+        ("time_limits.py", "        del self._ends[call]", "        pass", _LIMITS),
+        ("time_limits.py", " and not cancelled:", ":", _LIMITS),
+        ("time_limits.py", "if self.has_expired and task", "if task", _LIMITS),
         ("wire.py", " and not self._reader.has_data()", "", _WIRE),
         ("wire.py", "not self._writable.is_set()", "False", _WIRE),
         ("wire.py", "isinstance(reply, LostConnection)", "False", _AGAIN),

@@ -57,7 +57,7 @@ async def test_a_reply_may_come_byte_by_byte_and_more_than_one_at_once() -> None
     async with _linked(serve) as (link, connections):
         with pytest.raises(Exception, match="no such thing"):
             await link.run(PING, PING, PING)
-        replies = await link._send(Trip(), [PING, PING, PING])
+        replies = await link._send(Trip(link._limits), [PING, PING, PING])
         assert [replies[0], str(replies[1]), replies[2]] == [[b"abc", 5], "no such thing", b"PONG"]
         assert len(connections) == 1
 

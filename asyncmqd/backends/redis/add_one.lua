@@ -1,14 +1,15 @@
 -- Add one job that may start at once, and wake one waiting instance: what add.lua does, with fewer commands
 -- and functions, for most enqueues add a job like this.
--- needs: _wake
+-- needs: _base _wake
 -- KEYS: as add.lua
 -- ARGV: name of the queue, then of the job: id, priority (3 digits), payload
 -- returns: as add.lua
 if #KEYS == 3 then
   redis.call('SADD', KEYS[2], ARGV[1])
 end
-local id, priority = ARGV[2], ARGV[3]
-if redis.call('SETNX', base .. 'job:' .. id, string.format('%016d', clock()) .. priority .. ARGV[4]) == 0 then
+local id, priority, time = ARGV[2], ARGV[3], redis.call('TIME')
+local added = time[1] .. string.sub('00000' .. time[2], -6)
+if redis.call('SETNX', base .. 'job:' .. id, added .. priority .. ARGV[4]) == 0 then
   return {0, ''}
 end
 redis.call('ZADD', base .. WAITING, priority * 2 ^ 44 + redis.call('INCR', base .. 'seq'), id)

@@ -44,8 +44,14 @@ def _named_pages(jobs: Sequence[NewJob]) -> list[Sequence[NewJob]]:
     return list(pages)
 
 
-def _may_start_at_once(job: NewJob) -> bool:
-    return job.delay <= 0 and not large_payloads.is_large(job)
+def _are_named(jobs: Sequence[NewJob]) -> bool:
+    return any(map(_unique_of, jobs)) or any(map(_key_of, jobs)) or _priced(jobs)
+
+
+def _is_usual(job: NewJob) -> bool:
+    """Whether it has nothing but a priority, and may start at once."""
+    special = job.unique or job.key or job.cost != 1 or job.delay > 0
+    return not special and not large_payloads.is_large(job)
 
 
 class Adding:
@@ -55,16 +61,16 @@ class Adding:
         self._address = address
         self._queue = queue
         self._base = base
-        self._named = any(map(_unique_of, jobs)) or any(map(_key_of, jobs)) or _priced(jobs)
-        self._pages = _named_pages(jobs) if self._named else _pages(jobs)
         self._ahead = 0  # commands before those that add
-        self._is_usual = not self._named and len(jobs) == 1 and _may_start_at_once(jobs[0])
+        self._is_usual = len(jobs) == 1 and _is_usual(jobs[0])
+        self._named = not self._is_usual and _are_named(jobs)
+        self._pages = _named_pages(jobs) if self._named else _pages(jobs)
 
     def commands(self, ahead: Sequence[Late] = (), queues: str = "") -> list[Command | Late]:
         """All in one write; `queues` is the key of the set of all queues, if one may name it."""
         if self._is_usual:
             self._ahead = len(ahead)
-            return [*ahead, partial(self._call_one, queues), *self._wait()]
+            return [*ahead, self._call_one(queues), *self._wait()]
         before: list[Command | Late] = []
         calls: list[Command | Late] = []
         for page in self._pages:

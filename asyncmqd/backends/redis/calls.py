@@ -23,6 +23,7 @@ from asyncmqd.backends.redis.errors import (
 )
 from asyncmqd.backends.redis.replies import LostConnection, is_unknown_script
 from asyncmqd.backends.redis.scripts import IN_FULL, WAIT, Argument, Command, Late, made
+from asyncmqd.backends.redis.time_limits import Limited, TimeLimits
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _is_error = Exception.__instancecheck__  # `isinstance`, for `map` and `filter`
 
 
-class Trip:
+class Trip(Limited):
     """A call on its way: its time limit, and whether the server may have got any of it.
 
     `lost`: an earlier try may have done it, and its answer did not come.
@@ -39,13 +40,12 @@ class Trip:
     sent = False
     lost = False
     given_up = False
-    limit: asyncio.Timeout | None = None
 
     def give_up(self) -> None:
         """End it now, unless its own time is up already."""
-        if self.limit is not None and not self.limit.expired():
+        if not self.has_expired:
             self.given_up = True
-            self.limit.reschedule(asyncio.get_running_loop().time())
+            self.expire()
 
 
 class Link(abc.ABC):
@@ -56,6 +56,7 @@ class Link(abc.ABC):
     def __init__(self, address: Address) -> None:
         self._address = address
         self._free = asyncio.Semaphore(address.max_connections)
+        self._limits = TimeLimits(address.timeout)
         self.on_distrust: Callable[[], None] = lambda: None
         """Called when the old connections turn out to lead nowhere, or to the wrong server."""
 
@@ -72,7 +73,7 @@ class Link(abc.ABC):
         full; the other commands are not repeated. With `again` all are sent once more, by a fresh
         connection, if this one broke or led to a server that is not the one any more.
         """
-        trip = Trip()
+        trip = Trip(self._limits)
         replies = await self._travel(trip, commands, again)
         for reply in filter(_is_error, replies):
             told = self.error(reply, sent=True, lost=trip.lost)
@@ -81,7 +82,7 @@ class Link(abc.ABC):
 
     async def run_each(self, commands: Sequence[Command]) -> list[Any]:
         """The same for the calls of several callers: the reply to each, or its StoreError."""
-        trip = Trip()
+        trip = Trip(self._limits)
         replies = await self._travel(trip, commands)
         for at, reply in enumerate(replies):
             if _is_error(reply):
@@ -109,8 +110,12 @@ class Link(abc.ABC):
         if (departure := departing.get()) is not None:
             departure.has_begun = lambda: trip.sent
         try:
-            async with asyncio.timeout(self._address.timeout) as trip.limit, self._free:
-                return await self._send_all(trip, commands, again)
+            with trip:
+                await self._free.acquire()
+                try:
+                    return await self._send_all(trip, commands, again)
+                finally:
+                    self._free.release()
         except faults() as error:
             told = self.error(self._reason(trip, error), sent=trip.sent, lost=trip.lost)
             raise told from told.__cause__

@@ -90,6 +90,7 @@ class Clustered(Link):
         self.on_distrust()
 
     async def close(self) -> None:
+        self._limits.close()
         self.distrust()
         await asyncio.gather(*self._closing, return_exceptions=True)
 

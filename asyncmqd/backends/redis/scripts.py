@@ -37,7 +37,7 @@ def _sha(name: str) -> str:
     needs = _NEEDS.search(text)
     assert needs is not None, f"{name}.lua has no line `-- needs:`"
     parts = needs[1].split()
-    if "_clock" not in parts:  # one of several queues looks at each of them itself
+    if not {"_base", "_clock"} & {*parts}:  # one of several queues looks at each of them itself
         parts.insert(0, "_queue")
     text = "\n".join([_FOR_DRAGONFLY, _constants(), *map(_read, parts), text])
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

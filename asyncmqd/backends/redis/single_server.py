@@ -75,7 +75,7 @@ class Single(Link):
         # Any server but a master refuses a write even if it has nothing to write. To ask for its
         # role would take one more permission.
         key = f"{self._address.prefix}:layout"
-        [reply] = await self._travel(Trip(), [("SETNX", key, scripts.LAYOUT)])
+        [reply] = await self._travel(Trip(self._limits), [("SETNX", key, scripts.LAYOUT)])
         if says_elsewhere(reply):
             told = self.error(reply)
             raise told from told.__cause__
@@ -95,6 +95,7 @@ class Single(Link):
         self.on_distrust()
 
     async def close(self) -> None:
+        self._limits.close()
         self._close_idle()
 
     def abandon(self) -> None:

@@ -55,14 +55,16 @@ class Wire(asyncio.Protocol):
 
     async def exchange(self, commands: Sequence[Command | Late]) -> list[Any]:
         """Send commands; a reply or Refused for each. Raises LostConnection."""
+        if not commands:
+            return []
         self._replies, self._wanted = [], len(commands)
         answered: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._answered = answered
         try:
-            self._take()  # what it has said by itself: it says so why it turns somebody away
+            if not self.is_usable:
+                self._take()  # what it has said by itself: it says so why it turns somebody away
+                self._lose(self._reason)
             if not answered.done():
-                if self._reason:
-                    raise LostConnection(self._reason)
                 await self._write(commands)
             return await answered
         finally:
@@ -72,6 +74,9 @@ class Wire(asyncio.Protocol):
 
     async def _write(self, commands: Sequence[Command | Late]) -> None:
         assert self._transport is not None, "not opened"
+        if len(commands) == 1:
+            self._transport.write(_pack(made(commands[0])))
+            return
         for packed in _packed(commands):
             if not self._writable.is_set():
                 await self._writable.wait()
@@ -145,6 +150,9 @@ class Wire(asyncio.Protocol):
             answered.set_result(replies)
 
     def _lose(self, reason: str) -> None:
+        """Fail who waits. An empty reason means that it is open."""
+        if not reason:
+            return
         self._reason = self._reason or reason
         self._writable.set()  # who waits there finds it closed
         if self._answered is not None and not self._answered.done():
@@ -155,9 +163,6 @@ def _packed(commands: Sequence[Command | Late]) -> Iterator[bytes]:
     """As they are sent: few in one piece, many in several, so that the server begins with the first
     while the others are being packed.
     """
-    if len(commands) == 1:
-        yield _pack(made(commands[0]))
-        return
     pieces, size = [], 0
     for command in commands:
         pieces.append(_pack(made(command)))
