@@ -41,6 +41,7 @@ Answer = TypeVar("Answer")
 FRESH = 2.0  # seconds for which an answer of the store is told to all who ask
 LOOK_LIMIT = 0.5  # seconds that the store gets: who asks for /readyz often waits for one second
 _BACKLOG = 128
+_GONE = 30_000  # milliseconds without a sign from a client to which something was sent
 _TELL_EVERY = 10.0  # seconds between two log lines about refused requests
 
 
@@ -185,6 +186,8 @@ def _bind(address: Address) -> socket.socket:
         listener = socket.socket(family, kind)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # What is accepted has it, too: who vanished without a word has no stream for ever.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE)
             listener.bind(where)
             listener.listen(_BACKLOG)
         except OSError:

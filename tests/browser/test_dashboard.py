@@ -59,6 +59,25 @@ def test_what_changes_before_a_tab_hears_is_shown(site: Site, visit: Visit) -> N
     until(lambda: shows(page, "before-the-script"))
 
 
+def test_a_proxy_that_answers_for_the_daemon_ends_no_stream(site: Site, visit: Visit) -> None:
+    """Browsers give up for good after an answer that is no stream."""
+    page = visit("/queues/held?state=delayed")
+    page.goto("about:blank")
+    stop_clock(page)
+    asked: list[int] = []
+
+    def answer(route: Any) -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            route.fulfill(status=502, content_type="text/html", body="Bad Gateway")
+        else:
+            route.continue_()
+
+    page.route("**/live", answer)
+    page.goto(f"{site.url}/queues/held?state=delayed")
+    until(lambda: page.clock.run_for(1_000) or len(asked) == 2)
+
+
 def add(site: Site, id: str) -> None:
     site.store.add("held", "mark", [id], delay=3600)
 

@@ -21,7 +21,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from asyncmqd.config.errors import ConfigErrors
+from asyncmqd.config.http import address_of
 from asyncmqd.config.load import load
+from asyncmqd.daemon.http import _bind
 from asyncmqd.domain.history import Period, minute_of
 from tests.daemon.harness import Daemon, Store, until
 from tests.servers import RedisServer, free_port
@@ -303,6 +305,17 @@ def test_a_page_of_another_site_reads_nothing(daemon: Make, file: Store) -> None
     client = Client(port)
     assert client.get("/metrics", Host="evil.example.org").status == 403
     assert client.get("/metrics", Host="queues.example.org").status == 200
+
+
+def test_who_vanishes_without_a_word_is_noticed() -> None:
+    """Else a laptop that was closed keeps its stream for a quarter of an hour."""
+    port = free_port()
+    with (
+        _bind(address_of(f"127.0.0.1:{port}")) as listener,
+        socket.create_connection(("127.0.0.1", port)),
+        listener.accept()[0] as accepted,
+    ):
+        assert 0 < accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 30_000
 
 
 def test_a_port_that_is_taken_is_told(daemon: Make, file: Store) -> None:

@@ -160,7 +160,7 @@
       look();
     });
 
-  const listen = async () => {
+  const stream = () => {
     const source = new EventSource(`${prefix}/live`);
     source.addEventListener("state", ({ data }) => {
       now = data;
@@ -174,7 +174,18 @@
     };
     source.onopen = () => { streams = true; };
     source.onerror = () => { streams = false; };
+    return source;
+  };
+
+  // A browser comes back by itself after a lost connection. After an answer that is no stream, such
+  // as that of a proxy while the daemon restarts, it has given up.
+  const listen = async () => {
+    let source = stream();
+    const look = setInterval(() => {
+      if (source.readyState === EventSource.CLOSED) source = stream();
+    }, rarely);
     await untilHidden();
+    clearInterval(look);
     source.close();
     streams = false;
     now = null;
