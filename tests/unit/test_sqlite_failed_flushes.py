@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from functools import partial
@@ -211,6 +213,34 @@ async def test_a_program_that_reads_is_waited_for(
             await add(store, "refused")
     await add(store, "next")
     assert brought_in(path) == {"1", "unsure"}
+
+
+async def test_a_checkpoint_of_our_own_is_waited_for(
+    path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It holds the log for as long as it is under way."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def flush(_: Path) -> bool:
+        begun.set()
+        return may_end.wait()
+
+    def close(self: log_bulk.Bulk) -> None:
+        may_end.set()
+        close_bulk(self)
+
+    close_bulk = log_bulk.Bulk.close
+    monkeypatch.setattr(log_renewal, "_WAIT", 1)
+    monkeypatch.setattr(log_bulk, "_flush", flush)
+    monkeypatch.setattr(log_bulk.Bulk, "close", close)
+    monkeypatch.setattr(file, "log_limit", lambda _: 16)
+    store = SQLiteBackend(f"sqlite://{path}")
+    await add(store, "1")  # with the tables, the log is longer than that
+    await asyncio.to_thread(begun.wait)
+    await fail(store, disk)
+    await add(store, "next")
+    assert brought_in(path) == {"1", "unsure"}
+    await store.close()
 
 
 READ = """

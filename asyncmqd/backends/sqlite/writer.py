@@ -70,6 +70,7 @@ class Writer(StoreThread[Transaction]):
         self._order.give_way()
         try:
             if self._is_behind_a_failure():
+                self._checkpoints.end()  # it reads the log, and a new one waits for all who do
                 renew_log(self.file, connection)
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
