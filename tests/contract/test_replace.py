@@ -167,6 +167,17 @@ async def test_a_job_that_is_pushed_to_now_waits_at_once(
     assert claims[2].payload == b"newest"
 
 
+async def test_a_job_that_is_pushed_to_now_goes_behind_those_before_in_the_call(
+    backend: BaseBackend,
+) -> None:
+    base = {"unique": NAME, "on_conflict": "push", "push_for": 10 * LONG}
+    await backend.add(QUEUE, [msgspec.structs.replace(job("a"), delay=LONG, **base)])
+    pushing = msgspec.structs.replace(job("b"), **base)
+    answers = await backend.add(QUEUE, [job("x"), pushing, job("y"), pushing, job("z")])
+    assert [each.outcome for each in answers] == ["new", "replaced", "new", "replaced", "new"]
+    assert ids(await take(backend)) == ["x", "a", "y", "z"]
+
+
 async def test_jobs_of_one_call_replace_each_other(backend: BaseBackend) -> None:
     base = {"unique": NAME, "on_conflict": "push", "push_for": 10 * LONG, "delay": LONG}
     jobs = [

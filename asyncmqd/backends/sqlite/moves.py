@@ -40,6 +40,10 @@ from asyncmqd.domain.unique import is_pushed, merged
 _SQL = sql_statements.load("moves.sql")
 _ENDED = frozenset(map(str, TERMINAL))
 
+New = dict[str, NewJob]
+Blocked = dict[str, Sequence[str]]
+"""By the id of a new job, all that it waits for."""
+
 # ---------------------------------------------------------------------- the way of a job
 
 
@@ -54,13 +58,13 @@ def add(
     rows = Jobs(tx, queue)
     held = rows.names.holders(job.unique for job in jobs if job.unique)
     added: list[Added] = []
-    new: dict[str, NewJob] = {}
-    blocked = dict(after)
+    new: New = {}
+    blocked: Blocked = dict(after)
     for job in jobs:
         if job.id in known:
             added.append(Added(job.id, "existed"))
         elif job.unique in held:
-            added.append(_met(rows, new, blocked, held[job.unique], job))
+            added.append(_met(tx, rows, new, blocked, held[job.unique], job))
         else:
             added.append(Added(job.id, "new"))
             new[job.id] = job
@@ -68,7 +72,7 @@ def add(
                 held[job.unique] = job.id
         if job.id in new:
             known.add(job.id)
-    _file(tx, rows, list(new.values()), blocked)
+    _file(tx, rows, new, blocked)
     tx.forget_idle_lanes(queue)
     if any(each.outcome != "existed" for each in added):
         tx.woken.add(queue)
@@ -76,11 +80,7 @@ def add(
 
 
 def _met(
-    rows: Jobs,
-    new: dict[str, NewJob],
-    blocked: dict[str, Sequence[str]],
-    holder: str,
-    job: NewJob,
+    tx: Transaction, rows: Jobs, new: New, blocked: Blocked, holder: str, job: NewJob
 ) -> Added:
     """A job whose name is held, perhaps by a new one of the same call."""
     if job.on_conflict == "existing":
@@ -93,18 +93,14 @@ def _met(
     row = rows.load([holder]).get(holder)
     if row is not None and rows.gets_successor(row, job):
         return _succeed(rows, new, blocked, holder, job)
+    if job.on_conflict == "push":  # the holder goes behind those that came before this job
+        _file(tx, rows, new, blocked)
     if row is None or not rows.replace(row, job):
         return Added(holder, "existed")
     return Added(holder, "replaced")
 
 
-def _succeed(
-    rows: Jobs,
-    new: dict[str, NewJob],
-    blocked: dict[str, Sequence[str]],
-    holder: str,
-    job: NewJob,
-) -> Added:
+def _succeed(rows: Jobs, new: New, blocked: Blocked, holder: str, job: NewJob) -> Added:
     """A job that runs has one successor at most, which holds no name yet."""
     for id in blocked:
         if id in new and new[id].unique == job.unique:
@@ -118,11 +114,12 @@ def _succeed(
     return Added(job.id, "new")
 
 
-def _file(
-    tx: Transaction, rows: Jobs, jobs: Sequence[NewJob], blocked: dict[str, Sequence[str]]
-) -> None:
-    if not jobs:
+def _file(tx: Transaction, rows: Jobs, new: New, after: Blocked) -> None:
+    """Write the new jobs; then there are none."""
+    if not new:
         return
+    jobs, blocked = list(new.values()), {id: after.pop(id) for id in [*after] if id in new}
+    new.clear()
     rows.add(jobs, blocked)
     named = [job for job in jobs if job.unique and job.id not in blocked]
     if any(job.unique_for for job in named):
