@@ -155,6 +155,20 @@ async def test_while_the_disk_fails_nothing_is_written_but_what_is_never_flushed
     await other.close()
 
 
+async def test_a_mark_that_cannot_be_removed_is_named(
+    store: SQLiteBackend, disk: Disk, path: Path
+) -> None:
+    mark_of(path).mkdir()
+    with pytest.raises(StoreError, match=r"jobs\.db-unflushed: it cannot be removed"):
+        await add(store, "refused")
+    mark_of(path).rmdir()
+    mark_of(path).symlink_to("elsewhere")
+    (path.parent / "elsewhere").touch()
+    await add(store, "next")
+    assert not mark_of(path).is_symlink()
+    assert (path.parent / "elsewhere").exists()
+
+
 async def test_a_disk_that_goes_on_failing_is_not_tried_at_each_call(
     store: SQLiteBackend, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
