@@ -10,11 +10,18 @@ import pytest
 
 from tests.daemon.harness import until
 
+HASTY = """
+from asyncmqd.runtime.claiming import start_shortage
+
+start_shortage.PAUSE = 0.2
+"""
+
 
 @pytest.mark.parametrize("limit", ["memory for threads", "descriptors for processes"])
-def test_what_cannot_begin_is_handed_back_and_less_is_claimed(daemon, file, limit):
+def test_what_cannot_begin_is_handed_back_and_less_is_claimed(daemon, file, place, limit):
     """Of forty jobs a few find a thread; of processes not one can be started at first."""
-    d = daemon(file.url, "[queues.mail]\nconcurrency = 40\n").start()
+    (place / "hasty.py").write_text(HASTY)
+    d = daemon(file.url, "[queues.mail]\nconcurrency = 40\n", tasks=["hasty", "ledger"]).start()
     file.add("mail", "mark", ["before"])
     d.wait_for("job.completed", job_id="before")
     if limit == "memory for threads":
