@@ -57,7 +57,7 @@ class Wire(asyncio.Protocol):
         """Send commands; a reply or Refused for each. Raises LostConnection."""
         if not commands:
             return []
-        self._replies, self._wanted = [], len(commands)
+        self._wanted = len(commands)
         answered: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._answered = answered
         try:
@@ -68,7 +68,7 @@ class Wire(asyncio.Protocol):
                 await self._write(commands)
             return await answered
         finally:
-            self._answered = None
+            self._answered, self._replies = None, []  # which may be large
             if not answered.cancel() and not answered.cancelled():
                 answered.exception()  # or it is logged that nobody has heard of it
 
