@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.client.result_waits import served_queues
 from tests.cli.conftest import Operator, ServingWorker
+from tests.daemon.harness import until
 
 InStore = Callable[[Callable[[BaseBackend], Any]], Any]
 
@@ -225,8 +227,13 @@ def test_looks_that_only_warn_may_fail(
     assert (answer.code, answer.out, answer.err) == (0, "a\n42\n", "")
 
 
-def test_wait_fails_with_the_job(asyncmq: Operator, worker: Callable[..., ServingWorker]) -> None:
+def test_wait_fails_with_the_job(
+    asyncmq: Operator,
+    worker: Callable[..., ServingWorker],
+    in_store: Callable[[Callable[[BaseBackend], Awaitable[set[str]]]], set[str]],
+) -> None:
     worker()
+    until(lambda: in_store(served_queues))  # else it might be told that nobody serves the queue
     answer = asyncmq("enqueue", "shop.fail", "-q", "mail", "--args", '["no\\nway"]', "--wait")
     id = answer.out.strip()
     assert answer.code == 1

@@ -15,7 +15,7 @@ from asyncmqd.backends.redis import RedisBackend, ended_jobs, subscriber
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
 from tests.contract.jobs import parked
-from tests.eventually import eventually
+from tests.eventually import answered, eventually
 from tests.servers import USUAL, RedisServer
 
 QUEUE = "mail"
@@ -144,12 +144,12 @@ async def test_a_dead_server_ends_the_wait_and_is_found_again(server, idle):
 
 async def test_a_silent_connection_is_noticed(server, idle, monkeypatch):
     monkeypatch.setattr(subscriber, "HEARTBEAT", 0.1)
-    store = await idle("?timeout=0.1")
+    store = await answered(lambda: idle("?timeout=0.1"))
     server.freeze()  # as a cut cable would: nothing is closed, nothing is answered
     with pytest.raises(StoreError):
         await store.wait([QUEUE], LONG)
     server.thaw()
-    assert await store.wait([QUEUE], LONG) == {QUEUE}
+    assert await answered(lambda: store.wait([QUEUE], LONG)) == {QUEUE}
 
 
 async def test_an_answering_server_is_not_left(server, idle, monkeypatch):
