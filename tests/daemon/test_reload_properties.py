@@ -172,7 +172,7 @@ async def _reload(w: World, old: Document, new: Document) -> Document:
         assert (w.served(), _state(w)) == (before, state)
         assert w.configuration.refusal
         return old
-    result = await w.reloader.request()
+    result = (await w.reloader.request()).told(conceals=False)
     assert (result["generation"], set(result["needs_restart"])) == (state[1] + 1, new.owed())
     assert {each["key"] for each in result["plan"]["restart"]} == new.owed()
     assert w.log_levels[-1] == (new.top.get("log_level") or "info")

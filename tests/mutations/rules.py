@@ -465,8 +465,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/daemon/task_owners.py",
-        "        asyncio._unregister_task(task)  # noqa: SLF001\n",
-        "        pass\n",
+        "    if job is None:\n        _unlist(task)\n",
+        "    if job is None:\n        pass\n",
         ("tests/daemon/test_owners.py",),
     ),
     Mutation(
