@@ -19,7 +19,7 @@ from asyncmqd.web.dashboard.visit import Source
 
 FRESH = 1.0  # seconds for which a look at the store is shown to all
 HISTORY_FRESH = 60.0  # seconds: a daemon tells its numbers once a minute
-PATIENCE = 0.1  # seconds that a page waits for sparklines
+PATIENCE = 0.05  # seconds that a page waits for sparklines: enough for those of fifty queues
 _HOURS = 2  # of a sparkline
 _TOGETHER = 8  # queues whose history is asked for in one round trip
 _Past = tuple[list[Ends], float]
