@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -24,11 +23,16 @@ Applied = tuple[Change, Claim, float | None]
 class Ended(list[Applied]):
     """Changes of one kind, in one batch of one worker."""
 
-    @cached_property
+    _durations: list[float] | None = None
+
+    @property
     def durations(self) -> list[float]:
         """Those of the runs that began, in seconds, the shortest first."""
-        found = [duration for _, _, duration in self if duration is not None]
-        found.sort()
+        found = self._durations  # a `cached_property` would take a lock
+        if found is None:
+            found = [duration for _, _, duration in self if duration is not None]
+            found.sort()
+            self._durations = found
         return found
 
 

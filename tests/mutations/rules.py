@@ -470,6 +470,24 @@ RULES = [
         ("tests/daemon/test_owners.py",),
     ),
     Mutation(
+        "asyncmqd/daemon/task_owners.py",
+        "    for task in tasks:\n        _unlist(task)\n",
+        "",
+        ("tests/daemon/test_owners.py",),
+    ),
+    Mutation(
+        "asyncmqd/runtime/claiming/loop.py",
+        "return self.capacity.slots.single and self.state in claim_decision.SERVES",
+        "return self.capacity.slots.single",
+        ("tests/runtime/test_polls.py",),
+    ),
+    Mutation(
+        "asyncmqd/backends/redis/encoding.py",
+        "if digits.isdigit() and len(digits) == HEADER * len(heads):",
+        "if digits.isdigit():",
+        ("tests/unit/test_redis_encoding.py",),
+    ),
+    Mutation(
         "asyncmqd/runtime/handle_job.py",
         "        raise cancelled\n",
         "        return\n",

@@ -70,6 +70,7 @@ class ClaimLoop:
         self._deadline = _NEVER  # of a drain, in loop time
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
+        self._other_awake = asyncio.Event()  # not set: it sleeps apart
         self.declaring = Declaring(queue, self._backend, context.presence.id, self.wake)
         ends = Unacknowledged(context, self.declaring, queue, self._wakeup)
         self._unacknowledged = ends
@@ -173,6 +174,12 @@ class ClaimLoop:
     async def _poll(self, number: int) -> None:
         """Do what is decided, one thing after the other, until that is to stop."""
         while (step := next_step(self._view())).do is not Do.STOP:
+            if not self._one_poll_is_enough:
+                self._other_awake.set()
+            elif number:
+                self._other_awake.clear()  # to wake it for each job cost a job of one slot a tenth
+                await self._other_awake.wait()
+                continue
             if step.do in _SLEEPS:
                 await self._sleep(step)
                 continue
@@ -188,6 +195,7 @@ class ClaimLoop:
             finally:
                 del self._polls[number]
                 self._wakeup.set()  # the other poll may have waited for this one
+        self._other_awake.set()  # it stops as well
 
     def _view(self) -> View:
         slots = self.capacity.slots
@@ -216,6 +224,11 @@ class ClaimLoop:
         else:
             self.capacity.call_no_more()
         await self._wakeup.wait()
+
+    @property
+    def _one_poll_is_enough(self) -> bool:
+        """With one slot, the other poll has nothing to do but to look whether it has."""
+        return self.capacity.slots.single and self.state in claim_decision.SERVES
 
     async def _carry_out_alone(self, do: Do) -> None:
         self._exclusive = True

@@ -91,6 +91,11 @@ class CappedSlots(OwnSlots):
         return min(own, self.daemon.allowed(self.of_queue)) if own else 0
 
     @property
+    def single(self) -> bool:
+        """Never: queues that share slots take turns by the order in which their polls wake."""
+        return False
+
+    @property
     def waits(self) -> bool:
         """Whether it wants slots that it cannot have now."""
         return self.of_queue.wants and self.own_free > 0 and not self.free

@@ -24,6 +24,10 @@ class Slots(Protocol):
     def share(self) -> int:
         """How many one round trip takes at most, to leave the other one its own."""
 
+    @property
+    def single(self) -> bool:
+        """Whether a round trip that claims leaves no slot to another one, at any time."""
+
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
 
@@ -50,6 +54,11 @@ class OwnSlots:
     def share(self) -> int:
         """A half of many slots, all of few."""
         return self.size // POLLS if self.size >= _SPLIT else max(1, self.size)
+
+    @property
+    def single(self) -> bool:
+        """Whether there is but one."""
+        return self.size == 1
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
@@ -86,6 +95,11 @@ class SharedSlots:
     def share(self) -> int:
         """All that can be had: nothing is known of the others' needs."""
         return _MANY
+
+    @property
+    def single(self) -> bool:
+        """A semaphore does not tell."""
+        return False
 
     def take(self, limit: int) -> int:
         """Take up to `limit` free slots; how many there were."""
