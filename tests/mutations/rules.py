@@ -477,8 +477,8 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/claiming/loop.py",
-        "return self.capacity.slots.single and self.state in claim_decision.SERVES",
-        "return self.capacity.slots.single",
+        "                self._other_awake.set()\n",
+        "                pass\n",
         ("tests/runtime/test_polls.py",),
     ),
     Mutation(

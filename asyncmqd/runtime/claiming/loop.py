@@ -174,10 +174,10 @@ class ClaimLoop:
     async def _poll(self, number: int) -> None:
         """Do what is decided, one thing after the other, until that is to stop."""
         while (step := next_step(self._view())).do is not Do.STOP:
-            if not self._one_poll_is_enough:
+            if not self.capacity.slots.single:
                 self._other_awake.set()
-            elif number:
-                self._other_awake.clear()  # to wake it for each job cost a job of one slot a tenth
+            elif number:  # it could do nothing, and to wake it for each job costs a tenth of that
+                self._other_awake.clear()
                 await self._other_awake.wait()
                 continue
             if step.do in _SLEEPS:
@@ -224,11 +224,6 @@ class ClaimLoop:
         else:
             self.capacity.call_no_more()
         await self._wakeup.wait()
-
-    @property
-    def _one_poll_is_enough(self) -> bool:
-        """With one slot, the other poll has nothing to do but to look whether it has."""
-        return self.capacity.slots.single and self.state in claim_decision.SERVES
 
     async def _carry_out_alone(self, do: Do) -> None:
         self._exclusive = True
