@@ -64,7 +64,7 @@ SHARED_TRIPS = mutations(
         ("wire.py", "isinstance(reply, LostConnection)", "False", _AGAIN),
         ("wire.py", "isinstance(reply, Exception)", "False", _FAULTS),
         ("wire.py", "not self._reason and", "True and", _FAULTS),
-        ("single_server.py", "                wire.close()\n            # A s", "# A s", _FAULTS),
+        ("single_server.py", "wire.close()\n            # A s", "self._idle += [wire]\n#", _FAULTS),
         ("errors.py", "str(error).startswith(_NO_LOGIN)", "False", _FAULTS),
         ("turn.lua", "pcall(serve, function", "true, serve(function", _SHARED),
         ("turn.lua", "    base = KEYS[number]\n", "", _TOGETHER),
