@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PREFIX ?= /usr/local
-WORKERS ?= 5
+WORKERS ?= 6
 BROWSERS ?= 2
 CHROMIUM ?= /usr/bin/chromium
 NGINX ?= $(CURDIR)/.venv/nginx/usr/sbin/nginx
@@ -51,8 +51,8 @@ constraints: .venv/.made  ## Write the versions and hashes that `make install` t
 # More processes than cores: many tests wait for processes that they started. All of them read the
 # same compiled files, also where the environment forbids to write some.
 test: export PYTHONDONTWRITEBYTECODE =
-test: .venv/.test .venv/.wheels .venv/.compiled  ## Run all tests (WORKERS=5, PYTEST="-k words" for more options)
-	$(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
+test: .venv/.test .venv/.wheels .venv/.compiled  ## Run all tests (WORKERS=6, PYTEST="-k words" for more options)
+	@tests/in_memory.sh $(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test` leaves out (half an hour)
 	ASYNCMQD_TEST_SCALE=full \

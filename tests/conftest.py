@@ -74,6 +74,8 @@ LONG = (
     "simulation",
     "contract/test_model.py",
     "unit/test_schedule_dst.py",
+    "daemon",
+    "faults",
 )
 
 
