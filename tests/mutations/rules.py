@@ -44,6 +44,12 @@ DASHBOARD = ("tests/daemon/test_dashboard.py",)
 
 RULES = [
     Mutation(
+        "asyncmqd/runtime/process/recovery.py",
+        "            await asyncio.wait([recovering])\n",
+        "",
+        ("tests/runtime/test_found_by_simulation.py",),
+    ),
+    Mutation(
         "asyncmqd/domain/marks.py",
         'key=lambda id: (-alike[id.partition(" ")[0]], times[id], id)',
         "key=lambda id: (times[id], id)",

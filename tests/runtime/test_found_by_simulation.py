@@ -8,9 +8,9 @@ from typing import Any
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import Held, StoreError, Turn
-from asyncmqd.domain.change import Change
+from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.schedule import Repeatable
-from asyncmqd.domain.settle import ISOLATE_AT
+from asyncmqd.domain.settle import ISOLATE_AT, Crashed, Policy
 from asyncmqd.domain.states import State
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
@@ -154,3 +154,28 @@ async def test_starts_count_when_they_happen_not_when_the_store_is_asked_about_t
     async with bench.worker(rate_limit=2, concurrency=4):
         await bench.ended(*ids)
     assert begun[2] - begun[0] > 0.45, "a burst of two, then one in half a second"
+
+
+class SlowToApply(InMemoryBackend):
+    """Its replies to changes take a second."""
+
+    async def apply(self, queue: str, changes: Sequence[Change]) -> list[Answer]:
+        answers = await super().apply(queue, changes)
+        await asyncio.sleep(1)
+        return answers
+
+
+@virtual
+async def test_a_scanner_that_ends_tells_what_it_has_taken_back(bench: Bench) -> None:
+    store = bench.backend = SlowToApply(now=store_clock)
+    id = await bench.add("lost")
+    claims = await store.claim("q", 1, 0.0, "dead#1")
+    async with bench.context() as context:
+        work = context.recovery.recover("q", claims, Crashed("its lease ended"), Policy())
+        recovering = asyncio.create_task(work)
+        await asyncio.sleep(0.5)
+        recovering.cancel()
+        await asyncio.wait([recovering])
+    assert recovering.cancelled()
+    assert (await bench.record(id)).state is State.WAITING
+    assert "job.recovered" in bench.observer.names()

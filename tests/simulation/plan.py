@@ -459,6 +459,44 @@ def draw_watched_plan(seed: int) -> Plan:
     return replace(draw_plan(seed), watched=True)
 
 
+def draw_idle_plan(seed: int) -> Plan:
+    """Queues that are idle most of the time, so that a job comes to a worker that waits.
+
+    In one half of the worlds somebody watches; in some a rate limits starts, or slots are shared.
+    """
+    rng = random.Random(f"idle {seed}")
+    queues = ("a", "b")[: rng.choice((1, 1, 2))]
+    length = rng.uniform(6, 12)
+    tasks = (("quick", ()), ("quick", ()), ("sleepy", (0.3,)), ("sleepy", (6.0,)), ("slow", ()))
+    orders = [
+        Order(
+            rng.uniform(0, length),
+            rng.choice(queues),
+            *rng.choice((*tasks, ("flaky", (1,)), ("progress", ()), ("perishable", ()))),
+            count=rng.choice((1, 1, 1, 1, 3)),
+            delay=0.0,
+            priority=rng.choice((5, 5, 1)),
+        )
+        for _ in range(rng.choice((15, 30)))
+    ]
+    faults = frozenset(rng.sample((*FAULTS, "freeze", "freeze", "pause", "stop"), 2))
+    if "poison" in faults:
+        orders.append(Order(rng.uniform(0, length), queues[0], "poison", (), 1, 0.0, 5))
+    return Plan(
+        seed=seed,
+        hosts=rng.choice((1, 2, 3)),
+        queues=queues,
+        concurrency=rng.choice((1, 1, 3, 20)),
+        rate=rng.choice((None, None, None, 3.0)),
+        every=None,
+        faults=NONE if seed % 8 == 0 and "poison" not in faults else faults,
+        length=length,
+        orders=tuple(sorted(orders, key=lambda order: order.at)),
+        slots=len(queues) + 1 if rng.random() < 0.2 else None,
+        watched=seed % 2 == 1,
+    )
+
+
 def draw_operated_plan(seed: int) -> Plan:
     """Operators move many jobs, and whoever carries an operation dies, or loses its connection."""
     rng = random.Random(f"operated {seed}")

@@ -15,6 +15,7 @@ from tests.simulation.plan import (
     draw_dense_plan,
     draw_followed_plan,
     draw_held_plan,
+    draw_idle_plan,
     draw_jumping_plan,
     draw_keyed_plan,
     draw_limited_plan,
@@ -40,6 +41,7 @@ FOLLOWED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 HELD = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 REPLACED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 PRICED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
+IDLE = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 OPERATED = {"short": 12, "full": 1_000, "soak": 5_000}[SCALE]
 WATCHED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
 KEYED = {"short": 8, "full": 1_000, "soak": 5_000}[SCALE]
@@ -88,6 +90,11 @@ def play_dense(seed: int) -> Report:
 def play_unique(seed: int) -> Report:
     """One world of jobs with few names. Raises AssertionError that tells how to play it again."""
     return _play(draw_unique_plan(seed), "one_unique_seed")
+
+
+def play_idle(seed: int) -> Report:
+    """One world whose queues are mostly idle. Raises AssertionError that tells how to play it."""
+    return _play(draw_idle_plan(seed), "one_idle_seed")
 
 
 def play_keyed(seed: int) -> Report:

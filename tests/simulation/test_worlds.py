@@ -16,6 +16,7 @@ from tests.simulation.seeds import (
     DENSE,
     FOLLOWED,
     HELD,
+    IDLE,
     JUMPING,
     JUMPING_LIMITS,
     KEY_LIMITS,
@@ -33,6 +34,7 @@ from tests.simulation.seeds import (
     play_dense,
     play_followed,
     play_held,
+    play_idle,
     play_jumping,
     play_jumping_limits,
     play_key_limits,
@@ -228,6 +230,18 @@ def test_many_operated_seeds(seen: Callable[[str], None]) -> None:
 
 
 _OF_OPERATED = ("operation", "carry", "step", "replay", "run_now", "cancel of an operation")
+
+
+@pytest.mark.timeout(3_600)
+def test_many_idle_seeds(seen: Callable[[str], None]) -> None:
+    """A job that comes to a waiting worker runs once, whoever is stopped, ends, or is not heard."""
+    reports = [play_idle(seed) for seed in range(IDLE)]
+    seen(f"simulation of idle queues: {summary(reports)}, 0 rules broken")
+
+
+def test_one_idle_seed() -> None:
+    """The idle world of SEED in the environment, or the first."""
+    play_idle(int(os.environ.get("SEED", "0")))
 
 
 def test_one_operated_seed() -> None:

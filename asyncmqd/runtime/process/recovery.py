@@ -9,6 +9,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.codec import CorruptPayload, decode_spec
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Claim
+from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.domain.marks import Mark
 from asyncmqd.domain.settle import Crashed, Policy, settle
 from asyncmqd.domain.tasks import Registry
@@ -74,9 +75,23 @@ class Recovery:
     async def recover(
         self, queue: str, claims: list[Claim], outcome: Crashed, policy: Policy
     ) -> int:
-        """Settle claims whose holder is gone; how many there were. Raises StoreError."""
+        """Settle claims whose holder is gone; how many there were. Raises StoreError.
+
+        Cancelled, it waits for the reply first: what was done is told.
+        """
         if not claims:
             return 0
+        recovering = begin(self._recover(queue, claims, outcome, policy))
+        recovering.add_done_callback(retrieve_error)
+        try:
+            return await asyncio.shield(recovering)
+        except asyncio.CancelledError:
+            await asyncio.wait([recovering])
+            raise
+
+    async def _recover(
+        self, queue: str, claims: list[Claim], outcome: Crashed, policy: Policy
+    ) -> int:
         changes = [settle(claim, outcome, policy, 0.0) for claim in claims]
         failpoint("recovering")
         answers = await self._backend.apply(queue, changes)
