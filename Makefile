@@ -167,7 +167,7 @@ clean:  ## Delete .venv, var/ and all caches
 
 # All processes of a first run would compile all tests, each for itself.
 .venv/.compiled: .venv/.test
-	@for part in '[a-d]*' '[e-z]*'; do \
+	@for part in '[a-d]*/' '[e-z]*/'; do \
 	    $(BIN)/python -m pytest tests/$$part --collect-only -q -p no:cacheprovider >/dev/null & \
 	done; wait
 	@touch $@

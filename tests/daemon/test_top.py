@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,13 @@ SCRIPT = Path(sys.executable).with_name("asyncmq")
 CLEARED = "\x1b[H\x1b[J"  # how a VT100 is told to begin anew
 ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])|[\x0e\x0f]")
 REDRAW = "\x0c"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Of a short path, wherever other tests have their files: what is told of it is wrapped."""
+    with tempfile.TemporaryDirectory(prefix="amq", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 class Top(Terminal):
