@@ -126,8 +126,14 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/process/event_publisher.py",
-        "                self.look(False)\n",
+        "                answered(False)\n",
         "                pass\n",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "elif heard == self._heard:",
+        "else:",
         TOLD,
     ),
     Mutation(

@@ -21,19 +21,27 @@ from tests.runtime.virtual import store_clock, virtual
 
 
 class Counting(InMemoryBackend):
-    """Counts calls that publish; some of them fail."""
+    """Counts calls that publish; some of them fail, and answers may be late."""
 
     def __init__(self) -> None:
         super().__init__(now=store_clock)
         self.calls: list[int] = []
         self.failures = 0
+        self.late = 0.0  # seconds
 
     async def publish(self, lines: Sequence[bytes]) -> bool:
         self.calls.append(len(lines))
         if self.failures:
             self.failures -= 1
             raise StoreError("down")
-        return await super().publish(lines)
+        answer = await super().publish(lines)
+        await asyncio.sleep(self.late)
+        return answer
+
+    async def beat(self, worker: str, info: bytes, ttl: float) -> list[str]:
+        answer = await super().beat(worker, info, ttl)
+        await asyncio.sleep(self.late)
+        return answer
 
 
 @pytest.fixture
@@ -148,6 +156,47 @@ async def test_it_tells_no_more_once_nobody_watches(
         await store.watch(5)  # and again, when somebody does
         await asyncio.sleep(1)
         assert observer._started != before
+
+
+async def told_names(store: Counting, after: Position) -> list[str]:
+    page = await store.events(after)
+    found = [events.decode(line, at) for at, line in page.events]
+    return [each.event for each in found if each]
+
+
+@virtual
+async def test_a_heartbeat_that_asked_before_somebody_watched_stops_nothing(
+    bench: Bench, store: Counting
+) -> None:
+    context = bench.context(observer=Observer([]))
+    async with bench.worker(context):
+        await asyncio.sleep(1)
+        store.late = 1.0
+        context.presence.beat_soon()
+        await asyncio.sleep(0.5)
+        begin = await store.watch(60)
+        await asyncio.sleep(0.6)  # the answer has come, and the one to the next is under way
+        await bench.ended(await bench.add(bench.task(nothing)))
+        await asyncio.sleep(2)
+        assert await told_names(store, begin) == ["job.started", "job.completed"]
+
+
+@virtual
+async def test_a_call_that_told_before_somebody_watched_stops_nothing(
+    bench: Bench, store: Counting
+) -> None:
+    task = bench.task(nothing)
+    async with bench.worker(bench.context(observer=Observer([]))):
+        await store.watch(1)
+        await asyncio.sleep(1.5)
+        store.late = 1.0
+        await bench.ended(await bench.add(task))  # nobody watches, which is not known yet
+        await asyncio.sleep(0.5)
+        begin = await store.watch(60)
+        await bench.ended(await bench.add(task))
+        await asyncio.sleep(3)
+        assert len(store.calls) == 2
+        assert await told_names(store, begin) == ["job.started", "job.completed"]
 
 
 @virtual

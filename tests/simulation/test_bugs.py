@@ -565,7 +565,7 @@ BUGS = {
     read_on_too_far: 0,
     carried_by_two: 5,
     steps_of_the_dead: 105,
-    progress_past_what_moved_on: 170,
+    progress_past_what_moved_on: 295,
     moved_again_and_again: 7,
     nobody_carries_on: 3,
     state_instead_of_token: 37,

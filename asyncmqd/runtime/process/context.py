@@ -85,13 +85,13 @@ class ProcessContext:
     def _connect(self) -> None:
         self.wakeups.on_recall = self.leases.look
         self.wakeups.on_watched = self._begin_to_tell
-        self.presence.on_watched = self.events.look
+        self.presence.ask_watched = self.events.ask
         self.presence.on_operations = self.operations.look
 
     def _begin_to_tell(self) -> None:
         """Somebody watches, or may: at once, for the answer of a heartbeat comes too late."""
-        self.events.look(True)
-        self.presence.beat_soon()  # the answer to one that is under way may say the contrary
+        self.events.listen()
+        self.presence.beat_soon()  # whose answer says whether that is so
 
     async def __aenter__(self) -> Self:
         self.health.begin()

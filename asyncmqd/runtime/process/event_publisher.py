@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend, StoreError
@@ -39,6 +39,7 @@ class EventPublisher(Listener):
         self._observer = observer
         self._duties = duties
         self._duty: Duty | None = None
+        self._heard = 0  # how often we heard that somebody watches
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._some = asyncio.Event()
@@ -47,21 +48,40 @@ class EventPublisher(Listener):
         self._telling: asyncio.Task[None] | None = None
         observer.add(self)
 
-    def look(self, is_watched: bool) -> None:
-        """Listen from now on, or no more."""
-        if is_watched and self._loop is None:
-            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
-            self._observer.discard(self)
-            self._observer.add(self)
-            if self._events:
-                self._some.set()
-            if self._duty is None:
-                self._duty = self._duties.begin("events", self._publish_for_ever)
-        elif not is_watched:
-            self._loop = None
-            self._observer.discard(self)
-            self._events.clear()
-            self._dropped = 0
+    def listen(self) -> None:
+        """Somebody watches."""
+        self._heard += 1
+        if self._loop is not None:
+            return
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._observer.discard(self)
+        self._observer.add(self)
+        if self._events:
+            self._some.set()
+        if self._duty is None:
+            self._duty = self._duties.begin("events", self._publish_for_ever)
+
+    def ask(self) -> Callable[[bool], None]:
+        """The store is about to be asked whether somebody watches; to be called with the answer.
+
+        That nobody does is old if we heard meanwhile that somebody does: who began to watch was
+        told that we tell from then on.
+        """
+        heard = self._heard
+
+        def answered(is_watched: bool) -> None:
+            if is_watched:
+                self.listen()
+            elif heard == self._heard:
+                self._ignore()
+
+        return answered
+
+    def _ignore(self) -> None:
+        self._loop = None
+        self._observer.discard(self)
+        self._events.clear()
+        self._dropped = 0
 
     # ------------------------------------------------------------------ what happens
 
@@ -126,10 +146,11 @@ class EventPublisher(Listener):
             lines = [encode(each) for each in batch]
             if missed:
                 lines.insert(0, encode(Event(timestamp=utc_now(), event=MISSED, missed=missed)))
+            answered = self.ask()
             is_watched = await self._backend.publish(lines)
             self._dropped -= missed + len(batch)
             if not is_watched:
-                self.look(False)
+                answered(False)
 
     def _next_batch(self) -> list[Event]:
         size = min(len(self._events), BATCH - 1)  # one more says how many are missing

@@ -82,8 +82,8 @@ class Presence:
         self._restarting: tuple[str, float] = "", 0.0
         # Called with the queues that may have operations under way, if there are any.
         self.on_operations: Callable[[list[str]], None] = lambda _: None
-        # Called with whether somebody watches events.
-        self.on_watched: Callable[[bool], None] = lambda _: None
+        # Called before each heartbeat; what it returns, with whether somebody watches events.
+        self.ask_watched: Callable[[], Callable[[bool], None]] = lambda: lambda _: None
         # What a daemon says of itself beside that.
         self.about: Callable[[], About | None] = lambda: None
         workers.on_register.append(self.beat_soon)
@@ -132,8 +132,9 @@ class Presence:
         The record outlives the leases of whoever dies. Raises StoreError.
         """
         ttl = max(BEAT_TTL, self.lease + BEAT)
+        watched = self.ask_watched()
         answer = await self._backend.beat(self.id, self._info(), ttl)
-        self.on_watched(WATCHED in answer)
+        watched(WATCHED in answer)
         if operating := [each for each in answer if each != WATCHED]:
             self.on_operations(operating)
 
