@@ -7,6 +7,7 @@ import contextlib
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Literal, Self, TypeVar
 
@@ -47,7 +48,9 @@ class Proxy:
         self.target = target
         self._refuses = False
         self._flows: set[_Flow] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[None]] = set()  # pumps, and who is let in just now
+        # Also those that are closed and wait for somebody to take the rest of what they hold.
+        self._ends: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -103,32 +106,46 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
+        """Close all sockets, and those of who comes just now.
+
+        asyncio's own tasks let somebody in. They are not cancelled, and the server is closed after
+        them: otherwise one that has not begun never closes its socket.
+        """
+        self._refuses = True
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for each in self._begun:
+                each.cancel()
+            for end in list(self._ends):
+                end.abort()
+            await asyncio.wait(others)
+        for end in list(self._ends):
+            end.abort()
         self._server.close()
-        for flow in list(self._flows):
-            flow.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}  # pumps, and who is let in just now
-        for each in others:
-            each.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._ends.add(writer.transport)
         if self._refuses:
             writer.close()
             return
+        me = asyncio.current_task()
+        assert me is not None
+        self._begun.add(me)
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # by _close: asyncio takes no cancelled task here
             writer.close()
             return
-        except asyncio.CancelledError:
-            writer.close()
-            raise
+        finally:
+            self._begun.discard(me)
+        self._ends.add(server.transport)
         flow = _Flow(writer, server)
         self._flows.add(flow)
         for source, end, way in ((reader, server, "up"), (answers, writer, "down")):
             pump = asyncio.create_task(self._pump(flow, source, end, way))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
+            self._begun.add(pump)
+            pump.add_done_callback(self._begun.discard)
 
     async def _pump(
         self, flow: _Flow, source: asyncio.StreamReader, end: asyncio.StreamWriter, way: Way
