@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+import uvloop
 
 from asyncmqd.backends.base import StoreUncertain
 from asyncmqd.backends.redis.address import parse
 from asyncmqd.backends.redis.calls import Link, Trip
-from asyncmqd.backends.redis.connect import link_to
+from asyncmqd.backends.redis.connect import link_to, open_tcp
 from asyncmqd.backends.redis.scripts import Command
+from asyncmqd.backends.redis.wire import Wire
 from tests.servers import USUAL, RedisServer
 
 PING = ("PING",)
@@ -112,6 +116,64 @@ async def test_a_large_call_is_made_no_faster_than_the_server_takes_it() -> None
         may_read.set()
         assert before < count
         assert await call == [b"OK"] * count
+
+
+async def test_a_call_cut_short_leaves_nothing_to_a_server_that_takes_nothing() -> None:
+    """The socket is closed at once, and what was not sent yet is kept no longer."""
+    begun, may_read, lost = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    got = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal got
+        await reader.readexactly(1)
+        begun.set()
+        await may_read.wait()
+        with suppress(ConnectionResetError):
+            while piece := await reader.read(1024 * 1024):
+                got += len(piece)
+        lost.set()
+
+    size = 64 * 1024 * 1024  # more than the kernel takes
+    async with _linked(serve) as (link, _):
+        call = asyncio.ensure_future(link.run(("SET", "a", b"x" * size)))
+        await begun.wait()
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        may_read.set()
+        await lost.wait()
+        assert got < size
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_an_opening_that_is_cancelled_leaves_no_socket(runner) -> None:
+    """Whatever it waits for just then."""
+
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    async def cancelled(wire: Wire, steps: int) -> None:
+        opening = asyncio.ensure_future(wire.open())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        wire.close()
+
+    async def cancel_at_each_step() -> None:
+        # Whoever connects is in the backlog of the listener, and gets no reply.
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+            port = listener.getsockname()[1]
+            seen = []
+            for _ in range(3):
+                for steps in range(16):
+                    wire = Wire(lambda wire: open_tcp(wire, "127.0.0.1", port), [PING])
+                    await cancelled(wire, steps)
+                for _ in range(100):  # turns of the loop, which closes what it was told to close
+                    await asyncio.sleep(0)
+                seen.append(descriptors())
+            assert len({*seen}) == 1  # uvloop opens one for itself with the first
+
+    runner(cancel_at_each_step())
 
 
 def test_a_producer_imports_neither_redis_py_nor_other_stores(tmp_path) -> None:

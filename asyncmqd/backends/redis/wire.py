@@ -83,10 +83,14 @@ class Wire(asyncio.Protocol):
             self._transport.write(packed)
 
     def close(self) -> None:
-        """Close it; nothing is waited for."""
+        """Close it; nothing is waited for.
+
+        What is not sent yet is dropped: a server that takes nothing would keep it here, and the
+        socket with it, for as long as it does so.
+        """
         self._reason = self._reason or "it was closed"
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     def cut(self) -> None:
         """Close the socket without its event loop, which is closed and cannot do it."""
