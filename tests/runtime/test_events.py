@@ -13,9 +13,11 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.client.events import LOOK_EVERY
 from asyncmqd.domain import events
 from asyncmqd.domain.events import Position
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.retry import Fixed
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.process import event_publisher
+from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
 
@@ -178,6 +180,23 @@ async def test_a_heartbeat_that_asked_before_somebody_watched_stops_nothing(
         await asyncio.sleep(0.6)  # the answer has come, and the one to the next is under way
         await bench.ended(await bench.add(bench.task(nothing)))
         await asyncio.sleep(2)
+        assert await told_names(store, begin) == ["job.started", "job.completed"]
+
+
+@virtual
+async def test_who_watches_before_the_first_worker_is_told_of_its_jobs(
+    bench: Bench, store: Counting
+) -> None:
+    id = await bench.add(bench.task(nothing))
+    context = bench.context(observer=Observer([]))
+    async with context:
+        await asyncio.sleep(1)  # a heartbeat had asked, and no worker listens for wake-ups
+        begin = await store.watch(60)
+        running = asyncio.create_task(Worker("q", context, QueueOptions()).run())
+        await bench.ended(id)
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.wait([running])
         assert await told_names(store, begin) == ["job.started", "job.completed"]
 
 

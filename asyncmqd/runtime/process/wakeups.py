@@ -29,7 +29,6 @@ class Wakeups:
         self._duties = duties
         self.on_recall: Callable[[], None] = lambda: None
         self.on_watched: Callable[[], None] = lambda: None
-        self._has_listened = False
         self._listening: Duty | None = None  # from the first worker on
         workers.on_register.append(self._listen_anew)
         health.on_recovery.append(self.wake_all)
@@ -79,9 +78,8 @@ class Wakeups:
         woken = await self._backend.wait({*self._workers.queues, RECALLED, WATCHED}, LONGEST_WAIT)
         if RECALLED in woken:
             self.on_recall()
-        if WATCHED in woken and self._has_listened:  # a heartbeat of the start has just asked
+        if WATCHED in woken:  # at first, too: a heartbeat may have asked just before somebody did
             self.on_watched()
-        self._has_listened = True
         # In the same order at each run of a simulated world.
         for queue in sorted(woken - {RECALLED, WATCHED}):
             self.wake(queue)
