@@ -186,6 +186,7 @@ def test_a_page_that_is_shared_has_the_name_of_each(site: Site) -> None:
 
 def test_a_browser_is_told_that_something_has_changed(site: Site, file: Store) -> None:
     browser = site.browser("read")
+    until(lambda: browser.get("/queues/mail").status == 200)  # a heartbeat has named the queue
     assert Browser(site.port).get("/live").status == 401
     connection = http.client.HTTPConnection("127.0.0.1", site.port, timeout=60)
     connection.request("GET", "/live", headers={"Cookie": browser.cookie})
