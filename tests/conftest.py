@@ -11,6 +11,7 @@ import functools
 import gc
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "push"))
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, told here because --strict-markers wants to know them."""
     config.addinivalue_line("markers", "full: runs in `make test-full`, and not at each push")
+    config.addinivalue_line("markers", "zram: needs a disk that fails when it is told to")
     config.addinivalue_line("markers", "row(id, fault): a row of the catalogue of faults")
 
 
@@ -94,7 +96,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         boxed = []
     if os.geteuid() != 0:
         _leave_out("mounts", config, others)
+    if not _has_zram():
+        _leave_out("zram", config, others)
     items[:] = _dealt([*boxed, *others], int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _has_zram() -> bool:
+    """Whether a disk of zram can be made here, and a file system on it."""
+    return Path("/sys/class/zram-control").exists() and shutil.which("mkfs.ext4") is not None
 
 
 def _leave_out(marker: str, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -174,6 +183,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"tests/systemd were left out: {reason}")
     if os.geteuid() != 0:
         terminalreporter.write_line("tests that mount a disk were left out: they need root")
+    elif not _has_zram():
+        terminalreporter.write_line("tests of a failing disk were left out: no zram or mkfs.ext4")
 
 
 def _fault_rows(reporter: pytest.TerminalReporter) -> Iterator[str]:

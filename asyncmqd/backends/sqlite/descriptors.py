@@ -1,4 +1,4 @@
-"""Descriptors that SQLite has of a file of the store.
+"""Which files this process has open, and by which descriptors SQLite has one of the store.
 
 Closing one of our own would drop SQLite's locks on the file, if it has any there.
 """
@@ -8,19 +8,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _DESCRIPTORS = "/proc/self/fd"
 
 
+def open_files() -> Iterator[tuple[int, os.stat_result]]:
+    """Each descriptor of this process, and its file."""
+    for name in os.listdir(_DESCRIPTORS):
+        with contextlib.suppress(OSError):  # that of the listing itself
+            yield int(name), os.fstat(int(name))
+
+
 def descriptors_of(path: str | Path) -> list[int]:
     """All that this process has of the file at this path. Raises OSError if there is none."""
     wanted = os.stat(path)
-    found = []
-    for name in os.listdir(_DESCRIPTORS):
-        with contextlib.suppress(OSError):  # that of the listing itself
-            if os.path.samestat(os.fstat(int(name)), wanted):
-                found.append(int(name))
+    found = [number for number, file in open_files() if os.path.samestat(file, wanted)]
     if not found:
         raise OSError(errno.EBADF, "this process does not have it open")
     return found

@@ -9,7 +9,6 @@ that it cannot use it. See docs/decisions/sqlite-forks.md.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.sqlite.descriptors import open_files
 from asyncmqd.domain import clock
 
 FORK_LIMIT = 5.0  # seconds that a fork waits for the transactions under way
-_DESCRIPTORS = Path("/proc/self/fd")
 
 Identity = tuple[int, int]  # device and inode
 
@@ -42,19 +41,13 @@ def refuse_inherited(path: Path, identity: Identity | None) -> None:
     """Raises StoreError if this process was forked while connections to the file were open."""
     global _pid, _inherited
     if _pid != os.getpid():
-        _inherited, _pid = frozenset(_open_files()), os.getpid()
+        identities = ((file.st_dev, file.st_ino) for _, file in open_files())
+        _inherited, _pid = frozenset(identities), os.getpid()
     if identity in _inherited:
         raise StoreError(
             f"{path}: this process was forked while a connection to it was open, and cannot use"
             " it: fork before the first use, or start the process anew (spawn, exec)"
         )
-
-
-def _open_files() -> Iterable[Identity]:
-    for name in os.listdir(_DESCRIPTORS):
-        with contextlib.suppress(OSError):  # that of the listing itself
-            found = os.stat(_DESCRIPTORS / name)
-            yield found.st_dev, found.st_ino
 
 
 class Pauses:
