@@ -104,7 +104,8 @@ class Plan:
     def concealed(self) -> Plan:
         """The same without the names of keys, which belong to an application."""
         changed = {name: tuple(map(_concealed, each)) for name, each in self.changed.items()}
-        return replace(self, changed=changed)
+        schedules = (replace(e, keys=tuple(map(_concealed, e.keys))) for e in self.schedules)
+        return replace(self, changed=changed, schedules=tuple(schedules))
 
     def lines(self, now: float | None = None) -> list[str]:
         """The plan for people, one line for each change.

@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncmqd.domain.safe_text import clean
 
+NOT_SHOWN = "a problem that hide_arguments hides; `asyncmqd check` names it"
 Path = tuple[str | int, ...]
 """The way to a key: ("queues", "reports", "repeatables", 0, "cron")."""
 
@@ -44,6 +45,13 @@ class ConfigErrors(Exception):
     def __init__(self, errors: Iterable[ConfigError]) -> None:
         self.errors: list[ConfigError] = sorted(set(errors))
         super().__init__("\n".join(map(str, self.errors)))
+
+    @property
+    def places(self) -> list[str]:
+        """Where the problems are, and nothing of what stands there: for `hide_arguments`."""
+        return [
+            f"{place}: {NOT_SHOWN}" for place in dict.fromkeys(str(e.place) for e in self.errors)
+        ]
 
     def __reduce__(self) -> Any:
         return type(self), (self.errors,), self.__dict__

@@ -19,7 +19,7 @@ from asyncmqd.domain.url_redaction import redacted
 
 ARGUMENTS = frozenset({"args", "kwargs"})  # data of the application, which is not for others
 HIDDEN = "***"
-NAMED = frozenset({"keys"})  # tables whose names an application chose
+NAMED = frozenset({"keys", "key", "repeatables"})  # what has keys, which an application chose
 CONCEALED = "hidden"  # in their place, where nothing of applications is to be told
 _SECRETS = frozenset({"exporter_otlp_headers"})  # which hold keys, and no URL
 _TABLES = frozenset({"queues", "defaults"})  # [defaults] show in the queues that they change

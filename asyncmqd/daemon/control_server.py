@@ -31,11 +31,15 @@ ASK_LIMIT = 5.0  # seconds that a client has for its request, and for taking the
 
 
 class Refused(Exception):
-    """The daemon will not do it; the message says why. `status` is that of an answer over HTTP."""
+    """The daemon will not do it; the message says why. `status` is that of an answer over HTTP.
 
-    def __init__(self, message: str, status: int = 409) -> None:
+    `concealed` is the message without what an application chose, if it has any of that.
+    """
+
+    def __init__(self, message: str, status: int = 409, concealed: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.concealed = concealed or message
 
 
 class Call(NamedTuple):

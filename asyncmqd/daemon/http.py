@@ -21,7 +21,7 @@ from asyncmqd.daemon.metrics_text import Scraper
 from asyncmqd.daemon.queue_processes import Serving
 from asyncmqd.daemon.shared_answers import SharedAnswers
 from asyncmqd.daemon.stale_sockets import remove_stale
-from asyncmqd.daemon.status import Readiness, Status
+from asyncmqd.daemon.status import Readiness, Status, told_refusal
 from asyncmqd.daemon.status import told as told_cause
 from asyncmqd.daemon.verbs import STORE_LIMIT, operates
 from asyncmqd.domain import clock
@@ -100,8 +100,9 @@ class Http:
         return self._status.readiness(self._causes())
 
     def _causes(self) -> list[Cause]:
-        found = self._status.causes(self._serving.report())
-        return [concealed_cause(each) for each in found] if self._keys.hide_arguments else found
+        hides = self._keys.hide_arguments
+        found = self._status.causes(self._serving.report(), conceals=hides)
+        return [concealed_cause(each) for each in found] if hides else found
 
     async def metrics(self) -> bytes:
         """See `Source`. All who ask at the same time share one answer."""
@@ -136,7 +137,8 @@ class Http:
                 found = await self._commands.verb(Call(name, arguments, by, typed, hides))
             return hidden(name, found) if hides else found
         except Refused as refusal:
-            raise CannotDo(str(refusal), refusal.status) from None
+            message = refusal.concealed if hides else str(refusal)
+            raise CannotDo(message, refusal.status) from None
         except Exception as error:  # noqa: BLE001 - the daemon goes on, whatever is asked of it
             self._tell_error(error)
             raise CannotDo("an error of the daemon: its log has it", 500) from None
@@ -158,13 +160,15 @@ class Http:
 
     def causes(self, of_store: Sequence[Cause]) -> list[Cause]:
         """See `Source`."""
-        return self._status.causes(self._serving.report(), of_store)
+        hides = self._keys.hide_arguments
+        return self._status.causes(self._serving.report(), of_store, conceals=hides)
 
     async def _of_daemon(self, name: str, by: str) -> Any:
         match name:
             case "status":
                 status = await self._answers.get("status", self._commands.status)
-                return {**status, "causes": [told_cause(each) for each in self._causes()]}
+                causes = [told_cause(each) for each in self._causes()]
+                return {**status, "causes": causes, "config": self._about(status["config"])}
             case "config":
                 return await self._commands.config()
             case "plan":
@@ -174,6 +178,10 @@ class Http:
                 self._observer.event("http.operated", action=name, by=by)
                 return await self._commands.reload(by, conceals=self._keys.hide_arguments)
         return None
+
+    def _about(self, config: dict[str, Any]) -> dict[str, Any]:
+        hides = self._keys.hide_arguments
+        return {**config, "refusal": told_refusal(self._status.configuration, conceals=hides)}
 
 
 def _bind(address: Address) -> socket.socket:

@@ -256,7 +256,7 @@ class Daemon:
         try:
             _, plan = await self._configuration.look()
         except ConfigErrors as errors:
-            raise Refused(str(errors)) from None
+            raise Refused(str(errors), concealed="\n".join(errors.places)) from None
         preview = (await self._previewer.of(plan)).shown(conceals=conceals)
         return {"plan": preview.values, "lines": preview.lines}
 

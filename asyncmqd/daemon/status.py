@@ -126,10 +126,16 @@ class Status:
         works = self.phase == "ready" and not self._health.error and self._serving.is_well
         return Readiness(works, causes[0].line if causes else "")
 
-    def causes(self, report: Report, of_queues: Sequence[Cause] | None = None) -> list[Cause]:
+    def causes(
+        self,
+        report: Report,
+        of_queues: Sequence[Cause] | None = None,
+        *,
+        conceals: bool = False,
+    ) -> list[Cause]:
         """All that is wrong, the worst first, by what the store said at the last look.
 
-        `of_queues` is what it has said to another.
+        `of_queues` is what it has said to another; `conceals`: without what applications chose.
         """
         from asyncmqd.admin.causes import Own, of_daemon  # no daemon needs it to start
 
@@ -141,7 +147,7 @@ class Status:
             restarting_since=self.restarting_since,
             store_error=self._health.error,
             store_since=self._health.since,
-            refusal=self.configuration.refusal,
+            refusal=told_refusal(self.configuration, conceals=conceals),
             crashed=report.crashed,
             stuck=report.stuck,
             absent=[
@@ -248,9 +254,15 @@ def _about(configuration: Configuration) -> dict[str, Any]:
         "file": str(configuration.path),
         "generation": configuration.generation,
         "loaded_at": configuration.loaded_at.isoformat(),
-        "refusal": configuration.refusal,
+        "refusal": told_refusal(configuration),
         "needs_restart": list(configuration.needs_restart),
     }
+
+
+def told_refusal(configuration: Configuration, *, conceals: bool = False) -> str:
+    """Why the last reload was refused; empty if it was not."""
+    refusal = configuration.refusal
+    return refusal.told(conceals=conceals) if refusal else ""
 
 
 def told(cause: Cause) -> dict[str, Any]:

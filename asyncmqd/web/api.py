@@ -111,7 +111,11 @@ def hidden(name: str, found: Any) -> Any:
 
 
 def _with_keys_hidden(table: dict[str, Any]) -> dict[str, Any]:
-    return table | dict.fromkeys({"keys"} & table.keys(), "hidden")
+    shown = table | dict.fromkeys({"keys"} & table.keys(), "hidden")
+    if schedules := table.get("repeatables"):
+        keyed = {"key": "hidden"}
+        shown["repeatables"] = [each | keyed if each.get("key") else each for each in schedules]
+    return shown
 
 
 def _without_keys(queue: dict[str, Any]) -> dict[str, Any]:

@@ -209,6 +209,12 @@ def _sent(event: Event) -> bytes:
 
 def _concealed(event: Event) -> Event:
     """Without what an application or a customer wrote, such as a key by which jobs were chosen."""
-    error = event.error and f"{event.error.partition(': ')[0]}: {HIDDEN}"
     jobs = event.jobs if isinstance(event.jobs, int) else None
-    return msgspec.structs.replace(event, error=error, jobs=jobs)
+    return msgspec.structs.replace(
+        event, error=_begin(event.error), warning=_begin(event.warning), jobs=jobs
+    )
+
+
+def _begin(text: str | None) -> str | None:
+    """The type of an error, or the place of what is wrong with a configuration."""
+    return text and f"{text.partition(': ')[0]}: {HIDDEN}"

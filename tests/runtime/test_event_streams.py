@@ -214,7 +214,10 @@ async def test_texts_of_errors_can_be_hidden(store: Counting) -> None:
     moment = utc_now()
     failed = Event(timestamp=moment, event="job.failed", error="KeyError: the secret")
     begins = Event(timestamp=moment, event="operation.begun", jobs="with key the secret")
-    await store.publish([encode(failed), encode(begins)])
+    place = "queues.toml:7"
+    warned = Event(timestamp=moment, event="daemon.warning", warning=f"{place}: got the secret")
+    await store.publish([encode(failed), encode(begins), encode(warned)])
     part = await first
+    assert f"{place}: hidden".encode() in part
     assert b"KeyError: hidden" in part
     assert b"secret" not in part

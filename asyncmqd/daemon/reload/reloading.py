@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -45,14 +45,26 @@ class Reloaded:
     def told(self, *, conceals: bool) -> dict[str, Any]:
         """The answer to one who asked; `conceals`: without the names of keys."""
         preview = self.preview.shown(conceals=conceals)
+        advice = _counted(self.advice) if conceals else self.advice
         return {
             "generation": self.generation,
             "plan": preview.values,
-            "lines": [*preview.lines, *(f"! {each}" for each in self.advice)],
-            "warnings": [*preview.warnings, *self.advice],
+            "lines": [*preview.lines, *(f"! {each}" for each in advice)],
+            "warnings": [*preview.warnings, *advice],
             "needs_restart": self.needs_restart,
             "draining": self.draining,
         }
+
+
+class Refusal(NamedTuple):
+    """Why a reload was refused: its errors, and the same without what an application chose."""
+
+    errors: list[str]
+    concealed: list[str]
+
+    def told(self, *, conceals: bool = False) -> str:
+        """The first one, for a line."""
+        return f"reload refused: {(self.concealed if conceals else self.errors)[0]}"
 
 
 _Answer = asyncio.Future[Reloaded]
@@ -66,7 +78,7 @@ class Configuration:
         self.settings = settings  # keys that need a restart have the values from the start
         self.generation = 1  # rises by one at each reload that is applied
         self.loaded_at = clock.utc_now()
-        self.refusal = ""  # the first error of the last reload, if that was refused
+        self.refusal: Refusal | None = None  # of the last reload
         self.needs_restart: tuple[str, ...] = ()  # keys of the files that wait for a restart
         self._environ = environ
         self._stamp = self._looked = stamp(path)
@@ -94,7 +106,7 @@ class Configuration:
         )
         self.generation += 1
         self.loaded_at = clock.utc_now()
-        self.refusal = ""
+        self.refusal = None
         self._stamp = self._looked
         self.needs_restart = tuple(change.key for change in plan.restart)
 
@@ -187,7 +199,8 @@ class Reloader:
                 _settle(asking, outcome)
         finally:  # systemd waits for the end of the reload, whatever that is, and for ever
             if not self._stopped:
-                self._systemd.ready(self._configuration.refusal or "reloaded")
+                refusal = self._configuration.refusal
+                self._systemd.ready(refusal.told() if refusal else "reloaded")
         if not isinstance(outcome, Refused):
             await self._note(outcome, by)
 
@@ -205,9 +218,10 @@ class Reloader:
         try:
             return await self._reload()
         except ConfigErrors as errors:
-            return self._refuse([str(each) for each in errors.errors])
+            return self._refuse(Refusal([str(each) for each in errors.errors], errors.places))
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
-            return self._refuse([f"{type(error).__name__}: {error}"])
+            kind = type(error).__name__
+            return self._refuse(Refusal([f"{kind}: {error}"], [kind]))
 
     async def _reload(self) -> Reloaded:
         configuration = self._configuration
@@ -232,10 +246,11 @@ class Reloader:
             draining=sorted({*plan.removed, *self._serving.report().draining}),
         )
 
-    def _refuse(self, errors: list[str]) -> Refused:
-        self._configuration.refusal = f"reload refused: {errors[0]}"
+    def _refuse(self, refusal: Refusal) -> Refused:
+        self._configuration.refusal = refusal
+        errors = refusal.errors
         self._observer.event("daemon.reload_refused", error=errors[0], errors=errors)
-        return Refused("\n".join(errors))
+        return Refused("\n".join(errors), concealed="\n".join(refusal.concealed))
 
 
 def _most(advice: list[str]) -> list[str]:
@@ -243,6 +258,11 @@ def _most(advice: list[str]) -> list[str]:
     if len(advice) > MOST_ADVICE:
         listed.append(f"and {len(advice) - MOST_ADVICE} more, which are in the log")
     return listed
+
+
+def _counted(advice: Sequence[str]) -> list[str]:
+    """That there is some: it may show arguments of jobs."""
+    return [f"{counted(len(advice), 'warning')}: the log has them"] if advice else []
 
 
 def _stopping() -> Refused:
@@ -254,6 +274,6 @@ def _settle(answers: list[_Answer], outcome: Reloaded | Refused) -> None:
         if answer.done():  # whoever asked went away
             continue
         if isinstance(outcome, Refused):
-            answer.set_exception(Refused(*outcome.args))
+            answer.set_exception(Refused(str(outcome), outcome.status, outcome.concealed))
         else:
             answer.set_result(outcome)
