@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -157,6 +157,10 @@ class Http:
             raise CannotDo(f"it has not answered within {STORE_LIMIT:g} s", 503) from None
         except StoreError as error:
             raise CannotDo(str(error), 503) from None
+
+    def configured(self) -> Iterable[str]:
+        """See `Source`."""
+        return self._status.configuration.settings.queues
 
     def causes(self, of_store: Sequence[Cause]) -> list[Cause]:
         """See `Source`."""

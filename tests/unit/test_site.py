@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from asyncmqd.admin.errors import NotFound
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.config.http import Http
@@ -31,6 +32,10 @@ class Asked:
         """See `Source`."""
         await self.before()
         return await work(self.store)
+
+    def configured(self) -> list[str]:
+        """See `Source`."""
+        return ["mail"]
 
     def causes(self, of_store: Any) -> Any:
         """See `Source`."""
@@ -80,3 +85,9 @@ async def test_who_is_told_of_a_change_gets_no_page_of_before(
     await asked.store.add("mail", [new("a")])
     monkeypatch.setattr("asyncmqd.web.dashboard.ticks.LOOK_EVERY", 0.0)  # it is noticed
     assert "No queue has jobs" not in await look(site, "/")
+
+
+async def test_a_queue_has_a_page_before_the_store_knows_it(site: Site) -> None:
+    assert "<h1>mail" in await look(site, "/queues/mail")
+    with pytest.raises(NotFound, match="did you mean mail"):
+        await look(site, "/queues/mial")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -26,6 +26,9 @@ class Source(api.Source, Protocol):
 
     async def read(self, work: Callable[[BaseBackend], Awaitable[Answer]]) -> Answer:
         """Ask the store. Raises CannotDo, with status 503 if the store does not answer."""
+
+    def configured(self) -> Iterable[str]:
+        """The queues of the configuration, of which the store may not know yet."""
 
     def causes(self, of_store: Sequence[Cause]) -> list[Cause]:
         """What is wrong with this daemon, together with what the store said."""

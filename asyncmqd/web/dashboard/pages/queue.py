@@ -76,7 +76,8 @@ async def values(visit: Visit) -> dict[str, Any]:
     given = query.get("hours")
     hours = int(given) if given in {*map(str, HOURS)} else 1
     wanted = listed(query | {"queue": name})
-    seen = await visit.source.read(lambda store: _look(store, name, hours, wanted))
+    elsewhere = visit.source.configured
+    seen = await visit.source.read(lambda store: _look(store, name, hours, wanted, elsewhere))
     axis = Axis(seen.now - hours * 3600, seen.now)
     marks = [(charts.unix(each.at), MARKS[each.kind]) for each in seen.happened]
     return {
@@ -122,12 +123,14 @@ def listed(query: dict[str, str]) -> Listed:
         raise CannotDo(str(error), 400) from None
 
 
-async def _look(store: BaseBackend, name: str, hours: int, wanted: Listed) -> Seen:
+async def _look(
+    store: BaseBackend, name: str, hours: int, wanted: Listed, elsewhere: queues.Names
+) -> Seen:
     state = (wanted.state or State.WAITING,)
     view, [known], past, found, done, keys = await asyncio.gather(
-        queues.show(store, name),
+        queues.show(store, name, elsewhere),
         facts.of_queues(store, [name]),
-        history.of_queue(store, name, hours),
+        history.of_queue(store, name, hours, elsewhere),
         search.search(store, wanted.selection, name, state, wanted.after, PAGE),
         operations.list_operations(store, name),
         store.key_backlog(name, _KEYS),
