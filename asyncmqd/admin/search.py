@@ -18,6 +18,7 @@ from asyncmqd.domain.states import State
 
 MOST_SEARCHED = 50_000  # jobs that one look passes
 LONGEST_LOOK = 0.1  # seconds, after which it ends with what it has found
+LONGEST_START = 1.0  # seconds until it has looked at a job, so that a slow call is not "no job"
 
 _ORDER = {state: number for number, state in enumerate(State)}
 
@@ -73,17 +74,15 @@ async def search(
     parts = [(name, state) for name in queues for state in states]
     total = sum(getattr(counts[name], state) for name, state in parts)
     look = _Look(parts, None if after is None else _cursor(after))
-    now, begun = await store.now(), clock.monotonic()
+    now = await store.now()
     sought = selection.sought(now)
     found: list[Record] = []
-    while look.parts and len(found) < limit and look.searched < MOST_SEARCHED:
+    while len(found) < limit and not look.is_over:
         try:
             records = await look.step(store, sought, limit - len(found))
         except ValueError:
             raise _no_cursor(after or "") from None
         found += [record for record in records if selection.covers(record, now)]
-        if clock.monotonic() - begun > LONGEST_LOOK:
-            break
     return Found(
         jobs=[msgspec.structs.replace(job_view(record), log=None) for record in found],
         searched=look.searched,
@@ -99,11 +98,18 @@ class _Look:
         self.parts = parts
         self.mark: Mark | None = None
         self.searched = 0
+        self.begun = clock.monotonic()
         if cursor is not None:
             begin = cursor.queue, _ORDER[cursor.state]
             self.parts = [(name, state) for name, state in parts if (name, _ORDER[state]) >= begin]
             if self.parts[:1] == [(cursor.queue, cursor.state)]:
                 self.mark = cursor.mark
+
+    @property
+    def is_over(self) -> bool:
+        longest = LONGEST_LOOK if self.searched else LONGEST_START
+        past = clock.monotonic() - self.begun > longest
+        return not self.parts or self.searched >= MOST_SEARCHED or past
 
     async def step(self, store: BaseBackend, sought: Sought, most: int) -> list[Record]:
         """Search a page. Raises ValueError for a mark of another store."""

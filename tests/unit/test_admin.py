@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from asyncmqd.admin import (
     operations,
     queues,
     schedules,
+    search,
     store,
     workers,
 )
@@ -22,6 +24,8 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
 from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.selection import Selection
+from asyncmqd.domain.states import State
 from tests.cli.test_jobs import new
 
 NOON = "2026-11-24T12:00:00+00:00"
@@ -117,3 +121,27 @@ async def test_each_job_has_an_outcome_of_its_own(filled: BaseBackend) -> None:
     assert outcomes["later"] is None
     assert outcomes["nosuch"] == "job nosuch: there is none of this id"
     assert "mail and web" in (outcomes["a"] or "")
+
+
+class _Slow:
+    """A store whose every call takes a while, as all do on a machine that is busy."""
+
+    def __init__(self, store: BaseBackend, virtual: list[float]) -> None:
+        self._store, self._virtual = store, virtual
+
+    def __getattr__(self, name: str) -> object:
+        self._virtual[0] += search.LONGEST_LOOK
+        return getattr(self._store, name)
+
+
+async def test_a_slow_store_is_not_said_to_have_no_job(
+    filled: BaseBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is delayed, which is the second state that is searched."""
+    passed = [0.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: passed[0])
+    slow = cast("BaseBackend", _Slow(filled, passed))
+    found = await search.search(
+        slow, Selection(task="shop.add"), "mail", [State.ACTIVE, State.DELAYED]
+    )
+    assert ([job.id for job in found.jobs], found.searched) == (["later"], 1)
