@@ -73,9 +73,9 @@ async def search(
     counts = await store.counts(queues)
     parts = [(name, state) for name in queues for state in states]
     total = sum(getattr(counts[name], state) for name, state in parts)
-    look = _Look(parts, None if after is None else _cursor(after))
     now = await store.now()
     sought = selection.sought(now)
+    look = _Look(parts, None if after is None else _cursor(after))
     found: list[Record] = []
     while len(found) < limit and not look.is_over:
         try:
