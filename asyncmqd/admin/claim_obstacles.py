@@ -12,8 +12,8 @@ import msgspec
 
 from asyncmqd.admin.facts import SILENT, Facts, Process, task_of
 from asyncmqd.admin.time_format import rfc3339
-from asyncmqd.backends.base import PAGE
 from asyncmqd.domain.heartbeat import ISOLATING, NOBODY_KNOWS, STOPPING, unknown
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.safe_text import counted
@@ -368,16 +368,23 @@ def behind(facts: Facts) -> str:
     """What is before the job in its queue, or how many jobs wait: the beginning of a sentence."""
     if facts.job is None:
         return f"{counted(facts.counts.waiting - facts.counts.parked, 'job')} to run: "
-    if facts.ahead is None:
-        return f"It waits behind {PAGE} jobs or more: "
-    whose = ""
-    if facts.takes_turns:
-        whose = (
-            " of its key, and keys take turns" if facts.job.key else " without a key, beside keys"
-        )
-    if facts.ahead:
-        return f"It waits behind {counted(facts.ahead, 'job')}{whose}: "
-    return f"It is the next{whose}: "
+    if facts.line is None:
+        return "It waits: "
+    ahead, others = facts.line.ahead, facts.line.others
+    where = f"It waits behind {counted(ahead, 'job')}" if ahead else "It is the next"
+    return f"{where}{_among_keys(facts.line, facts.job.key) if others else ''}: "
+
+
+def _among_keys(line: InLine, key: str) -> str:
+    """Whose line that is, and when its turn comes."""
+    whose = " of its key" if key else " without a key"
+    if line.turns is None:  # the reason that follows says that the key is held back
+        return whose
+    before = [counted(line.turns, "other")] if line.turns else []
+    if line.better:
+        before.append(f"at most {counted(line.better, 'job')} of better priorities")
+    when = f"after {' and '.join(before)}" if before else "next"
+    return f"{whose}, whose turn comes {when}"
 
 
 def _named(processes: Sequence[Process]) -> str:

@@ -10,8 +10,9 @@ import msgspec
 
 from asyncmqd.admin.jobs import find, job_view, only
 from asyncmqd.admin.queues import Names, check_known
-from asyncmqd.backends.base import PAGE, BaseBackend, KeyOutlook, Outlook, ScheduleRecord
+from asyncmqd.backends.base import BaseBackend, KeyOutlook, Outlook, ScheduleRecord
 from asyncmqd.domain.heartbeat import BEAT, Load, Serving, serving_of
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.job import Counts, Record
 from asyncmqd.domain.slot_shares import slots_left
 from asyncmqd.domain.states import State
@@ -71,9 +72,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     delayed: tuple[Record, ...] = ()  # the first `SAMPLE` of them
     schedules: tuple[ScheduleRecord, ...] = ()
     job: Record | None = None
-    ahead: int | None = None  # jobs that run before it, if it waits; None: more than a page
+    line: InLine | None = None  # what stands before it; None: it does not wait, or not any more
     of_key: KeyOutlook | None = None  # what the queue has of the job's key, if keys have limits
-    takes_turns: bool = False  # whether these are those of its key alone, and others wait, too
 
     @property
     def now(self) -> float:
@@ -203,11 +203,11 @@ async def of_job(store: BaseBackend, id: str, queue: str | None) -> Facts | Mapp
 
 async def _about(store: BaseBackend, job: Record) -> Facts:
     queue = job.queue
-    processes, counts, active, (ahead, takes_turns, head), outlooks = await asyncio.gather(
+    processes, counts, active, (line, head), outlooks = await asyncio.gather(
         _processes(store),
         store.counts([queue]),
         store.list(queue, State.ACTIVE, 0, LISTED),
-        _ahead(store, job),
+        _line(store, job),
         store.outlook([queue]),
     )
     outlook = outlooks[queue]
@@ -220,8 +220,7 @@ async def _about(store: BaseBackend, job: Record) -> Facts:
         sharing=await _sharing(store, processes),
         job=job,
         head=head,
-        ahead=ahead,
-        takes_turns=takes_turns,
+        line=line,
         of_key=await store.outlook_of_key(queue, job.key) if limited else None,
         outlook=outlook,
     )
@@ -244,16 +243,10 @@ async def _sharing(store: BaseBackend, processes: Sequence[Process]) -> dict[str
     return dict(zip(running, found, strict=True))
 
 
-async def _ahead(store: BaseBackend, job: Record) -> tuple[int | None, bool, Record | None]:
-    """How many jobs of its key are before it, whether other keys take turns, the first of them.
-
-    Nothing of a job that does not wait.
-    """
-    if job.place != State.WAITING:
-        return None, False, None
-    waiting = await store.list(job.queue, State.WAITING, 0, PAGE, payloads=False)
-    page = [each for each in waiting if each.place == State.WAITING]
-    alike = [each for each in page if each.key == job.key]
-    ids = [each.id for each in alike]
-    ahead = ids.index(job.id) if job.id in ids else None
-    return ahead, len(alike) < len(page), alike[0] if alike else None
+async def _line(store: BaseBackend, job: Record) -> tuple[InLine | None, Record | None]:
+    """What stands before it, and the first job of its key. Nothing of a job that does not wait."""
+    line = await store.in_line(job.queue, job.id) if job.place == State.WAITING else None
+    if line is None or line.first == job.id:
+        return line, line and job
+    [first] = await store.get(job.queue, [line.first])
+    return line, first

@@ -271,6 +271,16 @@ async def its_key_has_its_turn(store: BaseBackend) -> None:
     await serve(store)
 
 
+async def others_have_their_turns_first(store: BaseBackend) -> None:
+    """All of one key came first: more than a page of them."""
+    await store.remove("mail", ["j"])
+    many = [msgspec.structs.replace(new(f"m{each}"), key="t6") for each in range(600)]
+    await store.add("mail", [*many, new("plain"), new("sooner", priority=4)])
+    await store.add("mail", [msgspec.structs.replace(new("j"), key="t7")])
+    await serve(store)
+    await claim(store)
+
+
 async def is_next(store: BaseBackend) -> None:
     await serve(store)
 
@@ -442,8 +452,15 @@ SCENES = [
         its_key_has_its_turn,
         "in_line",
         "working",
-        "It waits behind 1 job of its key, and keys take turns: slots are free, by the last",
+        "It waits behind 1 job of its key, whose turn comes next: slots are free, by the last",
         None,
+    ),
+    Scene(
+        others_have_their_turns_first,
+        "slots_busy",
+        "slots_busy",
+        "It is the next of its key, whose turn comes after 2 others: all slots are busy (1)",
+        "asyncmqd reload",
     ),
     Scene(
         is_next,

@@ -326,6 +326,7 @@ async def snapshot(side: Side) -> dict[str, Any]:
         ],
         "operations": await operations(side, now),
         "keys": await backend.key_backlog(queue, 50),
+        "lines": [await backend.in_line(queue, each.id) for each in jobs[State.WAITING][:6]],
         "marks": [
             each.mark.who.removeprefix(queue)
             for each in await backend.marks()

@@ -12,11 +12,13 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import attempts, marks
 from asyncmqd.domain.attempts import Attempt, attempts_of
 from asyncmqd.domain.change import Change
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.job import Claim, Failure
 from asyncmqd.domain.key_backlog import BusyKey
 from asyncmqd.domain.marks import KEPT, Mark, encode, id_of
 from asyncmqd.domain.settle import replay
 from asyncmqd.domain.shared_limits import KeyLimits, SharedLimits
+from asyncmqd.domain.states import State
 from tests.contract.conftest import Opener
 from tests.contract.jobs import (
     LEASE,
@@ -30,6 +32,7 @@ from tests.contract.jobs import (
     finish,
     job,
     later,
+    parked,
     record,
     released,
     retried,
@@ -234,6 +237,77 @@ async def test_a_look_at_keys_is_bounded(
         monkeypatch.setattr(f"{store.__name__}.insight.KEYS_LOOKED_AT", 2)
     await add(backend, a=1, b=2, c=3)
     assert await backend.key_backlog(QUEUE, 50) == ([BusyKey("b", 2, 0), BusyKey("a", 1, 0)], 2, 3)
+
+
+# ---------------------------------------------------------------- places in line
+
+
+async def line(backend: BaseBackend, id: str) -> InLine:
+    found = await backend.in_line(QUEUE, id)
+    assert found is not None
+    return found
+
+
+async def test_a_job_that_does_not_wait_stands_in_no_line(backend: BaseBackend) -> None:
+    await backend.add(QUEUE, [job("runs", priority=0), job("later", delay=60.0), job("parks")])
+    claims = await backend.claim(QUEUE, 2, LEASE, WORKER)
+    await apply(backend, parked(claims[1], "shop.add"))
+    for id in ("runs", "later", "parks", "nosuch"):
+        assert await backend.in_line(QUEUE, id) is None
+
+
+async def test_without_keys_all_stand_in_one_line(backend: BaseBackend) -> None:
+    await backend.add(
+        QUEUE, [job("a"), job("b"), job("first", priority=0), job("last", priority=9)]
+    )
+    assert await line(backend, "b") == InLine(2, 0, 0, 0, "first")
+    assert await line(backend, "first") == InLine(0, 0, 0, 0, "first")
+    assert await line(backend, "last") == InLine(3, 0, 0, 0, "first")
+
+
+async def test_a_line_is_that_of_the_key_however_many_jobs_others_have(
+    backend: BaseBackend,
+) -> None:
+    await add(backend, large=700, small=2)
+    await backend.add(QUEUE, [job("plain0"), job("plain1")])
+    assert await line(backend, "large699") == InLine(699, 1, 0, 4, "large0")
+    assert await line(backend, "small1") == InLine(1, 2, 0, 702, "small0")
+    assert await line(backend, "plain1") == InLine(1, 0, 0, 702, "plain0")
+
+
+async def test_turns_that_come_first_are_those_that_claims_give(backend: BaseBackend) -> None:
+    await add(backend, a=3, b=3, c=3)
+    await backend.add(QUEUE, [job(f"d{number}") for number in range(3)])
+    for _ in range(9):
+        ids = [id for key in "abcd" if (id := await _first_of(backend, key))]
+        turns = {id: (await line(backend, id)).turns for id in ids}
+        assert sorted(turns.values(), key=str) == [*range(len(ids))]
+        [claim] = await backend.claim(QUEUE, 1, LEASE, WORKER)
+        assert turns[claim.id] == 0
+
+
+async def _first_of(backend: BaseBackend, letter: str) -> str | None:
+    waiting = await backend.list(QUEUE, State.WAITING, 0, 50)
+    return min((each.id for each in waiting if each.id.startswith(letter)), default=None)
+
+
+async def test_better_priorities_come_first_whatever_their_keys(backend: BaseBackend) -> None:
+    await add(backend, a=2, b=1)
+    better = [job("a-better", priority=1, key="a"), job("b-better", priority=2, key="b")]
+    await backend.add(QUEUE, [*better, job("plain", priority=3), job("worse", priority=9)])
+    assert await line(backend, "a1") == InLine(2, 0, 2, 4, "a-better")
+    assert await line(backend, "b0") == InLine(1, 1, 2, 5, "b-better")
+    assert await line(backend, "worse") == InLine(1, 0, 5, 5, "plain")
+    assert await line(backend, "a-better") == InLine(0, 0, 0, 4, "a-better")
+
+
+async def test_a_key_that_is_held_back_takes_no_turn(backend: BaseBackend) -> None:
+    limits = SharedLimits(each_key=KeyLimits(concurrency=1))
+    await backend.declare_limits(QUEUE, limits, "d1")
+    await add(backend, a=3, b=1)
+    await backend.claim(QUEUE, 1, LEASE, WORKER)
+    assert await line(backend, "a2") == InLine(1, None, 0, 1, "a1")
+    assert await line(backend, "b0") == InLine(0, 0, 0, 2, "b0")
 
 
 # ---------------------------------------------------------------- marks

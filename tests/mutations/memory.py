@@ -29,6 +29,8 @@ MEMORY = mutations(
         ("insight.py", "marks.setdefault(id, (now, mark))", "marks[id] = (now, mark)", "insight"),
         ("insight.py", "del kept[goes]", "pass", "insight"),
         ("lanes.py", "key=lambda key: (self.closed[key], key))[:most]", "key=str)[:0]", "insight"),
+        ("lanes.py", "if key not in tags:\n            return None", "", "insight"),
+        ("lanes.py", "(order[0] < priority for", "(order[0] <= priority for", "insight"),
         _row("if job.id in self._queue.rows:", "if False:", "adding"),
         _row(
             "return len(self.lines[State.ACTIVE]) + len(self.ghosts)",

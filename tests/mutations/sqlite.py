@@ -18,6 +18,9 @@ SQLITE = mutations(
             "",
             "tests/unit/test_sqlite_clock.py",
         ),
+        ("in_line.py", "plain and self._tag_of_plain() <= tag", "0", "insight"),
+        ("in_line.py", "ahead=better + self", "ahead=self", "insight"),
+        ("insight.sql", "AND (tag, lane) < (?, ?)", "AND (tag, lane) <= (?, ?)", "insight"),
         ("insight.sql", "INSERT OR IGNORE INTO marks", "INSERT OR REPLACE INTO marks", "insight"),
         ("insight.sql", "WHERE total > ?", "WHERE total < ?", "insight"),
         (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.key_backlog import KeyBacklog
 from asyncmqd.domain.marks import Marked
 
@@ -27,6 +28,10 @@ class Insight(abc.ABC):
         It looks at those whose turn is next and at those that limits hold back, at most
         `KEYS_LOOKED_AT` of each.
         """
+
+    @abc.abstractmethod
+    async def in_line(self, queue: str, id: str) -> InLine | None:
+        """What stands before a waiting job; None if it does not wait, is parked, or is gone."""
 
     @abc.abstractmethod
     async def mark(self, id: str, mark: bytes) -> None:

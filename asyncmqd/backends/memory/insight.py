@@ -5,8 +5,10 @@ from __future__ import annotations
 from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
 from asyncmqd.backends.memory.events import InMemoryEvents
 from asyncmqd.backends.memory.keys import QueueKeys
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog, most_first
 from asyncmqd.domain.marks import KEPT_FOR, Marked, first_to_go, marked
+from asyncmqd.domain.states import KEYED, State
 
 
 class InMemoryInsight(InMemoryEvents):
@@ -26,6 +28,14 @@ class InMemoryInsight(InMemoryEvents):
                 BusyKey(key, number, keys.held(key)[0]) for key, number in most_first(waiting, most)
             ]
         return KeyBacklog(found, len(waiting), of)
+
+    async def in_line(self, queue: str, id: str) -> InLine | None:
+        with self._store.lock:
+            data = self._store.queues[queue]
+            row = data.rows.get(id)
+            if row is None or row.place not in {State.WAITING, KEYED}:
+                return None
+            return data.lanes.in_line(row.key, id, row.priority, data.lines[State.WAITING])
 
     async def mark(self, id: str, mark: bytes) -> None:
         with self._store.lock:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from asyncmqd.backends.memory.ordered_ids import Key, Line
 from asyncmqd.backends.memory.token_buckets import Purse
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.key_limits import NEVER, KeyGate
 from asyncmqd.domain.lanes import NO_KEY, start_tag, take_turns
 from asyncmqd.domain.shared_limits import least
@@ -108,6 +109,32 @@ class Lanes:
         for key in closed:
             waiting[key] += sum(len(each.jobs[key]) for each in levels if key in each.jobs)
         return waiting, len(turns) + len(self.closed)
+
+    def in_line(self, key: str, id: str, priority: int, plain: Line) -> InLine:
+        """What stands before a job of this key. `plain` are the jobs without one."""
+        lines = [
+            (name, line) for level in self._levels.values() for name, line in level.jobs.items()
+        ]
+        lines.append((NO_KEY, plain))
+        own = [each for name, line in lines if name == key for each in line.items()]
+        others = [order for name, line in lines if name != key for _, order in line.items()]
+        ids = [each for each, _ in sorted(own, key=lambda each: each[1])]
+        return InLine(
+            ahead=ids.index(id),
+            turns=self._turns_before(key, priority, plain),
+            better=sum(order[0] < priority for order in others),
+            others=len(others),
+            first=ids[0],
+        )
+
+    def _turns_before(self, key: str, priority: int, plain: Line) -> int | None:
+        level = self._levels.get(priority, Level())
+        tags = {name: tag[0] for name, tag in level.active.items()}
+        if any(order[0] == priority for _, order in plain.items()):
+            tags[NO_KEY] = start_tag(level.reached, level.tag(NO_KEY))
+        if key not in tags:
+            return None
+        return sum((tag, name) < (tags[key], key) for name, tag in tags.items())
 
     def turns(self, limit: int, others: Line, gate: KeyGate, purse: Purse) -> Iterator[str]:
         """The ids of up to `limit` jobs whose turn it is. `others` are those without a key.

@@ -6,6 +6,7 @@ from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
 from asyncmqd.backends.redis.encoding import micros, seconds
 from asyncmqd.backends.redis.events import RedisEvents
 from asyncmqd.backends.redis.scripts import call
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog
 from asyncmqd.domain.marks import KEPT, KEPT_FOR, Marked, marked
 
@@ -24,6 +25,13 @@ class RedisInsight(RedisEvents):
         found = [BusyKey(key.decode(), *numbers) for key, *numbers in keys]
         # Here, for how Lua compares texts depends on the host.
         return KeyBacklog(sorted(found, key=lambda each: (-each.waiting, each.key)), looked, of)
+
+    async def in_line(self, queue: str, id: str) -> InLine | None:
+        found = await self._one("in_line", queue, id)
+        if not found:
+            return None
+        ahead, turns, better, others, first = found
+        return InLine(ahead, None if turns < 0 else turns, better, others, first.decode())
 
     async def mark(self, id: str, mark: bytes) -> None:
         await self._run(call("mark", [f"{self._prefix}:marks"], [id, mark, KEPT, micros(KEPT_FOR)]))

@@ -8,8 +8,10 @@ from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.events import SQLiteEvents
+from asyncmqd.backends.sqlite.in_line import in_line
 from asyncmqd.backends.sqlite.keys import ShownKeys
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
+from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog, most_first
 from asyncmqd.domain.marks import KEPT, KEPT_FOR, Marked, marked
 
@@ -24,6 +26,9 @@ class SQLiteInsight(SQLiteEvents):
 
     async def key_backlog(self, queue: str, most: int) -> KeyBacklog:
         return await self._read(partial(_key_backlog, queue=queue, most=most))
+
+    async def in_line(self, queue: str, id: str) -> InLine | None:
+        return await self._read(partial(in_line, queue=queue, id=id))
 
     async def mark(self, id: str, mark: bytes) -> None:
         await self._write(partial(_mark, id=id, mark=mark))

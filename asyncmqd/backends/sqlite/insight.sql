@@ -25,6 +25,48 @@ SELECT (
     SELECT count(*) FROM lanes INDEXED BY turns WHERE queue = :queue AND activity = 0
 ) + (SELECT count(*) FROM closed_keys WHERE queue = :queue);
 
+-- name: waiting_job
+-- queue, id, the places of waiting jobs: that of those without a key, and that of the others
+SELECT rank, seq, CASE place WHEN ?3 THEN NULL ELSE job_key END, lane
+FROM jobs WHERE queue = ?1 AND id = ?2 AND place IN (?3, ?4);
+
+-- name: before_in_line
+-- queue, place, priority, number
+SELECT count(*) FROM jobs WHERE queue = ? AND place = ? AND (rank, seq) < (?, ?);
+
+-- name: first_in_line
+-- queue, place
+SELECT id FROM jobs WHERE queue = ? AND place = ? ORDER BY rank, seq LIMIT 1;
+
+-- name: before_in_lane
+-- number of the lane, number of the job
+SELECT count(*) FROM jobs WHERE lane = ? AND seq < ?;
+
+-- name: first_in_lane
+-- number of the lane
+SELECT id FROM jobs WHERE lane = ? ORDER BY seq LIMIT 1;
+
+-- name: lanes_of_key
+-- queue, key
+SELECT priority, jobs, number FROM lanes WHERE queue = ? AND lane = ? AND jobs > 0 ORDER BY priority;
+
+-- name: tag_of_open_lane
+-- queue, key, priority
+SELECT tag FROM lanes WHERE queue = ? AND lane = ? AND priority = ? AND activity = 0;
+
+-- name: last_tag
+-- queue, key, priority
+SELECT tag FROM lanes WHERE queue = ? AND lane = ? AND priority = ?;
+
+-- name: virtual_time
+-- queue, priority
+SELECT reached FROM levels WHERE queue = ? AND priority = ?;
+
+-- name: turns_before
+-- queue, priority, tag, key
+SELECT count(*) FROM lanes INDEXED BY turns
+WHERE queue = ? AND activity = 0 AND priority = ? AND (tag, lane) < (?, ?);
+
 -- name: active_by_key
 -- queue, active place
 SELECT job_key, count(*) FROM jobs WHERE queue = ? AND place = ? AND job_key IS NOT NULL GROUP BY 1;
