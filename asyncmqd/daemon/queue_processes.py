@@ -20,6 +20,7 @@ from asyncmqd.daemon.process_report import QueueReport, Report
 from asyncmqd.daemon.queue_supervisor import QueueSupervisor
 from asyncmqd.daemon.supervisor import Supervisor
 from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.safe_text import counted
 from asyncmqd.observe.captured_streams import leave_dead_stderr
 from asyncmqd.observe.log import dropped
 from asyncmqd.observe.metrics import Counted, Metrics
@@ -350,6 +351,6 @@ class OwnProcess:
         """End in order before threads that nobody can stop have gathered without end."""
         limit = self._settings.stuck_limit
         if limit and count >= limit:
-            self.on_overstays(
-                f"{count} plain functions are stuck: only a new process ends their threads"
-            )
+            are, threads = ("is", "its thread") if count == 1 else ("are", "their threads")
+            stuck = f"{counted(count, 'plain function')} {are} stuck"
+            self.on_overstays(f"{stuck}: only a new process ends {threads}")

@@ -217,6 +217,11 @@ def test_who_may_only_read_sees_no_buttons(visit: Visit) -> None:
 
 def test_without_a_script(site: Site, visit: Visit) -> None:
     page = visit("/queues/billing", java_script_enabled=False)
+    site.store.do(lambda backend: backend.pause("held", True, by="ann", reason="why not"))
+    page.goto(f"{site.url}/queues/held")
+    assert re.match(r"Since [-0-9]{10} [:0-9]{8}\. It changes", page.inner_text(".evidence"))
+    site.store.do(lambda backend: backend.pause("held", False))
+    page.goto(f"{site.url}/queues/billing")
     page.click("summary >> text=Purge…")
     page.fill("#purge-typed", "another")
     page.click("text=Delete waiting jobs")

@@ -142,7 +142,7 @@ def test_the_daemon_restarts(night: Night, look: Look) -> None:
     until(lambda: site.daemon.lines("began"))
     site.store.add("mail", "hold_thread", ["stuck"])
     site.daemon.wait_for("daemon.restarting")
-    look(site, "restarting", "1 plain functions are stuck", "this daemon")
+    look(site, "restarting", "1 plain function is stuck", "this daemon")
 
 
 @contextmanager

@@ -212,7 +212,7 @@ def test_the_daemon_restarts(night: Night, file: Store) -> None:
     file.add("mail", "hold_thread", ["stuck"])
     d.wait_for("daemon.restarting")
     line = faces.first_line("restarting")
-    assert " is restarting: 1 plain functions are stuck: only a new process ends" in line
+    assert " is restarting: 1 plain function is stuck: only a new process ends" in line
     assert line.endswith(", since TIME. [journalctl -u asyncmqd -e]")
     file.do(lambda backend: backend.pause("slow", True, by="ann", reason="x"))
     assert faces.of_top() == line, "it is worse than what is wrong with a queue"

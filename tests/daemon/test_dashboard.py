@@ -318,7 +318,7 @@ def test_buttons_do_what_they_say(site: Site, file: Store) -> None:
     assert browser.post("/do/purge", queue="mail", state="active", typed="mail").status == 400
     begun = browser.post("/do/purge", queue="mail", state="delayed", typed="mail")
     assert begun.headers["Location"].startswith("/operation?id=")
-    until(lambda: "<b>1</b> jobs moved" in browser.get(begun.headers["Location"]).text)
+    until(lambda: "<b>1</b> job moved" in browser.get(begun.headers["Location"]).text)
     assert file.counts("mail").delayed == 0
     assert browser.post("/do/pause", queue="mail", reason="provider is down").status == 303
     assert "by operate: provider is down" in browser.get("/").text
@@ -330,6 +330,26 @@ def test_buttons_do_what_they_say(site: Site, file: Store) -> None:
     audit = browser.get("/audit").text
     assert [word in audit for word in ("pause", "resume", "run now", "operate")] == [True] * 4
     assert browser.post("/do/nothing", queue="mail").status == 404
+
+
+def test_delayed_jobs_are_run_now_and_keep_their_attempts(site: Site, file: Store) -> None:
+    """A retry would begin anew."""
+    browser = site.browser("operate")
+    file.add("mail", "tell", ["other"], "ran", delay=3600)
+    file.add("mail", "mark", ["a", "b"], delay=3600)
+    here = "/queues/mail?state=delayed&task=mark"
+    page = browser.get(here).text
+    assert re.findall(r"<button>(Run all[^<]*)</button>", page) == [
+        "Run all that are like this now"
+    ]
+    assert 'action="/do/run_now"' in page
+    begun = browser.post("/do/run_now", queue="mail", task="mark", back=here)
+    until(lambda: "<b>2</b> jobs moved" in browser.get(begun.headers["Location"]).text)
+    until(lambda: file.counts("mail").completed == 2)
+    assert file.counts("mail").delayed == 1
+    # Numbers of all jobs beside a part of them would say something else than the list.
+    assert "delayed <b>1</b></a>" in browser.get("/queues/mail?state=delayed").text
+    assert "delayed</a>" in browser.get(here).text
 
 
 def group_of(page: str) -> dict[str, str]:

@@ -45,6 +45,11 @@ def test_sentences_have_code_and_moments() -> None:
     assert "&lt;ann&gt;" in said
 
 
+def test_how_long_something_lasts_is_told_without_a_script_too() -> None:
+    said = words.moment("2026-11-29T20:15:01.402Z", "for")
+    assert said.endswith(' data-as="for">Since 2026-11-29 20:15:01</time>')
+
+
 def test_long_texts_are_cut() -> None:
     assert len(words.value(["x" * 100_000])) < words.LONGEST + 100
     assert words.lines("x" * 100_000 + "the end").endswith("the end")

@@ -114,7 +114,7 @@ def short(text: str | None, most: int = 160) -> str:
 def moment(text: str | None, words: str = "") -> Markup:
     """A moment, RFC 3339 in UTC; a script has it in the browser's zone.
 
-    `words` is how it is told there: ago, for, or clock.
+    `words` is how it is told there: ago, for (how long, as the begin of a sentence), or clock.
     """
     if not text:
         return escape(NOTHING)
@@ -124,4 +124,6 @@ def moment(text: str | None, words: str = "") -> Markup:
         return Markup(escape(clean(text)))  # noqa: S704 - it is escaped
     said = f"{at:%Y-%m-%d %H:%M:%S}"
     mode = Markup(' data-as="{}"').format(words) if words else ""
-    return Markup('<time datetime="{0}" title="{1} UTC"{2}>{1}</time>').format(text, said, mode)
+    shown = f"Since {said}" if words == "for" else said
+    made = Markup('<time datetime="{0}" title="{1} UTC"{2}>{3}</time>')
+    return made.format(text, said, mode, shown)

@@ -14,12 +14,14 @@
   const day = (at) => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
   const clock = (at) => `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 
-  const ago = (seconds) => {
-    const past = Math.abs(seconds);
+  const span = (seconds) => {
     const units = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-    const [size, name] = units.find(([size]) => past >= size) || [1, "s"];
-    const said = `${Math.floor(past / size)} ${name}`;
-    return seconds < -1 ? `in ${said}` : `${said} ago`;
+    const [size, name] = units.find(([size]) => seconds >= size) || [1, "s"];
+    return `${Math.floor(seconds / size)} ${name}`;
+  };
+  const ago = (seconds) => {
+    const past = span(Math.abs(seconds));
+    return Math.abs(seconds) < 1 ? "now" : seconds < 0 ? `in ${past}` : `${past} ago`;
   };
 
   const tellTimes = (root) => {
@@ -28,7 +30,7 @@
       const at = new Date(each.getAttribute("datetime"));
       if (Number.isNaN(at.getTime())) continue;
       if (each.dataset.as === "ago") each.textContent = ago((Date.now() - at) / 1000);
-      else if (each.dataset.as === "for") each.textContent = ago((Date.now() - at) / 1000).replace(" ago", "");
+      else if (each.dataset.as === "for") each.textContent = `For ${span(Math.max(0, (Date.now() - at) / 1000))}`;
       else if (each.dataset.as === "clock" || day(at) === today) each.textContent = clock(at);
       else each.textContent = `${day(at)} ${clock(at)}`;
     }
