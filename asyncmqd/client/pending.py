@@ -19,7 +19,7 @@ from asyncmqd.domain.job_cost import cost_of
 from asyncmqd.domain.job_key import key_of
 from asyncmqd.domain.middleware import AROUND_ENQUEUE, Kind
 from asyncmqd.domain.options import OF_CALL, keep_checked
-from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions
+from asyncmqd.domain.tasks import UNKNOWN, TaskDef, TaskOptions, refuse_expiry
 from asyncmqd.domain.typed_keywords import CostRule, OnConflict, UniqueWhile
 from asyncmqd.domain.unique import Unique, is_unique, of_call, of_unknown
 
@@ -141,7 +141,7 @@ class Blank(msgspec.Struct, frozen=True):
                 on_conflict=None if unique.on_conflict == "existing" else unique.on_conflict,
             )
             if unique.on_conflict == "push":
-                _check_push(spec, unique)
+                refuse_expiry(spec.ttl, unique.push_for)
         return PendingJob(options.queue, spec, self.delay, unique)
 
 
@@ -204,15 +204,6 @@ def blank(task: TaskDef | str, options: CallOptions, told: TaskOptions = UNKNOWN
 def _cost(tokens: CostRule) -> int | None:
     """As a payload has it: nothing of what most jobs cost, nor of what the arguments decide."""
     return tokens if isinstance(tokens, int) and tokens != 1 else None
-
-
-def _check_push(spec: JobSpec, unique: Unique) -> None:
-    """Its age counts from the first enqueue. Raises ValueError."""
-    if spec.ttl is not None and 0 < spec.ttl <= unique.push_for:
-        raise ValueError(
-            f"ttl: expected more than the {unique.push_for:g} s for which the job may be pushed,"
-            f" or it would expire before it may start, got {spec.ttl:g}"
-        )
 
 
 def _handle(queue: str, job: PendingJob, backend: BaseBackend, added: Added) -> Job[Any]:

@@ -5,6 +5,7 @@ They look at what was written, valid or not, so that one wrong value hides no ot
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,9 @@ from asyncmqd.config.models import Settings
 from asyncmqd.config.tables import keys_of
 from asyncmqd.config.values import shown
 from asyncmqd.domain.codec import NotSerialisable, PayloadTooLarge
+from asyncmqd.domain.queue_options import KeyOptions, QueueOptions
 from asyncmqd.domain.schedule import Repeatable, check_size, conflicts, keys_kept
+from asyncmqd.domain.shared_limits import Limits, in_vain
 
 Finding = tuple[Path, str]
 
@@ -26,6 +29,11 @@ _BESIDE_A_RATE = {
     "global_rate_interval": "global_rate_limit",
     "key_burst": "key_rate_limit",
     "key_rate_interval": "key_rate_limit",
+}
+# The keys that make a limit of each key, the one first that an error is about.
+_WORDS_OF = {
+    "concurrency": ("key_concurrency",),
+    "rate_limit": ("key_rate_limit", "key_rate_interval", "key_burst"),
 }
 _BATCH = "bsp_max_export_batch_size"
 _AN = {"burst": "a burst", "interval": "an interval"}
@@ -67,18 +75,43 @@ def _alone(path: Path, table: dict[str, Any], known: dict[str, Any]) -> Iterator
 
 
 def _beyond_the_queue(data: dict[str, Any]) -> Iterator[Finding]:
-    """Limits of a key that let more jobs run than that of its queue."""
+    """Limits of keys that would hold nothing back, for that of their queue does before."""
     defaults = _table(data.get("defaults"))
     for name, queue in _table(data.get("queues")).items():
-        most = (defaults | _table(queue)).get("global_concurrency")
-        tables: list[tuple[Path, dict[str, Any]]] = [(("queues", name), _table(queue))]
-        keys = _table(_table(queue).get("keys")).items()
-        tables += [(("queues", name, "keys", key), _table(own)) for key, own in keys]
-        for path, table in tables:
-            found = table.get("key_concurrency")
-            if isinstance(found, int) and isinstance(most, int) and found > most:
-                expected = f"expected no more than global_concurrency, which is {most}"
-                yield (*path, "key_concurrency"), f"{expected}, got {shown(found)}"
+        options = QueueOptions(**_right(QueueOptions, defaults | _table(queue)))
+        yield from _beyond(("queues", name), _table(queue), options, KeyOptions())
+        for key, own in _table(_table(queue).get("keys")).items():
+            of_key = KeyOptions(**_right(KeyOptions, _table(own)))
+            yield from _beyond(("queues", name, "keys", key), _table(own), options, of_key)
+
+
+def _beyond(
+    path: Path, table: dict[str, Any], options: QueueOptions, own: KeyOptions
+) -> Iterator[Finding]:
+    limits = options.shared_limits
+    for limit in in_vain(options.limits_of(own), limits):
+        written = [key for key in _WORDS_OF[limit] if table.get(key) is not None]
+        if written:
+            got = _told(options.limits_of(own), limit)
+            expected = f"expected no more than global_{limit}, which is {_told(limits, limit)}"
+            yield (*path, written[0]), f"{expected}, got {got}"
+
+
+def _told(limits: Limits, limit: str) -> str:
+    if limit == "concurrency":
+        return f"{limits.concurrency}"
+    return f"{limits.rate_limit:g} in {limits.rate_interval:g} s"
+
+
+def _right(table: type[msgspec.Struct], data: dict[str, Any]) -> dict[str, Any]:
+    """What is said of limits; what is wrong with a value is said elsewhere."""
+    found = {}
+    for key, known in keys_of(table).items():
+        if key.startswith(("global_", "key_")) and data.get(key) is not None:
+            assert known.kind is not None
+            with contextlib.suppress(ValueError):
+                found[key] = known.kind.check(data[key])
+    return found
 
 
 def contradictions(data: dict[str, Any]) -> Iterator[Finding]:

@@ -17,19 +17,20 @@ def key_of(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str 
     rule = task.rules.get("key")
     if rule is None:
         return None
-    text = _text(rule.value(args, kwargs), task)
+    where = f"task {task.name}: key: {rule.source}"
+    text = _text(rule.value(args, kwargs), where)
     if text is None:
         return None
     try:
         return str(KEY.kind.check(text))
     except ValueError as error:
-        raise ValueError(f"task {task.name}: key: {rule.source}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
 
 
-def _text(value: Any, task: TaskDef) -> Any:
+def _text(value: Any, where: str) -> Any:
     """The value as JSON has it, as text; an array or an object stays what it is."""
     if value is None or type(value) is str:
         return value
-    data = encode(value, f"task {task.name}: key")
+    data = encode(value, where)
     plain = decode(data)
     return data.decode() if isinstance(plain, bool | int | float) else plain

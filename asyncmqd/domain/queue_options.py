@@ -206,34 +206,29 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shared_limits(self) -> SharedLimits:
         """The limits that hold over all daemons."""
-        has_rate = self.global_rate_limit is not None
+        has_rate, each = self.global_rate_limit is not None, self.limits_of(_ALIKE)
         return SharedLimits(
             concurrency=self.global_concurrency,
             rate_limit=self.global_rate_limit,
             rate_interval=self.global_rate_interval if has_rate else 1.0,
             burst=self.global_burst if has_rate else None,
-            each_key=self._limits_of(_ALIKE),
-            keys={
-                key: self._limits_of(own) or KeyLimits() for key, own in sorted(self.keys.items())
-            },
+            each_key=None if each == NO_KEY_LIMITS else each,
+            keys={key: self.limits_of(own) for key, own in sorted(self.keys.items())},
         )
 
-    def _limits_of(self, own: KeyOptions) -> KeyLimits | None:
-        """Those of a key with these options; None: it has none."""
+    def limits_of(self, own: KeyOptions) -> KeyLimits:
+        """Those of a key with these options: what it does not set is as for each key."""
         rate = self.key_rate_limit if own.key_rate_limit is None else own.key_rate_limit
-        burst = own.key_burst
-        if burst is None and own.key_rate_limit is None:
-            burst = self.key_burst
-        limits = KeyLimits(
+        has_rate = rate is not None
+        return KeyLimits(
             concurrency=self.key_concurrency
             if own.key_concurrency is None
             else own.key_concurrency,
             rate_limit=rate,
-            rate_interval=1.0 if rate is None else own.key_rate_interval or self.key_rate_interval,
-            burst=None if rate is None else burst,
+            rate_interval=own.key_rate_interval or self.key_rate_interval if has_rate else 1.0,
+            burst=own.key_burst or self.key_burst if has_rate else None,
             weight=own.weight,
         )
-        return None if limits == NO_KEY_LIMITS else limits
 
     @property
     def drain_limit(self) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -54,6 +55,18 @@ class SharedLimits(Limits, frozen=True, kw_only=True, omit_defaults=True):
 
 
 NO_LIMITS = SharedLimits()
+
+
+def in_vain(of_key: Limits, of_queue: Limits) -> Iterator[str]:
+    """Which limits of a key hold nothing back, for those of its queue do before.
+
+    A queue that lets nothing start is paused, and says nothing of its keys.
+    """
+    if of_queue.concurrency and (of_key.concurrency or 0) > of_queue.concurrency:
+        yield "concurrency"
+    own, others = of_key.rate, of_queue.rate
+    if own and others and own.gap < others.gap < math.inf and own.burst >= others.burst:
+        yield "rate_limit"
 
 
 class DeclaredLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

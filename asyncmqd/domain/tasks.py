@@ -230,6 +230,7 @@ def _refuse_alone(name: str, options: TaskOptions) -> None:
     elif options.unique:  # else each call says what it wants
         try:
             refuse_together(options.on_conflict, options.unique_while, options.push_for)
+            refuse_expiry(options.ttl, options.push_for or 0.0)
         except ValueError as error:
             raise ValueError(f"task {name}: {error}") from None
 
@@ -244,6 +245,15 @@ def refuse_together(
         raise ValueError(
             "on_conflict: expected 'replace' beside unique_while 'waiting', since a job that runs"
             " has no name then that another could come after, got 'again'"
+        )
+
+
+def refuse_expiry(ttl: float | None, push_for: float) -> None:
+    """Raise ValueError for a job that is pushed beyond its ttl: that counts from its enqueue."""
+    if ttl and ttl <= push_for:
+        raise ValueError(
+            f"ttl: expected more than the {push_for:g} s for which the job may be pushed,"
+            f" or it would expire before it may start, got {ttl:g}"
         )
 
 

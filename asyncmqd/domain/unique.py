@@ -146,7 +146,7 @@ def _unique(name: UniqueName, asked: Asked, declared: TaskOptions) -> Unique:
 
 def _of_text(text: str) -> UniqueName:
     """The name that a producer gave: all tasks of the queue share such names."""
-    return _name(text, "text", text)
+    return _name(text, "unique", "text", text)
 
 
 def _declared(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> UniqueName | None:
@@ -157,24 +157,26 @@ def _declared(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> U
     if value is None:
         return None
     if isinstance(declared, str):
-        return _name(f"{declared}={shown(value)}", "parameter", task.name, declared, value)
+        where = f"task {task.name}: unique: {task.rules['unique'].source}"
+        return _name(f"{declared}={shown(value)}", where, "parameter", task.name, declared, value)
     try:
-        return _name(UNIQUE_TEXT.check(value), "function", task.name, value)
+        return _name(UNIQUE_TEXT.check(value), "unique", "function", task.name, value)
     except ValueError as error:
         raise ValueError(f"task {task.name}: {error} from its function") from None
 
 
 def _of_arguments(task: TaskDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> UniqueName:
-    return _name("its arguments", "arguments", task.name, task.bound(args, kwargs))
+    where = f"task {task.name}: unique: arguments"
+    return _name("its arguments", where, "arguments", task.name, task.bound(args, kwargs))
 
 
-def _name(label: str, *parts: Any) -> UniqueName:
+def _name(label: str, where: str, *parts: Any) -> UniqueName:
     """The name that these parts make: the same in every process, whatever the order of keys."""
-    encode(parts, "unique")  # which says where a value stands that cannot be carried
+    encode(parts[-1], where)  # which says where a value stands that cannot be carried
     try:
         canonical = _encoder.encode(parts)
     except (TypeError, ValueError) as error:  # a set of what cannot be sorted
-        raise NotSerialisable(f"unique: {error}") from None
+        raise NotSerialisable(f"{where}: {error}") from None
     return UniqueName(label[:_LONGEST_LABEL], hashlib.sha256(canonical).hexdigest())
 
 

@@ -129,8 +129,11 @@ async def test_a_bad_value_is_refused_at_enqueue(store: InMemoryBackend, value: 
 
 
 async def test_a_value_that_json_cannot_carry_is_refused(store: InMemoryBackend) -> None:
-    with pytest.raises(NotSerialisable, match=r"^task key.sync: key: a value of type object"):
+    where = r"^task key.sync: key:"
+    with pytest.raises(NotSerialisable, match=f"{where} its function: a value of type object"):
         await declared(lambda tenant: object(), store).enqueue(1)
+    with pytest.raises(NotSerialisable, match=f"{where} parameter 'tenant': expected a finite num"):
+        await declared("tenant", store).enqueue(float("nan"))
 
 
 async def refuse(tenant: Any) -> str:

@@ -149,7 +149,21 @@ def test_a_wrong_rule_is_refused_where_the_task_is_declared(
     [
         (lambda sync: sync.options(unique=""), ValueError, "unique: expected true, false or text"),
         (lambda sync: sync.options(unique=3), ValueError, "unique: expected true, false or text"),
-        (lambda sync: sync.job(object()), NotSerialisable, "unique"),
+        (
+            lambda sync: sync.job(object()),
+            NotSerialisable,
+            "^task unique.sync: unique: parameter 'customer': a value of type object",
+        ),
+        (
+            lambda sync: sync.options(unique=True).job(float("nan")),
+            NotSerialisable,
+            r"^task unique.sync: unique: arguments\['customer'\]: expected a finite number",
+        ),
+        (
+            lambda sync: sync.job({1, "a"}),
+            NotSerialisable,
+            "^task unique.sync: unique: parameter 'customer': .*not supported",
+        ),
         (
             lambda sync: Queue("default", sync._backend)._pending(
                 "no.such", (), {}, {"unique": True}
@@ -283,6 +297,10 @@ def test_what_a_push_cannot_mean_is_refused(store: InMemoryBackend) -> None:
     for declaration, message in (
         ({"push_for": 60}, "push_for: expected on_conflict 'push' beside it, got 'existing'"),
         ({"on_conflict": "again", "unique_while": "waiting"}, "expected 'replace' beside"),
+        (
+            {"on_conflict": "push", "push_for": "1h", "ttl": "1h"},
+            "ttl: expected more than the 3600 s for which the job may be pushed",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             declared("customer", store, **declaration)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.daemon.harness import Daemon, until
 from tests.examples.conftest import EXAMPLES
+from tests.examples.reader import readme_of
 
 FOLDER = EXAMPLES / "api_calls"
 FILE = (FOLDER / "queues.toml").read_text()
@@ -40,6 +41,17 @@ def test_each_customer_has_his_calls_and_waits_for_no_other(tmp_path: Path) -> N
     assert max(starts["busy"]) - min(starts["busy"]) > 0.75
     last = Counter(customer for _, customer, _ in lines[-5:])
     assert last == {"busy": 5}, "somebody else has waited for a customer who is held back"
+
+
+def test_its_readme_is_true(tmp_path: Path) -> None:
+    calls = tmp_path / "calls.txt"
+    with readme_of("api_calls", tmp_path, API_CALLS=str(calls)) as (reader, rest):
+        *commands, last = rest.replace("/tmp/api_calls.txt", str(calls)).splitlines()
+        said = reader.type("\n".join(commands))
+        assert said.startswith("203\n")
+        assert re.search(r"limits of each key +5 running; 600 in 60 s, 10 at once", said)
+        assert "\nreason   " in said
+        until(lambda: reader.type(last).count(" small ") == ORDERS["small"])
 
 
 def test_its_page_shows_its_code() -> None:

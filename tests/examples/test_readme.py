@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import runpy
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.examples.reader import Reader
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
@@ -39,47 +36,8 @@ def shop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Reader:
-    """Somebody who types commands in a directory."""
-
-    def __init__(self, shop: Path) -> None:
-        self._shop = shop
-        self._environ = {
-            **os.environ,
-            "ASYNCMQD_CONFIG": str(shop / "queues.toml"),
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-
-    def type(self, lines: str) -> str:
-        """What these commands print; each has to succeed."""
-        done = subprocess.run(
-            ["bash", "-euc", lines],
-            cwd=self._shop,
-            env=self._environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{lines}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    @contextmanager
-    def daemon(self) -> Iterator[subprocess.Popen[str]]:
-        """`asyncmqd`, ready."""
-        process = subprocess.Popen(
-            ["asyncmqd"], cwd=self._shop, env=self._environ, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            assert process.stdout is not None
-            assert any('"daemon.ready"' in line for line in process.stdout)
-            yield process
-        finally:
-            process.kill()
-            process.communicate()
-
-
 def test_the_tour(shop: Path):
-    reader = Reader(shop)
+    reader = Reader(shop / "queues.toml", shop)
     assert "queues.toml: ok, 2 queues" in reader.type("asyncmqd check")
     with reader.daemon() as daemon:
         assert reader.type("python signup.py") == "welcome, ada@example.org\n"

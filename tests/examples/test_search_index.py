@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.daemon.harness import Daemon, until
 from tests.examples.conftest import EXAMPLES
+from tests.examples.reader import readme_of
 
 FOLDER = EXAMPLES / "search_index"
 
@@ -38,6 +39,18 @@ def test_a_daemon_indexes_what_was_edited_last(tmp_path: Path) -> None:
         until(lambda: index.exists() and index.read_text() == json.dumps({"tea": ["green"]}))
     finally:
         daemon.kill()
+
+
+def test_its_readme_is_true(tmp_path: Path) -> None:
+    index = tmp_path / "index.json"
+    with readme_of("search_index", tmp_path, SEARCH_INDEX=str(index)) as (reader, rest):
+        first, second, listed, last = rest.replace(
+            "/tmp/search_index.json", str(index)
+        ).splitlines()
+        assert reader.type(f"{first}\n{second}") == "queued\npushed\n"
+        assert reader.type(listed).count("search_index.tasks.index") == 1
+        until(index.exists)
+        assert reader.type(last).strip() == last.partition("# ")[2]
 
 
 def test_its_page_shows_its_code() -> None:

@@ -14,6 +14,7 @@ from asyncmqd.config.load import load
 from asyncmqd.daemon.control_client import find_socket
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.settle import Retention
+from asyncmqd.domain.shared_limits import KeyLimits
 
 SAMPLE = Path(__file__).parents[2] / "etc/asyncmq/queues.toml"
 SMALL = 'backend = "memory://"\n\n[queues.mail]\nconcurrency = 3\n'
@@ -189,6 +190,67 @@ def test_limits_of_keys_that_cannot_be_are_named_with_their_line(folder):
         f"{path}:{line + 5}: queues.mail.keys.{'k' * 20}",
     ):
         assert any(each.startswith(expected) for each in errors), (expected, errors)
+
+
+SIXTY = "global_rate_limit = 60\nglobal_rate_interval = '1m'\n"  # so many may start at once
+SINGLE = "[queues.mail.keys.t7]\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "wrong", "problem"),
+    [
+        ("global_concurrency = 3\n", "key_concurrency = 5", "concurrency, which is 3, got 5"),
+        (f"global_concurrency = 3\n{SINGLE}", "key_concurrency = 5", "concurrency, which is 3"),
+        (SIXTY, "key_rate_limit = 99", "rate_limit, which is 60 in 60 s, got 99 in 1 s"),
+        (f"{SIXTY}{SINGLE}", "key_rate_limit = 60", "rate_limit, which is 60 in 60 s, got 60 in 1"),
+        (
+            f"global_rate_limit = 2\nkey_rate_limit = 2\n{SINGLE}",
+            "key_rate_interval = 0.5",
+            "rate_limit, which is 2 in 1 s, got 2 in 0.5 s",
+        ),
+        (
+            f"{SIXTY}key_rate_limit = 5\n{SINGLE}",
+            "key_burst = 60",
+            "rate_limit, which is 60 in 60 s, got 5 in 1 s",
+        ),
+    ],
+)
+def test_a_limit_of_keys_that_holds_nothing_back_is_named_with_its_line(
+    folder, before, wrong, problem
+):
+    path = folder.write(f"{SMALL}{before}{wrong}\n")
+    at = f"{path}:{f'{SMALL}{before}'.count(chr(10)) + 1}: queues.mail."
+    place = f"{at}{'keys.t7.' if SINGLE in before else ''}{wrong.partition(' ')[0]}"
+    [error] = folder.errors()
+    assert error.startswith(f"{place}: expected no more than global_{problem}")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        "global_concurrency = 0\nkey_concurrency = 5",  # the queue is paused
+        "global_rate_limit = 0\nkey_rate_limit = 5",
+        "global_concurrency = 5\nkey_concurrency = 5",
+        f"{SIXTY}key_rate_limit = 5",  # sixty at once, and five of a key
+    ],
+)
+def test_limits_of_keys_that_hold_something_back_are_no_contradiction(folder, limits):
+    folder.write(f"{SMALL}{limits}\n")
+    assert folder.load()
+
+
+def test_a_wrong_limit_is_compared_with_none(folder):
+    folder.write(f"{SMALL}global_rate_limit = 'x'\nkey_rate_limit = 5\n")
+    [error] = folder.errors()
+    assert "global_rate_limit: expected a number" in error
+
+
+def test_what_a_single_key_does_not_set_is_as_for_each_key(folder):
+    limits = "key_concurrency = 5\nkey_rate_limit = 600\nkey_rate_interval = '1m'\nkey_burst = 10\n"
+    folder.write(f"{SMALL}{limits}[queues.mail.keys.big]\nkey_rate_limit = 6000\n")
+    assert folder.load().queues["mail"].shared_limits.of_key("big") == KeyLimits(
+        concurrency=5, rate_limit=6000, rate_interval=60.0, burst=10
+    )
 
 
 def test_keys_of_a_schedule_that_do_not_go_together_are_named_with_their_line(folder):
