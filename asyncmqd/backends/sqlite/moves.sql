@@ -1,5 +1,5 @@
 -- Statements that write jobs. Parameters are listed in their order, or named where one stands
--- twice.
+-- twice. `nullif(?, -1)`: -1 is given for NULL, see `plain` in sql_statements.py.
 
 -- name: clock
 -- The clock and the last number.
@@ -51,7 +51,7 @@ SELECT 1 FROM jobs WHERE queue = ? AND id = ?;
 INSERT INTO jobs (
     queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, job_key,
     lane, payload, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, -1), ?, nullif(?, -1), nullif(?, -1), ?, ?);
 
 -- name: holders
 -- `names` is a JSON array of unique names, `active` the place of claimed jobs
@@ -211,16 +211,17 @@ ORDER BY kept_until, seq LIMIT ?;
 -- place, rank, seq, stood, kept_in, kept_until, token, lane, place again, then what NULL leaves as it is:
 -- created, failures, crashes, solo, error, result, progress, attempts; number
 UPDATE jobs SET
-    place = ?, rank = ?, seq = ?, stood = ?, kept_in = ?, kept_until = ?, token = ?, lane = ?,
+    place = ?, rank = ?, seq = ?, stood = ?,
+    kept_in = nullif(?, -1), kept_until = nullif(?, -1), token = ?, lane = nullif(?, -1),
     permit_key = iif(place = ?, permit_key, NULL),
-    created = coalesce(?, created),
-    failures = coalesce(?, failures),
-    crashes = coalesce(?, crashes),
-    solo = coalesce(?, solo),
-    error = coalesce(?, error),
-    result = coalesce(?, result),
-    progress = coalesce(?, progress),
-    attempts = coalesce(?, attempts)
+    created = coalesce(nullif(?, -1), created),
+    failures = coalesce(nullif(?, -1), failures),
+    crashes = coalesce(nullif(?, -1), crashes),
+    solo = coalesce(nullif(?, -1), solo),
+    error = coalesce(nullif(?, -1), error),
+    result = coalesce(nullif(?, -1), result),
+    progress = coalesce(nullif(?, -1), progress),
+    attempts = coalesce(nullif(?, -1), attempts)
 WHERE number = ?;
 
 -- name: attempts

@@ -9,11 +9,11 @@ from operator import attrgetter, itemgetter
 import msgspec
 
 from asyncmqd.backends.applying import NO_VALUES, VALUES, values_of
-from asyncmqd.backends.sqlite import sql_statements
+from asyncmqd.backends.sqlite import new_rows, sql_statements
 from asyncmqd.backends.sqlite.clock import micros
 from asyncmqd.backends.sqlite.dependencies import Edges
 from asyncmqd.backends.sqlite.history import note_passed
-from asyncmqd.backends.sqlite.sql_statements import array, as_json
+from asyncmqd.backends.sqlite.sql_statements import array, as_json, plain
 from asyncmqd.backends.sqlite.transaction import Transaction, gate
 from asyncmqd.backends.sqlite.unique_names import Names
 from asyncmqd.domain.attempts import joined
@@ -24,10 +24,6 @@ from asyncmqd.domain.states import KEYED, State
 from asyncmqd.domain.unique import gets_successor, is_replaceable, pushed_to
 
 _SQL = sql_statements.load("moves.sql")
-
-LARGE = 1_000
-"""Bytes: a longer payload stands apart, see docs/decisions/sqlite-large-payloads.md. Another limit
-needs no other layout, since each row tells where its payload is."""
 
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
@@ -145,28 +141,22 @@ class Jobs:
         rows = [self._new(job, seq, job.id in after) for seq, job in enumerate(jobs, first)]
         for place, count in Counter(map(_place_of, rows)).items():
             self._tx.count(self._queue, str(place), count)
-        self._tx.executemany(_SQL["insert"], rows)
-        large = [(job.payload, self._queue, job.id) for job in jobs if len(job.payload) > LARGE]
-        if large:
-            self._tx.executemany(_SQL["insert_large"], large)
-        priced = [(job.cost, self._queue, job.id) for job in jobs if job.cost != 1]
-        if priced:
-            self._tx.executemany(_SQL["set_cost"], priced)
+        new_rows.write(self._tx, self._queue, jobs, rows)
         for id, parents in after.items():
             self.edges.add(id, parents)
 
     def _new(self, job: NewJob, seq: int, blocked: bool) -> tuple[object, ...]:
-        place, rank, lane = WAITING, job.priority, None
+        place, rank, lane = WAITING, job.priority, -1
         if blocked or job.delay > 0:
             rank = self._tx.time + micros(max(job.delay, 0))
             place = BLOCKED if blocked else DELAYED
         elif job.key:
             place = KEYED
             lane = self._tx.lanes_of(self._queue).enter(job.key, job.priority)
-        payload, large = _parts(job.payload)
+        payload, large = new_rows.parts(job.payload)
         file = self._queue, job.id, place, rank, seq, seq, job.priority, self._tx.time
-        asked = job.unique or None, job.until_claimed, job.key or None
-        return *file, *asked, lane, payload, large
+        asked = job.unique or -1, int(job.until_claimed), job.key or -1
+        return *file, *asked, lane, bytearray(payload), large
 
     def replace(self, row: Row, job: NewJob) -> bool:
         """Put payload and options of a new job in the place of one that was never claimed."""
@@ -183,7 +173,7 @@ class Jobs:
         elif row.place == DELAYED and job.on_conflict == "push":
             delay, most = micros(job.delay), micros(job.push_for)
             self._push(row, pushed_to(self._tx.time, delay, created, most))
-        payload, large = _parts(job.payload)
+        payload, large = new_rows.parts(job.payload)
         stands = row.place, row.rank, row.seq, row.stood, row.lane
         values = *stands, row.priority, job.cost, payload, large, row.number
         self._tx.execute(_SQL["replace"], values)
@@ -219,7 +209,7 @@ class Jobs:
                 end = row.place, row.rank, row.kept_in, row.kept_until, row.token
                 alike[end][row.number] = row.seq
             else:
-                others.append(_values(row))
+                others.append([*map(plain, _values(row))])
         for values, seqs in alike.items():
             self._tx.execute(_SQL["save_ended"], (*values, as_json(seqs)))
         if others:
@@ -383,12 +373,6 @@ class Jobs:
 
 
 _place_of = itemgetter(2)  # of what `_new` returns
-
-
-def _parts(payload: bytes) -> tuple[bytes, int]:
-    """What stands in the row of its job, and the bytes of a payload that stands apart."""
-    return (b"", len(payload)) if len(payload) > LARGE else (payload, 0)
-
 
 _stands = "place", "rank", "seq", "stood", "kept_in", "kept_until", "token", "lane"
 _values = attrgetter(*_stands, "place", "created", *VALUES, "attempts", "number")
