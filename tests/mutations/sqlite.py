@@ -156,11 +156,12 @@ SQLITE = mutations(
         ),
         ("lanes.py", "gate.opens(lane, *costs.of(lane, 1))", "gate.opens(lane)", "costs"),
         (
-            "rows.py",
-            '        if priced:\n            self._tx.executemany(_SQL["set_cost"], priced)\n',
+            "new_rows.py",
+            '    if priced:\n        tx.executemany(_SQL["set_cost"], priced)\n',
             "",
             "costs",
         ),
+        ("new_rows.py", "rows[-rest:]", "rows[:rest]", "adding"),
         (
             "rows.py",
             "        elif row.key and row.place == ACTIVE:\n",
@@ -242,7 +243,7 @@ SQLITE = mutations(
             "tests/stores/test_kept.py",
         ),
         ("migration.py", "iif(jobs, shut, 2)", "shut", "tests/stores/test_kept.py"),
-        ("rows.py", "job.until_claimed, job.key or None", "job.until_claimed, None", "keys"),
+        ("rows.py", "int(job.until_claimed), job.key or -1", "int(job.until_claimed), -1", "keys"),
         ("moves.py", "held[job.unique] = job.id", "pass", "unique"),
         ("moves.py", "if is_pushed(new[holder], job):", "if True:", "replace"),
         ("moves.py", "merged(new[holder], job)", "new[holder]", "replace"),
@@ -379,8 +380,8 @@ SQLITE = mutations(
         ),
         (
             "moves.sql",
-            "    result = coalesce(?, result),",
-            "    result = coalesce(result, ?),",
+            "    result = coalesce(nullif(?, -1), result),",
+            "    result = coalesce(result, nullif(?, -1)),",
             "administration claiming retention",
         ),
         (
@@ -396,7 +397,7 @@ SQLITE = mutations(
             "large_payloads",
         ),
         (
-            "rows.py",
+            "new_rows.py",
             '(b"", len(payload)) if',
             '(b"", 1) if',
             "large_payloads",

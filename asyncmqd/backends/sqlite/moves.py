@@ -218,7 +218,7 @@ def _take(
         numbers.append(number)
     if taken:
         first = tx.next(len(taken))
-        tx.execute(_SQL["claim"], (place, end, first, tx.time, worker, keys, as_json(numbers)))
+        tx.execute(_SQL["claim"], (place, end, first, tx.time, worker, int(keys), as_json(numbers)))
         tx.count(queue, place, len(taken))
     return taken
 
