@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from asyncmqd.admin.errors import AdminError
+from asyncmqd.admin.errors import WrongArguments
 from asyncmqd.admin.jobs import JobView, job_view
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain import clock
@@ -51,8 +51,8 @@ def _cursor(text: str) -> _Cursor:
         raise _no_cursor(text) from None
 
 
-def _no_cursor(text: str) -> AdminError:
-    return AdminError(
+def _no_cursor(text: str) -> WrongArguments:
+    return WrongArguments(
         f"after: expected a cursor that a search of this store gave, got {text[:80]!r}"
     )
 
@@ -67,7 +67,7 @@ async def search(
 ) -> Found:
     """Jobs that the selection covers, queue by queue and state by state, as `jobs.page` lists them.
 
-    Raises AdminError for a cursor that is none.
+    Raises WrongArguments for a cursor that is none.
     """
     queues = await store.queues() if queue is None else [queue]
     counts = await store.counts(queues)

@@ -13,7 +13,7 @@ import msgspec
 
 from asyncmqd.admin import history, job_actions, jobs, marks, operations, queues, schedules, search
 from asyncmqd.admin.enqueue import EnqueueArguments, Enqueued
-from asyncmqd.admin.errors import AdminError
+from asyncmqd.admin.errors import WrongArguments
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.domain.history import KEPT
 from asyncmqd.domain.operation import Order
@@ -117,7 +117,7 @@ class Which(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def selection(self) -> Selection:
-        """The same for a search. Raises AdminError."""
+        """The same for a search. Raises WrongArguments."""
         age = None
         if self.older_than is not None:
             age = _checked("older_than", DELAY.kind.check, self.older_than)
@@ -166,7 +166,7 @@ def _checked(name: str, check: Callable[[Any], Any], value: Any) -> Any:
     try:
         return check(value)
     except ValueError as error:
-        raise AdminError(f"{name}: {error}") from None
+        raise WrongArguments(f"{name}: {error}") from None
 
 
 def _reason(text: str) -> str:
@@ -233,13 +233,14 @@ def _moves(verb: MoveVerb) -> Callable[[Asked, Moved], Awaitable[Outcome]]:
         narrowed = args.state is not None or selection != Selection()
         if args.ids:
             if narrowed:
-                raise AdminError("ids: expected no state, task, key, error, older_than or alike")
+                others = "state, task, key, error, older_than or alike"
+                raise WrongArguments(f"ids: expected no {others}")
             ids = list(dict.fromkeys(args.ids))
             outcomes = await job_actions.move(asked.store, verb, ids, args.queue, asked.by, reason)
             return Outcome(outcomes, None)
         state = State.DELAYED if verb == "run_now" else args.state
         if args.queue is None or state is None:
-            raise AdminError("expected ids, or a queue and a state")
+            raise WrongArguments("expected ids, or a queue and a state")
         order = Order(verb=verb, states=(state,), selection=selection, by=asked.by, reason=reason)
         return Outcome({}, await _begun(asked, args.queue, order))
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncmqd.admin.concealed import concealed, concealed_cause
-from asyncmqd.admin.errors import AdminError, NotFound
+from asyncmqd.admin.errors import AdminError, NotFound, WrongArguments
 from asyncmqd.admin.verbs import VERBS
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.config.http import Address, address_of
@@ -152,7 +152,8 @@ class Http:
         except NotFound as error:
             raise CannotDo(str(error), 404) from None
         except AdminError as error:
-            raise CannotDo(str(error)) from None
+            status = 400 if isinstance(error, WrongArguments) else 409
+            raise CannotDo(str(error), status) from None
         except TimeoutError:
             raise CannotDo(f"it has not answered within {STORE_LIMIT:g} s", 503) from None
         except StoreError as error:

@@ -414,7 +414,7 @@ def test_jobs_are_found(site: Site, file: Store) -> None:
     assert browser.get("/queues/mail?key=two").text.count("data-row") == 1
     assert browser.get("/queues/mail?older_than=1h").text.count("data-row") == 0
     for wrong in ("older_than=x", "state=x", "after=x"):
-        assert browser.get(f"/queues/mail?{wrong}").status in {400, 409}
+        assert browser.get(f"/queues/mail?{wrong}").status == 400
     assert browser.get("/queues/mail?id=other").headers["Location"].endswith("mail&id=other")
     assert browser.get("/queues/mail?id=nobody").status == 404
     assert browser.get("/jobs?id=other").headers["Location"] == "/job?queue=mail&id=other"
