@@ -74,6 +74,12 @@ def test_cluster():
     ("url", "complaint"),
     [
         ("redis://h?prefixx=a", "got 'prefixx'"),
+        ("redis://a..b", "expected host:port"),
+        (f"redis://{'a' * 64}", "expected host:port"),
+        ("rediss://h?ssl_keyfile=/k", "expected ssl_certfile with ssl_keyfile"),
+        ("unix:///", "expected the path of a unix socket"),
+        ("unix:///a%00b", "expected the path of a unix socket"),
+        (f"unix:///{'a' * 107}", "at most 107 bytes, got 108"),
         ("redis://h?db=1", "got 'db'"),
         ("redis://h?ssl_cert_reqs=none", "got 'ssl_cert_reqs'"),
         ("redis://h?prefix=a{b}", "prefix: expected letters"),

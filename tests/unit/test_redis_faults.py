@@ -53,6 +53,15 @@ def _fork_has(descriptor: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0
 
 
+def test_a_forked_child_of_one_that_renews_nothing_says_nothing(store, capfd):
+    store.extender()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert capfd.readouterr().err == ""
+
+
 async def test_a_forked_child_lets_go_of_the_connection_that_renews(server, store):
     await store.add(QUEUE, jobs("a"))
     [claim] = await store.claim(QUEUE, 1, LEASE, "w")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from ssl import TLSVersion
 from typing import Any
@@ -16,6 +17,8 @@ DEFAULT_PORT = 6379
 SENTINEL_PORT = 26379
 DEFAULT_PREFIX = "asyncmq"
 MAX_CONNECTIONS = 10
+_PATH = 107  # bytes that the kernel takes as the path of a unix socket
+_LABEL = 63  # characters between two dots of a host's name
 TIMEOUT = 5.0  # seconds that a call may take, waiting for a connection and connecting included
 
 _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")  # no braces: they would move the cluster's hash tag
@@ -101,6 +104,8 @@ def parse(url: str) -> Address:
     if parts.scheme == "redis+cluster" and db:
         raise ValueError(f"{shown}: expected no database, a cluster has but one")
     unix = parts.scheme == "unix"
+    if unix:
+        _check_path(shown, path)
     return Address(
         url=shown,
         scheme=parts.scheme,
@@ -198,9 +203,23 @@ def _hosts(parts: SplitResult, shown: str, default: int) -> tuple[tuple[str, int
 def _host(text: str, shown: str, default: int) -> tuple[str, int]:
     one = urlsplit(f"//{text}")  # it knows [::1]:6379
     try:
-        return one.hostname or "localhost", one.port or default
+        host, port = one.hostname or "localhost", one.port or default
+        if any(not label or len(label) > _LABEL for label in host.removesuffix(".").split(".")):
+            raise ValueError
     except ValueError:
         raise ValueError(f"{shown}: expected host:port, got {text!r}") from None
+    return host, port
+
+
+def _check_path(shown: str, path: str) -> None:
+    """That the kernel takes it. Raises ValueError."""
+    if not path.strip("/") or "\0" in path:
+        raise ValueError(f"{shown}: expected the path of a unix socket, got {path!r}")
+    if len(os.fsencode(path)) > _PATH:
+        raise ValueError(
+            f"{shown}: expected the path of a unix socket to have at most {_PATH} bytes,"
+            f" got {len(os.fsencode(path))}"
+        )
 
 
 def _tls(parts: SplitResult, shown: str, options: dict[str, str]) -> dict[str, Any] | None:
@@ -214,6 +233,8 @@ def _tls(parts: SplitResult, shown: str, options: dict[str, str]) -> dict[str, A
     )
     if given.setdefault("ssl_cert_reqs", "required") not in {"required", "optional", "none"}:
         raise ValueError(f"{shown}: ssl_cert_reqs: expected required, optional or none")
+    if "ssl_keyfile" in given and "ssl_certfile" not in given:
+        raise ValueError(f"{shown}: expected ssl_certfile with ssl_keyfile")
     if given["ssl_cert_reqs"] == "none":
         given["ssl_check_hostname"] = False  # OpenSSL refuses the one without the other
     if (version := given.get("ssl_min_version")) is not None:

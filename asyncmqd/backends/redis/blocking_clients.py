@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +13,22 @@ from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDoma
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from asyncmqd.backends.redis import dial
 from asyncmqd.backends.redis.address import Address
 
 SENTINEL_TIMEOUT = 0.5  # seconds
+
+
+def no_passphrase() -> str:
+    """OpenSSL would ask the terminal, and all would stop until somebody answers."""
+    raise OSError("ssl_keyfile: expected a key without a passphrase, got an encrypted one")
+
+
+class _Dialled(UnixDomainSocketConnection):
+    def _connect(self) -> socket.socket:
+        seconds = self.socket_connect_timeout
+        assert seconds, "expected a time limit"
+        return dial.to_path_in_a_thread(self.path, seconds)
 
 
 def connections_of(client: Any) -> Iterator[Any]:
@@ -42,27 +56,28 @@ def client_of(address: Address, timeout: float) -> Redis | RedisCluster:
         "socket_connect_timeout": timeout,
         **address.login,
     }
+    tls = {} if address.tls is None else {**address.tls, "ssl_password": no_passphrase}
     if address.scheme == "redis+cluster":
         nodes = [
             ClusterNode(host, port)  # type: ignore[no-untyped-call]
             for host, port in address.hosts
         ]
-        tls = address.tls or {}
         return RedisCluster(startup_nodes=nodes, ssl=address.tls is not None, **options, **tls)
     options["db"] = address.db
     if address.scheme == "redis+sentinel":
-        return _sentinel(address, options)
+        return _sentinel(address, options, tls)
     if address.scheme == "unix":
-        kind: type = UnixDomainSocketConnection
+        kind: type = _Dialled
         options["path"] = address.path
     else:
         kind = Connection if address.tls is None else SSLConnection
-        options |= dict(zip(("host", "port"), address.hosts[0], strict=True)) | (address.tls or {})
+        options |= dict(zip(("host", "port"), address.hosts[0], strict=True)) | tls
     return Redis.from_pool(ConnectionPool(connection_class=kind, **options))
 
 
-def _sentinel(address: Address, options: dict[str, Any]) -> Redis:
-    tls = {"ssl": True, **address.tls} if address.tls is not None else {}
+def _sentinel(address: Address, options: dict[str, Any], tls: dict[str, Any]) -> Redis:
+    if tls:
+        tls = {"ssl": True, **tls}
     to_sentinel = {
         **options,
         "username": None,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import ConnectionError as LostConnection
 
 from asyncmqd.backends.redis.address import Address
@@ -102,11 +102,19 @@ class Clustered(Link):
 
 
 class ClusterClient(RedisCluster):
-    """One that cannot start again after it was given up: a call that was under way would make
-    connections that nobody closes.
+    """One whose connections are of this kind; that of RedisCluster is settled.
+
+    It cannot start again after it was given up: a call that was under way would make connections
+    that nobody closes.
     """
 
     given_up = False
+
+    def __init__(self, kind: type[Connection], **options: Any) -> None:
+        super().__init__(**options)
+        self.connection_kwargs["connection_class"] = kind  # of nodes that it will learn of
+        for node in self.nodes_manager.startup_nodes.values():
+            node.connection_class = kind
 
     async def initialize(self, *args: Any, **options: Any) -> RedisCluster:
         if self.given_up:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from asyncmqd.backends.redis import dial
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.scripts import Command
@@ -43,14 +44,18 @@ def greeting(address: Address) -> list[Command]:
     """What a connection says first."""
     login = [address.login[key] for key in ("username", "password") if key in address.login]
     commands: list[Command] = [("AUTH", *login)] if login else []
-    return [*commands, ("SELECT", address.db)] if address.db else commands
+    if address.db:
+        commands.append(("SELECT", address.db))
+    if address.tls is not None and not commands:
+        # By TLS 1.3 a server refuses a client's certificate after the client has its connection: a
+        # call that is sent by then might have been done, for all that the client knows.
+        commands.append(("PING",))
+    return commands
 
 
 def _opening(address: Address) -> Opening:
     if address.scheme == "unix":
-        return lambda wire: asyncio.get_running_loop().create_unix_connection(
-            lambda: wire, address.path
-        )
+        return lambda wire: open_unix(wire, address.path)
     host, port = address.hosts[0]
     if address.tls is None:
         return lambda wire: open_tcp(wire, host, port)
@@ -60,9 +65,18 @@ def _opening(address: Address) -> Opening:
     return lambda wire: open_tcp(wire, host, port, context)
 
 
+async def open_unix(wire: asyncio.Protocol, path: str) -> None:
+    """Connect a protocol by a unix socket. Raises OSError."""
+    line = await dial.to_path(path)
+    await asyncio.get_running_loop().create_unix_connection(lambda: wire, sock=line)
+
+
 async def open_tcp(
     wire: asyncio.Protocol, host: str, port: int, context: Callable[[], SSLContext] | None = None
 ) -> None:
-    """Connect a protocol by TCP, or TLS. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    await loop.create_connection(lambda: wire, host, port, ssl=context() if context else None)
+    """Connect a protocol by TCP, or TLS. Raises OSError, and UnicodeError for an odd name."""
+    tls: dict[str, Any] = {}
+    if context is not None:
+        tls = {"ssl": context(), "server_hostname": host}
+    line = await dial.to_host(host, port)
+    await asyncio.get_running_loop().create_connection(lambda: wire, sock=line, **tls)

@@ -96,6 +96,8 @@ class LeaseClient:
     def abandon(self) -> None:
         """In a forked child: the connections are the parent's, which goes on using them."""
         client, self._client = self._client, None
+        if client is None:
+            return
         keep_for_ever(client)  # its `__del__` waits for locks, which its thread may have held
         for connection in self._connections_of(client):
             line = connection._sock  # noqa: SLF001 - `disconnect` may wait for locks

@@ -30,6 +30,11 @@ class Discovery(Sentinel):
     the reason, and learns of a promotion only when it is complete.
     """
 
+    def connect_by(self, kind: type[AbstractConnection]) -> None:
+        """Have connections of this kind to the sentinels."""
+        for sentinel in self.sentinels:
+            sentinel.connection_pool.connection_class = kind
+
     async def discover_master(self, service_name: str) -> tuple[str, int]:
         """The master's address. Raises MasterNotFoundError, or AuthenticationError."""
         failures: list[Exception | str] = []

@@ -12,6 +12,7 @@ from asyncmqd.backends.base import (
     Migration,
     StoreError,
     StoreRefused,
+    StoreUncertain,
 )
 from asyncmqd.backends.per_loop import PerLoop
 from asyncmqd.backends.redis import address, large_payloads, migration
@@ -86,13 +87,15 @@ class RedisServer(BaseBackend):
         self, link: Link, commands: Sequence[Command | Late], again: bool
     ) -> list[Any]:
         # The limit is one for both.
+        begun = False
         try:
             async with asyncio.timeout(self._address.timeout):
                 read_those_that_add()
-                await self._look()
+                await self._look_first()
+                begun = True
                 return await link.run_all(commands, again=again)
         except TimeoutError as error:
-            raise link.error(error) from None
+            raise link.error(error, sent=begun) from None
 
     async def _one(self, name: str, queue: str, *args: Argument) -> Any:
         [reply] = await self._run(self._call(name, queue, *args))
@@ -124,6 +127,13 @@ class RedisServer(BaseBackend):
         if reason := await self.durability_warning():
             raise StoreRefused(f"{self.url}: {reason}, or accept it with ?allow_eviction=true")
         self._connected = True
+
+    async def _look_first(self) -> None:
+        """Before what a caller wants: whatever becomes of the look, that was not begun."""
+        try:
+            await self._look()
+        except StoreUncertain as error:
+            raise StoreError(str(error)) from error.__cause__
 
     async def _check_channels(self) -> None:
         """See that jobs can be told of, before the first is added: nobody hears this."""
