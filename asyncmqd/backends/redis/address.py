@@ -104,13 +104,11 @@ def parse(url: str) -> Address:
     if parts.scheme == "redis+cluster" and db:
         raise ValueError(f"{shown}: expected no database, a cluster has but one")
     unix = parts.scheme == "unix"
-    if unix:
-        _check_path(shown, path)
     return Address(
         url=shown,
         scheme=parts.scheme,
         hosts=() if unix else _hosts(parts, shown, SENTINEL_PORT if sentinel else DEFAULT_PORT),
-        path=path if unix else "",
+        path=_socket_path(shown, path) if unix else "",
         service=service,
         db=_number(shown, "db", options.get("db", "0") if unix else db or "0", 0),
         login=_login(parts),
@@ -211,15 +209,15 @@ def _host(text: str, shown: str, default: int) -> tuple[str, int]:
     return host, port
 
 
-def _check_path(shown: str, path: str) -> None:
-    """That the kernel takes it. Raises ValueError."""
+def _socket_path(shown: str, path: str) -> str:
+    """One that the kernel takes. Raises ValueError."""
     if not path.strip("/") or "\0" in path:
         raise ValueError(f"{shown}: expected the path of a unix socket, got {path!r}")
-    if len(os.fsencode(path)) > _PATH:
+    if (size := len(os.fsencode(path))) > _PATH:
         raise ValueError(
-            f"{shown}: expected the path of a unix socket to have at most {_PATH} bytes,"
-            f" got {len(os.fsencode(path))}"
+            f"{shown}: expected the path of a unix socket to have at most {_PATH} bytes, got {size}"
         )
+    return path
 
 
 def _tls(parts: SplitResult, shown: str, options: dict[str, str]) -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ from asyncmqd.domain.loop_tasks import begin, retrieve_error
 STAGGER = 0.25  # seconds that an address may be silent until the next one is tried beside it
 _PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two tries while a backlog is full
 
+_Attempt = asyncio.Task[socket.socket]
+
 
 async def to_host(host: str, port: int) -> socket.socket:
     """By TCP. Raises OSError, and UnicodeError for a name that cannot be one."""
@@ -82,24 +84,28 @@ async def _connected(found: Found) -> socket.socket:
 
 async def _first(found: Sequence[Found]) -> socket.socket:
     """Of the addresses in their order that which takes a connection. RFC 8305 says it like this."""
-    left = deque(found)
-    trying: set[asyncio.Task[socket.socket]] = set()
-    failures: list[str] = []
+    trying: set[_Attempt] = set()
     try:
-        while left or trying:
-            if left:
-                attempt = begin(_connected(left.popleft()))
-                attempt.add_done_callback(retrieve_error)
-                trying.add(attempt)
-            limit = STAGGER if left else None
-            await asyncio.wait(trying, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            for attempt in [each for each in trying if each.done()]:
-                trying.discard(attempt)
-                if (error := attempt.exception()) is None:
-                    return attempt.result()
-                failures.append(str(error))
+        return await _race(deque(found), trying)
     finally:
         for attempt in trying:
             if not attempt.cancel() and attempt.exception() is None:
                 attempt.result().close()  # two were connected at once
+
+
+async def _race(left: deque[Found], trying: set[_Attempt]) -> socket.socket:
+    """`trying` has those that are under way, or connected too late, at the end as well."""
+    failures: list[str] = []
+    while left or trying:
+        if left:
+            attempt = begin(_connected(left.popleft()))
+            attempt.add_done_callback(retrieve_error)
+            trying.add(attempt)
+        limit = STAGGER if left else None
+        await asyncio.wait(trying, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        for attempt in [each for each in trying if each.done()]:
+            trying.discard(attempt)
+            if (error := attempt.exception()) is None:
+                return attempt.result()
+            failures.append(str(error))
     raise OSError("; ".join(dict.fromkeys(failures)))
