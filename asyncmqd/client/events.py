@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.clock import utc_now
-from asyncmqd.domain.events import LASTS, MISSED, RENEWAL, Event, EventPage, Position, decode
+from asyncmqd.domain.events import LASTS, MISSED, RENEWAL, Event, EventPage, Head, Position, decode
 from asyncmqd.domain.events import encode as encode_event
 
 LOOK_EVERY = 0.2  # seconds between two looks, when there is nothing new
@@ -35,13 +35,18 @@ class Reader:
 
     async def page(self) -> list[Event]:
         """The next events; none if there is nothing new. Raises StoreError, and may go on then."""
+        page = await self.lines()
+        return [*gap(page), *_read(page)]
+
+    async def lines(self) -> EventPage:
+        """The same as the store has them."""
         await self.begin()
         assert self._position is not None
         page = await self._store.events(self._position)
         self._position = page.position
         if not page.is_watched:  # the store was emptied: watch again, and be told that all is gone
             self._renewed = float("-inf")
-        return [*_gap(page), *_read(page)]
+        return page
 
     def resume(self, position: Position) -> None:
         """Go on behind another position."""
@@ -53,7 +58,7 @@ class Reader:
         return self._position
 
 
-def _gap(page: EventPage) -> list[Event]:
+def gap(page: EventPage) -> list[Event]:
     """One event that stands for those that are gone."""
     if page.missed == 0:
         return []
@@ -81,7 +86,7 @@ async def watch(
             await asyncio.sleep(LOOK_EVERY)
 
 
-def is_about(event: Event, queue: str | None, names: tuple[str, ...] = ("",)) -> bool:
+def is_about(event: Event | Head, queue: str | None, names: tuple[str, ...] = ("",)) -> bool:
     """Whether who watches a queue, or events whose name begins so, has to see it.
 
     A gap may have held anything.

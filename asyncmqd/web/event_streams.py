@@ -1,15 +1,16 @@
 """GET /api/v1/events: events of all daemons as server-sent events.
 
 All streams that have seen the same share one look at the store, and what is sent to those that want
-the same of it. The more they are, the longer is the pause to the next look. A stream that fell
-behind, since its client is slow or resumes, looks for itself until it is there: nothing is kept for
-it here.
+the same of it. The more they are, the longer is the pause to the next look; starts and completions
+for which there is no room then are counted. A stream that fell behind, since its client is slow or
+resumes, looks for itself until it is there, and is sent all: nothing is kept for it here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import math
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -17,8 +18,20 @@ import msgspec
 
 from asyncmqd.admin.concealed import HIDDEN
 from asyncmqd.backends.base import BaseBackend, StoreError
-from asyncmqd.client.events import LOOK_EVERY, Reader, is_about
-from asyncmqd.domain.events import Event, Position, encode
+from asyncmqd.client.events import LOOK_EVERY, Reader, gap, is_about
+from asyncmqd.domain.clock import utc_now
+from asyncmqd.domain.events import (
+    AT_ONCE,
+    MISSED,
+    OFTEN,
+    Event,
+    EventPage,
+    Head,
+    Position,
+    decode,
+    decode_head,
+    encode,
+)
 from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.server import Request, Stream
@@ -54,26 +67,65 @@ class Wanted(NamedTuple):
         queue = query.get("queue", [None])[-1]
         return cls(queue, tuple(query.get("event", ("",))), position)
 
-    def has(self, event: Event) -> bool:
+    def has(self, head: Head) -> bool:
         """Whether the client has to see it."""
-        return is_about(event, self.queue, self.names)
+        return is_about(head, self.queue, self.names)
+
+
+class _Line:
+    """An event as the store has it. What is sent of it is made once, and only if it is sent."""
+
+    __slots__ = ("_line", "_sent", "head", "position")
+
+    def __init__(self, head: Head, position: Position, line: bytes) -> None:
+        self.head = head
+        self.position = position
+        self._line = line
+        self._sent: bytes | None = None
+
+    def sent(self, *, hides: bool) -> bytes:
+        """What is sent; nothing if nobody can read it."""
+        if self._sent is None:
+            event = decode(self._line, self.position)
+            if event is not None and hides:
+                event = _concealed(event)
+            self._sent = b"" if event is None else _sent(event)
+        return self._sent
 
 
 class _Page:
-    """What one look has found."""
+    """What one look has found. `room`: how many of `OFTEN` are sent of it, less all others."""
 
-    def __init__(self, events: Sequence[tuple[Event, bytes]], end: Position) -> None:
-        self.events = events  # with what is sent of each
-        self.end = end
+    def __init__(self, page: EventPage, room: float, *, hides: bool) -> None:
+        gaps = [(Position.of(each.position), encode(each)) for each in gap(page)]
+        heads = ((decode_head(line), at, line) for at, line in (*gaps, *page.events))
+        self.lines = [_Line(head, at, line) for head, at, line in heads if head is not None]
+        self.end = page.position
+        self._room = room
+        self._hides = hides
         self._parts: dict[tuple[str | None, tuple[str, ...]], bytes] = {}
 
     def part(self, wanted: Wanted) -> bytes:
         """What is sent to who wants this, which is often the same for many."""
         key = wanted.queue, wanted.names
         if key not in self._parts:
-            lines = (line for event, line in self.events if wanted.has(event))
-            self._parts[key] = b"".join(lines)
+            self._parts[key] = b"".join(self._told(wanted))
         return self._parts[key]
+
+    def _told(self, wanted: Wanted) -> Iterator[bytes]:
+        mine = [each for each in self.lines if wanted.has(each.head)]
+        room = self._room - sum(each.head.event not in OFTEN for each in mine)
+        passed: list[_Line] = []
+        for each in mine:
+            if each.head.event in OFTEN:
+                if room <= 0:
+                    passed.append(each)
+                    continue
+                room -= 1
+            yield _missed(passed)
+            passed.clear()
+            yield each.sent(hides=self._hides)
+        yield _missed(passed)
 
 
 class EventStreams:
@@ -167,8 +219,8 @@ class EventStreams:
 
     async def _catch_up(self, own: Reader) -> _Page:
         """What others have seen, or nothing for a moment."""
-        page = await self._read(own)
-        if not page.events and self._newest is not None and self._newest.position != page.end:
+        page = await self._read(own, math.inf)
+        if not page.lines and self._newest is not None and self._newest.position != page.end:
             await asyncio.sleep(LOOK_EVERY)  # the others see it, too, in a moment
         return page
 
@@ -177,18 +229,14 @@ class EventStreams:
         if self._tells:
             await asyncio.sleep(self._streams * _PAUSE)
         while True:
-            page = await self._read(reader)
-            if page.events:
+            page = await self._read(reader, AT_ONCE)
+            if page.lines:
                 self._tells = True
                 return page
             await asyncio.sleep(LOOK_EVERY)
 
-    async def _read(self, reader: Reader) -> _Page:
-        events = await reader.page()
-        assert reader.position is not None
-        if self._hides:
-            events = [_concealed(each) for each in events]
-        return _Page([(each, _sent(each)) for each in events], reader.position)
+    async def _read(self, reader: Reader, room: float) -> _Page:
+        return _Page(await reader.lines(), room, hides=self._hides)
 
     def _looked(self, look: asyncio.Task[_Page]) -> None:
         if self._look is look:
@@ -205,6 +253,14 @@ async def _begun(reader: Reader) -> None:
 def _sent(event: Event) -> bytes:
     head = f"id: {event.position}\nevent: {event.event}\ndata: ".encode()
     return b"%b%b\n\n" % (head, encode(event))
+
+
+def _missed(passed: Sequence[_Line]) -> bytes:
+    """One event that stands for these; a client that comes back behind it goes on behind them."""
+    if not passed:
+        return b""
+    position = str(passed[-1].position)
+    return _sent(Event(timestamp=utc_now(), event=MISSED, position=position, missed=len(passed)))
 
 
 def _concealed(event: Event) -> Event:

@@ -36,6 +36,7 @@ WEB = ("tests/unit/test_web_server.py",)
 
 EVENTS = ("tests/contract/test_events.py", "-k", "memory")
 TOLD = ("tests/runtime/test_events.py",)
+STREAMED = ("tests/runtime/test_event_streams.py",)
 OPERATED = ("tests/simulation/test_worlds.py", "-k", "operated")
 OPERATIONS = ("tests/cli/test_operations.py", *OPERATED)
 
@@ -138,9 +139,51 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/process/event_publisher.py",
-        "self._dropped += len(batch)  #",
+        "self._dropped += number  #",
         "self._dropped += 0  #",
         TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "sum(each.missed or 1 for each in events)",
+        "len(events)",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "        self._passed += len(runs) - len(told)\n",
+        "",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "            self._passed += 1\n",
+        "            pass\n",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/event_publisher.py",
+        "self._room, self._passed = AT_ONCE, 0",
+        "self._passed = 0",
+        TOLD,
+    ),
+    Mutation(
+        "asyncmqd/web/event_streams.py",
+        "        yield _missed(passed)\n\n",
+        "\n",
+        STREAMED,
+    ),
+    Mutation(
+        "asyncmqd/web/event_streams.py",
+        "            yield _missed(passed)\n            passed.clear()\n",
+        "",
+        STREAMED,
+    ),
+    Mutation(
+        "asyncmqd/web/event_streams.py",
+        "self._read(own, math.inf)",
+        "self._read(own, AT_ONCE)",
+        STREAMED,
     ),
     Mutation(
         "asyncmqd/client/events.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 
+import msgspec
 import pytest
 
 from asyncmqd import Event
@@ -144,6 +145,45 @@ async def test_a_client_sees_what_it_asked_for(store: Counting, streams: EventSt
     await tell(store, "job.failed", queue="web")
     await tell(store, "job.started", "job.failed", "queue.paused")
     assert names(await first) == ["job.failed", "queue.paused"]
+
+
+def told(part: bytes) -> list[Event]:
+    lines = part.decode().splitlines()
+    return [msgspec.json.decode(line[6:], type=Event) for line in lines if line[:6] == "data: "]
+
+
+@virtual
+async def test_where_too_much_happens_starts_and_completions_are_counted(
+    store: Counting, streams: EventStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_streams, "AT_ONCE", 4)
+    start = await store.watch(60)
+    queries = ("", "event=job.f", "event=job.c", "queue=web")
+    all = [await begun(streams, each) for each in queries]
+    waiting = [asyncio.ensure_future(anext(each)) for each in all]
+    await asyncio.sleep(1)
+    await tell(store, *["job.started", "job.completed"] * 2, "job.failed", "job.started")
+    await tell(store, "job.released", "job.completed")
+    await tell(store, "job.started", queue="web")
+    parts = [told(await each) for each in waiting]
+    assert [[(each.event, each.missed) for each in part] for part in parts] == [
+        [
+            ("job.started", None),
+            ("job.completed", None),
+            ("events.missed", 2),
+            ("job.failed", None),
+            ("events.missed", 1),
+            ("job.released", None),
+            ("events.missed", 2),
+        ],
+        [("job.failed", None)],
+        [("job.completed", None)] * 3,
+        [("job.started", None)],
+    ]
+    positions = [Position.of(each.position).number for each in parts[0]]
+    assert positions == [1, 2, 4, 5, 6, 7, 9], "a client goes on behind what it was told of"
+    back = await begun(streams, last_event_id=str(Position(start.epoch, 2)))
+    assert len(names(await anext(back))) == 7, "who comes back is sent what is there"
 
 
 @pytest.mark.parametrize("query", ["colour=red", "after=x", "queue=%ff"])

@@ -240,6 +240,40 @@ async def test_only_the_newest_wait_for_the_store(
 
 
 @virtual
+async def test_of_many_starts_and_completions_some_are_told_and_the_rest_is_counted(
+    bench: Bench, store: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def short(fails: bool) -> None:
+        if fails:
+            raise ValueError
+
+    monkeypatch.setattr(event_publisher, "AT_ONCE", 5)
+    task = bench.task(short, retries=0)
+    async with bench.worker(bench.context(observer=Observer([])), concurrency=10):
+        start = await store.watch(60)
+        await asyncio.sleep(1)
+        store.failures = 1  # what it did not take is counted, also what was counted before
+        ids = [await bench.add(task, number % 3 == 0) for number in range(30)]
+        await bench.ended(*ids)
+        await asyncio.sleep(1)
+        store.calls.clear()
+        ids = [await bench.add(task, number % 3 == 0) for number in range(30)]
+        await bench.ended(*ids)
+        await asyncio.sleep(1)
+        assert len(store.calls) <= 3
+        ids = [await bench.add(task, False) for _ in range(2)]  # few: all of them are told
+        await bench.ended(*ids)
+        await asyncio.sleep(1)
+        page = await store.events(start)
+    told = [each for each in (events.decode(line, at) for at, line in page.events) if each]
+    assert sum(each.missed or 1 for each in told) == 2 * 62
+    assert [each.event for each in told].count("job.failed") == 10, "those of the second call"
+    assert sum(each.event in events.OFTEN for each in told) <= 5 * 3 + 4
+    assert told[-5].event == "events.missed", "behind those that were told with them"
+    assert {each.job_id for each in told[-4:]} == set(ids)
+
+
+@virtual
 async def test_what_operators_do_is_told(bench: Bench, store: Counting) -> None:
     queue = Queue("q", store)
     seen = queue.events()

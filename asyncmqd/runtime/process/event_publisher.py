@@ -6,18 +6,29 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.change import Change
 from asyncmqd.domain.clock import utc_now
-from asyncmqd.domain.events import BATCH, FIELDS, KEPT, MISSED, Event, encode, shortened
+from asyncmqd.domain.events import (
+    AT_ONCE,
+    BATCH,
+    FIELDS,
+    KEPT,
+    MISSED,
+    OFTEN,
+    Event,
+    encode,
+    shortened,
+)
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin, retrieve_error
 from asyncmqd.domain.settle import failure_text
 from asyncmqd.observe.event_names import EDGE_EVENTS
-from asyncmqd.observe.listeners import Ended, Kind, Listener
+from asyncmqd.observe.listeners import Applied, Ended, Kind, Listener
 from asyncmqd.observe.observer import Observer
 from asyncmqd.runtime.duties import Duty, DutyGroup
 
@@ -30,8 +41,10 @@ class EventPublisher(Listener):
 
     What happens before the store was first asked is kept until then: a start takes jobs back.
 
-    Events that the store has not taken are dropped, and counted in an event of their own. It
-    never waits in the way of a job: a daemon that is killed has not told its last `GATHER`.
+    Events that the store has not taken are dropped, and counted in an event of their own. So are
+    starts and completions beyond `AT_ONCE`: nobody reads a hundred thousand events a second, and
+    to tell them would cost as much as to run jobs of no work. It never waits in the way of a job:
+    a daemon that is killed has not told its last `GATHER`.
     """
 
     def __init__(self, backend: BaseBackend, observer: Observer, duties: DutyGroup) -> None:
@@ -44,7 +57,9 @@ class EventPublisher(Listener):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._some = asyncio.Event()
         self._events: deque[Event] = deque()
-        self._dropped = 0
+        self._dropped = 0  # that were the oldest
+        self._room = AT_ONCE  # how many more of `OFTEN` are told with the next call
+        self._passed = 0  # of them, that found no room
         self._telling: asyncio.Task[None] | None = None
         observer.add(self)
 
@@ -81,31 +96,44 @@ class EventPublisher(Listener):
         self._loop = None
         self._observer.discard(self)
         self._events.clear()
-        self._dropped = 0
+        self._dropped = self._passed = 0
+        self._room = AT_ONCE
 
     # ------------------------------------------------------------------ what happens
 
     def event(self, name: str, fields: dict[str, Any]) -> None:
         """See `Listener`."""
         if name.partition(".")[0] in _SUBJECTS:
-            self._note(name, _known(fields))
+            self._note(Event(timestamp=utc_now(), event=name, **_known(fields)))
 
     def started(self, claim: Claim, task: str) -> None:
         """See `Listener`."""
-        self._note("job.started", _run(claim, task))
+        if self._room > 0:
+            self._room -= 1
+            self._note(_of_run("job.started", utc_now(), claim, task))
+        else:
+            self._passed += 1
 
     def changes(self, applied: Mapping[Kind, Ended]) -> None:
         """See `Listener`."""
+        now = utc_now()
         for (_, edge, task), runs in applied.items():
             if name := EDGE_EVENTS.get(edge):
-                for each in runs:
-                    self._note(name, _ended(*each, task))
+                told = self._admitted(runs) if name in OFTEN else runs
+                for each in told:
+                    self._note(_ended(name, now, *each, task))
 
-    def _note(self, name: str, fields: dict[str, Any]) -> None:
+    def _admitted(self, runs: Ended) -> Sequence[Applied]:
+        """The first of them, for which there is room."""
+        told = runs[: max(0, self._room)]
+        self._room -= len(told)
+        self._passed += len(runs) - len(told)
+        return told
+
+    def _note(self, event: Event) -> None:
         if len(self._events) >= KEPT:
-            self._events.popleft()
-            self._dropped += 1
-        self._events.append(Event(timestamp=utc_now(), event=name, **fields))
+            self._dropped += _number([self._events.popleft()])
+        self._events.append(event)
         if threading.get_ident() == self._thread:
             self._some.set()
         elif self._loop is not None:
@@ -140,15 +168,19 @@ class EventPublisher(Listener):
 
     async def _tell_all(self) -> None:
         self._some.clear()
+        if self._passed:
+            self._events.append(Event(timestamp=utc_now(), event=MISSED, missed=self._passed))
+        self._room, self._passed = AT_ONCE, 0
         while self._events or self._dropped:
             batch, missed = self._next_batch(), self._dropped
-            self._dropped += len(batch)  # unless the store takes them
+            number = _number(batch)
+            self._dropped += number  # unless the store takes them
             lines = [encode(each) for each in batch]
             if missed:
                 lines.insert(0, encode(Event(timestamp=utc_now(), event=MISSED, missed=missed)))
             answered = self.ask()
             is_watched = await self._backend.publish(lines)
-            self._dropped -= missed + len(batch)
+            self._dropped -= missed + number
             if not is_watched:
                 answered(False)
 
@@ -157,25 +189,41 @@ class EventPublisher(Listener):
         return [self._events.popleft() for _ in range(size)]
 
 
-def _run(claim: Claim, task: str) -> dict[str, Any]:
-    return {
-        "queue": claim.queue,
-        "worker": claim.worker,
-        "job_id": claim.id,
-        "task": task,
-        "attempt": claim.attempt,
-    }
+def _number(events: Sequence[Event]) -> int:
+    """How many these stand for."""
+    return sum(each.missed or 1 for each in events)
 
 
-def _ended(change: Change, claim: Claim, duration: float | None, task: str) -> dict[str, Any]:
-    fields = _run(claim, task)
-    if duration is not None:
-        fields["duration_ms"] = round(duration * 1000, 3)
-    if change.edge == "retry":
-        fields["retry_in"] = round(change.delay, 3)
-    if error := failure_text(change.error):
-        fields["error"] = shortened(error)
-    return fields
+def _of_run(name: str, now: datetime, claim: Claim, task: str, **more: Any) -> Event:
+    return Event(
+        timestamp=now,
+        event=name,
+        queue=claim.queue,
+        worker=claim.worker,
+        job_id=claim.id,
+        task=task,
+        attempt=claim.attempt,
+        **more,
+    )
+
+
+def _ended(
+    name: str, now: datetime, change: Change, claim: Claim, duration: float | None, task: str
+) -> Event:
+    took = None if duration is None else int(duration * 1e6 + 0.5) / 1e3  # `round` is slow
+    if change.edge == "succeed":
+        return _of_run(name, now, claim, task, duration_ms=took)
+    retry_in = round(change.delay, 3) if change.edge == "retry" else None
+    error = failure_text(change.error)
+    return _of_run(
+        name,
+        now,
+        claim,
+        task,
+        duration_ms=took,
+        retry_in=retry_in,
+        error=shortened(error) if error else None,
+    )
 
 
 def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
