@@ -171,7 +171,7 @@ def test_promotion(pair: Pair, place: Path, least: int, figure):
         daemon = at_work(scene, f"{pair.url}?min_replicas={least}")
         pair.lag()
         before = read(scene.notes, "accepted")
-        until(lambda: read(scene.notes, "refused") or len(not_run(scene) - before) > 20)
+        until(lambda: read(scene.notes, "refused") or len(not_run(scene) - before) > 4)
         pair.lose_master()
         pair.until_promoted()
         took = back_at_work(scene, pair.url)
