@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import json
 import socket
@@ -245,6 +246,36 @@ async def test_each_address_of_a_name_is_looked_at_and_no_other_is_asked(
         await deliver(url, "msg_1", b"{}", SECRET)
     await deliver(url, "msg_1", b"{}", SECRET, allow_private=True)
     assert receiver.requests[0][1]["Host"].startswith("hooks.example.org:")
+
+
+async def test_an_address_that_never_answers_leaves_time_for_the_next(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name with an IPv6 address, on a host from which IPv6 leads nowhere."""
+    port = receiver.server_address[1]
+
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    monkeypatch.setattr(delivery, "_resolve", resolve)
+    monkeypatch.setattr(delivery, "NEXT", 0.05)
+    with silent("127.0.0.2", port):
+        await deliver(receiver.url, "msg_1", b"{}", SECRET, allow_private=True)
+    assert len(receiver.requests) == 1
+
+
+@contextlib.contextmanager
+def silent(address: str, port: int) -> Iterator[None]:
+    """Who connects there gets no answer: as many as it takes have connected before."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind((address, port))
+        listener.listen(0)
+        for _ in range(3):
+            waits = stack.enter_context(socket.socket())
+            waits.setblocking(False)
+            waits.connect_ex((address, port))
+        yield
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hmac
 import socket
 from collections.abc import Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import ssl
 
 LIMIT = 10.0  # seconds for a whole request
+NEXT = 2.0  # seconds after which the next address of a name is tried: the first may never answer
 _READ = 16 * 1024
 _GONE = 410  # the receiver wants no more
 _NAT64, _SIX_TO_FOUR = ip_network("64:ff9b::/96"), ip_network("2002::/16")
@@ -148,8 +150,9 @@ async def _connect(
     *first, last = addresses
     named = host if context else None
     for address in first:
-        try:
-            return await asyncio.open_connection(address, port, ssl=context, server_hostname=named)
-        except OSError:
-            continue
+        with contextlib.suppress(OSError):  # also that it took too long
+            async with asyncio.timeout(NEXT):
+                return await asyncio.open_connection(
+                    address, port, ssl=context, server_hostname=named
+                )
     return await asyncio.open_connection(last, port, ssl=context, server_hostname=named)
