@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import datetime
 from itertools import pairwise
 
 import pytest
 
 from asyncmqd.admin.jobs import page
+from asyncmqd.admin.schedules import edit
 from asyncmqd.backends.base import ScheduleRecord
 from tests.daemon.conftest import mostly_on
 from tests.daemon.harness import until
@@ -16,12 +18,14 @@ from tests.faults.forked import ForkedDaemon
 from tests.faults.ledger import QUEUE
 from tests.scale import scaled
 
-DAEMONS, EVERY, ROUNDS, CALM, OUTAGE = scaled((2, 0.5, 1, 3, 2.5), (5, 1.0, 14, 10, 15.0))
+DAEMONS, EVERY, ROUNDS, CALM, OUTAGE, PAUSE = scaled(
+    (2, 0.5, 1, 3, 2.5, 2.0), (5, 1.0, 14, 10, 15.0, 5.0)
+)
 
-POLICIES = ("all", "once", "skip")
+POLICIES = ("all", "once", "skip", "paused")  # the last one is "all", and people pause it
 SCHEDULES = "".join(
     f'[[queues.{QUEUE}.repeatables]]\ntask = "mark"\nname = "{policy}"\nevery = {EVERY}\n'
-    f'missed = "{policy}"\n'
+    f'missed = "{policy.replace("paused", "all")}"\n'
     for policy in POLICIES
 )
 
@@ -30,7 +34,8 @@ SKEWED = "import time\nfrom asyncmqd.domain import clock\nclock.wall = lambda: t
 
 
 @pytest.mark.row(
-    "S01", "kill -9 of daemons, and outages of all, under each policy for missed instants"
+    "S01",
+    "kill -9 and SIGSTOP of daemons, and outages of all, under each policy for missed instants",
 )
 @mostly_on("valkey9")  # whose daemons believe in different clocks
 def test_each_policy_gives_the_instants_that_it_names(scene: Scene, figure) -> None:
@@ -40,12 +45,14 @@ def test_each_policy_gives_the_instants_that_it_names(scene: Scene, figure) -> N
         scene.daemon(str(number), queue=SCHEDULES, **(skewed if number == 1 else {})).start()
         for number in range(DAEMONS)
     ]
-    outages = []
+    outages, pauses = [], []
     for number in range(ROUNDS):
         until_fired(scene, CALM)
         daemons[number % DAEMONS].kill()
         until_fired(scene, CALM)
         daemons[number % DAEMONS].start()
+        until_fired(scene, CALM)
+        pauses.append(pause(scene, daemons[(number + 1) % DAEMONS]))
         until_fired(scene, CALM)
         outages.append(outage(scene, daemons))
     until_fired(scene, CALM)
@@ -56,17 +63,23 @@ def test_each_policy_gives_the_instants_that_it_names(scene: Scene, figure) -> N
     every = fired["all"]
     assert {round(later - each, 3) for each, later in pairwise(every)} == {EVERY}
     for policy in ("once", "skip"):
-        check(policy, fired[policy], every, found[policy], outages)
+        check(policy, fired[policy], every, found[policy], outages, "missed")
+    check("paused", fired["paused"], every, found["paused"], [], "paused")
+    for begin, end in pauses:
+        within = {each for each in every if begin < each < end}
+        assert len(within) > 1
+        assert not within & set(fired["paused"])
     assert found["all"].tally.counts == {}
     lateness = [
         event["late_ms"] / 1000
         for daemon in daemons
         for event in daemon.history
-        if event["event"] == "schedule.fired" and event["schedule"] != "all"
+        if event["event"] == "schedule.fired" and event["schedule"] in {"once", "skip"}
     ]
     assert max(lateness) < EVERY, "of those that had come only the latest fires"
     figure(
-        f"{DAEMONS} daemons, {ROUNDS} x one and {ROUNDS} x all killed: of {len(every)} instants "
+        f"{DAEMONS} daemons, {ROUNDS} x one killed, one frozen, all killed: of "
+        f"{len(every)} instants "
         + ", ".join(f"{policy} fired {len(fired[policy])}" for policy in POLICIES)
     )
 
@@ -77,12 +90,13 @@ def check(
     every: list[float],
     record: ScheduleRecord,
     outages: list[tuple[float, float]],
+    skipped: str,
 ) -> None:
     """All instants are accounted for, and of an outage's only the latest may fire."""
     named = [each for each in every if each <= record.last]
     assert set(fired) <= set(named), policy
-    assert record.tally.counts.keys() <= {"missed"}
-    assert len(fired) + record.tally.counts.get("missed", 0) == len(named), policy
+    assert record.tally.counts.keys() <= {skipped}
+    assert len(fired) + record.tally.counts.get(skipped, 0) == len(named), policy
     for begin, end in outages:
         within = [each for each in named if begin < each < end]
         assert len(within) > 1
@@ -118,6 +132,18 @@ def outage(scene: Scene, daemons: list[ForkedDaemon]) -> tuple[float, float]:
     end = now(scene)
     for each in daemons:
         each.start()
+    return begin, end
+
+
+def pause(scene: Scene, daemon: ForkedDaemon) -> tuple[float, float]:
+    """Freeze one daemon, and pause a schedule meanwhile; from when to when it was paused."""
+    daemon.freeze(scene.store)
+    scene.store.do(lambda store: edit(store, QUEUE, "paused", "pause"))
+    begin = now(scene)
+    until(lambda: now(scene) > begin + PAUSE)
+    end = now(scene)
+    scene.store.do(lambda store: edit(store, QUEUE, "paused", "resume"))
+    daemon.signal(signal.SIGCONT)
     return begin, end
 
 
