@@ -183,6 +183,7 @@ class Own(msgspec.Struct, frozen=True, kw_only=True):
     store_error: str = ""
     store_since: float | None = None  # Unix time
     refusal: str = ""  # of the last reload
+    refused_since: float | None = None  # Unix time
     crashed: Sequence[str] = ()  # duties, with the error of each
     stuck: Sequence[str] = ()  # queues without progress
     absent: Sequence[int] = ()  # child processes that are being started, or started anew
@@ -275,7 +276,13 @@ def _of_itself(own: Own) -> Iterator[Cause]:
     for each in own.unreadable:
         yield Cause(name="schedule_unreadable", sentence=f"schedule {each}", command=RELOAD)
     if own.refusal:
-        yield Cause(name="reload_refused", sentence=own.refusal, command="asyncmqd check")
+        yield Cause(
+            name="reload_refused",
+            sentence=own.refusal,
+            since=rfc3339(own.refused_since),
+            changes="the files are right, and somebody reloads",
+            command="asyncmqd check",
+        )
 
 
 def _of_phase(own: Own) -> Iterator[Cause]:

@@ -148,6 +148,7 @@ class Status:
             store_error=self._health.error,
             store_since=self._health.since,
             refusal=told_refusal(self.configuration, conceals=conceals),
+            refused_since=refusal.since if (refusal := self.configuration.refusal) else None,
             crashed=report.crashed,
             stuck=report.stuck,
             absent=[

@@ -73,6 +73,9 @@ def test_every_page_in_both_themes_and_on_a_phone(shop: Site, visit: Visit) -> N
             for each in (*found["violations"], *found["incomplete"]):
                 nodes = [(node["html"][:200], node["any"][:1]) for node in each["nodes"][:2]]
                 wrong.append((theme, size["width"], path, each["id"], nodes))
+            page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, (theme, size, path, "with all that can be opened")
     assert not wrong, "\n".join(map(str, wrong))
 
 

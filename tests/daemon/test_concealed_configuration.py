@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_what_is_wrong_is_told_by_its_place(told: Callable[..., str], written: s
     refused = json.loads(told("POST", "/api/v1/reload", written))
     assert not refused["ok"]
     assert "d.toml:" in refused["error"]
-    until(lambda: "reload refused" in told("GET", "/readyz", written))
+    until(lambda: re.search("reload refused.*, since 20", told("GET", "/readyz", written)))
     assert SECRET not in refused["error"]
     for path in (*PAGES, *ANSWERS):
         assert SECRET not in told("GET", path, written), path

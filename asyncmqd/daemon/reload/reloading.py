@@ -61,6 +61,7 @@ class Refusal(NamedTuple):
 
     errors: list[str]
     concealed: list[str]
+    since: float  # Unix time
 
     def told(self, *, conceals: bool = False) -> str:
         """The first one, for a line."""
@@ -218,10 +219,11 @@ class Reloader:
         try:
             return await self._reload()
         except ConfigErrors as errors:
-            return self._refuse(Refusal([str(each) for each in errors.errors], errors.places))
+            lines = [str(each) for each in errors.errors]
+            return self._refuse(Refusal(lines, errors.places, clock.wall()))
         except Exception as error:  # noqa: BLE001 - whatever it is, the old configuration serves
             kind = type(error).__name__
-            return self._refuse(Refusal([f"{kind}: {error}"], [kind]))
+            return self._refuse(Refusal([f"{kind}: {error}"], [kind], clock.wall()))
 
     async def _reload(self) -> Reloaded:
         configuration = self._configuration
