@@ -161,7 +161,25 @@ SQLITE = mutations(
             "",
             "costs",
         ),
-        ("new_rows.py", "rows[-rest:]", "rows[:rest]", "adding"),
+        (
+            "new_rows.py",
+            "rows[-rest:]",
+            "rows[:rest]",
+            "tests/unit/test_sqlite_parameters.py",
+        ),
+        (
+            "new_rows.py",
+            'if not tx.execute(_SQL["insert_unless_known"], row).rowcount:',
+            'if not tx.execute(_SQL["insert_unless_known"], row):',
+            "adding",
+        ),
+        (
+            "rows.py",
+            "        self._tx.count(self._queue, _place_of(row), 1)\n",
+            "        self._tx.count(self._queue, WAITING, 1)\n",
+            "tests/unit/test_sqlite_parameters.py",
+        ),
+        ("free_disk_space.py", "> _PLENTY", "> 0", "tests/unit/test_sqlite_room.py"),
         (
             "rows.py",
             "        elif row.key and row.place == ACTIVE:\n",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Recorded(Transaction):
             self._note(values)
             return execute(query, values)
 
-        def many(query: str, rows: Iterable[Sequence[Any]]) -> Any:
+        def many(query: str, rows: Iterable[Any]) -> Any:
             rows = list(rows)
             for row in rows:
                 self._note(row)
@@ -74,8 +74,20 @@ def test_jobs_are_added_claimed_and_settled_by_plain_values(tx: Recorded, key: s
     assert tx.types <= PLAIN
 
 
+@pytest.mark.parametrize("delay", [0.0, 1.0])
+def test_one_job_is_written_by_one_statement_also_if_it_is_there(
+    tx: Recorded, delay: float
+) -> None:
+    job = NewJob(id="1", payload=b"{}", delay=delay)
+    for outcome in ("new", "existed"):
+        before = tx.statements
+        (added,) = moves.add(tx, "mail", [job])
+        assert (added.outcome, tx.statements) == (outcome, before + 1)
+    assert tx.tallies("mail") == {"delayed" if delay else "waiting": (1, 0)}
+
+
 def test_many_jobs_are_written_by_few_statements(tx: Recorded) -> None:
-    moves.add(tx, "mail", [new(number) for number in range(1_000)])
+    moves.add(tx, "mail", [new(number) for number in range(1_001)])
     assert tx.statements < 30
     found = tx.execute("SELECT id, seq, payload FROM jobs ORDER BY seq").fetchall()
-    assert found == [(f"{number}", number + 1, b"{}") for number in range(1_000)]
+    assert found == [(f"{number}", number + 1, b"{}") for number in range(1_001)]

@@ -46,7 +46,9 @@ class Anchor(msgspec.Struct, frozen=True):
 
     def time_at(self, since_boot: int) -> int:
         """The store's time."""
-        passed = max(0, since_boot - self.since_boot)
+        if since_boot <= self.since_boot:
+            return self.time
+        passed = since_boot - self.since_boot
         return self.time + (passed // 2 if self.slow else passed)
 
     def goes_on_from(self, known: Anchor) -> bool:

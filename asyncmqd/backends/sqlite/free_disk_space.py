@@ -10,11 +10,15 @@ import os
 from pathlib import Path
 
 from asyncmqd.backends.base import StoreError
+from asyncmqd.domain import clock
 
 _RESERVE = 32 << 20  # bytes
 _SHARE = 20  # on a small disk the reserve is the twentieth part of it
 _LOG = 4_000  # pages at which the log is brought into the file: a batch rarely pays for two flushes
 _PAGE = 4_096  # bytes
+_PLENTY = 1 << 30  # bytes beside the reserve
+_UNSEEN = 1 << 20  # bytes of payloads
+_LOOK_EVERY = 0.1  # seconds
 _HEADS = 32, 24  # bytes at the begin of the log, and before each page in it
 
 
@@ -28,22 +32,46 @@ def log_size(pages: int) -> int:
     return _HEADS[0] + pages * (_HEADS[1] + _PAGE)
 
 
-def check_room(path: Path, size: int) -> None:
-    """See that so many bytes can be added and the reserve is left. Raises StoreError."""
+class Room:
+    """That for new jobs of one database.
+
+    Where there is plenty it is not looked at for each job: the reserve is larger by far than what
+    is added until the next look, also if somebody else fills the disk meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._unseen = 0  # bytes that may be added without a look
+        self._until = 0.0  # and for how long
+
+    def check(self, size: int) -> None:
+        """See that so many bytes can be added and the reserve is left. Raises StoreError."""
+        now = clock.monotonic()
+        if size <= self._unseen and now < self._until:
+            self._unseen -= size
+            return
+        self._unseen = _UNSEEN if _spare(self._path, size) > _PLENTY else 0
+        self._until = now + _LOOK_EVERY
+
+
+def _spare(path: Path, size: int) -> int:
+    """How many bytes will be free beside those and the reserve. Raises StoreError."""
     try:
         found = os.statvfs(path)
         log = os.stat(f"{path}-wal").st_size
     except OSError:
-        return  # whoever opens the file will say what is wrong with it
+        return 0  # whoever opens the file will say what is wrong with it
     if not found.f_blocks:
-        return  # a file system that does not tell
+        return 0  # a file system that does not tell
     free, reserve = found.f_bavail * found.f_frsize, _reserve(found)
     # What is added is written to the log first, and all of the log then to the file.
-    if free < reserve + log + 2 * size:
+    needed = reserve + log + 2 * size
+    if free < needed:
         raise StoreError(
-            f"{path}: the disk is full: expected {reserve + log + 2 * size} bytes free to add"
+            f"{path}: the disk is full: expected {needed} bytes free to add"
             f" {size} bytes of jobs, got {free}; the rest is for the jobs that are there"
         )
+    return free - needed
 
 
 def _reserve(found: os.statvfs_result) -> int:

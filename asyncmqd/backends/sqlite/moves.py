@@ -13,7 +13,7 @@ from typing import Any
 
 from asyncmqd.backends import applying
 from asyncmqd.backends.base import Held
-from asyncmqd.backends.sqlite import sql_statements
+from asyncmqd.backends.sqlite import new_rows, sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.rows import (
     ACTIVE,
@@ -25,7 +25,7 @@ from asyncmqd.backends.sqlite.rows import (
     Jobs,
     Row,
 )
-from asyncmqd.backends.sqlite.sql_statements import array, as_json
+from asyncmqd.backends.sqlite.sql_statements import as_json
 from asyncmqd.backends.sqlite.token_buckets import Purse
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.domain import settle
@@ -54,8 +54,10 @@ def add(
     after: Mapping[str, Sequence[str]] = NOTHING,
 ) -> list[Added]:
     """See `BaseBackend.add`. Jobs in `after` are blocked until all that it names have ended."""
-    known = known_ids(tx, queue, jobs)
     rows = Jobs(tx, queue)
+    if new_rows.is_plain(jobs, after):
+        return [_add_plain(tx, rows, queue, jobs[0])]
+    known = new_rows.known_ids(tx, queue, jobs)
     held = rows.names.holders(job.unique for job in jobs if job.unique)
     added: list[Added] = []
     new: New = {}
@@ -77,6 +79,14 @@ def add(
     if any(each.outcome != "existed" for each in added):
         tx.woken.add(queue)
     return added
+
+
+def _add_plain(tx: Transaction, rows: Jobs, queue: str, job: NewJob) -> Added:
+    """One job, as most that are enqueued one at a time: by one statement, and no look before it."""
+    if not rows.add_plain(job):
+        return Added(job.id, "existed")
+    tx.woken.add(queue)
+    return Added(job.id, "new")
 
 
 def _met(
@@ -127,14 +137,6 @@ def _file(tx: Transaction, rows: Jobs, new: New, after: Blocked) -> None:
     for job in named:
         until = tx.time + micros(job.unique_for) if job.unique_for else 0
         rows.names.take(job.unique, job.id, until)
-
-
-def known_ids(tx: Transaction, queue: str, jobs: Sequence[NewJob]) -> set[str]:
-    """Those of the ids that the queue has already."""
-    if len(jobs) == 1:
-        found = tx.execute(_SQL["is_known"], (queue, jobs[0].id)).fetchone()
-        return {jobs[0].id} if found else set()
-    return {id for (id,) in tx.execute(_SQL["known"], (array(job.id for job in jobs), queue))}
 
 
 def apply(tx: Transaction, queue: str, changes: Sequence[Change]) -> list[Answer]:

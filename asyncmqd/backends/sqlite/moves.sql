@@ -48,10 +48,11 @@ SELECT 1 FROM jobs WHERE queue = ? AND id = ?;
 -- name: insert
 -- queue, id, place, rank, seq, stood, priority, created, unique name, whether it is held only until
 -- the claim, key, lane, payload, bytes of one that stands apart
-INSERT INTO jobs (
-    queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, job_key,
-    lane, payload, large
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, -1), ?, nullif(?, -1), nullif(?, -1), ?, ?);
+{new_job};
+
+-- name: insert_unless_known
+-- The same, unless the queue has its id.
+{new_job} ON CONFLICT (queue, id) DO NOTHING;
 
 -- name: holders
 -- `names` is a JSON array of unique names, `active` the place of claimed jobs

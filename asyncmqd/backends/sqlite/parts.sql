@@ -34,3 +34,9 @@ LEFT JOIN large_payloads AS apart ON apart.job = iif(large, number, NULL)
 
 -- name: operation
 id, CAST(orders AS BLOB), CAST(progress AS BLOB), moved, begun, token, carrier, until, ended, outcome, ended_by
+
+-- name: new_job
+INSERT INTO jobs (
+    queue, id, place, rank, seq, stood, priority, created, unique_name, until_claimed, job_key,
+    lane, payload, large
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, -1), ?, nullif(?, -1), nullif(?, -1), ?, ?)

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from asyncmqd.backends.base import WATCHED, ScheduleRecord, WorkerRecord
-from asyncmqd.backends.sqlite import moves, sql_statements
+from asyncmqd.backends.sqlite import moves, new_rows, sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.events import is_watched
 from asyncmqd.backends.sqlite.operations import operating
@@ -85,7 +85,7 @@ def fire(
     keep: float,
 ) -> Fired:
     """See `BaseBackend.fire`."""
-    if job is not None and moves.known_ids(tx, queue, [job]):
+    if job is not None and new_rows.known_ids(tx, queue, [job]):
         return Fired.NO
     one = {"queue": queue, "name": name, "instant": float(instant)}
     found = tx.execute(_SQL["fires"], one).fetchone()

@@ -145,6 +145,14 @@ class Jobs:
         for id, parents in after.items():
             self.edges.add(id, parents)
 
+    def add_plain(self, job: NewJob) -> bool:
+        """File a job that has neither a unique name nor a key; False if the queue has its id."""
+        row = self._new(job, self._tx.next(), blocked=False)
+        if not new_rows.write_unless_known(self._tx, self._queue, job, row):
+            return False
+        self._tx.count(self._queue, _place_of(row), 1)
+        return True
+
     def _new(self, job: NewJob, seq: int, blocked: bool) -> tuple[object, ...]:
         place, rank, lane = WAITING, job.priority, -1
         if blocked or job.delay > 0:

@@ -32,7 +32,7 @@ from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
 from asyncmqd.backends.sqlite.ended_jobs import Endings
-from asyncmqd.backends.sqlite.free_disk_space import check_room
+from asyncmqd.backends.sqlite.free_disk_space import Room
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.insight import SQLiteInsight
 from asyncmqd.backends.sqlite.migration import migrate
@@ -80,6 +80,7 @@ class SQLiteBackend(SQLiteInsight):
         self.url = url
         self._address = address.parse(url)
         self.timeout = self._address.timeout
+        self._room = Room(self._address.path)
         self._host = HostClock(now, since_boot, boot or boot_id())
         self._life: Life | None = None
         self._user = object()  # one of those of its life
@@ -174,7 +175,7 @@ class SQLiteBackend(SQLiteInsight):
         if not jobs:
             return []
         # Not in the transaction, which others share: they are not to fail with us.
-        check_room(self._address.path, sum(len(job.payload) for job in jobs))
+        self._room.check(sum(len(job.payload) for job in jobs))
         return await self._write(partial(moves.add, queue=queue, jobs=jobs), early=True)
 
     async def turn(
@@ -232,8 +233,7 @@ class SQLiteBackend(SQLiteInsight):
         return await self._write(partial(moves.unpark, queue=queue, tasks=tasks, page=page))
 
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
-        work = partial(moves.prune, queue=queue, retention=retention, page=page)
-        return await self._write(work)
+        return await self._write(partial(moves.prune, queue=queue, retention=retention, page=page))
 
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         return await self._read(partial(reading.outlook, queues=queues))

@@ -8,8 +8,8 @@ import concurrent.futures
 import contextlib
 import queue
 import sqlite3
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -168,12 +168,13 @@ def ask_blocking(
         raise StoreError(f"{thread.file.path}: no answer within {limit:g} s") from None
 
 
-def deliver(requests: Iterable[Request]) -> None:
+def deliver(requests: list[Request]) -> None:
     """Settle the futures, with one call to each event loop."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop | None, list[Request]] = defaultdict(list)
-    for request in requests:
-        by_loop[request.loop].append(request)
-    for loop, settled in by_loop.items():
+    loops = {request.loop for request in requests}
+    for loop in loops:
+        settled = requests
+        if len(loops) > 1:
+            settled = [request for request in requests if request.loop is loop]
         if loop is None:
             _settle(settled)
         else:

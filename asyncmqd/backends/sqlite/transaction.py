@@ -67,6 +67,8 @@ class Transaction(Snapshot):
     def _adjust(self, host: HostClock) -> None:
         self._kept = known = self.anchor
         self.anchor = host.adjusted(known)
+        if self.anchor is known:
+            return
         self._read_clock(host)
         before = known.time_at(self.since_boot)
         if self.anchor.boot == known.boot and self.time < before:
