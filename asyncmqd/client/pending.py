@@ -11,9 +11,10 @@ from msgspec.structs import force_setattr, replace
 from asyncmqd.backends.base import BaseBackend, StoreUncertain
 from asyncmqd.client.job import Job
 from asyncmqd.client.outbox import batches, in_doubt, outbox, send
-from asyncmqd.client.sync_calls import run_sync
+from asyncmqd.client.sync_calls import refuse_here, run_sync
 from asyncmqd.domain import clock
 from asyncmqd.domain.codec import encode_spec
+from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.job import Added, JobSpec, NewJob
 from asyncmqd.domain.job_cost import cost_of
 from asyncmqd.domain.job_key import key_of
@@ -262,12 +263,29 @@ def add_one_sync(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any]:
     limit = None if backend.timeout is None else backend.timeout + _GRACE
     try:
         if not AROUND_ENQUEUE.declared:
+            if (enqueued := _add_at_once(backend, queue, job)) is not None:
+                return enqueued
             return run_sync(_add_one(backend, queue, job), limit)
         outgoing = Outgoing(queue, [job])
         with AROUND_ENQUEUE.plain(outgoing):
             return run_sync(_add_outgoing(backend, outgoing, "async"), limit)
     except StoreUncertain as error:
         raise (error if error.job_ids else in_doubt(error, [job.spec.id])) from error.__cause__
+
+
+def _add_at_once(backend: BaseBackend, queue: str, job: PendingJob) -> Job[Any] | None:
+    """By this very thread, if the store can and no other is at it."""
+    refuse_here()
+
+    def leaving() -> NewJob:
+        failpoint("adding")
+        return job.new(backend.payload_limit)
+
+    added = backend.add_at_once(queue, leaving)
+    if added is None:
+        return None
+    failpoint("added")
+    return _handle(queue, job, backend, added)
 
 
 async def _add_outgoing(backend: BaseBackend, outgoing: Outgoing, *kinds: Kind) -> Job[Any]:

@@ -31,7 +31,7 @@ def run_sync(work: Coroutine[Any, Any, Result], limit: float | None = None) -> R
     can be started, and StoreUncertain if the thread ends, or after `limit` seconds.
     """
     try:
-        _refuse_here()
+        refuse_here()
         call = _Call(work, _serving())
     except BaseException:
         work.close()
@@ -39,8 +39,8 @@ def run_sync(work: Coroutine[Any, Any, Result], limit: float | None = None) -> R
     return call.result(limit)
 
 
-def _refuse_here() -> None:
-    """Raise where it would wait for ever, or hold up others."""
+def refuse_here() -> None:
+    """Raise RuntimeError where it would wait for ever, or hold up others."""
     if sys.is_finalizing():
         raise RuntimeError("the interpreter shuts down: no further call is possible")
     try:

@@ -10,6 +10,7 @@ import pytest
 
 from asyncmqd.backends.base import StoreError, StoreRefused, StoreUncertain
 from asyncmqd.backends.redis.address import parse
+from asyncmqd.backends.redis.by_thread import ByThread
 from asyncmqd.backends.redis.connect import link_to
 
 LOST = b""  # the connection is closed once the call was read
@@ -42,11 +43,19 @@ async def _server(*answers: bytes) -> AsyncIterator[str]:
 
 
 async def _told(*answers: bytes, again: bool = True) -> StoreError:
+    """The same in an event loop and by a thread without one."""
+    commands = [ADD, *[WAIT] * (b"\r\n-" in answers[0])]
     async with _server(*answers) as url:
         link = link_to(parse(url))
         with pytest.raises(StoreError) as caught:
-            await link.run(ADD, *[WAIT] * (b"\r\n-" in answers[0]), again=again)
+            await link.run(*commands, again=again)
         await link.close()
+    async with _server(*answers) as url:
+        own = ByThread(parse(url))
+        with pytest.raises(StoreError) as also:
+            await asyncio.to_thread(own.run, lambda run: run(commands, again=again))
+        own.close()
+    assert type(also.value) is type(caught.value)
     return caught.value
 
 

@@ -53,6 +53,13 @@ class JobStore(abc.ABC):
         is woken.
         """
 
+    def add_at_once(self, queue: str, job: Callable[[], NewJob]) -> Added | None:  # noqa: ARG002
+        """`add` of one job by the caller's own thread, which has no event loop. Raises StoreError.
+
+        None, before the job is asked for, where or while that is not possible.
+        """
+        return None
+
     @abc.abstractmethod
     async def turn(
         self,

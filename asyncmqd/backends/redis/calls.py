@@ -28,6 +28,9 @@ from asyncmqd.backends.redis.time_limits import Limited, TimeLimits
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
+RunAll = Callable[..., Coroutine[Any, Any, list[Any]]]
+"""`Link.run_all`, of one or another."""
+
 _is_error = Exception.__instancecheck__  # `isinstance`, for `map` and `filter`
 
 
@@ -73,7 +76,7 @@ class Link(abc.ABC):
         full; the other commands are not repeated. With `again` all are sent once more, by a fresh
         connection, if this one broke or led to a server that is not the one any more.
         """
-        trip = Trip(self._limits)
+        trip = self._trip()
         replies = await self._travel(trip, commands, again)
         for reply in filter(_is_error, replies):
             told = self.error(reply, sent=True, lost=trip.lost)
@@ -82,7 +85,7 @@ class Link(abc.ABC):
 
     async def run_each(self, commands: Sequence[Command]) -> list[Any]:
         """The same for the calls of several callers: the reply to each, or its StoreError."""
-        trip = Trip(self._limits)
+        trip = self._trip()
         replies = await self._travel(trip, commands)
         for at, reply in enumerate(replies):
             if _is_error(reply):
@@ -103,6 +106,9 @@ class Link(abc.ABC):
         if errors:
             return [self.error(each, sent=True) if _is_error(each) else each for each in replies]
         return replies
+
+    def _trip(self) -> Trip:
+        return Trip(self._limits)
 
     async def _travel(
         self, trip: Trip, commands: Sequence[Command | Late], again: bool = False

@@ -89,8 +89,13 @@ async def _first(found: Sequence[Found]) -> socket.socket:
         return await _race(deque(found), trying)
     finally:
         for attempt in trying:
-            if not attempt.cancel() and attempt.exception() is None:
+            if not attempt.cancel() and _error_of(attempt) is None:
                 attempt.result().close()  # two were connected at once
+
+
+def _error_of(attempt: _Attempt) -> BaseException | None:
+    """An application may cancel all tasks, also one that is none of its own."""
+    return OSError("cancelled") if attempt.cancelled() else attempt.exception()
 
 
 async def _race(left: deque[Found], trying: set[_Attempt]) -> socket.socket:
@@ -105,7 +110,7 @@ async def _race(left: deque[Found], trying: set[_Attempt]) -> socket.socket:
         await asyncio.wait(trying, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         for attempt in [each for each in trying if each.done()]:
             trying.discard(attempt)
-            if (error := attempt.exception()) is None:
+            if (error := _error_of(attempt)) is None:
                 return attempt.result()
             failures.append(str(error))
     raise OSError("; ".join(dict.fromkeys(failures)))

@@ -16,6 +16,7 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.per_loop import PerLoop
 from asyncmqd.backends.redis import address, large_payloads, migration
+from asyncmqd.backends.redis.by_thread import ByThread
 from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient
@@ -44,6 +45,8 @@ class RedisServer(BaseBackend):
         self._prefix = self._address.prefix
         self._clustered = self._address.scheme == "redis+cluster"  # two queues, two nodes
         self._connected = False  # whether the store was looked at, in any loop
+        plain = self._address.scheme in {"redis", "unix"}
+        self._by_thread = ByThread(self._address) if plain else None
         self._ways = PerLoop(partial(Way, self._address, self._leases))
 
     def __repr__(self) -> str:
@@ -144,6 +147,8 @@ class RedisServer(BaseBackend):
 
     async def close(self) -> None:
         self._connected = False
+        if self._by_thread is not None:
+            self._by_thread.close()
         await self._ways.close()
         self._leases.close()
 

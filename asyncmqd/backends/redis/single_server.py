@@ -75,7 +75,7 @@ class Single(Link):
         # Any server but a master refuses a write even if it has nothing to write. To ask for its
         # role would take one more permission.
         key = f"{self._address.prefix}:layout"
-        [reply] = await self._travel(Trip(self._limits), [("SETNX", key, scripts.LAYOUT)])
+        [reply] = await self._travel(self._trip(), [("SETNX", key, scripts.LAYOUT)])
         if says_elsewhere(reply):
             told = self.error(reply)
             raise told from told.__cause__

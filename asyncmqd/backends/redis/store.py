@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,12 +24,14 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.redis import encoding
 from asyncmqd.backends.redis.adding import Adding
+from asyncmqd.backends.redis.calls import RunAll
 from asyncmqd.backends.redis.encoding import micros, pages, seconds
 from asyncmqd.backends.redis.leases import Renewal
 from asyncmqd.backends.redis.operations import RedisOperations
 from asyncmqd.backends.redis.scripts import Argument, call
 from asyncmqd.backends.redis.shared_trips import Part
 from asyncmqd.backends.redis.wakeups import channel_of_recalls
+from asyncmqd.domain import os_threads
 from asyncmqd.domain.change import Answer, Change
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.key_limits import NEVER
@@ -52,14 +54,24 @@ class RedisBackend(RedisOperations):
     # ------------------------------------------------------------- the way of a job
 
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
-        if not jobs:
-            return []
+        return await self._add(queue, jobs, self._run_all) if jobs else []
+
+    def add_at_once(self, queue: str, job: Callable[[], NewJob]) -> Added | None:
+        if self._by_thread is None or not self._connected or os_threads.patched_by():
+            return None
+
+        async def add(run_all: RunAll) -> Added:
+            return (await self._add(queue, [job()], run_all))[0]
+
+        return self._by_thread.run(add)
+
+    async def _add(self, queue: str, jobs: Sequence[NewJob], run_all: RunAll) -> list[Added]:
         adding = Adding(self._address, queue, self._base(queue), jobs)
         if self._clustered:
             commands = adding.commands([partial(self._known, queue)])
         else:
             commands = adding.commands(queues=self._queues)
-        return adding.answers(await self._run_all(commands, again=True))
+        return adding.answers(await run_all(commands, again=True))
 
     async def turn(
         self,

@@ -77,10 +77,10 @@ class Wire(asyncio.Protocol):
         if len(commands) == 1:
             self._transport.write(_pack(made(commands[0])))
             return
-        for packed in _packed(commands):
+        for each in packed(commands):
             if not self._writable.is_set():
                 await self._writable.wait()
-            self._transport.write(packed)
+            self._transport.write(each)
 
     def close(self) -> None:
         """Close it; nothing is waited for.
@@ -141,17 +141,21 @@ class Wire(asyncio.Protocol):
         if answered is None or answered.done():
             return
         try:
-            while len(replies) < self._wanted:
-                reply = self._reader.gets()
-                if reply is NOTHING_YET:
-                    return
-                if isinstance(reply, LostConnection):  # the server says why it closes
-                    raise reply
-                replies.append(reply)
+            if self._take_up_to(self._wanted, replies):
+                answered.set_result(replies)
         except LostConnection as error:
             answered.set_exception(error)
-        else:
-            answered.set_result(replies)
+
+    def _take_up_to(self, wanted: int, replies: list[Any]) -> bool:
+        """Add those that are there; whether that is all. Raises LostConnection."""
+        while len(replies) < wanted:
+            reply = self._reader.gets()
+            if reply is NOTHING_YET:
+                return False
+            if isinstance(reply, LostConnection):  # the server says why it closes
+                raise reply
+            replies.append(reply)
+        return True
 
     def _lose(self, reason: str) -> None:
         """Fail who waits. An empty reason means that it is open."""
@@ -163,7 +167,7 @@ class Wire(asyncio.Protocol):
             self._answered.set_exception(LostConnection(self._reason))
 
 
-def _packed(commands: Sequence[Command | Late]) -> Iterator[bytes]:
+def packed(commands: Sequence[Command | Late]) -> Iterator[bytes]:
     """As they are sent: few in one piece, many in several, so that the server begins with the first
     while the others are being packed.
     """
