@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -83,6 +84,18 @@ def test_times_are_of_the_zone_of_the_browser(site: Site, visit: Visit) -> None:
         told.get_attribute("datetime"),
     )
     assert told.inner_text().endswith(local)
+
+
+def test_a_clock_that_is_wrong_does_not_change_how_long_ago_something_was(
+    site: Site, visit: Visit
+) -> None:
+    site.store.add("held", "mark", ["an-hour-from-now"], delay=3600)
+    for wrong in (-7200, 7200):
+        page = visit("/")
+        page.clock.install(time=time.time() + wrong)
+        page.goto(f"{site.url}/queues/held?state=delayed")
+        row = page.locator("tr", has_text="an-hour-from-now")
+        assert re.search(r"in (59 min|1 h)", row.inner_text())
 
 
 def test_a_daemon_that_is_gone_is_told_until_it_is_back(visit: Visit) -> None:

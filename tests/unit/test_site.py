@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from asyncmqd.admin.errors import NotFound
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import BaseBackend
 from asyncmqd.config.http import Http
+from asyncmqd.domain.heartbeat import About, Load, Serving
+from asyncmqd.domain.operation import Order, encode
+from asyncmqd.domain.schedule import Repeatable
+from asyncmqd.domain.states import State
 from asyncmqd.web.authorization import Access
 from asyncmqd.web.dashboard.site import Site
 from asyncmqd.web.dashboard.visit import Source
@@ -19,6 +26,8 @@ from asyncmqd.web.server import Request, Response
 from asyncmqd.web.sessions import Sessions
 from tests.cli.test_jobs import new
 from tests.eventually import eventually
+
+LARGEST = 100_000  # bytes of a page
 
 
 class Asked:
@@ -55,7 +64,9 @@ def site(asked: Asked) -> Site:
 
 
 async def look(site: Site, path: str) -> str:
-    answer = await site.answer(Request("GET", path, {"host": "127.0.0.1:1"}, "127.0.0.1"), path)
+    path, _, query = path.partition("?")
+    asked = Request("GET", path, {"host": "127.0.0.1:1"}, "127.0.0.1", query=query)
+    answer = await site.answer(asked, path)
     assert isinstance(answer, Response)
     assert answer.status == 200
     return answer.body.decode()
@@ -91,3 +102,37 @@ async def test_a_queue_has_a_page_before_the_store_knows_it(site: Site) -> None:
     assert "<h1>mail" in await look(site, "/queues/mail")
     with pytest.raises(NotFound, match="did you mean mail"):
         await look(site, "/queues/mial")
+
+
+async def many(store: BaseBackend) -> None:
+    """Forty daemons of fifteen queues, 150 schedules, 300 actions of operators."""
+    queues = {f"queue-{number:03}": Load(concurrency=10) for number in range(15)}
+    about = About(phase="ready", generation=3, unit="asyncmqd@shop.service", restarts=2)
+    for number in range(40):
+        said = Serving(host=f"host-{number}", pid=number, queues=queues, about=about)
+        await store.beat(f"host-{number}-0a1b2c3d4e5f/5e6f7a8b9c0d", msgspec.json.encode(said), 60)
+    schedules = (
+        Repeatable(task="shop.tasks.count", name=f"count-{number:03}", cron="*/5 * * * *")
+        for number in range(150)
+    )
+    specs = {each.identity: msgspec.json.encode(each) for each in schedules}
+    await store.declare("mail", specs, fresh=True, by="host-1-0a1b2c3d4e5f/5e6f7a8b9c0d")
+    order = encode(Order(verb="retry", states=(State.FAILED,), by="ann", reason="w" * 300))
+    for number in range(300):
+        await store.begin_operation("mail", f"{number:012x}", order)
+
+
+async def test_no_page_grows_with_what_there_is(site: Site, asked: Asked) -> None:
+    """Each row is on a page, and a link leads to the next ones."""
+    await many(asked.store)
+    rows = {"/limits": 600, "/schedules": 150, "/audit": 300, "/": 15 + 30}
+    for path, expected in rows.items():
+        page, found = await look(site, path), 0
+        while True:
+            assert len(page) < LARGEST, path
+            found += page.count("<tr data-row")
+            following = re.search(r'<a href="([^"]+)">[A-Z][a-z]+ [^<]+ and on, of ', page)
+            if following is None:
+                break
+            page = await look(site, html.unescape(following[1]))
+        assert found >= expected, path

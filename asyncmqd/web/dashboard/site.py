@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from asyncmqd.config.http import Http
+from asyncmqd.domain import clock
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.authorization import Access, Caller
 from asyncmqd.web.dashboard.actions import Actions
@@ -169,6 +170,7 @@ class Site:
             "hides": self._hides,
             "is_open": self._access.is_open,
             "here": visit.here,
+            "now": round(clock.wall() * 1000),
             "path": visit.path,
             "form": self._shared.places.form,
             "done": visit.query.get("done", "") if status == 200 else "",

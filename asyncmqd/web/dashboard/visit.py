@@ -34,6 +34,21 @@ class Source(api.Source, Protocol):
         """What is wrong with this daemon, together with what the store said."""
 
 
+class Part(NamedTuple):
+    """A part of a long list: each page is to stay below 100 kB."""
+
+    rows: Sequence[Any]
+    begin: int  # how many come before
+    number: int  # of all
+    argument: str  # of the address, that says where a part begins
+
+    @property
+    def next(self) -> int | None:
+        """Where the next part begins; None: this is the last one."""
+        end = self.begin + len(self.rows)
+        return end if self.rows and end < self.number else None
+
+
 class Moved(Exception):
     """The page is at another address, which is the only argument."""
 
@@ -56,6 +71,12 @@ class Visit(NamedTuple):
     def query(self) -> dict[str, str]:
         """The arguments of the address, without those that are empty."""
         return dict(parse_qsl(self.request.query))
+
+    def part(self, rows: Sequence[Any], most: int, argument: str = "from") -> Part:
+        """The rows that are asked for, at most so many."""
+        given = self.query.get(argument, "0")
+        begin = int(given) if given.isascii() and given.isdecimal() and len(given) < 8 else 0
+        return Part(rows[begin : begin + most], begin, len(rows), argument)
 
     @property
     def here(self) -> str:

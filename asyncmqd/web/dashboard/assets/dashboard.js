@@ -24,13 +24,22 @@
     return Math.abs(seconds) < 1 ? "now" : seconds < 0 ? `in ${past}` : `${past} ago`;
   };
 
+  // How far this clock is from the daemon's, unless that is no more than a page takes to come.
+  let off = 0;
+  const compare = (body) => {
+    const found = Number(body.dataset.now) - Date.now();
+    off = Math.abs(found) > 5000 ? found : 0;
+  };
+  compare(document.body);
+
   const tellTimes = (root) => {
-    const today = day(new Date());
+    const now = Date.now() + off;
+    const today = day(new Date(now));
     for (const each of root.querySelectorAll("time[datetime]")) {
       const at = new Date(each.getAttribute("datetime"));
       if (Number.isNaN(at.getTime())) continue;
-      if (each.dataset.as === "ago") each.textContent = ago((Date.now() - at) / 1000);
-      else if (each.dataset.as === "for") each.textContent = `For ${span(Math.max(0, (Date.now() - at) / 1000))}`;
+      if (each.dataset.as === "ago") each.textContent = ago((now - at) / 1000);
+      else if (each.dataset.as === "for") each.textContent = `For ${span(Math.max(0, (now - at) / 1000))}`;
       else if (each.dataset.as === "clock" || day(at) === today) each.textContent = clock(at);
       else each.textContent = `${day(at)} ${clock(at)}`;
     }
@@ -94,6 +103,7 @@
       return;
     }
     since = null;
+    compare(page.body);
     say("");
     live.textContent = "Live.";
     const behind = regions.filter(isUsed);

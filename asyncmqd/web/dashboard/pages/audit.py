@@ -11,7 +11,7 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.web.dashboard.charts import unix
 from asyncmqd.web.dashboard.visit import Visit
 
-_SHOWN = 200  # operations
+_SHOWN, _MARKS = 80, 80  # operations and marks: the page is to stay below 100 kB
 _HOURS = 48.0  # as long as marks are kept
 
 
@@ -19,9 +19,9 @@ async def of_all(visit: Visit) -> dict[str, Any]:
     """What the template of the list shows: the newest first."""
     found, happened = await visit.source.read(_look)
     return {
-        "operations": found[:_SHOWN],
-        "more": max(0, len(found) - _SHOWN),
-        "happened": happened,
+        "operations": (part := visit.part(found, _SHOWN)).rows,
+        "part": part,
+        "happened": visit.part(happened, _MARKS, "mark"),
     }
 
 

@@ -9,7 +9,7 @@ from asyncmqd.config.shown import words
 from asyncmqd.web.api import CannotDo
 from asyncmqd.web.dashboard.visit import Visit
 
-_TABLES = 200  # of the configuration that are shown: the page is to stay below 100 kB
+_DAEMONS, _TABLES = 60, 60  # of the configuration: the page is to stay below 100 kB
 
 
 class Table(NamedTuple):
@@ -30,8 +30,9 @@ async def values(visit: Visit) -> dict[str, Any]:
         "seen": seen,
         "store_error": error,
         "status": status,
-        "tables": tables[:_TABLES],
-        "more_tables": max(0, len(tables) - _TABLES),
+        "daemons": (part := visit.part(seen.daemons if seen else [], _DAEMONS)).rows,
+        "part": part,
+        "tables": visit.part(tables, _TABLES, "table"),
         "plan": plan,
         "plan_problem": problem,
     }

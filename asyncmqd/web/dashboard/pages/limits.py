@@ -10,12 +10,18 @@ from asyncmqd.backends.base import BaseBackend
 from asyncmqd.web.dashboard.visit import Visit
 
 _Row = tuple[str, queues.LimitsView]
+_LIMITS, _SLOTS, _KEYS = 50, 100, 5  # that are shown: the page is to stay below 100 kB
 
 
 async def values(visit: Visit) -> dict[str, Any]:
     """What the template shows."""
     rows, daemons = await visit.source.read(_look)
-    return {"rows": rows, "daemons": daemons}
+    slots = [(d.id, name, load) for d in daemons for name, load in d.queues.items()]
+    return {
+        "limits": visit.part(rows, _LIMITS),
+        "slots": visit.part(slots, _SLOTS, "slot"),
+        "most_keys": _KEYS,
+    }
 
 
 async def _look(store: BaseBackend) -> tuple[list[_Row], list[workers.WorkerView]]:

@@ -16,6 +16,7 @@ from asyncmqd.web.dashboard.visit import Visit, address
 from asyncmqd.web.dashboard.words import duration
 
 SHOWN = 50  # queues of one page: it is to stay below 100 kB
+_DAEMONS = 30  # others are on the page of daemons
 _CAUSES = 12  # that are shown whole
 _RED = frozenset({"degraded", "no_daemon", "daemons_silent", "stuck", "crashed", "process_down"})
 
@@ -53,13 +54,13 @@ async def values(visit: Visit) -> dict[str, Any]:
     found = [] if error or seen is None else list(seen.causes)
     causes, own = visit.source.causes(found), visit.source.causes([])
     told = [_told(each, "this daemon" if each in own else "a daemon") for each in causes]
-    begin = _begin(visit)
     wrong = {each.queue for each in causes}
     queues = sorted(seen.queues if seen else (), key=lambda line: _order(line, wrong))
-    part = queues[begin : begin + SHOWN]
+    part = visit.part(queues, SHOWN)
     if not error:
-        await visit.board.draw([each.name for each in part])
-    rows = _rows(part, seen, visit.board)
+        await visit.board.draw([each.name for each in part.rows])
+    rows = _rows(part.rows, seen, visit.board)
+    daemons = seen.daemons if seen else []
     return {
         "store_error": error,
         "seen": seen,
@@ -67,19 +68,14 @@ async def values(visit: Visit) -> dict[str, Any]:
         "more_causes": len(told) - _CAUSES,
         "rows": rows,
         "limited": any(each.limits for each in rows),
-        "begin": begin,
-        "number": len(queues),
-        "next": begin + SHOWN if begin + SHOWN < len(queues) else None,
+        "part": part,
+        "daemons": daemons[:_DAEMONS],
+        "more_daemons": max(0, len(daemons) - _DAEMONS),
         "running": sum(each.active for each in queues),
         "waiting": sum(each.waiting for each in queues),
         "failed": sum(each.failed for each in queues),
         "rate": sum(each.rate or 0.0 for each in queues),
     }
-
-
-def _begin(visit: Visit) -> int:
-    given = visit.query.get("from", "0")
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 8 else 0
 
 
 def _order(line: QueueLine, wrong: Container[str | None]) -> tuple[float, int, bool, str]:

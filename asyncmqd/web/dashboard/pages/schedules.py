@@ -15,6 +15,7 @@ from asyncmqd.web.dashboard.visit import Visit, address
 
 HOURS = (1, 24, 168)  # of the strips, back and ahead
 _INSTANTS = 20  # of one schedule that are shown
+_SHOWN = 50  # schedules: the page is to stay below 100 kB
 
 
 async def of_all(visit: Visit) -> dict[str, Any]:
@@ -24,9 +25,12 @@ async def of_all(visit: Visit) -> dict[str, Any]:
     found, now = await visit.source.read(lambda store: _ahead(store, hours))
     views = [each.view for each in found]
     late = sorted(views, key=lambda each: (each.next is None, each.next or "", each.name))
+    part = visit.part(late, _SHOWN)
+    shown = {(each.queue, each.name) for each in part.rows}
+    known = {(each.view.queue, each.view.name): each for each in found}
     return {
-        "schedules": late,
-        "strips": {(e.view.queue, e.view.name): _strip(e, now, hours) for e in found},
+        "part": part,
+        "strips": {name: _strip(known[name], now, hours) for name in shown},
         "hours": hours,
         "all_hours": [(each, address("/schedules", hours=each)) for each in HOURS],
         "words": schedules.WORDS,
