@@ -208,13 +208,20 @@ def check(repeatable: Repeatable) -> Repeatable:
     if (repeatable.every is None) == (repeatable.cron is None):
         raise ValueError(f"{repeatable.identity}: expected either every or cron")
     if repeatable.every is None:
-        cron = check_cron(repeatable.cron or "")
-        check_timezone(repeatable.timezone)
+        cron = _named("cron", check_cron, repeatable.cron or "")
+        _named("timezone", check_timezone, repeatable.timezone)
         if cron != repeatable.cron:
             repeatable = msgspec.structs.replace(repeatable, cron=cron)
     for key, problem in conflicts(repeatable):
         raise ValueError(f"{key}: {problem}")
     return repeatable
+
+
+def _named(key: str, check: Callable[[str], str], value: str) -> str:
+    try:
+        return check(value)
+    except ValueError as error:  # or UnknownZone, which says more
+        raise type(error)(f"{key}: {error}") from None
 
 
 def keys_kept(repeatable: Repeatable) -> Repeatable:

@@ -486,8 +486,11 @@ async def test_the_guides_scheduler_takes_dicts_and_queues_keep_theirs(bench: Be
         ({"task": "t"}, "expected either every or cron"),
         ({"task": "t", "every": 1, "cron": "* * * * *"}, "expected either every or cron"),
         ({"task": "t", "every": "5 minutes"}, "repeatable t: every: expected seconds of at least"),
-        ({"task": "t", "cron": "* * *"}, "expected 5 fields"),
-        ({"task": "t", "cron": "0 3 * * *", "timezone": "Mars/Base"}, "expected a time zone"),
+        ({"task": "t", "cron": "* * *"}, "cron: expected 5 fields"),
+        (
+            {"task": "t", "cron": "0 3 * * *", "timezone": "Mars/Base"},
+            "timezone: expected a time zone",
+        ),
         (
             {"task": "t", "every": 1, "args": "x"},
             "repeatable t: args: expected an array of arguments, got 'x'",
