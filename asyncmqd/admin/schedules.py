@@ -211,10 +211,11 @@ async def edit(store: BaseBackend, queue: str, name: str, action: Action, by: st
     did it, and when.
     """
     record = await find(store, name, queue)
-    passed = _passed(record, await store.now()) if action == "resume" else 0
+    now = await store.now()
+    passed = _passed(record, now) if action == "resume" else 0
 
     async def act() -> None:
-        if not await store.edit_schedule(queue, name, action, passed):
+        if not await store.edit_schedule(queue, name, action, passed, now):
             raise _unknown(queue, name)  # it was there a moment ago
 
     await noted(store, queue, Order(verb=_DEEDS[action], schedule=name, by=by), act)

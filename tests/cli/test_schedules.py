@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from asyncmqd.admin.schedules import edit
 from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.memory import InMemoryBackend
 from asyncmqd.client.acting_user import system_user
 from asyncmqd.domain.schedule import Repeatable, count_instants
 from asyncmqd.domain.schedule_counts import Passed
@@ -171,6 +173,31 @@ def test_what_a_pause_has_skipped_is_counted_and_shown(
     assert often["skipped"]["paused"] > 0
     assert (often["skipped_for"], often["skipped_last"]) == ("paused", often["last"])
     assert (often["fired"], often["job"], often["missed"]) == (None, None, "once")
+
+
+async def test_no_instant_of_a_pause_is_lost_to_the_time_that_a_resume_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = InMemoryBackend()
+    often = Repeatable(task="tick", every=0.01)
+    await store.declare("mail", {"often": msgspec.json.encode(often)}, fresh=True)
+    await edit(store, "mail", "often", "pause")
+    [before] = await store.schedules("mail")
+    resume = store.edit_schedule
+
+    async def late(*asked: Any) -> bool:
+        counted = count_instants(often, before.since, await store.now())
+
+        async def another_came() -> bool:
+            return count_instants(often, before.since, await store.now()) > counted
+
+        await eventually(another_came)
+        return await resume(*asked)
+
+    monkeypatch.setattr(store, "edit_schedule", late)
+    await edit(store, "mail", "often", "resume")
+    [after] = await store.schedules("mail")
+    assert after.tally.counts.get("paused", 0) == count_instants(often, before.since, after.since)
 
 
 def test_list_tells_what_became_of_the_last_job_and_why_an_instant_did_not_fire(

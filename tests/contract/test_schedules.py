@@ -297,6 +297,28 @@ async def test_what_a_paused_schedule_named_is_skipped_and_not_missed(
     assert await schedule(backend) == found, "it was not paused"
 
 
+async def test_what_came_after_the_count_of_a_pause_is_not_skipped_uncounted(
+    backend: BaseBackend,
+) -> None:
+    await declared(backend)
+    await backend.edit_schedule(QUEUE, "nightly", "pause")
+    await later(backend)
+    counted = await backend.now()
+    await later(backend)
+    await backend.edit_schedule(QUEUE, "nightly", "resume", 5, counted)
+    found = await schedule(backend)
+    assert found.last == found.tally.skipped == pytest.approx(counted, abs=1e-6)
+    assert not await backend.fire(QUEUE, "nightly", counted, job("a"))
+    assert await backend.fire(QUEUE, "nightly", counted + 0.001, job("b"))
+
+
+async def test_a_pause_ends_no_later_than_now(backend: BaseBackend) -> None:
+    now = await declared(backend)
+    await backend.edit_schedule(QUEUE, "nightly", "pause")
+    await backend.edit_schedule(QUEUE, "nightly", "resume", 0, now + 3_600)
+    assert (await schedule(backend)).last < now + 60
+
+
 async def test_an_id_that_is_taken_fires_nothing(backend: BaseBackend) -> None:
     """The hour comes again when the store's clock is set back: its jobs need other ids."""
     instant = await declared(backend) + 1

@@ -121,10 +121,12 @@ class Registry(abc.ABC):
         name: str,
         action: Literal["pause", "resume", "remove"],
         passed: int = 0,
+        until: float | None = None,
     ) -> bool:
         """Pause, resume or forget a schedule. False: there is none of that name.
 
-        What a paused schedule named until it is resumed is done; `passed` instants are counted.
+        What a paused schedule named until now, or until a moment before, is done; `passed` instants
+        are counted. Who counted them up to a moment says so: one that came since is not among them.
         """
 
     @abc.abstractmethod

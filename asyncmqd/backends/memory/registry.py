@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -129,6 +130,7 @@ class InMemoryRegistry(InMemoryInsight):
         name: str,
         action: Literal["pause", "resume", "remove"],
         passed: int = 0,
+        until: float | None = None,
     ) -> bool:
         with self._store.lock:
             schedules = self._store.queues[queue].schedules
@@ -136,7 +138,7 @@ class InMemoryRegistry(InMemoryInsight):
             if known is None or action == "remove":
                 return known is not None
             if action == "resume" and known.paused:
-                now = self._now()
+                now = min(self._now(), math.inf if until is None else until)
                 tally = known.tally.after(now, None, {"paused": passed} if passed else {})
                 known = msgspec.structs.replace(known, last=max(known.last, now), tally=tally)
             schedules[name] = msgspec.structs.replace(known, paused=action == "pause")

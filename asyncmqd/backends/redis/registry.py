@@ -87,8 +87,10 @@ class RedisRegistry(RedisInsight):
         name: str,
         action: Literal["pause", "resume", "remove"],
         passed: int = 0,
+        until: float | None = None,
     ) -> bool:
-        return bool(await self._one("edit_schedule", queue, name, action, passed) == 1)
+        end = "" if until is None else until
+        return bool(await self._one("edit_schedule", queue, name, action, passed, end) == 1)
 
     # ------------------------------------------------------------------ workers
 

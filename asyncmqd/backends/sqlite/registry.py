@@ -140,23 +140,24 @@ def edit_schedule(
     name: str,
     action: Literal["pause", "resume", "remove"],
     passed: int,
+    until: float | None,
 ) -> bool:
     """See `BaseBackend.edit_schedule`."""
     if action == "remove":
         edited = tx.execute(_SQL["remove_schedule"], (queue, name))
     else:
         if action == "resume":
-            _pass_over(tx, queue, name, passed)
+            now = seconds(tx.time)
+            _pass_over(tx, queue, name, passed, now if until is None else min(now, until))
         edited = tx.execute(_SQL["pause_schedule"], (action == "pause", queue, name))
     return edited.rowcount > 0
 
 
-def _pass_over(tx: Transaction, queue: str, name: str, passed: int) -> None:
+def _pass_over(tx: Transaction, queue: str, name: str, passed: int, until: float) -> None:
     found = tx.execute(_SQL["paused_tally"], (queue, name)).fetchone()
     if found is not None:
-        now = seconds(tx.time)
-        tally = _tally(found[0]).after(now, None, {"paused": passed} if passed else {})
-        tx.execute(_SQL["pass_over"], (now, msgspec.json.encode(tally), queue, name))
+        tally = _tally(found[0]).after(until, None, {"paused": passed} if passed else {})
+        tx.execute(_SQL["pass_over"], (until, msgspec.json.encode(tally), queue, name))
 
 
 def beat(tx: Transaction, worker: str, info: bytes, ttl: float) -> list[str]:

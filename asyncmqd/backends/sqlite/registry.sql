@@ -50,7 +50,7 @@ UPDATE schedules SET last = :instant, tally = :tally WHERE queue = :queue AND na
 SELECT tally FROM schedules WHERE queue = ? AND name = ? AND paused;
 
 -- name: pass_over
--- now in seconds, tally, queue, name
+-- until when, in seconds, tally, queue, name
 UPDATE schedules SET last = max(last, ?), tally = ? WHERE queue = ? AND name = ?;
 
 -- name: pause_schedule

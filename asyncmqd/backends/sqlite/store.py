@@ -312,8 +312,11 @@ class SQLiteBackend(SQLiteInsight):
         name: str,
         action: Literal["pause", "resume", "remove"],
         passed: int = 0,
+        until: float | None = None,
     ) -> bool:
-        return await self._write(lambda tx: registry.edit_schedule(tx, queue, name, action, passed))
+        return await self._write(
+            lambda tx: registry.edit_schedule(tx, queue, name, action, passed, until)
+        )
 
     # ------------------------------------------------------------------ operations
 
