@@ -210,8 +210,7 @@ def check(repeatable: Repeatable) -> Repeatable:
     if repeatable.every is None:
         cron = _named("cron", check_cron, repeatable.cron or "")
         _named("timezone", check_timezone, repeatable.timezone)
-        if cron != repeatable.cron:
-            repeatable = msgspec.structs.replace(repeatable, cron=cron)
+        repeatable = msgspec.structs.replace(repeatable, cron=cron)
     for key, problem in conflicts(repeatable):
         raise ValueError(f"{key}: {problem}")
     return repeatable

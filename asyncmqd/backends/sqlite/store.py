@@ -225,9 +225,8 @@ class SQLiteBackend(SQLiteInsight):
         )
 
     async def held(self, queue: str, worker: str) -> list[Claim]:
-        return await self._read(
-            partial(reading.held, queue=queue, worker=worker, most=self.payload_limit)
-        )
+        held = partial(reading.held, queue=queue, worker=worker, most=self.payload_limit)
+        return await self._read(held)
 
     async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         return await self._write(partial(moves.unpark, queue=queue, tasks=tasks, page=page))
@@ -302,9 +301,8 @@ class SQLiteBackend(SQLiteInsight):
         overlap: Overlap = "allow",
         keep: float = ORPHAN_RETENTION,
     ) -> Fired:
-        return await self._write(
-            lambda tx: registry.fire(tx, queue, name, instant, job, passed, overlap, keep)
-        )
+        asked = queue, name, instant, job, passed, overlap, keep
+        return await self._write(lambda tx: registry.fire(tx, *asked))
 
     async def edit_schedule(
         self,
@@ -314,9 +312,8 @@ class SQLiteBackend(SQLiteInsight):
         passed: int = 0,
         until: float | None = None,
     ) -> bool:
-        return await self._write(
-            lambda tx: registry.edit_schedule(tx, queue, name, action, passed, until)
-        )
+        asked = queue, name, action, passed, until
+        return await self._write(lambda tx: registry.edit_schedule(tx, *asked))
 
     # ------------------------------------------------------------------ operations
 
