@@ -169,6 +169,24 @@ async def test_many_at_once_and_small_ones_between(store):
     assert int(size) == usage, "the size of a job is that of all of its payload"
 
 
+async def test_many_large_ones_come_in_replies_that_a_server_with_a_limit_sends(server, store):
+    """Also to who asks what it holds, and to who takes over what has lapsed."""
+    with server.client() as client:
+        client.config_set("client-output-buffer-limit", "normal 8mb 0 0")
+    size = 200_000
+    await store.add(QUEUE, [job(f"{letter}{n}", size) for letter in "abcdef" for n in range(10)])
+    other = RedisBackend(server.url)
+    for claims in (
+        await store.claim(QUEUE, 60, 0.001, "w"),
+        await store.held(QUEUE, "w"),
+        await other.held(QUEUE, "w"),
+        (await other.expired(QUEUE)).claims,
+    ):
+        assert {claim.id for claim in claims} == {f"{x}{n}" for x in "abcdef" for n in range(10)}
+        assert all(claim.payload == claim.id[:1].encode() * size for claim in claims)
+    await other.close()
+
+
 async def test_of_two_of_one_id_the_first_stays(server, store):
     first, second = job("a", 2 * PIECE), NewJob(id="a", payload=b"x" * 3 * PIECE)
     assert are_new(await store.add(QUEUE, [first, second])) == [True, False]

@@ -23,6 +23,9 @@ from asyncmqd.domain.job import NewJob
 
 PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
 _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
+# Bytes of one reply, so that none takes long, also to the limit of the server for what a client has
+# not read yet.
+_AT_ONCE = 4 * 1024 * 1024
 _payload_of = attrgetter("payload")
 _NO_HEADER = b" " * HEADER  # add.lua writes it
 
@@ -81,8 +84,7 @@ class Pieces:
             self._small.add(queue)
             return {}
         if cut := [at for at, string in enumerate(strings) if len(string) == piece]:
-            keys = [f"{base}job:{ids[at]}" for at in cut]
-            whole = await self._run(*(("GETRANGE", key, 0, most - 1) for key in keys))
+            whole = await self._fetch([f"{base}job:{ids[at]}" for at in cut], most)
             for at, string in zip(cut, whole, strict=True):
                 strings[at] = string
         if max(map(len, strings)) > PIECE:
@@ -95,3 +97,12 @@ class Pieces:
         keys = [f"{base}job:{ids[at]}" for at in cut]
         sizes = await self._run(*(("STRLEN", key) for key in keys))
         return dict(zip(cut, sizes, strict=True))
+
+    async def _fetch(self, keys: Sequence[str], most: int) -> list[bytes]:
+        """Up to `most` bytes of each string."""
+        size = max(1, _AT_ONCE // most)
+        strings: list[bytes] = []
+        for begin in range(0, len(keys), size):
+            page = keys[begin : begin + size]
+            strings += await self._run(*(("GETRANGE", key, 0, most - 1) for key in page))
+        return strings

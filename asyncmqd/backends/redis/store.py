@@ -158,12 +158,15 @@ class RedisBackend(RedisOperations):
         self, queue: str, begin: Argument, until: str, page: int
     ) -> tuple[list[Claim], Argument | None]:
         """Claims by the ends of their leases, and the last of these."""
-        args = (State.ACTIVE, begin, until, page, self._most)
+        base, most, piece = self._base(queue), self._most, self._pieces.of(queue)
+        args = (State.ACTIVE, begin, until, page, most, piece)
         now, last, *claimed = await self._one("active", queue, *args)
         if not claimed:
             return [], None
         names, runs, *strings = claimed
-        return encoding.claims(queue, now, encoding.ids(names), runs, strings), last
+        ids = encoding.ids(names)
+        cut = await self._pieces.complete(queue, base, ids, strings, piece, most)
+        return encoding.claims(queue, now, ids, runs, strings, cut), last
 
     async def unpark(self, queue: str, tasks: Collection[str], page: int = PAGE) -> int:
         if not tasks:
