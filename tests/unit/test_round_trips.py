@@ -78,7 +78,7 @@ Look = Callable[[BaseBackend], Awaitable[object]]
     ("look", "most"),
     [
         (lambda s: Looks(s).look(Wanted(listed=False), judge=True), 6),
-        (lambda s: queue._look(s, "q007", 1, queue.listed({"queue": "q007"})), 4),
+        (lambda s: queue._look(s, "q007", 1, queue.listed({"queue": "q007"}), tuple), 4),
         (lambda s: job._look(s, "q007-2", "q007"), 3),
         (lambda s: jobs.find(s, ["q007-2"], None), 2),
         (lambda s: schedules.ahead(s, 3_600.0), 4),
