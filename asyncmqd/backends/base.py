@@ -16,7 +16,17 @@ import msgspec
 from asyncmqd.backends.contract.events import WATCHED, EventStore
 from asyncmqd.backends.contract.history import HistoryStore
 from asyncmqd.backends.contract.insight import Insight
-from asyncmqd.backends.contract.jobs import RECALLED, Extender, Held, JobStore, Turn, Waited
+from asyncmqd.backends.contract.jobs import (
+    ASSIGNED,
+    RECALLED,
+    Assigned,
+    Extender,
+    Held,
+    JobStore,
+    Take,
+    Turn,
+    Waited,
+)
 from asyncmqd.backends.contract.operations import OperationRecord, Operations, is_whole
 from asyncmqd.backends.contract.reading import SEARCH_PAGE, Reading
 from asyncmqd.backends.contract.registry import Registry, ScheduleRecord, WorkerRecord
@@ -24,10 +34,12 @@ from asyncmqd.backends.contract.upkeep import PAGE, KeyOutlook, Lapsed, Outlook,
 from asyncmqd.domain.codec import DEFAULT_PAYLOAD_LIMIT
 
 __all__ = [
+    "ASSIGNED",
     "PAGE",
     "RECALLED",
     "SEARCH_PAGE",
     "WATCHED",
+    "Assigned",
     "BaseBackend",
     "Extender",
     "Held",
@@ -41,6 +53,7 @@ __all__ = [
     "StoreOutdated",
     "StoreRefused",
     "StoreUncertain",
+    "Take",
     "Turn",
     "Waited",
     "WorkerRecord",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -51,6 +52,21 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cost: int = 1  # tokens that its start takes of every rate limit
     on_conflict: OnConflict = "existing"  # what becomes of the holder of its name
     push_for: float = 0.0  # seconds after the holder's enqueue to which it is pushed at most
+
+
+MOST_ASSIGNED = 16 * 1024  # bytes of a payload that travels with a wake-up
+
+
+def may_be_assigned(jobs: Sequence[NewJob]) -> bool:
+    """Whether a store may claim what is added for a worker that waits, where nothing else does.
+
+    It is one job, with nothing about it that a claim would have to look at.
+    """
+    if len(jobs) != 1:
+        return False
+    (job,) = jobs
+    plain = not (job.unique or job.key or job.delay > 0) and job.cost == 1
+    return plain and len(job.payload) <= MOST_ASSIGNED
 
 
 Outcome = Literal["new", "existed", "replaced"]

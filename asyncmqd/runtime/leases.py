@@ -89,15 +89,26 @@ class Leases:
         """Whether its claim was taken, and its code has not ended yet, as far as we know."""
         return run in self._lost
 
-    def not_held(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Those of the claims that this process does not hold."""
+    def not_held(self, claims: Sequence[Claim], worker: str | None = None) -> list[Claim]:
+        """Those of the claims, or of a worker's, that this process does not hold."""
         held = {run.held for run in self._runs} if claims else ()
-        return [each for each in claims if Held(each.queue, each.id, each.token) not in held]
+        return [
+            each
+            for each in claims
+            if worker in {None, each.worker} and Held(each.queue, each.id, each.token) not in held
+        ]
 
     async def check(self, claims: list[Claim]) -> list[bool]:
         """Extend these claims now; whether each is still held. Raises StoreError."""
         held = [Held(claim.queue, claim.id, claim.token) for claim in claims]
         return await self._backend.extend(held, self.duration)
+
+    def may_be_over(self, began: float) -> bool:
+        """Whether news of claims took so long since then (a stalled store, a stopped process) that
+        their leases may be over, or jobs were taken from their holders while it was under way.
+        """
+        late = asyncio.get_running_loop().time() - began > self.duration / 2
+        return late or self.recalled_at >= began
 
     def look(self) -> None:
         """Claims, perhaps of others, were taken from their holders: see now whether ours were."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from asyncmqd.backends.base import StoreError
+from asyncmqd.backends.base import Assigned, StoreError
 from asyncmqd.domain.heartbeat import STOPPING, Load
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.options import check_queue_name
@@ -70,6 +70,14 @@ class Watch:
     def wake(self) -> None:
         """The queue may have work."""
         self._woken.set()
+
+    def assign(self, assigned: Assigned) -> None:
+        """A job was claimed for another worker of the queue, which may have been woken for us."""
+        del assigned
+        self.wake()
+
+    def look_for_assigned(self) -> None:
+        """Nothing is assigned here."""
 
     def look_soon(self) -> None:
         """Jobs of the queue are delayed or active, perhaps elsewhere only."""

@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from asyncmqd.backends.base import Assigned
 from asyncmqd.domain.heartbeat import ISOLATING, STOPPING, Load
 from asyncmqd.domain.options import check_queue_name
 from asyncmqd.domain.queue_options import CustomScanner, QueueOptions
@@ -205,6 +206,17 @@ class Worker:
     def wake(self) -> None:
         """The queue may have work."""
         self._claims.wake()
+
+    def assign(self, assigned: Assigned) -> None:
+        """A job was claimed for a worker of the queue: for another, it is as a wake-up."""
+        if assigned.claim.worker == self._claims.name:
+            self._claims.assign(assigned)
+        else:
+            self.wake()
+
+    def look_for_assigned(self) -> None:
+        """Messages of such jobs may have been lost."""
+        self._claims.look_for_assigned()
 
     def look_soon(self) -> None:
         """Jobs of the queue are delayed or active, perhaps elsewhere only."""

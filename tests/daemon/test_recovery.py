@@ -98,12 +98,12 @@ from asyncmqd.runtime.claiming.loop import ClaimLoop
 crashes = 2
 whole = ClaimLoop._send
 
-async def broken(self, limit):
+async def broken(self, limit, *sign_up):
     global crashes
     if self.queue == "mail" and limit and crashes:
         crashes -= 1
         raise RuntimeError("sabotage")
-    return await whole(self, limit)
+    return await whole(self, limit, *sign_up)
 
 ClaimLoop._send = broken
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.mutations.applying import APPLYING
+from tests.mutations.assigning import ASSIGNING
 from tests.mutations.memory import MEMORY
 from tests.mutations.redis import REDIS
 from tests.mutations.rules import RULES
@@ -11,5 +12,5 @@ from tests.mutations.telling import TELLING
 from tests.mutations.trips import SHARED_TRIPS
 
 STORES = {"memory": MEMORY, "sqlite": SQLITE, "redis": REDIS}
-OTHERS = (APPLYING, RULES, TELLING, SHARED_TRIPS)
+OTHERS = (APPLYING, ASSIGNING, RULES, TELLING, SHARED_TRIPS)
 ALL = [mutation for found in (*STORES.values(), *OTHERS) for mutation in found]

@@ -133,8 +133,7 @@ MEMORY = mutations(
         _edit("back = back or len(data.edges) < blocked\n", "pass\n", "blocked"),
         _registry("passed.last != known.last", "False", "schedules"),
         _edit(
-            '        if any(each.outcome != "existed" for each in added):\n'
-            "            self._store.wake(queue)\n",
+            "        if is_new and not assigned:\n            self._store.wake(queue)\n",
             "",
             "waking",
         ),

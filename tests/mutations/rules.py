@@ -216,8 +216,8 @@ RULES = [
         RECALLS,
     ),
     Mutation(
-        "asyncmqd/runtime/claiming/loop.py",
-        "return late or self._leases.recalled_at >= began",
+        "asyncmqd/runtime/leases.py",
+        "return late or self.recalled_at >= began",
         "return late",
         RECALLS,
     ),
@@ -706,16 +706,16 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/runtime/claiming/loop.py",
-        "            brought = await self._still_held(brought)\n",
+        "            brought = await self._runs.still_held(brought)\n",
         "            self.capacity.use(reserved, len(brought))\n"
-        "            brought = await self._still_held(brought)\n"
+        "            brought = await self._runs.still_held(brought)\n"
         "            reserved = NOTHING\n",
         ("tests/runtime/test_found_by_simulation.py",),
     ),
     Mutation(
         "asyncmqd/runtime/claiming/loop.py",
-        "for claim in await self._unknown_claims():",
-        "for claim in ():",
+        "await self._runs.take_up(self.queue, self.name, lambda: False)",
+        "pass",
         ("tests/runtime/test_workers.py",),
     ),
     Mutation(

@@ -26,9 +26,9 @@ class LosesTheReplyToAMark(InMemoryBackend):
         self.snoozed = asyncio.Event()
 
     async def turn(
-        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, *rest: Any
     ) -> Turn:
-        turn = await super().turn(queue, changes, limit, lease, worker)
+        turn = await super().turn(queue, changes, limit, lease, *rest)
         if any(change.edge == "snooze" for change in changes):
             self.snoozed.set()
         if not self.lost and any(change.solo for change in changes):
@@ -126,9 +126,9 @@ class Stalls(InMemoryBackend):
     stalled = False
 
     async def turn(
-        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, *rest: Any
     ) -> Turn:
-        turn = await super().turn(queue, changes, limit, lease, worker)
+        turn = await super().turn(queue, changes, limit, lease, *rest)
         if turn.claims and not self.stalled:
             self.stalled = True
             await asyncio.sleep(0.6 * lease)

@@ -24,6 +24,7 @@ class Listed(InMemoryBackend):
 
     async def retire(self, queue: str) -> None:
         self.passed_on += 1
+        await super().retire(queue)
 
 
 @pytest.fixture

@@ -177,6 +177,7 @@ class Retiring(InMemoryBackend):
 
     async def retire(self, queue: str) -> None:
         self.retired += 1
+        await super().retire(queue)
 
 
 @virtual

@@ -297,10 +297,10 @@ class Flaky(InMemoryBackend):
             raise StoreError("down")
 
     async def turn(
-        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, *rest: Any
     ) -> Turn:
         self._check()
-        reply = await super().turn(queue, changes, limit, lease, worker)
+        reply = await super().turn(queue, changes, limit, lease, *rest)
         if self.rng.random() < self.lose_replies:
             raise StoreError("the reply was lost")
         return reply
@@ -342,14 +342,14 @@ class LosesProgress(Flaky):
     """The first round trip that carries progress takes two seconds, and fails."""
 
     async def turn(
-        self, queue: str, changes: Sequence[Change], limit: int, lease: float, worker: str
+        self, queue: str, changes: Sequence[Change], limit: int, lease: float, *rest: Any
     ) -> Turn:
         if not self.down and any(change.edge == "update" for change in changes):
             self.down = True
             await asyncio.sleep(2)
             self.down = False
             raise StoreError("lost on its way")
-        return await super().turn(queue, changes, limit, lease, worker)
+        return await super().turn(queue, changes, limit, lease, *rest)
 
 
 @virtual

@@ -379,6 +379,14 @@ class Judge:
         if self.told is not None:
             self.told.published(sender.name, lines, taken, self._unless_relaxed)
 
+    def assigned(self, claim: Claim) -> None:
+        """A job that was added was claimed in the same step for a worker that waits."""
+        waiting = sum(n for lane, n in self.turns.waiting.items() if lane[0] == claim.queue)
+        check(waiting == 1, "assigned before others that wait:", claim)
+        worker = self.processes[claim.worker.partition("#")[0]]
+        self._claimed(claim, claim.worker, worker.context.presence.lease)
+        self.edges["assign"] += 1
+
     def _saw_apply(self, sender: Any, queue: str, changes: list[Change], answers: Any) -> None:
         for change, answer in zip(changes, answers, strict=True):
             self._changed(sender, change, answer)

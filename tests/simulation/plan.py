@@ -460,7 +460,7 @@ def draw_watched_plan(seed: int) -> Plan:
 
 
 def draw_idle_plan(seed: int) -> Plan:
-    """Queues that are idle most of the time, so that a job comes to a worker that waits.
+    """Queues that are idle most of the time, so that jobs are assigned as soon as they are added.
 
     In one half of the worlds somebody watches; in some a rate limits starts, or slots are shared.
     """

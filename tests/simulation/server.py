@@ -13,7 +13,9 @@ from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.backends.base import BaseBackend, StoreError
+from asyncmqd.backends.base import Assigned, BaseBackend, StoreError, Take
+from asyncmqd.backends.memory.instances import Receiver
+from asyncmqd.domain.job import Claim
 from asyncmqd.domain.marks import Marked
 from tests.simulation.judge import Judge
 from tests.simulation.loop import SimLoop
@@ -27,6 +29,16 @@ MOST_KEYS = 50  # more than a world has
 OF_THE_HOST = frozenset({"beat", "publish", "events"})
 
 
+class _Store(InMemoryBackend):
+    """What calls it is in no event loop: whoever sent the request signs up."""
+
+    caller: RemoteStore
+
+    @property
+    def _receiver(self) -> Receiver:
+        return self.caller
+
+
 class Server:
     """One store for all processes; the fields are what the plan of faults changes."""
 
@@ -37,7 +49,8 @@ class Server:
         self.loss = 0.0  # odds that a request is lost, and that a reply is
         self.deafness = 0.0  # odds that a wake-up is lost
         self.down = False
-        self.backend = InMemoryBackend(now=lambda: world.true_time)
+        self.backend = _Store(now=lambda: world.true_time)
+        self.assigned: list[Claim] = []  # by the request that is applied now
         self.clients: list[RemoteStore] = []
         self._stalled_until = 0.0
         self._life = 0  # connections of a former one are cut
@@ -117,12 +130,23 @@ class Server:
             call.fail("connection reset")
 
     def _apply(self, call: Call) -> Any:
+        self.backend.caller = call.client
         result = _at_once(getattr(self.backend, call.verb)(*call.args, **call.kwargs))
         owner = call.client.loop.owner
         if call.verb not in OF_THE_HOST:
             self.world.note(owner.name, call.verb, call.args, result)
         self.judge.saw(owner, call.verb, call.args, result, **call.kwargs)
+        while self.assigned:
+            self.judge.assigned(self.assigned.pop())
         return result
+
+    def post(self, client: RemoteStore, assigned: Assigned) -> None:
+        """Tell a client of a job; if that is lost, its connection is."""
+        self.assigned.append(assigned.claim)
+        if self.world.chance(self.deafness):
+            self.world.after(self._travel(), client.disconnect)
+        else:
+            self.world.after(self._travel(), client.hear, assigned)
 
     def _travel(self) -> float:
         return self.world.rng.uniform(*self.latency)
@@ -240,6 +264,23 @@ class _Connection:
             self._woken[queue] = None
             self.loop.call_soon(self._bell.set)
 
+    @property
+    def hears(self) -> bool:
+        """Whether a job may be claimed for a worker here."""
+        return self.connected and not self.loop.dead
+
+    def post(self, claim: Claim, sign_up: int) -> None:
+        """A job is claimed for a worker here."""
+        self.server.post(self, Assigned(claim, sign_up, self.loop.time()))  # type: ignore[arg-type]
+
+    def hear(self, assigned: Assigned) -> None:
+        """The message about it arrives."""
+        if self.connected and not self.loop.dead:
+            self.loop.call_soon(self._take, assigned)
+
+    def take_assigned(self, take: Take) -> None:
+        self._take = take
+
     def disconnect(self) -> None:
         """The connection is cut, and so is a wait on it."""
         if self.connected and not self.loop.dead:
@@ -254,7 +295,7 @@ def _remote(verb: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     return call
 
 
-_VERBS = BaseBackend.__abstractmethods__ - set(vars(_Connection))
+_VERBS = (BaseBackend.__abstractmethods__ | {"retire"}) - set(vars(_Connection))
 
 RemoteStore = type(
     "RemoteStore", (_Connection, BaseBackend), {verb: _remote(verb) for verb in _VERBS}

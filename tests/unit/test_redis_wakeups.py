@@ -175,6 +175,30 @@ async def test_an_answering_server_is_not_left(server, idle, monkeypatch):
         waiting.cancel()
 
 
+@pytest.mark.parametrize("end", ["assigned", "woken", "full", "retired", "gone"])
+async def test_nothing_is_left_of_who_waits_no_more(server, opened, producer, end):
+    """What it had signed up with would stay for ever if its process is killed later."""
+    store = opened(server.url)
+    store.take_assigned(lambda _: None)
+    await store.wait([QUEUE], 0.0)
+    assert (await store.turn(QUEUE, (), 1, LEASE, "w", None, 7)).claims == []
+    offers, waiters = store._base(QUEUE) + "offers", store._base(QUEUE) + "waiters"
+    with server.client() as client:
+        assert client.hlen(offers) == client.scard(waiters) == 1
+        if end == "retired":
+            await store.retire(QUEUE)
+        elif end == "full":
+            client.smove(waiters, "aside", store._wakeups.channel)  # or it would be woken
+            await producer.add(QUEUE, jobs("a", "b"))
+            client.smove("aside", waiters, store._wakeups.channel)
+            assert len((await store.turn(QUEUE, (), 1, LEASE, "w", None, 8)).claims) == 1
+        else:
+            if end == "gone":
+                await store.close()
+            await producer.add(QUEUE, jobs("a", "b") if end == "woken" else jobs("a"))
+        assert client.exists(offers, waiters) == 0
+
+
 async def test_waiting_for_fifty_queues_sends_nothing(server, idle):
     store = await idle()
     names = [f"q{number}" for number in range(50)]

@@ -34,12 +34,27 @@ Extender = Callable[[Sequence[Held], float], list[bool]]
 """`BaseBackend.extend` for a thread that has no event loop."""
 
 
+class Assigned(msgspec.Struct, frozen=True):
+    """A job that was claimed for a worker that had signed up, in the call that added it."""
+
+    claim: Claim
+    sign_up: int  # which one: see `JobStore.turn`
+    since: float  # loop time: it was claimed then, or later
+
+
+Take = Callable[[Assigned], None]
+
+
 Waited = Mapping[str, Collection[str]]
 """Ids by queue, of jobs that somebody waits for."""
 
 
 RECALLED = "!recalled"
 """What `wait` takes beside queues, none of which has such a name: see `JobStore.recall`."""
+
+
+ASSIGNED = "!assigned"
+"""The same: see `JobStore.take_assigned`."""
 
 
 class JobStore(abc.ABC):
@@ -69,8 +84,13 @@ class JobStore(abc.ABC):
         lease: float,
         worker: str,
         told: DeclaredLimits | None = None,
+        sign_up: int = 0,
     ) -> Turn:
         """`apply(changes)`, then `claim(...)`. `limit` 0 claims nothing.
+
+        With `sign_up`, a worker that gets less than `limit` waits for a job: the store may claim
+        one for it as soon as it is added, and tells it by `take_assigned`. It has to sign up anew
+        for the next one, or when others were woken instead.
 
         No more jobs are claimed than the limits over all daemons allow; see `declare_limits`. A
         worker says by `told` which it was last judged by: a store that has lost them takes these.
@@ -146,5 +166,13 @@ class JobStore(abc.ABC):
         Now and then a job is named that has not ended. Only one call may run at a time.
         """
 
-    async def retire(self, queue: str) -> None:  # noqa: B027 - most stores wake all for each job
-        """This instance claims from the queue no more: from now on others are woken instead."""
+    def take_assigned(self, take: Take) -> None:  # noqa: B027 - not all stores assign jobs
+        """Have `take` called in this event loop for each job that is assigned to its workers.
+
+        It is called while this loop waits, and between two waits. A message may be lost: whenever
+        that may have happened, `wait` names `ASSIGNED`, and `held` tells what was assigned.
+        """
+
+    async def retire(self, queue: str) -> None:  # noqa: B027 - some stores wake all for each job
+        """This instance claims from the queue no more: from now on others are woken instead, and
+        nothing is assigned to its workers. What was assigned before is theirs: see `held`."""

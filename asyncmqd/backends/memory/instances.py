@@ -6,14 +6,35 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from asyncmqd.backends.base import StoreError, WorkerRecord
 from asyncmqd.backends.memory.rows import Queue
 from asyncmqd.domain import os_threads
+from asyncmqd.domain.job import Claim
 
 if TYPE_CHECKING:
     from asyncmqd.backends.memory.events import Epoch
+
+
+class Receiver(Protocol):
+    """An event loop whose workers may be given jobs."""
+
+    @property
+    def hears(self) -> bool:
+        """Whether it is there."""
+
+    def post(self, claim: Claim, sign_up: int) -> None:
+        """Tell it of a job that was claimed for one of its workers."""
+
+
+class SignUp(NamedTuple):
+    """A worker that waits for a job of a queue."""
+
+    worker: str
+    lease: float
+    number: int
+    payload_limit: int
 
 
 class Store:
@@ -27,6 +48,8 @@ class Store:
         self.epoch: Epoch | None = None  # of events
         self.marks: dict[str, tuple[float, bytes]] = {}  # by id
         self.listeners: list[Callable[[str], None]] = []
+        # Who waits for a job of each queue.
+        self.waiters: defaultdict[str, dict[Receiver, SignUp]] = defaultdict(dict)
         self.hearers: list[Callable[[str, Collection[str]], None]] = []
 
     @property
@@ -47,6 +70,16 @@ class Store:
     def wake(self, queue: str) -> None:
         for listener in list(self.listeners):
             listener(queue)
+
+    def next_waiter(self, queue: str) -> tuple[Receiver, SignUp] | None:
+        """One that has signed up, and is there; it has to sign up anew for the next job."""
+        waiters = self.waiters[queue]
+        while waiters:
+            receiver = next(iter(waiters))
+            sign_up = waiters.pop(receiver)
+            if receiver.hears:
+                return receiver, sign_up
+        return None
 
     def tell(self, queue: str, ended: Collection[str]) -> None:
         if ended:

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 
+import msgspec
+
 from asyncmqd.backends.applying import apply
 from asyncmqd.backends.base import (
     PAGE,
@@ -18,10 +20,11 @@ from asyncmqd.backends.base import (
     KeyOutlook,
     Lapsed,
     Outlook,
+    Take,
     Turn,
     Waited,
 )
-from asyncmqd.backends.memory.instances import Store
+from asyncmqd.backends.memory.instances import Receiver, SignUp, Store
 from asyncmqd.backends.memory.keys import QueueKeys, bound_ghosts, gate_of, reopen
 from asyncmqd.backends.memory.operations import InMemoryOperations
 from asyncmqd.backends.memory.rows import COUNTED, EXPIRY, Jobs, Queue, Row
@@ -30,7 +33,7 @@ from asyncmqd.backends.memory.wakeups import Ear, Sleeper
 from asyncmqd.backends.per_loop import PerLoop
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.job import Added, Claim, NewJob
+from asyncmqd.domain.job import Added, Claim, NewJob, may_be_assigned
 from asyncmqd.domain.key_limits import NEVER
 from asyncmqd.domain.overlap import ghost_name
 from asyncmqd.domain.settle import Retention
@@ -43,7 +46,7 @@ from asyncmqd.domain.shared_limits import (
     least,
     permits,
 )
-from asyncmqd.domain.states import EDGES, State, parked_place
+from asyncmqd.domain.states import EDGES, KEYED, State, parked_place
 
 _stores: defaultdict[str, Store] = defaultdict(Store)
 
@@ -76,9 +79,27 @@ class InMemoryBackend(InMemoryOperations):
             data = Jobs(self._store.queues[queue], self._now())
             added = [data.add(job) for job in jobs]
             self._store.queues[queue].forget_idle_lanes()
-        if any(each.outcome != "existed" for each in added):
+            is_new = any(each.outcome != "existed" for each in added)
+            assigned = is_new and may_be_assigned(jobs) and self._assign(queue)
+        if is_new and not assigned:
             self._store.wake(queue)
         return added
+
+    def _assign(self, queue: str) -> bool:
+        """Claim the job that was just added for a worker that waits; whether there is one.
+
+        Only where nothing else waits, and nothing has to be judged.
+        """
+        data = self._store.queues[queue]
+        if data.pause or data.limits or data.lines[KEYED] or len(data.lines[State.WAITING]) != 1:
+            return False
+        if (waiter := self._store.next_waiter(queue)) is None:
+            return False
+        receiver, (worker, lease, number, limit) = waiter
+        for claim in self._claim(queue, data, 1, lease, worker, Purse(data.rows, None)):
+            payload = data.rows[claim.id].payload[: limit + 1]
+            receiver.post(msgspec.structs.replace(claim, payload=payload), number)
+        return True
 
     async def turn(
         self,
@@ -88,6 +109,7 @@ class InMemoryBackend(InMemoryOperations):
         lease: float,
         worker: str,
         told: DeclaredLimits | None = None,
+        sign_up: int = 0,
     ) -> Turn:
         with self._store.lock:
             data = self._store.queues[queue]
@@ -104,7 +126,10 @@ class InMemoryBackend(InMemoryOperations):
             data.forget_idle_lanes()
             places = permits(data.limits, data.holding(self._now()))
             passes_on = freed and places != 0 and data.waiting > 0
-            opens_in = self._opens_in(data, bucket, places) if len(claims) < limit else None
+            is_short = len(claims) < limit
+            opens_in = self._opens_in(data, bucket, places) if is_short else None
+            found = SignUp(worker, lease, sign_up, self.payload_limit)
+            self._note_waiter(queue, limit, found if is_short else None)
         back = any(change.path.target is State.WAITING for change in changes)
         back = back or len(data.edges) < blocked
         if passes_on or back or data.lanes.timed:
@@ -112,6 +137,20 @@ class InMemoryBackend(InMemoryOperations):
             self._store.wake(queue)
         self._store.tell(queue, [change.id for change in applied if change.path.target.terminal])
         return Turn(answers, claims, data.limits, opens_in)
+
+    def _note_waiter(self, queue: str, limit: int, sign_up: SignUp | None) -> None:
+        waiters = self._store.waiters[queue]
+        waits = sign_up is not None and sign_up.number > 0
+        if limit > 0 and (waiters or waits):
+            receiver = self._receiver
+            waiters.pop(receiver, None)
+            if sign_up is not None and waits and receiver.hears:
+                waiters[receiver] = sign_up
+
+    @property
+    def _receiver(self) -> Receiver:
+        """Who calls."""
+        return self._sleepers.here()
 
     def _bucket(self, queue: Queue, told: DeclaredLimits | None) -> Bucket | None:
         stored = queue.limits
@@ -308,6 +347,13 @@ class InMemoryBackend(InMemoryOperations):
 
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         return await self._sleepers.here().wait(set(queues), timeout)
+
+    def take_assigned(self, take: Take) -> None:
+        self._sleepers.here().take = take
+
+    async def retire(self, queue: str) -> None:
+        with self._store.lock:
+            self._note_waiter(queue, 1, None)
 
     async def recall(self) -> None:
         self._store.wake(RECALLED)

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Collection
 
+from asyncmqd.backends.base import Assigned, Take
 from asyncmqd.backends.ended_jobs import Heard
 from asyncmqd.backends.memory.instances import Store
+from asyncmqd.domain.job import Claim
 
 
 class Ear:
@@ -36,6 +38,7 @@ class Sleeper:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._listening = False
+        self.take: Take | None = None
         self._woken: set[str] = set()
         self._event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -63,6 +66,8 @@ class Sleeper:
         if self._listening:
             self._listening = False
             self._store.listeners.remove(self._on_wake)
+            for waiters in self._store.waiters.values():
+                waiters.pop(self, None)
 
     def _on_wake(self, queue: str) -> None:
         try:
@@ -74,6 +79,23 @@ class Sleeper:
         else:
             with contextlib.suppress(RuntimeError):  # it was closed
                 self._loop.call_soon_threadsafe(self._note_wake, queue)
+
+    # ------------------------------------------------------------------ jobs that are assigned
+
+    @property
+    def hears(self) -> bool:
+        """Whether a job may be claimed for a worker here."""
+        return self._listening and self.take is not None and not self._loop.is_closed()
+
+    def post(self, claim: Claim, sign_up: int) -> None:
+        """Tell of a claim, from whatever thread."""
+        assigned = Assigned(claim, sign_up, self._loop.time())
+        with contextlib.suppress(RuntimeError):  # it was closed: the lease brings the job back
+            self._loop.call_soon_threadsafe(self._hand_out, assigned)
+
+    def _hand_out(self, assigned: Assigned) -> None:
+        if self.take is not None:
+            self.take(assigned)
 
     def _note_wake(self, queue: str) -> None:
         self._woken.add(queue)

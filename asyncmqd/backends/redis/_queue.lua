@@ -27,7 +27,8 @@
 --   held, ghost_keys, arrivals, told, closed, shut:<key>  of limits of keys, see _closed_keys.lua
 --   costs, owes:, owes:<key>  what jobs cost, and what buckets owe for it, see _costs.lua
 --   bytes, seq, layout  the size of all ended jobs; the last number drawn for a waiting job; see migration.py
---   waiters     set of the channels of idle instances
+--   waiters     set of the channels of idle instances; offers  hash: their workers for whom jobs may be claimed, by
+--               the channel, see _assign.lua; only of channels that are among the waiters
 --   held_back   set of the channels of instances that found no permit left, see _limits.lua
 --   limits      what limits of all daemons were declared, packed, see _limits.lua
 --   arrival     when the bucket of their rate would be full again, microseconds

@@ -5,9 +5,10 @@
 local function turn()
   bytes, packed = 0, {}
   local limit, worker, piece, told = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  sign_up = ARGV[at + 4]
   local answers, freed, unstarted = {}, false, nil
-  if at + 4 < behind then
-    answers, freed, unstarted = apply_all(at + 4)
+  if at + 5 < behind then
+    answers, freed, unstarted = apply_all(at + 5)
   end
   local reopened = lanes and lanes.judge_touched()
   local reply = {now, table.concat(answers), false, false}

@@ -11,7 +11,9 @@ local function wake(all)
       redis.call('SADD', base .. 'waiters', channel)
       unheard = heard.err
       return
-    elseif heard > 0 and not all then
+    end
+    redis.call('HDEL', base .. 'offers', channel)
+    if heard > 0 and not all then
       return
     end
     channel = redis.call('SPOP', base .. 'waiters')

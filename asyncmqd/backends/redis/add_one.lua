@@ -1,5 +1,5 @@
--- Add one job that may start at once, and wake one waiting instance: what add.lua does, with fewer commands
--- and functions, for most enqueues add a job like this.
+-- Add one job that may start at once, and claim it for a worker that waits, or wake one: what add.lua does, with fewer
+-- commands and functions, for most enqueues add a job like this. What a claim needs is made only where somebody waits.
 -- needs: _base _wake
 -- KEYS: as add.lua
 -- ARGV: name of the queue, then of the job: id, priority (3 digits), payload
@@ -13,5 +13,11 @@ if redis.call('SETNX', base .. 'job:' .. id, added .. priority .. ARGV[4]) == 0 
   return {0, ''}
 end
 redis.call('ZADD', base .. WAITING, priority * 2 ^ 44 + redis.call('INCR', base .. 'seq'), id)
-wake()
+local channel = redis.call('SRANDMEMBER', base .. 'waiters')
+if channel then
+  -- with: _clock _first_run _assign
+  if not assign(channel) then
+    wake()
+  end
+end
 return {1, unheard}

@@ -213,11 +213,12 @@ def turn_args(
     worker: str,
     piece: int | str,
     told: DeclaredLimits | None,
+    sign_up: bytes,
     changes: Sequence[Change],
 ) -> list[Argument]:
     """Of turn.lua: what is one queue's own."""
     known = b"" if told is None else msgspec.msgpack.encode(told)
-    return [limit, worker, piece, known, *change_args(changes)]
+    return [limit, worker, piece, known, sign_up, *change_args(changes)]
 
 
 def answers(digits: bytes) -> list[Answer]:

@@ -19,6 +19,7 @@ from asyncmqd.backends.base import (
     Lapsed,
     Outlook,
     StoreError,
+    Take,
     Turn,
     Waited,
 )
@@ -81,6 +82,7 @@ class RedisBackend(RedisOperations):
         lease: float,
         worker: str,
         told: DeclaredLimits | None = None,
+        sign_up: int = 0,
     ) -> Turn:
         answers: list[Answer] = []
         taken: list[Claim] = []
@@ -88,9 +90,10 @@ class RedisBackend(RedisOperations):
         base, most = self._base(queue), self._most
         way = self._ways.here() if self._connected else await self._sure_way()
         common = State.WAITING, State.ACTIVE, micros(lease), way.wakeups.channel, most
+        signs = way.wakeups.sign_up(worker, lease, sign_up, most) if sign_up else b""
         for page, room in encoding.steps(changes, limit):
             piece = self._pieces.of(queue)
-            args = encoding.turn_args(room, worker, piece, limits, page)
+            args = encoding.turn_args(room, worker, piece, limits, signs, page)
             now, digits, packed, pause, *claimed = await way.turns.run(
                 Part(base, args, len(page) + room), common
             )
@@ -196,6 +199,10 @@ class RedisBackend(RedisOperations):
     async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
         await self._run()
         return await self._wakeups.wait(queues, timeout)
+
+    def take_assigned(self, take: Take) -> None:
+        if not self._clustered:  # all its nodes tell of what one of them publishes
+            self._wakeups.take = take
 
     async def wait_ended(self, waited: Waited, timeout: float) -> dict[str, set[str]]:
         await self._run()

@@ -38,6 +38,9 @@ class Ear:
         self._connection = connection
         self._note = note
         self._reader: asyncio.Task[None] | None = None
+        # Loop time before which nothing was said that is heard now: the server's answers to what
+        # was sent then came before it.
+        self.certain_since = 0.0
 
     @property
     def hears(self) -> bool:
@@ -47,6 +50,7 @@ class Ear:
     async def open(self, *channels: str) -> None:
         """Subscribe, and begin to read. Raises what redis-py does."""
         await connect(self._connection)
+        self.certain_since = asyncio.get_running_loop().time()
         await self._connection.send_command("SUBSCRIBE", *channels)
         for _ in channels:
             await self._connection.read_response()
@@ -71,17 +75,19 @@ class Ear:
 
     async def _read(self) -> None:
         """Until the connection breaks, or the server is silent for two heartbeats."""
-        asked = False
+        loop = asyncio.get_running_loop()
+        asked_at: float | None = None  # loop time of the PING that is not answered yet
         while True:
             message = await self._connection.read_response(
                 timeout=HEARTBEAT, disconnect_on_error=False
             )
-            if message is not None:
-                asked = False
-                if message[0] == b"message":  # the other kind is the answer to a PING
-                    self._note(message[1], message[2])
-            elif asked:
+            if message is None and asked_at is not None:
                 return
-            else:
-                asked = True
+            if message is not None and message[0] == b"message":
+                self._note(message[1], message[2])
+            elif message is not None and asked_at is not None:  # the answer to a PING
+                self.certain_since, asked_at = asked_at, None
+            is_old = message is None or loop.time() - self.certain_since >= HEARTBEAT
+            if is_old and asked_at is None:
+                asked_at = loop.time()
                 await self._connection.send_command("PING")

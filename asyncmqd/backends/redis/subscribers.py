@@ -58,6 +58,11 @@ class Ears:
         self._distrusted = True
         self._event.set()
 
+    @property
+    def certain_since(self) -> float:
+        """Loop time before which nothing was said that is heard now."""
+        return min((ear.certain_since for ear in self._ears.values()), default=float("-inf"))
+
     async def _listen(self) -> bool:
         """See that there is a live connection to each master; whether any was missing."""
         try:

@@ -10,8 +10,9 @@
 -- ARGV: waiting place, active place, lease (microseconds), channel of the instance (empty if it does not
 --       listen), the most bytes of a job's string to return; then of each queue how many arguments it has, and
 --       these: how many jobs to take (0: none), worker, how many bytes of their strings to read (empty: all),
---       the limits of all daemons that the worker knows (packed, or empty); then, if there are changes, what
---       _changes.lua says; no id comes twice: all are read before one is written
+--       the limits of all daemons that the worker knows (packed, or empty), how it signs up for a job if it gets
+--       fewer than it asks for (see signing_up.py, or empty); then, if there are changes, what _changes.lua
+--       says; no id comes twice: all are read before one is written
 -- returns: now; of each change 0 applied, 1 already done, 2 stale, 3 no such job, 4 its name is taken, in one
 --       string; two values, see `take`; if there are any, the claims (see `columns`). Of several
 --       queues all in one list: of each how many values it has, and these, or its error.

@@ -1,16 +1,18 @@
-"""What only people ask of the file."""
+"""What only people ask of the file, and what is kept of the past for them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from asyncmqd.backends.contract.insight import KEYS_LOOKED_AT
-from asyncmqd.backends.sqlite import sql_statements
+from asyncmqd.backends.sqlite import history, sql_statements
 from asyncmqd.backends.sqlite.clock import micros, seconds
 from asyncmqd.backends.sqlite.events import SQLiteEvents
 from asyncmqd.backends.sqlite.in_line import in_line
 from asyncmqd.backends.sqlite.keys import ShownKeys
 from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
+from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.in_line import InLine
 from asyncmqd.domain.key_backlog import BusyKey, KeyBacklog, most_first
 from asyncmqd.domain.marks import KEPT, KEPT_FOR, Marked, marked
@@ -19,7 +21,7 @@ _SQL = sql_statements.load("insight.sql")
 
 
 class SQLiteInsight(SQLiteEvents):
-    """The face of insight; `store.SQLiteBackend` has the others."""
+    """The faces of insight and of history; `store.SQLiteBackend` has the others."""
 
     async def attempts(self, queue: str, id: str) -> bytes:
         return await self._read(partial(_attempts, queue=queue, id=id))
@@ -35,6 +37,15 @@ class SQLiteInsight(SQLiteEvents):
 
     async def marks(self) -> list[Marked]:
         return await self._read(_marks)
+
+    async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
+        return await self._write(partial(history.note, periods=periods, over=over))
+
+    async def history(self, queue: str) -> History:
+        return await self._read(partial(history.history, queue=queue))
+
+    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
+        return await self._read(partial(history.oldest, queues=queues))
 
 
 def _attempts(view: Snapshot, queue: str, id: str) -> bytes:

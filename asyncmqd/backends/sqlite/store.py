@@ -27,7 +27,7 @@ from asyncmqd.backends.base import (
     WorkerRecord,
 )
 from asyncmqd.backends.per_loop import PerLoop
-from asyncmqd.backends.sqlite import address, history, moves, operations, reading, registry, turns
+from asyncmqd.backends.sqlite import address, moves, operations, reading, registry, turns
 from asyncmqd.backends.sqlite.backup import Progress, back_up
 from asyncmqd.backends.sqlite.checkpoints import held_up
 from asyncmqd.backends.sqlite.clock import SLOW, HostClock, boot_id
@@ -44,7 +44,6 @@ from asyncmqd.backends.sqlite.transaction import Snapshot, Transaction
 from asyncmqd.backends.sqlite.wakeups import Listener, ring
 from asyncmqd.domain import clock
 from asyncmqd.domain.change import Answer, Change
-from asyncmqd.domain.history import History, Period
 from asyncmqd.domain.job import Added, Claim, Counts, NewJob, Record
 from asyncmqd.domain.schedule_counts import Fired, Passed
 from asyncmqd.domain.selection import Mark, Searched, Sought
@@ -186,7 +185,9 @@ class SQLiteBackend(SQLiteInsight):
         lease: float,
         worker: str,
         told: DeclaredLimits | None = None,
+        sign_up: int = 0,
     ) -> Turn:
+        del sign_up  # who waits on this host hears of a job as soon as it is there, and claims it
         if not changes and limit <= 0:
             return Turn([], [])
         most = self.payload_limit
@@ -232,7 +233,8 @@ class SQLiteBackend(SQLiteInsight):
         return await self._write(partial(moves.unpark, queue=queue, tasks=tasks, page=page))
 
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
-        return await self._write(partial(moves.prune, queue=queue, retention=retention, page=page))
+        work = partial(moves.prune, queue=queue, retention=retention, page=page)
+        return await self._write(work)
 
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         return await self._read(partial(reading.outlook, queues=queues))
@@ -377,17 +379,6 @@ class SQLiteBackend(SQLiteInsight):
     ) -> Searched:
         asked = sought, self.payload_limit, after, most, page, newest_first
         return await self._read(lambda view: search(view, queue, state, *asked))
-
-    # ------------------------------------------------------------------ history
-
-    async def note(self, periods: Mapping[str, Period], *, over: bool) -> float:
-        return await self._write(partial(history.note, periods=periods, over=over))
-
-    async def history(self, queue: str) -> History:
-        return await self._read(partial(history.history, queue=queue))
-
-    async def oldest(self, queues: Sequence[str]) -> dict[str, float]:
-        return await self._read(partial(history.oldest, queues=queues))
 
     async def list(
         self, queue: str, state: State, offset: int = 0, limit: int = 100, *, payloads: bool = True

@@ -26,6 +26,7 @@ class LoopState(StrEnum):
     ASIDE = "aside"
     DRAINING = "draining"
     DRAINING_UNSURE = "draining_unsure"
+    LEAVING = "leaving"
     LEFT = "left"
 
 
@@ -35,16 +36,19 @@ MEANINGS = {
     LoopState.ASKING: "a claim is under way, and nothing is known since",
     LoopState.REGISTERED: "the queue is empty, and the store wakes this process for the next job",
     LoopState.WOKEN: "the queue may have jobs, and this process may be the one woken for them",
-    LoopState.UNSURE: "a reply was lost: the store may hold claims for this loop",
+    LoopState.UNSURE: "a reply or a message was lost: the store may hold claims for this loop",
     LoopState.ASIDE: "others are woken instead, while a candidate runs alone here",
     LoopState.DRAINING: "it claims no more, and has not told the store yet",
-    LoopState.DRAINING_UNSURE: "it claims no more, and a reply was lost",
+    LoopState.DRAINING_UNSURE: "it claims no more, and a reply or a message was lost",
+    LoopState.LEAVING: "others are woken instead, and what was assigned before is looked for",
     LoopState.LEFT: "it claims no more, and others are woken instead",
 }
 
-DRAINS = frozenset({LoopState.DRAINING, LoopState.DRAINING_UNSURE, LoopState.LEFT})
+DRAINS = frozenset(
+    {LoopState.DRAINING, LoopState.DRAINING_UNSURE, LoopState.LEAVING, LoopState.LEFT}
+)
 SERVES = frozenset(LoopState) - DRAINS - {LoopState.NEW}
-_IS_UNSURE = frozenset({LoopState.UNSURE, LoopState.DRAINING_UNSURE})
+_IS_UNSURE = frozenset({LoopState.UNSURE, LoopState.DRAINING_UNSURE, LoopState.LEAVING})
 _GOES_BESIDE = SERVES - {LoopState.UNSURE}
 _CLAIMS = SERVES - {LoopState.UNSURE, LoopState.ASIDE}
 _FIRST = frozenset({LoopState.WOKEN, LoopState.DRAINING}) | _IS_UNSURE
@@ -108,10 +112,28 @@ LOSE = News(
         LoopState.DRAINING: LoopState.DRAINING_UNSURE,
     },
 )
+ASSIGN = News(
+    "assign",
+    "a job was assigned, and nothing else waited: the store wakes others for the next one",
+    {LoopState.ASKING: LoopState.LOOKING, LoopState.REGISTERED: LoopState.LOOKING},
+)
+MISS = News(
+    "miss",
+    "a job may have been assigned of which no message came, or that is not to be started",
+    {
+        **dict.fromkeys(SERVES - {LoopState.UNSURE}, LoopState.UNSURE),
+        LoopState.DRAINING: LoopState.DRAINING_UNSURE,
+        LoopState.LEFT: LoopState.LEAVING,
+    },
+)
 RECONCILE = News(
     "reconcile",
     "the store told which claims it holds for this loop",
-    {LoopState.UNSURE: LoopState.WOKEN, LoopState.DRAINING_UNSURE: LoopState.DRAINING},
+    {
+        LoopState.UNSURE: LoopState.WOKEN,
+        LoopState.DRAINING_UNSURE: LoopState.DRAINING,
+        LoopState.LEAVING: LoopState.LEFT,
+    },
 )
 HAND_OVER = News(
     "hand_over",
@@ -123,7 +145,7 @@ UNSUBSCRIBE = News(
     "the store is told to wake others instead",
     {
         **dict.fromkeys(_CLAIMS, LoopState.ASIDE),
-        LoopState.DRAINING: LoopState.LEFT,
+        LoopState.DRAINING: LoopState.LEAVING,
     },
 )
 FAIL_TO_UNSUBSCRIBE = News(
@@ -132,6 +154,7 @@ FAIL_TO_UNSUBSCRIBE = News(
     {
         LoopState.ASIDE: LoopState.WOKEN,
         LoopState.LOOKING: LoopState.WOKEN,
+        LoopState.LEAVING: LoopState.DRAINING,
         LoopState.LEFT: LoopState.DRAINING,
     },
 )
@@ -141,13 +164,13 @@ DRAIN = News(
     {
         **dict.fromkeys(SERVES, LoopState.DRAINING),
         LoopState.UNSURE: LoopState.DRAINING_UNSURE,
-        LoopState.ASIDE: LoopState.LEFT,
+        LoopState.ASIDE: LoopState.LEAVING,
     },
 )
 GIVE_UP = News(
     "give_up",
     "the store did not answer until after the deadline",
-    {LoopState.DRAINING: LoopState.LEFT, LoopState.DRAINING_UNSURE: LoopState.LEFT},
+    dict.fromkeys(DRAINS, LoopState.LEFT),
 )
 
 NEWS = (
@@ -158,6 +181,8 @@ NEWS = (
     FULL_BESIDE,
     SHORT,
     LOSE,
+    ASSIGN,
+    MISS,
     RECONCILE,
     HAND_OVER,
     UNSUBSCRIBE,
@@ -211,7 +236,7 @@ class Do(StrEnum):
 EFFECTS = {
     Do.CLAIM: "one round trip takes so many jobs, and settles what has ended",
     Do.SETTLE: "one round trip settles what has ended",
-    Do.RECONCILE: "ask which claims a lost reply brought, and start or release them",
+    Do.RECONCILE: "ask which claims are held for it, and start or release those it does not know",
     Do.DECLARE: "tell the store which limits hold over all daemons",
     Do.HAND_OVER: "have another process woken, because there is no capacity here",
     Do.UNSUBSCRIBE: "have others woken from now on",
@@ -232,6 +257,13 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 _CLAIM = Do.CLAIM
 _SETTLE, _SLEEP, _STOP = Step(Do.SETTLE), Step(Do.SLEEP), Step(Do.STOP)
 _AWAIT_CAPACITY = Step(Do.AWAIT_CAPACITY)
+
+
+def may_miss(state: LoopState, in_flight: int) -> bool:
+    """Whether MISS is to be noted now. A look at the store that is under way may have been there
+    before: then it is noted once that has come back, so that there is another one.
+    """
+    return not (in_flight and state in _IS_UNSURE)
 
 
 def next_step(view: View) -> Step:

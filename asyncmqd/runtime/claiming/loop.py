@@ -11,12 +11,10 @@ What to do next is decided in claim_decision.py. Here it is done.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from operator import attrgetter
 
-from asyncmqd.backends.base import StoreError, Turn
+from asyncmqd.backends.base import Assigned, StoreError, Turn
 from asyncmqd.domain.failpoints import failpoint
-from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.runtime.claiming import claim_decision
 from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity
@@ -24,6 +22,7 @@ from asyncmqd.runtime.claiming.claim_decision import Do, LoopState, News, Step, 
 from asyncmqd.runtime.claiming.limit_declaration import Declaring
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
+from asyncmqd.runtime.claiming.sign_ups import SignUps
 from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.claiming.start_shortage import Brake
 from asyncmqd.runtime.claiming.unacknowledged import Batch, Unacknowledged
@@ -51,6 +50,7 @@ class ClaimLoop:
         scanner: Scanner,
     ) -> None:
         self.queue = queue
+        self._loop = asyncio.get_running_loop()
         self._backend = context.backend
         self._health = context.health
         self._isolation = context.isolation
@@ -71,6 +71,7 @@ class ClaimLoop:
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
         self._other_awake = asyncio.Event()  # not set: it sleeps apart
+        self._sign_ups = SignUps(self._loop)
         self.declaring = Declaring(queue, self._backend, context.presence.id, self.wake)
         ends = Unacknowledged(context, self.declaring, queue, self._wakeup)
         self._unacknowledged = ends
@@ -79,7 +80,6 @@ class ClaimLoop:
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
         execution.on_cannot_begin = self.brake.press
-        self._loop = asyncio.get_running_loop()
 
     # ------------------------------------------------------------------ from outside
 
@@ -154,6 +154,17 @@ class ClaimLoop:
         self.capacity = self._runs.capacity = capacity
         self._wakeup.set()
 
+    def assign(self, assigned: Assigned) -> None:
+        """A job was claimed for this worker when it was added."""
+        self._note(self._sign_ups.news(assigned))
+        self._sign_ups.waiting.append(assigned)
+        self._wakeup.set()
+
+    def look_for_assigned(self) -> None:
+        """Messages may have been lost: see what the store holds for this worker."""
+        self._sign_ups.missed = True
+        self._wakeup.set()
+
     # ------------------------------------------------------------------ the loop
 
     async def _run_polls(self) -> None:
@@ -173,7 +184,7 @@ class ClaimLoop:
 
     async def _poll(self, number: int) -> None:
         """Do what is decided, one thing after the other, until that is to stop."""
-        while (step := next_step(self._view())).do is not Do.STOP:
+        while (step := self._next_step()).do is not Do.STOP:
             if not self.capacity.slots.single:
                 self._other_awake.set()
             elif number:  # it could do nothing, and to wake it for each job costs a tenth of that
@@ -196,6 +207,14 @@ class ClaimLoop:
                 del self._polls[number]
                 self._wakeup.set()  # the other poll may have waited for this one
         self._other_awake.set()  # it stops as well
+
+    def _next_step(self) -> Step:
+        if self._sign_ups.waiting:
+            self._start_assigned()
+        if self._sign_ups.missed and claim_decision.may_miss(self.state, len(self._polls)):
+            self._sign_ups.missed = False
+            self._note(claim_decision.MISS)
+        return next_step(self._view())
 
     def _view(self) -> View:
         slots = self.capacity.slots
@@ -240,6 +259,21 @@ class ClaimLoop:
         finally:
             self._exclusive = False
 
+    def _start_assigned(self) -> None:
+        """Start the jobs of messages. What is not to be started is found at the store."""
+        while waiting := self._sign_ups.waiting:
+            since, reserved = self._sign_ups.certain_since(waiting[0]), NOTHING
+            begins = self.has_room and self.state is not LoopState.UNSURE
+            if begins and not self._leases.may_be_over(since):
+                reserved = self.capacity.reserve(1)
+            if reserved.number:
+                self._runs.start([waiting[0].claim], reserved)
+            elif self._polls and self.claiming:
+                return  # a poll may give back the slots that it has reserved
+            else:
+                self._sign_ups.missed = True
+            self._sign_ups.forget(waiting.popleft())
+
     # ------------------------------------------------------------------ polls
 
     async def _exchange(self, claims: int, began: float) -> None:
@@ -249,7 +283,7 @@ class ClaimLoop:
         if asked:
             self._note(claim_decision.ASK)
         try:
-            batch, reply = await self._send(asked)
+            batch, reply = await self._send(asked, self._sign_ups.next() if asked else 0)
         except BaseException as error:
             self.capacity.use(reserved)  # also when this loop ends: others may share the slots
             if isinstance(error, StoreError):
@@ -261,8 +295,8 @@ class ClaimLoop:
             self.declaring.note(reply)
             self._note_filling(len(reply.claims) == asked)
         brought = reply.claims
-        if brought and self._may_be_lost(began):
-            brought = await self._still_held(brought)
+        if brought and self._leases.may_be_over(began):
+            brought = await self._runs.still_held(brought)
         # A job that was claimed before may have ended in this very exchange: its end is told first.
         again = bool(brought) and max(map(_TOKEN, brought)) > 1
         if again:
@@ -276,15 +310,14 @@ class ClaimLoop:
             if not again:
                 self._unacknowledged.note_answers(batch, reply.answers)
 
-    async def _send(self, limit: int) -> tuple[Batch, Turn]:
+    async def _send(self, limit: int, sign_up: int = 0) -> tuple[Batch, Turn]:
         batch = self._unacknowledged.take()
         try:
             if batch.changes:
                 failpoint("settling")
             lease, known = self._leases.duration, self.declaring.known
-            told = () if known is None else (known,)
             reply = await self._backend.turn(
-                self.queue, batch.changes, limit, lease, self.name, *told
+                self.queue, batch.changes, limit, lease, self.name, known, sign_up
             )
             if batch.changes:
                 failpoint("settled")
@@ -304,44 +337,11 @@ class ClaimLoop:
             self._note(claim_decision.SHORT)
             self.scanner.wake()  # what woke us may have been a delayed job
 
-    def _may_be_lost(self, began: float) -> bool:
-        """Whether the reply took so long (a stalled store, a stopped process) that leases may be
-        over, or jobs were taken from their holders while it was under way.
-        """
-        late = self._loop.time() - began > self._leases.duration / 2
-        return late or self._leases.recalled_at >= began
-
-    async def _still_held(self, claims: list[Claim]) -> list[Claim]:
-        """The claims that nobody has taken from us.
-
-        The others are handed back all the same: somebody may wait for the end of their code.
-        """
-        try:
-            kept = await self._leases.check(claims)
-        except StoreError:
-            return claims  # not known: their tokens are checked in any case
-        for claim, is_kept in zip(claims, kept, strict=True):
-            if not is_kept:
-                self._runs.release(claim)
-        return [*itertools.compress(claims, kept)]
-
     async def _reconcile(self) -> None:
-        """Start what a lost reply had brought us, or hand it back if there is no room."""
-        unknown = await self._unknown_claims()
-        # Renewed at once: while we waited for the reply, their leases have almost run out.
-        kept = await self._leases.check(unknown) if unknown else []
-        for claim in itertools.compress(unknown, kept):
-            reserved = self.capacity.reserve(1) if self.has_room else NOTHING
-            if reserved.number:
-                self._runs.start([claim], reserved)
-            else:
-                self._runs.release(claim)
+        """Start what a lost reply or message had brought, or hand it back if there is no room."""
+        await self._runs.take_up(self.queue, self.name, lambda: self.has_room)
+        self._sign_ups.reconciled_at = self._loop.time()
         self._note(claim_decision.RECONCILE)
-
-    async def _unknown_claims(self) -> list[Claim]:
-        """What the store has given us, and we do not know of."""
-        held = await self._backend.held(self.queue, self.name)
-        return self._leases.not_held([claim for claim in held if claim.worker == self.name])
 
     async def _unsubscribe(self) -> None:
         self._note(claim_decision.UNSUBSCRIBE)
@@ -383,9 +383,10 @@ class ClaimLoop:
             await asyncio.wait(tasks, timeout=2 * CANCEL_GRACE)
         held: list[Run] = [*runs, *(run for run, _ in self._unacknowledged.ended)]
         try:
+            await self._process_wakeups.retire(self.queue)
             await self._send(0)
-            for claim in await self._unknown_claims():  # of a reply that was on its way
-                self._runs.release(claim)
+            await self._runs.take_up(self.queue, self.name, lambda: False)  # of a reply on its way
+            held += (run for run, _ in self._unacknowledged.ended)
             if self._unacknowledged:
                 await self._send(0)
         except Exception as error:  # noqa: BLE001 - we are failing already

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Callable
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain.job import Claim
 from asyncmqd.domain.loop_tasks import begin_all
 from asyncmqd.domain.settle import CANDIDATE_PAUSE, Outcome, Released, is_poison_candidate, settle
-from asyncmqd.runtime.claiming.capacity import Capacity, Reservation
+from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity, Reservation
 from asyncmqd.runtime.claiming.poison_isolation import ClaimLost
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.unacknowledged import Unacknowledged
@@ -69,7 +71,38 @@ class Runs:
     def release(self, claim: Claim) -> None:
         """Hand a claim back that is not to be started."""
         run = Run(claim, claim.id, self._loop.time(), self._execution.rules_of_unknown)
+        run.end()
+        self._leases.hold(run)  # or a look at the store would find it again, until that knows
         self._unacknowledged.add_end(run, settle(claim, Released(), run.rules.policy, 0.0))
+
+    async def still_held(self, claims: list[Claim]) -> list[Claim]:
+        """The claims that nobody has taken from us.
+
+        The others are handed back all the same: somebody may wait for the end of their code.
+        """
+        try:
+            kept = await self._leases.check(claims)
+        except StoreError:
+            return claims  # not known: their tokens are checked in any case
+        for claim, is_kept in zip(claims, kept, strict=True):
+            if not is_kept:
+                self.release(claim)
+        return [*itertools.compress(claims, kept)]
+
+    async def take_up(self, queue: str, worker: str, has_room: Callable[[], bool]) -> None:
+        """Start the worker's claims that the store knows of and we do not; where there is no room,
+        hand them back. Raises StoreError.
+        """
+        held = await self._backend.held(queue, worker)
+        unknown = self._leases.not_held(held, worker)
+        # Renewed at once: while we waited for the reply, their leases have almost run out.
+        kept = await self._leases.check(unknown) if unknown else []
+        for claim in itertools.compress(unknown, kept):
+            reserved = self.capacity.reserve(1) if has_room() else NOTHING
+            if reserved.number:
+                self.start([claim], reserved)
+            else:
+                self.release(claim)
 
     def release_all(self) -> None:
         """Stop what runs, and hand it back."""

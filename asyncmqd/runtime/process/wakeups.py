@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from weakref import WeakMethod
 
-from asyncmqd.backends.base import RECALLED, WATCHED, BaseBackend
+from asyncmqd.backends.base import ASSIGNED, RECALLED, WATCHED, Assigned, BaseBackend, Take
 from asyncmqd.runtime.duties import Duty, DutyGroup
 from asyncmqd.runtime.process.health import Health
-from asyncmqd.runtime.process.workers import Workers
+from asyncmqd.runtime.process.workers import WorkerHandle, Workers
 
 LONGEST_WAIT = 30.0  # seconds of one call to the store
+_NO_QUEUES = frozenset({RECALLED, WATCHED, ASSIGNED})
 
 
 class Wakeups:
@@ -29,6 +31,8 @@ class Wakeups:
         self._duties = duties
         self.on_recall: Callable[[], None] = lambda: None
         self.on_watched: Callable[[], None] = lambda: None
+        self._has_listened = False
+        self._take = _while_there(WeakMethod(self._hand_out))  # a store may outlive a context
         self._listening: Duty | None = None  # from the first worker on
         workers.on_register.append(self._listen_anew)
         health.on_recovery.append(self.wake_all)
@@ -46,13 +50,15 @@ class Wakeups:
     # ------------------------------------------------------------------ for other processes
 
     async def retire(self, queue: str) -> None:
-        """A worker of the queue claims no more: have others woken, unless one here goes on.
+        """A worker of the queue claims no more: have others woken; who goes on here signs up anew.
 
         To be called before it hands jobs back, or we might be the ones who are woken for them.
         Raises StoreError.
         """
-        if not any(worker.claiming for worker in self._workers.of(queue)):
-            await self._backend.retire(queue)
+        await self._backend.retire(queue)
+        for worker in self._workers.of(queue):
+            if worker.claiming:  # all here have one registration
+                worker.wake()
 
     async def hand_over(self, queue: str) -> None:
         """A worker that was woken has no room left: have others woken, unless one here has some.
@@ -63,6 +69,15 @@ class Wakeups:
             await self._backend.retire(queue)
 
     # ------------------------------------------------------------------ inside
+
+    def _hand_out(self, assigned: Assigned) -> None:
+        """A job was assigned to a worker of this process. One that is gone has looked for it."""
+        for worker in self._workers.of(assigned.claim.queue):
+            worker.assign(assigned)
+
+    def _of_all(self) -> Iterator[WorkerHandle]:
+        for queue in self._workers.queues:
+            yield from self._workers.of(queue)
 
     def _listen_anew(self) -> None:
         """Wait for another set of queues; several workers at once restart the wait once."""
@@ -75,11 +90,24 @@ class Wakeups:
         await self._health.persistently(self._listen)
 
     async def _listen(self) -> None:
-        woken = await self._backend.wait({*self._workers.queues, RECALLED, WATCHED}, LONGEST_WAIT)
+        self._backend.take_assigned(self._take)
+        woken = await self._backend.wait({*self._workers.queues, *_NO_QUEUES}, LONGEST_WAIT)
         if RECALLED in woken:
             self.on_recall()
         if WATCHED in woken:  # at first, too: a heartbeat may have asked just before somebody did
             self.on_watched()
+        if ASSIGNED in woken and self._has_listened:  # nobody had signed up before
+            for worker in self._of_all():
+                worker.look_for_assigned()
+        self._has_listened = True
         # In the same order at each run of a simulated world.
-        for queue in sorted(woken - {RECALLED, WATCHED}):
+        for queue in sorted(woken - _NO_QUEUES):
             self.wake(queue)
+
+
+def _while_there(take: WeakMethod[Take]) -> Take:
+    def call(assigned: Assigned) -> None:
+        if (found := take()) is not None:
+            found(assigned)
+
+    return call

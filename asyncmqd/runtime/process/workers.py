@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, KeysView, Sequence, Sized
 from typing import Protocol
 
+from asyncmqd.backends.base import Assigned
 from asyncmqd.domain.heartbeat import Load
 
 
@@ -39,6 +40,12 @@ class WorkerHandle(Protocol):
 
     def wake(self) -> None:
         """The queue may have work."""
+
+    def assign(self, assigned: Assigned) -> None:
+        """A job was claimed for a worker of the queue in this process, perhaps for another one."""
+
+    def look_for_assigned(self) -> None:
+        """Messages of such jobs may have been lost."""
 
     def look_soon(self) -> None:
         """Jobs of the queue are delayed or active, perhaps elsewhere only."""

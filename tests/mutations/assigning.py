@@ -1,0 +1,86 @@
+"""Bugs in how jobs are assigned when they are added."""
+
+from __future__ import annotations
+
+from tests.mutations.mutation import Mutation, mutations
+from tests.servers import USUAL
+
+_CONTRACT = "assigning"
+_WAKEUPS = "tests/unit/test_redis_wakeups.py"
+_RUNTIME = ("tests/runtime/test_assigned.py",)
+
+_MEMORY = mutations(
+    "memory/",
+    "memory",
+    (
+        ("store.py", "data.pause or data.limits or", "data.limits or", _CONTRACT),
+        ("store.py", "data.pause or data.limits or", "data.pause or", _CONTRACT),
+        ("store.py", " or len(data.lines[State.WAITING]) != 1", "", _CONTRACT),
+        ("store.py", " or data.lines[KEYED] or", " or", _CONTRACT),
+        ("store.py", "payload[: limit + 1]", "payload", _CONTRACT),
+        ("store.py", "            waiters.pop(receiver, None)\n", "", _CONTRACT),
+    ),
+)
+_REDIS = mutations(
+    "redis/",
+    USUAL,
+    (
+        ("_assign.lua", "'EXISTS', base .. 'paused', ", "'EXISTS', ", _CONTRACT),
+        ("_assign.lua", "base .. 'limits', base .. 'laned'", "base .. 'laned'", _CONTRACT),
+        ("_assign.lua", ", base .. 'laned') == 0", ") == 0", _CONTRACT),
+        ("_assign.lua", "#first == 2 and", "#first > 0 and", _CONTRACT),
+        ("_assign.lua", "now + lease, id", "now, id", _CONTRACT),
+        ("_assign.lua", "and heard > 0", "", _CONTRACT),
+        ("_assign.lua", "      redis.call('ZREM', base .. WAITING, id)\n", "", _CONTRACT),
+        ("_assign.lua", "      redis.call('ZREM', base .. ACTIVE, id)\n", "", _CONTRACT),
+        ("_assign.lua", "      redis.call('HDEL', base .. 'runs', id)\n", "", _CONTRACT),
+        ("_assign.lua", "    redis.call('HSET', base .. 'runs', id, run)\n", "", _CONTRACT),
+        ("_wake.lua", "    redis.call('HDEL', base .. 'offers', channel)\n", "", _WAKEUPS),
+        ("_waiters.lua", "    redis.call('HDEL', base .. 'offers', channel)\n", "", _WAKEUPS),
+        ("retire.lua", "redis.call('HDEL', base .. 'offers', ARGV[2])\n", "", _WAKEUPS),
+        ("subscriber.py", "message is None or loop", "loop", _WAKEUPS),
+        ("signing_up.py", "message.string[:most]", "message.string", _CONTRACT),
+    ),
+)
+
+
+def _runtime(file: str, old: str, new: str) -> Mutation:
+    return Mutation(f"asyncmqd/runtime/{file}", old, new, _RUNTIME)
+
+
+ASSIGNING = [
+    *_MEMORY,
+    *_REDIS,
+    Mutation(
+        "asyncmqd/domain/job.py",
+        "job.unique or job.key or",
+        "job.key or",
+        ("tests/contract/test_assigning.py", "-k", "memory"),
+    ),
+    _runtime("claiming/loop.py", "begins and not self._leases.may_be_over(since)", "begins"),
+    _runtime("claiming/loop.py", "elif self._polls and self.claiming:", "elif False:"),
+    _runtime(
+        "claiming/loop.py",
+        "                self._sign_ups.missed = True\n",
+        "                pass\n",
+    ),
+    _runtime("claiming/sign_ups.py", "since if known and", "since if"),
+    _runtime("claiming/sign_ups.py", "self._began.pop(assigned.sign_up, None)", "pass"),
+    _runtime(
+        "claiming/claim_decision.py",
+        "LoopState.DRAINING: LoopState.LEAVING,",
+        "LoopState.DRAINING: LoopState.LEFT,",
+    ),
+    _runtime("process/wakeups.py", "if ASSIGNED in woken and", "if False and"),
+    _runtime(
+        "process/wakeups.py",
+        "        await self._backend.retire(queue)\n        for",
+        "        for",
+    ),
+    Mutation(
+        "asyncmqd/runtime/process/recovery.py",
+        "            await asyncio.wait([recovering])\n",
+        "",
+        ("tests/runtime/test_found_by_simulation.py",),
+    ),
+]

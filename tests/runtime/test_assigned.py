@@ -1,0 +1,251 @@
+"""Jobs that are claimed for a waiting worker in the call that adds them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from asyncmqd.backends import InMemoryBackend
+from asyncmqd.backends.base import ASSIGNED, Assigned, StoreError, Take, Turn
+from asyncmqd.domain.job import Claim
+from asyncmqd.domain.queue_options import QueueOptions
+from asyncmqd.domain.states import State
+from asyncmqd.runtime.worker import Worker
+from tests.runtime.conftest import Bench
+from tests.runtime.virtual import store_clock, virtual
+
+Deliver = Callable[[Take, Assigned], None]
+
+
+class Posting(InMemoryBackend):
+    """What happens to messages is `deliver`'s; the reply to a claim may be slow."""
+
+    def __init__(self) -> None:
+        super().__init__(now=store_clock)
+        self.deliver: Deliver = lambda take, assigned: take(assigned)
+        self.messages: list[Assigned] = []
+        self.looks = 0  # of workers, at what they hold
+        self.delay = 0.0  # seconds
+
+    def take_assigned(self, take: Take) -> None:
+        def told(assigned: Assigned) -> None:
+            self.messages.append(assigned)
+            self.deliver(take, assigned)
+
+        super().take_assigned(told)
+
+    async def turn(self, queue: str, changes: Any, *rest: Any) -> Turn:
+        reply = await super().turn(queue, changes, *rest)
+        await asyncio.sleep(self.delay)
+        return reply
+
+    async def held(self, queue: str, worker: str) -> list[Claim]:
+        self.looks += 1
+        return await super().held(queue, worker)
+
+
+@pytest.fixture
+def store(bench: Bench) -> Posting:
+    store = bench.backend = Posting()
+    return store
+
+
+@pytest.fixture
+def ran(bench: Bench) -> list[float]:
+    """When runs of the task "work" began, in loop time; it takes a second."""
+    began: list[float] = []
+
+    async def work() -> None:
+        began.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(1)
+
+    bench.task(work)
+    return began
+
+
+@virtual
+async def test_it_runs_without_a_claim(bench: Bench, store: Posting, ran: list[float]) -> None:
+    async with bench.worker():
+        await asyncio.sleep(1)
+        store.delay = 0.5  # of all claims from now on
+        id = await bench.add("work")
+        (record,) = await bench.ended(id)
+        assert (record.state, record.token, ran) == (State.COMPLETED, 1, [1.0])
+        assert len(store.messages) == 1
+        assert store.looks == 0
+
+
+@virtual
+async def test_the_next_one_comes_the_same_way(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=5):
+        for second in range(1, 6):
+            await asyncio.sleep(second - asyncio.get_running_loop().time())
+            await bench.add("work")
+        await asyncio.sleep(2)
+        assert (ran, len(store.messages), store.looks) == ([1.0, 2.0, 3.0, 4.0, 5.0], 5, 0)
+
+
+@virtual
+async def test_one_for_which_there_is_no_room_is_handed_back(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=1) as worker:
+        await asyncio.sleep(1)
+        store.deliver = lambda take, assigned: (
+            worker._claims.capacity.slots.take(1),
+            take(assigned),
+        )[1]
+        id = await bench.add("work")
+        await asyncio.sleep(1)
+        record = await bench.record(id)
+        assert (record.state, record.failures, ran) == (State.WAITING, 0, [])
+        worker._claims.capacity.slots.give(1)
+        worker._claims.ring()
+        (record,) = await bench.ended(id)
+        assert record.token == 2
+
+
+@virtual
+async def test_one_that_comes_beside_a_claim_waits_for_the_slots_that_it_gives_back(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=2):
+        await asyncio.sleep(1)
+        first = await bench.add("work")
+        await asyncio.sleep(0.5)
+        store.delay = 0.1
+        await asyncio.sleep(0.55)  # its end is told, with a claim
+        second = await bench.add("work")
+        records = await bench.ended(first, second)
+        assert [record.token for record in records] == [1, 1]
+        assert ran == [1.0, pytest.approx(2.1)]
+        assert store.looks == 0
+
+
+@virtual
+async def test_a_message_that_comes_twice_starts_one_run(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        store.deliver = lambda take, assigned: (take(assigned), take(assigned))[0]
+        await bench.ended(await bench.add("work"))
+        assert ran == [1.0]
+        store.deliver = lambda take, assigned: take(store.messages[0])
+        await bench.ended(await bench.add("work"))
+        assert len(ran) == 2
+
+
+@virtual
+async def test_a_message_of_somebody_else_starts_nothing(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        forged: list[Assigned] = []
+
+        def forge(take: Take, assigned: Assigned) -> None:
+            take(replace(assigned, claim=replace(assigned.claim, id="forged"), sign_up=7))
+            forged.append(assigned)
+
+        store.deliver = forge
+        id = await bench.add("work")
+        (record,) = await bench.ended(id)  # found at the store
+        assert (record.token, len(ran), len(forged)) == (1, 1, 1)
+
+
+@virtual
+async def test_a_message_that_was_long_under_way_is_checked(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    """Its claim may have been taken over: this process stood still."""
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(60)
+        store.deliver = lambda take, assigned: take(replace(assigned, since=1.0))
+        (record,) = await bench.ended(await bench.add("work"))
+        assert (store.looks, record.token, len(ran)) == (1, 1, 1)
+
+
+@virtual
+async def test_a_lost_message_costs_a_reconnection(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        store.deliver = lambda take, assigned: None
+        id = await bench.add("work")
+        await asyncio.sleep(1)
+        assert ran == []
+        store._store.wake(ASSIGNED)  # the connection broke, and is there again
+        (record,) = await bench.ended(id)
+        assert (record.token, ran) == (1, [2.0])
+
+
+@virtual
+@pytest.mark.parametrize("gap", [0.0, 0.5])
+async def test_one_that_comes_to_a_worker_that_ends_is_handed_back(
+    bench: Bench, store: Posting, ran: list[float], gap: float
+) -> None:
+    """Whether its message comes before the end or not at all."""
+    loop = asyncio.get_running_loop()
+    store.deliver = lambda take, assigned: loop.call_later(gap, take, assigned) and None
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        id = await bench.add("work")
+        await asyncio.sleep(0)
+    record = await bench.record(id)
+    assert (record.state, record.failures, record.crashes, ran) == (State.WAITING, 0, 0, [])
+    assert "job.released" in bench.observer.names()
+
+
+@virtual
+async def test_nothing_is_assigned_to_a_worker_that_has_ended(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    """Another worker of the queue goes on in the same process."""
+    async with bench.context() as context, bench.worker(context, concurrency=2):
+        await asyncio.sleep(1)
+        second = Worker("q", context, QueueOptions(concurrency=2))
+        running = asyncio.create_task(second.run())
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.wait([running])
+        (record,) = await bench.ended(await bench.add("work"))
+        assert (record.token, ran) == (1, [2.0])
+
+
+@virtual
+async def test_nothing_is_assigned_once_no_worker_is_left(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    """Though the process still listens."""
+    async with bench.context() as context:
+        async with bench.worker(context):
+            await asyncio.sleep(1)
+        id = await bench.add("work")
+        assert (await bench.record(id)).state is State.WAITING
+
+
+@virtual
+async def test_a_look_that_fails_is_repeated(
+    bench: Bench, store: Posting, ran: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> list[Claim]:
+        raise StoreError("down")
+
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        store.deliver = lambda take, assigned: None
+        id = await bench.add("work")
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "held", fail)
+            store._store.wake(ASSIGNED)
+            await asyncio.sleep(1)
+        (record,) = await bench.ended(id)
+        assert record.token == 1
