@@ -132,6 +132,7 @@ def test_a_stuck_worker_starves_the_watchdog_but_an_outage_does_not(
     environ = {"NOTIFY_SOCKET": notified.address, "WATCHDOG_USEC": "300000"}
     limits = "lease = 1\nhang_limit = 1.5"
     d = daemon(server.url, MAIL, tasks=["hung"], environ=environ, top=limits).start()
+    notified.wait_for("WATCHDOG", 1)
     until(lambda: time.monotonic() - notified.times("WATCHDOG")[-1] > 1)
     fed = len(notified.all("WATCHDOG"))
     assert notified.times("WATCHDOG")[-1] - notified.times("READY")[0] > 1
