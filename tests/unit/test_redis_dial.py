@@ -165,6 +165,31 @@ def test_an_attempt_that_is_cancelled_or_too_late_leaves_no_socket(
     runner(cancel_at_each_step())
 
 
+def test_every_connection_notices_that_it_leads_nowhere(tmp_path: Path) -> None:
+    """And sends at once."""
+
+    def look(line: Any) -> None:
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+
+    async def in_a_loop(store: RedisBackend) -> None:
+        await _hear(store)
+        [wire] = store._link._idle
+        [ear] = store._wakeups._ears.values()
+        for transport in (wire._transport, ear._connection._writer):
+            look(transport.get_extra_info("socket"))
+
+    with RedisServer(USUAL, tmp_path, tcp=True) as server:
+        asyncio.run(_on(server.tcp_url, in_a_loop))
+        uvloop.run(_on(server.tcp_url, in_a_loop))
+        store = RedisBackend(server.tcp_url)
+        for _ in range(2):
+            _add_without_a_loop(store)
+        [wire] = store._by_thread._link._idle
+        look(wire._line)
+
+
 # ------------------------------------------------------------------ names
 
 

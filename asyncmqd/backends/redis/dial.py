@@ -18,6 +18,14 @@ from asyncmqd.domain import os_threads
 from asyncmqd.domain.loop_tasks import begin, retrieve_error
 
 STAGGER = 0.25  # seconds that an address may be silent until the next one is tried beside it
+# A connection that leads nowhere any more is noticed while it is idle. And nothing that is sent
+# waits for what was sent before to arrive.
+_OPTIONS = {
+    socket.TCP_NODELAY: 1,
+    socket.TCP_KEEPIDLE: 30,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 3,
+}
 _PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # seconds between two tries while a backlog is full
 
 _Attempt = asyncio.Task[socket.socket]
@@ -75,6 +83,9 @@ async def _connected(found: Found) -> socket.socket:
     line = _socket(family, kind, protocol)
     try:
         line.setblocking(False)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _OPTIONS.items():
+            line.setsockopt(socket.IPPROTO_TCP, option, value)
         await asyncio.get_running_loop().sock_connect(line, address)
     except BaseException:
         line.close()

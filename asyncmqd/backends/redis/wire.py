@@ -6,7 +6,6 @@ By hiredis, and without redis-py: docs/decisions/own-connections-to-redis.md say
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +19,6 @@ Opening = Callable[[asyncio.Protocol], Awaitable[Any]]
 
 _pack: Callable[[Command], bytes] = hiredis.pack_command  # type: ignore[assignment]
 _PIECE = 64 * 1024  # bytes that are packed before they are sent
-_KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 
 
 class Wire(asyncio.Protocol):
@@ -105,11 +103,6 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:  # uvloop's are of no class of asyncio's
         """It is connected."""
         self._transport = transport
-        line = transport.get_extra_info("socket")
-        if line is not None and line.family != socket.AF_UNIX:
-            line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for option, value in _KEEPALIVE.items():
-                line.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def data_received(self, data: bytes) -> None:
         """The server has said something."""
