@@ -31,6 +31,7 @@ FORKED = {
         "api",
         "beside",
         "causes",
+        "concealed_configuration",
         "configuration",
         "control",
         "dashboard",

@@ -42,6 +42,7 @@ OPERATIONS = ("tests/cli/test_operations.py", *OPERATED)
 
 SEARCHING = ("tests/contract/test_searching.py", "-k", "memory or each_part")
 DASHBOARD = ("tests/daemon/test_dashboard.py",)
+CONCEALED = ("tests/daemon/test_concealed_configuration.py",)
 
 RULES = [
     Mutation(
@@ -109,6 +110,30 @@ RULES = [
         'progress=b"",\n        key="",',
         'progress=b"",',
         (*DASHBOARD, "-k", "hidden"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/http.py",
+        "refusal.concealed if hides else str(refusal)",
+        "str(refusal)",
+        CONCEALED,
+    ),
+    Mutation(
+        "asyncmqd/daemon/status.py",
+        "refusal.told(conceals=conceals)",
+        "refusal.told()",
+        CONCEALED,
+    ),
+    Mutation(
+        "asyncmqd/config/diff.py",
+        "keys=tuple(map(_concealed, e.keys))",
+        "keys=e.keys",
+        CONCEALED,
+    ),
+    Mutation(
+        "asyncmqd/web/dashboard/visit.py",
+        "rows[begin : begin + most]",
+        "rows[begin:]",
+        ("tests/unit/test_site.py", "-k", "grows"),
     ),
     Mutation("asyncmqd/domain/events.py", "gone = max(0, first - begin)", "gone = 0", EVENTS),
     Mutation("asyncmqd/domain/events.py", "gone if is_known else None", "gone", EVENTS),

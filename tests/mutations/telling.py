@@ -25,6 +25,12 @@ TELLING = [
     ),
     Mutation(
         "asyncmqd/daemon/webhooks/delivery.py",
+        "async with asyncio.timeout(NEXT):",
+        "async with asyncio.timeout(LIMIT):",
+        (*HOOKS, "-k", "never_answers"),
+    ),
+    Mutation(
+        "asyncmqd/daemon/webhooks/delivery.py",
         "if not 200 <= status < 300:",
         "if not 200 <= status < 400:",
         (*HOOKS, "-k", "redirects"),
