@@ -19,7 +19,7 @@ LASTS = 60.0  # seconds after the last look of a watcher in which daemons still 
 RENEWAL = 20.0  # seconds after which a watcher says again that it watches
 MISSED = "events.missed"
 OFTEN = frozenset({"job.started", "job.completed"})  # counted, and not told, where there are many
-AT_ONCE = 450  # of these, at most, from one process in one call, and in what one stream sends
+AT_ONCE = 450  # of these, at most, from one process in one call
 _TEXT = 500  # characters of one field
 
 

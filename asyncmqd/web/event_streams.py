@@ -21,7 +21,6 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.events import LOOK_EVERY, Reader, gap, is_about
 from asyncmqd.domain.clock import utc_now
 from asyncmqd.domain.events import (
-    AT_ONCE,
     MISSED,
     OFTEN,
     Event,
@@ -41,6 +40,7 @@ _AGAIN = 2.0  # seconds before the next try at a store that failed
 _HEAD_LIMIT = 1.0  # seconds that a client waits for the head of an answer if the store is slow
 _TOGETHER = 5  # streams that write in one turn of the loop: jobs are not to wait for all
 _PAUSE = 0.01  # seconds before the next look, for each stream that has to be told of the last one
+_SENT = 12_500  # of `OFTEN` that all streams together are sent of one look
 
 
 class Wanted(NamedTuple):
@@ -229,7 +229,7 @@ class EventStreams:
         if self._tells:
             await asyncio.sleep(self._streams * _PAUSE)
         while True:
-            page = await self._read(reader, AT_ONCE)
+            page = await self._read(reader, _SENT // max(1, self._streams))
             if page.lines:
                 self._tells = True
                 return page

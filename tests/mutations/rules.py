@@ -206,8 +206,14 @@ RULES = [
     ),
     Mutation(
         "asyncmqd/web/event_streams.py",
+        "_SENT // max(1, self._streams)",
+        "_SENT",
+        STREAMED,
+    ),
+    Mutation(
+        "asyncmqd/web/event_streams.py",
         "self._read(own, math.inf)",
-        "self._read(own, AT_ONCE)",
+        "self._read(own, 4)",
         STREAMED,
     ),
     Mutation(

@@ -156,7 +156,7 @@ def told(part: bytes) -> list[Event]:
 async def test_where_too_much_happens_starts_and_completions_are_counted(
     store: Counting, streams: EventStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_streams, "AT_ONCE", 4)
+    monkeypatch.setattr(event_streams, "_SENT", 16)  # by four streams
     start = await store.watch(60)
     queries = ("", "event=job.f", "event=job.c", "queue=web")
     all = [await begun(streams, each) for each in queries]
