@@ -22,6 +22,7 @@ from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.writer import Writer
 from asyncmqd.domain import clock
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.settle import Policy, Retention, Succeeded, settle
 from asyncmqd.domain.states import State
 from tests.eventually import LIMIT
 
@@ -37,6 +38,7 @@ VOID: dict[str, Verb] = {
     "extender": lambda store: asyncio.to_thread(store.extender(), HELD, 60.0),  # type: ignore[arg-type]
     "watch": lambda store: store.watch(60.0),
     "publish": lambda store: store.publish([b"{}"]),
+    "prune": lambda store: store.prune("mail", Retention(keep_completed=0)),
 }
 ADDING: dict[str, Verb] = {
     "add": lambda store: store.add("mail", [NewJob(id="2", payload=b"")]),
@@ -90,6 +92,19 @@ async def test_only_what_a_boot_ends_does_not_wait_for_the_disk(
         modes.clear()
         await (VOID | ADDING | LASTING)[verb](store)
         assert modes == [NORMAL if verb in VOID else AFTER if verb in ADDING else FULL]
+
+
+async def test_ended_jobs_are_deleted_in_parts_between_which_others_may_write(
+    store: SQLiteBackend, modes: list[int]
+) -> None:
+    await store.add("mail", [NewJob(id=f"new-{number}", payload=b"") for number in range(249)])
+    claims = (await store.turn("mail", [], 250, 60.0, "w")).claims
+    changes = [settle(claim, Succeeded(), Policy(), 0.0) for claim in claims]
+    await store.turn("mail", changes, 0, 60.0, "w")
+    modes.clear()
+    assert await store.prune("mail", Retention(keep_completed=0), 220) == 220
+    assert modes == [NORMAL] * 3
+    assert await store.prune("mail", Retention(keep_completed=0)) == 30
 
 
 async def test_what_lasts_takes_the_others_along(

@@ -36,6 +36,7 @@ from asyncmqd.backends.sqlite.free_disk_space import Room
 from asyncmqd.backends.sqlite.health import concerns
 from asyncmqd.backends.sqlite.insight import SQLiteInsight
 from asyncmqd.backends.sqlite.migration import migrate
+from asyncmqd.backends.sqlite.pruning import prune
 from asyncmqd.backends.sqlite.searching import search
 from asyncmqd.backends.sqlite.sqlite_version import refuse_old
 from asyncmqd.backends.sqlite.store_threads import Life, join, leave, leave_behind
@@ -198,8 +199,7 @@ class SQLiteBackend(SQLiteInsight):
     async def declare_limits(
         self, queue: str, limits: SharedLimits, by: str
     ) -> DeclaredLimits | None:
-        work = partial(turns.declare_limits, queue=queue, limits=limits, by=by)
-        return await self._write(work)
+        return await self._write(partial(turns.declare_limits, queue=queue, limits=limits, by=by))
 
     async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
         work = partial(moves.extend, held=held, lease=lease)
@@ -233,8 +233,7 @@ class SQLiteBackend(SQLiteInsight):
         return await self._write(partial(moves.unpark, queue=queue, tasks=tasks, page=page))
 
     async def prune(self, queue: str, retention: Retention, page: int = PAGE) -> int:
-        work = partial(moves.prune, queue=queue, retention=retention, page=page)
-        return await self._write(work)
+        return await prune(self._write, queue, retention, page)
 
     async def outlook(self, queues: Sequence[str]) -> dict[str, Outlook]:
         return await self._read(partial(reading.outlook, queues=queues))

@@ -5,7 +5,7 @@ gather, and the next transaction carries them all: many callers share one flush,
 waits for nobody.
 
 What a boot of the host ends in any case is not flushed by itself: heartbeats, renewed leases, and
-events for watchers. The next commit that flushes takes it along.
+events for watchers; nor is the deletion of ended jobs. The next commit that flushes takes it along.
 
 New jobs are seen by others as soon as they are committed, and answered when the disk has them: a
 worker claims them meanwhile, and nobody waits for that flush to write. The claim's own flush takes
