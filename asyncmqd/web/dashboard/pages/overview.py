@@ -15,8 +15,8 @@ from asyncmqd.web.dashboard.board import Board
 from asyncmqd.web.dashboard.visit import Visit, address
 from asyncmqd.web.dashboard.words import duration
 
-SHOWN = 50  # queues of one page: it is to stay below 100 kB
-_DAEMONS = 30  # others are on the page of daemons
+SHOWN = 40  # queues of one page: it is to stay below 100 kB
+_DAEMONS = 20  # others are on the page of daemons
 _CAUSES = 12  # that are shown whole
 _RED = frozenset({"degraded", "no_daemon", "daemons_silent", "stuck", "crashed", "process_down"})
 
