@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -230,6 +231,38 @@ def test_a_handler_that_raises_while_the_reply_is_waited_for(
         server.thaw()
     for id in "abc":
         assert _enqueue(store, id) == id
+
+
+def test_a_handler_that_raises_while_it_connects(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is left of what was begun, and the thread has the event loop that it had."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stop
+
+    mine = asyncio.new_event_loop()
+    asyncio.set_event_loop(mine)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as stack:
+            for _ in range(2):
+                each = stack.enter_context(socket.socket())
+                each.setblocking(False)
+                with suppress(BlockingIOError):
+                    each.connect(silent.getsockname())
+            own = ByThread(parse(f"redis://127.0.0.1:{silent.getsockname()[1]}"))
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(Stop):
+                own.run(lambda run: run([PING], again=True))
+        assert asyncio.get_event_loop() is mine
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        asyncio.set_event_loop(None)
+        mine.close()
+    gc.collect()
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
 
 
 def test_a_forked_child_has_a_connection_of_its_own(

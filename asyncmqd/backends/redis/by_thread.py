@@ -193,11 +193,8 @@ class _BlockingWire(Wire):
 
     def connect(self) -> None:
         """By the ways of event loops: there is one for just that long. Raises OSError."""
-        loop = asyncio.SelectorEventLoop()
-        try:
-            self._line = loop.run_until_complete(self._dialled())
-        finally:
-            loop.close()
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            self._line = runner.run(self._dialled())
 
     async def _dialled(self) -> socket.socket:
         address = self._address
