@@ -29,6 +29,12 @@ REDIS = mutations(
             "base .. 'closed', 1, 0)",
             "insight",
         ),
+        (
+            "edit_schedule.lua",
+            "math.min(now, tonumber(ARGV[4]) or now)",
+            "tonumber(ARGV[4]) or now",
+            "schedules",
+        ),
         ("in_line.lua", "ahead + number, better - number", "ahead, better", "insight"),
         ("in_line.lua", "turns = turns + 1", "turns = turns", "insight"),
         ("in_line.lua", "plain + keyed - own", "plain + keyed", "insight"),

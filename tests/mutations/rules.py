@@ -44,7 +44,31 @@ SEARCHING = ("tests/contract/test_searching.py", "-k", "memory or each_part")
 DASHBOARD = ("tests/daemon/test_dashboard.py",)
 CONCEALED = ("tests/daemon/test_concealed_configuration.py",)
 
+CONFIGURED = ("tests/unit/test_config_load.py", "-k", "limits_of_keys or single_key")
+
 RULES = [
+    Mutation(
+        "asyncmqd/domain/shared_limits.py", "if of_queue.concurrency and (", "if (", CONFIGURED
+    ),
+    Mutation(
+        "asyncmqd/domain/shared_limits.py",
+        " < math.inf and own.burst",
+        " and own.burst",
+        CONFIGURED,
+    ),
+    Mutation("asyncmqd/domain/shared_limits.py", "own.burst >= others.burst", "True", CONFIGURED),
+    Mutation(
+        "asyncmqd/domain/queue_options.py",
+        "own.key_burst or self.key_burst",
+        "own.key_burst",
+        CONFIGURED,
+    ),
+    Mutation(
+        "asyncmqd/admin/schedules.py",
+        "name, action, passed, now)",
+        "name, action, passed)",
+        ("tests/cli/test_schedules.py", "-k", "no_instant_of_a_pause"),
+    ),
     Mutation(
         "asyncmqd/runtime/process/recovery.py",
         "            await asyncio.wait([recovering])\n",

@@ -437,6 +437,7 @@ SQLITE = mutations(
         ),
         ("registry.sql", "AND last < :instant", "AND last <= :instant", "schedules"),
         ("registry.sql", " AND NOT paused", "", "schedules"),
+        ("registry.py", "if until is None else min(now, until)", "", "schedules"),
         ("registry.py", 'elif step.what == "skip":', "elif False:", "schedules"),
         (
             "registry.py",
