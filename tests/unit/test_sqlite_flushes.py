@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import Held, StoreError, StoreUncertain
-from asyncmqd.backends.sqlite import SQLiteBackend, file
+from asyncmqd.backends.sqlite import SQLiteBackend, file, pruning
 from asyncmqd.backends.sqlite.threads import Request
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.writer import Writer
@@ -95,8 +95,9 @@ async def test_only_what_a_boot_ends_does_not_wait_for_the_disk(
 
 
 async def test_ended_jobs_are_deleted_in_parts_between_which_others_may_write(
-    store: SQLiteBackend, modes: list[int]
+    store: SQLiteBackend, modes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pruning, "PART", 100)
     await store.add("mail", [NewJob(id=f"new-{number}", payload=b"") for number in range(249)])
     claims = (await store.turn("mail", [], 250, 60.0, "w")).claims
     changes = [settle(claim, Succeeded(), Policy(), 0.0) for claim in claims]

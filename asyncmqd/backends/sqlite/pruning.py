@@ -13,7 +13,7 @@ from typing import Protocol
 from asyncmqd.backends.sqlite import moves
 from asyncmqd.domain.settle import Retention
 
-PART = 100  # jobs
+PART = 250  # jobs
 
 
 class Write(Protocol):
