@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from asyncmqd.backends.base import BaseBackend, ScheduleRecord
 from asyncmqd.client.operations import noted
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all, pending
 from asyncmqd.domain.codec import PayloadTooLarge
+from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.operation import Deed, Order
 from asyncmqd.domain.overlap import job_of_ghost
@@ -153,11 +155,10 @@ def _named(record: ScheduleRecord, now: float, most: int) -> list[float]:
 async def find(store: BaseBackend, name: str, queue: str | None = None) -> ScheduleRecord:
     """The schedule of that name. Raises NotFound, and AdminError if several queues have one."""
     queues = await store.queues() if queue is None else [queue]
-    found = [each for each in await store.schedules(*queues) if each.name == name]
-    if not found and queue is not None:
-        raise _unknown(queue, name)
+    known = await store.schedules(*queues)
+    found = [each for each in known if each.name == name]
     if not found:
-        raise NotFound(f"schedule {name}: no queue has one of this name")
+        raise _unknown(queue, name, [each.name for each in known])
     if len(found) > 1:
         names = " and ".join(each.queue for each in found)
         raise AdminError(f"schedule {name}: queues {names} have it; expected a queue before it")
@@ -227,8 +228,9 @@ def _passed(record: ScheduleRecord, now: float) -> int:
     return count_instants(spec, record.since, now) if record.paused and spec is not None else 0
 
 
-def _unknown(queue: str, name: str) -> NotFound:
-    return NotFound(f"schedule {name}: queue {queue} has none of this name")
+def _unknown(queue: str | None, name: str, known: Sequence[str] = ()) -> NotFound:
+    nobody = "no queue has one" if queue is None else f"queue {queue} has none"
+    return NotFound(f"schedule {name}: {nobody} of this name{did_you_mean(name, known)}")
 
 
 def _job_of(spec: Repeatable, instant: datetime) -> PendingJob:

@@ -299,6 +299,11 @@ def test_preview_wants_one_schedule(asyncmq: Operator, in_store: InStore) -> Non
     answer = asyncmq("schedule", "preview", "nowhere")
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "asyncmq: schedule nowhere: no queue has one of this name\n"
+    answer = asyncmq("schedule", "preview", "nigthly")
+    assert answer.err.endswith("no queue has one of this name (did you mean nightly?)\n")
+    assert asyncmq("schedule", "pause", "mail", "nigthly").err.endswith(
+        "schedule nigthly: queue mail has none of this name (did you mean nightly?)\n"
+    )
     assert asyncmq("schedule", "preview", "a", "b", "c").code == 2
 
 
