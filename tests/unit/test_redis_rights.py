@@ -63,17 +63,20 @@ async def test_who_may_not_publish_adds_nothing(server, opened):
     assert are_new(await store.add(QUEUE, JOB)) == [True]
 
 
-async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatch):
+@pytest.mark.parametrize("sign_up", [0, 7])
+async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatch, sign_up):
     """What is stored is told as stored; the producer is warned, and the daemon once."""
     monkeypatch.setattr(subscribers.Ears, "look_every", 0.01)
     store, idle = opened(as_user(server.url)), opened(as_user(server.url))
     await store.add(QUEUE, JOB)
+    idle.take_assigned(lambda _: None)
     await idle.wait([QUEUE], 1.0)
-    await idle.claim(QUEUE, 5, 60.0, "w")
+    await idle.turn(QUEUE, (), 5, 60.0, "w", None, sign_up)
     with server.client() as client:
         without_channels(client)
         with pytest.warns(RuntimeWarning, match="start late: .*ACL SETUSER asyncmqd"):
             assert are_new(await store.add(QUEUE, [NewJob(id="b", payload=b"{}")])) == [True]
+        assert [claim.id for claim in await store.held(QUEUE, "w")] == ["a"]
         while not await idle.durability_warning():
             assert await idle.wait([QUEUE], 1.0) in ({QUEUE}, set())
         assert "ACL SETUSER asyncmqd" in await idle.durability_warning()

@@ -9,36 +9,37 @@ local function lone_job()
   end
 end
 
--- Of a claim that is written: whether its worker hears of it.
+-- Of a claim that is written: how many heard of it, or the error of telling.
 local function tell(channel, number, id, run, job, now)
   local head = cmsgpack.pack({base, number, now, id})
   local message = string.format('\1%05d%05d', #head, #run) .. head .. run .. job
-  local heard = redis.pcall('PUBLISH', channel, message)
-  return type(heard) == 'number' and heard > 0
+  return redis.pcall('PUBLISH', channel, message)
 end
 
--- The next channel that somebody has signed up with is tried where nobody hears one.
+-- The next channel that somebody has signed up with is tried where nobody hears one. Where the user may not
+-- publish, all stay: `wake` says why.
 local function assign(channel)
   local id, order = lone_job()
   local job = id and redis.call('GET', base .. 'job:' .. id)
-  local now, assigned = clock(), false
+  local now = clock()
   local sign_up = job and redis.call('HGET', base .. 'offers', channel)
-  while sign_up and not assigned do
+  while sign_up do
     local worker, lease, number = unpack(cmsgpack.unpack(sign_up))
     local run = first_run(now, worker)(order, #job)
     redis.call('HSET', base .. 'runs', id, run)
     redis.call('ZADD', base .. ACTIVE, now + lease, id)
-    redis.call('SREM', base .. 'waiters', channel)
-    redis.call('HDEL', base .. 'offers', channel)
-    assigned = tell(channel, number, id, run, job, now)
-    if assigned then
-      redis.call('ZREM', base .. WAITING, id)
-    else
-      redis.call('ZREM', base .. ACTIVE, id)
-      redis.call('HDEL', base .. 'runs', id)
-      channel = redis.call('SRANDMEMBER', base .. 'waiters')
-      sign_up = channel and redis.call('HGET', base .. 'offers', channel)
+    local heard = tell(channel, number, id, run, job, now)
+    local failed = type(heard) == 'table'
+    if not failed then
+      redis.call('SREM', base .. 'waiters', channel)
+      redis.call('HDEL', base .. 'offers', channel)
+      if heard > 0 then
+        return redis.call('ZREM', base .. WAITING, id)
+      end
     end
+    redis.call('ZREM', base .. ACTIVE, id)
+    redis.call('HDEL', base .. 'runs', id)
+    channel = not failed and redis.call('SRANDMEMBER', base .. 'waiters')
+    sign_up = channel and redis.call('HGET', base .. 'offers', channel)
   end
-  return assigned
 end
