@@ -78,10 +78,4 @@ ASSIGNING = [
         "        await self._backend.retire(queue)\n        for",
         "        for",
     ),
-    Mutation(
-        "asyncmqd/runtime/process/recovery.py",
-        "            await asyncio.wait([recovering])\n",
-        "",
-        ("tests/runtime/test_found_by_simulation.py",),
-    ),
 ]
