@@ -30,6 +30,7 @@ from asyncmqd.admin.claim_obstacles import (
 from asyncmqd.admin.facts import Facts, Process
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import ScheduleRecord
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import Failure, Record
 from asyncmqd.domain.safe_text import counted
 from asyncmqd.domain.schedule import FORGOTTEN, decode_schedule, jitter_of, next_instant
@@ -245,9 +246,35 @@ def _has_work(facts: Facts) -> bool:
     return bool(counts.waiting or counts.delayed or counts.blocked or counts.active)
 
 
-def of_daemon(own: Own, of_queues: Sequence[Cause] = ()) -> list[Cause]:
+class Noticed:
+    """Since when each cause is there that does not know it: since somebody first looked."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, str | None, str], str | None] = {}
+
+    def dated(self, causes: Iterable[Cause]) -> list[Cause]:
+        """These are all causes of now: who comes back begins anew."""
+        found = [
+            each if each.since or each.name not in _UNDATED else self._dated(each)
+            for each in causes
+        ]
+        self._since = {_identity(each): each.since for each in found}
+        return found
+
+    def _dated(self, cause: Cause) -> Cause:
+        since = self._since.get(_identity(cause)) or rfc3339(clock.wall())
+        return msgspec.structs.replace(cause, since=since)
+
+
+def _identity(cause: Cause) -> tuple[str, str | None, str]:
+    return cause.name, cause.queue, cause.sentence
+
+
+def of_daemon(
+    own: Own, of_queues: Sequence[Cause] = (), noticed: Noticed | None = None
+) -> list[Cause]:
     """All that is wrong with a daemon and its queues, the worst first; empty if nothing is."""
-    itself = [*_of_itself(own)]
+    itself = (noticed or Noticed()).dated(_of_itself(own))
     said = {(each.queue, each.sentence) for each in itself}  # the store has heard it from it, too
     others = [each for each in of_queues if (each.queue, each.sentence) not in said]
     return sorted([*itself, *others], key=_rank)
@@ -326,6 +353,7 @@ _AT_ONCE = frozenset(
 )
 """What is never usual. Of slots and limits the daemon speaks once a job has waited for `LATE`."""
 
+_UNDATED = frozenset({"stuck", "crashed", "process_down", "held_back", "schedule_unreadable"})
 _KNOWN_BETTER = frozenset({"no_daemon", "daemons_silent", "degraded", "stopping", "held_back"})
 """What heartbeats say, some seconds late, of the very daemon that asks."""
 

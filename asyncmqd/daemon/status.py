@@ -21,7 +21,7 @@ from asyncmqd.domain.job import Counts
 from asyncmqd.domain.loop_tasks import retrieve_error
 
 if TYPE_CHECKING:
-    from asyncmqd.admin.causes import Cause
+    from asyncmqd.admin.causes import Cause, Noticed
 
 MINUTE = 60.0  # seconds
 # Seconds that the store gets to count jobs, and a thread to look at files; then the status comes
@@ -70,6 +70,7 @@ class Status:
         self.configuration = configuration
         self._began = clock.monotonic()
         self._pace = Pace()
+        self._noticed: Noticed | None = None
         self._counting: asyncio.Task[dict[str, tuple[Counts, Outlook]]] | None = None
 
     # ------------------------------------------------------------------ for systemd
@@ -137,7 +138,7 @@ class Status:
 
         `of_queues` is what it has said to another; `conceals`: without what applications chose.
         """
-        from asyncmqd.admin.causes import Own, of_daemon  # no daemon needs it to start
+        from asyncmqd.admin.causes import Noticed, Own, of_daemon  # no daemon needs it to start
 
         own = Own(
             id=self._presence.id,
@@ -159,7 +160,10 @@ class Status:
                 name: queue.held_back for name, queue in report.queues.items() if queue.held_back
             },
         )
-        return of_daemon(own, self.diagnosis.found if of_queues is None else of_queues)
+        if self._noticed is None:
+            self._noticed = Noticed()
+        found = self.diagnosis.found if of_queues is None else of_queues
+        return of_daemon(own, found, self._noticed)
 
     # ------------------------------------------------------------------ for people
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from asyncmqd.admin import why
-from asyncmqd.admin.causes import Cause, Own, of_daemon
+from asyncmqd.admin.causes import Cause, Noticed, Own, of_daemon
 from asyncmqd.cli.asyncmq import main
+from asyncmqd.domain import clock
 from asyncmqd.domain.heartbeat import serving_of
 from tests.daemon.harness import Daemon, Notified, Store, until
 from tests.daemon.test_http import Client, section
@@ -260,3 +261,23 @@ def test_causes_come_in_the_order_of_their_gravity() -> None:
     assert of_daemon(own)[0].line == (
         "degraded: no answer, since 1970-01-01T00:00:00.000Z. [asyncmq store info]"
     )
+
+
+def test_what_does_not_know_since_when_is_dated_by_the_first_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who comes back begins anew, and another error of a duty is another cause."""
+    now = [0.0]
+    monkeypatch.setattr(clock, "wall", lambda: now[0])
+    noticed = Noticed()
+
+    def since(*crashed: str) -> list[str]:
+        own = Own(crashed=crashed, stuck=["mail"], refusal="x", refused_since=5.0)
+        return [str(each.since)[17:19] for each in of_daemon(own, noticed=noticed)]
+
+    assert since("sweep: OSError") == ["00", "00", "05"]
+    now[0] = 10.0
+    assert since("sweep: OSError") == ["00", "00", "05"]
+    assert since("sweep: KeyError") == ["00", "10", "05"]
+    now[0] = 20.0
+    assert since("sweep: OSError") == ["00", "20", "05"]
