@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from asyncmqd.backends.sqlite import sql_statements
 
+FILES = [file.name for file in Path(sql_statements.__file__).parent.glob("*.sql")]
 
-@pytest.mark.parametrize("file", ["moves.sql", "reading.sql", "registry.sql"])
+
+@pytest.mark.parametrize("file", FILES)
 def test_a_placeholder_is_bound_in_order_or_has_a_name(file: str) -> None:
     # Python takes `?1` for a name, and from 3.14 on refuses a sequence of values for names.
     statements = sql_statements.load(file).values()

@@ -16,7 +16,8 @@ _WAITING = str(State.WAITING)
 
 def in_line(view: Snapshot, queue: str, id: str) -> InLine | None:
     """See `Insight.in_line`."""
-    row = view.execute(_SQL["waiting_job"], (queue, id, _WAITING, KEYED)).fetchone()
+    asked = {"queue": queue, "id": id, "plain": _WAITING, "keyed": KEYED}
+    row = view.execute(_SQL["waiting_job"], asked).fetchone()
     if row is None:
         return None
     priority, seq, key, lane = row

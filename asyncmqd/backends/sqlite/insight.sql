@@ -26,9 +26,9 @@ SELECT (
 ) + (SELECT count(*) FROM closed_keys WHERE queue = :queue);
 
 -- name: waiting_job
--- queue, id, the places of waiting jobs: that of those without a key, and that of the others
-SELECT rank, seq, CASE place WHEN ?3 THEN NULL ELSE job_key END, lane
-FROM jobs WHERE queue = ?1 AND id = ?2 AND place IN (?3, ?4);
+-- `plain` and `keyed` are the places of waiting jobs: that of those without a key, and that of the others
+SELECT rank, seq, CASE place WHEN :plain THEN NULL ELSE job_key END, lane
+FROM jobs WHERE queue = :queue AND id = :id AND place IN (:plain, :keyed);
 
 -- name: before_in_line
 -- queue, place, priority, number
