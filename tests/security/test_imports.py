@@ -78,7 +78,8 @@ async def test_f59_no_name_in_a_payload_is_imported(
     jobs = [NewJob(id=f"job-{n}", payload=payload) for n, payload in enumerate(payloads)]
     good = encode_spec(JobSpec(id="a", task="good"))
     await backend.add("q", [NewJob(id="first", payload=good)])
-    await run_dry(backend, registry)  # whatever a first run loads is no payload's doing
+    await run_dry(backend, registry)  # whatever a first run or look loads is no payload's doing
+    await backend.get("q", ["first"])
 
     audited.clear()
     await backend.add("q", [*jobs, NewJob(id="last", payload=good)])
