@@ -7,6 +7,7 @@ from tests.servers import USUAL
 
 _CONTRACT = "assigning"
 _WAKEUPS = "tests/unit/test_redis_wakeups.py"
+_RIGHTS = "tests/unit/test_redis_rights.py"
 _RUNTIME = ("tests/runtime/test_assigned.py",)
 
 _MEMORY = mutations(
@@ -30,12 +31,13 @@ _REDIS = mutations(
         ("_assign.lua", ", base .. 'laned') == 0", ") == 0", _CONTRACT),
         ("_assign.lua", "#first == 2 and", "#first > 0 and", _CONTRACT),
         ("_assign.lua", "now + lease, id", "now, id", _CONTRACT),
-        ("_assign.lua", "if heard > 0 then", "if heard then", _CONTRACT),
-        ("_assign.lua", "redis.call('ZREM', base .. WAITING, id)\n", "1\n", _CONTRACT),
-        ("_assign.lua", "    redis.call('ZREM', base .. ACTIVE, id)\n", "", _CONTRACT),
-        ("_assign.lua", "    redis.call('HDEL', base .. 'runs', id)\n", "", _CONTRACT),
-        ("_assign.lua", "    redis.call('HSET', base .. 'runs', id, run)\n", "", _CONTRACT),
-        ("_assign.lua", "type(heard) == 'table'", "false", "tests/unit/test_redis_rights.py"),
+        ("_assign.lua", "listening[2] > 0", "true", _CONTRACT),
+        ("_assign.lua", "not sign_up or not hears(channel)", "not sign_up", _WAKEUPS),
+        ("_assign.lua", "redis.call('ZREM', base .. WAITING, id) == 1\n", "true\n", _CONTRACT),
+        ("_assign.lua", "    redis.call('ZREM', base .. ACTIVE, id)\n", "", _RIGHTS),
+        ("_assign.lua", "    redis.call('HDEL', base .. 'runs', id)\n", "", _RIGHTS),
+        ("_assign.lua", "  redis.call('HSET', base .. 'runs', id, run)\n", "", _CONTRACT),
+        ("_assign.lua", "type(redis.pcall('PUBLISH', channel, message))", "'number'", _RIGHTS),
         ("_wake.lua", "    redis.call('HDEL', base .. 'offers', channel)\n", "", _WAKEUPS),
         ("_waiters.lua", "    redis.call('HDEL', base .. 'offers', channel)\n", "", _WAKEUPS),
         ("retire.lua", "redis.call('HDEL', base .. 'offers', ARGV[2])\n", "", _WAKEUPS),

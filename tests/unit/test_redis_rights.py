@@ -88,6 +88,21 @@ async def test_a_permission_that_is_lost_loses_no_job(server, opened, monkeypatc
         await store.add(QUEUE, [NewJob(id="c", payload=b"{}")])
 
 
+async def test_what_a_producer_may_not_publish_is_not_claimed(server, opened):
+    """The daemon is another user, and listens."""
+    store, idle = opened(as_user(server.url)), opened(server.url)
+    await store.add(QUEUE, JOB)
+    idle.take_assigned(lambda _: None)
+    await idle.wait([QUEUE], 1.0)
+    await idle.turn(QUEUE, (), 5, 60.0, "w", None, 7)
+    with server.client() as client:
+        without_channels(client)
+    with pytest.warns(RuntimeWarning, match="start late: .*ACL SETUSER asyncmqd"):
+        await store.add(QUEUE, [NewJob(id="b", payload=b"{}")])
+    assert [claim.id for claim in await idle.held(QUEUE, "w")] == ["a"]
+    assert [(each.id, each.token) for each in await idle.claim(QUEUE, 5, 60.0, "w")] == [("b", 1)]
+
+
 async def test_a_lost_command_is_named_with_the_line_that_gives_it(server, opened):
     store = opened(as_user(server.url))
     await store.add(QUEUE, JOB)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
+import redis
 import uvloop
 from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.redis import RedisBackend, ended_jobs, subscriber
+from asyncmqd.backends.redis import RedisBackend, ended_jobs, subscriber, subscribers
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
 from tests.contract.jobs import parked
 from tests.eventually import answered, eventually
-from tests.servers import USUAL, RedisServer
+from tests.servers import KINDS, USUAL, RedisServer
 
 QUEUE = "mail"
 LEASE = 60.0
@@ -197,6 +200,62 @@ async def test_nothing_is_left_of_who_waits_no_more(server, opened, producer, en
                 await store.close()
             await producer.add(QUEUE, jobs("a", "b") if end == "woken" else jobs("a"))
         assert client.exists(offers, waiters) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_listens_to_a_server_that_was_demoted_gets_no_job(
+    tmp_path, opened, monkeypatch, kind
+):
+    """It hears what the new master publishes, though that counts only who listens to itself: it
+    would run a job of which the next worker gets the same token."""
+    monkeypatch.setattr(subscribers.Ears, "look_every", LONG)  # it has not noticed
+    with ExitStack() as stack:
+        old, new = (stack.enter_context(_master(kind, tmp_path / name)) for name in ("o", "n"))
+        store, heard = opened(old.tcp_url), []
+        store.take_assigned(heard.append)
+        await store.wait([QUEUE], 0.0)
+        await store.turn(QUEUE, (), 1, LEASE, "w", None, 7)
+        first, second = stack.enter_context(old.client()), stack.enter_context(new.client())
+        second.replicaof("127.0.0.1", old.port)
+        await eventually(lambda: _has(second, "waiters"))
+        second.replicaof("NO", "ONE")
+        first.replicaof("127.0.0.1", new.port)
+        await eventually(lambda: _is_linked(first))
+        await opened(new.tcp_url).add(QUEUE, jobs("a"))
+        second.publish(store._wakeups.channel, "asyncmq:{last}:")
+        while "last" not in await store.wait([QUEUE, "last"], LONG):
+            pass
+        assert heard == []
+        assert not second.exists("asyncmq:{mail}:offers", "asyncmq:{mail}:waiters")
+
+
+async def test_who_listens_to_all_channels_does_not_stand_for_one_that_is_gone(
+    server, opened, producer
+):
+    gone = opened(server.url)
+    gone.take_assigned(lambda _: None)
+    await gone.wait([QUEUE], 0.0)
+    await gone.turn(QUEUE, (), 1, LEASE, "gone", None, 7)
+    with server.client() as client, client.pubsub() as monitor:
+        monitor.psubscribe("*")
+        assert monitor.get_message(timeout=LONG)["type"] == "psubscribe"
+        await gone.close()
+        await eventually(lambda: asyncio.to_thread(lambda: not client.pubsub_channels()))
+        await producer.add(QUEUE, jobs("a"))
+        assert [claim.id for claim in await producer.claim(QUEUE, 5, LEASE, "w")] == ["a"]
+
+
+def _master(kind: str, place: Path) -> RedisServer:
+    place.mkdir()
+    return RedisServer(kind, place, tcp=True, options={"repl-diskless-sync-delay": "0"})
+
+
+async def _has(client: redis.Redis, key: str) -> bool:
+    return bool(client.exists(f"asyncmq:{{{QUEUE}}}:{key}"))
+
+
+async def _is_linked(client: redis.Redis) -> bool:
+    return client.info("replication").get("master_link_status") == "up"
 
 
 async def test_waiting_for_fifty_queues_sends_nothing(server, idle):

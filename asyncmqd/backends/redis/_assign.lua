@@ -1,5 +1,5 @@
 -- Claims the job that was just added for a worker that has signed up, and tells it: see signing_up.py. Only where it is
--- the only one that waits, and nothing has to be judged. What nobody hears is taken back.
+-- the only one that waits, and nothing has to be judged.
 
 -- The job that waits, with its score, if there is one alone.
 local function lone_job()
@@ -9,37 +9,38 @@ local function lone_job()
   end
 end
 
--- Of a claim that is written: how many heard of it, or the error of telling.
+-- Whether its owner listens to this server. Asked before: what is published to nobody here is heard all the same
+-- by who listens to a replica, which was the master before. And PUBLISH counts who listens to all channels.
+local function hears(channel)
+  local listening = redis.pcall('PUBSUB', 'NUMSUB', channel)
+  return listening[2] and listening[2] > 0
+end
+
+-- Whether that was possible, of a claim that is written.
 local function tell(channel, number, id, run, job, now)
   local head = cmsgpack.pack({base, number, now, id})
   local message = string.format('\1%05d%05d', #head, #run) .. head .. run .. job
-  return redis.pcall('PUBLISH', channel, message)
+  return type(redis.pcall('PUBLISH', channel, message)) == 'number'
 end
 
--- The next channel that somebody has signed up with is tried where nobody hears one. Where the user may not
--- publish, all stay: `wake` says why.
+-- Where nobody hears the channel, or the user may not publish, `wake` does what is to be done.
 local function assign(channel)
   local id, order = lone_job()
-  local job = id and redis.call('GET', base .. 'job:' .. id)
-  local now = clock()
-  local sign_up = job and redis.call('HGET', base .. 'offers', channel)
-  while sign_up do
-    local worker, lease, number = unpack(cmsgpack.unpack(sign_up))
-    local run = first_run(now, worker)(order, #job)
-    redis.call('HSET', base .. 'runs', id, run)
-    redis.call('ZADD', base .. ACTIVE, now + lease, id)
-    local heard = tell(channel, number, id, run, job, now)
-    local failed = type(heard) == 'table'
-    if not failed then
-      redis.call('SREM', base .. 'waiters', channel)
-      redis.call('HDEL', base .. 'offers', channel)
-      if heard > 0 then
-        return redis.call('ZREM', base .. WAITING, id)
-      end
-    end
+  local sign_up = id and redis.call('HGET', base .. 'offers', channel)
+  if not sign_up or not hears(channel) then
+    return false
+  end
+  local job, now = redis.call('GET', base .. 'job:' .. id), clock()
+  local worker, lease, number = unpack(cmsgpack.unpack(sign_up))
+  local run = first_run(now, worker)(order, #job)
+  redis.call('HSET', base .. 'runs', id, run)
+  redis.call('ZADD', base .. ACTIVE, now + lease, id)
+  if not tell(channel, number, id, run, job, now) then
     redis.call('ZREM', base .. ACTIVE, id)
     redis.call('HDEL', base .. 'runs', id)
-    channel = not failed and redis.call('SRANDMEMBER', base .. 'waiters')
-    sign_up = channel and redis.call('HGET', base .. 'offers', channel)
+    return false
   end
+  redis.call('SREM', base .. 'waiters', channel)
+  redis.call('HDEL', base .. 'offers', channel)
+  return redis.call('ZREM', base .. WAITING, id) == 1
 end
