@@ -124,6 +124,7 @@ class Judge:
     world: World
     history: History = field(default_factory=History)
     relaxed: bool = False
+    is_late: bool = False  # the sender of the call that is applied has given it up
     period: float = 0.0  # seconds between the instants of the schedule
     every: float = 0.0  # seconds between the instants of the schedule, where no burst may be
     limit: int | None = None  # jobs of a queue that run in all processes together
@@ -377,7 +378,7 @@ class Judge:
 
     def _saw_publish(self, sender: Any, lines: list[bytes], taken: bool) -> None:
         if self.told is not None:
-            self.told.published(sender.name, lines, taken, self._unless_relaxed)
+            self.told.published(sender.name, lines, taken, self._unless_late)
 
     def assigned(self, claim: Claim) -> None:
         """A job that was added was claimed in the same step for a worker that waits."""
@@ -677,6 +678,10 @@ class Judge:
 
     def _unless_relaxed(self, holds: bool, *what: Any) -> None:
         check(holds or self.relaxed, *what)
+
+    def _unless_late(self, holds: bool, *what: Any) -> None:
+        """What its sender took for lost and has counted may come behind what he told then."""
+        self._unless_relaxed(holds or self.is_late, *what)
 
     def _forget(self, queue: str, id: str) -> None:
         """An operator has deleted it."""

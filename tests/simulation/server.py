@@ -135,6 +135,7 @@ class Server:
         owner = call.client.loop.owner
         if call.verb not in OF_THE_HOST:
             self.world.note(owner.name, call.verb, call.args, result)
+        self.judge.is_late = call.future.done()
         self.judge.saw(owner, call.verb, call.args, result, **call.kwargs)
         while self.assigned:
             self.judge.assigned(self.assigned.pop())
