@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from asyncmqd.backends.base import StoreError, StoreUncertain
 from asyncmqd.domain import clock, os_threads
+from asyncmqd.domain.loop_tasks import BlockingLoop
 
 Result = TypeVar("Result")
 
@@ -44,8 +45,10 @@ def refuse_here() -> None:
     if sys.is_finalizing():
         raise RuntimeError("the interpreter shuts down: no further call is possible")
     try:
-        asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
     except RuntimeError:
+        return
+    if isinstance(loop, BlockingLoop):  # the handler of a signal
         return
     # asyncio asks the thread, which greenlets share: it may be another one that turns the loop.
     if os_threads.patched_by() is None or _is_called_by_a_loop():

@@ -1,4 +1,4 @@
-"""asyncio tasks of ours."""
+"""asyncio tasks of ours, and a loop of ours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from contextvars import Context
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+
+
+class BlockingLoop(asyncio.SelectorEventLoop):
+    """The event loop of a thread that blocks until this has ended.
+
+    So nothing is held up by code that blocks in it: the handler of a signal that comes meanwhile.
+    """
+
 
 # What all factories of `create_eager_task_factory` run, from Python 3.12 on.
 _EAGER = getattr(getattr(asyncio, "eager_task_factory", None), "__code__", None)

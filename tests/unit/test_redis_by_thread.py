@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from asyncmqd.backends.base import StoreError, StoreUncertain
-from asyncmqd.backends.redis import RedisBackend
+from asyncmqd.backends.redis import RedisBackend, by_thread
 from asyncmqd.backends.redis.address import parse
 from asyncmqd.backends.redis.by_thread import ByThread
 from asyncmqd.client import pending
@@ -232,6 +232,28 @@ def test_a_handler_that_raises_while_the_reply_is_waited_for(
         assert _enqueue(store, id) == id
 
 
+def test_a_handler_that_enqueues_while_it_connects(
+    server: RedisServer, store: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event loop connects, but none that the handler could hold up."""
+    ids: list[str] = []
+
+    async def interrupted(self: Any) -> socket.socket:
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGUSR2)
+        return await self._dialled()
+
+    store._by_thread.close()
+    monkeypatch.setattr(by_thread._BlockingWire, "_dialled", interrupted)
+    before = signal.signal(signal.SIGUSR2, lambda *_: ids.append(_enqueue(store, "handler")))
+    try:
+        ids.append(_enqueue(store, "a"))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ids == ["handler", "a"]
+    assert _stored(server) == 3
+
+
 def test_a_handler_that_raises_while_it_connects() -> None:
     """No socket is left of what was begun, and the thread has the event loop that it had."""
 
@@ -324,6 +346,19 @@ def test_a_store_that_is_closed_or_dropped_has_no_connection(
     assert connected() == before + 1
     del own
     until_connected(before)
+
+
+def test_what_is_closed_while_somebody_has_it_is_closed_after_that(store: RedisBackend) -> None:
+    own = store._by_thread
+    ARMED["adding"] = own.close
+    try:
+        _enqueue(store, "a")
+    finally:
+        ARMED.clear()
+    assert own._link._idle == []
+    for id in "bc":
+        _enqueue(store, id)
+    assert len(own._link._idle) == 1, "it is used again"
 
 
 async def test_what_nobody_asked_for_is_no_reply_to_the_next() -> None:

@@ -26,6 +26,7 @@ from asyncmqd.backends.redis.scripts import Command, Late
 from asyncmqd.backends.redis.single_server import Single
 from asyncmqd.backends.redis.wire import Wire, packed
 from asyncmqd.domain import clock, os_threads
+from asyncmqd.domain.loop_tasks import BlockingLoop
 
 Result = TypeVar("Result")
 
@@ -40,6 +41,7 @@ class ByThread:
         self._address = address
         self._lock = os_threads.lock()
         self._link = _Direct(address)
+        self._is_closing = False
         _all.add(self)
 
     def run(self, work: Callable[[RunAll], Coroutine[Any, Any, Result]]) -> Result | None:
@@ -51,11 +53,15 @@ class ByThread:
             return _driven(work(self._link.run_all))
         finally:
             lock.release()
+            if self._is_closing:
+                self.close()
 
     def close(self) -> None:
-        """Close the connection, unless somebody has it; it may be used again."""
+        """Close the connection; whoever has it does so afterwards. It may be used again."""
+        self._is_closing = True
         lock = self._lock
         if lock.acquire(blocking=False):
+            self._is_closing = False
             self._link.distrust()
             lock.release()
 
@@ -193,7 +199,7 @@ class _BlockingWire(Wire):
 
     def connect(self) -> None:
         """By the ways of event loops: there is one for just that long. Raises OSError."""
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with asyncio.Runner(loop_factory=BlockingLoop) as runner:
             self._line = runner.run(self._dialled())
 
     async def _dialled(self) -> socket.socket:
