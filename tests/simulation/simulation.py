@@ -276,6 +276,8 @@ class Simulation:
         while True:
             events = []
             with contextlib.suppress(StoreError):
+                await reader.begin()
+                told.read_to = told.read_to or reader.position  # there may be nothing behind it
                 events = await reader.page()
             for event in events:
                 told.was_read(event, check)

@@ -110,9 +110,8 @@ class Told:
     def was_read(self, event: Event, hold: Hold) -> None:
         """A watcher has got it."""
         position = Position.of(event.position)
-        # The first is the one behind those that there were when he began.
-        before = self.read_to or position._replace(number=position.number - 1)
-        self.read_to = position
+        assert self.read_to is not None, "where he began"
+        before, self.read_to = self.read_to, position
         if position.epoch != self.position.epoch:
             return  # of an epoch that is over, of which no line is known any more
         at = position.number
