@@ -20,6 +20,13 @@ _MEMORY = mutations(
         ("store.py", " or data.lines[KEYED] or", " or", _CONTRACT),
         ("store.py", "payload[: limit + 1]", "payload", _CONTRACT),
         ("store.py", "            waiters.pop(receiver, None)\n", "", _CONTRACT),
+        (
+            "wakeups.py",
+            "list(self._store.waiters.values())",
+            "self._store.waiters.values()",
+            *_RUNTIME,
+        ),
+        ("instances.py", "waiters.pop(receiver, None)", "waiters.pop(receiver)", *_RUNTIME),
     ),
 )
 _REDIS = mutations(

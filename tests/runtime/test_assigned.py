@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import ASSIGNED, Assigned, StoreError, Take, Turn
-from asyncmqd.domain.job import Claim
+from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
 from asyncmqd.runtime.worker import Worker
@@ -249,3 +249,38 @@ async def test_a_look_that_fails_is_repeated(
             await asyncio.sleep(1)
         (record,) = await bench.ended(id)
         assert record.token == 1
+
+
+class Contended(dict[Any, Any]):
+    """Who waits for a queue; at each look or change another thread is quicker, and does `first`."""
+
+    def __init__(self, first: Callable[[], object]) -> None:
+        super().__init__()
+        self.first = first
+
+    def pop(self, *key: Any) -> Any:
+        self.first()
+        return super().pop(*key)
+
+
+async def test_a_loop_that_ends_does_not_mind_a_new_queue() -> None:
+    """Of a worker in another thread."""
+    store = InMemoryBackend()
+    waiters = store._store.waiters
+    for name in "ab":
+        waiters[name] = Contended(lambda: waiters[f"new{len(waiters)}"])
+    await store.wait(["a"], 0.0)
+    await store.close()
+    assert len(waiters) == 4
+
+
+async def test_a_producer_does_not_mind_a_loop_that_ends() -> None:
+    """Whose worker it was about to give the job to."""
+    store = InMemoryBackend()
+    store.take_assigned(lambda _: None)
+    await store.wait(["q"], 0.0)
+    waiters = store._store.waiters["q"] = Contended(lambda: dict.clear(waiters))
+    await store.turn("q", (), 1, 60.0, "w", None, 7)
+    assert len(waiters) == 1
+    await store.add("q", [NewJob(id="a", payload=b"{}")])
+    assert [claim.id for claim in await store.claim("q", 1, 60.0, "w")] == ["a"]

@@ -15,7 +15,9 @@ from asyncmqd.backends.redis import subscribers
 from asyncmqd.backends.redis.acl import acl_line
 from asyncmqd.backends.redis.address import parse
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.states import State
 from tests.added import are_new
+from tests.contract.jobs import ids
 from tests.servers import (
     KINDS,
     PASSWORD,
@@ -99,7 +101,7 @@ async def test_what_a_producer_may_not_publish_is_not_claimed(server, opened):
         without_channels(client)
     with pytest.warns(RuntimeWarning, match="start late: .*ACL SETUSER asyncmqd"):
         await store.add(QUEUE, [NewJob(id="b", payload=b"{}")])
-    assert [claim.id for claim in await idle.held(QUEUE, "w")] == ["a"]
+    assert ids(await idle.list(QUEUE, State.ACTIVE, 0, 10)) == ["a"]
     assert [(each.id, each.token) for each in await idle.claim(QUEUE, 5, 60.0, "w")] == [("b", 1)]
 
 

@@ -74,10 +74,9 @@ class Store:
     def next_waiter(self, queue: str) -> tuple[Receiver, SignUp] | None:
         """One that has signed up, and is there; it has to sign up anew for the next job."""
         waiters = self.waiters[queue]
-        while waiters:
-            receiver = next(iter(waiters))
-            sign_up = waiters.pop(receiver)
-            if receiver.hears:
+        for receiver in list(waiters):  # one that ends takes itself out, in a thread of its own
+            sign_up = waiters.pop(receiver, None)
+            if sign_up is not None and receiver.hears:
                 return receiver, sign_up
         return None
 

@@ -66,7 +66,7 @@ class Sleeper:
         if self._listening:
             self._listening = False
             self._store.listeners.remove(self._on_wake)
-            for waiters in self._store.waiters.values():
+            for waiters in list(self._store.waiters.values()):  # copied in one step
                 waiters.pop(self, None)
 
     def _on_wake(self, queue: str) -> None:
