@@ -35,6 +35,8 @@ CONNECTING = mutations(
         ("by_thread.py", "return not poll.poll(0)", "return True", _THREAD),
         ("by_thread.py", "    __del__ = close\n", "", _THREAD),
         ("by_thread.py", "            self._link.distrust()", "            pass", _THREAD),
+        ("by_thread.py", "if self._is_closing:", "if False:", _THREAD),
+        ("by_thread.py", "factory=BlockingLoop", "factory=asyncio.SelectorEventLoop", _THREAD),
         (
             "by_thread.py",
             "contextlib.suppress(ConnectionError)",
