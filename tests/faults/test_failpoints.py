@@ -69,8 +69,9 @@ def completed(scene: Scene, id: str) -> None:
 @pytest.mark.row("F03", "kill -9 between claim and settle")
 def test_on_the_way(scene: Scene, figure):
     for step, runs in RUNS.items():
-        daemon = scene.armed(step).start()
-        scene.store.add(QUEUE, "nap", [step], 0)
+        daemon = scene.armed(step)
+        scene.store.add(QUEUE, "nap", [step], 0)  # before it waits: nobody is assigned the job
+        daemon.start()
         struck(daemon)
         completed(scene, step)
         assert daemon.tally() == daemon.tally("began")
@@ -82,8 +83,9 @@ def test_on_the_way(scene: Scene, figure):
 @pytest.mark.row("F03", "the reply of the store is lost")
 def test_lost_replies(scene: Scene, figure):
     for step, runs in LOST_REPLY.items():
-        daemon = scene.armed(step, "lose_reply").start()
+        daemon = scene.armed(step, "lose_reply")
         scene.store.add(QUEUE, "nap", [step], 0)
+        daemon.start()
         daemon.wait_for("daemon.recovered")
         daemon.wait_for("job.completed", job_id=step)
         completed(scene, step)

@@ -6,6 +6,7 @@ On Redis such calls leave in one write, and the thread of SQLite answers them in
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ class Trips:
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._store, name)
-        if not asyncio.iscoroutinefunction(verb):
+        if not inspect.iscoroutinefunction(verb):
             return verb
 
         async def call(*args: Any, **options: Any) -> Any:
