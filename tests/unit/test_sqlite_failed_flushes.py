@@ -323,11 +323,11 @@ async def test_what_the_disk_did_not_take_of_the_database_is_brought_in_again(
             database.truncate()
         return False
 
-    monkeypatch.setattr(log_bulk, "_flush", fail_once)
     monkeypatch.setattr(file, "log_limit", lambda _: 16)
     store = SQLiteBackend(f"sqlite://{path}")
     await store.connect()
     taken = path.read_bytes()
+    monkeypatch.setattr(log_bulk, "_flush", fail_once)
     added: set[str] = set()
 
     async def add_some() -> None:
