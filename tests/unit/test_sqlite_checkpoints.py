@@ -65,7 +65,8 @@ async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, p
     for number in range(100):
         await fill(backend, f"{number}-", 1)
         longest = max(longest, log_pages(path))
-    assert PAGES < longest < 2 * PAGES
+    # Twice the limit, and what is committed until a busy machine lets the thread begin.
+    assert PAGES < longest < 4 * PAGES
     assert path.stat().st_size > 20 * 4_096, "it was brought in"
 
 
