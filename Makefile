@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 PREFIX ?= /usr/local
-WORKERS ?= 6
+WORKERS ?= 8
 BROWSERS ?= 2
 CHROMIUM ?= /usr/bin/chromium
 NGINX ?= $(CURDIR)/.venv/nginx/usr/sbin/nginx
@@ -51,7 +51,7 @@ constraints: .venv/.made  ## Write the versions and hashes that `make install` t
 # More processes than cores: many tests wait for processes that they started. All of them read the
 # same compiled files, also where the environment forbids to write some.
 test: export PYTHONDONTWRITEBYTECODE =
-test: .venv/.test .venv/.wheels .venv/.compiled  ## Run all tests (WORKERS=6, PYTEST="-k words" for more options)
+test: .venv/.test .venv/.wheels .venv/.compiled  ## Run all tests (WORKERS=8, PYTEST="-k words" for more options)
 	@tests/in_memory.sh $(BIN)/python -m pytest tests -n $(WORKERS) --dist worksteal -q $(PYTEST)
 
 test-full: .venv/.test .venv/.wheels  ## Run all tests with all that `make test` leaves out (half an hour)
