@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -234,3 +234,18 @@ def die_with_parent() -> Callable[[], None]:
             sys.exit(1)
 
     return arrange
+
+
+@contextlib.contextmanager
+def silent_server(address: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """The port of a server whose backlog is full: it lets nobody in, and says nothing."""
+    with (
+        socket.create_server((address, port), backlog=0) as silent,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(2):
+            each = stack.enter_context(socket.socket())
+            each.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                each.connect(silent.getsockname())
+        yield int(silent.getsockname()[1])

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from asyncmqd.client.pending import CallOptions, add_one_sync
 from asyncmqd.client.pending import pending as job_of
 from asyncmqd.domain.codec import PayloadTooLarge
 from asyncmqd.domain.failpoints import ARMED
-from tests.servers import USUAL, RedisServer
+from tests.servers import USUAL, RedisServer, silent_server
 
 QUEUE = "mail"
 PING = ("PING",)
@@ -111,26 +110,14 @@ def test_a_server_that_says_nothing_leaves_a_doubt_after_the_time_limit(
     assert _stored(server) == 2
 
 
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """The address of a server whose backlog is full: it lets nobody in, and says nothing."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as silent, ExitStack() as stack:
-        for _ in range(2):
-            each = stack.enter_context(socket.socket())
-            each.setblocking(False)
-            with suppress(BlockingIOError):
-                each.connect(silent.getsockname())
-        yield f"redis://127.0.0.1:{silent.getsockname()[1]}"
-
-
 def test_a_server_that_lets_nobody_in_leaves_none() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
         own = ByThread(parse(f"redis://127.0.0.1:{taken.getsockname()[1]}"))
         with pytest.raises(StoreError, match="cannot connect"):
             own.run(lambda run: run([PING]))
-    with silent_server() as url:
-        own = ByThread(parse(f"{url}?timeout=0.3"))
+    with silent_server() as port:
+        own = ByThread(parse(f"redis://127.0.0.1:{port}?timeout=0.3"))
         with pytest.raises(StoreError, match=r"no answer within 0\.3 s") as told:
             own.run(lambda run: run([PING], again=True))
         assert not isinstance(told.value, StoreUncertain)
@@ -274,8 +261,8 @@ def test_a_handler_that_raises_while_it_connects() -> None:
     asyncio.set_event_loop(mine)
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        with silent_server() as url:
-            own = ByThread(parse(url))
+        with silent_server() as port:
+            own = ByThread(parse(f"redis://127.0.0.1:{port}"))
             there = os.listdir("/proc/self/fd")
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(Stop) as told:

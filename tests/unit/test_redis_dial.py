@@ -22,7 +22,7 @@ from asyncmqd.backends.redis import RedisBackend, dial, lookups
 from asyncmqd.client.pending import CallOptions, add_one_sync, pending
 from asyncmqd.domain.job import NewJob
 from tests.cluster import Cluster
-from tests.servers import USUAL, RedisServer
+from tests.servers import USUAL, RedisServer, silent_server
 
 QUEUE = "mail"
 RUNNERS = pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
@@ -68,12 +68,7 @@ def _silent(port: int, *addresses: str) -> Iterator[None]:
     """Nobody answers there: who connects is heard of no more."""
     with ExitStack() as stack:
         for address in addresses:
-            hole = stack.enter_context(socket.create_server((address, port), backlog=0))
-            for _ in range(2):
-                full = stack.enter_context(socket.socket())
-                full.setblocking(False)
-                with contextlib.suppress(BlockingIOError):
-                    full.connect(hole.getsockname())
+            stack.enter_context(silent_server(address, port))
         yield
 
 
