@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -9,7 +10,8 @@ import msgspec
 
 from asyncmqd.admin.errors import AdminError, WrongArguments
 from asyncmqd.admin.job_by_name import job_by_name
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.admin.workers import probable_mistake
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.client.pending import CallOptions, PendingJob, add_all
 from asyncmqd.domain.codec import CorruptPayload, NotSerialisable, PayloadTooLarge, decode_spec
 from asyncmqd.domain.options import DEFAULT_QUEUE, TASK, check_queue_name
@@ -47,6 +49,7 @@ class Enqueued(msgspec.Struct, frozen=True):
     queue: str
     existed: bool  # it had it already, and nothing was enqueued
     replaced: bool = False  # but it has these arguments now
+    warning: str = ""  # a name that nobody serves, and what was probably meant
 
 
 _OPTIONS = tuple(name for name in CallOptions.__struct_fields__ if name not in {"queue", "job_id"})
@@ -64,7 +67,19 @@ async def enqueue(store: BaseBackend, args: EnqueueArguments) -> Enqueued:
         raise AdminError(str(error)) from None
     if added.existed and args.idempotency_key is not None and added.id == job.spec.id:
         await _check_same(store, args.queue, job)
-    return Enqueued(added.id, args.queue, existed=added.existed, replaced=added.replaced)
+    return Enqueued(
+        added.id,
+        args.queue,
+        existed=added.existed,
+        replaced=added.replaced,
+        warning=await _warning(store, args),
+    )
+
+
+async def _warning(store: BaseBackend, args: EnqueueArguments) -> str:
+    with suppress(StoreError):  # the job is there, and that is what counts
+        return await probable_mistake(store, args.queue, args.task) or ""
+    return ""
 
 
 async def _job(store: BaseBackend, args: EnqueueArguments) -> PendingJob:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from asyncmqd.client.result_waits import served_queues
 from asyncmqd.domain.codec import decode_spec
 from asyncmqd.domain.job import Record
 from asyncmqd.domain.states import State
 from tests.daemon.conftest import mostly_on
-from tests.daemon.harness import APPLICATION, Daemon, Store
+from tests.daemon.harness import APPLICATION, Daemon, Store, until
 
 Make = Callable[..., Daemon]
 
@@ -80,6 +81,23 @@ def test_a_daemon_of_several_processes_asks_one_of_them(daemon: Make, store: Sto
     d.ask("enqueue", queue="mail", task="bill", args=BILL, id="socket")
     assert decided(store.get("mail", "socket"))[0] == "17"
     check_refusals(d)
+
+
+@mostly_on("sqlite")
+@pytest.mark.parametrize("top", ["", "processes = 2\n"])
+def test_a_name_that_nobody_serves_is_told(daemon: Make, store: Store, top: str) -> None:
+    """The job is enqueued all the same: its release may still come."""
+    d = daemon(store.url, PAUSED, tasks=["declaring"], top=top).start()
+    until(lambda: store.do(served_queues))  # before that, the daemon might still be on its way
+    assert d.ask("enqueue", queue="mail", task="bill", args=BILL)["warning"] == ""
+    task = d.ask("enqueue", queue="mail", task="bil", id="task")["warning"]
+    assert task.startswith("task bil in queue mail: ")
+    assert "bill" in task
+    queue = d.ask("enqueue", queue="mial", task="bill", args=BILL, id="queue")["warning"]
+    assert queue.startswith("queue mial: nobody serves it now")
+    assert "mail" in queue
+    assert store.get("mail", "task").id == "task"
+    assert store.get("mial", "queue").id == "queue"
 
 
 def check_refusals(d: Daemon) -> None:
