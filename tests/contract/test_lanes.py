@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 
 import msgspec
@@ -243,3 +244,15 @@ async def test_new_keys_without_end_keep_nobody_waiting(backend: BaseBackend) ->
         await backend.add(QUEUE, [job(f"new{number}", key=f"host{number:02}")])
         claimed += ids(await take(backend, 1))
     assert {"last", "plain", "other"} <= set(claimed[:40])
+
+
+async def test_turns_leave_nothing_to_the_garbage_collector(backend: BaseBackend) -> None:
+    await add(backend, *(f"{key}{number}" for number in range(30) for key in "ab"))
+    await one_by_one(backend, 10)  # what is made once is there from now on
+    gc.collect()
+    gc.disable()
+    try:
+        await one_by_one(backend, 50)
+        assert gc.collect() < 50
+    finally:
+        gc.enable()

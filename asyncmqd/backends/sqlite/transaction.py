@@ -123,6 +123,7 @@ class Transaction(Snapshot):
         """
         for lanes in self.lanes.values():
             lanes.save()
+        self.lanes.clear()  # they know the transaction: a cycle would wait for the collector
         self._write_tallies()
         if self._connection.total_changes != self._changes:
             if self.anchor is self._kept:
