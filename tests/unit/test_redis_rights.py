@@ -105,6 +105,17 @@ async def test_what_a_producer_may_not_publish_is_not_claimed(server, opened):
     assert [(each.id, each.token) for each in await idle.claim(QUEUE, 5, 60.0, "w")] == [("b", 1)]
 
 
+async def test_who_may_not_ask_who_listens_wakes_one_of_two(server, opened):
+    store, *idle = (opened(url) for url in (as_user(server.url), server.url, server.url))
+    for each in idle:
+        await each.wait([QUEUE], 1.0)
+        assert await each.claim(QUEUE, 1, 60.0, "w") == []
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", USER, "-pubsub")
+        await store.add(QUEUE, JOB)
+        assert client.scard(f"asyncmq:{{{QUEUE}}}:waiters") == 1
+
+
 async def test_a_lost_command_is_named_with_the_line_that_gives_it(server, opened):
     store = opened(as_user(server.url))
     await store.add(QUEUE, JOB)

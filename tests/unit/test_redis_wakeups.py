@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.redis import RedisBackend, ended_jobs, subscriber, subscribers
 from asyncmqd.domain.job import NewJob
 from asyncmqd.domain.settle import Policy, Unknown, settle
+from tests.cluster import Cluster
 from tests.contract.jobs import parked
 from tests.eventually import answered, eventually
 from tests.servers import KINDS, USUAL, RedisServer
@@ -229,6 +230,21 @@ async def test_who_listens_to_a_server_that_was_demoted_gets_no_job(
         assert not second.exists("asyncmq:{mail}:offers", "asyncmq:{mail}:waiters")
 
 
+@contextmanager
+def monitor(server: RedisServer) -> Iterator[redis.Redis]:
+    """One that listens to all channels."""
+    with server.client() as client, client.pubsub() as listener:
+        listener.psubscribe("*")
+        assert listener.get_message(timeout=LONG)["type"] == "psubscribe"
+        yield client
+
+
+async def until_nobody_listens(*clients: redis.Redis) -> None:
+    await eventually(
+        lambda: asyncio.to_thread(lambda: not any(each.pubsub_channels() for each in clients))
+    )
+
+
 async def test_who_listens_to_all_channels_does_not_stand_for_one_that_is_gone(
     server, opened, producer
 ):
@@ -236,13 +252,33 @@ async def test_who_listens_to_all_channels_does_not_stand_for_one_that_is_gone(
     gone.take_assigned(lambda _: None)
     await gone.wait([QUEUE], 0.0)
     await gone.turn(QUEUE, (), 1, LEASE, "gone", None, 7)
-    with server.client() as client, client.pubsub() as monitor:
-        monitor.psubscribe("*")
-        assert monitor.get_message(timeout=LONG)["type"] == "psubscribe"
+    with monitor(server) as client:
         await gone.close()
-        await eventually(lambda: asyncio.to_thread(lambda: not client.pubsub_channels()))
+        await until_nobody_listens(client)
         await producer.add(QUEUE, jobs("a"))
         assert [claim.id for claim in await producer.claim(QUEUE, 5, LEASE, "w")] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "cluster"])
+async def test_who_listens_to_all_channels_takes_no_wake_up_of_others(tmp_path, opened, kind):
+    """Else each one that is gone would cost a job its wake-up, for as long as somebody monitors."""
+    with ExitStack() as stack:
+        if kind == "cluster":
+            store = stack.enter_context(Cluster(USUAL, tmp_path))
+            servers, url = store.masters, store.url
+        else:
+            servers = [stack.enter_context(RedisServer(kind, tmp_path))]
+            url = servers[0].url
+        clients = [stack.enter_context(monitor(each)) for each in servers]
+        for _ in range(3):
+            gone = opened(url)
+            await gone.wait([QUEUE], 0.0)
+            assert await gone.claim(QUEUE, 1, LEASE, "gone") == []
+            await gone.close()
+        await until_nobody_listens(*clients)
+        assert [each for client in clients for each in client.keys("*:waiters")]
+        await opened(url).add(QUEUE, jobs("a"))
+        assert not [each for client in clients for each in client.keys("*:waiters")]
 
 
 def _master(kind: str, place: Path) -> RedisServer:
@@ -339,6 +375,18 @@ async def test_after_a_lost_connection_what_ended_meanwhile_is_found(server, wai
     assert await waiting == {QUEUE: {"job7"}}
     await producer.remove(QUEUE, ["job8"])
     assert await waiter.wait_ended({QUEUE: WAITED - {"job7"}}, LONG) == {QUEUE: {"job8"}}
+
+
+async def test_who_listens_to_all_channels_keeps_none_of_the_dead_among_those_who_are_told(
+    server, waiter, opened
+):
+    with monitor(server) as client:
+        await waiter.close()
+        await until_nobody_listens(client)
+        other = opened(server.url)
+        await other.wait_ended({QUEUE: {"job7"}}, 0.0)
+        names = [each.decode() for each in client.smembers(f"asyncmq:{{{QUEUE}}}:hearers")]
+        assert names == [other._ways.here().endings.name]
 
 
 async def test_what_somebody_else_publishes_is_passed_over(server, waiter, producer):

@@ -1,6 +1,7 @@
--- Wake one idle instance, or all of them. Each listens on a channel of its own, and is told the base
--- of the queue. A channel that nobody hears is a dead one's: the next is tried. Where the user may not
--- publish, what was written stands all the same; `unheard` says why.
+-- Wake one idle instance, or all of them. Each listens on a channel of its own, and is told the base of the
+-- queue. A channel that nobody hears is a dead one's: the next is tried. PUBLISH counts those as well who listen
+-- to all channels: a monitor would stand for everybody who is gone. Where the user may not publish, what was
+-- written stands all the same; `unheard` says why.
 local unheard = ''
 
 local function wake(all)
@@ -13,7 +14,7 @@ local function wake(all)
       return
     end
     redis.call('HDEL', base .. 'offers', channel)
-    if heard > 0 and not all then
+    if heard > 0 and not all and redis.pcall('PUBSUB', 'NUMSUB', channel)[2] ~= 0 then
       return
     end
     channel = redis.call('SPOP', base .. 'waiters')
