@@ -32,6 +32,11 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def suspended() -> float:
+    """Seconds that this host was suspended since it booted: loops count none of them."""
+    return since_boot() - monotonic()
+
+
 def utc_now() -> datetime:
     """The wall clock as an aware datetime in UTC."""
     return datetime.now(UTC)

@@ -55,6 +55,7 @@ class Leases:
         self._look_again = False
         self._looking: asyncio.Task[None] | None = None
         self._pulse = clock.monotonic()  # when the loop last showed that it turns
+        self._suspended = clock.suspended()  # as far as it is known
         self._loop: asyncio.AbstractEventLoop | None = None
         self._duty: Duty | None = None
 
@@ -107,8 +108,16 @@ class Leases:
         """Whether news of claims took so long since then (a stalled store, a stopped process) that
         their leases may be over, or jobs were taken from their holders while it was under way.
         """
+        self._note_suspension()
         late = asyncio.get_running_loop().time() - began > self.duration / 2
         return late or self.recalled_at >= began
+
+    def _note_suspension(self) -> None:
+        """Once this host was suspended, look at all claims: the loop's clock stood still."""
+        suspended = clock.suspended()
+        if suspended - self._suspended > self.duration / 4:
+            self._suspended = suspended
+            self.look()
 
     def look(self) -> None:
         """Claims, perhaps of others, were taken from their holders: see now whether ours were."""

@@ -77,6 +77,7 @@ ASSIGNING = [
         "                self._sign_ups.missed = True\n",
         "                pass\n",
     ),
+    _runtime("leases.py", "        self._note_suspension()\n", ""),
     _runtime("claiming/sign_ups.py", "since if known and", "since if"),
     _runtime("claiming/sign_ups.py", "self._began.pop(assigned.sign_up, None)", "pass"),
     _runtime(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import ASSIGNED, Assigned, StoreError, Take, Turn
+from asyncmqd.domain import clock
 from asyncmqd.domain.job import Claim, NewJob
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
@@ -170,6 +171,21 @@ async def test_a_message_that_was_long_under_way_is_checked(
         store.deliver = lambda take, assigned: take(replace(assigned, since=1.0))
         (record,) = await bench.ended(await bench.add("work"))
         assert (store.looks, record.token, len(ran)) == (1, 1, 1)
+
+
+@virtual
+async def test_a_message_that_came_while_the_host_was_suspended_is_checked(
+    bench: Bench, store: Posting, ran: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop's clock stood still: to it the message is new."""
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        suspended = clock.suspended() + 60
+        monkeypatch.setattr(clock, "suspended", lambda: suspended)
+        await bench.ended(await bench.add("work"))
+        assert (store.looks, len(ran)) == (1, 1)
+        await bench.ended(await bench.add("work"))
+        assert (store.looks, len(ran)) == (1, 2)
 
 
 @virtual
