@@ -407,6 +407,16 @@ async def test_a_key_of_a_greater_weight_gets_more_turns(backend: BaseBackend, b
     assert Counter(id[0] for id in served) == {"a": 24, "b": 8, "c": 4}
 
 
+async def test_turns_that_a_weight_has_moved_stay_when_it_is_withdrawn(
+    backend: BaseBackend,
+) -> None:
+    await limit(backend, {"b": KeyLimits(weight=0.1)})
+    await add(backend, "a1", "b1", "a2", "b2", "a3", "b3")
+    assert ids(await take(backend, 2)) == ["a1", "b1"]
+    await limit(backend)
+    assert ids(await take(backend, 2)) == ["a2", "a3"]
+
+
 async def test_thousands_of_keys_may_be_used_up_at_once(backend: BaseBackend) -> None:
     jobs = [job(f"j{number}", key=f"k{number}") for number in range(3_000)]
     await backend.add(QUEUE, [*jobs, job("of nobody")])

@@ -2,12 +2,12 @@
 if lanes then
   local touched, unstarted = {}, {}
 
-  -- Jobs are active no more, some of which have a key.
+  -- Jobs are active no more, some of which have a key. Which keys that may open is asked where one is closed.
   function lanes.let_go(ids)
-    local members = {}
+    local members, closed = {}, redis.call('EXISTS', base .. 'closed') == 1 or nil
     for number, key in ipairs(redis.call('HMGET', base .. 'keys', unpack(ids))) do
       if key then
-        touched[key], members[#members + 1] = true, key .. '\0' .. ids[number]
+        touched[key], members[#members + 1] = closed or touched[key], key .. '\0' .. ids[number]
       end
     end
     if #members > 0 then

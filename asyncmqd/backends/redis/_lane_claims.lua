@@ -1,13 +1,23 @@
 -- Claims of jobs from lanes.
 local take_from_lanes = false
 if lanes then
-  -- Of a priority that has lanes, and `plain` waiting jobs without a key.
-  local function take_level(all, level, limit, plain)
+  -- The job of each of these turns.
+  local function take_turns(all, level, turns)
     local line = lanes.of('', level)
-    for _, lane in ipairs(lanes.take_turns(level, limit, plain)) do
-      lane.popped, lane.at = lane.popped or lanes.pop(lane, level, line .. lane.key), lane.at or 1
+    for _, lane in ipairs(turns) do
+      lane.popped, lane.at = lane.popped or lanes.pop_turns(lane, level, line .. lane.key), lane.at or 1
       all[#all + 1], all[#all + 2] = lane.popped[lane.at], lane.popped[lane.at + 1]
       lane.at = lane.at + 2
+    end
+  end
+
+  -- Of a priority that has lanes, and `plain` waiting jobs without a key.
+  local function take_level(all, level, limit, plain)
+    local first = lanes.read_turns(level, limit)
+    if plain == 0 and lanes.is_round(first, limit) then
+      lanes.take_round(all, level, first)
+    else
+      take_turns(all, level, lanes.take_turns(level, limit, plain, first))
     end
     lanes.write_pops(level)
     redis.call('ZREMRANGEBYSCORE', lanes.name('idle', level), '-inf', lanes.virtual_time(level))

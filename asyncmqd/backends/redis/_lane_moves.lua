@@ -1,7 +1,7 @@
 -- Waiting jobs that have a key enter their lanes, and leave them, at once: what moves jobs from line to
 -- line needs to know nothing of lanes.
 if lanes then
-  local enter_line, leave_line, write, ended = enter, leave, write_lines, {}
+  local enter_line, leave_line, write = enter, leave, write_lines
 
   -- A job waits, at its place in the order of its lane.
   local function enter_lane(key, score, id)
@@ -25,9 +25,8 @@ if lanes then
     end
   end
 
-  -- A job waits no more, or has no permit of its key any more once the lines are written.
+  -- A job waits no more.
   function leave(line, id)
-    ended[#ended + 1] = line == ACTIVE and id or nil
     if line ~= 'keyed' then
       return leave_line(line, id)
     end
@@ -44,11 +43,12 @@ if lanes then
     end
   end
 
+  -- Those that are active no more have no permit of their key.
   function write_lines()
+    local ended = leaving[ACTIVE]
     write()
-    if #ended > 0 then
+    if ended then
       lanes.let_go(ended)
-      ended = {}
     end
   end
 end

@@ -24,5 +24,5 @@ if lanes then
     redis.call('ZREM', base .. WAITING, unpack(ids))
     return found
   end
-  -- with: _lane_ends
+  -- with: _lane_ends _lane_writes
 end

@@ -1,11 +1,10 @@
 -- Whose turn it is among the lanes of a priority: what domain/lanes.py decides, told again.
 if lanes then
-  -- The lanes of a level whose turn is next; keys that are used up are closed.
-  local function first_lanes(level, limit)
+  -- The lanes of a level whose turn is next, `tags` of them at first; keys that are used up are closed.
+  local function first_lanes(level, limit, tags)
     local number, known, found, closed = limit, {}, {}, false
     repeat
-      found, closed = {}, false
-      local tags = redis.call('ZRANGE', lanes.name('ready', level), 0, number - 1, 'WITHSCORES')
+      found, closed, tags = {}, false, tags or lanes.read_turns(level, number)
       for at = 1, #tags, 2 do
         local key = tags[at]
         local lane = {key = key, tag = tonumber(tags[at + 1]), served = 0, left = math.huge}
@@ -16,14 +15,14 @@ if lanes then
         end
         found[#found + 1] = lane
       end
-      number = 2 * number -- of those that are left: a reload may have used up thousands at once
+      number, tags = 2 * number, nil -- of those that are left: a reload may have used up thousands at once
     until not closed
     return found
   end
 
   -- These, those without a key among them if `plain` of them wait.
-  local function candidates(level, limit, plain)
-    local found = first_lanes(level, limit)
+  local function candidates(level, limit, plain, tags)
+    local found = first_lanes(level, limit, tags)
     if plain > 0 then
       lanes.insert(found, {key = '', tag = lanes.start_tag('', level), served = 0, left = plain})
     end
@@ -31,8 +30,8 @@ if lanes then
   end
 
   -- The lane of each start.
-  function lanes.take_turns(level, limit, plain)
-    local first, again, turns = candidates(level, limit, plain), {}, {}
+  function lanes.take_turns(level, limit, plain, tags)
+    local first, again, turns = candidates(level, limit, plain, tags), {}, {}
     local reached = lanes.virtual_time(level)
     local lane, at = lanes.next_of(first, 1, again)
     while lane and #turns < limit do
