@@ -85,6 +85,9 @@ ASSIGNING = [
         "LoopState.DRAINING: LoopState.LEAVING,",
         "LoopState.DRAINING: LoopState.LEFT,",
     ),
+    _runtime(
+        "claiming/claim_decision.py", "view.store_answers or _is_done(view)", "view.store_answers"
+    ),
     _runtime("process/wakeups.py", "if ASSIGNED in woken and", "if False and"),
     _runtime(
         "process/wakeups.py",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ class Posting(InMemoryBackend):
         self.messages: list[Assigned] = []
         self.looks = 0  # of workers, at what they hold
         self.delay = 0.0  # seconds
+        self.broken = asyncio.Event()  # its connection for wake-ups
 
     def take_assigned(self, take: Take) -> None:
         def told(assigned: Assigned) -> None:
@@ -38,6 +39,18 @@ class Posting(InMemoryBackend):
             self.deliver(take, assigned)
 
         super().take_assigned(told)
+
+    async def wait(self, queues: Collection[str], timeout: float) -> set[str]:
+        broken = asyncio.create_task(self.broken.wait())
+        woken = asyncio.create_task(super().wait(queues, timeout))
+        try:
+            await asyncio.wait({broken, woken}, return_when=asyncio.FIRST_COMPLETED)
+            if broken.done():
+                raise StoreError("wait: connection reset")
+            return await woken
+        finally:
+            broken.cancel()
+            woken.cancel()
 
     async def turn(self, queue: str, changes: Any, *rest: Any) -> Turn:
         reply = await super().turn(queue, changes, *rest)
@@ -218,6 +231,20 @@ async def test_one_that_comes_to_a_worker_that_ends_is_handed_back(
     record = await bench.record(id)
     assert (record.state, record.failures, record.crashes, ran) == (State.WAITING, 0, 0, [])
     assert "job.released" in bench.observer.names()
+
+
+@virtual
+async def test_one_whose_connection_breaks_as_the_worker_ends_is_handed_back(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    """That connection is one of two: by the other one the store still answers."""
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(1)
+        store.deliver = lambda take, assigned: store.broken.set()
+        id = await bench.add("work")
+        await asyncio.sleep(0.01)
+    record = await bench.record(id)
+    assert (record.state, record.crashes, ran) == (State.WAITING, 0, [])
 
 
 @virtual

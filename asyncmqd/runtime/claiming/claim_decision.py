@@ -290,13 +290,20 @@ def _first_of_all(view: View) -> Do | None:
         return Do.RECONCILE
     if view.undeclared and state in SERVES:
         return Do.DECLARE
-    if not view.store_answers:
-        return None  # a store that fails must not hold up a drain
+    if not (view.store_answers or _is_done(view)):
+        return None  # a store that fails must not hold up jobs
     if state is LoopState.DRAINING or (view.isolated and state in _CLAIMS):
         return Do.UNSUBSCRIBE
     if state is LoopState.WOKEN and not view.capacity:
         return Do.HAND_OVER  # a reload lowered a limit, or others took shared slots
     return None
+
+
+def _is_done(view: View) -> bool:
+    """All that is left of a drain is to leave. It may be the connection for wake-ups alone that has
+    failed, with the message of an assigned job: nobody else would look for that one.
+    """
+    return view.state is LoopState.DRAINING and not (view.running or view.unacknowledged)
 
 
 def _may_go_beside(view: View) -> bool:

@@ -353,10 +353,13 @@ class ClaimLoop:
 
     async def _after_failure(self, error: StoreError) -> None:
         self._health.failed(error)
+        patience = LAST_FLUSH
         if self.draining and not (self.running or self._unacknowledged.ended):
             # With nothing to run and nothing to save, this attempt was to be the last.
             self._deadline = min(self._deadline, self.busy_since or self._loop.time())
-        if self._loop.time() > self._deadline + LAST_FLUSH:
+            if self.state is LoopState.DRAINING:  # to leave is tried once
+                patience = 0.0
+        if self._loop.time() >= self._deadline + patience:
             self._unacknowledged.abandon(error)
             self._note(claim_decision.GIVE_UP)
             return
