@@ -21,6 +21,16 @@ TIDY_EVERY = 30.0  # seconds between prunings of a queue whose jobs end
 _NEVER = float("inf")
 TIDY_AFTER = 500  # ended jobs after which it is pruned before that time
 TIDY_BUSY = 5.0  # seconds between prunings while jobs wait: these go first
+LONGEST_REST = 0.1  # seconds between two pages of one pruning while jobs wait
+
+
+def rest_between_pages(ended: int, seconds: float) -> float:
+    """Seconds from one page to the next while jobs wait, by how many have ended in how long.
+
+    At once, they would stand in the way of those jobs. A quarter more is deleted than ends, so that
+    it is done some day.
+    """
+    return min(0.8 * PAGE * seconds / max(ended, 1), LONGEST_REST)
 
 
 class Scanner:
@@ -49,6 +59,7 @@ class Scanner:
         self._expected = _NEVER  # the same, by what this worker does: the store may not know it yet
         self._sleep: asyncio.Timeout | None = None  # until then
         self._more_to_tidy = False  # the last page of what is to be deleted was full
+        self._rest = 0.0  # seconds from that page to the next one, while jobs wait
         self._ended = 0  # jobs that ended here, when last tidied
         self._lease_ends = LeaseEnds()
         self._jumps = 0  # of the store's clock, since we began
@@ -131,15 +142,21 @@ class Scanner:
 
     def _nap(self, outlook: Outlook) -> float:
         """Seconds from the outlook until the next look."""
-        if self._more_to_tidy:
-            return LEAST_NAP
+        page = self._until_next_page(busy=outlook.waiting > 0)
         known = (outlook.next_due, outlook.next_lapse, outlook.next_ghost)
         moments = [moment for moment in known if moment is not None]
         if not moments:
-            return TIDY_EVERY if self._count_ended() > self._ended else _NEVER
+            return min(page, TIDY_EVERY if self._count_ended() > self._ended else _NEVER)
         soonest = min(moments) - outlook.now
         # What is past and still there has to wait for others (see Health.may_recover).
-        return min(soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
+        return min(page, soonest if soonest > 0 else LEAST_NAP, self.options.scan_interval)
+
+    def _until_next_page(self, *, busy: bool) -> float:
+        """Seconds until more of what has ended is deleted, if the last page was full."""
+        if not self._more_to_tidy:
+            return _NEVER
+        rest = self.last_tidied + self._rest - self._loop.time() if busy else 0.0
+        return max(rest, LEAST_NAP)
 
     async def _note_pause(self, pause: Pause | None) -> None:
         """One line for each call that pauses the queue; one, with the same fields, for its end."""
@@ -251,10 +268,10 @@ class Scanner:
         return saw_jump or believed(started, now) != started
 
     def _is_untidy(self, *, busy: bool) -> bool:
-        if self._more_to_tidy:
-            return True
         ended = self._count_ended() - self._ended
         since = self._loop.time() - self.last_tidied
+        if self._more_to_tidy:
+            return not busy or since >= self._rest
         if ended >= TIDY_AFTER:
             return not busy or since >= TIDY_BUSY
         return ended > 0 and since > TIDY_EVERY
@@ -268,12 +285,13 @@ class Scanner:
 
         The pages that follow come with the next looks: what is due must not wait for them.
         """
-        self.last_tidied = self._loop.time()
-        self._ended = self._count_ended()
+        now, ended = self._loop.time(), self._count_ended()
+        self._rest = rest_between_pages(ended - self._ended, now - self.last_tidied)
+        self.last_tidied, self._ended = now, ended
         removed = await self._backend.prune(self.queue, self.options.retention)
         self._more_to_tidy = removed >= PAGE
         if self._more_to_tidy:
-            self._wakeup.set()
+            self.expect(self._rest)
 
     async def _unpark(self, tasks: list[str]) -> int:
         """Bring back jobs that were left for a daemon that knows their task: this one does."""
