@@ -22,7 +22,7 @@ import msgspec
 
 from asyncmqd.domain.foreign_types import Unwritable, is_pydantic, is_textual, written
 from asyncmqd.domain.job import JobSpec
-from asyncmqd.domain.options import DEFAULT_PRIORITY, IN_PAYLOAD
+from asyncmqd.domain.options import DEFAULT_PRIORITY, IN_PAYLOAD, KEY, Table, table_of
 from asyncmqd.domain.round_trip import fields_of
 
 DEFAULT_PAYLOAD_LIMIT = 256 * 1024  # bytes
@@ -51,6 +51,7 @@ class CorruptPayload(ValueError):
     """A stored payload that is not a job."""
 
 
+_ONLY_KEY = table_of(KEY)  # what most jobs have that have a key
 _encoder = msgspec.json.Encoder(enc_hook=written)
 _spec_decoder = msgspec.json.Decoder(JobSpec)
 _value_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
@@ -134,10 +135,11 @@ def decode_spec(
         or spec.retries is not None
         or spec.timeout is not None
         or spec.ttl is not None
-        or spec.key is not None
         or spec.cost is not None
     ):
-        _check_options(spec)
+        _check_options(spec, IN_PAYLOAD)
+    elif spec.key is not None:
+        _check_options(spec, _ONLY_KEY)
     return msgspec.structs.replace(spec, id=id) if id and spec.id != id else spec
 
 
@@ -147,9 +149,9 @@ def _is_job_id(text: str) -> bool:
     return visible and 0 < len(text) <= _LONGEST_ID
 
 
-def _check_options(spec: JobSpec) -> None:
+def _check_options(spec: JobSpec, options: Table) -> None:
     try:
-        for name, option in IN_PAYLOAD.items():
+        for name, option in options.items():
             value = getattr(spec, name)
             if value is not None:
                 option.check(value)

@@ -81,7 +81,7 @@ class LogLines(Listener):
             event = EDGE_EVENTS.get(edge)
             if event is None or not logs(_RANKS[event]):
                 continue
-            events: list[dict[str, Any] | EndOfRun]
+            events: list[dict[str, Any] | EndOfRun | EndOfRunWithKey]
             if edge == "succeed":
                 events = [_end_of_run(claim, task, duration) for _, claim, duration in runs]
             else:
@@ -102,11 +102,26 @@ class EndOfRun(msgspec.Struct, omit_defaults=True, gc=False):
     duration_ms: float | None = None
 
 
-def _end_of_run(claim: Claim, task: str, duration: float | None) -> dict[str, Any] | EndOfRun:
-    if claim.labels or duration is None:
+class EndOfRunWithKey(msgspec.Struct, gc=False):
+    """The same where the job has a key, and no trace."""
+
+    job_id: str
+    task: str
+    attempt: int
+    job_key: str
+    duration_ms: float
+
+
+def _end_of_run(
+    claim: Claim, task: str, duration: float | None
+) -> dict[str, Any] | EndOfRun | EndOfRunWithKey:
+    labels = claim.labels
+    if duration is None or (labels and (len(labels) > 1 or "job_key" not in labels)):
         return _run_fields(claim, task, duration)
-    # `round` costs ten times as much.
-    return EndOfRun(claim.id, task, claim.failures + 1, int(duration * 1e6 + 0.5) / 1e3)
+    took = int(duration * 1e6 + 0.5) / 1e3  # `round` costs ten times as much
+    if labels:
+        return EndOfRunWithKey(claim.id, task, claim.failures + 1, labels["job_key"], took)
+    return EndOfRun(claim.id, task, claim.failures + 1, took)
 
 
 def _run_fields(claim: Claim, task: str, duration: float | None) -> dict[str, Any]:
