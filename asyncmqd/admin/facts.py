@@ -247,6 +247,6 @@ async def _line(store: BaseBackend, job: Record) -> tuple[InLine | None, Record 
     """What stands before it, and the first job of its key. Nothing of a job that does not wait."""
     line = await store.in_line(job.queue, job.id) if job.place == State.WAITING else None
     if line is None or line.first == job.id:
-        return line, line and job
+        return line, None if line is None else job
     [first] = await store.get(job.queue, [line.first])
     return line, first

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 
-class InLine(NamedTuple):
+class InLine(msgspec.Struct, frozen=True):
     """The jobs and the turns of others that come before a waiting job, as it is now.
 
     Jobs without a key are alike in this as those of one key are.

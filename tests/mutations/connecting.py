@@ -31,6 +31,7 @@ CONNECTING = mutations(
         ("connect.py", 'commands.append(("PING",))', "pass", _TLS),
         ("server.py", "await self._look_first()", "await self._look()", _DIAL),
         ("server.py", "sent=begun", "sent=False", _DIAL),
+        ("server.py", "contextlib.suppress(ImportError)", "contextlib.nullcontext()", _THREAD),
         ("by_thread.py", "os.register_at_fork(after_in_child=_abandon_all)", "", _THREAD),
         ("by_thread.py", "return not poll.poll(0)", "return True", _THREAD),
         ("by_thread.py", "    __del__ = close\n", "", _THREAD),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def test_a_server_that_says_nothing_leaves_a_doubt_after_the_time_limit(
     assert 0.9 < time.monotonic() - began < 10
     assert told.value.job_ids == ("a",)
     with pytest.raises(StoreUncertain, match="no answer within 1 s"):
-        store._by_thread.run(lambda run: run([PING]))
+        store._own_connection().run(lambda run: run([PING]))
     server.thaw()
     _enqueue(store, "a")
     assert _stored(server) == 2
@@ -131,7 +132,7 @@ def test_who_finds_a_replica_looks_for_the_master_again(
         with pytest.raises(StoreError, match=r"(?i)replica") as told:
             _enqueue(store, "a")
         assert not isinstance(told.value, StoreUncertain)
-        assert store._by_thread._link._idle == [], "the name may lead elsewhere by now"
+        assert store._own_connection()._link._idle == [], "the name may lead elsewhere by now"
         client.replicaof("no", "one")
     _enqueue(store, "a")
 
@@ -139,7 +140,7 @@ def test_who_finds_a_replica_looks_for_the_master_again(
 def test_a_full_server_lets_nobody_else_in_and_says_so(
     server: RedisServer, store: RedisBackend, no_loop: None
 ) -> None:
-    store._by_thread.close()
+    store._own_connection().close()
     with server.client() as client:
         client.config_set("maxclients", len(client.client_list()))
         with pytest.raises(StoreError, match="max number of clients") as told:
@@ -237,7 +238,7 @@ def test_a_handler_that_enqueues_while_it_connects(
         signal.raise_signal(signal.SIGUSR2)
         return await self._dialled()
 
-    store._by_thread.close()
+    store._own_connection().close()
     monkeypatch.setattr(by_thread._BlockingWire, "_dialled", interrupted)
     before = signal.signal(signal.SIGUSR2, lambda *_: ids.append(_enqueue(store, "handler")))
     try:
@@ -279,7 +280,7 @@ def test_a_handler_that_raises_while_it_connects() -> None:
 def test_a_forked_child_has_a_connection_of_its_own(
     server: RedisServer, store: RedisBackend, no_loop: None
 ) -> None:
-    lock = store._by_thread._lock
+    lock = store._own_connection()._lock
     lock.acquire()  # as if another thread had it at the fork
     pid = os.fork()
     if pid == 0:
@@ -321,7 +322,7 @@ def test_a_store_that_is_closed_or_dropped_has_no_connection(
 
     _enqueue(store, "a")
     before = connected()
-    store._by_thread.close()
+    store._own_connection().close()
     until_connected(before - 1)
     _enqueue(store, "b")
     assert connected() == before
@@ -338,7 +339,7 @@ def test_a_store_that_is_closed_or_dropped_has_no_connection(
 
 
 def test_what_is_closed_while_somebody_has_it_is_closed_after_that(store: RedisBackend) -> None:
-    own = store._by_thread
+    own = store._own_connection()
     ARMED["adding"] = own.close
     try:
         _enqueue(store, "a")
@@ -380,3 +381,16 @@ async def test_who_answers_in_another_language_may_have_done_it() -> None:
         own = ByThread(parse(f"redis://127.0.0.1:{listener.sockets[0].getsockname()[1]}"))
         with pytest.raises(StoreUncertain):
             await asyncio.to_thread(own.run, lambda run: run([PING]))
+
+
+def test_a_call_of_a_signal_that_comes_while_the_module_is_imported_goes_by_a_loop(
+    server: RedisServer, store: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a half of a module, nothing can be imported then."""
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setitem(sys.modules, by_thread.__name__, None)
+        assert _enqueue(store, "a") == "a"
+        assert store._by_thread is None
+    _enqueue(store, "b")
+    assert store._by_thread is not None
+    assert _stored(server) == 3

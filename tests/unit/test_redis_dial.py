@@ -183,7 +183,7 @@ def test_every_connection_notices_that_it_leads_nowhere(tmp_path: Path) -> None:
         store = RedisBackend(server.tcp_url)
         for _ in range(2):
             _add_without_a_loop(store)
-        [wire] = store._by_thread._link._idle
+        [wire] = store._own_connection()._link._idle
         look(wire._line)
 
 

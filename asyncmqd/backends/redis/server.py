@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncmqd.backends.base import (
     BaseBackend,
@@ -16,7 +17,6 @@ from asyncmqd.backends.base import (
 )
 from asyncmqd.backends.per_loop import PerLoop
 from asyncmqd.backends.redis import address, large_payloads, migration
-from asyncmqd.backends.redis.by_thread import ByThread
 from asyncmqd.backends.redis.calls import Link
 from asyncmqd.backends.redis.health import concerns, danger, of_replicas
 from asyncmqd.backends.redis.leases import LeaseClient
@@ -30,6 +30,9 @@ from asyncmqd.backends.redis.scripts import (
     read_those_that_add,
 )
 from asyncmqd.backends.redis.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from asyncmqd.backends.redis.by_thread import ByThread
 
 
 class RedisServer(BaseBackend):
@@ -45,8 +48,7 @@ class RedisServer(BaseBackend):
         self._prefix = self._address.prefix
         self._clustered = self._address.scheme == "redis+cluster"  # two queues, two nodes
         self._connected = False  # whether the store was looked at, in any loop
-        plain = self._address.scheme in {"redis", "unix"}
-        self._by_thread = ByThread(self._address) if plain else None
+        self._by_thread: ByThread | None = None
         self._ways = PerLoop(partial(Way, self._address, self._leases))
 
     def __repr__(self) -> str:
@@ -55,6 +57,15 @@ class RedisServer(BaseBackend):
     @property
     def secret_url(self) -> str:
         return self._secret_url
+
+    def _own_connection(self) -> ByThread | None:
+        """That of callers without a loop: who has one does not pay for its module."""
+        if self._by_thread is None and self._address.scheme in {"redis", "unix"}:
+            with contextlib.suppress(ImportError):  # a signal came while this thread imports it
+                from asyncmqd.backends.redis.by_thread import ByThread
+
+                self._by_thread = ByThread(self._address)
+        return self._by_thread
 
     @property
     def _link(self) -> Link:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from asyncmqd.backends.redis import encoding
@@ -18,7 +16,7 @@ _LENGTH = 5  # digits of the lengths of its head and its run
 _head = msgspec.msgpack.Decoder(tuple[str, int, int, str]).decode
 
 
-class Message(NamedTuple):
+class Message(msgspec.Struct, frozen=True):
     """What a worker is told."""
 
     base: bytes  # of its queue

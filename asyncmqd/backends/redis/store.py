@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -54,19 +54,23 @@ class RedisBackend(RedisOperations):
 
     # ------------------------------------------------------------- the way of a job
 
-    async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
-        return await self._add(queue, jobs, self._run_all) if jobs else []
+    def add(self, queue: str, jobs: Sequence[NewJob]) -> Coroutine[Any, Any, list[Added]]:
+        return self._add(queue, jobs, self._run_all)
 
     def add_at_once(self, queue: str, job: Callable[[], NewJob]) -> Added | None:
-        if self._by_thread is None or not self._connected or os_threads.patched_by():
+        if not self._connected or os_threads.patched_by():
+            return None
+        if (own := self._own_connection()) is None:
             return None
 
         async def add(run_all: RunAll) -> Added:
             return (await self._add(queue, [job()], run_all))[0]
 
-        return self._by_thread.run(add)
+        return own.run(add)
 
     async def _add(self, queue: str, jobs: Sequence[NewJob], run_all: RunAll) -> list[Added]:
+        if not jobs:
+            return []
         adding = Adding(self._address, queue, self._base(queue), jobs)
         if self._clustered:
             commands = adding.commands([partial(self._known, queue)])
