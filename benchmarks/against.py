@@ -99,4 +99,5 @@ def _row(work: Work, now: Peer, then: Peer, results: Results) -> list[str] | Non
 def _ratios(work: Work, now: Peer, then: Peer, results: Results, column: str) -> list[float]:
     """One of each pair of neighbours, so that what slows both counts for neither."""
     mine, theirs = (results.column(work.name, peer.name, column) for peer in (now, then))
-    return [a / b for a, b in zip(mine, theirs, strict=False)]  # one may have failed
+    pairs = zip(mine, theirs, strict=False)  # one may have failed
+    return [a / b for a, b in pairs if b]  # few jobs take less than a tick of the CPU's clock

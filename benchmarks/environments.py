@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import os
 import shutil
@@ -23,6 +24,7 @@ class Unavailable(Exception):
 def prepare(peer: Peer) -> tuple[Path, Path]:
     """The interpreter of a peer and the directory of its environment. Raises Unavailable."""
     if peer.kind == "own":
+        _compile(peer.tree)
         return Path(sys.executable), Path(sys.prefix)
     digest = hashlib.sha256(" ".join(peer.requirements).encode()).hexdigest()[:8]
     place = HOME / f"{peer.program.partition('.')[0].removeprefix('run_')}-{digest}"
@@ -31,6 +33,14 @@ def prepare(peer: Peer) -> tuple[Path, Path]:
         _install(peer, place)
         complete.touch()
     return (_node(), place) if peer.kind == "node" else (place / "bin" / "python", place)
+
+
+@cache
+def _compile(tree: Path) -> None:
+    """As an installation does. Some modules are first imported while jobs run: a tree without the
+    bytecode of just these would pay for it by the job.
+    """
+    compileall.compile_dir(tree / "asyncmqd", quiet=1)
 
 
 def _install(peer: Peer, place: Path) -> None:

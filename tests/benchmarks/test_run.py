@@ -6,6 +6,7 @@ Other queues are not installed here: all that is measured is ours.
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,14 +50,23 @@ def test_it_measures_every_run_and_counts_what_was_done(tmp_path):
 @pytest.mark.full
 def test_two_versions_take_turns_each_with_its_own_code(tmp_path):
     path = tmp_path / "results.json"
-    ended = bench(path, "--against", "HEAD", *OURS[2:], "--runs", "2")
+    compare = "--against", "HEAD", *OURS[2:]
+    ended = bench(path, *compare, "--runs", "2", PYTHONDONTWRITEBYTECODE="1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     begun = [line.split(": ")[2] for line in ended.stdout.splitlines() if " jobs/s (" in line]
     now, then = "asyncmqd", next(name for name in begun if " at " in name)
     assert [name for name in begun if "sqlite" not in name] == [now, then, then, now]
-    assert re.search(r"Drain .* redis .* 2 +\| \d\.\d{3} ", ended.stdout), ended.stdout
+    assert re.search(r"Drain .* redis .* \d\.\d{3} +\| .* 2 +\| ", ended.stdout), ended.stdout
     package = BENCHMARKS.parent / ".bench/revisions" / then.split()[-1] / "asyncmqd"
-    assert list(package.glob("__pycache__/*.pyc")), "the earlier code was not imported"
+    assert list(package.glob("admin/__pycache__/causes.*.pyc")), "jobs would pay for compiling it"
+    (package / "__init__.py").write_text("raise SystemExit('planted')")
+    try:
+        ended = bench(path, *compare, "--runs", "1")
+    finally:
+        shutil.rmtree(package.parent)
+    failed = [line for line in ended.stdout.splitlines() if "planted" in line]
+    assert any(f"{then}: " in line for line in failed), "the earlier code was not imported"
+    assert not any(f"{now}: " in line for line in failed)
 
 
 def test_a_revision_that_is_not_there_is_named(tmp_path):
