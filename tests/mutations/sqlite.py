@@ -122,6 +122,18 @@ SQLITE = mutations(
         ),
         (
             "checkpoints.py",
+            "log_bytes, limit = self._in_use(log_bytes), self._file.log_limit",
+            "limit = self._file.log_limit",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "file.py",
+            'journal_size_limit = {self.log_kept}")\n        is_new',
+            'journal_size_limit = {self.log_limit}")\n        is_new',
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "checkpoints.py",
             "added > self._file.log_limit // _SHORT",
             "False",
             "tests/unit/test_sqlite_checkpoints.py",

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import sqlite3
 import tempfile
@@ -59,7 +60,15 @@ def log_pages(path: Path) -> float:
     return (path.with_name(f"{path.name}-wal").stat().st_size - 32) / 4_120
 
 
-async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, path: Path) -> None:
+@pytest.mark.parametrize("has_index", [True, False])
+async def test_the_log_stays_within_its_limit_for_ever(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, has_index: bool
+) -> None:
+    """Also where it cannot be seen how much of it is in use."""
+    monkeypatch.setattr(file, "log_limit", lambda _: PAGES)
+    if not has_index:
+        monkeypatch.setattr(checkpoints, "descriptors_of", nothing_is_open)
+    backend = SQLiteBackend(f"sqlite://{path}?synchronous=NORMAL")
     longest = 0.0
     await fill(backend, "first-", 3)  # the tables alone are longer
     for number in range(100):
@@ -68,6 +77,29 @@ async def test_the_log_stays_within_its_limit_for_ever(backend: SQLiteBackend, p
     # Twice the limit, and what is committed until a busy machine lets the thread begin.
     assert PAGES < longest < 4 * PAGES
     assert path.stat().st_size > 20 * 4_096, "it was brought in"
+    await backend.close()
+
+
+def nothing_is_open(_: str) -> list[int]:
+    raise OSError(errno.EBADF, "no /proc")
+
+
+async def test_a_log_that_begins_again_is_written_where_it_has_been(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make it longer costs the disk several times what it costs to write over it."""
+    monkeypatch.setattr(file, "log_limit", lambda _: 200)
+    monkeypatch.setattr(log_bulk.Bulk, "begin", lambda *_: False)  # else others add to it meanwhile
+    backend = SQLiteBackend(f"sqlite://{path}?synchronous=NORMAL")
+    begins, lengths = set(), []
+    for number in range(150):
+        await fill(backend, f"{number}-", 1)
+        begins.add(begin_of_log(path))
+        lengths.append(log_pages(path))
+    assert lengths == sorted(lengths), "it was never cut"
+    assert 200 < lengths[-1] <= 250
+    assert 3 <= len(begins) <= 8, "nor brought in before it was long"
+    await backend.close()
 
 
 async def test_nobody_can_commit_while_the_rest_of_the_log_is_brought_in(
@@ -187,7 +219,7 @@ async def test_what_holds_the_log_is_not_flushed_and_brings_nothing_in_by_itself
                 each.execute(f"PRAGMA {setting}").fetchone()[0]
                 for setting in ("synchronous", "wal_autocheckpoint", "journal_size_limit")
             ]
-            assert found == [1, 0, store.log_limit]
+            assert found == [1, 0, store.log_kept]
         bulk.close()
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             bulk.holder.execute("SELECT 1")

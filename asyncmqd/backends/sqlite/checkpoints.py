@@ -13,12 +13,15 @@ closes; SQLite has the file locked then.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 
-from asyncmqd.backends.sqlite.descriptors import forget_cached
+from asyncmqd.backends.sqlite.descriptors import descriptors_of, forget_cached
 from asyncmqd.backends.sqlite.errors import is_failed_flush
 from asyncmqd.backends.sqlite.file import DatabaseFile
+from asyncmqd.backends.sqlite.free_disk_space import log_size
 from asyncmqd.backends.sqlite.log_bulk import Bulk
+from asyncmqd.backends.sqlite.log_frames import INDEX_HEAD, frames_noted
 
 _WAIT = 1  # ms for another one's commit
 _ROUNDS = 3  # beside the commits of others, before the rest is brought in under the lock
@@ -29,20 +32,38 @@ _HELD = 8  # times its limit that the log has when somebody must be reading an o
 class Checkpoints:
     """When the writer of one process brings the log in.
 
-    A log that begins again is cut to its limit (`journal_size_limit`). So its length alone tells
-    every process whether it is due.
+    A log that begins again keeps its length, up to `log_kept`, and is written from its begin. How
+    much of it is in use is in its index, for all processes.
     """
 
     def __init__(self, file: DatabaseFile) -> None:
         self._file = file
+        self._index: int | None = None  # SQLite's descriptor of it
         self._due = 0  # bytes of the log; more than its limit while a reader is in the way
         self._bulk: Bulk | None = None
         self._rounds = 0  # of it, since the log was longer than its limit
         self._began_at = 0  # bytes of the log, at the last of them
 
+    def join(self) -> None:
+        """The writer has a new connection; with the last one SQLite closed its descriptor."""
+        self._index = None
+        with contextlib.suppress(OSError):
+            self._index = descriptors_of(f"{self._file.path}-shm")[0]
+
+    def _in_use(self, log_bytes: int) -> int:
+        """Bytes of a log of this length."""
+        if log_bytes <= self._file.log_limit:
+            return log_bytes
+        try:
+            if self._index is not None:
+                return log_size(frames_noted(os.pread(self._index, INDEX_HEAD, 0)))
+        except OSError:
+            self._index = None
+        return log_bytes - (self._file.log_kept - self._file.log_limit)
+
     def after_commit(self, connection: sqlite3.Connection, log_bytes: int) -> None:
         """Bring the log in, if it is long and nobody else writes."""
-        limit = self._file.log_limit
+        log_bytes, limit = self._in_use(log_bytes), self._file.log_limit
         if log_bytes <= limit:
             self._due, self._rounds = limit, 0
             return

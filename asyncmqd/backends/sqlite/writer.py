@@ -48,6 +48,7 @@ class Writer(StoreThread[Transaction]):
         self._log = self._order.log if self.file.is_log(self._order.log) else None
         connection.execute("PRAGMA busy_timeout = 0")  # it would sleep for longer than a try takes
         self._is_set_to_flush = True
+        self._checkpoints.join()
         return connection
 
     def close(self, connection: sqlite3.Connection) -> None:
