@@ -288,6 +288,18 @@ async def test_a_claim_that_is_handed_back_unstarted_returns_the_token_of_its_ke
         assert ids(await later_claims(backend)) == ["a1"]
 
 
+async def test_a_key_that_is_not_used_up_gets_its_token_back_too(backend: BaseBackend) -> None:
+    await limit(backend, rate_limit=1, rate_interval=HOUR, burst=2)
+    await add(backend, "a1", "a2", "a3")
+    [claim] = await take(backend, 1)
+    await apply(backend, unstarted(claim))
+    claimed: list[str] = []
+    async with asyncio.timeout(LIMIT):
+        while len(claimed) < 2:
+            claimed += ids(await later_claims(backend))
+    assert claimed == ["a1", "a2"]
+
+
 async def test_a_store_that_lost_its_limits_has_empty_buckets_of_keys(
     backend: BaseBackend,
 ) -> None:

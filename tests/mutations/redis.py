@@ -359,6 +359,8 @@ REDIS = mutations(
             "",
             "key_limits",
         ),
+        ("_key_permits.lua", "(next(touched) or unstarted[1])", "next(touched)", "key_limits"),
+        ("_key_permits.lua", "(next(touched) or unstarted[1])", "unstarted[1]", "key_limits"),
         ("_limited.lua", "redis.call('GET', base .. 'told') == channel", "false", "key_limits"),
         ("retire.lua", ", base .. 'closed')", ")", "key_limits"),
         ("_key_gate.lua", "lanes.bucket(key).allowed())", "math.huge)", "key_limits"),

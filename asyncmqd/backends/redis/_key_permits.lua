@@ -50,6 +50,6 @@ if lanes then
 
   -- Keys whose jobs have ended, or did not start, come back if one may start; whether any did.
   function lanes.judge_touched()
-    return lanes.judge(touched, unstarted)
+    return (next(touched) or unstarted[1]) and lanes.know_limits().judge(touched, unstarted)
   end
 end

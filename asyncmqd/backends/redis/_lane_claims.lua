@@ -17,6 +17,7 @@ if lanes then
     if plain == 0 and lanes.is_round(first, limit) then
       lanes.take_round(all, level, first)
     else
+      lanes.know_turns()
       take_turns(all, level, lanes.take_turns(level, limit, plain, first))
     end
     lanes.write_pops(level)

@@ -1,7 +1,6 @@
--- What the next jobs of lanes cost, and who pays for them.
+-- What the next jobs of lanes cost, and who pays for them: `lanes.purse`, see _token_budget.lua, where jobs cost
+-- what they cost.
 if lanes then
-  lanes.purse = false -- where jobs cost what they cost, see _token_budget.lua
-
   -- How many jobs of a lane may start, of at most `limit`; and what they cost, the first one at least.
   function lanes.allowed_of(key, level, limit)
     local allowed = lanes.allowed(key)

@@ -30,7 +30,7 @@ local function limits_of_all()
   -- By what a claim is judged: the limits in force, packed; the permits that are left; the bucket.
   function limits.now(stored, told, unstarted)
     local packed, declared = limits.in_force(stored, told)
-    if lanes and (lanes.judge_by(declared) or redis.call('EXISTS', base .. 'closed') == 1) then
+    if lanes and (lanes.know_limits().judge_by(declared) or redis.call('EXISTS', base .. 'closed') == 1) then
       lanes.open_due()
     end
     local bucket = bucket_of(declared)

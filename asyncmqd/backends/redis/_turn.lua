@@ -1,5 +1,5 @@
 -- One queue's turn.
--- with: _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_gate _key_judging _closed_keys _parked _wake _tell _names _judge _attempts _write _dependencies _awaited _change _changes _waiters _ghosts _apply _claims _lane_order _lane_costs _lane_turns _lane_rounds _lane_pops _lane_claims _take
+-- with: _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_limits _parked _wake _tell _names _judge _attempts _write _dependencies _awaited _change _changes _waiters _ghosts _apply _claims _lane_rounds _lane_pops _lane_claims _take
 
 -- Its reply. Others may have had theirs before it by the same functions.
 local function turn()

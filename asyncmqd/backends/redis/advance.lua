@@ -1,5 +1,5 @@
 -- One step of an operation: apply changes, or delete jobs, count these, and write how far it is.
--- needs: _operations _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_gate _key_judging _closed_keys _parked _wake _tell _ghosts _names _keys _judge _attempts _write _dependencies _awaited _change _changes _waiters _apply _deleted_counts _delete _deleted _remove
+-- needs: _operations _bucket _limits _limited _runs _lanes _lines _lane_moves _laned _key_permits _key_limits _parked _wake _tell _ghosts _names _keys _judge _attempts _write _dependencies _awaited _change _changes _waiters _apply _deleted_counts _delete _deleted _remove
 -- KEYS: the base of the queue
 -- ARGV: waiting place, active place, id, token, lease (microseconds), progress, whether that is written (0, 1; not if a job has moved on),
 --       the outcome if it ends (or empty), whether jobs are deleted (0, 1); then changes as turn.lua has them
