@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from io import BytesIO
 from itertools import islice
 from typing import Any
 
@@ -57,7 +58,8 @@ def json_lines(common: Mapping[str, Any], events: Sequence[Fields]) -> list[byte
     except Exception:  # noqa: BLE001 - of one of them, and the others need not be lost
         begin = text = b""
     if is_clean(begin) and is_clean(text):
-        lines = [begin + line[1:] for line in text.splitlines(keepends=True)]
+        # `splitlines` looks at each character for other ends of lines.
+        lines = [begin + line[1:] for line in BytesIO(text)]
         if lines and (len(begin) + len(text) <= LINE_LIMIT or max(map(len, lines)) <= LINE_LIMIT):
             return lines
     return [json_line(with_common(common, event)) + b"\n" for event in events]
