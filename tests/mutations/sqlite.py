@@ -191,6 +191,7 @@ SQLITE = mutations(
             "        self._tx.count(self._queue, WAITING, 1)\n",
             "tests/unit/test_sqlite_parameters.py",
         ),
+        ("transaction.py", "        self.lanes.clear()", "        pass", "lanes"),
         ("pruning.py", "min(PART, page - deleted)", "PART", "tests/unit/test_sqlite_flushes.py"),
         ("pruning.py", "flushes=False", "flushes=True", "tests/unit/test_sqlite_flushes.py"),
         ("free_disk_space.py", "> _PLENTY", "> 0", "tests/unit/test_sqlite_room.py"),

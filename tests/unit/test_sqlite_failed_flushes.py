@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -333,7 +333,8 @@ async def test_what_the_disk_did_not_take_of_the_database_is_brought_in_again(
     async def add_some() -> None:
         for _ in range(40):
             added.add(f"{len(added)}")
-            await add(store, f"{len(added) - 1}", b"x" * 900)
+            with suppress(StoreUncertain):  # the thread failed between its commit and its answer
+                await add(store, f"{len(added) - 1}", b"x" * 900)
 
     while not before:  # commits may be faster than the thread that brings the log in
         await add_some()
