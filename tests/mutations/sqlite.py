@@ -116,7 +116,7 @@ SQLITE = mutations(
         ),
         (
             "checkpoints.py",
-            "self._due, self._rounds = limit, 0",
+            "self._due, self._rounds, self._refused_at = limit, 0, 0",
             "self._due = limit",
             "tests/unit/test_sqlite_checkpoints.py",
         ),
@@ -136,6 +136,18 @@ SQLITE = mutations(
             "checkpoints.py",
             "added > self._file.log_limit // _SHORT",
             "False",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "checkpoints.py",
+            "log_bytes < self._refused_at + self._file.log_limit // _PATIENT",
+            "False",
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "checkpoints.py",
+            "connection.in_transaction or not is_busy(error)",
+            "True",
             "tests/unit/test_sqlite_checkpoints.py",
         ),
         (

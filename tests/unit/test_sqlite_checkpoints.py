@@ -156,10 +156,28 @@ async def test_others_commit_while_most_of_the_log_is_brought_in(
     assert all(before == after for before, after in found)
 
 
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+class Steps:
     """What is done of a log, by nobody: rounds beside the commits of others, and the rest."""
-    done: list[str] = []
+
+    def __init__(self, store: DatabaseFile) -> None:
+        store.log_limit = 16 * SIXTEENTH
+        self.done: list[str] = []
+        self.others_commit = False
+        self._checkpoints = checkpoints.Checkpoints(store)
+
+    def after_commit(self, log_bytes: int) -> None:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            self._checkpoints.after_commit(connection, log_bytes)
+
+    def note(self, step: str) -> bool:
+        self.done.append(f"no {step}" if self.others_commit else step)
+        return not self.others_commit
+
+
+@pytest.fixture
+def steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    host = HostClock(clock.wall, clock.since_boot, "boot")
+    steps = Steps(DatabaseFile(address.parse(f"sqlite://{path}"), host))
 
     class Round:
         is_done = True
@@ -167,18 +185,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def __init__(self, _: DatabaseFile) -> None: ...
 
         def begin(self) -> bool:
-            done.append("round")
-            return True
+            return steps.note("round")
 
-    def rest(*_: object) -> None:
-        done.append("rest")
+    def rest(*_: object) -> bool:
+        return steps.note("rest")
 
     monkeypatch.setattr(checkpoints, "Bulk", Round)
-    monkeypatch.setattr(checkpoints.Checkpoints, "_bring_in_the_rest", rest)
-    return done
+    monkeypatch.setattr(checkpoints.Checkpoints, "_brings_in_the_rest", rest)
+    return steps
 
 
 SIXTEENTH = 1 << 20  # bytes
+LONG = 16 * SIXTEENTH + 1  # a log that is to be brought in
 
 
 @pytest.mark.parametrize(
@@ -192,19 +210,65 @@ SIXTEENTH = 1 << 20  # bytes
     ],
 )
 def test_what_was_added_meanwhile_is_brought_in_beside_others_if_it_is_long(
-    path: Path, steps: list[str], added: list[int], expected: list[str]
+    steps: Steps, added: list[int], expected: list[str]
 ) -> None:
     """Else all wait for as many pages as were added during the first round."""
-    host = HostClock(clock.wall, clock.since_boot, "boot")
-    store = DatabaseFile(address.parse(f"sqlite://{path}"), host)
+    for length in itertools.accumulate([LONG, *added]):
+        steps.after_commit(length)
+    assert steps.done == expected
+
+
+@pytest.mark.parametrize("rounds", [0, 1])
+def test_a_round_that_cannot_begin_is_tried_again_after_the_next_commit(
+    steps: Steps, rounds: int
+) -> None:
+    """Not all of the log at once, under the lock, for which everybody would wait."""
+    length = LONG
+    for _ in range(rounds):
+        steps.after_commit(length)
+        length += SIXTEENTH + 1
+    steps.others_commit = True
+    for _ in range(3):
+        steps.after_commit(length)
+        length += 1
+    steps.others_commit = False
+    steps.after_commit(length)
+    steps.after_commit(length)
+    assert steps.done == ["round"] * rounds + ["no round"] * 3 + ["round", "rest"]
+
+
+def test_a_log_does_not_grow_for_ever_because_no_round_can_begin(steps: Steps) -> None:
+    """Of no thread, or on a full disk, there is none; then others wait rather."""
+    steps.others_commit = True
+    steps.after_commit(LONG)
+    steps.after_commit(LONG + 2 * SIXTEENTH - 1)
+    assert steps.done == ["no round"] * 2
+    steps.after_commit(LONG + 2 * SIXTEENTH)
+    assert steps.done[2:] == ["no round", "no rest"]
+
+
+def test_the_rest_is_tried_again_after_the_next_commit_if_another_one_writes(steps: Steps) -> None:
+    """Else the log grows by a quarter, past the place that it has on the disk."""
+    steps.after_commit(LONG)
+    steps.others_commit = True
+    steps.after_commit(LONG + 1)
+    steps.others_commit = False
+    steps.after_commit(LONG + 2)
+    steps.after_commit(LONG + 3)
+    assert steps.done == ["round", "no rest", "rest"], "and then not before it is longer"
+
+
+async def test_who_brings_in_the_rest_says_whether_it_could(
+    backend: SQLiteBackend, path: Path
+) -> None:
+    store = DatabaseFile(address.parse(f"sqlite://{path}"), backend._host)
     ours = checkpoints.Checkpoints(store)
-    length, store.log_limit = 16 * SIXTEENTH + 1, 16 * SIXTEENTH
-    with closing(sqlite3.connect(":memory:")) as connection:
-        ours.after_commit(connection, length)
-        for each in added:
-            length += each
-            ours.after_commit(connection, length)
-    assert steps == expected
+    with store.opened() as connection, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert not ours._brings_in_the_rest(connection)
+        other.execute("ROLLBACK")
+        assert ours._brings_in_the_rest(connection)
+        assert not connection.in_transaction
 
 
 async def test_what_holds_the_log_is_not_flushed_and_brings_nothing_in_by_itself(

@@ -17,7 +17,7 @@ import os
 import sqlite3
 
 from asyncmqd.backends.sqlite.descriptors import descriptors_of, forget_cached
-from asyncmqd.backends.sqlite.errors import is_failed_flush
+from asyncmqd.backends.sqlite.errors import is_busy, is_failed_flush
 from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.free_disk_space import log_size
 from asyncmqd.backends.sqlite.log_bulk import Bulk
@@ -26,6 +26,7 @@ from asyncmqd.backends.sqlite.log_frames import INDEX_HEAD, frames_noted
 _WAIT = 1  # ms for another one's commit
 _ROUNDS = 3  # beside the commits of others, before the rest is brought in under the lock
 _SHORT = 16  # the rest is this part of the limit, or less: then it takes about as long as a commit
+_PATIENT = 8  # by this part of the limit the log grows while a round cannot begin beside others
 _HELD = 8  # times its limit that the log has when somebody must be reading an old part of it
 
 
@@ -43,6 +44,7 @@ class Checkpoints:
         self._bulk: Bulk | None = None
         self._rounds = 0  # of it, since the log was longer than its limit
         self._began_at = 0  # bytes of the log, at the last of them
+        self._refused_at = 0  # the same, when the next one could not begin; 0 if it could
 
     def join(self) -> None:
         """The writer has a new connection; with the last one SQLite closed its descriptor."""
@@ -65,7 +67,7 @@ class Checkpoints:
         """Bring the log in, if it is long and nobody else writes."""
         log_bytes, limit = self._in_use(log_bytes), self._file.log_limit
         if log_bytes <= limit:
-            self._due, self._rounds = limit, 0
+            self._due, self._rounds, self._refused_at = limit, 0, 0
             return
         if log_bytes < self._due or self._file.failed_flush.is_pending:
             return
@@ -73,13 +75,13 @@ class Checkpoints:
             if log_bytes < self._due + limit // 4:
                 return  # those who commit are faster than the disk if it takes longer than that
             self._wait()
-        elif self._rest_is_long(log_bytes) and self._begin_bulk(log_bytes):
+        elif self._rest_is_long(log_bytes) and self._goes_beside_others(log_bytes):
             return
         if self._file.failed_flush.is_pending:
             return
-        self._due = log_bytes + limit // 4
-        self._rounds = 0
-        self._bring_in_the_rest(connection)
+        if self._brings_in_the_rest(connection):
+            self._due = log_bytes + limit // 4
+            self._rounds = self._refused_at = 0
 
     @property
     def _is_bulk_under_way(self) -> bool:
@@ -92,9 +94,20 @@ class Checkpoints:
         added = log_bytes - self._began_at
         return self._rounds < _ROUNDS and added > self._file.log_limit // _SHORT
 
-    def _begin_bulk(self, log_bytes: int) -> bool:
-        self._rounds += 1
-        self._began_at = log_bytes
+    def _goes_beside_others(self, log_bytes: int) -> bool:
+        """Whether a round is under way, or is to be tried again after the next commit.
+
+        None can begin while another process commits, which is soon over. To bring all in under the
+        lock instead would hold up everybody for as long as the disk takes 16 MB.
+        """
+        if self._begin_bulk():
+            self._rounds += 1
+            self._began_at, self._refused_at = log_bytes, 0
+            return True
+        self._refused_at = self._refused_at or log_bytes
+        return log_bytes < self._refused_at + self._file.log_limit // _PATIENT
+
+    def _begin_bulk(self) -> bool:
         try:
             self._bulk = self._bulk or Bulk(self._file)
         except sqlite3.Error:
@@ -111,8 +124,11 @@ class Checkpoints:
         if bulk is not None:
             bulk.close()
 
-    def _bring_in_the_rest(self, connection: sqlite3.Connection) -> None:
-        """On a connection of its own: SQLite refuses it inside of a transaction."""
+    def _brings_in_the_rest(self, connection: sqlite3.Connection) -> bool:
+        """Whether it was tried. If another one writes, it is to be tried after the next commit.
+
+        On a connection of its own: SQLite refuses it inside of a transaction.
+        """
         try:
             connection.execute(f"PRAGMA busy_timeout = {_WAIT}")
             with contextlib.ExitStack() as opened:
@@ -120,13 +136,16 @@ class Checkpoints:
                 other = bulk.other if bulk else opened.enter_context(self._file.beside())
                 connection.execute("BEGIN IMMEDIATE")
                 other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error as error:  # busy, or a full disk: after a later commit
+        except sqlite3.Error as error:  # a full disk: when the log is longer
             if is_failed_flush(error):
                 forget_cached(self._file.path)
                 self._file.failed_flush.note()
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.execute("PRAGMA busy_timeout = 0")
+            return connection.in_transaction or not is_busy(error)
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.execute("PRAGMA busy_timeout = 0")
+        return True
 
 
 def held_up(file: DatabaseFile) -> str:
