@@ -65,3 +65,10 @@ def start(run: Callable[[], None], name: str) -> None:
         original("_thread", "start_new_thread")(run, ())
     else:
         threading.Thread(target=run, name=name, daemon=True).start()
+
+
+def start_and_go_on(run: Callable[[], None]) -> None:
+    """The same for a thread without a name, and nobody waits until it runs, as `Thread.start` does:
+    on a busy host that can be long. Raises RuntimeError if the system gives none.
+    """
+    original("_thread", "start_new_thread")(run, ())

@@ -316,6 +316,25 @@ async def test_the_log_is_held_whatever_of_it_is_in_the_file(
     await backend.close()
 
 
+async def test_the_writer_does_not_wait_until_the_thread_runs(
+    backend: SQLiteBackend, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy host a new thread waits for a processor as long as a slow disk takes."""
+    store = DatabaseFile(address.parse(f"sqlite://{path}"), backend._host)
+    with store.opened():
+        bulk = log_bulk.Bulk(store)
+        with monkeypatch.context() as here:
+            here.setattr(threading.Thread, "start", waits)
+            assert bulk.begin()
+        bulk.wait()
+        assert bulk.is_done
+        bulk.close()
+
+
+def waits(thread: threading.Thread) -> None:
+    raise AssertionError(f"{thread} is waited for")
+
+
 async def test_a_log_is_not_brought_in_while_another_one_writes(
     backend: SQLiteBackend, path: Path
 ) -> None:

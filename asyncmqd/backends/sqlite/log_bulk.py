@@ -71,7 +71,7 @@ class Bulk:
         try:
             self._hold_log()
             self._at_work.acquire()
-            os_threads.start(self._run, "asyncmqd-sqlite-log")
+            os_threads.start_and_go_on(self._run)  # others wait for the caller: 400 ms were seen
         except (sqlite3.Error, RuntimeError):  # busy, or a full disk; or no thread is left
             self._end_reading()
             if self._at_work.locked():
