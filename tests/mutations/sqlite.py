@@ -110,6 +110,12 @@ SQLITE = mutations(
         ),
         (
             "log_bulk.py",
+            "os_threads.start_and_go_on(self._run)",
+            'os_threads.start(self._run, "log")',
+            "tests/unit/test_sqlite_checkpoints.py",
+        ),
+        (
+            "log_bulk.py",
             "        _read(self.holder)\n",
             "",
             "tests/unit/test_sqlite_checkpoints.py",

@@ -263,7 +263,10 @@ async def test_who_brings_in_the_rest_says_whether_it_could(
 ) -> None:
     store = DatabaseFile(address.parse(f"sqlite://{path}"), backend._host)
     ours = checkpoints.Checkpoints(store)
-    with store.opened() as connection, closing(sqlite3.connect(path, isolation_level=None)) as other:
+    with (
+        store.opened() as connection,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
         other.execute("BEGIN IMMEDIATE")
         assert not ours._brings_in_the_rest(connection)
         other.execute("ROLLBACK")
