@@ -160,9 +160,10 @@ class Steps:
     """What is done of a log, by nobody: rounds beside the commits of others, and the rest."""
 
     def __init__(self, store: DatabaseFile) -> None:
-        store.log_limit = 16 * SIXTEENTH
+        store.log_limit = store.log_kept = 16 * SIXTEENTH
         self.done: list[str] = []
         self.others_commit = False
+        self.is_slow = False  # the disk
         self._checkpoints = checkpoints.Checkpoints(store)
 
     def after_commit(self, log_bytes: int) -> None:
@@ -180,12 +181,17 @@ def steps(path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     steps = Steps(DatabaseFile(address.parse(f"sqlite://{path}"), host))
 
     class Round:
-        is_done = True
-
         def __init__(self, _: DatabaseFile) -> None: ...
+
+        @property
+        def is_done(self) -> bool:
+            return not steps.is_slow
 
         def begin(self) -> bool:
             return steps.note("round")
+
+        def wait(self) -> None:
+            steps.note("wait")
 
     def rest(*_: object) -> bool:
         return steps.note("rest")
@@ -256,6 +262,16 @@ def test_the_rest_is_tried_again_after_the_next_commit_if_another_one_writes(ste
     steps.after_commit(LONG + 2)
     steps.after_commit(LONG + 3)
     assert steps.done == ["round", "no rest", "rest"], "and then not before it is longer"
+
+
+def test_a_round_is_waited_for_once_a_quarter_was_added(steps: Steps) -> None:
+    """Also by a process that had found the log long at its first commit."""
+    steps.is_slow = True
+    steps.after_commit(LONG)
+    steps.after_commit(LONG + 4 * SIXTEENTH - 2)
+    assert steps.done == ["round"]
+    steps.after_commit(LONG + 4 * SIXTEENTH)
+    assert steps.done == ["round", "wait", "rest"]
 
 
 async def test_who_brings_in_the_rest_says_whether_it_could(

@@ -71,6 +71,7 @@ class Checkpoints:
             return
         if log_bytes < self._due or self._file.failed_flush.is_pending:
             return
+        self._due = max(self._due, limit)  # the first commit here may have found it long already
         if self._is_bulk_under_way:
             if log_bytes < self._due + limit // 4:
                 return  # those who commit are faster than the disk if it takes longer than that
@@ -120,7 +121,8 @@ class Checkpoints:
 
     def end(self) -> None:
         """Wait for what is under way: it has connections of its own."""
-        bulk, self._bulk, self._rounds = self._bulk, None, 0
+        bulk, self._bulk = self._bulk, None
+        self._rounds = self._refused_at = 0
         if bulk is not None:
             bulk.close()
 
