@@ -53,7 +53,7 @@ from asyncmqd.runtime.process.operations import Operations
 from asyncmqd.runtime.process.recovery import Recovery
 from asyncmqd.runtime.scanner import Scanner
 from asyncmqd.runtime.timetable import Timetable
-from tests.scale import SCALE
+from tests.scale import SCALE, scaled
 from tests.simulation.seeds import (
     play,
     play_dense,
@@ -679,7 +679,7 @@ def _catches(seed: int, play_one: Callable[[int], Report]) -> bool:
     return False
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(scaled(600, 1_800))  # a full run plays all worlds of each bug
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_bug_is_caught(
     bug: Callable[[Patch], None], monkeypatch: Patch, seen: Callable[[str], None]
