@@ -8,7 +8,7 @@ import msgspec
 
 from asyncmqd.admin.time_format import rfc3339
 from asyncmqd.backends.base import BaseBackend, WorkerRecord
-from asyncmqd.client.result_waits import served_queues, serving
+from asyncmqd.client.result_waits import served_queues, waits
 from asyncmqd.domain.did_you_mean import did_you_mean
 from asyncmqd.domain.heartbeat import About, Load, Serving, serving_of, unknown
 
@@ -70,7 +70,7 @@ async def probable_mistake(store: BaseBackend, queue: str, task: str) -> str | N
     That nobody serves the queue is no mistake as long as nobody serves any: the daemon may start
     later than its producers.
     """
-    processes = await serving(store)
+    processes = await waits(store).serving(store)
     served = {name for process in processes for name in process.queues or ()}
     if served and queue not in served:
         near = did_you_mean(queue, served) or f" (served: {_few(sorted(served))})"

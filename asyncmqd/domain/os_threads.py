@@ -62,7 +62,7 @@ def sleep(seconds: float) -> None:
 def start(run: Callable[[], None], name: str) -> None:
     """Start a daemon thread. Raises RuntimeError if the system gives none."""
     if patched_by():
-        original("_thread", "start_new_thread")(run, ())
+        start_and_go_on(run)
     else:
         threading.Thread(target=run, name=name, daemon=True).start()
 

@@ -217,7 +217,7 @@ def test_looks_that_only_warn_may_fail(
     async def unreachable(_: BaseBackend) -> Any:
         raise StoreError("it is restarted")
 
-    monkeypatch.setattr("asyncmqd.admin.workers.serving", unreachable)
+    monkeypatch.setattr("asyncmqd.client.result_waits.serving", unreachable)
     monkeypatch.setattr("asyncmqd.admin.workers.served_queues", unreachable)
     monkeypatch.setattr("asyncmqd.cli.enqueue_and_wait._SHORT_WAIT", 0.0)
     worker()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import cast
 
@@ -21,7 +22,7 @@ from asyncmqd.admin import (
 )
 from asyncmqd.admin.errors import AdminError, NotFound
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, WorkerRecord
 from asyncmqd.domain import clock
 from asyncmqd.domain.schedule import Repeatable
 from asyncmqd.domain.selection import Selection
@@ -145,3 +146,21 @@ async def test_a_slow_store_is_not_said_to_have_no_job(
         slow, Selection(task="shop.add"), "mail", [State.ACTIVE, State.DELAYED]
     )
     assert ([job.id for job in found.jobs], found.searched) == (["later"], 1)
+
+
+async def test_enqueues_at_once_ask_once_who_serves(
+    filled: BaseBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    look = filled.workers
+
+    async def counted() -> list[WorkerRecord]:
+        nonlocal looks
+        looks += 1
+        await asyncio.sleep(0)
+        return await look()
+
+    monkeypatch.setattr(filled, "workers", counted)
+    calls = (workers.probable_mistake(filled, "mail", "work") for _ in range(20))
+    assert {*await asyncio.gather(*calls)} == {None}
+    assert looks == 1
