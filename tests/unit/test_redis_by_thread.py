@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from asyncmqd.backends.base import StoreError, StoreUncertain
@@ -249,6 +250,12 @@ def test_a_handler_that_enqueues_while_it_connects(
     assert _stored(server) == 3
 
 
+def _connections_to(port: int) -> set[int]:
+    """The descriptors of them. Others of this process come and go with threads of other tests."""
+    all_ = psutil.Process().net_connections("tcp")
+    return {each.fd for each in all_ if each.raddr and each.raddr.port == port}
+
+
 def test_a_handler_that_raises_while_it_connects() -> None:
     """No socket is left of what was begun, and the thread has the event loop that it had."""
 
@@ -264,11 +271,11 @@ def test_a_handler_that_raises_while_it_connects() -> None:
     try:
         with silent_server() as port:
             own = ByThread(parse(f"redis://127.0.0.1:{port}"))
-            there = os.listdir("/proc/self/fd")
+            there = _connections_to(port)
             signal.setitimer(signal.ITIMER_REAL, 0.2)
             with pytest.raises(Stop) as told:
                 own.run(lambda run: run([PING], again=True))
-            assert os.listdir("/proc/self/fd") == there
+            assert _connections_to(port) == there
             assert told.traceback  # which would keep it
         assert asyncio.get_event_loop() is mine
     finally:
