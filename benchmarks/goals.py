@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from peers import BARE, BULLMQ, HUEY_SQLITE, OTHERS, OURS, OURS_NORMAL, OURS_SQLITE, REFERENCE, Peer
+from peers import (
+    ARDIQ,
+    BARE,
+    BULLMQ,
+    HUEY,
+    HUEY_SQLITE,
+    OTHERS,
+    OURS,
+    OURS_NORMAL,
+    OURS_SQLITE,
+    REFERENCE,
+    Peer,
+)
 from report import Results, number
 
 Figure = Callable[[Results], tuple[float, str] | None]  # a value, and whom it was compared with
@@ -94,14 +106,18 @@ def across(work: str, other: str, theirs: Peer) -> Figure:
 
 
 GOALS = (
-    Goal("drain / BullMQ", ratio("drain", OURS, BULLMQ), 1.5, True),
+    Goal("drain / BullMQ", ratio("drain", OURS, BULLMQ), 4, True),
     Goal("drain / best pure-Python peer", best("drain", OURS, PURE_PYTHON), 4, True),
     Goal("drain / reference", ratio("drain", OURS, REFERENCE), 15, True),
-    Goal("drain, CPU a job", value("drain", OURS, "cpu_us"), 35, False, " µs"),
-    Goal("sleeping jobs / bare loop", ratio("sleep", OURS, BARE), 0.9, True),
+    Goal("drain, CPU a job", value("drain", OURS, "cpu_us"), 15, False, " µs"),
+    Goal("sleeping jobs / bare loop", ratio("sleep", OURS, BARE), 0.95, True),
     Goal("sleeping jobs / best peer", best("sleep", OURS, OTHERS), 1.1, True),
     Goal("bulk enqueue / BullMQ", ratio("bulk", OURS, BULLMQ), 4, True),
     Goal("one at a time / fastest asyncio peer", best("single", OURS, ASYNCIO), 1.2, True),
+    Goal("one at a time / huey", ratio("single", OURS, HUEY), 1.15, True),
+    Goal("one at a time, SQLite / huey", ratio("single", OURS_SQLITE, HUEY_SQLITE), 1.2, True),
+    Goal("200 queues of one slot / BullMQ", ratio("queues", OURS, BULLMQ), 2, True),
+    Goal("payloads of 200 kB / ardiq", ratio("payload200k", OURS, ARDIQ), 1.1, True),
     Goal("100 in flight / fastest asyncio peer", best("together", OURS, ASYNCIO), 5, True),
     Goal("latency p50 / best asyncio peer", best("latency", OURS, ASYNCIO, "p50"), 0.8, False),
     Goal(
@@ -113,7 +129,7 @@ GOALS = (
     ),
     Goal("SQLite drain / huey on SQLite", ratio("drain", OURS_SQLITE, HUEY_SQLITE), 3, True),
     Goal("SQLite drain, NORMAL / Redis", ratio("drain", OURS_NORMAL, OURS), 0.5, True),
-    Goal("a waiting job of 100 B", value("payload100", OURS, "stored_per_job"), 400, False, " B"),
+    Goal("a waiting job of 100 B", value("payload100", OURS, "stored_per_job"), 320, False, " B"),
     Goal(
         "a waiting job of 100 B / leanest peer",
         best("payload100", OURS, OTHERS, "stored_per_job"),

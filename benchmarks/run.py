@@ -41,7 +41,7 @@ def main() -> int:
     finished = _measure(wanted, results, _pairs(wanted))
     text, met = _report(results)
     print(f"\n{text}\n\nall values: {wanted.json}")
-    if wanted.write:
+    if wanted.write and finished:  # half of the values would replace all
         _write(text)
     return 0 if met and finished else 1
 

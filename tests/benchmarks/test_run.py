@@ -78,6 +78,9 @@ def test_a_revision_that_is_not_there_is_named(tmp_path):
 def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
     path = tmp_path / "results.json"
     command = [sys.executable, BENCHMARKS / "run.py", "--json", path, *OURS, "--runs", "1000"]
+    command.append("--write")
+    page = BENCHMARKS.parent / "docs" / "performance.md"
+    before = page.read_text()
     with subprocess.Popen(command, env=ENVIRON, stdout=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stdout:
@@ -89,6 +92,7 @@ def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
             process.kill()
     assert process.returncode == 1
     assert "stopped: --resume goes on from here" in output
+    assert page.read_text() == before
     kept = json.loads(path.read_text())["values"]["drain"]["asyncmqd"]
     ended = bench(path, *OURS, "--resume", "--runs", str(len(kept) + 1))
     assert "Drain of no-op jobs" in ended.stdout, ended.stderr
@@ -97,7 +101,7 @@ def test_a_run_that_is_stopped_keeps_what_it_has_and_goes_on_later(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ours", "verdict", "code"), [(16_000.0, "met", 0), (14_000.0, "**missed**", 1)]
+    ("ours", "verdict", "code"), [(41_000.0, "met", 0), (39_000.0, "**missed**", 1)]
 )
 def test_goals_are_ratios_of_medians_and_a_missed_one_is_the_exit_code(
     tmp_path, ours, verdict, code
@@ -108,7 +112,7 @@ def test_goals_are_ratios_of_medians_and_a_missed_one_is_the_exit_code(
     }
     path = written(tmp_path / "results.json", {"drain": drain})
     ended = bench(path, *OURS, "--resume", "--runs", "0")
-    row = f"| drain / BullMQ | at least 1.5 | {ours / 10_000:.2f} (bullmq) | {verdict} |"
+    row = f"| drain / BullMQ | at least 4 | {ours / 10_000:.2f} (bullmq) | {verdict} |"
     assert row in ended.stdout
     assert ended.returncode == code
 
