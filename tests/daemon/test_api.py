@@ -209,7 +209,7 @@ def test_jobs_are_searched_and_moved(site: Site) -> None:
     begun = api.post("run_now", queue="mail", task="mark", reason="now").result["operation"]
     assert (begun["state"], begun["by"], begun["reason"]) == ("running", "olga", "now")
     ended = site.daemon.wait_for("operation.ended", operation=begun["id"])
-    assert (ended["moved"], ended["by"]) == (2, "olga")
+    assert (ended["action"], ended["moved"], ended["by"]) == ("run_now", 2, "olga")
     assert reader.get(f"operation?id={begun['id']}").result["state"] == "done"
     assert api.post("cancel_operation", id=begun["id"]).status == 409
     until(lambda: site.store.counts("mail").completed == 2)

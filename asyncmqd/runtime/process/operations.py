@@ -96,7 +96,7 @@ def _fields(record: OperationRecord) -> dict[str, Any]:
     return {
         "queue": record.queue,
         "operation": record.id,
-        "verb": order.verb,
+        "action": order.verb,
         "jobs": order.words,
         "by": order.by or None,
         "reason": order.reason or None,
