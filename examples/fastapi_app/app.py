@@ -26,6 +26,6 @@ async def show(ref: str) -> dict[str, Any]:
     except TimeoutError:
         return {"state": await job.state()}
     except JobFailed as error:
-        return {"state": "failed", "error": str(error)}
+        return {"state": error.state, "error": str(error)}
     except (JobGone, ValueError):
         raise HTTPException(404) from None

@@ -26,6 +26,6 @@ def show(ref: str) -> dict[str, Any]:
     except TimeoutError:
         return {"state": job.state_sync()}
     except JobFailed as error:
-        return {"state": "failed", "error": str(error)}
+        return {"state": error.state, "error": str(error)}
     except (JobGone, ValueError):
         abort(404)

@@ -208,14 +208,12 @@ def test_flask_s_context_is_there_and_left(
 ) -> None:
     import flask
 
-    from asyncmqd import around_run
-
-    (code,) = re.findall(r"`(@around_run def .*?)`", (DOCS / "flask.md").read_text())
-    names: dict[str, Any] = {"app": flask.Flask("shop"), "around_run": around_run}
+    shop = types.ModuleType("shop.web")
+    monkeypatch.setitem(sys.modules, "shop.web", shop)
+    shop.app = flask.Flask("shop")  # type: ignore[attr-defined]
     left: list[Any] = []
-    names["app"].teardown_appcontext(left.append)
-    monkeypatch.setattr(AROUND_RUN, "declared", [])
-    exec(code.replace("run def", "run\ndef").replace(": with", ":\n with"), names)
+    shop.app.teardown_appcontext(left.append)
+    recipe("around.md", "Flask")
     seen: list[str] = []
     todo[:] = [lambda: seen.append(flask.current_app.name), _fail]
     job.enqueue_sync()
