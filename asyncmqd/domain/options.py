@@ -331,9 +331,7 @@ CATCH_UP = Option("catch_up", period(), "1 h", "What was missed for longer does 
 NAME = Option("name", name(0), "the task's name", "Tells schedules of one queue apart.")
 ARGS = Option("args", array(), "none", "Positional arguments.")
 KWARGS = Option("kwargs", table(), "none", "Arguments by name.")
-EXECUTOR = Option(
-    "executor", choice("thread", "process"), "the queue's", "Where a plain function runs."
-)
+EXECUTOR = Option("executor", choice("thread", "process"), "the queue's", "Where a function runs.")
 
 ALONE = "expected `unique` beside it, which says which jobs are the same, got it alone"
 """What is wrong with `unique_for`, `on_conflict` and the like where nothing is unique."""

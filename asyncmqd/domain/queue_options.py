@@ -169,7 +169,10 @@ class QueueOptions(msgspec.Struct, frozen=True, kw_only=True):
         "The time that running jobs get at a stop; unset: `shutdown_timeout`.",
     ] = None
     executor: Annotated[
-        ExecutorKind, EXECUTOR.kind, "Where plain functions run, for tasks that do not set it."
+        ExecutorKind,
+        EXECUTOR.kind,
+        "`process`: all functions run in child processes; `thread`: plain ones run in threads,"
+        " async ones in the loop. For tasks that do not set it.",
     ] = "thread"
     scanners: Annotated[
         tuple[Annotated[str, _SCANNER], ...],

@@ -52,7 +52,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     backoff: Backoff | None = None
     retry_on: tuple[type[BaseException], ...] = (BaseException,)
     dont_retry_on: tuple[type[BaseException], ...] = ()
-    executor: ExecutorKind | None = None  # plain functions: where they run
+    executor: ExecutorKind | None = None  # process: in a child; thread: or in the loop
     # Which of its jobs are alike, so that one at most is live: True (those of the same arguments),
     # the name of a parameter, or a function of the arguments that returns text.
     unique: UniqueRule | None = None

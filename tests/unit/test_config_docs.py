@@ -44,7 +44,7 @@ def test_the_tables_are_those_of_the_models():
     [
         ("Top-level keys", Settings),
         ("Keys of a queue", QueueOptions),
-        ("Keys of one key", KeyOptions),
+        ("Keys for the jobs of one key", KeyOptions),
         ("Keys of a repeatable", Repeatable),
         ("Keys of otel", Otel),
         ("Keys of a webhook", Webhook),

@@ -108,7 +108,7 @@ def test_every_command_is_there_with_its_options(page: str, app: typer.Typer) ->
     [
         ("KEYS AT THE TOP", Settings),
         ("KEYS OF A QUEUE", QueueOptions),
-        ("KEYS OF ONE KEY", KeyOptions),
+        ("KEYS FOR THE JOBS OF ONE KEY", KeyOptions),
         ("KEYS OF A REPEATABLE", Repeatable),
         ("KEYS OF OTEL", Otel),
     ],
