@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.backends.sqlite import free_disk_space
 from asyncmqd.domain.codec import encode_spec
 from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.settle import Policy, Retention, Succeeded, settle
+from asyncmqd.domain.states import State
 from tests.daemon.harness import Daemon, Store, until
 from tests.scale import scaled
 
@@ -24,12 +27,12 @@ SIZE = 20_000  # bytes of a job that fills the disk
 BACK = scaled(10.0, 3.0)  # seconds, of which the daemon sleeps at most two between its tries
 
 
-async def add_until_full(store: BaseBackend) -> tuple[list[str], str]:
+async def add_until_full(store: BaseBackend, size: int = SIZE) -> tuple[list[str], str]:
     """Add jobs until one is refused; those that were accepted, and why the last one was not."""
     accepted: list[str] = []
     while True:
         id = f"big{len(accepted)}"
-        spec = JobSpec(id=id, task="mark", kwargs={"_": "x" * SIZE})
+        spec = JobSpec(id=id, task="mark", kwargs={"_": "x" * size})
         try:
             await store.add("later", [NewJob(id=id, payload=encode_spec(spec))])
         except StoreError as error:
@@ -101,6 +104,37 @@ def test_a_disk_without_a_byte_is_an_outage_and_no_more(
     seen(
         f"F24 disk full to the last byte: daemon alive, back {took:.2f} s (limit {BACK:g}), 0 lost"
     )
+
+
+@pytest.mark.parametrize("emptied", ["purged", "pruned"])
+def test_jobs_that_are_deleted_make_room_for_new_ones(
+    mount: Callable[[str], Path], emptied: str
+) -> None:
+    """Though the file gets no shorter: the disk has no byte more than before."""
+    store = Store(f"sqlite://{mount('64m')}/jobs.db")
+    fill = partial(add_until_full, size=10 * SIZE)
+    accepted, _ = store.do(fill)
+
+    async def empty(backend: BaseBackend) -> int:
+        if emptied == "purged":
+            return sum([number async for number in purged(backend)])
+        return await end_and_prune(backend)
+
+    assert store.do(empty) == len(accepted)
+    again, reason = store.do(fill)
+    assert len(again) > 0.8 * len(accepted), "a part of the room is for the jobs that are there"
+    assert "the disk is full: expected" in reason
+
+
+async def purged(backend: BaseBackend) -> AsyncIterator[int]:
+    while number := await backend.purge("later", State.WAITING):
+        yield number
+
+
+async def end_and_prune(backend: BaseBackend) -> int:
+    claims = await backend.claim("later", 1_000, 60.0, "w")
+    await backend.apply("later", [settle(each, Succeeded(), Policy(), 0.0) for each in claims])
+    return await backend.prune("later", Retention(keep_completed=0, keep_bytes=0), 1_000)
 
 
 def fill_to_the_last_byte(disk: Path) -> None:

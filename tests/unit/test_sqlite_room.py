@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from asyncmqd.backends.base import StoreError
-from asyncmqd.backends.sqlite.free_disk_space import Room
+from asyncmqd.backends.sqlite.free_disk_space import Extent, Room
 from asyncmqd.domain import clock
 
 GIB, MIB = 1 << 30, 1 << 20
+LENGTH = 40_960  # bytes of the database
 
 
 class Disk:
@@ -77,3 +78,34 @@ def test_a_disk_that_cannot_be_asked_is_asked_again(room: Room, disk: Disk, tmp_
     room.check(100)
     room.check(100)
     assert disk.looks == 2
+
+
+def test_what_was_deleted_from_the_file_is_room_in_it(
+    room: Room, disk: Disk, tmp_path: Path
+) -> None:
+    """The file keeps its length. Who deletes all jobs of a full disk has made room nevertheless."""
+    (tmp_path / "jobs.db").write_bytes(bytes(LENGTH))
+    disk.free = 33 * MIB
+    with pytest.raises(StoreError, match="the disk is full"):
+        room.check(MIB)
+    room.check(MIB, Extent(LENGTH, MIB))
+    too_few = Extent(LENGTH, MIB - 1), Extent(0, MIB - 1), Extent(LENGTH + 1, MIB)  # in the log
+    for extent in too_few:
+        with pytest.raises(StoreError, match="the disk is full"):
+            room.check(MIB, extent)
+    disk.free = 17 * MIB  # for the log
+    room.check(MIB, Extent(LENGTH, GIB))
+    disk.free -= 1
+    with pytest.raises(StoreError, match="the disk is full"):
+        room.check(MIB, Extent(LENGTH, GIB))
+
+
+def test_a_log_that_is_in_the_file_takes_no_room_again(
+    room: Room, disk: Disk, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.db").write_bytes(bytes(LENGTH))
+    (tmp_path / "jobs.db-wal").write_bytes(bytes(4 * MIB))
+    disk.free = 34 * MIB
+    with pytest.raises(StoreError, match="the disk is full"):
+        room.check(MIB)
+    room.check(MIB, Extent(LENGTH, 0))

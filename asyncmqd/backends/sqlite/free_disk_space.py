@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.domain import clock
@@ -32,6 +33,13 @@ def log_size(pages: int) -> int:
     return _HEADS[0] + pages * (_HEADS[1] + _PAGE)
 
 
+class Extent(NamedTuple):
+    """Bytes of the database as of its last commit, of which a part may be in the log only."""
+
+    whole: int
+    free: int  # where deleted jobs were: new ones go there first, and the file gets no longer
+
+
 class Room:
     """That for new jobs of one database.
 
@@ -44,34 +52,45 @@ class Room:
         self._unseen = 0  # bytes that may be added without a look
         self._until = 0.0  # and for how long
 
-    def check(self, size: int) -> None:
-        """See that so many bytes can be added and the reserve is left. Raises StoreError."""
+    def check(self, size: int, extent: Extent | None = None) -> None:
+        """See that so many bytes can be added and the reserve is left. Raises StoreError.
+
+        Without the database's extent nothing in it counts as free, and all of the log as new.
+        """
         now = clock.monotonic()
         if size <= self._unseen and now < self._until:
             self._unseen -= size
             return
-        self._unseen = _UNSEEN if _spare(self._path, size) > _PLENTY else 0
+        self._unseen = _UNSEEN if _spare(self._path, size, extent) > _PLENTY else 0
         self._until = now + _LOOK_EVERY
 
 
-def _spare(path: Path, size: int) -> int:
+def _spare(path: Path, size: int, extent: Extent | None) -> int:
     """How many bytes will be free beside those and the reserve. Raises StoreError."""
     try:
         found = os.statvfs(path)
-        log = os.stat(f"{path}-wal").st_size
+        needed = _needed(path, size, _reserve(found), extent)
     except OSError:
         return 0  # whoever opens the file will say what is wrong with it
     if not found.f_blocks:
         return 0  # a file system that does not tell
-    free, reserve = found.f_bavail * found.f_frsize, _reserve(found)
-    # What is added is written to the log first, and all of the log then to the file.
-    needed = reserve + log + 2 * size
+    free = found.f_bavail * found.f_frsize
     if free < needed:
         raise StoreError(
             f"{path}: the disk is full: expected {needed} bytes free to add"
             f" {size} bytes of jobs, got {free}; the rest is for the jobs that are there"
         )
     return free - needed
+
+
+def _needed(path: Path, size: int, reserve: int, extent: Extent | None) -> int:
+    """What is added is written to the log first, and all of the log then to the file."""
+    if extent is None:
+        return reserve + os.stat(f"{path}-wal").st_size + 2 * size
+    in_log_only = max(0, extent.whole - os.stat(path).st_size)
+    # One half of the reserve is for the log. What the other half is for finds room in the file.
+    half = reserve // 2
+    return half + size + max(0, reserve - half + in_log_only + size - extent.free)
 
 
 def _reserve(found: os.statvfs_result) -> int:

@@ -11,6 +11,7 @@ import msgspec
 from asyncmqd.backends.base import KeyOutlook, Lapsed, Outlook
 from asyncmqd.backends.sqlite import sql_statements
 from asyncmqd.backends.sqlite.clock import seconds
+from asyncmqd.backends.sqlite.free_disk_space import Extent
 from asyncmqd.backends.sqlite.keys import ShownKeys
 from asyncmqd.backends.sqlite.moves import claim_of, parked, places
 from asyncmqd.backends.sqlite.sql_statements import array
@@ -32,6 +33,15 @@ def is_slow(view: Snapshot) -> bool:
 def now(view: Snapshot) -> float:
     """See `BaseBackend.now`."""
     return seconds(view.time)
+
+
+def extent(view: Snapshot) -> Extent:
+    """How long the database is, and how much of it is free."""
+    page, pages, free = (
+        view.execute(f"PRAGMA {each}").fetchone()[0]
+        for each in ("page_size", "page_count", "freelist_count")
+    )
+    return Extent(page * pages, page * free)
 
 
 def expired(view: Snapshot, queue: str, page: int, most: int) -> Lapsed:

@@ -22,6 +22,7 @@ from asyncmqd.backends.base import (
     OperationRecord,
     Outlook,
     ScheduleRecord,
+    StoreError,
     Turn,
     Waited,
     WorkerRecord,
@@ -174,9 +175,15 @@ class SQLiteBackend(SQLiteInsight):
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         if not jobs:
             return []
-        # Not in the transaction, which others share: they are not to fail with us.
-        self._room.check(sum(len(job.payload) for job in jobs))
+        await self._see_to_room(sum(len(job.payload) for job in jobs))
         return await self._write(partial(moves.add, queue=queue, jobs=jobs), early=True)
+
+    async def _see_to_room(self, size: int) -> None:
+        """Not in the transaction, which others share: they are not to fail with us."""
+        try:
+            self._room.check(size)
+        except StoreError:  # by the file's length, of which a part may be free
+            self._room.check(size, await self._read(reading.extent))
 
     async def turn(
         self,
