@@ -7,7 +7,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -274,6 +278,21 @@ def test_a_round_is_waited_for_once_a_quarter_was_added(steps: Steps) -> None:
     assert steps.done == ["round", "wait", "rest"]
 
 
+def test_a_log_that_could_not_be_brought_in_is_tried_again_though_hardly_anything_is_added(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was in the way may be gone, and a quarter of the limit takes an idle store an hour."""
+    times = [1_000.0]
+    monkeypatch.setattr(clock, "monotonic", lambda: times[-1])
+    for added in range(4):
+        steps.after_commit(LONG + added)
+    assert steps.done == ["round", "rest"]
+    times.append(times[-1] + 60)
+    for added in range(4, 8):
+        steps.after_commit(LONG + added)
+    assert steps.done[2:] == ["round", "rest"], "once, and no more before the next time"
+
+
 async def test_who_brings_in_the_rest_says_whether_it_could(
     backend: SQLiteBackend, path: Path
 ) -> None:
@@ -427,6 +446,101 @@ async def test_a_reader_that_keeps_the_log_from_being_brought_in_is_told_of(
     await fill(backend, "c")
     assert await backend.durability_warning() == ""
     assert log_pages(path) < 2 * PAGES
+
+
+READER = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("BEGIN")
+other.execute("SELECT count(*) FROM store").fetchone()
+print("reads", flush=True)
+sys.stdin.read()
+"""
+CHECKPOINTER = """
+import sqlite3, sys
+other = sqlite3.connect(sys.argv[1], isolation_level=None)
+other.execute("PRAGMA user_version").fetchone()
+import fcntl
+from asyncmqd.backends.sqlite.descriptors import descriptors_of
+fcntl.lockf(descriptors_of(sys.argv[1] + "-shm")[0], fcntl.LOCK_EX, 1, 121)
+print("checkpoints", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        (READER, "reads the store in one long transaction"),
+        (CHECKPOINTER, "has begun to write it and does not go on"),
+    ],
+)
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_who_keeps_the_log_is_named(
+    backend: SQLiteBackend, path: Path, program: str, told: str, *, stopped: bool
+) -> None:
+    """And whether that process is stopped: then nobody waits in vain for its end."""
+    with beside(program, path) as process:
+        if stopped:
+            freeze(process)
+        await fill(backend, "a")
+        found = await backend.durability_warning()
+    assert f": process {process} (python" in found
+    assert told in found
+    assert (", which is stopped, " in found) is stopped
+    await fill(backend, "b")
+    assert await backend.durability_warning() == ""
+
+
+@contextmanager
+def beside(program: str, path: Path) -> Iterator[int]:
+    """Another process, once it has said that it is there; killed at the end."""
+    command = [sys.executable, "-c", program, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline()
+        try:
+            yield other.pid
+        finally:
+            other.kill()
+
+
+def freeze(process: int) -> None:
+    os.kill(process, signal.SIGSTOP)
+    os.waitpid(process, os.WUNTRACED)
+
+
+async def test_an_idle_store_gives_back_what_a_reader_kept_once_he_is_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no more for it than some heartbeats."""
+    monkeypatch.setattr(checkpoints, "_AGAIN", 0.0)
+    monkeypatch.setattr(file, "log_limit", lambda _: 400)
+    backend = SQLiteBackend(f"sqlite://{path}?synchronous=NORMAL")
+    await backend.connect()
+    with reading(path):
+        for number in range(70):
+            await backend.add("mail", [NewJob(id=f"{number}", payload=bytes(200_000))])
+        assert await backend.durability_warning()
+    for _ in range(10):  # fewer pages than a quarter of the limit
+        await backend.beat("w", b"", 60.0)
+        await asyncio.to_thread(backend._living().writer._checkpoints._wait)
+    assert await backend.durability_warning() == ""
+    assert log_pages(path) <= 500
+    await backend.close()
+
+
+async def test_how_long_another_program_left_the_log_says_nothing_of_a_reader(
+    backend: SQLiteBackend, path: Path
+) -> None:
+    """What copies the log elsewhere begins it again by itself, and cuts nothing off."""
+    with reading(path):
+        await fill(backend, "a")
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as other:
+        other.execute("PRAGMA wal_checkpoint(FULL)")
+        other.execute("UPDATE store SET sequence = sequence + 1")
+    assert log_pages(path) > 8 * PAGES
+    assert await backend.durability_warning() == ""
 
 
 @contextmanager

@@ -22,12 +22,16 @@ from asyncmqd.backends.sqlite.file import DatabaseFile
 from asyncmqd.backends.sqlite.free_disk_space import log_size
 from asyncmqd.backends.sqlite.log_bulk import Bulk
 from asyncmqd.backends.sqlite.log_frames import INDEX_HEAD, frames_noted
+from asyncmqd.backends.sqlite.log_holders import holder
+from asyncmqd.domain import clock
 
 _WAIT = 1  # ms for another one's commit
 _ROUNDS = 3  # beside the commits of others, before the rest is brought in under the lock
 _SHORT = 16  # the rest is this part of the limit, or less: then it takes about as long as a commit
 _PATIENT = 8  # by this part of the limit the log grows while a round cannot begin beside others
 _HELD = 8  # times its limit that the log has when somebody must be reading an old part of it
+_SOMEBODY = "a program reads the store in one long transaction"
+_AGAIN = 5.0  # seconds until a log that could not be brought in is tried again, also if idle
 
 
 class Checkpoints:
@@ -41,6 +45,7 @@ class Checkpoints:
         self._file = file
         self._index: int | None = None  # SQLite's descriptor of it
         self._due = 0  # bytes of the log; more than its limit while a reader is in the way
+        self._due_at = 0.0  # monotonic time at which it is due however long it is
         self._bulk: Bulk | None = None
         self._rounds = 0  # of it, since the log was longer than its limit
         self._began_at = 0  # bytes of the log, at the last of them
@@ -58,7 +63,7 @@ class Checkpoints:
             return log_bytes
         try:
             if self._index is not None:
-                return log_size(frames_noted(os.pread(self._index, INDEX_HEAD, 0)))
+                return _bytes_noted(self._index)
         except OSError:
             self._index = None
         return log_bytes - (self._file.log_kept - self._file.log_limit)
@@ -69,7 +74,7 @@ class Checkpoints:
         if log_bytes <= limit:
             self._due, self._rounds, self._refused_at = limit, 0, 0
             return
-        if log_bytes < self._due or self._file.failed_flush.is_pending:
+        if not self._is_due(log_bytes) or self._file.failed_flush.is_pending:
             return
         self._due = max(self._due, limit)  # the first commit here may have found it long already
         if self._is_bulk_under_way:
@@ -81,8 +86,15 @@ class Checkpoints:
         if self._file.failed_flush.is_pending:
             return
         if self._brings_in_the_rest(connection):
-            self._due = log_bytes + limit // 4
+            self._due, self._due_at = log_bytes + limit // 4, clock.monotonic() + _AGAIN
             self._rounds = self._refused_at = 0
+
+    def _is_due(self, log_bytes: int) -> bool:
+        """By its length, or by the time: whoever was in the way may be gone, and nobody adds much.
+
+        An idle store would keep a log of gigabytes until some thousand heartbeats were added.
+        """
+        return log_bytes >= self._due or clock.monotonic() >= self._due_at
 
     @property
     def _is_bulk_under_way(self) -> bool:
@@ -154,9 +166,26 @@ def held_up(file: DatabaseFile) -> str:
     """A sentence if the log cannot be brought in, as somebody or the disk is in the way."""
     if warning := file.failed_flush.warning:
         return warning
-    if not file.log_limit or file.log_bytes() <= _HELD * file.log_limit:
+    most = _HELD * file.log_limit
+    if not most or file.log_bytes() <= most or _bytes_in_use(file) <= most:
+        file.log_holder = ""
         return ""
+    # One sentence for as long as it lasts: others may read as well, and each is a line in a log.
+    file.log_holder = file.log_holder or holder(file.path) or _SOMEBODY
     return (
-        f"{file.path}-wal grows and cannot be written into the database: a program reads the store"
-        " in one long transaction, which has to end before the disk is full"
+        f"{file.path}-wal grows and cannot be written into the database: {file.log_holder},"
+        " which has to end before the disk is full"
     )
+
+
+def _bytes_in_use(file: DatabaseFile) -> int:
+    """Of a log that another program began again it is less than its length, which that one left."""
+    try:
+        return _bytes_noted(descriptors_of(f"{file.path}-shm")[0])
+    except OSError:
+        return file.log_bytes()
+
+
+def _bytes_noted(index: int) -> int:
+    """The bytes of the log that count, by a descriptor of its index."""
+    return log_size(frames_noted(os.pread(index, INDEX_HEAD, 0)))

@@ -74,6 +74,7 @@ class DatabaseFile:
         self.failed_flush = FailedFlush(self.path)
         self.log_limit = 0  # bytes that the log may have before it is brought into the file
         self.log_kept = 0  # bytes that it is cut to when it begins again, if it had more
+        self.log_holder = ""  # who keeps the log from being brought in, once it is far too long
         self._named = address.named
         self._synchronous = address.synchronous
         self._seen = False
