@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from asyncmqd.backends.base import Held, StoreError, StoreUncertain
-from asyncmqd.backends.sqlite import SQLiteBackend, file, pruning
+from asyncmqd.backends.sqlite import SQLiteBackend, file, pruning, rows
 from asyncmqd.backends.sqlite.threads import Request
 from asyncmqd.backends.sqlite.transaction import Transaction
 from asyncmqd.backends.sqlite.writer import Writer
@@ -106,6 +106,24 @@ async def test_ended_jobs_are_deleted_in_parts_between_which_others_may_write(
     assert await store.prune("mail", Retention(keep_completed=0), 220) == 220
     assert modes == [NORMAL] * 3
     assert await store.prune("mail", Retention(keep_completed=0)) == 30
+
+
+async def test_of_large_jobs_fewer_are_deleted_at_once(
+    store: SQLiteBackend, modes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pages of a large one are read to be freed, while others wait."""
+    monkeypatch.setattr(rows, "PART_BYTES", 5_000)
+    for queue in ("mail", "post"):
+        jobs = [NewJob(id=f"{number}", payload=bytes(2_000)) for number in range(10)]
+        await store.add(queue, [*jobs, NewJob(id="large", payload=bytes(50_000))])
+    claims = (await store.turn("mail", [], 11, 60.0, "w")).claims
+    ended = [settle(claim, Succeeded(), Policy(), 0.0) for claim in claims]
+    await store.turn("mail", ended, 0, 60.0, "w")
+    modes.clear()
+    assert await store.prune("mail", Retention(keep_completed=0, keep_bytes=0)) == 11
+    assert modes == [NORMAL] * 4
+    purged = [await store.purge("post", State.WAITING) for _ in range(5)]
+    assert purged == [3, 3, 3, 2, 0]
 
 
 async def test_what_lasts_takes_the_others_along(

@@ -24,6 +24,7 @@ from asyncmqd.backends.sqlite.rows import (
     WAITING,
     Jobs,
     Row,
+    within,
 )
 from asyncmqd.backends.sqlite.sql_statements import as_json
 from asyncmqd.backends.sqlite.token_buckets import Purse
@@ -330,8 +331,8 @@ def _bring_back(tx: Transaction, jobs: Jobs, queue: str, rows: list[Row]) -> int
     return len(rows)
 
 
-def prune(tx: Transaction, queue: str, retention: Retention, page: int) -> int:
-    """See `BaseBackend.prune`."""
+def prune(tx: Transaction, queue: str, retention: Retention, page: int) -> tuple[int, bool]:
+    """See `BaseBackend.prune`: how many, which may be a part, and whether there may be more."""
     jobs = Jobs(tx, queue)
     doomed = jobs.first_kept(EXPIRY, page, end=tx.time)
     lines = tx.tallies(queue)
@@ -350,7 +351,8 @@ def prune(tx: Transaction, queue: str, retention: Retention, page: int) -> int:
                 break
             doomed.append(row)
             size -= row.size
-    return jobs.delete_kept(doomed)
+    part = within(doomed)
+    return jobs.delete_kept(part), len(part) < len(doomed) or len(doomed) == page
 
 
 # ---------------------------------------------------------------------- administration
@@ -380,7 +382,7 @@ def purge(tx: Transaction, queue: str, state: State, page: int) -> int:
     rows: list[Row] = []
     for place in places(tx.tallies(queue), state):
         rows += jobs.first(place, page - len(rows))
-    deleted = jobs.delete(rows)
+    deleted = jobs.delete(within(rows))
     tx.forget_idle_lanes(queue)
     return deleted
 

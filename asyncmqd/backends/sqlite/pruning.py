@@ -13,23 +13,23 @@ from typing import Protocol
 from asyncmqd.backends.sqlite import moves
 from asyncmqd.domain.settle import Retention
 
-PART = 250  # jobs
+PART = 250  # jobs; fewer of large ones, see `rows.within`
 
 
 class Write(Protocol):
     """How a store has something done in a transaction."""
 
-    def __call__(self, work: partial[int], *, flushes: bool) -> Awaitable[int]: ...
+    def __call__(
+        self, work: partial[tuple[int, bool]], *, flushes: bool
+    ) -> Awaitable[tuple[int, bool]]: ...
 
 
 async def prune(write: Write, queue: str, retention: Retention, page: int) -> int:
     """See `BaseBackend.prune`."""
-    deleted = 0
-    while deleted < page:
+    deleted, more = 0, True
+    while more and deleted < page:
         part = min(PART, page - deleted)
         work = partial(moves.prune, queue=queue, retention=retention, page=part)
-        number = await write(work, flushes=False)
+        number, more = await write(work, flushes=False)
         deleted += number
-        if number < part:
-            break
     return deleted

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from operator import attrgetter, itemgetter
+from typing import TypeVar
 
 import msgspec
 
@@ -28,6 +30,7 @@ _SQL = sql_statements.load("moves.sql")
 EXPIRY = "#expiry"  # ended jobs that are kept for a time, by the end of that time
 COUNTED = "#counted"  # ended jobs that are kept by number, by the time they ended
 NOTHING: Mapping[str, Sequence[str]] = {}
+PART_BYTES = 4 << 20  # of payloads, results and errors that one transaction deletes, or a job more
 _FOR_EVER = 2**62  # a rank that none exceeds
 
 # Plain text: the enumeration's members would pass through the adapters of sqlite3, row by row.
@@ -378,6 +381,15 @@ class Jobs:
         if row.kept_in is not None:
             self._tx.count(self._queue, row.kept_in, -1, -row.size)
             row.kept_in = row.kept_until = None
+
+
+_Sized = TypeVar("_Sized", Row, Kept)
+
+
+def within(rows: Sequence[_Sized]) -> Sequence[_Sized]:
+    """The first of them, which one transaction may delete: all of a large one is read for it."""
+    before = accumulate((row.size for row in rows), initial=0)
+    return [row for row, size in zip(rows, before, strict=False) if size < PART_BYTES]
 
 
 _place_of = itemgetter(2)  # of what `_new` returns
