@@ -28,7 +28,7 @@ ALLOWED = {
     ("creation.py", "_names_another"),  # a journal, which SQLite does not lock
     ("creation.py", "make_empty"),  # a new file that has no name of a store yet
     ("failed_flush.py", "note"),  # a mark that no database has
-    ("health.py", "concerns"),  # /proc
+    ("health.py", "mounts"),  # /proc
     ("log_holders.py", "_named"),  # /proc
     ("log_renewal.py", "_check_log"),  # the log, which SQLite does not lock
     ("sql_statements.py", "read"),  # a part of the program

@@ -9,19 +9,20 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from asyncmqd.backends.base import StoreError, StoreRefused
-from asyncmqd.backends.sqlite import SQLiteBackend, sql_statements
+from asyncmqd.backends.sqlite import SQLiteBackend, health, sql_statements
 from asyncmqd.backends.sqlite.address import parse
 from asyncmqd.backends.sqlite.clock import HostClock
 from asyncmqd.backends.sqlite.errors import translated
 from asyncmqd.backends.sqlite.file import LAYOUT, DatabaseFile
-from asyncmqd.backends.sqlite.health import file_system
+from asyncmqd.backends.sqlite.health import file_system, is_mounted_alone
 from asyncmqd.domain.job import NewJob
 from tests.added import are_new
 
@@ -374,6 +375,114 @@ MOUNTS = """\
 )
 def test_the_file_system_of_a_path(path: str, kind: str) -> None:
     assert file_system(Path(path), MOUNTS) == kind
+
+
+def test_a_file_that_is_mounted_by_itself() -> None:
+    alone = "34 22 259:2 /data/jobs.db /srv/jobs.db rw - ext4 /dev/root rw\n"
+    assert is_mounted_alone(Path("/srv/jobs.db"), MOUNTS + alone)
+    assert not is_mounted_alone(Path("/srv/jobs.db"), MOUNTS)
+    assert not is_mounted_alone(Path("/srv/other.db"), MOUNTS + alone)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("nfs4", "network file system (nfs4)"),
+        ("fuse.rclone", "network file system (fuse.rclone)"),
+        ("virtiofs", "the virtual machine's host (virtiofs)"),
+        ("vboxsf", "the virtual machine's host (vboxsf)"),
+        ("9p", "the virtual machine's host (9p)"),
+        ("fakeowner", "the virtual machine's host (fakeowner)"),
+        ("ext4", ""),
+        ("overlay", ""),
+        ("fuse.fuse-overlayfs", ""),
+    ],
+)
+async def test_where_locks_and_shared_memory_are_not_reliable_a_warning_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, told: str
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+    backend = store(path)
+    await backend.connect()
+    monkeypatch.setattr(health, "mounts", lambda: f"1 0 0:1 / / rw - {kind} none rw\n")
+    warnings = await backend.warnings()
+    assert len(warnings) == bool(told)
+    assert told in "".join(warnings)
+    await backend.close()
+
+
+async def test_a_store_of_several_names_is_told_of(path: Path) -> None:
+    """Each name has a log of its own, and nobody knows of that of the others."""
+    backend = store(path)
+    await backend.connect()
+    os.link(path, path.with_name("other.db"))
+    assert any("has 2 names" in each for each in await backend.warnings())
+    path.with_name("other.db").unlink()
+    assert not any("names" in each for each in await backend.warnings())
+    await backend.close()
+
+
+@contextlib.contextmanager
+def mounted(*options: str | Path) -> Iterator[None]:
+    """For the time of a test; the last of the options is where."""
+    subprocess.run(["mount", *options], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", options[-1]], check=True)
+
+
+@pytest.mark.mounts
+@pytest.mark.parametrize("disk", ["another", "the same"])
+async def test_a_file_that_was_mounted_without_its_directory_is_no_store(
+    tmp_path: Path, disk: str
+) -> None:
+    """Its log stays in the container, and goes with it: jobs that were answered are lost."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    inside.mkdir()
+    with contextlib.ExitStack() as mounts:
+        if disk == "another":
+            mounts.enter_context(mounted("-t", "tmpfs", "-o", "size=8m", "tmpfs", outside))
+        backend = store(outside / "jobs.db")
+        await backend.add("mail", [JOB])
+        assert not any("mounted" in each for each in await backend.warnings())
+        await backend.close()
+        (inside / "jobs.db").touch()
+        mounts.enter_context(mounted("--bind", outside / "jobs.db", inside / "jobs.db"))
+        if disk == "another":
+            assert "it is mounted by itself" in await refusal(inside / "jobs.db")
+            return
+        backend = store(inside / "jobs.db")
+        assert any("it is mounted by itself" in each for each in await backend.warnings())
+        await backend.close()
+
+
+@pytest.mark.mounts
+async def test_a_store_in_a_lower_layer_of_an_overlay_is_opened_at_once(tmp_path: Path) -> None:
+    """To open it for writing copies it up, and then it may have another inode."""
+    lower, upper, merged = (tmp_path / each for each in ("lower", "upper", "merged"))
+    for each in (lower, upper, merged):
+        each.mkdir()
+    with contextlib.ExitStack() as mounts:
+        for each in (lower, upper):
+            mounts.enter_context(mounted("-t", "tmpfs", "-o", "size=8m", "tmpfs", each))
+        backend = store(lower / "jobs.db")
+        await backend.add("mail", [JOB])
+        await backend.close()
+        before = (lower / "jobs.db").read_bytes()
+        for each in ("changed", "work"):
+            (upper / each).mkdir()
+        layers = f"lowerdir={lower},upperdir={upper}/changed,workdir={upper}/work"
+        mounts.enter_context(mounted("-t", "overlay", "-o", layers, "overlay", merged))
+        for id in ("b", "c"):
+            backend = store(merged / "jobs.db")
+            await backend.add("mail", [NewJob(id=id, payload=b"{}")])
+            await backend.close()
+        backend = store(merged / "jobs.db")
+        assert (await backend.counts(["mail"]))["mail"].waiting == 3
+        await backend.close()
+        assert (lower / "jobs.db").read_bytes() == before
 
 
 async def test_a_local_file_with_full_flushes_gives_no_warning(

@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 
 from asyncmqd.backends.base import StoreError, StoreRefused
+from asyncmqd.backends.sqlite.health import is_mounted_alone, mounted_alone, mounts
 from asyncmqd.domain import clock
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK}  # what link() says on FAT and its like
@@ -60,6 +61,21 @@ def _users(path: Path) -> str:
         if found.st_gid and found.st_mode & stat.S_IWGRP:
             users.append(f"group {grp.getgrgid(found.st_gid).gr_name}")
     return ", ".join(users)
+
+
+def refuse_mounted_alone(path: Path) -> None:
+    """Refuse a file that a container got without its directory: its log would be elsewhere.
+
+    One that is mounted from the same disk is only told of, by `health.concerns`: to ask the kernel
+    for all mounts at each first use would take longer than an enqueue.
+    """
+    try:
+        if path.stat().st_dev == path.parent.stat().st_dev:
+            return
+    except OSError:
+        return  # opening it will say what is wrong
+    if is_mounted_alone(path, mounts()):
+        raise StoreRefused(mounted_alone(path))
 
 
 def make_empty(path: Path, mode: int, model: os.stat_result) -> None:

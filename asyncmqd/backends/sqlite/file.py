@@ -262,6 +262,7 @@ class DatabaseFile:
         else:
             creation.refuse_planted(self._named)
             creation.make(self.path)
+            creation.refuse_mounted_alone(self.path)
         creation.refuse_planted_beside(self.path)
         expected = _identity(_status(self.path))
         refuse_inherited(self.path, expected)
