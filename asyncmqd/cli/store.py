@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +44,19 @@ def copy(
     """
     from asyncmqd.admin.store import backup
 
-    with_store(context, lambda store: backup(store, file))
+    with _term_is_an_interrupt():
+        with_store(context, lambda store: backup(store, file))
     say(f"{file} written")
+
+
+@contextlib.contextmanager
+def _term_is_an_interrupt() -> Iterator[None]:
+    """A unit or a timer that is stopped leaves no unfinished copy, which may be very large."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()

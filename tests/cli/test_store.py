@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +196,40 @@ def test_backup_of_a_server_is_the_servers_business(
     answer = run("--backend", server(USUAL).url, "store", "backup", str(tmp_path / "x"))
     assert answer.code == 1
     assert "expected a store on sqlite:///path" in answer.err
+
+
+BACKUP = """
+import sys, threading, time
+from types import SimpleNamespace
+from asyncmqd.backends.sqlite import backup, store
+
+class Slow(threading.Event):
+    def is_set(self):
+        print("a part is written", flush=True)
+        self.wait(60.0)
+        return super().is_set()
+
+backup._PAGES = 1
+store.threading = SimpleNamespace(Event=Slow)
+sys.argv = ["asyncmq", "--backend", sys.argv[1], "store", "backup", sys.argv[2]]
+from asyncmqd.cli.asyncmq import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_backup_that_is_ended_leaves_no_unfinished_copy(
+    run: Operator, tmp_path: Path, number: signal.Signals
+) -> None:
+    """It may have the size of the store, and the next one to that file would be refused."""
+    url, copies = f"sqlite://{tmp_path}/jobs.db", tmp_path / "copies"
+    assert run("--backend", url, "enqueue", "t").code == 0
+    copies.mkdir()
+    command = [sys.executable, "-c", BACKUP, url, str(copies / "copy.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert list(copies.iterdir())
+        process.send_signal(number)
+        assert process.wait() != 0
+    assert list(copies.iterdir()) == []
