@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SECRET_KEY = "only an example"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1"]  # DEBUG is off
 ROOT_URLCONF = "django_app.urls"
 INSTALLED_APPS = ["django_app"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
