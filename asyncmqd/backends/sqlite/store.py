@@ -175,15 +175,13 @@ class SQLiteBackend(SQLiteInsight):
     async def add(self, queue: str, jobs: Sequence[NewJob]) -> list[Added]:
         if not jobs:
             return []
-        await self._see_to_room(sum(len(job.payload) for job in jobs))
-        return await self._write(partial(moves.add, queue=queue, jobs=jobs), early=True)
-
-    async def _see_to_room(self, size: int) -> None:
-        """Not in the transaction, which others share: they are not to fail with us."""
+        # Not in the transaction, which others share: they are not to fail with us.
+        size = sum(len(job.payload) for job in jobs)
         try:
             self._room.check(size)
         except StoreError:  # by the file's length, of which a part may be free
             self._room.check(size, await self._read(reading.extent))
+        return await self._write(partial(moves.add, queue=queue, jobs=jobs), early=True)
 
     async def turn(
         self,
