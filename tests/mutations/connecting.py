@@ -17,7 +17,7 @@ CONNECTING = mutations(
         ("dial.py", "except BlockingIOError:", "except ZeroDivisionError:", _DIAL),
         ("dial.py", "                attempt.result().close()", "                pass", _DIAL),
         ("dial.py", "socket.TCP_NODELAY: 1", "socket.TCP_NODELAY: 0", _DIAL),
-        ("lookups.py", "    if is_first:\n", "    if True:\n", _DIAL),
+        ("lookups.py", "    if not under_way.has_thread:\n", "    if True:\n", _DIAL),
         ("sentinel.py", "sentinel.connection_pool.connection_class = kind", "pass", _DIAL),
         ("cluster.py", "node.connection_class = kind", "pass", _DIAL),
         (

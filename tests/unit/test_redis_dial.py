@@ -261,6 +261,80 @@ def test_a_forked_child_looks_up_by_itself(slow: threading.Event) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+class Stop(Exception):
+    """What the handler of a signal raises."""
+
+
+@pytest.fixture
+def listening(slow: threading.Event) -> Iterator[Callable[[], None]]:
+    """Connects by the name `slow`, which is looked up at once."""
+    slow.set()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        async def connect() -> None:
+            async with asyncio.timeout(10):
+                (await dial.to_host("slow", port)).close()
+
+        yield lambda: asyncio.run(connect())
+
+
+def test_a_handler_that_raises_before_a_look_up_has_its_thread_leaves_no_name_unknown(
+    listening: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise Stop
+
+    with monkeypatch.context() as at_first:
+        at_first.setattr(lookups.os_threads, "start", interrupted)
+        with pytest.raises(Stop):
+            listening()
+    listening()
+
+
+class Interrupted(dict[Any, Any]):
+    """The look-ups that are under way. `handler` is called once, while one is being added."""
+
+    def __init__(self, handler: Callable[[], None]) -> None:
+        super().__init__()
+        self.handler: Callable[[], None] | None = handler
+
+    def setdefault(self, *arguments: Any) -> Any:
+        found = super().setdefault(*arguments)
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler()
+        return found
+
+
+@pytest.mark.parametrize("moment", ["added", "begun"])
+def test_a_handler_may_wait_for_another_thread_that_connects_by_the_name(
+    listening: Callable[[], None], monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """As `enqueue_sync` does there: its thread must not wait for the one that was stopped."""
+    start = lookups.os_threads.start
+    others: list[bool] = []
+
+    def handler() -> None:
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(lookups.os_threads, "start", start)
+            other = threading.Thread(target=listening, daemon=True)
+            other.start()
+            other.join(20)
+            others.append(other.is_alive())
+
+    def interrupted(*arguments: Any) -> None:
+        handler()
+        start(*arguments)
+
+    if moment == "added":
+        monkeypatch.setattr(lookups, "_under_way", Interrupted(handler))
+    else:
+        monkeypatch.setattr(lookups.os_threads, "start", interrupted)
+    listening()
+    assert others == [False]
+
+
 async def test_a_name_that_leads_nowhere_is_told_at_once() -> None:
     with pytest.raises(StoreError, match="cannot connect"):
         await _on("redis://no-such-host.invalid", _add)

@@ -22,8 +22,18 @@ Found = tuple[int, int, int, str, Any]
 _Name = tuple[str, int]  # of a host, and its port
 _Waiting = tuple[asyncio.AbstractEventLoop, asyncio.Future[list[Found]]]
 
-_under_way: dict[_Name, list[_Waiting]] = {}
-_lock = os_threads.lock()
+
+class _LookUp:
+    """One that is under way, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.waiting: list[_Waiting] = []
+        self.has_thread = False
+
+
+# Changed by single steps, and by no lock: the handler of a signal may come between any two of them,
+# and wait for another thread that connects; or it raises, and the next one who comes goes on.
+_under_way: dict[_Name, _LookUp] = {}
 
 
 async def addresses(host: str, port: int) -> list[Found]:
@@ -37,15 +47,23 @@ async def addresses(host: str, port: int) -> list[Found]:
     name = host, port
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[Found]] = loop.create_future()
-    with _lock:
-        is_first = name not in _under_way
-        _under_way.setdefault(name, []).append((loop, future))
-    if is_first:
+    under_way = _joined(name, (loop, future))
+    if not under_way.has_thread:
         try:
             os_threads.start(partial(_look_up, name), "asyncmqd-names")
+            under_way.has_thread = True
         except RuntimeError as error:
             _tell(name, OSError(f"no thread can be started to look up {host}: {error}"))
     return await future
+
+
+def _joined(name: _Name, waiting: _Waiting) -> _LookUp:
+    """The look-up for which this one waits, too."""
+    while True:
+        found = _under_way.setdefault(name, _LookUp())
+        found.waiting.append(waiting)
+        if _under_way.get(name) is found:  # else the others were told in this very moment
+            return found
 
 
 def _look_up(name: _Name) -> None:
@@ -57,15 +75,14 @@ def _look_up(name: _Name) -> None:
 
 
 def _tell(name: _Name, told: list[Found] | Exception) -> None:
-    with _lock:
-        waiting = _under_way.pop(name, [])
-    for loop, future in waiting:
+    found = _under_way.pop(name, None)
+    for loop, future in found.waiting if found else ():
         with contextlib.suppress(RuntimeError):  # a loop that is closed
             loop.call_soon_threadsafe(_settle, future, told)
 
 
 def _settle(future: asyncio.Future[list[Found]], told: list[Found] | Exception) -> None:
-    if future.done():  # nobody waits any more
+    if future.done():  # nobody waits any more, or it was told by two
         return
     if isinstance(told, Exception):
         future.set_exception(told)
@@ -73,11 +90,5 @@ def _settle(future: asyncio.Future[list[Found]], told: list[Found] | Exception) 
         future.set_result(told)
 
 
-def _forget() -> None:
-    """In a forked child: the threads are the parent's."""
-    global _lock  # noqa: PLW0603 - whoever held it stayed behind
-    _lock = os_threads.lock()
-    _under_way.clear()
-
-
-os.register_at_fork(after_in_child=_forget)
+# In a forked child: the threads are the parent's.
+os.register_at_fork(after_in_child=_under_way.clear)
