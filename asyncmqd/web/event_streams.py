@@ -141,7 +141,7 @@ class EventStreams:
         self._look: asyncio.Task[_Page] | None = None
 
     def open(self, request: Request, may_go_on: Callable[[], bool]) -> Stream:
-        """The answer to a request. `may_go_on` is asked now and then. Raises CannotDo."""
+        """The answer to a request. `may_go_on` is asked before each part. Raises CannotDo."""
         wanted = Wanted.of(request)
         if self._streams >= MOST_STREAMS:
             raise CannotDo(f"there are {MOST_STREAMS} streams already", 503)
@@ -156,7 +156,7 @@ class EventStreams:
             await _begun(own)
             yield retry_line()  # with the head: who has it is told what happens from then on
             async for part in self._follow(own, wanted):
-                if part is None and not may_go_on():
+                if not may_go_on():
                     return
                 yield part or b":\n\n"
         finally:

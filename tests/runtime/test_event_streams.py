@@ -220,6 +220,19 @@ async def test_who_may_not_read_any_more_is_told_no_more(streams: EventStreams) 
 
 
 @virtual
+async def test_nor_is_who_was_never_without_an_event(
+    store: Counting, streams: EventStreams
+) -> None:
+    allowed = [True]
+    parts = streams.open(request(), lambda: allowed[0]).parts
+    await anext(parts)
+    for may_read in (True, False):
+        allowed[0] = may_read
+        await tell(store, "job.failed")
+        assert names(await anext(parts, b"")) == ["job.failed"] * may_read
+
+
+@virtual
 async def test_a_store_that_fails_ends_no_stream(store: Counting, streams: EventStreams) -> None:
     both = [await begun(streams) for _ in range(2)]
     waiting = [asyncio.ensure_future(anext(each)) for each in both]
