@@ -121,7 +121,8 @@ class Watch:
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
-            changes = [settle(claim, Released(), Policy(), 0.0) for claim in await claiming]
-            if changes:
-                await self._backend.apply(self.queue, changes)
+            with contextlib.suppress(StoreError):  # then its lease ends, or there is none
+                changes = [settle(claim, Released(), Policy(), 0.0) for claim in await claiming]
+                if changes:
+                    await self._backend.apply(self.queue, changes)
             raise

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asyncmqd import handle_job, worker_loop
-from asyncmqd.backends.base import BaseBackend
+from asyncmqd.backends.base import BaseBackend, StoreError
 from asyncmqd.domain.codec import encode_spec
-from asyncmqd.domain.job import JobSpec, NewJob
+from asyncmqd.domain.job import Claim, JobSpec, NewJob
 from asyncmqd.domain.states import State
 from asyncmqd.domain.tasks import REGISTRY, TaskDef, TaskOptions
 from tests.contract.conftest import Opener
@@ -62,6 +62,27 @@ async def test_a_worker_loop_ends(open_store: Opener, ended: Ended) -> None:
         assert await _ends(work, ended, turns), turns
         assert await state(backend, f"{turns}") in {State.WAITING, State.COMPLETED}
         await backend.purge(QUEUE, State.WAITING)
+
+
+async def test_a_worker_loop_ends_whose_store_fails_meanwhile(
+    backend: BaseBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the claim that is under way, to hand back what that brings."""
+    asked, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def fail(*_: object) -> list[Claim]:
+        asked.set()
+        await goes_on.wait()
+        raise StoreError("down")
+
+    monkeypatch.setattr(backend, "claim", fail)
+    work = asyncio.create_task(worker_loop(QUEUE, 1, backend))
+    await asyncio.wait_for(asked.wait(), LIMIT)
+    work.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    await asyncio.wait([work], timeout=LIMIT)
+    assert work.cancelled()
 
 
 async def test_handle_job_ends_and_the_job_s_end_counts(backend: BaseBackend, ended: Ended) -> None:
