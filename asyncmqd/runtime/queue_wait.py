@@ -109,6 +109,7 @@ class Watch:
             claims = await self._claim_or_release()
             if claims:
                 self.look_soon()
+                self._wakeups.sign_up_others(self.queue)
                 return claims[0]
             self._scanner.wake()
             await self._woken.wait()

@@ -61,6 +61,10 @@ def _runtime(file: str, old: str, new: str) -> Mutation:
     return Mutation(f"asyncmqd/runtime/{file}", old, new, _RUNTIME)
 
 
+def _assigned(old: str, new: str) -> Mutation:
+    return _runtime("claiming/assigned_jobs.py", old, new)
+
+
 ASSIGNING = [
     *_MEMORY,
     *_REDIS,
@@ -70,15 +74,28 @@ ASSIGNING = [
         "job.key or",
         ("tests/contract/test_assigning.py", "-k", "memory"),
     ),
-    _runtime("claiming/loop.py", "begins and not self._leases.may_be_over(since)", "begins"),
-    _runtime("claiming/loop.py", "elif self._polls and self.claiming:", "elif False:"),
-    _runtime(
-        "claiming/loop.py",
-        "                self._sign_ups.missed = True\n",
-        "                pass\n",
+    Mutation(
+        "asyncmqd/domain/job.py",
+        " or job.delay > 0",
+        "",
+        ("tests/contract/test_delays.py", "-k", USUAL),
     ),
+    _assigned("self._leases.may_be_over(since)", "False"),
+    _assigned("if is_old and since > NEVER and", "if False and"),
+    _assigned("                if may_wait:\n", "                if False:\n"),
+    _assigned(
+        "                    return\n                self.missed = True",
+        "                    return",
+    ),
+    _assigned("elif not (is_ours and", "elif is_ours and not ("),
+    _assigned("not self._leases.not_held([claim]) or self", "self"),
+    _runtime("claiming/loop.py", "self.scanner.look_soon()  # one", "pass  # one"),
     _runtime("leases.py", "        self._note_suspension()\n", ""),
-    _runtime("claiming/sign_ups.py", "since if known and", "since if"),
+    _runtime("claiming/sign_ups.py", "(began == NEVER and ", "("),
+    _runtime("claiming/sign_ups.py", "dict.fromkeys(self._began, NEVER)", "self._began"),
+    _runtime(
+        "process/wakeups.py", "in woken and not is_first", "in woken and self._duties.crashed"
+    ),
     _runtime("claiming/sign_ups.py", "self._began.pop(assigned.sign_up, None)", "pass"),
     _runtime(
         "claiming/claim_decision.py",

@@ -145,7 +145,6 @@ REDIS = mutations(
         ("add_one.lua", " + redis.call('INCR', base .. 'seq')", "", "adding"),
         ("add_one.lua", "redis.call('SADD', KEYS[2], ARGV[1])", "", "administration"),
         ("add_one.lua", "    wake()\n", "", "waking"),
-        ("adding.py", " or job.delay > 0", "", "delays"),
         (
             "_judge.lua",
             "elseif (run and run[TOKEN] or 0) ~= change.token then",

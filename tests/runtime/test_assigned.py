@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from asyncmqd.backends import InMemoryBackend
-from asyncmqd.backends.base import ASSIGNED, Assigned, StoreError, Take, Turn
+from asyncmqd.backends.base import ASSIGNED, Assigned, Held, StoreError, Take, Turn
+from asyncmqd.client.job import Job
 from asyncmqd.domain import clock
-from asyncmqd.domain.job import Claim, NewJob
+from asyncmqd.domain.job import Claim, JobSpec, NewJob
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.states import State
 from asyncmqd.runtime.worker import Worker
@@ -30,6 +31,8 @@ class Posting(InMemoryBackend):
         self.deliver: Deliver = lambda take, assigned: take(assigned)
         self.messages: list[Assigned] = []
         self.looks = 0  # of workers, at what they hold
+        self.checks: list[list[str]] = []  # of what jobs it was asked whether they are still held
+        self.check_delay = 0.0  # seconds
         self.delay = 0.0  # seconds
         self.broken = asyncio.Event()  # its connection for wake-ups
 
@@ -60,6 +63,11 @@ class Posting(InMemoryBackend):
     async def held(self, queue: str, worker: str) -> list[Claim]:
         self.looks += 1
         return await super().held(queue, worker)
+
+    async def extend(self, held: Sequence[Held], lease: float) -> list[bool]:
+        self.checks.append([each.id for each in held])
+        await asyncio.sleep(self.check_delay)
+        return await super().extend(held, lease)
 
 
 @pytest.fixture
@@ -103,6 +111,25 @@ async def test_the_next_one_comes_the_same_way(
             await bench.add("work")
         await asyncio.sleep(2)
         assert (ran, len(store.messages), store.looks) == ([1.0, 2.0, 3.0, 4.0, 5.0], 5, 0)
+
+
+@virtual
+async def test_whom_one_fills_looks_for_what_is_due(bench: Bench, store: Posting) -> None:
+    """Nobody wakes it for a delayed job then, and others may have room once that waits."""
+    go = asyncio.Event()
+
+    async def held() -> None:
+        await go.wait()
+
+    bench.task(held)
+    async with bench.worker(concurrency=1):
+        await asyncio.sleep(1)
+        await bench.add("held")
+        await asyncio.sleep(0.1)
+        due = await bench.add("held", delay=2.0)
+        await asyncio.sleep(2.0 + QueueOptions().scan_interval)
+        assert (await bench.record(due)).state is State.WAITING
+        go.set()
 
 
 @virtual
@@ -174,6 +201,11 @@ async def test_a_message_of_somebody_else_starts_nothing(
         assert (record.token, len(ran), len(forged)) == (1, 1, 1)
 
 
+def late(take: Take, assigned: Assigned) -> None:
+    """A message that was said at any time since the first second."""
+    take(replace(assigned, since=1.0))
+
+
 @virtual
 async def test_a_message_that_was_long_under_way_is_checked(
     bench: Bench, store: Posting, ran: list[float]
@@ -181,9 +213,10 @@ async def test_a_message_that_was_long_under_way_is_checked(
     """Its claim may have been taken over: this process stood still."""
     async with bench.worker(concurrency=3):
         await asyncio.sleep(60)
-        store.deliver = lambda take, assigned: take(replace(assigned, since=1.0))
-        (record,) = await bench.ended(await bench.add("work"))
-        assert (store.looks, record.token, len(ran)) == (1, 1, 1)
+        store.deliver = late
+        id = await bench.add("work")
+        (record,) = await bench.ended(id)
+        assert (store.looks, store.checks, record.token, len(ran)) == (0, [[id]], 1, 1)
 
 
 @virtual
@@ -195,10 +228,122 @@ async def test_a_message_that_came_while_the_host_was_suspended_is_checked(
         await asyncio.sleep(1)
         suspended = clock.suspended() + 60
         monkeypatch.setattr(clock, "suspended", lambda: suspended)
+        first = await bench.add("work")
+        await bench.ended(first)
         await bench.ended(await bench.add("work"))
-        assert (store.looks, len(ran)) == (1, 1)
+        assert (store.looks, store.checks, len(ran)) == (0, [[first]], 2)
+
+
+@virtual
+async def test_a_message_from_before_a_recall_is_checked(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    """The job may be among those that were cancelled. The store is asked for no other one."""
+    async with bench.worker(concurrency=3) as worker:
+        await asyncio.sleep(1)
+        worker.context.leases.look()
+        await asyncio.sleep(1)
+        store.deliver = late
+        id = await bench.add("work")
+        await bench.ended(id)
+        assert (store.looks, store.checks, ran) == (0, [[id]], [2.0])
+
+
+@virtual
+async def test_one_that_was_cancelled_before_its_message_came_does_not_start(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(60)
+        loop, came = asyncio.get_running_loop(), asyncio.Event()
+
+        def come(take: Take, assigned: Assigned) -> None:
+            late(take, assigned)
+            came.set()
+
+        store.deliver = lambda take, assigned: loop.call_later(1, come, take, assigned) and None
+        id = await bench.add("work")
+        assert await Job("q", JobSpec(id=id, task="work"), store).cancel()
+        await came.wait()
+        await asyncio.sleep(1)
+        assert (store.looks, store.checks[-1], ran) == (0, [id], [])
         await bench.ended(await bench.add("work"))
-        assert (store.looks, len(ran)) == (1, 2)
+
+
+@virtual
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+async def test_one_whose_check_is_under_way_starts_once(
+    bench: Bench, store: Posting, ran: list[float], delay: float
+) -> None:
+    """A look at the store finds it meanwhile, and has its answer before the check or behind it."""
+    async with bench.worker(concurrency=3) as worker:
+        await asyncio.sleep(60)
+        store.deliver, store.check_delay = late, 0.2
+        id = await bench.add("work")
+        await asyncio.sleep(0.1)
+        store.check_delay = delay
+        worker.look_for_assigned()
+        await bench.ended(id)
+        assert store.checks.count([id]) == 2
+        assert len(ran) == 1
+
+
+@virtual
+async def test_one_whose_check_fails_is_found_by_a_look(
+    bench: Bench, store: Posting, ran: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: Any) -> list[bool]:
+        monkeypatch.undo()
+        raise StoreError("down")
+
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(60)
+        store.deliver = late
+        monkeypatch.setattr(store, "extend", fail)
+        (record,) = await bench.ended(await bench.add("work"))
+        assert (store.looks, record.token, len(ran)) == (1, 1, 1)
+
+
+@virtual
+async def test_one_whose_check_is_under_way_as_the_worker_ends_is_handed_back(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(60)
+        store.deliver, store.check_delay = late, 0.5
+        id = await bench.add("work")
+        await asyncio.sleep(0.1)
+    record = await bench.record(id)
+    assert (record.state, record.crashes, ran) == (State.WAITING, 0, [])
+
+
+@virtual
+async def test_after_a_look_the_next_message_is_believed(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    """Its sign-up was sent at the very time at which the look had its answer."""
+    store.deliver = lambda take, assigned: take(replace(assigned, since=0.5))
+    async with bench.worker(concurrency=3) as worker:
+        await asyncio.sleep(1)
+        worker.look_for_assigned()
+        await asyncio.sleep(1)
+        await bench.ended(await bench.add("work"))
+        assert (store.looks, ran) == (1, [2.0])
+
+
+@virtual
+async def test_a_message_whose_job_a_look_has_found_starts_nothing(
+    bench: Bench, store: Posting, ran: list[float]
+) -> None:
+    loop = asyncio.get_running_loop()
+    store.deliver = lambda take, assigned: loop.call_later(0.5, take, assigned) and None
+    async with bench.worker(concurrency=3) as worker:
+        await asyncio.sleep(1)
+        id = await bench.add("work")
+        await asyncio.sleep(0.1)
+        worker.look_for_assigned()
+        await bench.ended(id)
+        assert (len(store.messages), ran) == (1, [1.1])
 
 
 @virtual
@@ -214,6 +359,31 @@ async def test_a_lost_message_costs_a_reconnection(
         store._store.wake(ASSIGNED)  # the connection broke, and is there again
         (record,) = await bench.ended(id)
         assert (record.token, ran) == (1, [2.0])
+
+
+@virtual
+async def test_a_message_may_be_lost_before_the_first_wait_has_ended(
+    bench: Bench, store: Posting, ran: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It listened, broke, and listens again."""
+    wait = store.wait
+
+    async def break_at_first(queues: Collection[str], timeout: float) -> set[str]:
+        monkeypatch.setattr(store, "wait", listen_again)
+        await wait(queues, 0.0)
+        await asyncio.sleep(1)
+        raise StoreError("wait: connection reset")
+
+    async def listen_again(queues: Collection[str], timeout: float) -> set[str]:
+        monkeypatch.setattr(store, "wait", wait)
+        return {*queues}
+
+    monkeypatch.setattr(store, "wait", break_at_first)
+    store.deliver = lambda take, assigned: None
+    async with bench.worker(concurrency=3):
+        await asyncio.sleep(0.5)
+        (record,) = await bench.ended(await bench.add("work"))
+        assert (record.token, record.crashes, len(store.messages), len(ran)) == (1, 0, 1, 1)
 
 
 @virtual

@@ -11,7 +11,8 @@ from asyncmqd.backends import InMemoryBackend
 from asyncmqd.backends.base import Turn
 from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.runtime.claiming import loop
-from asyncmqd.runtime.claiming.claim_decision import next_step
+from asyncmqd.runtime.claiming.claim_decision import LoopState, next_step
+from asyncmqd.runtime.worker import Worker
 from tests.runtime.conftest import Bench
 from tests.runtime.virtual import store_clock, virtual
 
@@ -74,3 +75,24 @@ async def test_the_other_poll_comes_and_goes_with_the_slots(bench: Bench) -> Non
         assert await most_under_way() == 1
         worker.adjust(QueueOptions(concurrency=20))
         assert await most_under_way() == 2
+
+
+@virtual
+async def test_news_between_the_ends_of_both_polls_is_no_end_of_the_drain(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one slot the second poll slept apart, until a poll that had ended would wake it."""
+    async with bench.context() as context:
+        worker = Worker("q", context, QueueOptions(concurrency=1))
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(1)
+        claims, wake_other = worker._claims, worker._claims._other_awake.set
+
+        def wake_and_tell() -> None:
+            wake_other()
+            if claims.state is LoopState.LEFT:
+                claims.look_for_assigned()
+
+        monkeypatch.setattr(claims._other_awake, "set", wake_and_tell)
+        running.cancel()
+        assert await asyncio.wait([running], timeout=60) == ({running}, set())

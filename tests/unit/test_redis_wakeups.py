@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,15 @@ from redis.asyncio.connection import AbstractConnection
 
 from asyncmqd.backends.base import StoreError
 from asyncmqd.backends.redis import RedisBackend, ended_jobs, subscriber, subscribers
+from asyncmqd.client.pending import CallOptions, add_all, pending
 from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.queue_options import QueueOptions
 from asyncmqd.domain.settle import Policy, Unknown, settle
+from asyncmqd.runtime.worker import Worker
 from tests.cluster import Cluster
 from tests.contract.jobs import parked
 from tests.eventually import answered, eventually
+from tests.runtime.conftest import Bench
 from tests.servers import KINDS, USUAL, RedisServer
 
 QUEUE = "mail"
@@ -99,6 +103,64 @@ async def test_whoever_is_full_is_not_woken(server, idle, producer):
     assert len(await quicker.claim(QUEUE, 1, LEASE, "w")) == 1
     await producer.add(QUEUE, jobs("b"))
     assert await woken(one, other, server=server) == [False, False]
+
+
+class Two:
+    """Two workers of one process, for one job each. The task "held" runs until it may end."""
+
+    def __init__(self, store: RedisBackend) -> None:
+        self.began, self.may_end = ({each: asyncio.Event() for each in "abc"} for _ in range(2))
+        self._bench = Bench()
+        self._bench.backend = store
+        self._bench.task(self.held)
+
+    async def held(self, name: str) -> None:
+        self.began[name].set()
+        await self.may_end[name].wait()
+
+    async def add(self, store: RedisBackend, name: str) -> None:
+        await add_all(store, "q", [pending("held", [name], {}, CallOptions())])
+
+    async def runs(self, name: str) -> None:
+        await asyncio.wait_for(self.began[name].wait(), LONG)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with self._bench.context() as context:
+            workers = [Worker("q", context, QueueOptions(concurrency=1)) for _ in range(2)]
+            running = [asyncio.create_task(each.run()) for each in workers]
+            yield
+            for each in running:
+                each.cancel()
+            await asyncio.wait(running)
+
+
+async def test_a_full_worker_signs_off_no_other_one_of_its_process(server, opened, producer):
+    """It takes a job for which another process was woken, while a worker beside it waits."""
+    store, other = opened(server.url), opened(server.url)
+    two, waiters = Two(store), "asyncmq:{q}:waiters"
+    with server.client() as client:
+
+        async def waits():
+            return client.sismember(waiters, store._wakeups.channel)
+
+        async with two.running():
+            await eventually(waits)
+            await two.add(producer, "a")
+            await two.runs("a")
+            await eventually(waits)
+            await other.wait(["q"], 0.0)
+            assert await other.claim("q", 1, LEASE, "other") == []
+            client.smove(waiters, "aside", store._wakeups.channel)
+            await two.add(producer, "b")
+            client.smove("aside", waiters, store._wakeups.channel)
+            two.may_end["a"].set()
+            await two.runs("b")
+            await eventually(waits)
+            await two.add(producer, "c")
+            await two.runs("c")
+            for each in two.may_end.values():
+                each.set()
 
 
 async def test_the_dead_are_passed_over(server, idle, producer):

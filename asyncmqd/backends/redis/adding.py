@@ -14,7 +14,7 @@ from asyncmqd.backends.redis.acl import acl_line
 from asyncmqd.backends.redis.address import Address
 from asyncmqd.backends.redis.encoding import micros
 from asyncmqd.backends.redis.scripts import WAIT, Command, Late, call
-from asyncmqd.domain.job import Added, NewJob, Outcome
+from asyncmqd.domain.job import Added, NewJob, Outcome, may_be_assigned
 from asyncmqd.domain.states import State
 
 REPLICAS_TIMEOUT = 2.0  # seconds that replicas get to confirm a write
@@ -48,12 +48,6 @@ def _are_named(jobs: Sequence[NewJob]) -> bool:
     return any(map(_unique_of, jobs)) or any(map(_key_of, jobs)) or _priced(jobs)
 
 
-def _is_usual(job: NewJob) -> bool:
-    """Whether it has nothing but a priority, and may start at once."""
-    special = job.unique or job.key or job.cost != 1 or job.delay > 0
-    return not special and not large_payloads.is_large(job)
-
-
 class Adding:
     """The jobs of one queue, on their way into the store."""
 
@@ -62,7 +56,7 @@ class Adding:
         self._queue = queue
         self._base = base
         self._ahead = 0  # commands before those that add
-        self._is_usual = len(jobs) == 1 and _is_usual(jobs[0])
+        self._is_usual = may_be_assigned(jobs)
         self._named = not self._is_usual and _are_named(jobs)
         self._pages = _named_pages(jobs) if self._named else _pages(jobs)
 

@@ -17,12 +17,12 @@ from asyncmqd.backends.base import Assigned, StoreError, Turn
 from asyncmqd.domain.failpoints import failpoint
 from asyncmqd.domain.loop_tasks import begin
 from asyncmqd.runtime.claiming import claim_decision
-from asyncmqd.runtime.claiming.capacity import NOTHING, Capacity
+from asyncmqd.runtime.claiming.assigned_jobs import AssignedJobs
+from asyncmqd.runtime.claiming.capacity import Capacity
 from asyncmqd.runtime.claiming.claim_decision import Do, LoopState, News, Step, View, next_step
 from asyncmqd.runtime.claiming.limit_declaration import Declaring
 from asyncmqd.runtime.claiming.rate_limiter import RateLimiter
 from asyncmqd.runtime.claiming.runs import Runs
-from asyncmqd.runtime.claiming.sign_ups import SignUps
 from asyncmqd.runtime.claiming.slots import POLLS
 from asyncmqd.runtime.claiming.start_shortage import Brake
 from asyncmqd.runtime.claiming.unacknowledged import Batch, Unacknowledged
@@ -71,12 +71,12 @@ class ClaimLoop:
         self._stop: asyncio.TimerHandle | None = None  # the end of a drain
         self._wakeup = asyncio.Event()
         self._other_awake = asyncio.Event()  # not set: it sleeps apart
-        self._sign_ups = SignUps(self._loop)
+        self._one_has_stopped = False  # of the two polls
         self.declaring = Declaring(queue, self._backend, context.presence.id, self.wake)
-        ends = Unacknowledged(context, self.declaring, queue, self._wakeup)
-        self._unacknowledged = ends
+        self._unacknowledged = ends = Unacknowledged(context, self.declaring, queue, self._wakeup)
         self._runs = Runs(context, execution, capacity, scanner, ends, self._wakeup)
         self.running = self._runs.running
+        self._assigned = AssignedJobs(self._leases, self._runs, self._may_begin, self._wakeup.set)
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
         execution.on_cannot_begin = self.brake.press
@@ -156,13 +156,12 @@ class ClaimLoop:
 
     def assign(self, assigned: Assigned) -> None:
         """A job was claimed for this worker when it was added."""
-        self._note(self._sign_ups.news(assigned))
-        self._sign_ups.waiting.append(assigned)
-        self._wakeup.set()
+        self._note(self._assigned.sign_ups.news(assigned))
+        self._assigned.add(assigned)
 
     def look_for_assigned(self) -> None:
         """Messages may have been lost: see what the store holds for this worker."""
-        self._sign_ups.missed = True
+        self._assigned.missed = True
         self._wakeup.set()
 
     # ------------------------------------------------------------------ the loop
@@ -185,7 +184,7 @@ class ClaimLoop:
     async def _poll(self, number: int) -> None:
         """Do what is decided, one thing after the other, until that is to stop."""
         while (step := self._next_step()).do is not Do.STOP:
-            if not self.capacity.slots.single:
+            if self._one_has_stopped or not self.capacity.slots.single:
                 self._other_awake.set()
             elif number:  # it could do nothing, and to wake it for each job costs a tenth of that
                 self._other_awake.clear()
@@ -206,13 +205,15 @@ class ClaimLoop:
             finally:
                 del self._polls[number]
                 self._wakeup.set()  # the other poll may have waited for this one
-        self._other_awake.set()  # it stops as well
+        self._one_has_stopped = True
+        self._other_awake.set()  # it stops as well, unless there is news by then
 
     def _next_step(self) -> Step:
-        if self._sign_ups.waiting:
-            self._start_assigned()
-        if self._sign_ups.missed and claim_decision.may_miss(self.state, len(self._polls)):
-            self._sign_ups.missed = False
+        if self._assigned:
+            self._assigned.start(may_wait=bool(self._polls) and self.claiming)
+            self.scanner.look_soon()  # one of them may have taken the last slot
+        if self._assigned.missed and claim_decision.may_miss(self.state, len(self._polls)):
+            self._assigned.missed = False
             self._note(claim_decision.MISS)
         return next_step(self._view())
 
@@ -232,6 +233,9 @@ class ClaimLoop:
             self.capacity.tokens,
             self.brake.left,
         )
+
+    def _may_begin(self) -> bool:
+        return self.has_room and self.state is not LoopState.UNSURE
 
     def _note(self, news: News) -> None:
         self.state = news.after(self.state)
@@ -259,21 +263,6 @@ class ClaimLoop:
         finally:
             self._exclusive = False
 
-    def _start_assigned(self) -> None:
-        """Start the jobs of messages. What is not to be started is found at the store."""
-        while waiting := self._sign_ups.waiting:
-            since, reserved = self._sign_ups.certain_since(waiting[0]), NOTHING
-            begins = self.has_room and self.state is not LoopState.UNSURE
-            if begins and not self._leases.may_be_over(since):
-                reserved = self.capacity.reserve(1)
-            if reserved.number:
-                self._runs.start([waiting[0].claim], reserved)
-            elif self._polls and self.claiming:
-                return  # a poll may give back the slots that it has reserved
-            else:
-                self._sign_ups.missed = True
-            self._sign_ups.forget(waiting.popleft())
-
     # ------------------------------------------------------------------ polls
 
     async def _exchange(self, claims: int, began: float) -> None:
@@ -283,7 +272,7 @@ class ClaimLoop:
         if asked:
             self._note(claim_decision.ASK)
         try:
-            batch, reply = await self._send(asked, self._sign_ups.next() if asked else 0)
+            batch, reply = await self._send(asked, self._assigned.sign_ups.next() if asked else 0)
         except BaseException as error:
             self.capacity.use(reserved)  # also when this loop ends: others may share the slots
             if isinstance(error, StoreError):
@@ -333,6 +322,7 @@ class ClaimLoop:
             self._note(claim_decision.FULL_BESIDE if self._overlap else claim_decision.FULL)
             self._wakeup.set()  # the other poll asks while these jobs run, not when they have ended
             self.scanner.look_soon()  # nobody wakes us while we are full
+            self._process_wakeups.sign_up_others(self.queue)
         else:
             self._note(claim_decision.SHORT)
             self.scanner.wake()  # what woke us may have been a delayed job
@@ -340,7 +330,7 @@ class ClaimLoop:
     async def _reconcile(self) -> None:
         """Start what a lost reply or message had brought, or hand it back if there is no room."""
         await self._runs.take_up(self.queue, self.name, lambda: self.has_room)
-        self._sign_ups.reconciled_at = self._loop.time()
+        self._assigned.sign_ups.note_look()
         self._note(claim_decision.RECONCILE)
 
     async def _unsubscribe(self) -> None:

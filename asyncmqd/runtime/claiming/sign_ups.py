@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from asyncmqd.backends.base import Assigned
 from asyncmqd.domain import clock
@@ -12,23 +11,22 @@ from asyncmqd.runtime.claiming.claim_decision import News
 
 KEPT = 4  # sign-ups that a message may still answer: two polls may be under way
 _DIGITS = 12  # hexadecimal, of a number
-_NEVER = float("-inf")
+NEVER = float("-inf")
 
 
 class SignUps:
-    """The sign-ups of one loop, and the messages that came to them.
+    """The sign-ups of one loop, and how certain the messages are that came to them.
 
     Each has a number that nobody can guess, and that is good for one message. All others may be
     old, come twice, or be of somebody else: what they tell is looked for at the store.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.waiting: deque[Assigned] = deque()  # jobs whose messages came, and that may begin
-        self.missed = False  # there may be others, of which no message is to come
-        self.reconciled_at = _NEVER  # loop time; what was assigned before may have been found
         self._loop = loop
         self._last = 0
-        self._began: dict[int, float] = {}  # loop time at which each was sent, by its number
+        # Loop time at which each was sent, by its number; `NEVER` if that was before the last look.
+        self._began: dict[int, float] = {}
+        self._looked_at = NEVER  # loop time at which that look had its answer
 
     def next(self) -> int:
         """The number of one that is sent now."""
@@ -47,9 +45,18 @@ class SignUps:
         """Loop time before which the job was not claimed; minus infinity if nothing is certain,
         or it may have been found by a look at the store: nothing must be started twice.
         """
-        since = max(assigned.since, self._began.get(assigned.sign_up, _NEVER))
-        known = assigned.sign_up in self._began
-        return since if known and since > self.reconciled_at else _NEVER
+        began = self._began.get(assigned.sign_up)
+        if began is None or (began == NEVER and assigned.since <= self._looked_at):
+            return NEVER
+        return max(assigned.since, began)
+
+    def note_look(self) -> None:
+        """The store has told what it holds: what was assigned before may be among that.
+
+        The next sign-up may be sent at the same loop time: uvloop counts milliseconds.
+        """
+        self._looked_at = self._loop.time()
+        self._began = dict.fromkeys(self._began, NEVER)
 
     def forget(self, assigned: Assigned) -> None:
         """It was the answer to its sign-up."""

@@ -68,6 +68,15 @@ class Wakeups:
         if not any(worker.has_room for worker in self._workers.of(queue)):
             await self._backend.retire(queue)
 
+    def sign_up_others(self, queue: str) -> None:
+        """A worker of the queue got all that it asked for, and the store may take this process for
+        a full one: others here, which wait for a job, ask once more.
+        """
+        workers = self._workers.of(queue)
+        if len(workers) > 1:
+            for worker in workers:
+                worker.wake()
+
     # ------------------------------------------------------------------ inside
 
     def _hand_out(self, assigned: Assigned) -> None:
@@ -91,15 +100,16 @@ class Wakeups:
 
     async def _listen(self) -> None:
         self._backend.take_assigned(self._take)
+        is_first, self._has_listened = not self._has_listened, True
         woken = await self._backend.wait({*self._workers.queues, *_NO_QUEUES}, LONGEST_WAIT)
         if RECALLED in woken:
             self.on_recall()
         if WATCHED in woken:  # at first, too: a heartbeat may have asked just before somebody did
             self.on_watched()
-        if ASSIGNED in woken and self._has_listened:  # nobody had signed up before
+        # Nobody had signed up before the first time. If that ended early, somebody may have since.
+        if ASSIGNED in woken and not is_first:
             for worker in self._of_all():
                 worker.look_for_assigned()
-        self._has_listened = True
         # In the same order at each run of a simulated world.
         for queue in sorted(woken - _NO_QUEUES):
             self.wake(queue)
