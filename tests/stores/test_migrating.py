@@ -270,10 +270,15 @@ async def test_redis_is_migrated_by_the_command(redis: RedisServer, migrate: Mig
     assert end(migrate(redis.url)) == (0, f"migrated from layout {REDIS} to {REDIS + 1}\n")
     assert end(migrate(redis.url)) == (0, "the store has the layout of this release\n")
     # Who was connected all the while writes nothing any more.
-    with pytest.raises(
-        StoreRefused, match=f"expected layout {REDIS}, got {REDIS + 1}: the store was migrated"
+    for write in (
+        lambda: old.add("mail", [sample.job("late")]),
+        lambda: old.add("mail", [sample.job("late"), sample.job("later")]),
+        lambda: old.turn("mail", [], 1, 60.0, "w"),
     ):
-        await old.add("mail", [sample.job("late")])
+        with pytest.raises(
+            StoreRefused, match=f"expected layout {REDIS}, got {REDIS + 1}: the store was migrated"
+        ):
+            await write()
     await old.close()
     with pytest.raises(StoreRefused) as raised:
         await old.connect()
