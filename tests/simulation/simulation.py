@@ -170,8 +170,10 @@ class Simulation:
         # So that there are many jobs.
         keyed = any(order.key for order in plan.orders) or plan.operations
         in_turn = plan.concurrency == 1 or limited or keyed or plan.faults & faults.DEADLY
-        jobs = sum(order.count for order in self.plan.orders) if in_turn else 0
-        return PATIENCE + 2 * LEASE * jobs
+        jobs = sum(order.count for order in plan.orders) if in_turn else 0
+        # Those that take longer than a lease keep few slots busy for longer than that, too.
+        long = sum(order.count for order in plan.orders if order.task in {"slow", "sleepy"})
+        return PATIENCE + 2 * LEASE * (jobs + long / plan.concurrency)
 
     # ------------------------------------------------------------------ processes
 
