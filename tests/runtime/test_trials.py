@@ -30,8 +30,9 @@ class Scene:
         await self.ends[name].wait()
 
     async def add(self, name: str, crashes: int = 0) -> str:
+        """With a number of crashes it is not assigned when added: it would be claimed without."""
         self.ends[name] = asyncio.Event()
-        id = await self.bench.add("work", name)
+        id = await self.bench.add("work", name, cost=2 if crashes else 1)
         assert isinstance(self.bench.backend, InMemoryBackend)
         self.bench.backend._store.queues["q"].rows[id].crashes = crashes
         return id

@@ -76,7 +76,7 @@ class ClaimLoop:
         self._unacknowledged = ends = Unacknowledged(context, self.declaring, queue, self._wakeup)
         self._runs = Runs(context, execution, capacity, scanner, ends, self._wakeup)
         self.running = self._runs.running
-        self._assigned = AssignedJobs(self._leases, self._runs, self._may_begin, self._wakeup.set)
+        self._assigned = AssignedJobs(self._leases, self._runs, self._wakeup.set)
         slots = execution.options.concurrency
         self.brake = Brake(queue, context.observer, self.running, slots, self._wakeup)
         execution.on_cannot_begin = self.brake.press
@@ -210,7 +210,7 @@ class ClaimLoop:
 
     def _next_step(self) -> Step:
         if self._assigned:
-            self._assigned.start(may_wait=bool(self._polls) and self.claiming)
+            self._assigned.start(self._may_begin, may_wait=bool(self._polls) and self.claiming)
             self.scanner.look_soon()  # one of them may have taken the last slot
         if self._assigned.missed and claim_decision.may_miss(self.state, len(self._polls)):
             self._assigned.missed = False
