@@ -217,6 +217,8 @@ class Daemon:
     def _read_events(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
+            if not line.endswith(b"\n") and process.wait() == -signal.SIGKILL:
+                return  # it was killed within a line
             event = json.loads(line)
             with self._news:
                 self.events.append(event)
