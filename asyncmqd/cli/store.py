@@ -52,11 +52,17 @@ def copy(
 @contextlib.contextmanager
 def _term_is_an_interrupt() -> Iterator[None]:
     """A unit or a timer that is stopped leaves no unfinished copy, which may be very large."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell script
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)
 
 
 @app.command()

@@ -199,7 +199,7 @@ def test_backup_of_a_server_is_the_servers_business(
 
 
 BACKUP = """
-import sys, threading, time
+import signal, sys, threading, time
 from types import SimpleNamespace
 from asyncmqd.backends.sqlite import backup, store
 
@@ -211,21 +211,29 @@ class Slow(threading.Event):
 
 backup._PAGES = 1
 store.threading = SimpleNamespace(Event=Slow)
+signal.signal(signal.SIGINT, getattr(signal, sys.argv[3]))
 sys.argv = ["asyncmq", "--backend", sys.argv[1], "store", "backup", sys.argv[2]]
 from asyncmqd.cli.asyncmq import main
 main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("number", "interrupts"),
+    [
+        (signal.SIGTERM, "default_int_handler"),
+        (signal.SIGTERM, "SIG_IGN"),  # as shells start what goes on in the background
+        (signal.SIGINT, "default_int_handler"),
+    ],
+)
 def test_a_backup_that_is_ended_leaves_no_unfinished_copy(
-    run: Operator, tmp_path: Path, number: signal.Signals
+    run: Operator, tmp_path: Path, number: signal.Signals, interrupts: str
 ) -> None:
     """It may have the size of the store, and the next one to that file would be refused."""
     url, copies = f"sqlite://{tmp_path}/jobs.db", tmp_path / "copies"
     assert run("--backend", url, "enqueue", "t").code == 0
     copies.mkdir()
-    command = [sys.executable, "-c", BACKUP, url, str(copies / "copy.db")]
+    command = [sys.executable, "-c", BACKUP, url, str(copies / "copy.db"), interrupts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
