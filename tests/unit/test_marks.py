@@ -31,17 +31,17 @@ def test_after_an_outage_nobody_can_tell_who_has_died() -> None:
 
 def stamp_of(place: Path) -> str:
     """Of a start with the package `shop` that is in that directory."""
-    for name in ("shop.mail", "shop.texts", "shop"):
-        sys.modules.pop(name, None)
     sys.path.insert(0, str(place))
     importlib.invalidate_caches()
+    registry = Registry()
     try:
-        importlib.import_module("shop.mail")
+        mail = importlib.import_module("shop.mail")
+        registry.add(TaskDef(mail.send, "send", TaskOptions()))
+        return code_stamp(registry)
     finally:
         sys.path.remove(str(place))
-    registry = Registry()
-    registry.add(TaskDef(sys.modules["shop.mail"].send, "send", TaskOptions()))
-    return code_stamp(registry)
+        for name in ("shop.mail", "shop.texts", "shop"):  # others have a module of that name, too
+            sys.modules.pop(name, None)
 
 
 def test_a_release_is_known_by_what_is_in_its_files(
