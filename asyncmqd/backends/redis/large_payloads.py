@@ -19,9 +19,11 @@ from typing import Any
 from asyncmqd.backends.redis.encoding import HEADER, job_args
 from asyncmqd.backends.redis.scripts import Argument, Command, Late
 from asyncmqd.domain import clock
-from asyncmqd.domain.job import NewJob
+from asyncmqd.domain.job import MOST_ASSIGNED, NewJob
 
-PIECE = 16 * 1024  # bytes; a script copies that many in less time than a command takes
+# Bytes that a script copies in less time than a command takes. What may be assigned is in one
+# script with its payload, so it is never sent ahead.
+PIECE = MOST_ASSIGNED
 _KEPT = 60_000  # milliseconds, far more than one write takes to be carried out
 # Bytes of one reply, so that none takes long, also to the limit of the server for what a client has
 # not read yet.
